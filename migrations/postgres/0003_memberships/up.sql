@@ -1,0 +1,21 @@
+-- One user in one organization with one role.
+CREATE TABLE cf_memberships (
+    id uuid NOT NULL CONSTRAINT cf_memberships_pkey PRIMARY KEY,
+    revision bigint NOT NULL,
+    user_id uuid NOT NULL
+        CONSTRAINT cf_memberships_user_id_fkey REFERENCES cf_users (id) ON DELETE CASCADE,
+    organization_id uuid NOT NULL
+        CONSTRAINT cf_memberships_organization_id_fkey REFERENCES cf_organizations (id) ON DELETE CASCADE,
+    role text COLLATE "C" NOT NULL,
+    permissions jsonb NOT NULL,
+    created_at timestamptz NOT NULL,
+    updated_at timestamptz NOT NULL,
+    CONSTRAINT cf_memberships_user_id_organization_id_key UNIQUE (user_id, organization_id)
+);
+
+-- ListUsers of an organization walks its members in order of user.
+CREATE INDEX cf_memberships_organization_user_idx ON cf_memberships (organization_id, user_id);
+-- ListMemberships of an organization.
+CREATE INDEX cf_memberships_organization_idx ON cf_memberships (organization_id, id);
+-- ListMemberships by role, and the owners of an organization.
+CREATE INDEX cf_memberships_role_idx ON cf_memberships (organization_id, role, id);

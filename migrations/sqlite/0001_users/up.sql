@@ -1,0 +1,27 @@
+-- A person's account. `email_normalized` is what uniqueness and lookup use; a tombstone (`deleted_at`) frees it.
+CREATE TABLE cf_users (
+    id blob NOT NULL CONSTRAINT cf_users_pkey PRIMARY KEY,
+    revision integer NOT NULL,
+    email text NOT NULL,
+    email_normalized text NOT NULL,
+    name text NOT NULL,
+    avatar_url text,
+    password_hash text,
+    email_verified_at integer,
+    is_platform_admin integer NOT NULL,
+    state text NOT NULL CONSTRAINT cf_users_state_check CHECK (state IN ('active', 'suspended')),
+    metadata text NOT NULL,
+    last_sign_in_at integer,
+    deleted_at integer,
+    created_at integer NOT NULL,
+    updated_at integer NOT NULL
+) STRICT;
+
+-- Uniqueness, GetUserByEmail, and ListUsers in order of e-mail.
+CREATE UNIQUE INDEX cf_users_email_key ON cf_users (email_normalized) WHERE deleted_at IS NULL;
+-- ListUsers by state.
+CREATE INDEX cf_users_state_idx ON cf_users (state, id) WHERE deleted_at IS NULL;
+-- ListUsers of the deleted.
+CREATE INDEX cf_users_deleted_idx ON cf_users (id) WHERE deleted_at IS NOT NULL;
+-- The guard of the last platform admin.
+CREATE INDEX cf_users_platform_admin_idx ON cf_users (id) WHERE is_platform_admin;

@@ -1,0 +1,7 @@
+-- Which sealing keys this database was written with, each with a value sealed under it, so that a missing or a wrong key is
+-- noticed at start and not at the first unreadable token.
+CREATE TABLE cf_sealing_keys (
+    id text NOT NULL CONSTRAINT cf_sealing_keys_pkey PRIMARY KEY,
+    key_check blob NOT NULL,
+    created_at integer NOT NULL
+) STRICT;

@@ -1,0 +1,153 @@
+//! What happens once: the check of the key ring against the database, and the first platform admin.
+
+use std::{fs, io::Write as _, os::unix::fs::OpenOptionsExt as _, path::Path};
+
+use uuid::Uuid;
+use zeroize::Zeroizing;
+
+use crate::{
+    clock::Clock,
+    config::{DatabaseArgs, SecretText},
+    db::Database,
+    error::{Entity, Error, Precondition, Result, chain},
+    models::{
+        ApiKeyOwner, Email, Environment, JsonObject, Name, NewApiKey, NewUser, Plaintext, Reach, Scope, Scopes,
+    },
+    security::{
+        random,
+        sealing::{KeyRing, OpenError, Place},
+        token::mint_api_key,
+    },
+};
+
+/// What is sealed under every key to recognise it again.
+const KEY_CHECK: &[u8] = b"tenantry";
+/// The address of the platform admin that the first start makes.
+const FIRST_ADMIN_EMAIL: &str = "admin@tenantry.local";
+const FIRST_ADMIN_NAME: &str = "Platform admin";
+
+/// Where the check of a key belongs. The id of the key is part of every sealed value already.
+const KEY_CHECK_PLACE: Place<'static> =
+    Place { table: "cf_sealing_keys", column: "key_check", row: Uuid::nil(), owner: Uuid::nil() };
+
+/// Finds the key ring, and refuses one that does not open what the database was sealed with.
+///
+/// # Errors
+/// Says in one line what is wrong.
+pub async fn key_ring(
+    setting: Option<&SecretText>,
+    database: &DatabaseArgs,
+    db: &Database,
+    clock: &dyn Clock,
+) -> std::result::Result<KeyRing, String> {
+    let unusable = |error: Error| format!("the sealing keys cannot be checked: {}", chain(&error));
+    let known = db.read().await.map_err(unusable)?.sealing_keys().all().await.map_err(unusable)?;
+    let text = match (setting, Database::sqlite_file(database)) {
+        (Some(keys), _) => keys.0.clone(),
+        (None, Some(file)) => key_file(file, known.is_empty())?,
+        (None, None) => {
+            return Err("PostgreSQL needs TENANTRY_SEALING_KEYS: set it to k1:KEY with KEY from `openssl rand -base64 32`, \
+                        and keep it"
+                .to_owned());
+        }
+    };
+    let ring = KeyRing::parse(&text).map_err(|error| format!("the sealing keys cannot be read: {error}"))?;
+    for (id, check) in &known {
+        match ring.open(check, KEY_CHECK_PLACE) {
+            Ok(opened) if opened.as_slice() == KEY_CHECK => {}
+            Err(OpenError::UnknownKey) => {
+                return Err(format!("the sealing key {id:?}, which this database was sealed with, is not in the key ring"));
+            }
+            Ok(_) | Err(OpenError::Altered) => {
+                return Err(format!("the sealing key {id:?} is not the one that this database was sealed with"));
+            }
+        }
+    }
+    if !known.iter().any(|(id, _)| id == ring.primary_id()) {
+        let check = ring.seal(KEY_CHECK, KEY_CHECK_PLACE);
+        let now = clock.now();
+        let store = db.transaction(async |tx| tx.sealing_keys().insert(ring.primary_id(), &check, now).await);
+        store.await.map_err(unusable)?;
+    }
+    Ok(ring)
+}
+
+/// Reads the key file beside a SQLite database, or makes one if nothing was ever sealed in it.
+fn key_file(database: &Path, may_create: bool) -> std::result::Result<Zeroizing<String>, String> {
+    let mut name = database.as_os_str().to_owned();
+    name.push(".keys");
+    let path = Path::new(&name);
+    match fs::read_to_string(path) {
+        Ok(text) => Ok(Zeroizing::new(text)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound && may_create => {
+            let text = KeyRing::generate();
+            let write = || -> std::io::Result<()> {
+                let mut file = fs::OpenOptions::new().create_new(true).write(true).mode(0o600).open(path)?;
+                file.write_all(text.as_bytes())?;
+                file.sync_all()
+            };
+            write().map_err(|error| format!("cannot write the sealing key file {}: {error}", path.display()))?;
+            Ok(text)
+        }
+        Err(error) => Err(format!("cannot read the sealing key file {}: {error}", path.display())),
+    }
+}
+
+/// Makes a platform admin on a database without any user, and tells its API key.
+///
+/// # Errors
+/// When the database cannot be used.
+pub async fn first_admin(db: &Database, clock: &dyn Clock) -> Result<Option<Plaintext>> {
+    if !db.read().await?.users().none_exists().await? {
+        return Ok(None);
+    }
+    create_admin(db, clock, FIRST_ADMIN_EMAIL, FIRST_ADMIN_NAME).await.map(Some)
+}
+
+/// Makes a platform admin, of an existing user if one has the address, and tells a new API key of it that may do everything.
+///
+/// # Errors
+/// [`Error::Invalid`] for what is no address or name; [`Precondition::UserSuspended`] for a suspended user.
+pub async fn create_admin(db: &Database, clock: &dyn Clock, email: &str, name: &str) -> Result<Plaintext> {
+    let email = Email::parse(email).map_err(|rule| Error::invalid("--email", rule))?;
+    let name = Name::parse(name).map_err(|rule| Error::invalid("--name", rule))?;
+    let every_scope = Scope::parse("*").map_err(Error::internal)?;
+    let now = clock.now();
+    let minted = mint_api_key(Environment::Live);
+    let create = db.transaction(async |tx| {
+        let found = tx.users().get_by_email(&Reach::Everything, email.normalized()).await?;
+        let user = if let Some(found) = found {
+            let user = tx.users().lock(&Reach::Everything, found.id).await?;
+            let mut user = user.ok_or(Error::NotFound(Entity::User))?;
+            if !user.is_active() {
+                return Err(Error::Precondition(Precondition::UserSuspended));
+            }
+            user.is_platform_admin = true;
+            tx.users().save(user, now).await?
+        } else {
+            let new = NewUser {
+                email: email.clone(),
+                name: name.clone(),
+                avatar_url: None,
+                metadata: JsonObject::default(),
+                email_verified: false,
+            };
+            let mut user = new.into_user(random::uuid(now).into(), now);
+            user.is_platform_admin = true;
+            tx.users().insert(&user).await?;
+            user
+        };
+        let key = NewApiKey {
+            owner: ApiKeyOwner::User(user.id),
+            name: Name::parse("Made on the command line").map_err(Error::internal)?,
+            scopes: Scopes::from_iter([every_scope.clone()]),
+            environment: Environment::Live,
+            expires_at: None,
+            metadata: JsonObject::default(),
+        };
+        let secret = (minted.public.clone(), minted.hash.clone());
+        tx.api_keys().insert(&key.to_api_key(random::uuid(now).into(), secret, Some(user.id), now)).await
+    });
+    create.await?;
+    Ok(minted.plaintext)
+}

@@ -1,0 +1,306 @@
+//! The command line and the settings. Each setting is an option of `tenantry serve` and an environment variable; the table
+//! of them is `tenantry serve --help`, which the README repeats.
+
+use std::{env, net::SocketAddr, path::PathBuf, time::Duration};
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use zeroize::Zeroizing;
+
+/// The prefix of every variable.
+pub const ENV_PREFIX: &str = "TENANTRY_";
+/// Variables that only tests read.
+const TEST_PREFIX: &str = "TENANTRY_TEST_";
+
+/// The identity core of a multi-tenant SaaS as one gRPC binary.
+#[derive(Debug, Parser)]
+#[command(name = "tenantry", version, about, max_term_width = 120)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What the binary does.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Serve the API.
+    ///
+    /// The database is brought to the newest schema first. On an empty database the first start creates a platform admin
+    /// and prints its API key, once.
+    Serve(Box<ServeArgs>),
+    /// Bring the database to the newest schema and stop.
+    Migrate(Box<MigrateArgs>),
+    /// Manage platform admins from the machine that the database is on.
+    #[command(subcommand)]
+    Admin(AdminCommand),
+}
+
+/// What can be done about platform admins.
+#[derive(Debug, Subcommand)]
+pub enum AdminCommand {
+    /// Create a platform admin, or make an existing user one. Standard output carries the new API key and nothing else.
+    Create(Box<AdminCreateArgs>),
+}
+
+/// Where the database is and how it is used.
+#[derive(Args, Clone, Debug)]
+pub struct DatabaseArgs {
+    /// The database: `sqlite:FILE`, or `postgres://USER:PASSWORD@HOST/NAME`
+    #[arg(long, env = "TENANTRY_DATABASE_URL", value_name = "URL", default_value = "sqlite:data/tenantry.db", hide_env_values = true)]
+    pub database_url: DatabaseUrl,
+
+    /// Connections for transactions on PostgreSQL, and for reads on SQLite, which writes through one connection
+    #[arg(long, env = "TENANTRY_DATABASE_CONNECTIONS", value_name = "COUNT", default_value_t = 16, hide_env_values = true,
+          value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub database_connections: u32,
+
+    /// Shared connections on which PostgreSQL reads are pipelined
+    #[arg(long, env = "TENANTRY_DATABASE_READ_CONNECTIONS", value_name = "COUNT", default_value_t = 2, hide_env_values = true,
+          value_parser = clap::value_parser!(u32).range(1..=64))]
+    pub database_read_connections: u32,
+
+    /// How long a call waits for a connection or for a lock of the database, 10ms to 60s
+    #[arg(long, env = "TENANTRY_DATABASE_TIMEOUT", value_name = "DURATION", default_value = "2s", hide_env_values = true,
+          value_parser = duration::<10, 60_000>)]
+    pub database_timeout: Duration,
+}
+
+/// What the service seals with.
+#[derive(Args, Clone, Debug)]
+pub struct SealingArgs {
+    /// Keys that seal provider tokens: `ID:KEY[,ID:KEY..]`, each KEY 32 bytes in base64; the first one seals, all open.
+    /// Without it, SQLite keeps a key in FILE.keys beside the database; PostgreSQL requires it
+    #[arg(long, env = "TENANTRY_SEALING_KEYS", value_name = "KEYS", hide_env_values = true)]
+    pub sealing_keys: Option<SecretText>,
+}
+
+/// Settings of `tenantry serve`.
+#[derive(Args, Clone, Debug)]
+pub struct ServeArgs {
+    /// Address and port to serve on; port 0 takes a free one
+    #[arg(long, env = "TENANTRY_LISTEN", value_name = "ADDRESS", default_value = "127.0.0.1:50051", hide_env_values = true)]
+    pub listen: SocketAddr,
+
+    /// The database.
+    #[command(flatten)]
+    pub database: DatabaseArgs,
+
+    /// The key ring.
+    #[command(flatten)]
+    pub sealing: SealingArgs,
+
+    /// How long a call may take, 100ms to 10m
+    #[arg(long, env = "TENANTRY_REQUEST_TIMEOUT", value_name = "DURATION", default_value = "10s", hide_env_values = true,
+          value_parser = duration::<100, 600_000>)]
+    pub request_timeout: Duration,
+
+    /// How long a shutdown waits for calls in flight, 0s to 10m
+    #[arg(long, env = "TENANTRY_SHUTDOWN_TIMEOUT", value_name = "DURATION", default_value = "10s", hide_env_values = true,
+          value_parser = duration::<0, 600_000>)]
+    pub shutdown_timeout: Duration,
+
+    /// How long a deleted user or organization can be restored, 0s to 3650d
+    #[arg(long, env = "TENANTRY_RESTORE_WINDOW", value_name = "DURATION", default_value = "30d", hide_env_values = true,
+          value_parser = duration::<0, { 3650 * DAY }>)]
+    pub restore_window: Duration,
+
+    /// How long a refresh token lasts that is not rotated, 1m to 3650d
+    #[arg(long, env = "TENANTRY_REFRESH_TOKEN_LIFE", value_name = "DURATION", default_value = "30d", hide_env_values = true,
+          value_parser = duration::<60_000, { 3650 * DAY }>)]
+    pub refresh_token_life: Duration,
+
+    /// How long a session lasts, however often its token is rotated, 1m to 3650d
+    #[arg(long, env = "TENANTRY_SESSION_LIFE", value_name = "DURATION", default_value = "90d", hide_env_values = true,
+          value_parser = duration::<60_000, { 3650 * DAY }>)]
+    pub session_life: Duration,
+
+    /// How long a rotated refresh token is answered again with the same, still unused successor instead of being taken for
+    /// stolen, 0s to 10s
+    #[arg(long, env = "TENANTRY_ROTATION_GRACE", value_name = "DURATION", default_value = "0s", hide_env_values = true,
+          value_parser = duration::<0, 10_000>)]
+    pub rotation_grace: Duration,
+
+    /// Whether to serve reflection, which grpcurl needs
+    #[arg(long, env = "TENANTRY_REFLECTION", value_name = "BOOL", default_value_t = true, action = clap::ArgAction::Set, hide_env_values = true)]
+    pub reflection: bool,
+
+    /// The log.
+    #[command(flatten)]
+    pub log: LogArgs,
+}
+
+/// What is logged, and how.
+#[derive(Args, Clone, Debug)]
+pub struct LogArgs {
+    /// What to log, on standard error: `error`, `warn`, `info`, `debug`, `trace`, or directives as `info,tenantry=debug`
+    #[arg(long, env = "TENANTRY_LOG", value_name = "FILTER", default_value = "info", hide_env_values = true)]
+    pub log: String,
+
+    /// How to write the log
+    #[arg(long, env = "TENANTRY_LOG_FORMAT", value_name = "FORMAT", default_value = "text", hide_env_values = true)]
+    pub log_format: LogFormat,
+}
+
+/// How the log is written.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Settings of `tenantry migrate`.
+#[derive(Args, Clone, Debug)]
+pub struct MigrateArgs {
+    /// The database.
+    #[command(flatten)]
+    pub database: DatabaseArgs,
+
+    /// The log.
+    #[command(flatten)]
+    pub log: LogArgs,
+}
+
+/// Settings of `tenantry admin create`.
+#[derive(Args, Clone, Debug)]
+pub struct AdminCreateArgs {
+    /// E-mail of the admin. If a user has it, that user becomes an admin
+    #[arg(long, value_name = "E-MAIL")]
+    pub email: String,
+
+    /// Name of the admin
+    #[arg(long, value_name = "NAME")]
+    pub name: String,
+
+    /// The database.
+    #[command(flatten)]
+    pub database: DatabaseArgs,
+
+    /// The log.
+    #[command(flatten)]
+    pub log: LogArgs,
+}
+
+/// A day in milliseconds.
+const DAY: u64 = 24 * 60 * 60 * 1000;
+
+/// Reads a duration as `10s`, `30d` or `1h 30m` and holds it to `MIN..=MAX` milliseconds.
+fn duration<const MIN: u64, const MAX: u64>(text: &str) -> Result<Duration, String> {
+    let duration = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+    let range = Duration::from_millis(MIN)..=Duration::from_millis(MAX);
+    if range.contains(&duration) {
+        Ok(duration)
+    } else {
+        let [min, max] = [MIN, MAX].map(|millis| humantime::format_duration(Duration::from_millis(millis)).to_string());
+        Err(format!("must be {min} to {max}"))
+    }
+}
+
+/// A secret setting. It never prints.
+#[derive(Clone)]
+pub struct SecretText(pub Zeroizing<String>);
+
+impl std::str::FromStr for SecretText {
+    type Err = std::convert::Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Ok(Self(Zeroizing::new(text.to_owned())))
+    }
+}
+
+impl std::fmt::Debug for SecretText {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("SecretText(..)")
+    }
+}
+
+/// Which database. The password in it never prints.
+#[derive(Clone)]
+pub enum DatabaseUrl {
+    /// A SQLite file.
+    Sqlite(PathBuf),
+    /// A PostgreSQL server, as `tokio_postgres` reads it.
+    Postgres(Zeroizing<String>),
+}
+
+impl std::str::FromStr for DatabaseUrl {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if let Some(path) = text.strip_prefix("sqlite:") {
+            let path = path.strip_prefix("//").unwrap_or(path);
+            let names_a_file = !path.is_empty() && !path.contains('?') && !path.contains(":memory:") && !path.contains('\0');
+            return if names_a_file {
+                Ok(Self::Sqlite(PathBuf::from(path)))
+            } else {
+                Err("a SQLite URL is sqlite:FILE; a database in memory could not outlive the process")
+            };
+        }
+        if text.starts_with("postgres://") || text.starts_with("postgresql://") {
+            return Ok(Self::Postgres(Zeroizing::new(text.to_owned())));
+        }
+        // Never the text itself: it may hold a password.
+        Err("it must begin with sqlite:, postgres:// or postgresql://")
+    }
+}
+
+impl std::fmt::Debug for DatabaseUrl {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Sqlite(path) => write!(f, "sqlite:{}", path.display()),
+            Self::Postgres(_) => f.write_str("postgres://.."),
+        }
+    }
+}
+
+/// The first variable of the environment with our prefix that is no setting: a typo must not be ignored.
+pub fn unknown_variable() -> Option<String> {
+    use clap::CommandFactory as _;
+    let cli = Cli::command();
+    let known: Vec<&std::ffi::OsStr> =
+        cli.get_subcommands().flat_map(clap::Command::get_arguments).filter_map(clap::Arg::get_env).collect();
+    env::vars_os()
+        .map(|(name, _)| name)
+        .filter(|name| !known.contains(&name.as_os_str()))
+        .map(|name| name.to_string_lossy().into_owned())
+        .find(|name| name.starts_with(ENV_PREFIX) && !name.starts_with(TEST_PREFIX))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_password_in_a_url_never_prints() {
+        let url: DatabaseUrl = "postgres://me:canary@host/db".parse().unwrap();
+        assert!(!format!("{url:?}").contains("canary"));
+        let error = "mysql://me:canary@host/db".parse::<DatabaseUrl>().unwrap_err();
+        assert!(!error.contains("canary"));
+    }
+
+    #[test]
+    fn a_database_in_memory_is_refused() {
+        for url in ["sqlite:", "sqlite::memory:", "sqlite:file?mode=memory", "data/tenantry.db"] {
+            assert!(url.parse::<DatabaseUrl>().is_err(), "{url}");
+        }
+    }
+
+    #[test]
+    fn every_setting_has_an_option_and_a_variable_of_one_name() {
+        let cli = Cli::command();
+        let serve = cli.find_subcommand("serve").unwrap();
+        for arg in serve.get_arguments().filter(|arg| arg.get_id() != "help") {
+            let long = arg.get_long().unwrap();
+            let env = arg.get_env().unwrap().to_str().unwrap();
+            assert_eq!(env, format!("{ENV_PREFIX}{}", long.to_uppercase().replace('-', "_")));
+        }
+    }
+}

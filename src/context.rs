@@ -1,0 +1,67 @@
+//! What every handler shares.
+
+use std::{sync::Arc, time::Duration};
+
+use uuid::Uuid;
+
+use crate::{
+    clock::Clock,
+    db::Database,
+    models::{Timestamp, refresh_token::Lifetimes},
+    security::{page_token::PageTokens, random, sealing::KeyRing},
+};
+
+/// The application: where rows are, what time it is, which keys there are, and the settings that handlers need.
+#[derive(Clone)]
+pub struct App(Arc<Inner>);
+
+/// The parts of an [`App`].
+pub struct Inner {
+    /// Where rows are.
+    pub db: Database,
+    /// What time it is.
+    pub clock: Arc<dyn Clock>,
+    /// What seals.
+    pub keys: KeyRing,
+    /// What makes page tokens.
+    pub pages: PageTokens,
+    /// The settings.
+    pub policy: Policy,
+}
+
+/// Settings that change what calls answer.
+#[derive(Clone, Copy, Debug)]
+pub struct Policy {
+    /// How long a deleted user or organization can be restored.
+    pub restore_window: Duration,
+    /// How long refresh tokens and sessions last.
+    pub lifetimes: Lifetimes,
+    /// How long a traded refresh token is answered with the same successor.
+    pub rotation_grace: Duration,
+}
+
+impl App {
+    /// Puts the parts together.
+    pub fn new(db: Database, clock: Arc<dyn Clock>, keys: KeyRing, policy: Policy) -> Self {
+        let pages = PageTokens::new(&keys);
+        Self(Arc::new(Inner { db, clock, keys, pages, policy }))
+    }
+
+    /// This moment.
+    pub fn now(&self) -> Timestamp {
+        self.0.clock.now()
+    }
+
+    /// A new id for something made at `now`.
+    pub fn new_id<Id: From<Uuid>>(&self, now: Timestamp) -> Id {
+        random::uuid(now).into()
+    }
+}
+
+impl std::ops::Deref for App {
+    type Target = Inner;
+
+    fn deref(&self) -> &Inner {
+        &self.0
+    }
+}

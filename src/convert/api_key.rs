@@ -1,0 +1,165 @@
+//! API keys on the wire.
+
+use super::{Check, Listing, Lists, Target, json, texts, time};
+use crate::{
+    error::Result,
+    models::{
+        ApiKey, ApiKeyChanges, ApiKeyFilter, ApiKeyId, ApiKeyOwner, Environment, Name, NewApiKey, Plaintext,
+        Resource as _, Scope, Timestamp, text::is_forbidden,
+    },
+    pb::{self, api_key::Owner as WireOwner, create_api_key_request, list_api_keys_request},
+};
+
+/// Most bytes of a presented key.
+const MAX_PRESENTED_BYTES: usize = 512;
+/// Most characters of the reason of a revocation.
+const MAX_REASON_CHARS: usize = 200;
+
+/// Reads a CreateApiKey at `now`.
+///
+/// # Errors
+/// Every violation at once.
+pub fn create(request: pb::CreateApiKeyRequest, now: Timestamp) -> Result<NewApiKey> {
+    use create_api_key_request::Owner;
+    let mut check = Check::default();
+    let owner = owner(&mut check, request.owner.map(|owner| match owner {
+        Owner::OrganizationId(id) => WireOwner::OrganizationId(id),
+        Owner::UserId(id) => WireOwner::UserId(id),
+    }));
+    let name = check.field("name", Name::parse(&request.name));
+    let scopes = check.scopes("scopes", &request.scopes, 1);
+    let environment = check.choice("environment", environment(request.environment));
+    let expires_at = expiry(&mut check, request.expires_at.as_ref(), now);
+    let metadata = check.object("metadata", request.metadata);
+    let (Some(owner), Some(name), Some(scopes), Some(environment), Some(expires_at), Some(metadata)) =
+        (owner, name, scopes, environment, expires_at, metadata)
+    else {
+        return Err(check.failed());
+    };
+    Ok(NewApiKey { owner, name, scopes, environment, expires_at, metadata })
+}
+
+/// Reads a ListApiKeys.
+///
+/// # Errors
+/// Every violation at once.
+pub fn list(lists: Lists<'_>, request: &pb::ListApiKeysRequest) -> Result<Listing<ApiKeyFilter>> {
+    use list_api_keys_request::Owner;
+    let mut check = Check::default();
+    let page = check.page(lists, request);
+    let owner = owner(&mut check, request.owner.clone().map(|owner| match owner {
+        Owner::OrganizationId(id) => WireOwner::OrganizationId(id),
+        Owner::UserId(id) => WireOwner::UserId(id),
+    }));
+    let (Some(page), Some(owner)) = (page, owner) else { return Err(check.failed()) };
+    Ok(Listing::new(ApiKeyFilter { owner, include_revoked: request.include_revoked }, page))
+}
+
+/// Reads an UpdateApiKey at `now`.
+///
+/// # Errors
+/// Every violation at once.
+pub fn update(request: pb::UpdateApiKeyRequest, now: Timestamp) -> Result<(Target<ApiKeyId>, ApiKeyChanges)> {
+    let mut check = Check::default();
+    let id = check.id("api_key_id", &request.api_key_id);
+    let mask = check.mask(request.update_mask.as_ref(), &["name", "scopes", "expires_at", "metadata"]);
+    let Some(mask) = mask else { return Err(check.failed()) };
+    let name = mask.named("name", || check.field("name", Name::parse(&request.name)));
+    let scopes = mask.named("scopes", || check.scopes("scopes", &request.scopes, 1));
+    let expires_at = mask.named("expires_at", || expiry(&mut check, request.expires_at.as_ref(), now));
+    let metadata = mask.named("metadata", || check.object("metadata", request.metadata));
+    let (Some(id), Some(name), Some(scopes), Some(expires_at), Some(metadata)) =
+        (id, name, scopes, expires_at, metadata)
+    else {
+        return Err(check.failed());
+    };
+    Ok((Target { id, etag: request.etag }, ApiKeyChanges { name, scopes, expires_at, metadata }))
+}
+
+/// Reads a RevokeApiKey.
+///
+/// # Errors
+/// Every violation at once.
+pub fn revoke(request: pb::RevokeApiKeyRequest) -> Result<(Target<ApiKeyId>, Option<String>)> {
+    let mut check = Check::default();
+    let id = check.id("api_key_id", &request.api_key_id);
+    let reason = check.optional("reason", &request.reason, |text| {
+        // Bytes first, so that the cost of a refusal does not grow with what was sent.
+        if text.len() > MAX_REASON_CHARS * 4 || text.chars().count() > MAX_REASON_CHARS {
+            Err("must have at most 200 characters")
+        } else if text.chars().any(is_forbidden) {
+            Err("must not contain control characters")
+        } else {
+            Ok(text.to_owned())
+        }
+    });
+    let (Some(id), Some(reason)) = (id, reason) else { return Err(check.failed()) };
+    Ok((Target { id, etag: request.etag }, reason))
+}
+
+/// Reads a VerifyApiKey.
+///
+/// # Errors
+/// Every violation at once. A key that is no key is none: that is for the verdict.
+pub fn verify(request: pb::VerifyApiKeyRequest) -> Result<(Plaintext, Option<Scope>)> {
+    let mut check = Check::default();
+    let presented = Plaintext::new(request.plaintext_key);
+    let length = presented.expose().len();
+    let length = (1..=MAX_PRESENTED_BYTES).contains(&length).then_some(()).ok_or("must have 1 to 512 bytes");
+    let length = check.field("plaintext_key", length);
+    let scope = check.optional("required_scope", &request.required_scope, Scope::parse);
+    let (Some(()), Some(scope)) = (length, scope) else { return Err(check.failed()) };
+    Ok((presented, scope))
+}
+
+fn owner(check: &mut Check, owner: Option<WireOwner>) -> Option<ApiKeyOwner> {
+    match owner {
+        None => check.field("owner", Err("must be organization_id or user_id")),
+        Some(WireOwner::OrganizationId(id)) => check.id("organization_id", &id).map(ApiKeyOwner::Organization),
+        Some(WireOwner::UserId(id)) => check.id("user_id", &id).map(ApiKeyOwner::User),
+    }
+}
+
+fn environment(environment: i32) -> Option<Option<Environment>> {
+    Some(match pb::ApiKeyEnvironment::try_from(environment).ok()? {
+        pb::ApiKeyEnvironment::Unspecified => None,
+        pb::ApiKeyEnvironment::Live => Some(Environment::Live),
+        pb::ApiKeyEnvironment::Test => Some(Environment::Test),
+    })
+}
+
+fn expiry(
+    check: &mut Check,
+    time: Option<&prost_types::Timestamp>,
+    now: Timestamp,
+) -> Option<Option<Timestamp>> {
+    let expires_at = check.optional_time("expires_at", time)?;
+    let in_future = expires_at.is_none_or(|expires_at| expires_at > now);
+    check.field("expires_at", in_future.then_some(expires_at).ok_or("must lie in the future"))
+}
+
+impl From<ApiKey> for pb::ApiKey {
+    fn from(key: ApiKey) -> Self {
+        let environment = match key.environment {
+            Environment::Live => pb::ApiKeyEnvironment::Live,
+            Environment::Test => pb::ApiKeyEnvironment::Test,
+        };
+        let organization = key.organization_id.map(|id| WireOwner::OrganizationId(id.to_string()));
+        Self {
+            etag: key.etag(),
+            id: key.id.to_string(),
+            owner: organization.or(key.user_id.map(|id| WireOwner::UserId(id.to_string()))),
+            created_by: key.created_by.map(|id| id.to_string()).unwrap_or_default(),
+            name: key.name.as_str().to_owned(),
+            prefix: key.prefix.0,
+            scopes: texts(&key.scopes),
+            environment: environment.into(),
+            metadata: Some(json::object(key.metadata)),
+            expires_at: key.expires_at.map(time),
+            revoked_at: key.revoked_at.map(time),
+            revoked_reason: key.revoked_reason.unwrap_or_default(),
+            created_at: Some(time(key.created_at)),
+            updated_at: Some(time(key.updated_at)),
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! Lists: page sizes and page tokens, the same for every entity.
+
+use prost::Message;
+
+use super::Check;
+use crate::{
+    models::{Cursor, PageRequest, Reach},
+    pb,
+    security::page_token::{ListIdentity, PageTokens},
+};
+
+/// A request for a page of a list.
+pub trait ListRequest: Message + Clone + Default {
+    /// Full method name.
+    const METHOD: &'static str;
+
+    /// `page_size` and `page_token`.
+    fn page(&mut self) -> (&mut i32, &mut String);
+}
+
+macro_rules! list_requests {
+    ($($request:ident of $service:ident.$method:ident),+ $(,)?) => {$(
+        impl ListRequest for pb::$request {
+            const METHOD: &'static str = concat!(stringify!($service), ".", stringify!($method));
+
+            fn page(&mut self) -> (&mut i32, &mut String) {
+                (&mut self.page_size, &mut self.page_token)
+            }
+        }
+    )+};
+}
+
+list_requests!(
+    ListUsersRequest of UserService.ListUsers,
+    ListOrganizationsRequest of OrganizationService.ListOrganizations,
+    ListMembershipsRequest of MembershipService.ListMemberships,
+    ListOAuthAccountsRequest of OAuthAccountService.ListOAuthAccounts,
+    ListRefreshTokensRequest of RefreshTokenService.ListRefreshTokens,
+    ListApiKeysRequest of ApiKeyService.ListApiKeys,
+);
+
+/// What page tokens are read and written with, for one caller.
+#[derive(Clone, Copy)]
+pub struct Lists<'a> {
+    /// What makes them.
+    pub tokens: &'a PageTokens,
+    /// What the caller may touch.
+    pub reach: Reach,
+}
+
+/// A page to get: of which rows, and which page of them.
+#[derive(Clone, Debug)]
+pub struct Listing<F> {
+    /// Which rows.
+    pub filter: F,
+    /// Which page.
+    pub page: PageRequest,
+    identity: ListIdentity,
+}
+
+impl<F> Listing<F> {
+    /// The listing of a checked filter and page.
+    pub(super) fn new(filter: F, (page, identity): (PageRequest, ListIdentity)) -> Self {
+        Self { filter, page, identity }
+    }
+
+    /// The token of the page that begins after `cursor`; empty for none.
+    pub fn next_page_token(&self, lists: Lists<'_>, cursor: Option<&Cursor>) -> String {
+        lists.tokens.write(&self.identity, cursor)
+    }
+}
+
+impl Check {
+    /// The page of a list request.
+    pub(super) fn page<R: ListRequest>(&mut self, lists: Lists<'_>, request: &R) -> Option<(PageRequest, ListIdentity)> {
+        let mut filter = request.clone();
+        let (page_size, page_token) = filter.page();
+        let (page_size, page_token) = (std::mem::take(page_size), std::mem::take(page_token));
+        let identity = ListIdentity { method: R::METHOD, reach: lists.reach, filter: filter.encode_to_vec() };
+        let size = self.field("page_size", size(page_size));
+        let after = if page_token.is_empty() {
+            Some(None)
+        } else {
+            let cursor = lists.tokens.read(&identity, &page_token);
+            self.field("page_token", cursor.ok_or("must be the next_page_token of this list with the same filters")).map(Some)
+        };
+        Some((PageRequest { size: size?, after: after? }, identity))
+    }
+}
+
+fn size(size: i32) -> Result<usize, &'static str> {
+    match usize::try_from(size) {
+        Ok(0) => Ok(PageRequest::DEFAULT_SIZE),
+        Ok(size) => Ok(size.min(PageRequest::MAX_SIZE)),
+        Err(_) => Err("must not be negative"),
+    }
+}

@@ -1,0 +1,223 @@
+//! What the wire says: messages into models and back. Pure: no database, no clock, no state.
+//!
+//! A parse function looks at every field before it answers, so that a caller learns all that is wrong at once. Each check
+//! answers `Some` of the value, or `None` after noting the violation.
+
+pub mod api_key;
+mod json;
+mod list;
+pub mod membership;
+pub mod oauth_account;
+pub mod organization;
+pub mod refresh_token;
+pub mod user;
+
+use std::fmt::Display;
+
+pub use list::{Listing, Lists};
+use prost_types::FieldMask;
+use uuid::Uuid;
+
+use crate::{
+    error::{Error, Result, Violation},
+    models::{Resource, Scope, Scopes, Timestamp},
+};
+
+/// Collects what is wrong with a request.
+#[derive(Debug, Default)]
+pub struct Check {
+    violations: Vec<Violation>,
+}
+
+/// What an update mask names.
+#[derive(Debug)]
+pub struct Mask<'a>(&'a [String]);
+
+/// A resource to change, and the state that the change was decided on.
+#[derive(Debug)]
+pub struct Target<Id> {
+    /// Names it.
+    pub id: Id,
+    etag: String,
+}
+
+impl Check {
+    /// Most items of a batch.
+    pub const MAX_BATCH: usize = 1000;
+
+    /// Notes a violation of `field`.
+    pub fn violation(&mut self, field: impl Into<String>, rule: impl Display) {
+        self.violations.push(Violation { field: field.into(), rule: rule.to_string() });
+    }
+
+    /// The value of a field, if it has one.
+    pub fn field<T>(&mut self, field: &str, parsed: std::result::Result<T, impl Display>) -> Option<T> {
+        parsed.map_err(|rule| self.violation(field, rule)).ok()
+    }
+
+    /// The value of a text field that may be empty.
+    pub fn optional<T, E: Display>(
+        &mut self,
+        field: &str,
+        text: &str,
+        parse: impl FnOnce(&str) -> std::result::Result<T, E>,
+    ) -> Option<Option<T>> {
+        if text.is_empty() { Some(None) } else { self.field(field, parse(text)).map(Some) }
+    }
+
+    /// A required id.
+    pub fn id<Id: From<Uuid>>(&mut self, field: &str, text: &str) -> Option<Id> {
+        self.field(field, uuid(text))
+    }
+
+    /// An id that may be empty.
+    pub fn optional_id<Id: From<Uuid>>(&mut self, field: &str, text: &str) -> Option<Option<Id>> {
+        self.optional(field, text, uuid)
+    }
+
+    /// A time that may be unset.
+    pub fn optional_time(&mut self, field: &str, time: Option<&prost_types::Timestamp>) -> Option<Option<Timestamp>> {
+        time.map_or(Some(None), |time| self.field(field, read_time(time)).map(Some))
+    }
+
+    /// An enum value that must be specified. `known` maps each value but the unspecified one.
+    pub fn choice<T>(&mut self, field: &str, known: Option<Option<T>>) -> Option<T> {
+        self.field(field, known.flatten().ok_or("must be one of the enum's values other than UNSPECIFIED"))
+    }
+
+    /// An enum value that may be unspecified.
+    pub fn optional_choice<T>(&mut self, field: &str, known: Option<Option<T>>) -> Option<Option<T>> {
+        self.field(field, known.ok_or("must be one of the enum's values"))
+    }
+
+    /// Scopes, or permissions, `min` to 100 of them.
+    pub fn scopes(&mut self, field: &str, texts: &[String], min: usize) -> Option<Scopes> {
+        if !(min..=Scopes::MAX).contains(&texts.len()) {
+            self.violation(field, format!("must have {min} to {} items", Scopes::MAX));
+            return None;
+        }
+        let parsed = texts.iter().enumerate();
+        let parsed: Vec<_> = parsed.map(|(at, text)| self.field(&format!("{field}[{at}]"), Scope::parse(text))).collect();
+        parsed.into_iter().collect()
+    }
+
+    /// An update mask with known paths, at least one.
+    pub fn mask<'a>(&mut self, mask: Option<&'a FieldMask>, known: &[&str]) -> Option<Mask<'a>> {
+        let paths = mask.map_or(&[][..], |mask| &mask.paths);
+        if paths.is_empty() {
+            self.violation("update_mask", format!("must name at least one of {}", known.join(", ")));
+            return None;
+        }
+        if paths.iter().all(|path| known.contains(&path.as_str())) {
+            return Some(Mask(paths));
+        }
+        self.violation("update_mask", format!("must name nothing but {}", known.join(", ")));
+        None
+    }
+
+    /// The answer to a request with violations.
+    pub fn failed(self) -> Error {
+        if self.violations.is_empty() {
+            return Error::internal("a request was refused without a violation");
+        }
+        Error::Invalid(self.violations)
+    }
+}
+
+impl Mask<'_> {
+    /// The value of a field that the mask names: `Some(None)` if it does not, `None` if it does and the field is wrong.
+    pub fn named<T>(&self, path: &str, value: impl FnOnce() -> Option<T>) -> Option<Option<T>> {
+        if self.0.iter().any(|named| named == path) { value().map(Some) } else { Some(None) }
+    }
+}
+
+impl<Id> Target<Id> {
+    /// Checks that the caller decided on the state that is stored now.
+    ///
+    /// # Errors
+    /// [`Error::EtagMismatch`].
+    pub fn check_etag(&self, resource: &impl Resource) -> Result<()> {
+        if self.etag.is_empty() || self.etag == resource.etag() { Ok(()) } else { Err(Error::EtagMismatch) }
+    }
+}
+
+/// The target of a request that names nothing else.
+///
+/// # Errors
+/// [`Error::Invalid`] for an id that is no UUID.
+pub fn target<Id: From<Uuid>>(field: &str, id: &str, etag: String) -> Result<Target<Id>> {
+    Ok(Target { id: id_of(field, id)?, etag })
+}
+
+/// The id of a request that names nothing else.
+///
+/// # Errors
+/// [`Error::Invalid`] for what is no UUID.
+pub fn id_of<Id: From<Uuid>>(field: &str, text: &str) -> Result<Id> {
+    uuid(text).map_err(|rule| Error::invalid(field, rule))
+}
+
+/// The ids of a batch, each with its text, or `None` for what is no UUID.
+///
+/// # Errors
+/// [`Error::Invalid`] for none or too many.
+pub fn batch<Id: From<Uuid>>(field: &str, texts: Vec<String>) -> Result<Vec<(String, Option<Id>)>> {
+    if !(1..=Check::MAX_BATCH).contains(&texts.len()) {
+        return Err(Error::invalid(field, "must have 1 to 1,000 items"));
+    }
+    Ok(texts.into_iter().map(|text| (uuid(&text).ok(), text)).map(|(id, text)| (text, id)).collect())
+}
+
+fn uuid<Id: From<Uuid>>(text: &str) -> std::result::Result<Id, &'static str> {
+    // `Uuid` reads other forms too; one id has one text here.
+    match Uuid::try_parse(text) {
+        Ok(id) if text.len() == 36 => Ok(id.into()),
+        _ => Err("must be a UUID"),
+    }
+}
+
+fn read_time(time: &prost_types::Timestamp) -> std::result::Result<Timestamp, &'static str> {
+    let nanos = u32::try_from(time.nanos).ok().filter(|nanos| *nanos < 1_000_000_000);
+    let micros = nanos.and_then(|nanos| time.seconds.checked_mul(1_000_000)?.checked_add(i64::from(nanos / 1000)));
+    micros.and_then(Timestamp::from_micros).ok_or("must be a time between the years 1 and 9999")
+}
+
+/// A time on the wire.
+pub fn time(time: Timestamp) -> prost_types::Timestamp {
+    let micros = time.as_micros();
+    let nanos = i32::try_from(micros.rem_euclid(1_000_000) * 1000).unwrap_or(0);
+    prost_types::Timestamp { seconds: micros.div_euclid(1_000_000), nanos }
+}
+
+/// Scopes on the wire.
+fn texts(scopes: &Scopes) -> Vec<String> {
+    scopes.iter().map(|scope| scope.as_str().to_owned()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn a_time_comes_back_from_the_wire_as_it_was(micros in -62_135_596_800_000_000..=253_402_300_799_999_999_i64) {
+            let stored = Timestamp::from_micros(micros).unwrap();
+            prop_assert_eq!(read_time(&time(stored)), Ok(stored));
+        }
+
+        #[test]
+        fn reading_any_time_never_panics(seconds: i64, nanos: i32) {
+            let _ = read_time(&prost_types::Timestamp { seconds, nanos });
+        }
+    }
+
+    #[test]
+    fn an_id_has_one_text() {
+        assert!(uuid::<Uuid>("0190a5d0-0000-7000-8000-000000000000").is_ok());
+        for text in ["", "x", "0190a5d0000070008000000000000000", "{0190a5d0-0000-7000-8000-000000000000}"] {
+            assert!(uuid::<Uuid>(text).is_err(), "{text}");
+        }
+    }
+}

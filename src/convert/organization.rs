@@ -1,0 +1,131 @@
+//! Organizations on the wire.
+
+use super::{Check, Listing, Lists, Target, json, time};
+use crate::{
+    error::Result,
+    models::{
+        Name, NewOrganization, Organization, OrganizationChanges, OrganizationFilter, OrganizationId, OrganizationState,
+        Plan, Resource as _, Slug, StateFilter, WebUrl,
+    },
+    pb,
+};
+
+/// Reads a CreateOrganization.
+///
+/// # Errors
+/// Every violation at once.
+pub fn create(request: pb::CreateOrganizationRequest) -> Result<NewOrganization> {
+    let mut check = Check::default();
+    let name = check.field("name", Name::parse(&request.name));
+    let slug = check.optional("slug", &request.slug, Slug::parse);
+    let owner_user_id = check.id("owner_user_id", &request.owner_user_id);
+    let logo_url = check.optional("logo_url", &request.logo_url, WebUrl::parse);
+    let plan = check.optional_choice("plan", plan(request.plan));
+    let settings = check.object("settings", request.settings);
+    let (Some(name), Some(slug), Some(owner_user_id), Some(logo_url), Some(plan), Some(settings)) =
+        (name, slug, owner_user_id, logo_url, plan, settings)
+    else {
+        return Err(check.failed());
+    };
+    Ok(NewOrganization { name, slug, owner_user_id, logo_url, plan: plan.unwrap_or(Plan::Free), settings })
+}
+
+/// Reads a ListOrganizations.
+///
+/// # Errors
+/// Every violation at once.
+pub fn list(lists: Lists<'_>, request: &pb::ListOrganizationsRequest) -> Result<Listing<OrganizationFilter>> {
+    let mut check = Check::default();
+    let page = check.page(lists, request);
+    let plan = check.optional_choice("plan", plan(request.plan));
+    let state = check.optional_choice("state", state_filter(request.state).map(Some));
+    let name_prefix =
+        check.optional("name_prefix", &request.name_prefix, |text| Name::parse(text).map(|name| name.search_key()));
+    let member_user_id = check.optional_id("member_user_id", &request.member_user_id);
+    let (Some(page), Some(plan), Some(state), Some(name_prefix), Some(member_user_id)) =
+        (page, plan, state, name_prefix, member_user_id)
+    else {
+        return Err(check.failed());
+    };
+    let state = state.unwrap_or_default();
+    Ok(Listing::new(OrganizationFilter { plan, state, name_prefix, member_user_id }, page))
+}
+
+/// Reads an UpdateOrganization.
+///
+/// # Errors
+/// Every violation at once.
+pub fn update(request: pb::UpdateOrganizationRequest) -> Result<(Target<OrganizationId>, OrganizationChanges)> {
+    let mut check = Check::default();
+    let id = check.id("organization_id", &request.organization_id);
+    let mask = check.mask(request.update_mask.as_ref(), &["name", "slug", "logo_url", "plan", "settings"]);
+    let Some(mask) = mask else { return Err(check.failed()) };
+    let name = mask.named("name", || check.field("name", Name::parse(&request.name)));
+    let slug = mask.named("slug", || check.field("slug", Slug::parse(&request.slug)));
+    let logo_url = mask.named("logo_url", || check.optional("logo_url", &request.logo_url, WebUrl::parse));
+    let plan = mask.named("plan", || check.choice("plan", plan(request.plan)));
+    let settings = mask.named("settings", || check.object("settings", request.settings));
+    let (Some(id), Some(name), Some(slug), Some(logo_url), Some(plan), Some(settings)) =
+        (id, name, slug, logo_url, plan, settings)
+    else {
+        return Err(check.failed());
+    };
+    Ok((Target { id, etag: request.etag }, OrganizationChanges { name, slug, logo_url, plan, settings }))
+}
+
+/// Reads a GetOrganizationBySlug.
+///
+/// # Errors
+/// [`Error::Invalid`](crate::error::Error::Invalid) for what is no slug.
+pub fn get_by_slug(request: &pb::GetOrganizationBySlugRequest) -> Result<Slug> {
+    let mut check = Check::default();
+    check.field("slug", Slug::parse(&request.slug)).ok_or_else(|| check.failed())
+}
+
+fn plan(plan: i32) -> Option<Option<Plan>> {
+    Some(match pb::OrganizationPlan::try_from(plan).ok()? {
+        pb::OrganizationPlan::Unspecified => None,
+        pb::OrganizationPlan::Free => Some(Plan::Free),
+        pb::OrganizationPlan::Starter => Some(Plan::Starter),
+        pb::OrganizationPlan::Pro => Some(Plan::Pro),
+        pb::OrganizationPlan::Enterprise => Some(Plan::Enterprise),
+    })
+}
+
+fn state_filter(state: i32) -> Option<StateFilter<OrganizationState>> {
+    Some(match pb::OrganizationState::try_from(state).ok()? {
+        pb::OrganizationState::Unspecified => StateFilter::NotDeleted,
+        pb::OrganizationState::Active => StateFilter::Is(OrganizationState::Active),
+        pb::OrganizationState::Suspended => StateFilter::Is(OrganizationState::Suspended),
+        pb::OrganizationState::Deleted => StateFilter::Deleted,
+    })
+}
+
+impl From<Organization> for pb::Organization {
+    fn from(organization: Organization) -> Self {
+        let state = match (organization.deleted_at, organization.state) {
+            (Some(_), _) => pb::OrganizationState::Deleted,
+            (None, OrganizationState::Active) => pb::OrganizationState::Active,
+            (None, OrganizationState::Suspended) => pb::OrganizationState::Suspended,
+        };
+        let plan = match organization.plan {
+            Plan::Free => pb::OrganizationPlan::Free,
+            Plan::Starter => pb::OrganizationPlan::Starter,
+            Plan::Pro => pb::OrganizationPlan::Pro,
+            Plan::Enterprise => pb::OrganizationPlan::Enterprise,
+        };
+        Self {
+            etag: organization.etag(),
+            id: organization.id.to_string(),
+            name: organization.name.as_str().to_owned(),
+            slug: organization.slug.as_str().to_owned(),
+            logo_url: organization.logo_url.map(|url| url.as_str().to_owned()).unwrap_or_default(),
+            plan: plan.into(),
+            settings: Some(json::object(organization.settings)),
+            state: state.into(),
+            created_at: Some(time(organization.created_at)),
+            updated_at: Some(time(organization.updated_at)),
+            deleted_at: organization.deleted_at.map(time),
+        }
+    }
+}

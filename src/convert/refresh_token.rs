@@ -1,0 +1,100 @@
+//! Refresh tokens on the wire.
+
+use super::{Check, Listing, Lists, time};
+use crate::{
+    error::{Error, Result},
+    models::{
+        FamilyId, NewSession, Plaintext, RefreshToken, RefreshTokenId, UserId,
+        refresh_token::{IpText, UserAgent},
+        stored::StoredText as _,
+    },
+    pb::{self, revoke_refresh_token_request::Key},
+};
+
+/// The two ways to name a token whose session is to be ended.
+#[derive(Debug)]
+pub enum RefreshTokenKey {
+    /// By its id.
+    Id(RefreshTokenId),
+    /// By its secret.
+    Secret(Plaintext),
+}
+
+/// Reads a CreateRefreshToken.
+///
+/// # Errors
+/// Every violation at once.
+pub fn create(request: &pb::CreateRefreshTokenRequest) -> Result<NewSession> {
+    let mut check = Check::default();
+    let user_id = check.id("user_id", &request.user_id);
+    let user_agent = check.optional("user_agent", &request.user_agent, UserAgent::parse);
+    let ip_address = check.optional("ip_address", &request.ip_address, IpText::parse);
+    let (Some(user_id), Some(user_agent), Some(ip_address)) = (user_id, user_agent, ip_address) else {
+        return Err(check.failed());
+    };
+    Ok(NewSession { user_id, user_agent, ip_address })
+}
+
+/// Reads a ListRefreshTokens.
+///
+/// # Errors
+/// Every violation at once.
+pub fn list(lists: Lists<'_>, request: &pb::ListRefreshTokensRequest) -> Result<Listing<UserId>> {
+    let mut check = Check::default();
+    let page = check.page(lists, request);
+    let user_id = check.id("user_id", &request.user_id);
+    let (Some(page), Some(user_id)) = (page, user_id) else { return Err(check.failed()) };
+    Ok(Listing::new(user_id, page))
+}
+
+/// Reads a RotateRefreshToken.
+///
+/// # Errors
+/// [`Error::Invalid`] for no token; whether it is a good one the handler finds out.
+pub fn rotate(request: pb::RotateRefreshTokenRequest) -> Result<Plaintext> {
+    required("plaintext_token", request.plaintext_token)
+}
+
+/// Reads a RevokeRefreshToken.
+///
+/// # Errors
+/// Every violation at once.
+pub fn revoke(request: pb::RevokeRefreshTokenRequest) -> Result<RefreshTokenKey> {
+    match request.key {
+        None => Err(Error::invalid("key", "must be refresh_token_id or plaintext_token")),
+        Some(Key::RefreshTokenId(id)) => super::id_of("refresh_token_id", &id).map(RefreshTokenKey::Id),
+        Some(Key::PlaintextToken(secret)) => required("plaintext_token", secret).map(RefreshTokenKey::Secret),
+    }
+}
+
+/// Reads a RevokeAllRefreshTokens.
+///
+/// # Errors
+/// Every violation at once.
+pub fn revoke_all(request: &pb::RevokeAllRefreshTokensRequest) -> Result<(UserId, Option<FamilyId>)> {
+    let mut check = Check::default();
+    let user_id = check.id("user_id", &request.user_id);
+    let except = check.optional_id("except_family_id", &request.except_family_id);
+    let (Some(user_id), Some(except)) = (user_id, except) else { return Err(check.failed()) };
+    Ok((user_id, except))
+}
+
+fn required(field: &str, secret: String) -> Result<Plaintext> {
+    let secret = Plaintext::new(secret);
+    if secret.expose().is_empty() { Err(Error::invalid(field, "must not be empty")) } else { Ok(secret) }
+}
+
+impl From<RefreshToken> for pb::RefreshToken {
+    fn from(token: RefreshToken) -> Self {
+        Self {
+            id: token.id.to_string(),
+            user_id: token.user_id.to_string(),
+            family_id: token.family_id.to_string(),
+            user_agent: token.user_agent.map(|text| text.as_stored().to_owned()).unwrap_or_default(),
+            ip_address: token.ip_address.map(|text| text.as_stored().to_owned()).unwrap_or_default(),
+            expires_at: Some(time(token.expires_at)),
+            family_expires_at: Some(time(token.family_expires_at)),
+            created_at: Some(time(token.created_at)),
+        }
+    }
+}

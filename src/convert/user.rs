@@ -1,0 +1,110 @@
+//! Users on the wire.
+
+use super::{Check, Listing, Lists, Target, json, time};
+use crate::{
+    error::Result,
+    models::{
+        Email, EmailPrefix, Name, NewUser, Resource as _, StateFilter, User, UserChanges, UserFilter, UserId, UserState,
+        WebUrl,
+    },
+    pb,
+};
+
+/// Reads a CreateUser.
+///
+/// # Errors
+/// Every violation at once.
+pub fn create(request: pb::CreateUserRequest) -> Result<NewUser> {
+    let mut check = Check::default();
+    let email = check.field("email", Email::parse(&request.email));
+    let name = check.field("name", Name::parse(&request.name));
+    let avatar_url = check.optional("avatar_url", &request.avatar_url, WebUrl::parse);
+    let metadata = check.object("metadata", request.metadata);
+    let (Some(email), Some(name), Some(avatar_url), Some(metadata)) = (email, name, avatar_url, metadata) else {
+        return Err(check.failed());
+    };
+    Ok(NewUser { email, name, avatar_url, metadata, email_verified: request.email_verified })
+}
+
+/// Reads a ListUsers.
+///
+/// # Errors
+/// Every violation at once.
+pub fn list(lists: Lists<'_>, request: &pb::ListUsersRequest) -> Result<Listing<UserFilter>> {
+    let mut check = Check::default();
+    let page = check.page(lists, request);
+    let organization_id = check.optional_id("organization_id", &request.organization_id);
+    let state = check.optional_choice("state", state_filter(request.state).map(Some));
+    let email_prefix = check.optional("email_prefix", &request.email_prefix, EmailPrefix::parse);
+    let created_from = check.optional_time("created_from", request.created_from.as_ref());
+    let created_before = check.optional_time("created_before", request.created_before.as_ref());
+    let (Some(page), Some(organization_id), Some(state), Some(email_prefix), Some(created_from), Some(created_before)) =
+        (page, organization_id, state, email_prefix, created_from, created_before)
+    else {
+        return Err(check.failed());
+    };
+    let state = state.unwrap_or_default();
+    Ok(Listing::new(UserFilter { organization_id, state, email_prefix, created_from, created_before }, page))
+}
+
+/// Reads an UpdateUser.
+///
+/// # Errors
+/// Every violation at once.
+pub fn update(request: pb::UpdateUserRequest) -> Result<(Target<UserId>, UserChanges)> {
+    let mut check = Check::default();
+    let id = check.id("user_id", &request.user_id);
+    let mask = check.mask(request.update_mask.as_ref(), &["email", "name", "avatar_url", "metadata"]);
+    let Some(mask) = mask else { return Err(check.failed()) };
+    let email = mask.named("email", || check.field("email", Email::parse(&request.email)));
+    let name = mask.named("name", || check.field("name", Name::parse(&request.name)));
+    let avatar_url = mask.named("avatar_url", || check.optional("avatar_url", &request.avatar_url, WebUrl::parse));
+    let metadata = mask.named("metadata", || check.object("metadata", request.metadata));
+    let (Some(id), Some(email), Some(name), Some(avatar_url), Some(metadata)) = (id, email, name, avatar_url, metadata)
+    else {
+        return Err(check.failed());
+    };
+    Ok((Target { id, etag: request.etag }, UserChanges { email, name, avatar_url, metadata }))
+}
+
+/// Reads a GetUserByEmail.
+///
+/// # Errors
+/// [`Error::Invalid`](crate::error::Error::Invalid) for what is no address.
+pub fn get_by_email(request: &pb::GetUserByEmailRequest) -> Result<Email> {
+    let mut check = Check::default();
+    check.field("email", Email::parse(&request.email)).ok_or_else(|| check.failed())
+}
+
+fn state_filter(state: i32) -> Option<StateFilter<UserState>> {
+    Some(match pb::UserState::try_from(state).ok()? {
+        pb::UserState::Unspecified => StateFilter::NotDeleted,
+        pb::UserState::Active => StateFilter::Is(UserState::Active),
+        pb::UserState::Suspended => StateFilter::Is(UserState::Suspended),
+        pb::UserState::Deleted => StateFilter::Deleted,
+    })
+}
+
+impl From<User> for pb::User {
+    fn from(user: User) -> Self {
+        let state = match (user.deleted_at, user.state) {
+            (Some(_), _) => pb::UserState::Deleted,
+            (None, UserState::Active) => pb::UserState::Active,
+            (None, UserState::Suspended) => pb::UserState::Suspended,
+        };
+        Self {
+            etag: user.etag(),
+            id: user.id.to_string(),
+            email: user.email.as_str().to_owned(),
+            email_verified_at: user.email_verified_at.map(time),
+            name: user.name.as_str().to_owned(),
+            avatar_url: user.avatar_url.map(|url| url.as_str().to_owned()).unwrap_or_default(),
+            is_platform_admin: user.is_platform_admin,
+            state: state.into(),
+            metadata: Some(json::object(user.metadata)),
+            created_at: Some(time(user.created_at)),
+            updated_at: Some(time(user.updated_at)),
+            deleted_at: user.deleted_at.map(time),
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! From the errors of diesel to ours. PostgreSQL names the broken constraint, SQLite the columns; both are known here.
+
+use diesel::result::{DatabaseErrorInformation, DatabaseErrorKind, Error as DieselError};
+
+use crate::error::{Error, Taken};
+
+/// What a broken constraint means to a caller.
+#[derive(Clone, Copy)]
+enum Broken {
+    Taken(Taken),
+    /// Only a concurrent transaction can have caused it: the same call, repeated, sees the new state.
+    Race,
+}
+
+/// Unique constraints: their names on PostgreSQL, their columns on SQLite, their meaning.
+const UNIQUE: [(&str, &str, Broken); 5] = [
+    ("cf_users_email_key", "cf_users.email_normalized", Broken::Taken(Taken::UserEmail)),
+    ("cf_organizations_slug_key", "cf_organizations.slug", Broken::Taken(Taken::OrganizationSlug)),
+    (
+        "cf_memberships_user_id_organization_id_key",
+        "cf_memberships.user_id, cf_memberships.organization_id",
+        Broken::Taken(Taken::Membership),
+    ),
+    (
+        "cf_oauth_accounts_provider_provider_user_id_key",
+        "cf_oauth_accounts.provider, cf_oauth_accounts.provider_user_id",
+        Broken::Taken(Taken::OAuthAccount),
+    ),
+    ("cf_refresh_tokens_parent_id_key", "cf_refresh_tokens.parent_id", Broken::Race),
+];
+
+/// Messages of failures that have no kind of their own in diesel and pass by themselves: on PostgreSQL the cancelled and
+/// the shut-down, on SQLite the busy.
+const PASSING: [&str; 7] = [
+    "database is locked",
+    "canceling statement due to",
+    "terminating connection",
+    "the database system is",
+    "too many connections",
+    "remaining connection slots",
+    "disk I/O error",
+];
+
+/// Turns an error of diesel into one of ours.
+pub(crate) fn to_error(error: DieselError) -> Error {
+    match &error {
+        DieselError::DatabaseError(kind, info) => match kind {
+            DatabaseErrorKind::UniqueViolation => match broken(info.as_ref()) {
+                Some(Broken::Taken(taken)) => Error::Taken(taken),
+                Some(Broken::Race) => Error::Conflict,
+                None => Error::Internal(Box::new(error)),
+            },
+            // Every row that a write refers to was read in the same transaction: somebody has erased it since.
+            DatabaseErrorKind::ForeignKeyViolation | DatabaseErrorKind::SerializationFailure => Error::Conflict,
+            DatabaseErrorKind::Unknown if info.message().contains("deadlock detected") => Error::Conflict,
+            DatabaseErrorKind::Unknown if PASSING.iter().any(|text| info.message().contains(text)) => {
+                Error::Unavailable(Box::new(error))
+            }
+            DatabaseErrorKind::UnableToSendCommand
+            | DatabaseErrorKind::ClosedConnection
+            | DatabaseErrorKind::ReadOnlyTransaction => Error::Unavailable(Box::new(error)),
+            _ => Error::Internal(Box::new(error)),
+        },
+        DieselError::BrokenTransactionManager => Error::Unavailable(Box::new(error)),
+        _ => Error::Internal(Box::new(error)),
+    }
+}
+
+fn broken(info: &dyn DatabaseErrorInformation) -> Option<Broken> {
+    let is = |name: &str, columns: &str| match info.constraint_name() {
+        Some(constraint) => constraint == name,
+        None => info.message().strip_prefix("UNIQUE constraint failed: ") == Some(columns),
+    };
+    UNIQUE.iter().find(|(name, columns, _)| is(name, columns)).map(|(.., broken)| *broken)
+}
+
+/// A pool that gives no connection in time.
+pub(super) fn pool_error(error: diesel_async::pooled_connection::bb8::RunError) -> Error {
+    Error::Unavailable(Box::new(error))
+}

@@ -1,0 +1,149 @@
+//! Every table. Written by hand; a test compares it with what the migrations make on both databases.
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::db::types::{Id, Instant, JsonDoc};
+
+    #[sql_name = "cf_users"]
+    users (id) {
+        id -> Id,
+        revision -> BigInt,
+        email -> Text,
+        email_normalized -> Text,
+        name -> Text,
+        avatar_url -> Nullable<Text>,
+        password_hash -> Nullable<Text>,
+        email_verified_at -> Nullable<Instant>,
+        is_platform_admin -> Bool,
+        state -> Text,
+        metadata -> JsonDoc,
+        last_sign_in_at -> Nullable<Instant>,
+        deleted_at -> Nullable<Instant>,
+        created_at -> Instant,
+        updated_at -> Instant,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::db::types::{Id, Instant, JsonDoc};
+
+    #[sql_name = "cf_organizations"]
+    organizations (id) {
+        id -> Id,
+        revision -> BigInt,
+        name -> Text,
+        name_normalized -> Text,
+        slug -> Text,
+        logo_url -> Nullable<Text>,
+        plan -> Text,
+        settings -> JsonDoc,
+        state -> Text,
+        deleted_at -> Nullable<Instant>,
+        created_at -> Instant,
+        updated_at -> Instant,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::db::types::{Id, Instant, JsonDoc};
+
+    #[sql_name = "cf_memberships"]
+    memberships (id) {
+        id -> Id,
+        revision -> BigInt,
+        user_id -> Id,
+        organization_id -> Id,
+        role -> Text,
+        permissions -> JsonDoc,
+        created_at -> Instant,
+        updated_at -> Instant,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::db::types::{Id, Instant, JsonDoc};
+
+    #[sql_name = "cf_oauth_accounts"]
+    oauth_accounts (id) {
+        id -> Id,
+        revision -> BigInt,
+        user_id -> Id,
+        provider -> Text,
+        provider_user_id -> Text,
+        email -> Nullable<Text>,
+        scopes -> JsonDoc,
+        access_token -> Nullable<Binary>,
+        refresh_token -> Nullable<Binary>,
+        token_expires_at -> Nullable<Instant>,
+        created_at -> Instant,
+        updated_at -> Instant,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::db::types::{Id, Instant};
+
+    #[sql_name = "cf_refresh_tokens"]
+    refresh_tokens (id) {
+        id -> Id,
+        revision -> BigInt,
+        user_id -> Id,
+        family_id -> Id,
+        token_hash -> Binary,
+        parent_id -> Nullable<Id>,
+        user_agent -> Nullable<Text>,
+        ip_address -> Nullable<Text>,
+        expires_at -> Instant,
+        family_expires_at -> Instant,
+        rotated_at -> Nullable<Instant>,
+        successor_sealed -> Nullable<Binary>,
+        revoked_at -> Nullable<Instant>,
+        revoked_reason -> Nullable<Text>,
+        created_at -> Instant,
+        updated_at -> Instant,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::db::types::{Id, Instant, JsonDoc};
+
+    #[sql_name = "cf_api_keys"]
+    api_keys (id) {
+        id -> Id,
+        revision -> BigInt,
+        organization_id -> Nullable<Id>,
+        user_id -> Nullable<Id>,
+        created_by -> Nullable<Id>,
+        name -> Text,
+        prefix -> Text,
+        secret_hash -> Binary,
+        scopes -> JsonDoc,
+        environment -> Text,
+        metadata -> JsonDoc,
+        expires_at -> Nullable<Instant>,
+        last_used_at -> Nullable<Instant>,
+        revoked_at -> Nullable<Instant>,
+        revoked_reason -> Nullable<Text>,
+        created_at -> Instant,
+        updated_at -> Instant,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::db::types::Instant;
+
+    #[sql_name = "cf_sealing_keys"]
+    sealing_keys (id) {
+        id -> Text,
+        key_check -> Binary,
+        created_at -> Instant,
+    }
+}
+
+diesel::allow_tables_to_appear_in_same_query!(users, organizations, memberships, oauth_accounts, refresh_tokens, api_keys);

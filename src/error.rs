@@ -1,0 +1,221 @@
+//! The failures of the domain. Nothing here knows the wire or the database; `status.rs` and `db/error.rs` do.
+
+use std::error::Error as StdError;
+
+use crate::models::OrganizationId;
+
+/// A result whose error is ours.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Why a call fails.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Fields break their rules: all of them, each with its path.
+    #[error("invalid request: {}", .0.iter().map(|v| format!("{} {}", v.field, v.rule)).collect::<Vec<_>>().join("; "))]
+    Invalid(Vec<Violation>),
+    /// There is no such thing, or it is outside the caller's reach.
+    #[error("{} not found", .0.words())]
+    NotFound(Entity),
+    /// A unique value is taken.
+    #[error("{}", .0.message())]
+    Taken(Taken),
+    /// The state of things does not allow it.
+    #[error("{}", .0.message())]
+    Precondition(Precondition),
+    /// No usable credential.
+    #[error("a valid API key is required: send exactly one metadata entry `authorization: Bearer <key>`")]
+    Unauthenticated,
+    /// The caller may not do this.
+    #[error("{}", .0.message())]
+    Denied(Denial),
+    /// The etag is not the resource's.
+    #[error("the resource has changed since its etag was read; read it again")]
+    EtagMismatch,
+    /// Concurrent transactions collided.
+    #[error("concurrent calls kept changing the same rows; nothing was changed, repeat the call")]
+    Conflict,
+    /// The database cannot be used in time.
+    #[error("the database could not be used in time; repeat the call later")]
+    Unavailable(#[source] Box<dyn StdError + Send + Sync>),
+    /// The call took longer than the server allows.
+    #[error("the call took longer than the server's request timeout")]
+    DeadlineExceeded,
+    /// The bytes are not the message of the method.
+    #[error("the request is not the message of this method, or nests too deep")]
+    RequestMalformed,
+    /// The request message is too large.
+    #[error("the request message is larger than {} KiB", crate::server::MAX_REQUEST_BYTES / 1024)]
+    RequestTooLarge,
+    /// No method has this path.
+    #[error("no method has this path")]
+    MethodUnknown,
+    /// A stored value does not open.
+    #[error("a stored value cannot be opened: it was altered or moved")]
+    SealedValueUnreadable(#[source] crate::security::sealing::OpenError),
+    /// A fault of ours. The caller learns nothing but the request id.
+    #[error("internal error")]
+    Internal(#[source] Box<dyn StdError + Send + Sync>),
+}
+
+impl Error {
+    /// A fault of ours that `text` describes for the log.
+    pub fn internal(text: impl Into<String>) -> Self {
+        Self::Internal(text.into().into())
+    }
+
+    /// One field that breaks a rule.
+    pub fn invalid(field: &str, rule: &str) -> Self {
+        Self::Invalid(vec![Violation { field: field.to_owned(), rule: rule.to_owned() }])
+    }
+}
+
+/// A field that breaks a rule.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// Path of the field in the request.
+    pub field: String,
+    /// The rule, as `must ..`.
+    pub rule: String,
+}
+
+/// The kinds of resources.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Entity {
+    /// A user.
+    User,
+    /// An organization.
+    Organization,
+    /// A membership.
+    Membership,
+    /// An OAuth account.
+    OAuthAccount,
+    /// A refresh token.
+    RefreshToken,
+    /// An API key.
+    ApiKey,
+}
+
+impl Entity {
+    /// The name of the message.
+    pub fn type_name(self) -> &'static str {
+        match self {
+            Self::User => "tenantry.v1.User",
+            Self::Organization => "tenantry.v1.Organization",
+            Self::Membership => "tenantry.v1.Membership",
+            Self::OAuthAccount => "tenantry.v1.OAuthAccount",
+            Self::RefreshToken => "tenantry.v1.RefreshToken",
+            Self::ApiKey => "tenantry.v1.ApiKey",
+        }
+    }
+
+    fn words(self) -> &'static str {
+        match self {
+            Self::User => "user",
+            Self::Organization => "organization",
+            Self::Membership => "membership",
+            Self::OAuthAccount => "OAuth account",
+            Self::RefreshToken => "refresh token",
+            Self::ApiKey => "API key",
+        }
+    }
+}
+
+/// The values that can be taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Taken {
+    /// The e-mail of a user.
+    UserEmail,
+    /// The slug of an organization.
+    OrganizationSlug,
+    /// A user is a member already.
+    Membership,
+    /// The account at the provider is linked already.
+    OAuthAccount,
+}
+
+impl Taken {
+    /// The request field that carries the value.
+    pub fn field(self) -> &'static str {
+        match self {
+            Self::UserEmail => "email",
+            Self::OrganizationSlug => "slug",
+            Self::Membership => "user_id",
+            Self::OAuthAccount => "provider_user_id",
+        }
+    }
+
+    fn message(self) -> &'static str {
+        match self {
+            Self::UserEmail => "another user has this e-mail",
+            Self::OrganizationSlug => "another organization has this slug",
+            Self::Membership => "the user is a member of the organization already",
+            Self::OAuthAccount => "the account at the provider is linked already",
+        }
+    }
+}
+
+/// What the state of things can forbid.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Precondition {
+    /// These organizations would be left without an active owner.
+    LastOwner(Vec<OrganizationId>),
+    /// The platform would be left without an active platform admin.
+    LastPlatformAdmin,
+    /// The user is suspended.
+    UserSuspended,
+    /// The organization is suspended.
+    OrganizationSuspended,
+    /// The key is revoked.
+    ApiKeyRevoked,
+    /// The presented refresh token cannot be used.
+    RefreshTokenRejected,
+}
+
+impl Precondition {
+    fn message(&self) -> &'static str {
+        match self {
+            Self::LastOwner(_) => "it would leave an organization without an active owner; make another owner first",
+            Self::LastPlatformAdmin => "it would leave no active platform admin; make another one first",
+            Self::UserSuspended => "the user is suspended",
+            Self::OrganizationSuspended => "the organization is suspended",
+            Self::ApiKeyRevoked => "the API key is revoked",
+            Self::RefreshTokenRejected => "the refresh token cannot be used",
+        }
+    }
+}
+
+/// What a caller can lack.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Denial {
+    /// The scope that the method asks for.
+    ScopeMissing(String),
+    /// Platform administration.
+    NotPlatformAdmin,
+    /// A role high enough.
+    RoleInsufficient,
+    /// A scope that the caller wants to give.
+    ScopeNotHeld(String),
+}
+
+impl Denial {
+    fn message(&self) -> String {
+        match self {
+            Self::ScopeMissing(scope) => format!("the API key lacks the scope {scope}"),
+            Self::NotPlatformAdmin => "only a platform admin may do this".to_owned(),
+            Self::RoleInsufficient => "the caller's role in the organization is too low for this".to_owned(),
+            Self::ScopeNotHeld(scope) => format!("the caller's API key does not hold the scope {scope} and cannot give it"),
+        }
+    }
+}
+
+/// An error and its causes, in one line for the log.
+pub fn chain(error: &(dyn StdError + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}

@@ -1,0 +1,197 @@
+//! `ApiKeyService`.
+
+use tonic::{Request, Response, Status};
+
+use super::{called_by, guards, lists};
+use crate::{
+    context::App,
+    convert,
+    db::Conn,
+    error::{Denial, Entity, Error, Precondition, Result},
+    models::{ApiKey, ApiKeyOwner, Caller, Rank, Reach, Scopes, Verdict},
+    pb::{self, api_key_service_server::ApiKeyService},
+    security::token::{mint_api_key, read_api_key},
+};
+
+/// Answers `ApiKeyService`.
+#[derive(Clone)]
+pub struct ApiKeyHandler {
+    app: App,
+}
+
+impl ApiKeyHandler {
+    /// The handler on an application.
+    pub fn new(app: App) -> Self {
+        Self { app }
+    }
+
+    /// Checks a presented key and finds it, if it is within the caller's reach.
+    async fn verify(&self, caller: &Caller, request: pb::VerifyApiKeyRequest) -> Result<Option<(Verdict, ApiKey)>> {
+        let (presented, scope) = convert::api_key::verify(request)?;
+        let Some((prefix, hash)) = read_api_key(presented.expose()) else { return Ok(None) };
+        let mut conn = self.app.db.read().await?;
+        let Some(credential) = conn.api_keys().credential(&prefix).await? else { return Ok(None) };
+        let verdict = credential.check(&hash, scope.as_ref(), self.app.now());
+        if verdict == Verdict::WrongSecret {
+            return Ok(None);
+        }
+        if caller.reach() != Reach::Everything
+            && conn.api_keys().get(&caller.reach(), credential.key.id).await?.is_none()
+        {
+            return Ok(None);
+        }
+        Ok(Some((verdict, credential.key)))
+    }
+}
+
+fn find<T>(key: Option<T>) -> Result<T> {
+    key.ok_or(Error::NotFound(Entity::ApiKey))
+}
+
+/// Refuses scopes that the caller's own key does not hold.
+fn may_give(caller: &Caller, scopes: &Scopes) -> Result<()> {
+    match caller.scopes.first_not_held(scopes) {
+        None => Ok(()),
+        Some(scope) => Err(Error::Denied(Denial::ScopeNotHeld(scope.as_str().to_owned()))),
+    }
+}
+
+/// Refuses an owner that the caller does not see, whose keys it may not manage, or that is suspended.
+async fn may_make_for(tx: &mut Conn, caller: &Caller, owner: ApiKeyOwner) -> Result<()> {
+    match owner {
+        ApiKeyOwner::User(id) => guards::active_user(&guards::own_user(tx, caller, id).await?),
+        ApiKeyOwner::Organization(id) => {
+            let organization = tx.organizations().get(&caller.reach(), id).await?;
+            let organization = organization.ok_or(Error::NotFound(Entity::Organization))?;
+            guards::may_change(tx, caller, &organization, Rank::Admin).await?;
+            guards::active_organization(&organization)
+        }
+    }
+}
+
+/// Refuses to change a key of a suspended organization to everyone but platform admins. That the caller stands high enough
+/// its reach says already.
+async fn may_change(tx: &mut Conn, caller: &Caller, key: &ApiKey) -> Result<()> {
+    let Some(id) = key.organization_id else { return Ok(()) };
+    let organization = tx.organizations().get(&caller.reach(), id).await?;
+    guards::may_change(tx, caller, &find(organization)?, Rank::Admin).await.map(drop)
+}
+
+#[tonic::async_trait]
+impl ApiKeyService for ApiKeyHandler {
+    async fn create_api_key(
+        &self,
+        request: Request<pb::CreateApiKeyRequest>,
+    ) -> Result<Response<pb::CreateApiKeyResponse>, Status> {
+        let (caller, request) = called_by(request)?;
+        let now = self.app.now();
+        let new = convert::api_key::create(request, now)?;
+        let minted = mint_api_key(new.environment);
+        let key = new.to_api_key(self.app.new_id(now), (minted.public, minted.hash), caller.user_id(), now);
+        let create = self.app.db.transaction(async |tx| {
+            may_make_for(tx, &caller, new.owner).await?;
+            may_give(&caller, &new.scopes)?;
+            tx.api_keys().insert(&key).await
+        });
+        create.await?;
+        Ok(Response::new(pb::CreateApiKeyResponse {
+            api_key: Some(key.into()),
+            plaintext_key: minted.plaintext.expose().to_owned(),
+        }))
+    }
+
+    async fn get_api_key(
+        &self,
+        request: Request<pb::GetApiKeyRequest>,
+    ) -> Result<Response<pb::GetApiKeyResponse>, Status> {
+        let (caller, request) = called_by(request)?;
+        let id = convert::id_of("api_key_id", &request.api_key_id)?;
+        let key = find(self.app.db.read().await?.api_keys().get(&caller.reach(), id).await?)?;
+        Ok(Response::new(pb::GetApiKeyResponse { api_key: Some(key.into()) }))
+    }
+
+    async fn list_api_keys(
+        &self,
+        request: Request<pb::ListApiKeysRequest>,
+    ) -> Result<Response<pb::ListApiKeysResponse>, Status> {
+        let (caller, request) = called_by(request)?;
+        let lists = lists(&self.app, &caller);
+        let listing = convert::api_key::list(lists, &request)?;
+        let mut conn = self.app.db.read().await?;
+        match listing.filter.owner {
+            ApiKeyOwner::User(id) => guards::own_user(&mut conn, &caller, id).await.map(drop)?,
+            ApiKeyOwner::Organization(id) => {
+                let organization = conn.organizations().get(&caller.reach(), id).await?;
+                organization.ok_or(Error::NotFound(Entity::Organization))?;
+                guards::at_least(guards::rank(&mut conn, &caller, id).await?, Rank::Admin)?;
+            }
+        }
+        let page = conn.api_keys().list(&caller.reach(), &listing.filter, &listing.page).await?;
+        Ok(Response::new(pb::ListApiKeysResponse {
+            next_page_token: listing.next_page_token(lists, page.next.as_ref()),
+            api_keys: page.rows.into_iter().map(pb::ApiKey::from).collect(),
+        }))
+    }
+
+    async fn update_api_key(
+        &self,
+        request: Request<pb::UpdateApiKeyRequest>,
+    ) -> Result<Response<pb::UpdateApiKeyResponse>, Status> {
+        let (caller, request) = called_by(request)?;
+        let now = self.app.now();
+        let (target, changes) = convert::api_key::update(request, now)?;
+        let key = self.app.db.transaction(async |tx| {
+            let mut key = find(tx.api_keys().lock(&caller.reach(), target.id).await?)?;
+            may_change(tx, &caller, &key).await?;
+            if let Some(scopes) = &changes.scopes {
+                may_give(&caller, &scopes.iter().filter(|scope| !key.scopes.hold(scope)).cloned().collect())?;
+            }
+            target.check_etag(&*key)?;
+            if key.revoked_at.is_some() {
+                return Err(Error::Precondition(Precondition::ApiKeyRevoked));
+            }
+            key.apply(changes.clone());
+            tx.api_keys().save(key, now).await
+        });
+        Ok(Response::new(pb::UpdateApiKeyResponse { api_key: Some(key.await?.into()) }))
+    }
+
+    async fn revoke_api_key(
+        &self,
+        request: Request<pb::RevokeApiKeyRequest>,
+    ) -> Result<Response<pb::RevokeApiKeyResponse>, Status> {
+        let (caller, request) = called_by(request)?;
+        let (target, reason) = convert::api_key::revoke(request)?;
+        let now = self.app.now();
+        let key = self.app.db.transaction(async |tx| {
+            let mut key = find(tx.api_keys().lock(&caller.reach(), target.id).await?)?;
+            target.check_etag(&*key)?;
+            if key.revoked_at.is_some() {
+                return Ok(key.into_inner());
+            }
+            key.revoked_at = Some(now);
+            key.revoked_reason.clone_from(&reason);
+            tx.api_keys().save(key, now).await
+        });
+        Ok(Response::new(pb::RevokeApiKeyResponse { api_key: Some(key.await?.into()) }))
+    }
+
+    async fn verify_api_key(
+        &self,
+        request: Request<pb::VerifyApiKeyRequest>,
+    ) -> Result<Response<pb::VerifyApiKeyResponse>, Status> {
+        use pb::ApiKeyVerdict as Wire;
+        let (caller, request) = called_by(request)?;
+        let found = self.verify(&caller, request).await?;
+        let verdict = match &found {
+            None | Some((Verdict::WrongSecret, _)) => Wire::Unknown,
+            Some((Verdict::Valid, _)) => Wire::Valid,
+            Some((Verdict::Revoked, _)) => Wire::Revoked,
+            Some((Verdict::Expired, _)) => Wire::Expired,
+            Some((Verdict::OwnerInactive, _)) => Wire::OwnerInactive,
+            Some((Verdict::ScopeMissing, _)) => Wire::ScopeMissing,
+        };
+        let api_key = found.map(|(_, key)| key.into());
+        Ok(Response::new(pb::VerifyApiKeyResponse { verdict: verdict.into(), api_key }))
+    }
+}

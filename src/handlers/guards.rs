@@ -1,0 +1,119 @@
+//! Rules that need the caller or stored state and hold for several methods.
+
+use crate::{
+    db::Conn,
+    error::{Denial, Entity, Error, Precondition, Result},
+    models::{
+        Caller, MembershipKey, Organization, OrganizationId, OrganizationState, Principal, Rank, StateFilter, User,
+        UserId, UserState,
+    },
+};
+
+/// Most organizations that a refusal for want of an owner names.
+const MAX_NAMED: usize = 100;
+
+/// Refuses everyone but platform admins.
+pub(super) fn platform_admin(caller: &Caller) -> Result<()> {
+    if caller.is_platform_admin() { Ok(()) } else { Err(Error::Denied(Denial::NotPlatformAdmin)) }
+}
+
+/// Refuses everyone but platform admins to list the deleted.
+pub(super) fn may_list<S>(caller: &Caller, state: StateFilter<S>) -> Result<()> {
+    match state {
+        StateFilter::Deleted => platform_admin(caller),
+        StateFilter::NotDeleted | StateFilter::Is(_) => Ok(()),
+    }
+}
+
+/// Finds a user, and refuses whoever can see it but is neither that user nor a platform admin.
+pub(super) async fn own_user(conn: &mut Conn, caller: &Caller, id: UserId) -> Result<User> {
+    let user = conn.users().get(&caller.reach(), id).await?.ok_or(Error::NotFound(Entity::User))?;
+    if caller.user_id() != Some(id) {
+        platform_admin(caller)?;
+    }
+    Ok(user)
+}
+
+/// Refuses what a suspended user cannot have.
+pub(super) fn active_user(user: &User) -> Result<()> {
+    match user.state {
+        UserState::Active => Ok(()),
+        UserState::Suspended => Err(Error::Precondition(Precondition::UserSuspended)),
+    }
+}
+
+/// Refuses what a suspended organization cannot have.
+pub(super) fn active_organization(organization: &Organization) -> Result<()> {
+    match organization.state {
+        OrganizationState::Active => Ok(()),
+        OrganizationState::Suspended => Err(Error::Precondition(Precondition::OrganizationSuspended)),
+    }
+}
+
+/// How high the caller stands in an organization within its reach. An organization's key stands as an admin: with it,
+/// nobody becomes more than the admin who made it.
+pub(super) async fn rank(conn: &mut Conn, caller: &Caller, organization: OrganizationId) -> Result<Rank> {
+    match caller.principal {
+        Principal::User { is_platform_admin: true, .. } => Ok(Rank::Platform),
+        Principal::Organization(own) => Ok(if own == organization { Rank::Admin } else { Rank::Other }),
+        Principal::User { id, .. } => {
+            let membership = conn.memberships().get(&caller.reach(), MembershipKey::Ends(id, organization)).await?;
+            Ok(membership.map_or(Rank::Other, |membership| membership.role.rank()))
+        }
+    }
+}
+
+/// Refuses a caller that stands lower than `needed` in an organization, and everyone but platform admins to change
+/// anything in a suspended one. Tells how high the caller stands.
+pub(super) async fn may_change(
+    conn: &mut Conn,
+    caller: &Caller,
+    organization: &Organization,
+    needed: Rank,
+) -> Result<Rank> {
+    let rank = rank(conn, caller, organization.id).await?;
+    at_least(rank, needed)?;
+    if rank < Rank::Platform {
+        active_organization(organization)?;
+    }
+    Ok(rank)
+}
+
+/// Refuses a rank lower than `needed`.
+pub(super) fn at_least(rank: Rank, needed: Rank) -> Result<()> {
+    if rank >= needed { Ok(()) } else { Err(Error::Denied(Denial::RoleInsufficient)) }
+}
+
+/// Refuses to take the user away if an organization has no other active owner. Locks every organization that the user
+/// owns, so that two owners cannot be taken away at once.
+pub(super) async fn no_organization_loses_its_last_owner(tx: &mut Conn, user: &User) -> Result<()> {
+    if !user.is_active() {
+        return Ok(());
+    }
+    let owned = tx.memberships().owned_by(user.id).await?;
+    let owned = tx.organizations().lock_many(&owned).await?;
+    // Read again under the locks: an ownership may have ended, and the others' may have too.
+    let still = tx.memberships().owned_by(user.id).await?;
+    let owned: Vec<OrganizationId> = owned.into_iter().filter(|id| still.contains(id)).collect();
+    has_owner(tx, owned, Some(user.id)).await
+}
+
+/// Refuses organizations that have no active owner, `without` a user. Hold their locks.
+pub(super) async fn has_owner(tx: &mut Conn, mut ids: Vec<OrganizationId>, without: Option<UserId>) -> Result<()> {
+    if ids.is_empty() {
+        return Ok(());
+    }
+    let owned = tx.memberships().with_active_owner(&ids, without).await?;
+    ids.retain(|id| !owned.contains(id));
+    ids.truncate(MAX_NAMED);
+    if ids.is_empty() { Ok(()) } else { Err(Error::Precondition(Precondition::LastOwner(ids))) }
+}
+
+/// Refuses to take the user away if no other active platform admin is left.
+pub(super) async fn platform_keeps_an_admin(tx: &mut Conn, user: &User) -> Result<()> {
+    if !user.is_platform_admin || !user.is_active() {
+        return Ok(());
+    }
+    let admins = tx.users().lock_active_platform_admins().await?;
+    if admins.iter().any(|id| *id != user.id) { Ok(()) } else { Err(Error::Precondition(Precondition::LastPlatformAdmin)) }
+}

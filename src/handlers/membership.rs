@@ -1,0 +1,172 @@
+//! `MembershipService`.
+//!
+//! Every change of a membership locks the organization first: who owns an organization is decided by one call at a time.
+//! A call that makes an owner locks the user before that, so that the user cannot be suspended meanwhile.
+
+use tonic::{Request, Response, Status};
+
+use super::{called_by, guards, lists};
+use crate::{
+    context::App,
+    convert,
+    db::Conn,
+    error::{Entity, Error, Result},
+    models::{Caller, Locked, Membership, MembershipId, MembershipKey, Organization, OrganizationId, Rank, Role, UserId},
+    pb::{self, membership_service_server::MembershipService},
+};
+
+/// Answers `MembershipService`.
+#[derive(Clone)]
+pub struct MembershipHandler {
+    app: App,
+}
+
+impl MembershipHandler {
+    /// The handler on an application.
+    pub fn new(app: App) -> Self {
+        Self { app }
+    }
+}
+
+fn find<T>(membership: Option<T>) -> Result<T> {
+    membership.ok_or(Error::NotFound(Entity::Membership))
+}
+
+/// Locks a user who is to become an owner, and refuses a suspended one.
+async fn lock_new_owner(tx: &mut Conn, caller: &Caller, id: UserId) -> Result<()> {
+    let user = tx.users().lock(&caller.reach(), id).await?.ok_or(Error::NotFound(Entity::User))?;
+    guards::active_user(&user)
+}
+
+/// Locks a membership behind its organization, and behind its user if `role` makes the user an owner.
+async fn lock(
+    tx: &mut Conn,
+    caller: &Caller,
+    id: MembershipId,
+    role: Option<&Role>,
+) -> Result<(Locked<Organization>, Locked<Membership>)> {
+    let found = find(tx.memberships().get(&caller.reach(), MembershipKey::Id(id)).await?)?;
+    if role.is_some_and(Role::is_owner) && !found.role.is_owner() {
+        lock_new_owner(tx, caller, found.user_id).await?;
+    }
+    let organization = find(tx.organizations().lock(&caller.reach(), found.organization_id).await?)?;
+    let membership = find(tx.memberships().lock(&caller.reach(), id).await?)?;
+    Ok((organization, membership))
+}
+
+/// Refuses to end an ownership that is the last active one. Hold the organization's lock.
+async fn keeps_an_owner(tx: &mut Conn, membership: &Membership) -> Result<()> {
+    if !membership.role.is_owner() {
+        return Ok(());
+    }
+    guards::has_owner(tx, vec![membership.organization_id], Some(membership.user_id)).await
+}
+
+#[tonic::async_trait]
+impl MembershipService for MembershipHandler {
+    async fn create_membership(
+        &self,
+        request: Request<pb::CreateMembershipRequest>,
+    ) -> Result<Response<pb::CreateMembershipResponse>, Status> {
+        let (caller, request) = called_by(request)?;
+        let new = convert::membership::create(&request)?;
+        let now = self.app.now();
+        let membership = new.to_membership(self.app.new_id(now), now);
+        let create = self.app.db.transaction(async |tx| {
+            let user = tx.users().lock(&caller.reach(), new.user_id).await?.ok_or(Error::NotFound(Entity::User))?;
+            if new.role.is_owner() {
+                guards::active_user(&user)?;
+            }
+            let organization = tx.organizations().lock(&caller.reach(), new.organization_id).await?;
+            organization.ok_or(Error::NotFound(Entity::Organization))?;
+            tx.memberships().insert(&membership).await
+        });
+        create.await?;
+        Ok(Response::new(pb::CreateMembershipResponse { membership: Some(membership.into()) }))
+    }
+
+    async fn get_membership(
+        &self,
+        request: Request<pb::GetMembershipRequest>,
+    ) -> Result<Response<pb::GetMembershipResponse>, Status> {
+        let (caller, request) = called_by(request)?;
+        let key = convert::membership::get(request)?;
+        let membership = find(self.app.db.read().await?.memberships().get(&caller.reach(), key).await?)?;
+        Ok(Response::new(pb::GetMembershipResponse { membership: Some(membership.into()) }))
+    }
+
+    async fn list_memberships(
+        &self,
+        request: Request<pb::ListMembershipsRequest>,
+    ) -> Result<Response<pb::ListMembershipsResponse>, Status> {
+        let (caller, request) = called_by(request)?;
+        let lists = lists(&self.app, &caller);
+        let listing = convert::membership::list(lists, &request)?;
+        let mut conn = self.app.db.read().await?;
+        ends_are_visible(&mut conn, &caller, listing.filter.organization_id, listing.filter.user_id).await?;
+        let page = conn.memberships().list(&caller.reach(), &listing.filter, &listing.page).await?;
+        Ok(Response::new(pb::ListMembershipsResponse {
+            next_page_token: listing.next_page_token(lists, page.next.as_ref()),
+            memberships: page.rows.into_iter().map(pb::Membership::from).collect(),
+        }))
+    }
+
+    async fn update_membership(
+        &self,
+        request: Request<pb::UpdateMembershipRequest>,
+    ) -> Result<Response<pb::UpdateMembershipResponse>, Status> {
+        let (caller, request) = called_by(request)?;
+        let (target, changes) = convert::membership::update(request)?;
+        let now = self.app.now();
+        let membership = self.app.db.transaction(async |tx| {
+            let (organization, mut membership) = lock(tx, &caller, target.id, changes.role.as_ref()).await?;
+            let rank = guards::may_change(tx, &caller, &organization, Rank::Admin).await?;
+            guards::at_least(rank, membership.role.rank())?;
+            guards::at_least(rank, changes.role.as_ref().map_or(Rank::Other, Role::rank))?;
+            target.check_etag(&*membership)?;
+            if changes.role.as_ref().is_some_and(|role| !role.is_owner()) {
+                keeps_an_owner(tx, &membership).await?;
+            }
+            membership.apply(changes.clone());
+            tx.memberships().save(membership, now).await
+        });
+        let membership = membership.await?;
+        Ok(Response::new(pb::UpdateMembershipResponse { membership: Some(membership.into()) }))
+    }
+
+    async fn delete_membership(
+        &self,
+        request: Request<pb::DeleteMembershipRequest>,
+    ) -> Result<Response<pb::DeleteMembershipResponse>, Status> {
+        let (caller, request) = called_by(request)?;
+        let target = convert::target::<MembershipId>("membership_id", &request.membership_id, request.etag)?;
+        let delete = self.app.db.transaction(async |tx| {
+            let (organization, membership) = lock(tx, &caller, target.id, None).await?;
+            let own = caller.user_id() == Some(membership.user_id);
+            let needed = if own { Rank::Other } else { membership.role.rank().max(Rank::Admin) };
+            guards::may_change(tx, &caller, &organization, needed).await?;
+            target.check_etag(&*membership)?;
+            keeps_an_owner(tx, &membership).await?;
+            tx.memberships().delete(membership).await
+        });
+        delete.await?;
+        Ok(Response::new(pb::DeleteMembershipResponse {}))
+    }
+}
+
+/// Refuses a list of an organization or a user that the caller does not see.
+async fn ends_are_visible(
+    conn: &mut Conn,
+    caller: &Caller,
+    organization_id: Option<OrganizationId>,
+    user_id: Option<UserId>,
+) -> Result<()> {
+    if let Some(id) = organization_id {
+        let organization = conn.organizations().get(&caller.reach(), id).await?;
+        organization.ok_or(Error::NotFound(Entity::Organization))?;
+    }
+    if let Some(id) = user_id {
+        conn.users().get(&caller.reach(), id).await?.ok_or(Error::NotFound(Entity::User))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,168 @@
+//! `OAuthAccountService`.
+
+use tonic::{Request, Response, Status};
+use zeroize::Zeroizing;
+
+use super::{called_by, guards, lists};
+use crate::{
+    context::App,
+    convert,
+    error::{Entity, Error, Result},
+    models::{OAuthAccount, OAuthAccountId, Plaintext, ProviderTokens, Sealed},
+    pb::{self, o_auth_account_service_server::OAuthAccountService},
+    security::sealing::{OpenError, Place},
+};
+
+/// Answers `OAuthAccountService`.
+#[derive(Clone)]
+pub struct OAuthAccountHandler {
+    app: App,
+}
+
+impl OAuthAccountHandler {
+    /// The handler on an application.
+    pub fn new(app: App) -> Self {
+        Self { app }
+    }
+
+    /// Puts tokens into an account, each sealed for its column of this row.
+    fn seal(&self, account: &mut OAuthAccount, tokens: &ProviderTokens) {
+        let seal = |token: &Option<Plaintext>, place| {
+            token.as_ref().map(|token| self.app.keys.seal(token.expose().as_bytes(), place))
+        };
+        let [access_token, refresh_token] = places(account);
+        account.access_token = seal(&tokens.access_token, access_token);
+        account.refresh_token = seal(&tokens.refresh_token, refresh_token);
+        account.token_expires_at = tokens.token_expires_at;
+    }
+
+    /// Opens the tokens of an account.
+    fn open(&self, account: &OAuthAccount) -> Result<ProviderTokens> {
+        let open = |token: &Option<Sealed>, place| -> Result<Option<Plaintext>> {
+            let Some(token) = token else { return Ok(None) };
+            let opened: Zeroizing<Vec<u8>> = self.app.keys.open(token, place).map_err(Error::SealedValueUnreadable)?;
+            let text = std::str::from_utf8(&opened).map_err(|_| Error::SealedValueUnreadable(OpenError::Altered))?;
+            Ok(Some(Plaintext::new(text.to_owned())))
+        };
+        let [access_token, refresh_token] = places(account);
+        Ok(ProviderTokens {
+            access_token: open(&account.access_token, access_token)?,
+            refresh_token: open(&account.refresh_token, refresh_token)?,
+            token_expires_at: account.token_expires_at,
+        })
+    }
+}
+
+/// Where the two tokens of an account belong.
+fn places(account: &OAuthAccount) -> [Place<'static>; 2] {
+    ["access_token", "refresh_token"].map(|column| Place {
+        table: "cf_oauth_accounts",
+        column,
+        row: account.id.0,
+        owner: account.user_id.0,
+    })
+}
+
+fn find<T>(account: Option<T>) -> Result<T> {
+    account.ok_or(Error::NotFound(Entity::OAuthAccount))
+}
+
+#[tonic::async_trait]
+impl OAuthAccountService for OAuthAccountHandler {
+    async fn link_o_auth_account(
+        &self,
+        request: Request<pb::LinkOAuthAccountRequest>,
+    ) -> Result<Response<pb::LinkOAuthAccountResponse>, Status> {
+        let (caller, request) = called_by(request)?;
+        let new = convert::oauth_account::link(request)?;
+        let now = self.app.now();
+        let mut account = new.to_oauth_account(self.app.new_id(now), now);
+        self.seal(&mut account, &new.tokens);
+        let link = self.app.db.transaction(async |tx| {
+            guards::own_user(tx, &caller, new.user_id).await?;
+            tx.oauth_accounts().insert(&account).await
+        });
+        link.await?;
+        Ok(Response::new(pb::LinkOAuthAccountResponse { oauth_account: Some(account.into()) }))
+    }
+
+    async fn get_o_auth_account(
+        &self,
+        request: Request<pb::GetOAuthAccountRequest>,
+    ) -> Result<Response<pb::GetOAuthAccountResponse>, Status> {
+        let (caller, request) = called_by(request)?;
+        let id = convert::id_of("oauth_account_id", &request.oauth_account_id)?;
+        let account = find(self.app.db.read().await?.oauth_accounts().get(&caller.reach(), id).await?)?;
+        Ok(Response::new(pb::GetOAuthAccountResponse { oauth_account: Some(account.into()) }))
+    }
+
+    async fn list_o_auth_accounts(
+        &self,
+        request: Request<pb::ListOAuthAccountsRequest>,
+    ) -> Result<Response<pb::ListOAuthAccountsResponse>, Status> {
+        let (caller, request) = called_by(request)?;
+        let lists = lists(&self.app, &caller);
+        let listing = convert::oauth_account::list(lists, &request)?;
+        let mut conn = self.app.db.read().await?;
+        guards::own_user(&mut conn, &caller, listing.filter.user_id).await?;
+        let page = conn.oauth_accounts().list(&caller.reach(), &listing.filter, &listing.page).await?;
+        Ok(Response::new(pb::ListOAuthAccountsResponse {
+            next_page_token: listing.next_page_token(lists, page.next.as_ref()),
+            oauth_accounts: page.rows.into_iter().map(pb::OAuthAccount::from).collect(),
+        }))
+    }
+
+    async fn get_o_auth_account_by_provider(
+        &self,
+        request: Request<pb::GetOAuthAccountByProviderRequest>,
+    ) -> Result<Response<pb::GetOAuthAccountByProviderResponse>, Status> {
+        let (caller, request) = called_by(request)?;
+        let account = convert::oauth_account::get_by_provider(&request)?;
+        let account = self.app.db.read().await?.oauth_accounts().get_by_provider(&caller.reach(), &account).await?;
+        Ok(Response::new(pb::GetOAuthAccountByProviderResponse { oauth_account: Some(find(account)?.into()) }))
+    }
+
+    async fn set_o_auth_account_tokens(
+        &self,
+        request: Request<pb::SetOAuthAccountTokensRequest>,
+    ) -> Result<Response<pb::SetOAuthAccountTokensResponse>, Status> {
+        let (caller, request) = called_by(request)?;
+        let (target, tokens) = convert::oauth_account::set_tokens(request)?;
+        let now = self.app.now();
+        let account = self.app.db.transaction(async |tx| {
+            let mut account = find(tx.oauth_accounts().lock(&caller.reach(), target.id).await?)?;
+            target.check_etag(&*account)?;
+            self.seal(&mut account, &tokens);
+            tx.oauth_accounts().save(account, now).await
+        });
+        Ok(Response::new(pb::SetOAuthAccountTokensResponse { oauth_account: Some(account.await?.into()) }))
+    }
+
+    async fn get_o_auth_account_tokens(
+        &self,
+        request: Request<pb::GetOAuthAccountTokensRequest>,
+    ) -> Result<Response<pb::GetOAuthAccountTokensResponse>, Status> {
+        let (caller, request) = called_by(request)?;
+        let id = convert::id_of("oauth_account_id", &request.oauth_account_id)?;
+        let account = find(self.app.db.read().await?.oauth_accounts().get(&caller.reach(), id).await?)?;
+        let tokens = self.open(&account)?;
+        let tokens = Some(convert::oauth_account::wire_tokens(&tokens));
+        Ok(Response::new(pb::GetOAuthAccountTokensResponse { tokens }))
+    }
+
+    async fn unlink_o_auth_account(
+        &self,
+        request: Request<pb::UnlinkOAuthAccountRequest>,
+    ) -> Result<Response<pb::UnlinkOAuthAccountResponse>, Status> {
+        let (caller, request) = called_by(request)?;
+        let target =
+            convert::target::<OAuthAccountId>("oauth_account_id", &request.oauth_account_id, request.etag)?;
+        let unlink = self.app.db.transaction(async |tx| {
+            let account = find(tx.oauth_accounts().lock(&caller.reach(), target.id).await?)?;
+            target.check_etag(&*account)?;
+            tx.oauth_accounts().delete(account).await
+        });
+        unlink.await?;
+        Ok(Response::new(pb::UnlinkOAuthAccountResponse {}))
+    }
+}

@@ -1,0 +1,201 @@
+//! `RefreshTokenService`.
+
+use tonic::{Request, Response, Status};
+
+use super::{called_by, guards, lists};
+use crate::{
+    context::App,
+    convert::{self, refresh_token::RefreshTokenKey},
+    db::Conn,
+    error::{Entity, Error, Precondition, Result},
+    models::{Caller, Plaintext, RefreshToken, RevokedReason, Sealed, SecretHash, Timestamp},
+    pb::{self, refresh_token_service_server::RefreshTokenService},
+    security::{
+        sealing::Place,
+        token::{mint_refresh_token, read_refresh_token},
+    },
+};
+
+/// Answers `RefreshTokenService`.
+#[derive(Clone)]
+pub struct RefreshTokenHandler {
+    app: App,
+}
+
+/// A token that may be answered: the row, and the secret that is told once.
+type Told = (RefreshToken, Plaintext);
+
+impl RefreshTokenHandler {
+    /// The handler on an application.
+    pub fn new(app: App) -> Self {
+        Self { app }
+    }
+
+    /// Trades the token of a hash for its successor. `None` for one that cannot be used; what that changed, such as the
+    /// end of a family whose token came twice, is to be committed.
+    async fn rotate(&self, tx: &mut Conn, caller: &Caller, hash: &SecretHash, now: Timestamp) -> Result<Option<Told>> {
+        let reach = caller.reach();
+        let Some(found) = tx.refresh_tokens().get_by_hash(&reach, hash).await? else { return Ok(None) };
+        let Some(family) = tx.refresh_tokens().lock_family(&reach, found.family_id).await? else { return Ok(None) };
+        // Read again under the lock: of several that present one token at once, the first has traded it by now.
+        let Some(mut token) = tx.refresh_tokens().get_by_hash(&reach, hash).await? else { return Ok(None) };
+        if token.revoked_at.is_some() {
+            return Ok(None);
+        }
+        if token.rotated_at.is_some() {
+            let again = self.unused_successor(tx, caller, &token, now).await?;
+            if again.is_none() {
+                tx.refresh_tokens().revoke(&[family], RevokedReason::Reused, now).await?;
+            }
+            return Ok(again);
+        }
+        let user = tx.users().get(&reach, token.user_id).await?;
+        if !token.is_live(now) || !user.is_some_and(|user| user.is_active()) {
+            return Ok(None);
+        }
+        let minted = mint_refresh_token();
+        let successor = token.successor(self.app.new_id(now), minted.hash, self.app.policy.lifetimes.token, now);
+        let grace = !self.app.policy.rotation_grace.is_zero();
+        if let (true, Some(parent)) = (grace, token.parent_id)
+            && let Some(mut parent) = tx.refresh_tokens().get(&reach, parent).await?
+        {
+            // The successor that its grace could answer again is used now.
+            parent.successor_sealed = None;
+            tx.refresh_tokens().save(&family, parent, now).await?;
+        }
+        token.rotated_at = Some(now);
+        token.successor_sealed = grace.then(|| self.seal(&minted.plaintext, &token));
+        tx.refresh_tokens().save(&family, token, now).await?;
+        tx.refresh_tokens().insert(&successor).await?;
+        Ok(Some((successor, minted.plaintext)))
+    }
+
+    /// The successor of a traded token, if it may be told again: within the grace, and not yet used itself.
+    async fn unused_successor(
+        &self,
+        tx: &mut Conn,
+        caller: &Caller,
+        token: &RefreshToken,
+        now: Timestamp,
+    ) -> Result<Option<Told>> {
+        let (Some(rotated_at), Some(sealed)) = (token.rotated_at, &token.successor_sealed) else { return Ok(None) };
+        if now >= rotated_at.after(self.app.policy.rotation_grace) {
+            return Ok(None);
+        }
+        let successor = tx.refresh_tokens().get_successor(&caller.reach(), token.id).await?;
+        let unused = successor.filter(|successor| successor.rotated_at.is_none() && successor.is_live(now));
+        let Some(successor) = unused else { return Ok(None) };
+        let secret = self.app.keys.open(sealed, place(token)).map_err(Error::SealedValueUnreadable)?;
+        let secret = String::from_utf8_lossy(&secret).into_owned();
+        Ok(Some((successor, Plaintext::new(secret))))
+    }
+
+    fn seal(&self, secret: &Plaintext, token: &RefreshToken) -> Sealed {
+        self.app.keys.seal(secret.expose().as_bytes(), place(token))
+    }
+}
+
+/// Where the sealed secret of a token's successor belongs.
+fn place(token: &RefreshToken) -> Place<'static> {
+    Place { table: "cf_refresh_tokens", column: "successor_sealed", row: token.id.0, owner: token.user_id.0 }
+}
+
+fn rejected() -> Error {
+    Error::Precondition(Precondition::RefreshTokenRejected)
+}
+
+#[tonic::async_trait]
+impl RefreshTokenService for RefreshTokenHandler {
+    async fn create_refresh_token(
+        &self,
+        request: Request<pb::CreateRefreshTokenRequest>,
+    ) -> Result<Response<pb::CreateRefreshTokenResponse>, Status> {
+        let (caller, request) = called_by(request)?;
+        let new = convert::refresh_token::create(&request)?;
+        let now = self.app.now();
+        let minted = mint_refresh_token();
+        let token = new.to_refresh_token(self.app.new_id(now), minted.hash, self.app.policy.lifetimes, now);
+        let create = self.app.db.transaction(async |tx| {
+            guards::active_user(&guards::own_user(tx, &caller, new.user_id).await?)?;
+            tx.refresh_tokens().insert(&token).await
+        });
+        create.await?;
+        Ok(Response::new(pb::CreateRefreshTokenResponse {
+            refresh_token: Some(token.into()),
+            plaintext_token: minted.plaintext.expose().to_owned(),
+        }))
+    }
+
+    async fn list_refresh_tokens(
+        &self,
+        request: Request<pb::ListRefreshTokensRequest>,
+    ) -> Result<Response<pb::ListRefreshTokensResponse>, Status> {
+        let (caller, request) = called_by(request)?;
+        let lists = lists(&self.app, &caller);
+        let listing = convert::refresh_token::list(lists, &request)?;
+        let mut conn = self.app.db.read().await?;
+        let user = guards::own_user(&mut conn, &caller, listing.filter).await?;
+        let page = conn.refresh_tokens().list_live(&caller.reach(), user.id, self.app.now(), &listing.page).await?;
+        Ok(Response::new(pb::ListRefreshTokensResponse {
+            next_page_token: listing.next_page_token(lists, page.next.as_ref()),
+            refresh_tokens: page.rows.into_iter().map(pb::RefreshToken::from).collect(),
+        }))
+    }
+
+    async fn rotate_refresh_token(
+        &self,
+        request: Request<pb::RotateRefreshTokenRequest>,
+    ) -> Result<Response<pb::RotateRefreshTokenResponse>, Status> {
+        let (caller, request) = called_by(request)?;
+        let presented = convert::refresh_token::rotate(request)?;
+        let hash = read_refresh_token(presented.expose()).ok_or_else(rejected)?;
+        let now = self.app.now();
+        let told = self.app.db.transaction(async |tx| self.rotate(tx, &caller, &hash, now).await).await?;
+        let (token, secret) = told.ok_or_else(rejected)?;
+        Ok(Response::new(pb::RotateRefreshTokenResponse {
+            refresh_token: Some(token.into()),
+            plaintext_token: secret.expose().to_owned(),
+        }))
+    }
+
+    async fn revoke_refresh_token(
+        &self,
+        request: Request<pb::RevokeRefreshTokenRequest>,
+    ) -> Result<Response<pb::RevokeRefreshTokenResponse>, Status> {
+        let (caller, request) = called_by(request)?;
+        let key = convert::refresh_token::revoke(request)?;
+        let now = self.app.now();
+        let revoke = self.app.db.transaction(async |tx| {
+            let mut tokens = tx.refresh_tokens();
+            let token = match &key {
+                RefreshTokenKey::Id(id) => tokens.get(&caller.reach(), *id).await?,
+                RefreshTokenKey::Secret(secret) => match read_refresh_token(secret.expose()) {
+                    Some(hash) => tokens.get_by_hash(&caller.reach(), &hash).await?,
+                    None => None,
+                },
+            };
+            let token = token.ok_or(Error::NotFound(Entity::RefreshToken))?;
+            let family = tokens.lock_family(&caller.reach(), token.family_id).await?;
+            let family = family.ok_or(Error::NotFound(Entity::RefreshToken))?;
+            tokens.revoke(&[family], RevokedReason::Revoked, now).await
+        });
+        revoke.await?;
+        Ok(Response::new(pb::RevokeRefreshTokenResponse {}))
+    }
+
+    async fn revoke_all_refresh_tokens(
+        &self,
+        request: Request<pb::RevokeAllRefreshTokensRequest>,
+    ) -> Result<Response<pb::RevokeAllRefreshTokensResponse>, Status> {
+        let (caller, request) = called_by(request)?;
+        let (user_id, except) = convert::refresh_token::revoke_all(&request)?;
+        let now = self.app.now();
+        let revoked = self.app.db.transaction(async |tx| {
+            guards::own_user(tx, &caller, user_id).await?;
+            let families = tx.refresh_tokens().lock_live_families(&caller.reach(), user_id, except, now).await?;
+            tx.refresh_tokens().revoke(&families, RevokedReason::RevokedAll, now).await
+        });
+        let revoked_sessions = i64::try_from(revoked.await?).unwrap_or(i64::MAX);
+        Ok(Response::new(pb::RevokeAllRefreshTokensResponse { revoked_sessions }))
+    }
+}

@@ -1,0 +1,273 @@
+//! `UserService`.
+
+use std::collections::HashMap;
+
+use tonic::{Request, Response, Status};
+
+use super::{called_by, guards, lists};
+use crate::{
+    context::App,
+    convert,
+    error::{Entity, Error, Result},
+    models::{Caller, User, UserId, UserState},
+    pb::{self, user_service_server::UserService},
+    status::not_found,
+};
+
+/// Answers `UserService`.
+#[derive(Clone)]
+pub struct UserHandler {
+    app: App,
+}
+
+impl UserHandler {
+    /// The handler on an application.
+    pub fn new(app: App) -> Self {
+        Self { app }
+    }
+
+    /// Locks the target user, checks its etag, and stores it in another state. A user that is in that state already is
+    /// answered as it is.
+    async fn change(
+        &self,
+        caller: &Caller,
+        target: &convert::Target<UserId>,
+        change: StateChange,
+    ) -> Result<Option<pb::User>> {
+        let now = self.app.now();
+        let user = self.app.db.transaction(async |tx| {
+            let mut user = find(tx.users().lock(&caller.reach(), target.id).await?)?;
+            target.check_etag(&*user)?;
+            if change.takes_power_from(&user) {
+                guards::platform_keeps_an_admin(tx, &user).await?;
+            }
+            match change {
+                StateChange::Suspend if user.state == UserState::Suspended => return Ok(user.into_inner()),
+                StateChange::Reactivate if user.state == UserState::Active => return Ok(user.into_inner()),
+                StateChange::Suspend => {
+                    guards::no_organization_loses_its_last_owner(tx, &user).await?;
+                    user.state = UserState::Suspended;
+                }
+                StateChange::Reactivate => user.state = UserState::Active,
+                StateChange::Delete => {
+                    guards::no_organization_loses_its_last_owner(tx, &user).await?;
+                    user.deleted_at = Some(now);
+                }
+                StateChange::PlatformAdmin(is_admin) if user.is_platform_admin == is_admin => {
+                    return Ok(user.into_inner());
+                }
+                StateChange::PlatformAdmin(is_admin) => {
+                    if is_admin {
+                        guards::active_user(&user)?;
+                    }
+                    user.is_platform_admin = is_admin;
+                }
+            }
+            tx.users().save(user, now).await
+        });
+        Ok(Some(user.await?.into()))
+    }
+}
+
+/// The changes of a user that are verbs of their own.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum StateChange {
+    Suspend,
+    Reactivate,
+    Delete,
+    PlatformAdmin(bool),
+}
+
+impl StateChange {
+    /// True if a platform admin is none, or can do nothing, after it.
+    fn takes_power_from(self, user: &User) -> bool {
+        user.is_platform_admin && matches!(self, Self::Suspend | Self::Delete | Self::PlatformAdmin(false))
+    }
+}
+
+fn find<T>(user: Option<T>) -> Result<T> {
+    user.ok_or(Error::NotFound(Entity::User))
+}
+
+#[tonic::async_trait]
+impl UserService for UserHandler {
+    async fn create_user(
+        &self,
+        request: Request<pb::CreateUserRequest>,
+    ) -> Result<Response<pb::CreateUserResponse>, Status> {
+        let (_, request) = called_by(request)?;
+        let new = convert::user::create(request)?;
+        let now = self.app.now();
+        let user = new.into_user(self.app.new_id(now), now);
+        self.app.db.transaction(async |tx| tx.users().insert(&user).await).await?;
+        Ok(Response::new(pb::CreateUserResponse { user: Some(user.into()) }))
+    }
+
+    async fn get_user(&self, request: Request<pb::GetUserRequest>) -> Result<Response<pb::GetUserResponse>, Status> {
+        let (caller, request) = called_by(request)?;
+        let id = convert::id_of("user_id", &request.user_id)?;
+        let user = find(self.app.db.read().await?.users().get(&caller.reach(), id).await?)?;
+        Ok(Response::new(pb::GetUserResponse { user: Some(user.into()) }))
+    }
+
+    async fn list_users(
+        &self,
+        request: Request<pb::ListUsersRequest>,
+    ) -> Result<Response<pb::ListUsersResponse>, Status> {
+        let (caller, request) = called_by(request)?;
+        let lists = lists(&self.app, &caller);
+        let listing = convert::user::list(lists, &request)?;
+        guards::may_list(&caller, listing.filter.state)?;
+        let mut conn = self.app.db.read().await?;
+        if let Some(id) = listing.filter.organization_id {
+            let organization = conn.organizations().get(&caller.reach(), id).await?;
+            organization.ok_or(Error::NotFound(Entity::Organization))?;
+        }
+        let page = conn.users().list(&caller.reach(), &listing.filter, &listing.page).await?;
+        Ok(Response::new(pb::ListUsersResponse {
+            next_page_token: listing.next_page_token(lists, page.next.as_ref()),
+            users: page.rows.into_iter().map(pb::User::from).collect(),
+        }))
+    }
+
+    async fn update_user(
+        &self,
+        request: Request<pb::UpdateUserRequest>,
+    ) -> Result<Response<pb::UpdateUserResponse>, Status> {
+        let (caller, request) = called_by(request)?;
+        let (target, changes) = convert::user::update(request)?;
+        let now = self.app.now();
+        let user = self.app.db.transaction(async |tx| {
+            let mut user = find(tx.users().lock(&caller.reach(), target.id).await?)?;
+            if caller.user_id() != Some(user.id) {
+                guards::platform_admin(&caller)?;
+            }
+            target.check_etag(&*user)?;
+            user.apply(changes.clone());
+            tx.users().save(user, now).await
+        });
+        let user = user.await?;
+        Ok(Response::new(pb::UpdateUserResponse { user: Some(user.into()) }))
+    }
+
+    async fn delete_user(
+        &self,
+        request: Request<pb::DeleteUserRequest>,
+    ) -> Result<Response<pb::DeleteUserResponse>, Status> {
+        let (caller, request) = called_by(request)?;
+        let target = convert::target("user_id", &request.user_id, request.etag)?;
+        let user = self.change(&caller, &target, StateChange::Delete).await?;
+        Ok(Response::new(pb::DeleteUserResponse { user }))
+    }
+
+    async fn get_user_by_email(
+        &self,
+        request: Request<pb::GetUserByEmailRequest>,
+    ) -> Result<Response<pb::GetUserByEmailResponse>, Status> {
+        let (caller, request) = called_by(request)?;
+        let email = convert::user::get_by_email(&request)?;
+        let user = self.app.db.read().await?.users().get_by_email(&caller.reach(), email.normalized()).await?;
+        Ok(Response::new(pb::GetUserByEmailResponse { user: Some(find(user)?.into()) }))
+    }
+
+    async fn batch_get_users(
+        &self,
+        request: Request<pb::BatchGetUsersRequest>,
+    ) -> Result<Response<pb::BatchGetUsersResponse>, Status> {
+        use pb::batch_get_users_result::Outcome;
+        let (caller, request) = called_by(request)?;
+        let batch = convert::batch("user_ids", request.user_ids)?;
+        let ids: Vec<UserId> = batch.iter().filter_map(|(_, id)| *id).collect();
+        let users = self.app.db.read().await?.users().get_many(&caller.reach(), &ids).await?;
+        let users: HashMap<UserId, pb::User> = users.into_iter().map(|user| (user.id, user.into())).collect();
+        let results = batch.into_iter().map(|(user_id, id)| {
+            let outcome = match id.map(|id| users.get(&id)) {
+                Some(Some(user)) => Outcome::User(user.clone()),
+                Some(None) => Outcome::Error(not_found(Entity::User).into()),
+                None => Outcome::Error(pb::ErrorReason::InvalidArgument.into()),
+            };
+            pb::BatchGetUsersResult { user_id, outcome: Some(outcome) }
+        });
+        Ok(Response::new(pb::BatchGetUsersResponse { results: results.collect() }))
+    }
+
+    async fn suspend_user(
+        &self,
+        request: Request<pb::SuspendUserRequest>,
+    ) -> Result<Response<pb::SuspendUserResponse>, Status> {
+        let (caller, request) = called_by(request)?;
+        let target = convert::target("user_id", &request.user_id, request.etag)?;
+        let user = self.change(&caller, &target, StateChange::Suspend).await?;
+        Ok(Response::new(pb::SuspendUserResponse { user }))
+    }
+
+    async fn reactivate_user(
+        &self,
+        request: Request<pb::ReactivateUserRequest>,
+    ) -> Result<Response<pb::ReactivateUserResponse>, Status> {
+        let (caller, request) = called_by(request)?;
+        let target = convert::target("user_id", &request.user_id, request.etag)?;
+        let user = self.change(&caller, &target, StateChange::Reactivate).await?;
+        Ok(Response::new(pb::ReactivateUserResponse { user }))
+    }
+
+    async fn undelete_user(
+        &self,
+        request: Request<pb::UndeleteUserRequest>,
+    ) -> Result<Response<pb::UndeleteUserResponse>, Status> {
+        let (caller, request) = called_by(request)?;
+        let target = convert::target("user_id", &request.user_id, request.etag)?;
+        let now = self.app.now();
+        let restorable_since = now.before(self.app.policy.restore_window);
+        let user = self.app.db.transaction(async |tx| {
+            let mut user = find(tx.users().lock_also_deleted(&caller.reach(), target.id).await?)?;
+            match user.deleted_at {
+                Some(deleted_at) if deleted_at < restorable_since => Err(Error::NotFound(Entity::User)),
+                Some(_) => {
+                    target.check_etag(&*user)?;
+                    user.deleted_at = None;
+                    tx.users().save(user, now).await
+                }
+                None => Ok(user.into_inner()),
+            }
+        });
+        Ok(Response::new(pb::UndeleteUserResponse { user: Some(user.await?.into()) }))
+    }
+
+    async fn purge_user(
+        &self,
+        request: Request<pb::PurgeUserRequest>,
+    ) -> Result<Response<pb::PurgeUserResponse>, Status> {
+        let (caller, request) = called_by(request)?;
+        let target = convert::target::<UserId>("user_id", &request.user_id, request.etag)?;
+        let purge = self.app.db.transaction(async |tx| {
+            let user = find(tx.users().lock_also_deleted(&caller.reach(), target.id).await?)?;
+            target.check_etag(&*user)?;
+            guards::platform_keeps_an_admin(tx, &user).await?;
+            guards::no_organization_loses_its_last_owner(tx, &user).await?;
+            tx.users().delete(user).await
+        });
+        purge.await?;
+        Ok(Response::new(pb::PurgeUserResponse {}))
+    }
+
+    async fn grant_platform_admin(
+        &self,
+        request: Request<pb::GrantPlatformAdminRequest>,
+    ) -> Result<Response<pb::GrantPlatformAdminResponse>, Status> {
+        let (caller, request) = called_by(request)?;
+        let target = convert::target("user_id", &request.user_id, request.etag)?;
+        let user = self.change(&caller, &target, StateChange::PlatformAdmin(true)).await?;
+        Ok(Response::new(pb::GrantPlatformAdminResponse { user }))
+    }
+
+    async fn revoke_platform_admin(
+        &self,
+        request: Request<pb::RevokePlatformAdminRequest>,
+    ) -> Result<Response<pb::RevokePlatformAdminResponse>, Status> {
+        let (caller, request) = called_by(request)?;
+        let target = convert::target("user_id", &request.user_id, request.etag)?;
+        let user = self.change(&caller, &target, StateChange::PlatformAdmin(false)).await?;
+        Ok(Response::new(pb::RevokePlatformAdminResponse { user }))
+    }
+}

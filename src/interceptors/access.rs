@@ -1,0 +1,119 @@
+//! Who may call what, read from the method options of the descriptor set. Deny by default: a path that is not in the table
+//! is no method, and a method of ours without the option stops the server from starting.
+
+use std::{collections::HashMap, sync::Arc};
+
+use http::request::Parts;
+use prost_reflect::{DescriptorPool, MethodDescriptor, Value};
+
+use super::{Intercept, InterceptLayer};
+use crate::{
+    error::{Error, Result},
+    models::Scope,
+};
+
+/// The option that carries a method's rule.
+const OPTION: &str = "tenantry.v1.access";
+/// Packages whose methods must carry it begin so.
+const OUR_PACKAGES: &str = "tenantry.";
+
+/// Who may call a method.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Anyone, without a credential.
+    Public,
+    /// Whoever holds the scope, and is a platform admin where that is asked for.
+    Scope {
+        /// The scope.
+        scope: Scope,
+        /// Whether the caller must be a platform admin.
+        platform_admin: bool,
+    },
+}
+
+/// The rule of every method by its path.
+#[derive(Clone, Debug)]
+pub struct AccessTable(Arc<HashMap<String, Access>>);
+
+/// Finds the rule of a call and puts it into the request.
+pub type AccessLayer = InterceptLayer<AccessTable>;
+
+impl AccessTable {
+    /// Reads encoded descriptor sets.
+    ///
+    /// # Errors
+    /// Names the first method of ours that has no rule, or a broken one.
+    pub fn read(descriptor_sets: &[&[u8]]) -> std::result::Result<Self, String> {
+        let mut rules = HashMap::new();
+        for set in descriptor_sets {
+            let mut pool = DescriptorPool::new();
+            pool.decode_file_descriptor_set(*set).map_err(|error| format!("a descriptor set cannot be read: {error}"))?;
+            for method in pool.services().flat_map(|service| service.methods().collect::<Vec<_>>()) {
+                let path = format!("/{}/{}", method.parent_service().full_name(), method.name());
+                let rule = rule(&pool, &method).map_err(|error| format!("{path}: {error}"))?;
+                rules.insert(path, rule);
+            }
+        }
+        Ok(Self(Arc::new(rules)))
+    }
+}
+
+fn rule(pool: &DescriptorPool, method: &MethodDescriptor) -> std::result::Result<Access, &'static str> {
+    // Health and reflection: they carry no options, tell nothing of tenants, and are served only if registered.
+    if !method.parent_service().package_name().starts_with(OUR_PACKAGES) {
+        return Ok(Access::Public);
+    }
+    let options = method.options();
+    let extension = pool.get_extension_by_name(OPTION).ok_or("the access option is not defined")?;
+    if !options.has_extension(&extension) {
+        return Err("the method has no access option");
+    }
+    let value = options.get_extension(&extension);
+    let access = value.as_message().ok_or("the access option is no message")?;
+    let flag = |name| access.get_field_by_name(name).is_some_and(|value| value.as_bool() == Some(true));
+    let scope = access.get_field_by_name("scope").as_deref().and_then(Value::as_str).unwrap_or_default().to_owned();
+    match (flag("public"), scope.as_str(), flag("platform_admin")) {
+        (true, "", false) => Ok(Access::Public),
+        (false, scope, platform_admin) if !scope.contains('*') => {
+            let scope = Scope::parse(scope).map_err(|_| "the access option has neither public nor a well-formed scope")?;
+            Ok(Access::Scope { scope, platform_admin })
+        }
+        _ => Err("the access option is contradictory"),
+    }
+}
+
+impl Intercept for AccessTable {
+    async fn before(&self, parts: &mut Parts) -> Result<()> {
+        let rule = self.0.get(parts.uri.path()).filter(|_| parts.uri.query().is_none());
+        parts.extensions.insert(rule.cloned().ok_or(Error::MethodUnknown)?);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use prost::Message as _;
+
+    use super::*;
+    use crate::DESCRIPTOR_SET;
+
+    #[test]
+    fn every_method_of_ours_has_a_rule() {
+        let table = AccessTable::read(&[DESCRIPTOR_SET, tonic_health::pb::FILE_DESCRIPTOR_SET]).unwrap();
+        let scope = Scope::parse("users:write").unwrap();
+        assert_eq!(
+            table.0["/tenantry.v1.UserService/PurgeUser"],
+            Access::Scope { scope, platform_admin: true }
+        );
+        assert_eq!(table.0["/grpc.health.v1.Health/Check"], Access::Public);
+    }
+
+    #[test]
+    fn a_method_without_a_rule_is_named() {
+        let mut set = prost_types::FileDescriptorSet::decode(DESCRIPTOR_SET).unwrap();
+        // Decoded without the extension, the options are lost, as they would be if nobody had written them.
+        set.file.retain(|file| file.name() != "x");
+        let error = AccessTable::read(&[&set.encode_to_vec()]).unwrap_err();
+        assert!(error.starts_with("/tenantry.v1.") && error.ends_with("has no access option"), "{error}");
+    }
+}

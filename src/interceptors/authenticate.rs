@@ -1,0 +1,55 @@
+//! Who are you: finds the caller of a presented API key, or answers UNAUTHENTICATED. What the caller may do is decided after.
+
+use http::{HeaderMap, header::AUTHORIZATION, request::Parts};
+
+use super::{Intercept, access::Access};
+use crate::{
+    context::App,
+    error::{Error, Result},
+    models::{Caller, Verdict},
+    security::token::read_api_key,
+};
+
+/// Puts the [`Caller`] into the request of a method that is not public.
+#[derive(Clone)]
+pub struct Authenticate {
+    app: App,
+}
+
+impl Authenticate {
+    /// Looks keys up in an application.
+    pub fn new(app: App) -> Self {
+        Self { app }
+    }
+
+    /// The caller of the one key in these headers. Every other case has one answer.
+    async fn caller(&self, headers: &HeaderMap) -> Result<Caller> {
+        let (prefix, hash) = presented(headers).and_then(read_api_key).ok_or(Error::Unauthenticated)?;
+        let credential = self.app.db.read().await?.api_keys().credential(&prefix).await?;
+        let credential = credential.ok_or(Error::Unauthenticated)?;
+        match credential.check(&hash, None, self.app.now()) {
+            Verdict::Valid => Ok(credential.into_caller()),
+            _ => Err(Error::Unauthenticated),
+        }
+    }
+}
+
+impl Intercept for Authenticate {
+    async fn before(&self, parts: &mut Parts) -> Result<()> {
+        if parts.extensions.get::<Access>() == Some(&Access::Public) {
+            return Ok(());
+        }
+        let caller = self.caller(&parts.headers).await?;
+        parts.extensions.insert(caller);
+        Ok(())
+    }
+}
+
+/// The text after `Bearer` of the only authorization header. Two headers are as good as none: whoever looked at the other
+/// one would have seen somebody else.
+fn presented(headers: &HeaderMap) -> Option<&str> {
+    let mut values = headers.get_all(AUTHORIZATION).iter();
+    let (Some(value), None) = (values.next(), values.next()) else { return None };
+    let (scheme, key) = value.to_str().ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then_some(key)
+}

@@ -1,0 +1,85 @@
+//! The binary: reads the command line, runs the command, and says in one line what went wrong.
+
+use std::{process::ExitCode, sync::Arc};
+
+use clap::Parser as _;
+use tenantry::{
+    bootstrap,
+    clock::SystemClock,
+    config::{self, AdminCommand, AdminCreateArgs, Cli, Command, MigrateArgs, ServeArgs},
+    db::{Database, migrations},
+    error::chain,
+    server::Server,
+    telemetry,
+};
+use tokio::signal::unix::{SignalKind, signal};
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match run(Cli::parse()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("tenantry: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(cli: Cli) -> Result<(), String> {
+    if let Some(name) = config::unknown_variable() {
+        return Err(format!("the environment variable {name} is no setting; `tenantry serve --help` lists them all"));
+    }
+    match cli.command {
+        Command::Serve(args) => serve(&args).await,
+        Command::Migrate(args) => migrate(&args).await,
+        Command::Admin(AdminCommand::Create(args)) => create_admin(&args).await,
+    }
+}
+
+async fn serve(args: &ServeArgs) -> Result<(), String> {
+    telemetry::init(&args.log)?;
+    // Before anything is opened: a signal during the start is not lost.
+    let listen = |kind| signal(kind).map_err(|error| format!("cannot listen for signals: {error}"));
+    let (mut interrupt, mut terminate) = (listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?);
+
+    let server = Server::start(args, Arc::new(SystemClock)).await?;
+    if let Some(key) = &server.first_admin_key {
+        println!(
+            "The database was empty: a platform admin was made. This is its API key; it is not shown again:\n\n\
+             {key}\n\n\
+             Try it:\n\n\
+             grpcurl -plaintext -H 'authorization: Bearer {key}' {address} tenantry.v1.UserService/ListUsers\n",
+            key = key.expose(),
+            address = server.address,
+        );
+    }
+    tracing::info!(address = %server.address, database = ?args.database.database_url, "serving");
+
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+    tracing::info!("stopping; a second signal stops at once");
+    tokio::select! {
+        stopped = server.stop() => stopped,
+        _ = interrupt.recv() => Ok(()),
+        _ = terminate.recv() => Ok(()),
+    }
+}
+
+async fn migrate(args: &MigrateArgs) -> Result<(), String> {
+    telemetry::init(&args.log)?;
+    migrations::at_startup(&args.database, async || Ok(())).await?;
+    tracing::info!("the schema is the newest");
+    Ok(())
+}
+
+async fn create_admin(args: &AdminCreateArgs) -> Result<(), String> {
+    telemetry::init(&args.log)?;
+    let key = migrations::at_startup(&args.database, async || {
+        let db = Database::open(&args.database, args.database.database_timeout).await?;
+        bootstrap::create_admin(&db, &SystemClock, &args.email, &args.name).await.map_err(|error| chain(&error))
+    });
+    println!("{}", key.await?.expose());
+    Ok(())
+}

@@ -1,0 +1,40 @@
+//! Typed ids: the id of a user cannot be taken for the id of an organization.
+
+use uuid::Uuid;
+
+macro_rules! ids {
+    ($($(#[$doc:meta])* $name:ident),+ $(,)?) => {$(
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(pub Uuid);
+
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+
+        impl From<Uuid> for $name {
+            fn from(id: Uuid) -> Self {
+                Self(id)
+            }
+        }
+    )+};
+}
+
+ids! {
+    /// Names a user.
+    UserId,
+    /// Names an organization.
+    OrganizationId,
+    /// Names a membership.
+    MembershipId,
+    /// Names an OAuth account.
+    OAuthAccountId,
+    /// Names a refresh token.
+    RefreshTokenId,
+    /// Names a family of refresh tokens, which is one session: the id of the family's first token.
+    FamilyId,
+    /// Names an API key.
+    ApiKeyId,
+}

@@ -1,0 +1,42 @@
+//! What things are: the types and the pure rules. No database, no wire, no clock and no randomness here.
+
+pub mod api_key;
+pub mod caller;
+pub mod email;
+pub mod id;
+pub mod json;
+pub mod locked;
+pub mod membership;
+pub mod oauth_account;
+pub mod organization;
+pub mod page;
+pub mod refresh_token;
+pub mod role;
+pub mod scope;
+pub mod secret;
+pub mod slug;
+pub mod stored;
+pub mod text;
+pub mod timestamp;
+pub mod user;
+
+pub use api_key::{ApiKey, ApiKeyChanges, ApiKeyFilter, ApiKeyOwner, Credential, Environment, NewApiKey, Verdict};
+pub use caller::{Caller, Principal, Reach};
+pub use email::{Email, EmailPrefix, NormalizedEmail};
+pub use id::{ApiKeyId, FamilyId, MembershipId, OAuthAccountId, OrganizationId, RefreshTokenId, UserId};
+pub use json::JsonObject;
+pub use locked::{Locked, Resource, Revision};
+pub use membership::{Membership, MembershipChanges, MembershipFilter, MembershipKey, NewMembership};
+pub use oauth_account::{NewOAuthAccount, OAuthAccount, OAuthAccountFilter, ProviderAccount, ProviderTokens};
+pub use organization::{
+    NewOrganization, Organization, OrganizationChanges, OrganizationFilter, OrganizationState, Plan, StateFilter,
+};
+pub use page::{Cursor, Page, PageRequest};
+pub use refresh_token::{NewSession, RefreshToken, RevokedReason};
+pub use role::{Rank, Role};
+pub use scope::{Permissions, Scope, Scopes};
+pub use secret::{Plaintext, Sealed, SecretHash};
+pub use slug::Slug;
+pub use text::{Name, SearchKey, WebUrl};
+pub use timestamp::Timestamp;
+pub use user::{NewUser, User, UserChanges, UserFilter, UserState};

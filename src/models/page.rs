@@ -1,0 +1,50 @@
+//! Keyset pages: a page begins after the last row of the one before, so nothing is skipped or told twice.
+
+use uuid::Uuid;
+
+/// Where a page ends: the sort key of its last row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cursor {
+    /// The text that rows are ordered by before their id; `None` when they are ordered by id alone.
+    pub text: Option<String>,
+    /// The id of the last row.
+    pub id: Uuid,
+}
+
+/// Which page is wanted.
+#[derive(Clone, Debug)]
+pub struct PageRequest {
+    /// How many rows, 1 to [`PageRequest::MAX_SIZE`].
+    pub size: usize,
+    /// The end of the page before, or `None` for the first page.
+    pub after: Option<Cursor>,
+}
+
+impl PageRequest {
+    /// Rows in a page when the caller does not say.
+    pub const DEFAULT_SIZE: usize = 50;
+    /// Most rows in a page.
+    pub const MAX_SIZE: usize = 1000;
+
+    /// How many rows to ask the database for: one more than the page holds tells whether there is a next page.
+    pub fn limit(&self) -> i64 {
+        i64::try_from(self.size.saturating_add(1)).unwrap_or(i64::MAX)
+    }
+
+    /// Makes the page of what the database answered to [`PageRequest::limit`].
+    pub fn page<T>(&self, mut rows: Vec<T>, cursor: impl Fn(&T) -> Cursor) -> Page<T> {
+        let more = rows.len() > self.size;
+        rows.truncate(self.size);
+        let next = rows.last().filter(|_| more).map(cursor);
+        Page { rows, next }
+    }
+}
+
+/// One page of a list.
+#[derive(Clone, Debug)]
+pub struct Page<T> {
+    /// The rows, in the order of the list.
+    pub rows: Vec<T>,
+    /// Where the next page begins; `None` after the last one.
+    pub next: Option<Cursor>,
+}

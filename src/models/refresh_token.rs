@@ -1,0 +1,187 @@
+//! Refresh tokens and the sessions they carry.
+
+use std::{net::IpAddr, time::Duration};
+
+use super::{
+    FamilyId, RefreshTokenId, Revision, Sealed, SecretHash, Timestamp, UserId, locked::resource, stored::StoredText,
+    stored::words, text::is_forbidden,
+};
+
+/// One rotation step of one session.
+#[derive(Clone, Debug)]
+pub struct RefreshToken {
+    /// Names it.
+    pub id: RefreshTokenId,
+    /// Counts its writes.
+    pub revision: Revision,
+    /// The user.
+    pub user_id: UserId,
+    /// The session: the id of its first token.
+    pub family_id: FamilyId,
+    /// Hash of the secret.
+    pub token_hash: SecretHash,
+    /// The token that this one succeeds.
+    pub parent_id: Option<RefreshTokenId>,
+    /// What the session began with.
+    pub user_agent: Option<UserAgent>,
+    /// Where the session began.
+    pub ip_address: Option<IpText>,
+    /// When it expires unless rotated.
+    pub expires_at: Timestamp,
+    /// When the session ends, however often rotated.
+    pub family_expires_at: Timestamp,
+    /// When it was traded for its successor.
+    pub rotated_at: Option<Timestamp>,
+    /// The successor's secret, while a rotation grace may answer it again.
+    pub successor_sealed: Option<Sealed>,
+    /// When the session was ended.
+    pub revoked_at: Option<Timestamp>,
+    /// Why the session was ended.
+    pub revoked_reason: Option<RevokedReason>,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When it was last written.
+    pub updated_at: Timestamp,
+}
+
+resource!(RefreshToken);
+
+words! {
+    /// Why a session was ended.
+    RevokedReason {
+        /// RevokeRefreshToken.
+        Revoked = "revoked",
+        /// RevokeAllRefreshTokens.
+        RevokedAll = "revoked_all",
+        /// A traded token was presented again.
+        Reused = "reused",
+    }
+}
+
+/// What a new session is made of.
+#[derive(Clone, Debug)]
+pub struct NewSession {
+    /// The user.
+    pub user_id: UserId,
+    /// What it begins with.
+    pub user_agent: Option<UserAgent>,
+    /// Where it begins.
+    pub ip_address: Option<IpText>,
+}
+
+/// How long tokens and sessions last.
+#[derive(Clone, Copy, Debug)]
+pub struct Lifetimes {
+    /// A token that is not rotated.
+    pub token: Duration,
+    /// A session, from its first token.
+    pub family: Duration,
+}
+
+impl NewSession {
+    /// The first token of the session, not yet stored.
+    pub fn to_refresh_token(
+        &self,
+        id: RefreshTokenId,
+        token_hash: SecretHash,
+        lifetimes: Lifetimes,
+        now: Timestamp,
+    ) -> RefreshToken {
+        let family_expires_at = now.after(lifetimes.family);
+        RefreshToken {
+            id,
+            revision: 1,
+            user_id: self.user_id,
+            family_id: FamilyId(id.0),
+            token_hash,
+            parent_id: None,
+            user_agent: self.user_agent.clone(),
+            ip_address: self.ip_address.clone(),
+            expires_at: now.after(lifetimes.token).min(family_expires_at),
+            family_expires_at,
+            rotated_at: None,
+            successor_sealed: None,
+            revoked_at: None,
+            revoked_reason: None,
+            created_at: now,
+            updated_at: now,
+        }
+    }
+}
+
+impl RefreshToken {
+    /// True until the token, or its session, expires or is revoked.
+    pub fn is_live(&self, now: Timestamp) -> bool {
+        self.revoked_at.is_none() && now < self.expires_at && now < self.family_expires_at
+    }
+
+    /// The token that follows this one, not yet stored. It never outlives the session.
+    pub fn successor(&self, id: RefreshTokenId, token_hash: SecretHash, life: Duration, now: Timestamp) -> Self {
+        Self {
+            id,
+            revision: 1,
+            token_hash,
+            parent_id: Some(self.id),
+            expires_at: now.after(life).min(self.family_expires_at),
+            rotated_at: None,
+            successor_sealed: None,
+            created_at: now,
+            updated_at: now,
+            ..self.clone()
+        }
+    }
+}
+
+/// A user agent: at most 512 bytes without control characters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UserAgent(String);
+
+impl UserAgent {
+    /// Most bytes.
+    pub const MAX_BYTES: usize = 512;
+
+    /// Checks a user agent.
+    ///
+    /// # Errors
+    /// Says which rule it breaks.
+    pub fn parse(text: &str) -> Result<Self, &'static str> {
+        if text.len() > Self::MAX_BYTES {
+            Err("must have at most 512 bytes")
+        } else if text.chars().any(is_forbidden) {
+            Err("must not contain control characters")
+        } else {
+            Ok(Self(text.to_owned()))
+        }
+    }
+}
+
+/// An IPv4 or IPv6 address, in its canonical text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IpText(String);
+
+impl IpText {
+    /// Checks an address.
+    ///
+    /// # Errors
+    /// Says which rule it breaks.
+    pub fn parse(text: &str) -> Result<Self, &'static str> {
+        let address: IpAddr = text.parse().map_err(|_| "must be an IPv4 or IPv6 address")?;
+        Ok(Self(address.to_canonical().to_string()))
+    }
+}
+
+macro_rules! stored_as_is {
+    ($($text:ident),+) => {$(
+        impl StoredText for $text {
+            fn as_stored(&self) -> &str {
+                &self.0
+            }
+
+            fn from_stored(text: String) -> Result<Self, String> {
+                Ok(Self(text))
+            }
+        }
+    )+};
+}
+
+stored_as_is!(UserAgent, IpText);

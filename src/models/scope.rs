@@ -1,0 +1,119 @@
+//! Scopes and permissions: `resource:verb`, with wildcards.
+
+use serde_json::Value;
+
+use super::{role::is_word, stored::StoredJson};
+
+/// `resource:verb`, `resource:*` or `*`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Scope(String);
+
+impl Scope {
+    /// Most bytes.
+    pub const MAX_BYTES: usize = 128;
+
+    /// Checks a scope.
+    ///
+    /// # Errors
+    /// Says which rule it breaks.
+    pub fn parse(text: &str) -> Result<Self, &'static str> {
+        let well_formed = text == "*"
+            || text.split_once(':').is_some_and(|(resource, verb)| is_word(resource) && (verb == "*" || is_word(verb)));
+        if well_formed && text.len() <= Self::MAX_BYTES {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err("must be resource:verb, resource:* or *, in lower case, with at most 128 bytes")
+        }
+    }
+
+    /// True if whoever holds this scope holds `other` too.
+    pub fn covers(&self, other: &Scope) -> bool {
+        let same_resource = |resource: &str| other.0.split_once(':').is_some_and(|(other, _)| other == resource);
+        self.0 == "*" || self == other || self.0.strip_suffix(":*").is_some_and(same_resource)
+    }
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// What an API key was made for: scopes, sorted, each once.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Scopes(Vec<Scope>);
+
+/// What a membership allows beyond its role, for the application to read: the same strings.
+pub type Permissions = Scopes;
+
+impl Scopes {
+    /// Most scopes of one key, and most permissions of one membership.
+    pub const MAX: usize = 100;
+
+    /// True if one of these covers `scope`.
+    pub fn hold(&self, scope: &Scope) -> bool {
+        self.0.iter().any(|held| held.covers(scope))
+    }
+
+    /// The first of `others` that is not covered by these.
+    pub fn first_not_held<'a>(&self, others: &'a Scopes) -> Option<&'a Scope> {
+        others.0.iter().find(|scope| !self.hold(scope))
+    }
+
+    /// The scopes.
+    pub fn iter(&self) -> impl Iterator<Item = &Scope> {
+        self.0.iter()
+    }
+}
+
+impl FromIterator<Scope> for Scopes {
+    fn from_iter<I: IntoIterator<Item = Scope>>(scopes: I) -> Self {
+        let mut scopes: Vec<Scope> = scopes.into_iter().collect();
+        scopes.sort();
+        scopes.dedup();
+        Self(scopes)
+    }
+}
+
+impl StoredJson for Scopes {
+    fn to_stored(&self) -> Value {
+        self.0.iter().map(|scope| Value::from(scope.as_str())).collect()
+    }
+
+    fn from_stored(json: Value) -> Result<Self, String> {
+        Ok(Self(strings(json)?.into_iter().map(Scope).collect()))
+    }
+}
+
+/// Reads a JSON array of strings.
+pub fn strings(json: Value) -> Result<Vec<String>, String> {
+    let Value::Array(items) = json else { return Err("no array".to_owned()) };
+    let text = |item| match item {
+        Value::String(text) => Ok(text),
+        _ => Err("no string in an array of strings".to_owned()),
+    };
+    items.into_iter().map(text).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn scope(text: &str) -> Scope {
+        Scope(text.to_owned())
+    }
+
+    #[test]
+    fn a_wildcard_covers_its_resource_and_the_star_covers_all() {
+        assert!(scope("*").covers(&scope("users:read")) && scope("*").covers(&scope("*")));
+        assert!(scope("users:*").covers(&scope("users:read")) && scope("users:*").covers(&scope("users:*")));
+        assert!(!scope("users:*").covers(&scope("*")) && !scope("users:read").covers(&scope("users:*")));
+        assert!(!scope("users:*").covers(&scope("users_x:read")) && !scope("users:read").covers(&scope("users:write")));
+    }
+
+    #[test]
+    fn what_is_no_scope_is_refused() {
+        for text in ["", "users", "users:", ":read", "*:read", "*:*", "users:read:x", "Users:read", "users:re ad", "**"] {
+            assert!(Scope::parse(text).is_err(), "{text:?}");
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! Secrets as types: none of them prints itself, and none is compared with `==`.
+
+use std::fmt;
+
+use subtle::ConstantTimeEq as _;
+use zeroize::Zeroizing;
+
+/// A secret in clear. It is wiped when dropped.
+#[derive(Clone)]
+pub struct Plaintext(Zeroizing<String>);
+
+impl Plaintext {
+    /// Takes a secret.
+    pub fn new(secret: String) -> Self {
+        Self(Zeroizing::new(secret))
+    }
+
+    /// The secret, for the one response or the one sealing that needs it.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+/// SHA-256 of a secret of 256 random bits. A slow hash would protect nothing here: there is nothing to guess.
+#[derive(Clone)]
+pub struct SecretHash([u8; 32]);
+
+impl SecretHash {
+    /// Takes a digest.
+    pub fn new(digest: [u8; 32]) -> Self {
+        Self(digest)
+    }
+
+    /// The digest.
+    pub fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
+    /// Compares in constant time.
+    pub fn matches(&self, other: &SecretHash) -> bool {
+        self.0.ct_eq(&other.0).into()
+    }
+}
+
+/// A value sealed under the key ring.
+#[derive(Clone)]
+pub struct Sealed(Vec<u8>);
+
+impl Sealed {
+    /// Takes sealed bytes.
+    pub fn new(bytes: Vec<u8>) -> Self {
+        Self(bytes)
+    }
+
+    /// The sealed bytes.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+macro_rules! never_prints {
+    ($($secret:ident),+) => {$(
+        impl fmt::Debug for $secret {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(concat!(stringify!($secret), "(..)"))
+            }
+        }
+    )+};
+}
+
+never_prints!(Plaintext, SecretHash, Sealed);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_never_prints_itself() {
+        assert_eq!(format!("{:?}", Plaintext::new("canary".to_owned())), "Plaintext(..)");
+        assert_eq!(format!("{:?}", SecretHash::new([7; 32])), "SecretHash(..)");
+        assert_eq!(format!("{:?}", Sealed::new(vec![7])), "Sealed(..)");
+    }
+}

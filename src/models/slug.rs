@@ -1,0 +1,104 @@
+//! Slugs: the names of organizations in URLs.
+
+use super::{stored::StoredText, text::fold, text::Name};
+
+/// 1 to 63 of `a-z`, `0-9` and `-`, with a letter or digit at both ends: a DNS label, so that it can be a subdomain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Slug(String);
+
+impl Slug {
+    /// Most characters, RFC 1035 section 2.3.1.
+    pub const MAX_CHARS: usize = 63;
+
+    /// Checks a slug.
+    ///
+    /// # Errors
+    /// Says which rule it breaks.
+    pub fn parse(text: &str) -> Result<Self, &'static str> {
+        let edge = |c: Option<u8>| c.is_some_and(|c| c != b'-');
+        let inner = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'-';
+        if text.len() > Self::MAX_CHARS || !text.bytes().all(inner) {
+            return Err("must have 1 to 63 characters of a-z, 0-9 and -");
+        }
+        if !edge(text.bytes().next()) || !edge(text.bytes().last()) {
+            return Err("must begin and end with a letter or digit");
+        }
+        Ok(Self(text.to_owned()))
+    }
+
+    /// Makes a slug of a name: what is no letter or digit becomes a hyphen. A name with nothing to keep becomes
+    /// `organization`.
+    pub fn of_name(name: &Name) -> Self {
+        Self::joined(&Self::words(name), "")
+    }
+
+    /// Makes a slug of a name and an ending of letters and digits, for when the slug of the name alone is taken.
+    pub fn of_name_with_ending(name: &Name, ending: &str) -> Self {
+        let ending: String = ending.to_ascii_lowercase().chars().filter(char::is_ascii_alphanumeric).take(16).collect();
+        Self::joined(&Self::words(name), &ending)
+    }
+
+    fn words(name: &Name) -> String {
+        use unicode_normalization::UnicodeNormalization as _;
+        let ascii = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+        // Decomposed, a letter parts from its accents, and `Café` keeps its e.
+        let folded: String = fold(name.as_str()).nfd().filter(|c| !('\u{300}'..='\u{36f}').contains(c)).collect();
+        folded.split(|c| !ascii(c)).filter(|word| !word.is_empty()).collect::<Vec<_>>().join("-")
+    }
+
+    fn joined(words: &str, ending: &str) -> Self {
+        let room = Self::MAX_CHARS - if ending.is_empty() { 0 } else { ending.len() + 1 };
+        let words = if words.is_empty() { "organization" } else { words };
+        let stem: String = words.chars().take(room).collect();
+        let stem = stem.trim_end_matches('-');
+        Self(if ending.is_empty() { stem.to_owned() } else { format!("{stem}-{ending}") })
+    }
+
+    /// The slug.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl StoredText for Slug {
+    fn as_stored(&self) -> &str {
+        &self.0
+    }
+
+    fn from_stored(text: String) -> Result<Self, String> {
+        Ok(Self(text))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn a_generated_slug_is_a_slug(name in "\\PC{1,200}", ending in "[A-Za-z0-9]{1,20}") {
+            if let Ok(name) = Name::parse(&name) {
+                let slug = Slug::of_name(&name);
+                prop_assert_eq!(Slug::parse(slug.as_str()), Ok(slug.clone()));
+                let slug = Slug::of_name_with_ending(&name, &ending);
+                prop_assert_eq!(Slug::parse(slug.as_str()), Ok(slug.clone()));
+            }
+        }
+    }
+
+    #[test]
+    fn a_slug_keeps_the_words_of_the_name() {
+        let slug = |name| Name::parse(name).map(|name| Slug::of_name(&name).0);
+        assert_eq!(slug("Café & Söhne, Inc."), Ok("cafe-sohne-inc".to_owned()));
+        assert_eq!(slug("日本"), Ok("organization".to_owned()));
+    }
+
+    #[test]
+    fn what_is_no_slug_is_refused() {
+        for text in ["", "-a", "a-", "A", "a_b", "a b", "ä", &"a".repeat(64)] {
+            assert!(Slug::parse(text).is_err(), "{text:?}");
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! Short texts that people write: names and URLs.
+
+use unicode_normalization::UnicodeNormalization as _;
+
+use super::stored::StoredText;
+
+/// True for characters that no short text may hold: controls, line and paragraph separators, and the marks that turn
+/// the direction of writing and so make a text look like another.
+pub fn is_forbidden(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{2028}' | '\u{2029}' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}' | '\u{FFFE}' | '\u{FFFF}')
+}
+
+/// The form in which texts are compared without regard to case: NFKC, lower case. Doing it twice changes nothing.
+pub fn fold(text: &str) -> String {
+    let mut folded: String = text.nfkc().flat_map(char::to_lowercase).nfkc().collect();
+    // Lower case can make a sequence that composes anew, whose lower case differs again.
+    loop {
+        let again: String = folded.nfkc().flat_map(char::to_lowercase).nfkc().collect();
+        if again == folded {
+            return folded;
+        }
+        folded = again;
+    }
+}
+
+/// A name of something: 1 to 200 characters in NFC, without control characters and without space at its ends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Name(String);
+
+impl Name {
+    /// Most characters.
+    pub const MAX_CHARS: usize = 200;
+
+    /// Checks a name.
+    ///
+    /// # Errors
+    /// Says which rule it breaks.
+    pub fn parse(text: &str) -> Result<Self, &'static str> {
+        // Before any other work, so that the cost of a refusal does not grow with what was sent.
+        if text.len() > Self::MAX_CHARS * 4 {
+            return Err("must have at most 200 characters");
+        }
+        let name: String = text.trim().nfc().collect();
+        match name.chars().count() {
+            0 => Err("must not be empty"),
+            count if count > Self::MAX_CHARS => Err("must have at most 200 characters"),
+            _ if name.chars().any(is_forbidden) => Err("must not contain control characters"),
+            _ => Ok(Self(name)),
+        }
+    }
+
+    /// The form that a search by prefix compares.
+    pub fn search_key(&self) -> SearchKey {
+        SearchKey(fold(&self.0))
+    }
+
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl StoredText for Name {
+    fn as_stored(&self) -> &str {
+        &self.0
+    }
+
+    fn from_stored(text: String) -> Result<Self, String> {
+        Ok(Self(text))
+    }
+}
+
+/// The folded form of a name, or of the beginning of one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SearchKey(String);
+
+impl SearchKey {
+    /// The folded text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl StoredText for SearchKey {
+    fn as_stored(&self) -> &str {
+        &self.0
+    }
+
+    fn from_stored(text: String) -> Result<Self, String> {
+        Ok(Self(text))
+    }
+}
+
+/// The end of the range of texts that begin with `prefix`, in byte order: greater than all of them.
+pub fn prefix_end(prefix: &str) -> String {
+    format!("{prefix}\u{10FFFF}")
+}
+
+/// An `http` or `https` URL of at most 2,048 bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WebUrl(String);
+
+impl WebUrl {
+    /// Most bytes.
+    pub const MAX_BYTES: usize = 2048;
+
+    /// Checks a URL. It is kept as given.
+    ///
+    /// # Errors
+    /// Says which rule it breaks.
+    pub fn parse(text: &str) -> Result<Self, &'static str> {
+        if text.len() > Self::MAX_BYTES {
+            return Err("must have at most 2,048 bytes");
+        }
+        if text.chars().any(|c| c.is_whitespace() || is_forbidden(c)) {
+            return Err("must not contain spaces or control characters");
+        }
+        match url::Url::parse(text) {
+            Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => Ok(Self(text.to_owned())),
+            _ => Err("must be an http or https URL"),
+        }
+    }
+
+    /// The URL as given.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl StoredText for WebUrl {
+    fn as_stored(&self) -> &str {
+        &self.0
+    }
+
+    fn from_stored(text: String) -> Result<Self, String> {
+        Ok(Self(text))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn folding_twice_changes_nothing(text in "\\PC{0,40}") {
+            let once = fold(&text);
+            prop_assert_eq!(fold(&once), once);
+        }
+
+        #[test]
+        fn a_name_that_parses_is_its_own_name(text in "\\PC{0,210}") {
+            if let Ok(name) = Name::parse(&text) {
+                prop_assert_eq!(Name::parse(name.as_str()), Ok(name.clone()));
+                prop_assert!(!name.as_str().is_empty() && name.as_str().chars().count() <= Name::MAX_CHARS);
+            }
+        }
+    }
+
+    #[test]
+    fn a_name_without_a_visible_character_or_with_a_control_is_refused() {
+        for text in ["", "  ", "a\0b", "a\nb", "a\u{202E}b", &"x".repeat(201), &"x".repeat(10_000_000)] {
+            assert!(Name::parse(text).is_err());
+        }
+    }
+
+    #[test]
+    fn only_web_urls_are_urls() {
+        assert!(WebUrl::parse("https://example.com/a.png").is_ok());
+        for text in ["javascript:alert(1)", "ftp://example.com", "https://", "//example.com", "https://a b"] {
+            assert!(WebUrl::parse(text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,34 @@
+//! A point in time, as precise as both databases keep it.
+
+use std::time::Duration;
+
+/// UTC, in microseconds since 1970. What is read back from either database equals what was written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Timestamp(i64);
+
+impl Timestamp {
+    /// The first and the last moment of `google.protobuf.Timestamp`: the years 1 to 9999.
+    const RANGE: std::ops::RangeInclusive<i64> = -62_135_596_800_000_000..=253_402_300_799_999_999;
+
+    /// The moment so many microseconds after 1970, or `None` outside the years 1 to 9999.
+    pub fn from_micros(micros: i64) -> Option<Self> {
+        Self::RANGE.contains(&micros).then_some(Self(micros))
+    }
+
+    /// Microseconds since 1970.
+    pub fn as_micros(self) -> i64 {
+        self.0
+    }
+
+    /// Later by `duration`, at most the end of the year 9999.
+    pub fn after(self, duration: Duration) -> Self {
+        let micros = i64::try_from(duration.as_micros()).unwrap_or(i64::MAX);
+        Self(self.0.saturating_add(micros).min(*Self::RANGE.end()))
+    }
+
+    /// Earlier by `duration`, at least the beginning of the year 1.
+    pub fn before(self, duration: Duration) -> Self {
+        let micros = i64::try_from(duration.as_micros()).unwrap_or(i64::MAX);
+        Self(self.0.saturating_sub(micros).max(*Self::RANGE.start()))
+    }
+}

@@ -1,0 +1,173 @@
+//! How memberships are stored.
+
+use diesel::{dsl::exists, prelude::*};
+use diesel_async::RunQueryDsl;
+
+use super::{reach::within, row};
+use crate::{
+    db::{
+        Conn, ForUpdate, query,
+        schema::{memberships, organizations, users},
+    },
+    error::Result,
+    models::{
+        Cursor, Locked, Membership, MembershipFilter, MembershipId, MembershipKey, OrganizationId, Page, PageRequest,
+        Permissions, Reach, Resource as _, Revision, Role, Timestamp, UserId, UserState,
+    },
+};
+
+row!(memberships: MembershipRow of Membership {
+    id: MembershipId,
+    revision: Revision,
+    user_id: UserId,
+    organization_id: OrganizationId,
+    role: Role,
+    permissions: Permissions,
+    created_at: Timestamp,
+    updated_at: Timestamp,
+});
+
+/// Stores memberships.
+pub struct MembershipRepository<'c> {
+    pub(super) conn: &'c mut Conn,
+}
+
+impl MembershipRepository<'_> {
+    /// Stores a new membership.
+    ///
+    /// # Errors
+    /// [`Taken::Membership`](crate::error::Taken::Membership).
+    pub async fn insert(&mut self, membership: &Membership) -> Result<()> {
+        let row = MembershipRow::from(membership);
+        query!(self.conn, c => diesel::insert_into(memberships::table).values(&row).execute(c))?;
+        Ok(())
+    }
+
+    /// The membership of a key.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn get(&mut self, reach: &Reach, key: MembershipKey) -> Result<Option<Membership>> {
+        let row: Option<MembershipRow> = query!(self.conn, c => {
+            let mut query = memberships::table.select(MembershipRow::as_select()).into_boxed::<Backend>();
+            query = match key {
+                MembershipKey::Id(id) => query.filter(memberships::id.eq(id)),
+                MembershipKey::Ends(user, organization) => query
+                    .filter(memberships::user_id.eq(user))
+                    .filter(memberships::organization_id.eq(organization)),
+            };
+            async { within!(memberships, query, reach).get_result(c).await.optional() }
+        })?;
+        Ok(row.map(Membership::from))
+    }
+
+    /// A page of memberships, in order of id.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn list(
+        &mut self,
+        reach: &Reach,
+        filter: &MembershipFilter,
+        page: &PageRequest,
+    ) -> Result<Page<Membership>> {
+        let rows: Vec<MembershipRow> = query!(self.conn, c => {
+            let mut query = memberships::table.select(MembershipRow::as_select()).into_boxed::<Backend>();
+            if let Some(id) = filter.organization_id {
+                query = query.filter(memberships::organization_id.eq(id));
+            }
+            if let Some(id) = filter.user_id {
+                query = query.filter(memberships::user_id.eq(id));
+            }
+            if let Some(role) = &filter.role {
+                query = query.filter(memberships::role.eq(role));
+            }
+            if let Some(cursor) = &page.after {
+                query = query.filter(memberships::id.gt(MembershipId(cursor.id)));
+            }
+            within!(memberships, query, reach).order(memberships::id).limit(page.limit()).load(c)
+        })?;
+        let page = page.page(rows, |row| Cursor { text: None, id: row.id.0 });
+        Ok(Page { rows: page.rows.into_iter().map(Membership::from).collect(), next: page.next })
+    }
+
+    /// Locks a membership. Lock its organization first.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn lock(&mut self, reach: &Reach, id: MembershipId) -> Result<Option<Locked<Membership>>> {
+        let row: Option<MembershipRow> = query!(self.conn, c => {
+            let query = memberships::table.filter(memberships::id.eq(id));
+            let query = query.select(MembershipRow::as_select()).into_boxed::<Backend>();
+            async { ForUpdate(within!(memberships, query, reach)).get_result(c).await.optional() }
+        })?;
+        Ok(row.map(|row| Locked::new(row.into())))
+    }
+
+    /// The organizations, not deleted, that a user owns.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn owned_by(&mut self, user_id: UserId) -> Result<Vec<OrganizationId>> {
+        query!(self.conn, c => {
+            memberships::table
+                .inner_join(organizations::table.on(organizations::id.eq(memberships::organization_id)))
+                .filter(memberships::user_id.eq(user_id))
+                .filter(memberships::role.eq(Role::OWNER))
+                .filter(organizations::deleted_at.is_null())
+                .select(memberships::organization_id)
+                .load(c)
+        })
+    }
+
+    /// Those of some organizations that have an active owner, `without` a user.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn with_active_owner(
+        &mut self,
+        organizations: &[OrganizationId],
+        without: Option<UserId>,
+    ) -> Result<Vec<OrganizationId>> {
+        query!(self.conn, c => {
+            let mut query = memberships::table
+                .inner_join(users::table.on(users::id.eq(memberships::user_id)))
+                .filter(memberships::organization_id.eq_any(organizations))
+                .filter(memberships::role.eq(Role::OWNER))
+                .filter(users::state.eq(UserState::Active))
+                .filter(users::deleted_at.is_null())
+                .select(memberships::organization_id)
+                .distinct()
+                .into_boxed::<Backend>();
+            if let Some(user) = without {
+                query = query.filter(memberships::user_id.ne(user));
+            }
+            query.load(c)
+        })
+    }
+
+    /// Writes a locked membership as it is now.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn save(&mut self, mut membership: Locked<Membership>, now: Timestamp) -> Result<Membership> {
+        membership.touch(now);
+        let membership = membership.into_inner();
+        let row = MembershipRow::from(&membership);
+        query!(self.conn, c => {
+            diesel::update(memberships::table.filter(memberships::id.eq(membership.id))).set(&row).execute(c)
+        })?;
+        Ok(membership)
+    }
+
+    /// Removes a locked membership.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn delete(&mut self, membership: Locked<Membership>) -> Result<()> {
+        query!(self.conn, c => {
+            diesel::delete(memberships::table.filter(memberships::id.eq(membership.id))).execute(c)
+        })?;
+        Ok(())
+    }
+}

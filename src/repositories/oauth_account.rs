@@ -1,0 +1,142 @@
+//! How OAuth accounts are stored.
+
+use diesel::{dsl::exists, prelude::*};
+use diesel_async::RunQueryDsl;
+
+use super::{reach::within, row};
+use crate::{
+    db::{
+        Conn, ForUpdate, query,
+        schema::{oauth_accounts, users},
+    },
+    error::Result,
+    models::{
+        Cursor, Locked, OAuthAccount, OAuthAccountFilter, OAuthAccountId, Page, PageRequest, ProviderAccount, Reach,
+        Resource as _, Revision, Sealed, Timestamp, UserId,
+        email::GivenEmail,
+        oauth_account::{Provider, ProviderScopes, ProviderUserId},
+    },
+};
+
+row!(oauth_accounts: OAuthAccountRow of OAuthAccount {
+    id: OAuthAccountId,
+    revision: Revision,
+    user_id: UserId,
+    provider: Provider,
+    provider_user_id: ProviderUserId,
+    email: Option<GivenEmail>,
+    scopes: ProviderScopes,
+    access_token: Option<Sealed>,
+    refresh_token: Option<Sealed>,
+    token_expires_at: Option<Timestamp>,
+    created_at: Timestamp,
+    updated_at: Timestamp,
+});
+
+/// Stores OAuth accounts.
+pub struct OAuthAccountRepository<'c> {
+    pub(super) conn: &'c mut Conn,
+}
+
+impl OAuthAccountRepository<'_> {
+    /// Stores a new OAuth account.
+    ///
+    /// # Errors
+    /// [`Taken::OAuthAccount`](crate::error::Taken::OAuthAccount).
+    pub async fn insert(&mut self, account: &OAuthAccount) -> Result<()> {
+        let row = OAuthAccountRow::from(account);
+        query!(self.conn, c => diesel::insert_into(oauth_accounts::table).values(&row).execute(c))?;
+        Ok(())
+    }
+
+    /// The OAuth account of an id.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn get(&mut self, reach: &Reach, id: OAuthAccountId) -> Result<Option<OAuthAccount>> {
+        let row: Option<OAuthAccountRow> = query!(self.conn, c => {
+            let query = oauth_accounts::table.filter(oauth_accounts::id.eq(id));
+            let query = query.select(OAuthAccountRow::as_select()).into_boxed::<Backend>();
+            async { within!(oauth_accounts, query, reach).get_result(c).await.optional() }
+        })?;
+        Ok(row.map(OAuthAccount::from))
+    }
+
+    /// The OAuth account of a provider's name for it.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn get_by_provider(&mut self, reach: &Reach, account: &ProviderAccount) -> Result<Option<OAuthAccount>> {
+        let row: Option<OAuthAccountRow> = query!(self.conn, c => {
+            let query = oauth_accounts::table
+                .filter(oauth_accounts::provider.eq(&account.provider))
+                .filter(oauth_accounts::provider_user_id.eq(&account.provider_user_id));
+            let query = query.select(OAuthAccountRow::as_select()).into_boxed::<Backend>();
+            async { within!(oauth_accounts, query, reach).get_result(c).await.optional() }
+        })?;
+        Ok(row.map(OAuthAccount::from))
+    }
+
+    /// A page of OAuth accounts, in order of id.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn list(
+        &mut self,
+        reach: &Reach,
+        filter: &OAuthAccountFilter,
+        page: &PageRequest,
+    ) -> Result<Page<OAuthAccount>> {
+        let rows: Vec<OAuthAccountRow> = query!(self.conn, c => {
+            let query = oauth_accounts::table.filter(oauth_accounts::user_id.eq(filter.user_id));
+            let mut query = query.select(OAuthAccountRow::as_select()).into_boxed::<Backend>();
+            if let Some(provider) = &filter.provider {
+                query = query.filter(oauth_accounts::provider.eq(provider));
+            }
+            if let Some(cursor) = &page.after {
+                query = query.filter(oauth_accounts::id.gt(OAuthAccountId(cursor.id)));
+            }
+            within!(oauth_accounts, query, reach).order(oauth_accounts::id).limit(page.limit()).load(c)
+        })?;
+        let page = page.page(rows, |row| Cursor { text: None, id: row.id.0 });
+        Ok(Page { rows: page.rows.into_iter().map(OAuthAccount::from).collect(), next: page.next })
+    }
+
+    /// Locks an OAuth account.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn lock(&mut self, reach: &Reach, id: OAuthAccountId) -> Result<Option<Locked<OAuthAccount>>> {
+        let row: Option<OAuthAccountRow> = query!(self.conn, c => {
+            let query = oauth_accounts::table.filter(oauth_accounts::id.eq(id));
+            let query = query.select(OAuthAccountRow::as_select()).into_boxed::<Backend>();
+            async { ForUpdate(within!(oauth_accounts, query, reach)).get_result(c).await.optional() }
+        })?;
+        Ok(row.map(|row| Locked::new(row.into())))
+    }
+
+    /// Writes a locked OAuth account as it is now.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn save(&mut self, mut account: Locked<OAuthAccount>, now: Timestamp) -> Result<OAuthAccount> {
+        account.touch(now);
+        let account = account.into_inner();
+        let row = OAuthAccountRow::from(&account);
+        query!(self.conn, c => {
+            diesel::update(oauth_accounts::table.filter(oauth_accounts::id.eq(account.id))).set(&row).execute(c)
+        })?;
+        Ok(account)
+    }
+
+    /// Removes a locked OAuth account.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn delete(&mut self, account: Locked<OAuthAccount>) -> Result<()> {
+        query!(self.conn, c => {
+            diesel::delete(oauth_accounts::table.filter(oauth_accounts::id.eq(account.id))).execute(c)
+        })?;
+        Ok(())
+    }
+}

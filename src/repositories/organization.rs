@@ -1,0 +1,240 @@
+//! How organizations are stored.
+
+use diesel::prelude::*;
+use diesel_async::RunQueryDsl;
+
+use super::{reach::within, row};
+use crate::{
+    db::{
+        Conn, ForUpdate, query,
+        schema::{memberships, organizations},
+    },
+    error::Result,
+    models::{
+        Cursor, JsonObject, Locked, Name, Organization, OrganizationFilter, OrganizationId, OrganizationState, Page,
+        PageRequest, Plan, Reach, Resource as _, Revision, SearchKey, Slug, StateFilter, Timestamp, WebUrl,
+        text::prefix_end,
+    },
+};
+
+row!(organizations: OrganizationRow of Organization {
+    id: OrganizationId,
+    revision: Revision,
+    name: Name,
+    name_normalized: SearchKey,
+    slug: Slug,
+    logo_url: Option<WebUrl>,
+    plan: Plan,
+    settings: JsonObject,
+    state: OrganizationState,
+    deleted_at: Option<Timestamp>,
+    created_at: Timestamp,
+    updated_at: Timestamp,
+});
+
+/// Stores organizations.
+pub struct OrganizationRepository<'c> {
+    pub(super) conn: &'c mut Conn,
+}
+
+/// The filters of a list, on whatever the query is from.
+macro_rules! filtered {
+    ($query:expr, $filter:expr) => {{
+        let mut query = $query;
+        query = match $filter.state {
+            StateFilter::NotDeleted => query.filter(organizations::deleted_at.is_null()),
+            StateFilter::Is(state) => {
+                query.filter(organizations::deleted_at.is_null()).filter(organizations::state.eq(state))
+            }
+            StateFilter::Deleted => query.filter(organizations::deleted_at.is_not_null()),
+        };
+        if let Some(plan) = $filter.plan {
+            query = query.filter(organizations::plan.eq(plan));
+        }
+        query
+    }};
+}
+
+impl OrganizationRepository<'_> {
+    /// Stores a new organization.
+    ///
+    /// # Errors
+    /// [`Taken::OrganizationSlug`](crate::error::Taken::OrganizationSlug).
+    pub async fn insert(&mut self, organization: &Organization) -> Result<()> {
+        let row = OrganizationRow::from(organization);
+        query!(self.conn, c => diesel::insert_into(organizations::table).values(&row).execute(c))?;
+        Ok(())
+    }
+
+    /// The organization of an id.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn get(&mut self, reach: &Reach, id: OrganizationId) -> Result<Option<Organization>> {
+        let row: Option<OrganizationRow> = query!(self.conn, c => {
+            let query = organizations::table.filter(organizations::id.eq(id));
+            let query = query.select(OrganizationRow::as_select()).into_boxed::<Backend>();
+            async { within!(organizations, query, reach).get_result(c).await.optional() }
+        })?;
+        Ok(row.map(Organization::from))
+    }
+
+    /// The organization of a slug.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn get_by_slug(&mut self, reach: &Reach, slug: &Slug) -> Result<Option<Organization>> {
+        let row: Option<OrganizationRow> = query!(self.conn, c => {
+            let query = organizations::table.filter(organizations::slug.eq(slug));
+            let query = query.select(OrganizationRow::as_select()).into_boxed::<Backend>();
+            async { within!(organizations, query, reach).get_result(c).await.optional() }
+        })?;
+        Ok(row.map(Organization::from))
+    }
+
+    /// The organizations of some ids, in any order.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn get_many(&mut self, reach: &Reach, ids: &[OrganizationId]) -> Result<Vec<Organization>> {
+        let rows: Vec<OrganizationRow> = query!(self.conn, c => {
+            let query = organizations::table.filter(organizations::id.eq_any(ids));
+            let query = query.select(OrganizationRow::as_select()).into_boxed::<Backend>();
+            within!(organizations, query, reach).load(c)
+        })?;
+        Ok(rows.into_iter().map(Organization::from).collect())
+    }
+
+    /// A page of organizations, in order of id, or of name and id when the filter has a prefix. The deleted are listed for
+    /// a reach of everything only.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn list(
+        &mut self,
+        reach: &Reach,
+        filter: &OrganizationFilter,
+        page: &PageRequest,
+    ) -> Result<Page<Organization>> {
+        let member_user_id = match *reach {
+            Reach::User(id) => filter.member_user_id.or(Some(id)),
+            Reach::Everything | Reach::Organization(_) => filter.member_user_id,
+        };
+        let after = page.after.as_ref().map(|cursor| OrganizationId(cursor.id));
+        let rows: Vec<OrganizationRow> = if let Some(prefix) = &filter.name_prefix {
+            query!(self.conn, c => {
+                let query = organizations::table.select(OrganizationRow::as_select()).into_boxed::<Backend>();
+                let mut query = filtered!(query, filter)
+                    .filter(organizations::name_normalized.ge(prefix.as_str()))
+                    .filter(organizations::name_normalized.lt(prefix_end(prefix.as_str())));
+                if let Some(cursor) = &page.after {
+                    let text = cursor.text.as_deref().unwrap_or_default();
+                    query = query.filter(organizations::name_normalized.ge(text)).filter(
+                        organizations::name_normalized.gt(text).or(organizations::id.gt(OrganizationId(cursor.id))),
+                    );
+                }
+                if let Some(id) = member_user_id {
+                    let of_member = memberships::table.filter(memberships::user_id.eq(id));
+                    query = query.filter(organizations::id.eq_any(of_member.select(memberships::organization_id)));
+                }
+                within!(also deleted organizations, query, reach)
+                    .order((organizations::name_normalized, organizations::id))
+                    .limit(page.limit())
+                    .load(c)
+            })?
+        } else if let Some(id) = member_user_id {
+            // From the member's side, in its organizations' order: the cost is the page's, whatever else is stored.
+            query!(self.conn, c => {
+                let joined = memberships::table
+                    .inner_join(organizations::table.on(organizations::id.eq(memberships::organization_id)));
+                let query = joined.filter(memberships::user_id.eq(id)).select(OrganizationRow::as_select());
+                let mut query = filtered!(query.into_boxed::<Backend>(), filter);
+                if let Some(after) = after {
+                    query = query.filter(memberships::organization_id.gt(after));
+                }
+                within!(also deleted organizations, query, reach)
+                    .order(memberships::organization_id)
+                    .limit(page.limit())
+                    .load(c)
+            })?
+        } else {
+            query!(self.conn, c => {
+                let query = organizations::table.select(OrganizationRow::as_select()).into_boxed::<Backend>();
+                let mut query = filtered!(query, filter);
+                if let Some(after) = after {
+                    query = query.filter(organizations::id.gt(after));
+                }
+                within!(also deleted organizations, query, reach).order(organizations::id).limit(page.limit()).load(c)
+            })?
+        };
+        let text = |row: &OrganizationRow| filter.name_prefix.is_some().then(|| row.name_normalized.as_str().to_owned());
+        let page = page.page(rows, |row| Cursor { text: text(row), id: row.id.0 });
+        Ok(Page { rows: page.rows.into_iter().map(Organization::from).collect(), next: page.next })
+    }
+
+    /// Locks an organization. It also serialises every change of its memberships.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn lock(&mut self, reach: &Reach, id: OrganizationId) -> Result<Option<Locked<Organization>>> {
+        let row: Option<OrganizationRow> = query!(self.conn, c => {
+            let query = organizations::table.filter(organizations::id.eq(id));
+            let query = query.select(OrganizationRow::as_select()).into_boxed::<Backend>();
+            async { ForUpdate(within!(organizations, query, reach)).get_result(c).await.optional() }
+        })?;
+        Ok(row.map(|row| Locked::new(row.into())))
+    }
+
+    /// Locks an organization that may be deleted.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn lock_also_deleted(&mut self, reach: &Reach, id: OrganizationId) -> Result<Option<Locked<Organization>>> {
+        let row: Option<OrganizationRow> = query!(self.conn, c => {
+            let query = organizations::table.filter(organizations::id.eq(id));
+            let query = query.select(OrganizationRow::as_select()).into_boxed::<Backend>();
+            async { ForUpdate(within!(also deleted organizations, query, reach)).get_result(c).await.optional() }
+        })?;
+        Ok(row.map(|row| Locked::new(row.into())))
+    }
+
+    /// Locks some organizations, in order of id, so that their owners cannot change meanwhile.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn lock_many(&mut self, ids: &[OrganizationId]) -> Result<Vec<OrganizationId>> {
+        query!(self.conn, c => {
+            let query = organizations::table
+                .filter(organizations::id.eq_any(ids))
+                .filter(organizations::deleted_at.is_null())
+                .order(organizations::id)
+                .select(organizations::id);
+            ForUpdate(query).load(c)
+        })
+    }
+
+    /// Writes a locked organization as it is now.
+    ///
+    /// # Errors
+    /// [`Taken::OrganizationSlug`](crate::error::Taken::OrganizationSlug).
+    pub async fn save(&mut self, mut organization: Locked<Organization>, now: Timestamp) -> Result<Organization> {
+        organization.touch(now);
+        let organization = organization.into_inner();
+        let row = OrganizationRow::from(&organization);
+        query!(self.conn, c => {
+            diesel::update(organizations::table.filter(organizations::id.eq(organization.id))).set(&row).execute(c)
+        })?;
+        Ok(organization)
+    }
+
+    /// Erases a locked organization and everything that hangs on it.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn delete(&mut self, organization: Locked<Organization>) -> Result<()> {
+        query!(self.conn, c => {
+            diesel::delete(organizations::table.filter(organizations::id.eq(organization.id))).execute(c)
+        })?;
+        Ok(())
+    }
+}

@@ -1,0 +1,131 @@
+//! What a caller may touch, as SQL. One arm per table; a tombstone, and what hangs on one, is within nobody's reach.
+
+use diesel::alias;
+
+use crate::db::schema::{memberships, organizations};
+
+// `SEEN`: the memberships that make somebody visible. `OWN`: the caller's own memberships. `OWN_ORGANIZATIONS`: their
+// organizations.
+alias! {
+    pub(super) const SEEN: Alias<Seen> = memberships as seen;
+    pub(super) const OWN: Alias<Own> = memberships as own;
+    pub(super) const OWN_ORGANIZATIONS: Alias<OwnOrganizations> = organizations as own_organizations;
+}
+
+/// The ids of the organizations that a user is a member of.
+macro_rules! organizations_of {
+    ($user:expr) => {{
+        use $crate::{
+            db::schema::{memberships, organizations},
+            repositories::reach::{OWN, OWN_ORGANIZATIONS},
+        };
+        OWN.inner_join(
+            OWN_ORGANIZATIONS
+                .on(OWN_ORGANIZATIONS.field(organizations::id).eq(OWN.field(memberships::organization_id))),
+        )
+        .filter(OWN.field(memberships::user_id).eq($user))
+        .filter(OWN_ORGANIZATIONS.field(organizations::deleted_at).is_null())
+        .select(OWN.field(memberships::organization_id))
+    }};
+}
+
+/// Narrows a boxed query to what is alive and within a reach.
+macro_rules! within {
+    (users, $query:expr, $reach:expr) => {
+        $crate::repositories::reach::within!(also deleted users, $query.filter(users::deleted_at.is_null()), $reach)
+    };
+    (also deleted users, $query:expr, $reach:expr) => {{
+        use $crate::repositories::reach::SEEN;
+        match *$reach {
+            Reach::Everything => $query,
+            Reach::Organization(organization) => $query.filter(exists(
+                SEEN.filter(SEEN.field(memberships::user_id).eq(users::id))
+                    .filter(SEEN.field(memberships::organization_id).eq(organization)),
+            )),
+            Reach::User(user) => $query.filter(
+                users::id.eq(user).or(exists(
+                    SEEN.filter(SEEN.field(memberships::user_id).eq(users::id)).filter(
+                        SEEN.field(memberships::organization_id)
+                            .eq_any($crate::repositories::reach::organizations_of!(user)),
+                    ),
+                )),
+            ),
+        }
+    }};
+    (organizations, $query:expr, $reach:expr) => {
+        $crate::repositories::reach::within!(
+            also deleted organizations, $query.filter(organizations::deleted_at.is_null()), $reach
+        )
+    };
+    (also deleted organizations, $query:expr, $reach:expr) => {
+        match *$reach {
+            Reach::Everything => $query,
+            Reach::Organization(organization) => $query.filter(organizations::id.eq(organization)),
+            Reach::User(user) => {
+                $query.filter(organizations::id.eq_any($crate::repositories::reach::organizations_of!(user)))
+            }
+        }
+    };
+    (memberships, $query:expr, $reach:expr) => {{
+        let alive = $query
+            .filter(exists(
+                users::table.filter(users::id.eq(memberships::user_id)).filter(users::deleted_at.is_null()),
+            ))
+            .filter(exists(
+                organizations::table
+                    .filter(organizations::id.eq(memberships::organization_id))
+                    .filter(organizations::deleted_at.is_null()),
+            ));
+        match *$reach {
+            Reach::Everything => alive,
+            Reach::Organization(organization) => alive.filter(memberships::organization_id.eq(organization)),
+            Reach::User(user) => alive.filter(
+                memberships::user_id.eq(user).or(memberships::organization_id
+                    .eq_any($crate::repositories::reach::organizations_of!(user))),
+            ),
+        }
+    }};
+    (api_keys, $query:expr, $reach:expr) => {{
+        use $crate::repositories::reach::SEEN;
+        let alive = $query
+            .filter(
+                api_keys::user_id.is_null().or(exists(
+                    users::table
+                        .filter(users::id.nullable().eq(api_keys::user_id))
+                        .filter(users::deleted_at.is_null()),
+                )),
+            )
+            .filter(
+                api_keys::organization_id.is_null().or(exists(
+                    organizations::table
+                        .filter(organizations::id.nullable().eq(api_keys::organization_id))
+                        .filter(organizations::deleted_at.is_null()),
+                )),
+            );
+        match *$reach {
+            Reach::Everything => alive,
+            Reach::Organization(organization) => alive.filter(api_keys::organization_id.eq(organization)),
+            Reach::User(user) => alive.filter(
+                api_keys::user_id.eq(user).or(exists(
+                    SEEN.filter(SEEN.field(memberships::organization_id).nullable().eq(api_keys::organization_id))
+                        .filter(SEEN.field(memberships::user_id).eq(user))
+                        .filter(SEEN.field(memberships::role).eq_any(["owner", "admin"])),
+                )),
+            ),
+        }
+    }};
+    // Tables whose rows belong to one user.
+    ($table:ident, $query:expr, $reach:expr) => {{
+        let alive = $query.filter(exists(
+            users::table.filter(users::id.eq($table::user_id)).filter(users::deleted_at.is_null()),
+        ));
+        match *$reach {
+            Reach::Everything => alive,
+            Reach::User(user) => alive.filter($table::user_id.eq(user)),
+            // No organization reaches what is its members' own.
+            Reach::Organization(_) => alive.filter($table::id.ne($table::id)),
+        }
+    }};
+}
+
+pub(super) use {organizations_of, within};

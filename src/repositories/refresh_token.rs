@@ -1,0 +1,217 @@
+//! How refresh tokens are stored.
+
+use diesel::{dsl::exists, prelude::*};
+use diesel_async::RunQueryDsl;
+
+use super::{reach::within, row};
+use crate::{
+    db::{
+        Conn, ForUpdate, query,
+        schema::{refresh_tokens, users},
+    },
+    error::Result,
+    models::{
+        Cursor, FamilyId, Page, PageRequest, Reach, RefreshToken, RefreshTokenId, Resource as _, Revision,
+        RevokedReason, Sealed, SecretHash, Timestamp, UserId,
+        refresh_token::{IpText, UserAgent},
+    },
+};
+
+row!(refresh_tokens: RefreshTokenRow of RefreshToken {
+    id: RefreshTokenId,
+    revision: Revision,
+    user_id: UserId,
+    family_id: FamilyId,
+    token_hash: SecretHash,
+    parent_id: Option<RefreshTokenId>,
+    user_agent: Option<UserAgent>,
+    ip_address: Option<IpText>,
+    expires_at: Timestamp,
+    family_expires_at: Timestamp,
+    rotated_at: Option<Timestamp>,
+    successor_sealed: Option<Sealed>,
+    revoked_at: Option<Timestamp>,
+    revoked_reason: Option<RevokedReason>,
+    created_at: Timestamp,
+    updated_at: Timestamp,
+});
+
+/// Stores refresh tokens.
+pub struct RefreshTokenRepository<'c> {
+    pub(super) conn: &'c mut Conn,
+}
+
+/// A family that the running transaction has locked: nothing joins it or leaves it meanwhile.
+#[derive(Debug)]
+pub struct LockedFamily(FamilyId);
+
+impl RefreshTokenRepository<'_> {
+    /// Stores a new refresh token.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn insert(&mut self, token: &RefreshToken) -> Result<()> {
+        let row = RefreshTokenRow::from(token);
+        query!(self.conn, c => diesel::insert_into(refresh_tokens::table).values(&row).execute(c))?;
+        Ok(())
+    }
+
+    /// The refresh token of an id.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn get(&mut self, reach: &Reach, id: RefreshTokenId) -> Result<Option<RefreshToken>> {
+        let row: Option<RefreshTokenRow> = query!(self.conn, c => {
+            let query = refresh_tokens::table.filter(refresh_tokens::id.eq(id));
+            let query = query.select(RefreshTokenRow::as_select()).into_boxed::<Backend>();
+            async { within!(refresh_tokens, query, reach).get_result(c).await.optional() }
+        })?;
+        Ok(row.map(RefreshToken::from))
+    }
+
+    /// The refresh token of a secret's hash.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn get_by_hash(&mut self, reach: &Reach, hash: &SecretHash) -> Result<Option<RefreshToken>> {
+        let row: Option<RefreshTokenRow> = query!(self.conn, c => {
+            let query = refresh_tokens::table.filter(refresh_tokens::token_hash.eq(hash));
+            let query = query.select(RefreshTokenRow::as_select()).into_boxed::<Backend>();
+            async { within!(refresh_tokens, query, reach).get_result(c).await.optional() }
+        })?;
+        Ok(row.map(RefreshToken::from))
+    }
+
+    /// The successor of a refresh token.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn get_successor(&mut self, reach: &Reach, parent: RefreshTokenId) -> Result<Option<RefreshToken>> {
+        let row: Option<RefreshTokenRow> = query!(self.conn, c => {
+            let query = refresh_tokens::table.filter(refresh_tokens::parent_id.eq(parent));
+            let query = query.select(RefreshTokenRow::as_select()).into_boxed::<Backend>();
+            async { within!(refresh_tokens, query, reach).get_result(c).await.optional() }
+        })?;
+        Ok(row.map(RefreshToken::from))
+    }
+
+    /// A page of a user's live sessions, each as its current token, in order of id.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn list_live(
+        &mut self,
+        reach: &Reach,
+        user_id: UserId,
+        now: Timestamp,
+        page: &PageRequest,
+    ) -> Result<Page<RefreshToken>> {
+        let rows: Vec<RefreshTokenRow> = query!(self.conn, c => {
+            let query = refresh_tokens::table
+                .filter(refresh_tokens::user_id.eq(user_id))
+                .filter(refresh_tokens::revoked_at.is_null())
+                .filter(refresh_tokens::rotated_at.is_null())
+                .filter(refresh_tokens::expires_at.gt(now))
+                .filter(refresh_tokens::family_expires_at.gt(now));
+            let mut query = query.select(RefreshTokenRow::as_select()).into_boxed::<Backend>();
+            if let Some(cursor) = &page.after {
+                query = query.filter(refresh_tokens::id.gt(RefreshTokenId(cursor.id)));
+            }
+            within!(refresh_tokens, query, reach).order(refresh_tokens::id).limit(page.limit()).load(c)
+        })?;
+        let page = page.page(rows, |row| Cursor { text: None, id: row.id.0 });
+        Ok(Page { rows: page.rows.into_iter().map(RefreshToken::from).collect(), next: page.next })
+    }
+
+    /// Locks a family through its first token, which lives as long as the family. Every change within a family holds it, so
+    /// that a rotation and a revocation cannot miss each other.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn lock_family(&mut self, reach: &Reach, family: FamilyId) -> Result<Option<LockedFamily>> {
+        let first: Option<FamilyId> = query!(self.conn, c => {
+            let query = refresh_tokens::table.filter(refresh_tokens::id.eq(RefreshTokenId(family.0)));
+            let query = query.select(refresh_tokens::family_id).into_boxed::<Backend>();
+            async { ForUpdate(within!(refresh_tokens, query, reach)).get_result(c).await.optional() }
+        })?;
+        Ok(first.map(LockedFamily))
+    }
+
+    /// Locks all families of a user that have a live token, but not the one `except`, in order.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn lock_live_families(
+        &mut self,
+        reach: &Reach,
+        user_id: UserId,
+        except: Option<FamilyId>,
+        now: Timestamp,
+    ) -> Result<Vec<LockedFamily>> {
+        let mut families: Vec<FamilyId> = query!(self.conn, c => {
+            let query = refresh_tokens::table
+                .filter(refresh_tokens::user_id.eq(user_id))
+                .filter(refresh_tokens::revoked_at.is_null())
+                .filter(refresh_tokens::rotated_at.is_null())
+                .filter(refresh_tokens::expires_at.gt(now));
+            let query = query.select(refresh_tokens::family_id).into_boxed::<Backend>();
+            within!(refresh_tokens, query, reach).load(c)
+        })?;
+        families.retain(|family| Some(*family) != except);
+        let firsts: Vec<RefreshTokenId> = families.iter().map(|family| RefreshTokenId(family.0)).collect();
+        let mut locked = Vec::with_capacity(firsts.len());
+        // SQLite binds at most 32,766 values in a statement.
+        for firsts in firsts.chunks(10_000) {
+            let families: Vec<FamilyId> = query!(self.conn, c => {
+                let query = refresh_tokens::table.filter(refresh_tokens::id.eq_any(firsts));
+                let query = query.order(refresh_tokens::id).select(refresh_tokens::family_id).into_boxed::<Backend>();
+                ForUpdate(within!(refresh_tokens, query, reach)).load(c)
+            })?;
+            locked.extend(families.into_iter().map(LockedFamily));
+        }
+        Ok(locked)
+    }
+
+    /// Ends the sessions of locked families and tells how many had a live token.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn revoke(&mut self, families: &[LockedFamily], reason: RevokedReason, now: Timestamp) -> Result<usize> {
+        let mut live = 0;
+        for families in families.chunks(10_000) {
+            let ids: Vec<FamilyId> = families.iter().map(|family| family.0).collect();
+            // The tokens already traded first, so that the second count is that of live ones, one a family.
+            for rotated in [true, false] {
+                live = query!(self.conn, c => {
+                    let tokens = refresh_tokens::table
+                        .filter(refresh_tokens::family_id.eq_any(&ids))
+                        .filter(refresh_tokens::revoked_at.is_null())
+                        .filter(refresh_tokens::rotated_at.is_not_null().eq(rotated));
+                    diesel::update(tokens)
+                        .set((
+                            refresh_tokens::revoked_at.eq(Some(now)),
+                            refresh_tokens::revoked_reason.eq(Some(reason)),
+                            refresh_tokens::successor_sealed.eq(None::<Sealed>),
+                            refresh_tokens::updated_at.eq(now),
+                            refresh_tokens::revision.eq(refresh_tokens::revision + 1),
+                        ))
+                        .execute(c)
+                })? + if rotated { 0 } else { live };
+            }
+        }
+        Ok(live)
+    }
+
+    /// Writes a refresh token of a locked family as it is now.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn save(&mut self, _family: &LockedFamily, mut token: RefreshToken, now: Timestamp) -> Result<RefreshToken> {
+        token.touch(now);
+        let row = RefreshTokenRow::from(&token);
+        query!(self.conn, c => {
+            diesel::update(refresh_tokens::table.filter(refresh_tokens::id.eq(token.id))).set(&row).execute(c)
+        })?;
+        Ok(token)
+    }
+}

@@ -1,0 +1,240 @@
+//! How users are stored.
+
+use diesel::{dsl::exists, prelude::*};
+use diesel_async::RunQueryDsl;
+
+use super::{reach::within, row};
+use crate::{
+    db::{
+        Conn, ForUpdate, query,
+        schema::{memberships, users},
+    },
+    error::Result,
+    models::{
+        Cursor, JsonObject, Locked, Name, NormalizedEmail, Page, PageRequest, Reach, Resource as _, Revision, StateFilter,
+        Timestamp, User, UserFilter, UserId, UserState, WebUrl, email::GivenEmail, text::prefix_end,
+    },
+    security::random::first_uuid_at,
+};
+
+row!(users: UserRow of User {
+    id: UserId,
+    revision: Revision,
+    email: GivenEmail,
+    email_normalized: NormalizedEmail,
+    name: Name,
+    avatar_url: Option<WebUrl>,
+    email_verified_at: Option<Timestamp>,
+    is_platform_admin: bool,
+    state: UserState,
+    metadata: JsonObject,
+    deleted_at: Option<Timestamp>,
+    created_at: Timestamp,
+    updated_at: Timestamp,
+});
+
+/// Stores users.
+pub struct UserRepository<'c> {
+    pub(super) conn: &'c mut Conn,
+}
+
+/// The filters of a list, on whatever the query is from.
+macro_rules! filtered {
+    ($query:expr, $filter:expr) => {{
+        let mut query = $query;
+        query = match $filter.state {
+            StateFilter::NotDeleted => query.filter(users::deleted_at.is_null()),
+            StateFilter::Is(state) => query.filter(users::deleted_at.is_null()).filter(users::state.eq(state)),
+            StateFilter::Deleted => query.filter(users::deleted_at.is_not_null()),
+        };
+        // Ids begin with the time: bounding them too lets the primary key find the range.
+        if let Some(from) = $filter.created_from {
+            query = query.filter(users::created_at.ge(from)).filter(users::id.ge(UserId(first_uuid_at(from))));
+        }
+        if let Some(before) = $filter.created_before {
+            query = query.filter(users::created_at.lt(before)).filter(users::id.lt(UserId(first_uuid_at(before))));
+        }
+        query
+    }};
+}
+
+impl UserRepository<'_> {
+    /// Stores a new user.
+    ///
+    /// # Errors
+    /// [`Taken::UserEmail`](crate::error::Taken::UserEmail).
+    pub async fn insert(&mut self, user: &User) -> Result<()> {
+        let row = UserRow::from(user);
+        query!(self.conn, c => diesel::insert_into(users::table).values(&row).execute(c))?;
+        Ok(())
+    }
+
+    /// The user of an id.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn get(&mut self, reach: &Reach, id: UserId) -> Result<Option<User>> {
+        let row: Option<UserRow> = query!(self.conn, c => {
+            let query = users::table.filter(users::id.eq(id)).select(UserRow::as_select()).into_boxed::<Backend>();
+            async { within!(users, query, reach).get_result(c).await.optional() }
+        })?;
+        Ok(row.map(User::from))
+    }
+
+    /// The user of an address.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn get_by_email(&mut self, reach: &Reach, email: &NormalizedEmail) -> Result<Option<User>> {
+        let row: Option<UserRow> = query!(self.conn, c => {
+            let query = users::table.filter(users::email_normalized.eq(email));
+            let query = query.select(UserRow::as_select()).into_boxed::<Backend>();
+            async { within!(users, query, reach).get_result(c).await.optional() }
+        })?;
+        Ok(row.map(User::from))
+    }
+
+    /// The users of some ids, in any order.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn get_many(&mut self, reach: &Reach, ids: &[UserId]) -> Result<Vec<User>> {
+        let rows: Vec<UserRow> = query!(self.conn, c => {
+            let query = users::table.filter(users::id.eq_any(ids)).select(UserRow::as_select()).into_boxed::<Backend>();
+            within!(users, query, reach).load(c)
+        })?;
+        Ok(rows.into_iter().map(User::from).collect())
+    }
+
+    /// A page of users, in order of id, or of address and id when the filter has a prefix. The deleted are listed for a
+    /// reach of everything only.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn list(&mut self, reach: &Reach, filter: &UserFilter, page: &PageRequest) -> Result<Page<User>> {
+        let organization_id = match *reach {
+            Reach::Organization(id) => filter.organization_id.or(Some(id)),
+            Reach::Everything | Reach::User(_) => filter.organization_id,
+        };
+        let after = page.after.as_ref().map(|cursor| UserId(cursor.id));
+        let rows: Vec<UserRow> = if let Some(prefix) = &filter.email_prefix {
+            query!(self.conn, c => {
+                let mut query = filtered!(users::table.select(UserRow::as_select()).into_boxed::<Backend>(), filter);
+                query = query
+                    .filter(users::email_normalized.ge(prefix.as_str()))
+                    .filter(users::email_normalized.lt(prefix_end(prefix.as_str())));
+                if let Some(cursor) = &page.after {
+                    let text = cursor.text.as_deref().unwrap_or_default();
+                    query = query.filter(users::email_normalized.ge(text)).filter(
+                        users::email_normalized.gt(text).or(users::id.gt(UserId(cursor.id))),
+                    );
+                }
+                if let Some(id) = organization_id {
+                    query = query.filter(exists(
+                        memberships::table
+                            .filter(memberships::user_id.eq(users::id))
+                            .filter(memberships::organization_id.eq(id)),
+                    ));
+                }
+                within!(also deleted users, query, reach)
+                    .order((users::email_normalized, users::id))
+                    .limit(page.limit())
+                    .load(c)
+            })?
+        } else if let Some(id) = organization_id {
+            // From the organization's side, in its members' order: the cost is the page's, whatever else is stored.
+            query!(self.conn, c => {
+                let members = memberships::table.inner_join(users::table.on(users::id.eq(memberships::user_id)));
+                let query = members.filter(memberships::organization_id.eq(id)).select(UserRow::as_select());
+                let mut query = filtered!(query.into_boxed::<Backend>(), filter);
+                if let Some(after) = after {
+                    query = query.filter(memberships::user_id.gt(after));
+                }
+                within!(also deleted users, query, reach).order(memberships::user_id).limit(page.limit()).load(c)
+            })?
+        } else {
+            query!(self.conn, c => {
+                let mut query = filtered!(users::table.select(UserRow::as_select()).into_boxed::<Backend>(), filter);
+                if let Some(after) = after {
+                    query = query.filter(users::id.gt(after));
+                }
+                within!(also deleted users, query, reach).order(users::id).limit(page.limit()).load(c)
+            })?
+        };
+        let text = |row: &UserRow| filter.email_prefix.is_some().then(|| row.email_normalized.as_str().to_owned());
+        let page = page.page(rows, |row| Cursor { text: text(row), id: row.id.0 });
+        Ok(Page { rows: page.rows.into_iter().map(User::from).collect(), next: page.next })
+    }
+
+    /// Locks a user.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn lock(&mut self, reach: &Reach, id: UserId) -> Result<Option<Locked<User>>> {
+        let row: Option<UserRow> = query!(self.conn, c => {
+            let query = users::table.filter(users::id.eq(id)).select(UserRow::as_select()).into_boxed::<Backend>();
+            async { ForUpdate(within!(users, query, reach)).get_result(c).await.optional() }
+        })?;
+        Ok(row.map(|row| Locked::new(row.into())))
+    }
+
+    /// Locks a user that may be deleted.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn lock_also_deleted(&mut self, reach: &Reach, id: UserId) -> Result<Option<Locked<User>>> {
+        let row: Option<UserRow> = query!(self.conn, c => {
+            let query = users::table.filter(users::id.eq(id)).select(UserRow::as_select()).into_boxed::<Backend>();
+            async { ForUpdate(within!(also deleted users, query, reach)).get_result(c).await.optional() }
+        })?;
+        Ok(row.map(|row| Locked::new(row.into())))
+    }
+
+    /// Locks all active platform admins, so that two of them cannot end each other at once, and tells their ids.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn lock_active_platform_admins(&mut self) -> Result<Vec<UserId>> {
+        query!(self.conn, c => {
+            let query = users::table
+                .filter(users::is_platform_admin)
+                .filter(users::state.eq(UserState::Active))
+                .filter(users::deleted_at.is_null())
+                .order(users::id)
+                .select(users::id);
+            ForUpdate(query).load(c)
+        })
+    }
+
+    /// True if no user was ever stored.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn none_exists(&mut self) -> Result<bool> {
+        let any: Option<UserId> = query!(self.conn, c => async {
+            users::table.select(users::id).limit(1).get_result(c).await.optional()
+        })?;
+        Ok(any.is_none())
+    }
+
+    /// Writes a locked user as it is now.
+    ///
+    /// # Errors
+    /// [`Taken::UserEmail`](crate::error::Taken::UserEmail).
+    pub async fn save(&mut self, mut user: Locked<User>, now: Timestamp) -> Result<User> {
+        user.touch(now);
+        let user = user.into_inner();
+        let row = UserRow::from(&user);
+        query!(self.conn, c => diesel::update(users::table.filter(users::id.eq(user.id))).set(&row).execute(c))?;
+        Ok(user)
+    }
+
+    /// Erases a locked user and everything that hangs on it.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn delete(&mut self, user: Locked<User>) -> Result<()> {
+        query!(self.conn, c => diesel::delete(users::table.filter(users::id.eq(user.id))).execute(c))?;
+        Ok(())
+    }
+}

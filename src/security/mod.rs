@@ -1,0 +1,6 @@
+//! Cryptography: randomness, the format of credentials, sealing, page tokens. No I/O but the key file's text.
+
+pub mod page_token;
+pub mod random;
+pub mod sealing;
+pub mod token;

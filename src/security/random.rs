@@ -1,0 +1,80 @@
+//! The only maker of randomness: the operating system's generator.
+
+use uuid::{Builder, Uuid};
+
+use crate::models::Timestamp;
+
+const BASE62: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+
+/// Fills a buffer with random bytes.
+///
+/// A system that cannot give randomness cannot run an identity service; it is the one thing that ends the process.
+#[expect(clippy::expect_used, reason = "without randomness nothing here is safe to do")]
+pub fn bytes<const N: usize>() -> [u8; N] {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).expect("the operating system gives randomness");
+    bytes
+}
+
+/// `length` random letters and digits, each of 62 alike: 5.95 bits of randomness a character.
+pub fn base62(length: usize) -> String {
+    let mut text = String::with_capacity(length);
+    while text.len() < length {
+        // Bytes from 248 on would make the first eight characters likelier than the others.
+        let alike = bytes::<64>().into_iter().filter(|byte| *byte < 248);
+        text.extend(alike.filter_map(|byte| base62_digit(u32::from(byte))).take(length - text.len()));
+    }
+    text
+}
+
+/// The base62 digit of `number` modulo 62.
+pub fn base62_digit(number: u32) -> Option<char> {
+    BASE62.get(usize::try_from(number % 62).ok()?).map(|byte| char::from(*byte))
+}
+
+/// A new UUID version 7 for `now`. The 12 bits after the milliseconds carry the microseconds (RFC 9562 section 6.2,
+/// method 3), so that ids of one process sort as they were made.
+pub fn uuid(now: Timestamp) -> Uuid {
+    let micros = now.as_micros().max(0).unsigned_abs();
+    let [high, low] = fraction(micros);
+    let mut random = bytes::<10>();
+    random[..2].copy_from_slice(&[high, low]);
+    Builder::from_unix_timestamp_millis(micros / 1000, &random).into_uuid()
+}
+
+/// The smallest UUID version 7 that [`uuid`] makes at `time` or later.
+pub fn first_uuid_at(time: Timestamp) -> Uuid {
+    let micros = time.as_micros().max(0).unsigned_abs();
+    let [high, low] = fraction(micros);
+    Builder::from_unix_timestamp_millis(micros / 1000, &[high, low, 0, 0, 0, 0, 0, 0, 0, 0]).into_uuid()
+}
+
+fn fraction(micros: u64) -> [u8; 2] {
+    u16::try_from((micros % 1000) * 4096 / 1000).unwrap_or(0).to_be_bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_sort_as_they_were_made() -> Result<(), &'static str> {
+        let at = |micros| Timestamp::from_micros(micros).ok_or("range");
+        let start = 1_700_000_000_000_000;
+        for step in [1, 999, 1000, 1001, 3_600_000_000] {
+            let (earlier, later) = (at(start)?, at(start + step)?);
+            assert!(uuid(earlier) < uuid(later), "{step} µs apart");
+            assert!(first_uuid_at(later) <= uuid(later) && first_uuid_at(later) > uuid(earlier));
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn random_text_has_the_asked_length_and_only_letters_and_digits() {
+        for length in [0, 1, 43, 200] {
+            let text = base62(length);
+            assert!(text.len() == length && text.bytes().all(|b| b.is_ascii_alphanumeric()));
+        }
+        assert_ne!(base62(43), base62(43));
+    }
+}

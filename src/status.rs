@@ -1,0 +1,129 @@
+//! The one place where an error becomes a status: code, reason, details. Faults of ours are logged here, once.
+
+use std::{collections::HashMap, time::Duration};
+
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, PreconditionViolation, StatusExt as _};
+
+use crate::{
+    error::{Denial, Entity, Error, Precondition, Taken, chain},
+    interceptors::request_id,
+    pb::ErrorReason,
+};
+
+/// The domain of every reason.
+pub const DOMAIN: &str = "tenantry";
+
+/// How long a client should wait before it repeats a call that was not served.
+const RETRY_DELAY: Duration = Duration::from_millis(200);
+
+/// The code and the reason of an error.
+fn classify(error: &Error) -> (Code, ErrorReason) {
+    use ErrorReason as R;
+    match error {
+        Error::Invalid(_) => (Code::InvalidArgument, R::InvalidArgument),
+        Error::RequestMalformed => (Code::InvalidArgument, R::RequestMalformed),
+        Error::RequestTooLarge => (Code::ResourceExhausted, R::RequestTooLarge),
+        Error::MethodUnknown => (Code::Unimplemented, R::MethodUnknown),
+        Error::Unauthenticated => (Code::Unauthenticated, R::Unauthenticated),
+        Error::Denied(denial) => (
+            Code::PermissionDenied,
+            match denial {
+                Denial::ScopeMissing(_) => R::ScopeMissing,
+                Denial::NotPlatformAdmin => R::PlatformAdminRequired,
+                Denial::RoleInsufficient => R::RoleInsufficient,
+                Denial::ScopeNotHeld(_) => R::ScopeNotHeld,
+            },
+        ),
+        Error::NotFound(entity) => (Code::NotFound, not_found(*entity)),
+        Error::Taken(taken) => (
+            Code::AlreadyExists,
+            match taken {
+                Taken::UserEmail => R::UserEmailTaken,
+                Taken::OrganizationSlug => R::OrganizationSlugTaken,
+                Taken::Membership => R::MembershipExists,
+                Taken::OAuthAccount => R::OauthAccountLinked,
+            },
+        ),
+        Error::Precondition(precondition) => (
+            Code::FailedPrecondition,
+            match precondition {
+                Precondition::LastOwner(_) => R::LastOwner,
+                Precondition::LastPlatformAdmin => R::LastPlatformAdmin,
+                Precondition::UserSuspended => R::UserSuspended,
+                Precondition::OrganizationSuspended => R::OrganizationSuspended,
+                Precondition::ApiKeyRevoked => R::ApiKeyRevoked,
+                Precondition::RefreshTokenRejected => R::RefreshTokenRejected,
+            },
+        ),
+        Error::EtagMismatch => (Code::Aborted, R::EtagMismatch),
+        Error::Conflict => (Code::Aborted, R::Conflict),
+        Error::Unavailable(_) => (Code::Unavailable, R::Unavailable),
+        Error::DeadlineExceeded => (Code::DeadlineExceeded, R::DeadlineExceeded),
+        Error::SealedValueUnreadable(_) => (Code::DataLoss, R::SealedValueUnreadable),
+        Error::Internal(_) => (Code::Internal, R::Internal),
+    }
+}
+
+/// The reason for an entity that is not there.
+pub fn not_found(entity: Entity) -> ErrorReason {
+    match entity {
+        Entity::User => ErrorReason::UserNotFound,
+        Entity::Organization => ErrorReason::OrganizationNotFound,
+        Entity::Membership => ErrorReason::MembershipNotFound,
+        Entity::OAuthAccount => ErrorReason::OauthAccountNotFound,
+        Entity::RefreshToken => ErrorReason::RefreshTokenNotFound,
+        Entity::ApiKey => ErrorReason::ApiKeyNotFound,
+    }
+}
+
+impl From<Error> for Status {
+    fn from(error: Error) -> Self {
+        let (code, reason) = classify(&error);
+        let mut details = ErrorDetails::new();
+        let mut metadata = HashMap::new();
+        match &error {
+            Error::Invalid(violations) => {
+                for violation in violations {
+                    details.add_bad_request_violation(&violation.field, &violation.rule);
+                }
+            }
+            Error::NotFound(entity) => {
+                details.set_resource_info(entity.type_name(), "", "", "");
+            }
+            Error::Taken(taken) => {
+                metadata.insert("field".to_owned(), taken.field().to_owned());
+            }
+            Error::Denied(Denial::ScopeMissing(scope) | Denial::ScopeNotHeld(scope)) => {
+                metadata.insert("scope".to_owned(), scope.clone());
+            }
+            Error::Precondition(Precondition::LastOwner(organizations)) => {
+                let violation = |id: &_| PreconditionViolation::new("LAST_OWNER", format!("organizations/{id}"), "");
+                details.set_precondition_failure(organizations.iter().map(violation).collect::<Vec<_>>());
+            }
+            Error::Conflict => {
+                details.set_retry_info(Some(RETRY_DELAY));
+            }
+            Error::Unavailable(source) => {
+                tracing::warn!(error = chain(source.as_ref()), "the database cannot be used");
+                details.set_retry_info(Some(RETRY_DELAY));
+            }
+            Error::SealedValueUnreadable(source) => {
+                tracing::error!(error = %source, "a sealed value cannot be opened");
+            }
+            Error::Internal(source) => {
+                tracing::error!(error = chain(source.as_ref()), "internal error");
+                metadata.insert("request_id".to_owned(), request_id::current());
+            }
+            _ => {}
+        }
+        details.set_error_info(reason_text(reason), DOMAIN, metadata);
+        Status::with_error_details(code, error.to_string(), details)
+    }
+}
+
+/// A reason as it is sent: the name of the enum value without the enum's own name.
+pub fn reason_text(reason: ErrorReason) -> &'static str {
+    let name = reason.as_str_name();
+    name.strip_prefix("ERROR_REASON_").unwrap_or(name)
+}
