@@ -205,6 +205,8 @@ async fn services(app: App, args: &ServeArgs) -> Result<Routes, String> {
             tonic_reflection::server::Builder::configure()
                 .register_encoded_file_descriptor_set(DESCRIPTOR_SET)
                 .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+                // The details of errors, so that grpcurl can show them.
+                .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
         };
         let failed = |error| format!("reflection cannot be built: {error}");
         routes.add_service(builder().build_v1().map_err(failed)?);

@@ -1,1 +1,20 @@
+//! The integration tests: real gRPC to a real server, each test on its own SQLite file and on its own PostgreSQL database.
+//! The path of a test mirrors the method: `user/create.rs` tests `UserService.CreateUser`.
 
+mod access;
+mod api_key;
+mod architecture;
+mod command_line;
+mod errors;
+mod input;
+mod lists;
+mod membership;
+mod migrations;
+mod oauth_account;
+mod organization;
+mod readme;
+mod refresh_token;
+mod startup;
+mod support;
+mod upstream;
+mod user;

@@ -180,13 +180,13 @@ impl RefreshTokenRepository<'_> {
         let mut live = 0;
         for families in families.chunks(10_000) {
             let ids: Vec<FamilyId> = families.iter().map(|family| family.0).collect();
-            // The tokens already traded first, so that the second count is that of live ones, one a family.
-            for rotated in [true, false] {
-                live = query!(self.conn, c => {
+            // Apart, so that what is counted are the tokens not yet traded: one a session.
+            for is_traded in [true, false] {
+                let revoked = query!(self.conn, c => {
                     let tokens = refresh_tokens::table
                         .filter(refresh_tokens::family_id.eq_any(&ids))
                         .filter(refresh_tokens::revoked_at.is_null())
-                        .filter(refresh_tokens::rotated_at.is_not_null().eq(rotated));
+                        .filter(refresh_tokens::rotated_at.is_not_null().eq(is_traded));
                     diesel::update(tokens)
                         .set((
                             refresh_tokens::revoked_at.eq(Some(now)),
@@ -196,7 +196,8 @@ impl RefreshTokenRepository<'_> {
                             refresh_tokens::revision.eq(refresh_tokens::revision + 1),
                         ))
                         .execute(c)
-                })? + if rotated { 0 } else { live };
+                })?;
+                live += if is_traded { 0 } else { revoked };
             }
         }
         Ok(live)

@@ -1,0 +1,100 @@
+//! `ApiKeyService.CreateApiKey`.
+
+use tenantry::pb::{self, ErrorReason, create_api_key_request::Owner};
+
+use crate::support::{both, object, refused, refusal::fields, time_in};
+
+
+fn new(owner: Owner, scopes: &[&str]) -> pb::CreateApiKeyRequest {
+    pb::CreateApiKeyRequest {
+        owner: Some(owner),
+        name: "ci".to_owned(),
+        scopes: scopes.iter().map(ToString::to_string).collect(),
+        environment: pb::ApiKeyEnvironment::Test.into(),
+        ..Default::default()
+    }
+}
+
+fn of_user(user: &pb::User) -> Owner {
+    Owner::UserId(user.id.clone())
+}
+
+fn of_organization(organization: &pb::Organization) -> Owner {
+    Owner::OrganizationId(organization.id.clone())
+}
+
+both! {
+    async fn a_key_has_one_form_and_tells_its_secret_once(t) {
+        let ada = t.user("ada").await;
+        let request = pb::CreateApiKeyRequest {
+            metadata: object("a", "b"),
+            expires_at: time_in(&t, 60),
+            ..new(of_user(&ada), &["users:write", "users:read", "users:read"])
+        };
+        let created = t.admin().api_keys().create_api_key(request).await.unwrap().into_inner();
+        let (key, text) = (created.api_key.unwrap(), created.plaintext_key);
+        assert!(text.starts_with("cf_test_") && text.len() == 69 && text[8..].bytes().all(|b| b.is_ascii_alphanumeric()));
+        assert_eq!(key.prefix, text[..20]);
+        assert_eq!(key.scopes, ["users:read", "users:write"]);
+        assert_eq!(key.created_by, t.first_admin().await.id);
+        let got = t.admin().api_keys().get_api_key(pb::GetApiKeyRequest { api_key_id: key.id.clone() }).await.unwrap();
+        assert_eq!(got.into_inner().api_key.unwrap(), key);
+        t.with_key(&text).users().get_user(pb::GetUserRequest { user_id: ada.id }).await.unwrap();
+    }
+
+    async fn a_key_gets_no_scope_that_its_maker_lacks(t) {
+        let ada = t.user("ada").await;
+        let (_, maker) = t.key(of_user(&ada), &["api_keys:*", "users:read", "app:*"]).await;
+        let mut keys = t.with_key(&maker).api_keys();
+        for scopes in [&["*"][..], &["users:*"], &["users:write"], &["api_keys:read", "memberships:read"], &["application:x"]] {
+            refused(keys.create_api_key(new(of_user(&ada), scopes)).await, ErrorReason::ScopeNotHeld);
+        }
+        for scopes in [&["api_keys:write"][..], &["users:read", "api_keys:*"], &["app:anything"]] {
+            keys.create_api_key(new(of_user(&ada), scopes)).await.unwrap();
+        }
+    }
+
+    async fn who_may_make_a_key_for_whom(t) {
+        let (ada, bob, eve) = (t.user("ada").await, t.user("bob").await, t.user("eve").await);
+        let acme = t.organization(&ada).await;
+        t.member(&bob, &acme, "member").await;
+        let mut adas = t.with_key(&t.user_key(&ada).await).api_keys();
+        adas.create_api_key(new(of_organization(&acme), &["*"])).await.unwrap();
+        refused(adas.create_api_key(new(of_user(&bob), &["*"])).await, ErrorReason::PlatformAdminRequired);
+        refused(adas.create_api_key(new(of_user(&eve), &["*"])).await, ErrorReason::UserNotFound);
+        let mut bobs = t.with_key(&t.user_key(&bob).await).api_keys();
+        refused(bobs.create_api_key(new(of_organization(&acme), &["*"])).await, ErrorReason::RoleInsufficient);
+        let mut eves = t.with_key(&t.user_key(&eve).await).api_keys();
+        refused(eves.create_api_key(new(of_organization(&acme), &["*"])).await, ErrorReason::OrganizationNotFound);
+        let mut acmes = t.with_key(&t.organization_key(&acme).await).api_keys();
+        let made = acmes.create_api_key(new(of_organization(&acme), &["users:read"])).await.unwrap().into_inner();
+        assert_eq!(made.api_key.unwrap().created_by, "");
+        refused(acmes.create_api_key(new(of_user(&ada), &["*"])).await, ErrorReason::PlatformAdminRequired);
+    }
+
+    async fn a_suspended_owner_gets_none(t) {
+        let (ada, bob) = (t.user("ada").await, t.user("bob").await);
+        let acme = t.organization(&ada).await;
+        t.suspend(&bob).await;
+        refused(t.admin().api_keys().create_api_key(new(of_user(&bob), &["*"])).await, ErrorReason::UserSuspended);
+        let suspend = pb::SuspendOrganizationRequest { organization_id: acme.id.clone(), etag: String::new() };
+        t.admin().organizations().suspend_organization(suspend).await.unwrap();
+        let create = t.admin().api_keys().create_api_key(new(of_organization(&acme), &["*"])).await;
+        refused(create, ErrorReason::OrganizationSuspended);
+    }
+
+    async fn every_violation_is_told_at_once(t) {
+        let request = pb::CreateApiKeyRequest {
+            owner: None,
+            name: " ".to_owned(),
+            scopes: vec!["users".to_owned()],
+            environment: 0,
+            expires_at: time_in(&t, -1),
+            metadata: object("\0", ""),
+        };
+        let status = refused(t.admin().api_keys().create_api_key(request).await, ErrorReason::InvalidArgument);
+        assert_eq!(fields(&status), ["owner", "name", "scopes[0]", "environment", "expires_at", "metadata"]);
+        let ada = t.user("ada").await;
+        refused(t.admin().api_keys().create_api_key(new(of_user(&ada), &[])).await, ErrorReason::InvalidArgument);
+    }
+}

@@ -1,0 +1,54 @@
+//! `MembershipService.CreateMembership`.
+
+use tenantry::pb::{self, ErrorReason};
+
+use crate::support::{both, refused, refusal::fields, MISSING_ID};
+
+
+fn new(user: &str, organization: &str, role: &str) -> pb::CreateMembershipRequest {
+    pb::CreateMembershipRequest {
+        user_id: user.to_owned(),
+        organization_id: organization.to_owned(),
+        role: role.to_owned(),
+        permissions: vec!["b:x".to_owned(), "a:*".to_owned(), "b:x".to_owned()],
+    }
+}
+
+both! {
+    async fn a_user_becomes_a_member_once(t) {
+        let (ada, bob) = (t.user("ada").await, t.user("bob").await);
+        let acme = t.organization(&ada).await;
+        let request = new(&bob.id, &acme.id, "billing");
+        let made = t.admin().memberships().create_membership(request.clone()).await.unwrap().into_inner().membership.unwrap();
+        assert_eq!((made.role.as_str(), made.permissions.as_slice()), ("billing", &["a:*".to_owned(), "b:x".to_owned()][..]));
+        assert_eq!(t.membership(&bob.id, &acme.id).await.unwrap(), made);
+        refused(t.admin().memberships().create_membership(request).await, ErrorReason::MembershipExists);
+    }
+
+    async fn both_ends_must_be_there(t) {
+        let ada = t.user("ada").await;
+        let acme = t.organization(&ada).await;
+        refused(t.admin().memberships().create_membership(new(MISSING_ID, &acme.id, "member")).await, ErrorReason::UserNotFound);
+        refused(t.admin().memberships().create_membership(new(&ada.id, MISSING_ID, "member")).await, ErrorReason::OrganizationNotFound);
+        let request = pb::CreateMembershipRequest { permissions: vec!["a b".to_owned()], ..new("x", "y", "Z") };
+        let status = refused(t.admin().memberships().create_membership(request).await, ErrorReason::InvalidArgument);
+        assert_eq!(fields(&status), ["user_id", "organization_id", "role", "permissions[0]"]);
+    }
+
+    async fn nobody_but_a_platform_admin_puts_a_person_into_an_organization(t) {
+        let (ada, bob) = (t.user("ada").await, t.user("bob").await);
+        let acme = t.organization(&ada).await;
+        for key in [t.user_key(&ada).await, t.organization_key(&acme).await] {
+            let create = t.with_key(&key).memberships().create_membership(new(&bob.id, &acme.id, "viewer")).await;
+            refused(create, ErrorReason::PlatformAdminRequired);
+        }
+    }
+
+    async fn a_suspended_user_becomes_no_owner(t) {
+        let (ada, bob) = (t.user("ada").await, t.user("bob").await);
+        let acme = t.organization(&ada).await;
+        t.suspend(&bob).await;
+        refused(t.admin().memberships().create_membership(new(&bob.id, &acme.id, "owner")).await, ErrorReason::UserSuspended);
+        t.admin().memberships().create_membership(new(&bob.id, &acme.id, "member")).await.unwrap();
+    }
+}

@@ -1,0 +1,31 @@
+//! `OAuthAccountService.UnlinkOAuthAccount`.
+
+use tenantry::pb::{self, ErrorReason};
+
+use crate::support::{both, refused};
+
+
+fn unlink(account: &pb::OAuthAccount) -> pb::UnlinkOAuthAccountRequest {
+    pb::UnlinkOAuthAccountRequest { oauth_account_id: account.id.clone(), etag: String::new() }
+}
+
+both! {
+    async fn an_unlinked_account_is_gone_and_free(t) {
+        let (ada, eve) = (t.user("ada").await, t.user("eve").await);
+        let account = t.oauth_account(&ada).await;
+        let mut eves = t.with_key(&t.user_key(&eve).await).oauth_accounts();
+        refused(eves.unlink_o_auth_account(unlink(&account)).await, ErrorReason::OauthAccountNotFound);
+        let mut adas = t.with_key(&t.user_key(&ada).await).oauth_accounts();
+        let stale = pb::UnlinkOAuthAccountRequest { etag: "x".to_owned(), ..unlink(&account) };
+        refused(adas.unlink_o_auth_account(stale).await, ErrorReason::EtagMismatch);
+        adas.unlink_o_auth_account(unlink(&account)).await.unwrap();
+        refused(adas.unlink_o_auth_account(unlink(&account)).await, ErrorReason::OauthAccountNotFound);
+        let again = pb::LinkOAuthAccountRequest {
+            user_id: eve.id,
+            provider: "github".to_owned(),
+            provider_user_id: account.provider_user_id,
+            ..Default::default()
+        };
+        eves.link_o_auth_account(again).await.unwrap();
+    }
+}

@@ -1,0 +1,13 @@
+//! `OrganizationService`, a file per method.
+
+mod batch_get;
+mod create;
+mod delete;
+mod get;
+mod get_by_slug;
+mod list;
+mod purge;
+mod reactivate;
+mod suspend;
+mod undelete;
+mod update;

@@ -1,0 +1,50 @@
+//! `OrganizationService.UndeleteOrganization`.
+
+use tenantry::pb::{self, ErrorReason};
+
+use crate::support::{both, refused, Test, DAY};
+
+
+fn undelete(organization: &pb::Organization) -> pb::UndeleteOrganizationRequest {
+    pb::UndeleteOrganizationRequest { organization_id: organization.id.clone(), etag: String::new() }
+}
+
+async fn delete(t: &Test, organization: &pb::Organization) {
+    let request = pb::DeleteOrganizationRequest { organization_id: organization.id.clone(), etag: String::new() };
+    t.admin().organizations().delete_organization(request).await.unwrap();
+}
+
+both! {
+    async fn a_restored_organization_is_as_it_was(t) {
+        let ada = t.user("ada").await;
+        let acme = t.organization(&ada).await;
+        let key = t.organization_key(&acme).await;
+        delete(&t, &acme).await;
+        t.advance(29 * DAY);
+        let back = t.admin().organizations().undelete_organization(undelete(&acme)).await.unwrap().into_inner();
+        assert_eq!(back.organization.unwrap().state(), pb::OrganizationState::Active);
+        assert!(t.membership(&ada.id, &acme.id).await.is_some());
+        let get = pb::GetOrganizationRequest { organization_id: acme.id };
+        t.with_key(&key).organizations().get_organization(get).await.unwrap();
+    }
+
+    async fn after_the_restore_window_it_is_not_found(t) {
+        let ada = t.user("ada").await;
+        let acme = t.organization(&ada).await;
+        delete(&t, &acme).await;
+        t.advance(31 * DAY);
+        refused(t.admin().organizations().undelete_organization(undelete(&acme)).await, ErrorReason::OrganizationNotFound);
+    }
+
+    async fn a_taken_slug_and_a_lost_owner_are_told(t) {
+        let ada = t.user("ada").await;
+        let acme = t.organization(&ada).await;
+        delete(&t, &acme).await;
+        let other = pb::CreateOrganizationRequest { name: "X".to_owned(), slug: acme.slug.clone(), owner_user_id: ada.id.clone(), ..Default::default() };
+        let other = t.admin().organizations().create_organization(other).await.unwrap().into_inner().organization.unwrap();
+        refused(t.admin().organizations().undelete_organization(undelete(&acme)).await, ErrorReason::OrganizationSlugTaken);
+        delete(&t, &other).await;
+        t.suspend(&ada).await;
+        refused(t.admin().organizations().undelete_organization(undelete(&acme)).await, ErrorReason::LastOwner);
+    }
+}

@@ -1,0 +1,29 @@
+//! `RefreshTokenService.ListRefreshTokens`.
+
+use tenantry::pb::{self, ErrorReason};
+
+use crate::support::{both, refused, DAY};
+
+
+fn list(user: &pb::User) -> pb::ListRefreshTokensRequest {
+    pb::ListRefreshTokensRequest { user_id: user.id.clone(), ..Default::default() }
+}
+
+both! {
+    async fn each_live_session_is_listed_as_its_current_token(t) {
+        let (ada, bob) = (t.user("ada").await, t.user("bob").await);
+        let (_, one) = t.session(&ada).await;
+        let (two, _) = t.session(&ada).await;
+        let (three, _) = t.session(&ada).await;
+        t.session(&bob).await;
+        let (current, _) = t.rotate(&one).await.unwrap();
+        let key = Some(pb::revoke_refresh_token_request::Key::RefreshTokenId(three.id));
+        t.admin().refresh_tokens().revoke_refresh_token(pb::RevokeRefreshTokenRequest { key }).await.unwrap();
+        let mut adas = t.with_key(&t.user_key(&ada).await).refresh_tokens();
+        let page = adas.list_refresh_tokens(list(&ada)).await.unwrap().into_inner();
+        assert_eq!(page.refresh_tokens, [two, current]);
+        refused(adas.list_refresh_tokens(list(&bob)).await, ErrorReason::UserNotFound);
+        t.advance(31 * DAY);
+        assert!(adas.list_refresh_tokens(list(&ada)).await.unwrap().into_inner().refresh_tokens.is_empty());
+    }
+}

@@ -1,0 +1,33 @@
+//! `RefreshTokenService.RevokeAllRefreshTokens`.
+
+use tenantry::pb::{self, ErrorReason};
+
+use crate::support::{both, refused};
+
+
+fn revoke_all(user: &pb::User, except: &str) -> pb::RevokeAllRefreshTokensRequest {
+    pb::RevokeAllRefreshTokensRequest { user_id: user.id.clone(), except_family_id: except.to_owned() }
+}
+
+both! {
+    async fn all_sessions_end_or_all_but_one(t) {
+        let (ada, bob) = (t.user("ada").await, t.user("bob").await);
+        let (first, one) = t.session(&ada).await;
+        let (_, one) = t.rotate(&one).await.unwrap();
+        let (_, two) = t.session(&ada).await;
+        let (_, three) = t.session(&ada).await;
+        let (_, bobs) = t.session(&bob).await;
+        let mut adas = t.with_key(&t.user_key(&ada).await).refresh_tokens();
+        let ended = adas.revoke_all_refresh_tokens(revoke_all(&ada, &first.family_id)).await.unwrap().into_inner();
+        assert_eq!(ended.revoked_sessions, 2);
+        for token in [&two, &three] {
+            refused(t.rotate(token).await, ErrorReason::RefreshTokenRejected);
+        }
+        let (_, one) = t.rotate(&one).await.unwrap();
+        assert_eq!(adas.revoke_all_refresh_tokens(revoke_all(&ada, "")).await.unwrap().into_inner().revoked_sessions, 1);
+        refused(t.rotate(&one).await, ErrorReason::RefreshTokenRejected);
+        assert_eq!(adas.revoke_all_refresh_tokens(revoke_all(&ada, "")).await.unwrap().into_inner().revoked_sessions, 0);
+        refused(adas.revoke_all_refresh_tokens(revoke_all(&bob, "")).await, ErrorReason::UserNotFound);
+        t.rotate(&bobs).await.unwrap();
+    }
+}

@@ -1,0 +1,186 @@
+//! A database of its own for each test.
+
+use std::{
+    env,
+    sync::atomic::{AtomicUsize, Ordering},
+};
+
+use tenantry::{
+    config::DatabaseArgs,
+    db::migrations::{Direction, StartupLock},
+};
+use tokio::sync::OnceCell;
+use tokio_postgres::{Client, NoTls};
+
+/// Which database a test runs on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Backend {
+    Sqlite,
+    Postgres,
+}
+
+/// A database of one test.
+pub enum TestDatabase {
+    Sqlite(tempfile::TempDir),
+    Postgres(String),
+}
+
+static TEMPLATE: OnceCell<String> = OnceCell::const_new();
+static COUNT: AtomicUsize = AtomicUsize::new(0);
+
+impl TestDatabase {
+    /// A database with the newest schema.
+    pub async fn create(backend: Backend) -> Self {
+        match backend {
+            Backend::Sqlite => Self::empty(backend).await,
+            Backend::Postgres => {
+                let template = TEMPLATE.get_or_init(template).await;
+                let name = next_name();
+                execute(&format!("CREATE DATABASE {name} TEMPLATE {template}")).await;
+                Self::Postgres(name)
+            }
+        }
+    }
+
+    /// A database without any table.
+    pub async fn empty(backend: Backend) -> Self {
+        match backend {
+            Backend::Sqlite => Self::Sqlite(tempfile::tempdir().unwrap()),
+            Backend::Postgres => {
+                let name = next_name();
+                execute(&format!("CREATE DATABASE {name}")).await;
+                Self::Postgres(name)
+            }
+        }
+    }
+
+    /// Where a server finds it.
+    pub fn url(&self) -> String {
+        match self {
+            Self::Sqlite(directory) => format!("sqlite:{}", directory.path().join("tenantry.db").display()),
+            Self::Postgres(name) => postgres_url(name),
+        }
+    }
+
+    /// Removes it; its server has stopped.
+    pub async fn remove(&self) {
+        if let Self::Postgres(name) = self {
+            execute(&format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)")).await;
+        }
+    }
+
+    /// Runs SQL on it, behind the server's back.
+    pub async fn execute(&self, sql: &str) {
+        match self {
+            Self::Sqlite(_) => {
+                use diesel::connection::{Connection as _, SimpleConnection as _};
+                let mut connection = diesel::SqliteConnection::establish(&self.file()).unwrap();
+                connection.batch_execute("PRAGMA busy_timeout = 30000;").unwrap();
+                connection.batch_execute(sql).unwrap();
+            }
+            Self::Postgres(name) => connect(name).await.batch_execute(sql).await.unwrap(),
+        }
+    }
+
+    /// The rows of a query that answers one text, named `value`.
+    pub async fn texts(&self, sql: &str) -> Vec<String> {
+        #[derive(diesel::QueryableByName)]
+        struct Row {
+            #[diesel(sql_type = diesel::sql_types::Text)]
+            value: String,
+        }
+        match self {
+            Self::Sqlite(_) => {
+                use diesel::{RunQueryDsl as _, connection::Connection as _};
+                let mut connection = diesel::SqliteConnection::establish(&self.file()).unwrap();
+                let rows: Vec<Row> = diesel::sql_query(sql).load(&mut connection).unwrap();
+                rows.into_iter().map(|row| row.value).collect()
+            }
+            Self::Postgres(name) => {
+                let rows = connect(name).await.query(sql, &[]).await.unwrap();
+                rows.into_iter().map(|row| row.get(0)).collect()
+            }
+        }
+    }
+
+    /// Every byte that it keeps, as far as the file system or a dump of all rows shows.
+    pub async fn bytes(&self) -> Vec<u8> {
+        match self {
+            Self::Sqlite(directory) => {
+                let mut bytes = Vec::new();
+                for entry in std::fs::read_dir(directory.path()).unwrap() {
+                    let path = entry.unwrap().path();
+                    if path.to_string_lossy().contains("tenantry.db") && path.extension().is_none_or(|end| end != "keys") {
+                        bytes.extend(std::fs::read(path).unwrap());
+                    }
+                }
+                bytes
+            }
+            Self::Postgres(name) => {
+                let client = connect(name).await;
+                let tables = "SELECT relname::text FROM pg_class WHERE relkind = 'r' AND relname LIKE 'cf\\_%'";
+                let mut bytes = Vec::new();
+                for table in client.query(tables, &[]).await.unwrap() {
+                    let table: String = table.get(0);
+                    // As text, in which `bytea` is hexadecimal, and the raw bytes of `bytea` columns beside it.
+                    for row in client.query(&format!("SELECT t::text FROM {table} t"), &[]).await.unwrap() {
+                        let text: String = row.get(0);
+                        bytes.extend(text.as_bytes());
+                        bytes.extend(hexadecimal(&text));
+                    }
+                }
+                bytes
+            }
+        }
+    }
+
+    fn file(&self) -> String {
+        self.url().trim_start_matches("sqlite:").to_owned()
+    }
+}
+
+/// The bytes of all `\x..` in a text.
+fn hexadecimal(text: &str) -> Vec<u8> {
+    let digits = text.split("\\x").skip(1).flat_map(|part| {
+        let digits: Vec<u8> = part.bytes().take_while(u8::is_ascii_hexdigit).collect();
+        digits.chunks(2).filter_map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()).collect::<Vec<_>>()
+    });
+    digits.collect()
+}
+
+fn next_name() -> String {
+    format!("tenantry_test_{}_{}", std::process::id(), COUNT.fetch_add(1, Ordering::SeqCst))
+}
+
+fn postgres_url(name: &str) -> String {
+    let base = env::var("TENANTRY_TEST_POSTGRES_URL")
+        .expect("TENANTRY_TEST_POSTGRES_URL is not set: run `make test`, or set it to a PostgreSQL server for tests");
+    let (server, _) = base.rsplit_once('/').expect("TENANTRY_TEST_POSTGRES_URL ends with a database name");
+    format!("{server}/{name}")
+}
+
+/// A database with the newest schema that others are copied from.
+async fn template() -> String {
+    let name = format!("{}_template", next_name());
+    execute(&format!("CREATE DATABASE {name}")).await;
+    let settings: DatabaseArgs = super::args(&postgres_url(&name), &[]).database;
+    let lock = StartupLock::take(&settings).await.unwrap();
+    drop(lock.migrate(&settings, Direction::Up).await.unwrap());
+    // The connection that migrated is closing; a template must have none.
+    let idle = format!("SELECT count(*) FROM pg_stat_activity WHERE datname = '{name}'");
+    let client = connect("postgres").await;
+    while client.query_one(&idle, &[]).await.unwrap().get::<_, i64>(0) > 0 {
+        tokio::task::yield_now().await;
+    }
+    name
+}
+
+async fn execute(sql: &str) {
+    connect("postgres").await.batch_execute(sql).await.unwrap();
+}
+
+pub async fn connect(name: &str) -> Client {
+    let (client, connection) = tokio_postgres::connect(&postgres_url(name), NoTls).await.unwrap();
+    tokio::spawn(connection);
+    client
+}

@@ -1,0 +1,135 @@
+//! Things that a test starts from, made through the API.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use tenantry::pb::{self, create_api_key_request::Owner};
+
+use super::Test;
+
+static COUNT: AtomicUsize = AtomicUsize::new(0);
+
+/// A word that no other test thing has.
+pub fn unique(word: &str) -> String {
+    format!("{word}{}", COUNT.fetch_add(1, Ordering::SeqCst))
+}
+
+impl Test {
+    /// A user.
+    pub async fn user(&self, name: &str) -> pb::User {
+        let request = pb::CreateUserRequest {
+            email: format!("{}@example.com", unique(name)),
+            name: name.to_owned(),
+            ..Default::default()
+        };
+        self.admin().users().create_user(request).await.unwrap().into_inner().user.unwrap()
+    }
+
+    /// The platform admin that the first start made.
+    pub async fn first_admin(&self) -> pb::User {
+        let request = pb::GetUserByEmailRequest { email: "admin@tenantry.local".to_owned() };
+        self.admin().users().get_user_by_email(request).await.unwrap().into_inner().user.unwrap()
+    }
+
+    /// A user as it is now.
+    pub async fn reload_user(&self, id: &str) -> pb::User {
+        let request = pb::GetUserRequest { user_id: id.to_owned() };
+        self.admin().users().get_user(request).await.unwrap().into_inner().user.unwrap()
+    }
+
+    /// An organization of an owner.
+    pub async fn organization(&self, owner: &pb::User) -> pb::Organization {
+        let request = pb::CreateOrganizationRequest {
+            name: "Acme".to_owned(),
+            slug: unique("acme-"),
+            owner_user_id: owner.id.clone(),
+            ..Default::default()
+        };
+        let created = self.admin().organizations().create_organization(request).await.unwrap().into_inner();
+        created.organization.unwrap()
+    }
+
+    /// A membership.
+    pub async fn member(&self, user: &pb::User, organization: &pb::Organization, role: &str) -> pb::Membership {
+        let request = pb::CreateMembershipRequest {
+            user_id: user.id.clone(),
+            organization_id: organization.id.clone(),
+            role: role.to_owned(),
+            permissions: vec![],
+        };
+        self.admin().memberships().create_membership(request).await.unwrap().into_inner().membership.unwrap()
+    }
+
+    /// The membership of a user in an organization, if there is one.
+    pub async fn membership(&self, user_id: &str, organization_id: &str) -> Option<pb::Membership> {
+        let ends = pb::UserAndOrganization { user_id: user_id.to_owned(), organization_id: organization_id.to_owned() };
+        let key = Some(pb::get_membership_request::Key::UserAndOrganization(ends));
+        let got = self.admin().memberships().get_membership(pb::GetMembershipRequest { key }).await;
+        got.ok().and_then(|got| got.into_inner().membership)
+    }
+
+    /// An API key, and its text.
+    pub async fn key(&self, owner: Owner, scopes: &[&str]) -> (pb::ApiKey, String) {
+        let request = pb::CreateApiKeyRequest {
+            owner: Some(owner),
+            name: "key".to_owned(),
+            scopes: scopes.iter().map(ToString::to_string).collect(),
+            environment: pb::ApiKeyEnvironment::Live.into(),
+            ..Default::default()
+        };
+        let created = self.admin().api_keys().create_api_key(request).await.unwrap().into_inner();
+        (created.api_key.unwrap(), created.plaintext_key)
+    }
+
+    /// The text of a key of a user that may do everything that the user may.
+    pub async fn user_key(&self, user: &pb::User) -> String {
+        self.key(Owner::UserId(user.id.clone()), &["*"]).await.1
+    }
+
+    /// The text of a key of an organization that may do everything that the organization may.
+    pub async fn organization_key(&self, organization: &pb::Organization) -> String {
+        self.key(Owner::OrganizationId(organization.id.clone()), &["*"]).await.1
+    }
+
+    /// An OAuth account with tokens.
+    pub async fn oauth_account(&self, user: &pb::User) -> pb::OAuthAccount {
+        let request = pb::LinkOAuthAccountRequest {
+            user_id: user.id.clone(),
+            provider: "github".to_owned(),
+            provider_user_id: unique("subject-"),
+            tokens: Some(pb::OAuthTokens {
+                access_token: "canary-access".to_owned(),
+                refresh_token: "canary-refresh".to_owned(),
+                token_expires_at: None,
+            }),
+            ..Default::default()
+        };
+        let linked = self.admin().oauth_accounts().link_o_auth_account(request).await.unwrap().into_inner();
+        linked.oauth_account.unwrap()
+    }
+
+    /// A session: its first token, and the token's text.
+    pub async fn session(&self, user: &pb::User) -> (pb::RefreshToken, String) {
+        let request = pb::CreateRefreshTokenRequest { user_id: user.id.clone(), ..Default::default() };
+        let created = self.admin().refresh_tokens().create_refresh_token(request).await.unwrap().into_inner();
+        (created.refresh_token.unwrap(), created.plaintext_token)
+    }
+
+    /// Trades a token.
+    pub async fn rotate(&self, token: &str) -> Result<(pb::RefreshToken, String), tonic::Status> {
+        let request = pb::RotateRefreshTokenRequest { plaintext_token: token.to_owned() };
+        let rotated = self.admin().refresh_tokens().rotate_refresh_token(request).await?.into_inner();
+        Ok((rotated.refresh_token.unwrap(), rotated.plaintext_token))
+    }
+
+    /// Suspends a user.
+    pub async fn suspend(&self, user: &pb::User) {
+        let request = pb::SuspendUserRequest { user_id: user.id.clone(), etag: String::new() };
+        self.admin().users().suspend_user(request).await.unwrap();
+    }
+
+    /// Reactivates a user.
+    pub async fn reactivate(&self, user: &pb::User) {
+        let request = pb::ReactivateUserRequest { user_id: user.id.clone(), etag: String::new() };
+        self.admin().users().reactivate_user(request).await.unwrap();
+    }
+}

@@ -1,0 +1,210 @@
+//! What tests share: a server of their own, clients with any key, things that are given, and what a refusal must be.
+
+pub mod database;
+pub mod given;
+pub mod refusal;
+
+use std::{sync::Arc, time::Duration};
+
+pub use database::Backend;
+pub use refusal::refused;
+use tenantry::{
+    clock::MovableClock,
+    config::{Cli, Command, ServeArgs},
+    pb::{
+        api_key_service_client::ApiKeyServiceClient, membership_service_client::MembershipServiceClient,
+        o_auth_account_service_client::OAuthAccountServiceClient,
+        organization_service_client::OrganizationServiceClient,
+        refresh_token_service_client::RefreshTokenServiceClient, user_service_client::UserServiceClient,
+    },
+    server::Server,
+};
+use tonic::{
+    Request, Status,
+    metadata::MetadataValue,
+    service::{Interceptor, interceptor::InterceptedService},
+    transport::{Channel, Endpoint},
+};
+
+/// Defines tests that run on both databases: `name::sqlite` and `name::postgres`. `with [..]` gives the server options.
+macro_rules! both {
+    ($($(with [$($option:expr),+ $(,)?])? async fn $name:ident($t:ident) $body:block)+) => {$(
+        mod $name {
+            #[allow(unused_imports, reason = "not every test names something of its file")]
+            use super::*;
+
+            #[allow(unused_variables, reason = "some tests only need a server")]
+            async fn body($t: std::sync::Arc<$crate::support::Test>) $body
+
+            const OPTIONS: &[&str] = &[$($($option),+)?];
+
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn sqlite() {
+                $crate::support::run($crate::support::Backend::Sqlite, OPTIONS, body).await;
+            }
+
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn postgres() {
+                $crate::support::run($crate::support::Backend::Postgres, OPTIONS, body).await;
+            }
+        }
+    )+};
+}
+
+pub(crate) use both;
+
+/// A server of one test.
+pub struct Test {
+    pub backend: Backend,
+    pub clock: Arc<MovableClock>,
+    pub database: database::TestDatabase,
+    pub args: ServeArgs,
+    /// The key of the platform admin that the first start made.
+    pub admin_key: String,
+    pub server: tokio::sync::Mutex<Option<Server>>,
+    pub address: std::net::SocketAddr,
+}
+
+/// Runs a test on a fresh server, and cleans up also when it fails.
+pub async fn run<F>(backend: Backend, options: &[&str], body: impl FnOnce(Arc<Test>) -> F)
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    let test = Arc::new(Test::start(backend, options).await);
+    let result = tokio::spawn(body(Arc::clone(&test))).await;
+    if let Some(server) = test.server.lock().await.take() {
+        server.stop().await.unwrap();
+    }
+    test.database.remove().await;
+    if let Err(error) = result {
+        std::panic::resume_unwind(error.into_panic());
+    }
+}
+
+/// The settings of a server on a database.
+pub fn args(database_url: &str, options: &[&str]) -> ServeArgs {
+    use clap::Parser as _;
+    let fixed = ["tenantry", "serve", "--listen", "127.0.0.1:0", "--shutdown-timeout", "0s", "--database-url", database_url];
+    // Tests run beside each other on a small machine: no test may fail because others are slow.
+    let patient = if options.contains(&"--database-timeout") { &[][..] } else { &["--database-timeout", "60s"] };
+    let slow = if options.contains(&"--request-timeout") { &[][..] } else { &["--request-timeout", "2m"] };
+    let keys = ["--sealing-keys", SEALING_KEYS];
+    let keys = if database_url.starts_with("postgres") { &keys[..] } else { &[][..] };
+    let all = fixed.iter().chain(options).chain(patient).chain(slow).chain(keys);
+    match Cli::try_parse_from(all).unwrap().command {
+        Command::Serve(args) => *args,
+        _ => unreachable!(),
+    }
+}
+
+/// A ring for PostgreSQL, which has none by itself.
+pub const SEALING_KEYS: &str = "k1:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+
+impl Test {
+    async fn start(backend: Backend, options: &[&str]) -> Self {
+        let database = database::TestDatabase::create(backend).await;
+        let clock = Arc::new(MovableClock::default());
+        let args = args(&database.url(), options);
+        let server = Server::start(&args, clock.clone()).await.unwrap();
+        let admin_key = server.first_admin_key.as_ref().unwrap().expose().to_owned();
+        let address = server.address;
+        Self { backend, clock, database, args, admin_key, server: Some(server).into(), address }
+    }
+
+    /// A client without a credential.
+    pub fn anonymous(&self) -> Api {
+        Api::new(self.address, None)
+    }
+
+    /// A client with a key.
+    pub fn with_key(&self, key: &str) -> Api {
+        Api::new(self.address, Some(key.to_owned()))
+    }
+
+    /// A client of the first platform admin.
+    pub fn admin(&self) -> Api {
+        self.with_key(&self.admin_key)
+    }
+
+    /// Moves the server's clock forward.
+    pub fn advance(&self, by: Duration) {
+        self.clock.advance(by);
+    }
+}
+
+/// Clients of all services with one credential.
+#[derive(Clone)]
+pub struct Api {
+    pub channel: Channel,
+    pub bearer: Bearer,
+}
+
+/// Puts a key into every call.
+#[derive(Clone)]
+pub struct Bearer(Option<String>);
+
+impl Interceptor for Bearer {
+    fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
+        if let Some(key) = &self.0 {
+            let value = MetadataValue::try_from(format!("Bearer {key}")).unwrap();
+            request.metadata_mut().insert("authorization", value);
+        }
+        Ok(request)
+    }
+}
+
+pub type Through = InterceptedService<Channel, Bearer>;
+
+impl Api {
+    pub fn new(address: std::net::SocketAddr, key: Option<String>) -> Self {
+        let channel = Endpoint::from_shared(format!("http://{address}")).unwrap().connect_lazy();
+        Self { channel, bearer: Bearer(key) }
+    }
+
+    pub fn users(&self) -> UserServiceClient<Through> {
+        UserServiceClient::with_interceptor(self.channel.clone(), self.bearer.clone())
+    }
+
+    pub fn organizations(&self) -> OrganizationServiceClient<Through> {
+        OrganizationServiceClient::with_interceptor(self.channel.clone(), self.bearer.clone())
+    }
+
+    pub fn memberships(&self) -> MembershipServiceClient<Through> {
+        MembershipServiceClient::with_interceptor(self.channel.clone(), self.bearer.clone())
+    }
+
+    pub fn oauth_accounts(&self) -> OAuthAccountServiceClient<Through> {
+        OAuthAccountServiceClient::with_interceptor(self.channel.clone(), self.bearer.clone())
+    }
+
+    pub fn refresh_tokens(&self) -> RefreshTokenServiceClient<Through> {
+        RefreshTokenServiceClient::with_interceptor(self.channel.clone(), self.bearer.clone())
+    }
+
+    pub fn api_keys(&self) -> ApiKeyServiceClient<Through> {
+        ApiKeyServiceClient::with_interceptor(self.channel.clone(), self.bearer.clone())
+    }
+}
+
+/// An update mask.
+pub fn mask(paths: &[&str]) -> Option<prost_types::FieldMask> {
+    Some(prost_types::FieldMask { paths: paths.iter().map(ToString::to_string).collect() })
+}
+
+/// A JSON object with one text.
+pub fn object(key: &str, value: &str) -> Option<prost_types::Struct> {
+    let value = prost_types::Value { kind: Some(prost_types::value::Kind::StringValue(value.to_owned())) };
+    Some(prost_types::Struct { fields: [(key.to_owned(), value)].into() })
+}
+
+/// The time that a server's clock shows, moved by some seconds, on the wire.
+pub fn time_in(t: &Test, seconds: i64) -> Option<prost_types::Timestamp> {
+    use tenantry::clock::Clock as _;
+    let now = t.clock.now().as_micros() / 1_000_000;
+    Some(prost_types::Timestamp { seconds: now + seconds, nanos: 0 })
+}
+
+/// An id that nothing has.
+pub const MISSING_ID: &str = "01900000-0000-7000-8000-000000000000";
+/// A day.
+pub const DAY: Duration = Duration::from_secs(24 * 60 * 60);

@@ -1,0 +1,72 @@
+//! What a refusal must be: the code, the reason, the domain, and no word of what is inside.
+
+use tenantry::pb::ErrorReason;
+use tonic::{Code, Status};
+use tonic_types::StatusExt as _;
+
+/// Asserts that a call was refused for a reason, with the code of the reason, and tells the status.
+#[track_caller]
+pub fn refused<T: std::fmt::Debug>(result: Result<T, Status>, reason: ErrorReason) -> Status {
+    let status = result.expect_err("the call must be refused");
+    assert_eq!(reason_of(&status), name(reason), "{status:?}");
+    assert_eq!(status.code(), code(reason), "{status:?}");
+    assert_says_nothing_of_the_inside(&status);
+    status
+}
+
+/// The reason of a status.
+#[track_caller]
+pub fn reason_of(status: &Status) -> String {
+    let info = status.get_details_error_info().unwrap_or_else(|| panic!("a refusal carries ErrorInfo: {status:?}"));
+    assert_eq!(info.domain, "tenantry");
+    info.reason
+}
+
+/// A reason as it is sent.
+pub fn name(reason: ErrorReason) -> String {
+    reason.as_str_name().trim_start_matches("ERROR_REASON_").to_owned()
+}
+
+/// The fields that a refusal names.
+pub fn fields(status: &Status) -> Vec<String> {
+    let violations = status.get_details_bad_request().map_or_else(Vec::new, |request| request.field_violations);
+    violations.into_iter().map(|violation| violation.field).collect()
+}
+
+pub fn assert_says_nothing_of_the_inside(status: &Status) {
+    let text = format!("{} {}", status.message(), String::from_utf8_lossy(status.details())).to_lowercase();
+    for word in ["diesel", "sqlite", "postgres", "bb8", "cf_", "src/", "panicked", "prost", "hyper", "constraint"] {
+        assert!(!text.contains(word), "{word}: {text}");
+    }
+}
+
+/// The code of a reason, as the comments in `error_reason.proto` say.
+pub fn code(reason: ErrorReason) -> Code {
+    use ErrorReason as R;
+    match reason {
+        R::Unspecified => Code::Ok,
+        R::InvalidArgument | R::RequestMalformed => Code::InvalidArgument,
+        R::RequestTooLarge => Code::ResourceExhausted,
+        R::MethodUnknown => Code::Unimplemented,
+        R::Unauthenticated => Code::Unauthenticated,
+        R::ScopeMissing | R::PlatformAdminRequired | R::RoleInsufficient | R::ScopeNotHeld => Code::PermissionDenied,
+        R::UserNotFound
+        | R::OrganizationNotFound
+        | R::MembershipNotFound
+        | R::OauthAccountNotFound
+        | R::RefreshTokenNotFound
+        | R::ApiKeyNotFound => Code::NotFound,
+        R::UserEmailTaken | R::OrganizationSlugTaken | R::MembershipExists | R::OauthAccountLinked => Code::AlreadyExists,
+        R::LastOwner
+        | R::LastPlatformAdmin
+        | R::UserSuspended
+        | R::OrganizationSuspended
+        | R::ApiKeyRevoked
+        | R::RefreshTokenRejected => Code::FailedPrecondition,
+        R::EtagMismatch | R::Conflict => Code::Aborted,
+        R::Unavailable => Code::Unavailable,
+        R::DeadlineExceeded => Code::DeadlineExceeded,
+        R::SealedValueUnreadable => Code::DataLoss,
+        R::Internal => Code::Internal,
+    }
+}

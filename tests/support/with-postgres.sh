@@ -1,0 +1,70 @@
+#!/usr/bin/env bash
+# Runs a command with TENANTRY_TEST_POSTGRES_URL set: as it is in the environment, or that of a throw-away PostgreSQL
+# cluster that lives as long as the command. The server is looked for in PATH and in /usr/lib/postgresql; where it is
+# missing and may be installed, it is. TENANTRY_TEST_POSTGRES_BIN names another directory to take it from.
+set -euo pipefail
+
+if [ -n "${TENANTRY_TEST_POSTGRES_URL:-}" ]; then
+    exec "$@"
+fi
+
+find_server() {
+    for bin in "${TENANTRY_TEST_POSTGRES_BIN:-/nonexistent}" $(command -v initdb | xargs -r dirname) \
+        $(ls -d /usr/lib/postgresql/*/bin 2>/dev/null | sort -rV); do
+        if [ -x "$bin/initdb" ] && [ -x "$bin/postgres" ] && [ -x "$bin/pg_ctl" ]; then
+            echo "$bin"
+            return
+        fi
+    done
+}
+
+bin=$(find_server)
+if [ -z "$bin" ] && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+    echo "with-postgres: installing Debian's postgresql" >&2
+    apt-get update -qq >&2
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends postgresql >/dev/null
+    bin=$(find_server)
+fi
+if [ -z "$bin" ]; then
+    echo "with-postgres: no PostgreSQL server found: install Debian's package postgresql, or set TENANTRY_TEST_POSTGRES_URL" >&2
+    exit 1
+fi
+
+# The server refuses to run as root.
+as_user=()
+if [ "$(id -u)" = 0 ]; then
+    user=nobody
+    if id postgres >/dev/null 2>&1; then user=postgres; fi
+    as_user=(setpriv --reuid="$user" --regid="$(id -gn "$user")" --clear-groups env HOME=/ PATH="$PATH")
+fi
+
+directory=$(mktemp -d /tmp/tenantry-postgres.XXXXXX)
+stop() {
+    "${as_user[@]}" "$bin/pg_ctl" -D "$directory/data" -m immediate -s stop >/dev/null 2>&1 || true
+    rm -rf "$directory"
+}
+trap stop EXIT
+trap 'exit 130' INT TERM
+if [ "$(id -u)" = 0 ]; then chown "$user" "$directory"; fi
+
+cd_back=$PWD
+cd "$directory"
+"${as_user[@]}" "$bin/initdb" -D "$directory/data" -U postgres -A trust -E UTF8 --no-sync >"$directory/initdb.log" 2>&1 ||
+    { cat "$directory/initdb.log" >&2; exit 1; }
+for attempt in 1 2 3 4 5 6 7 8 9 10; do
+    port=$((20000 + RANDOM))
+    # Nothing of a throw-away cluster has to survive the machine, so it need not wait for the disk.
+    options="-p $port -k $directory -c listen_addresses=127.0.0.1 -c max_connections=300 -c fsync=off -c full_page_writes=off"
+    if "${as_user[@]}" "$bin/pg_ctl" -D "$directory/data" -l "$directory/server.log" -o "$options" -w -s start 2>/dev/null; then
+        break
+    fi
+    if [ "$attempt" = 10 ]; then
+        echo "with-postgres: the throw-away PostgreSQL cluster did not start:" >&2
+        cat "$directory/server.log" >&2
+        exit 1
+    fi
+done
+cd "$cd_back"
+
+export TENANTRY_TEST_POSTGRES_URL="postgres://postgres@127.0.0.1:$port/postgres"
+"$@"

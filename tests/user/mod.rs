@@ -1,0 +1,15 @@
+//! `UserService`, a file per method.
+
+mod batch_get;
+mod create;
+mod delete;
+mod get;
+mod get_by_email;
+mod grant_platform_admin;
+mod list;
+mod purge;
+mod reactivate;
+mod revoke_platform_admin;
+mod suspend;
+mod undelete;
+mod update;

@@ -1,0 +1,32 @@
+//! `UserService.ReactivateUser`.
+
+use tenantry::pb::{self, ErrorReason};
+
+use crate::support::{both, refused, MISSING_ID};
+
+
+both! {
+    async fn what_had_not_been_revoked_works_again(t) {
+        let ada = t.user("ada").await;
+        let key = t.user_key(&ada).await;
+        let (_, token) = t.session(&ada).await;
+        t.suspend(&ada).await;
+        refused(t.rotate(&token).await, ErrorReason::RefreshTokenRejected);
+        t.reactivate(&ada).await;
+        let get = pb::GetUserRequest { user_id: ada.id.clone() };
+        let user = t.with_key(&key).users().get_user(get).await.unwrap().into_inner().user.unwrap();
+        assert_eq!(user.state(), pb::UserState::Active);
+        t.rotate(&token).await.unwrap();
+    }
+
+    async fn reactivating_an_active_user_changes_nothing(t) {
+        let ada = t.user("ada").await;
+        t.reactivate(&ada).await;
+        assert_eq!(t.reload_user(&ada.id).await, ada);
+    }
+
+    async fn a_missing_user_is_not_found(t) {
+        let request = pb::ReactivateUserRequest { user_id: MISSING_ID.to_owned(), etag: String::new() };
+        refused(t.admin().users().reactivate_user(request).await, ErrorReason::UserNotFound);
+    }
+}
