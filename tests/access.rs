@@ -1,1 +1,200 @@
-//! x
+//! Who may call what, for every method that the descriptor set has: a new method is in these tests by itself.
+
+use prost::Message as _;
+use tenantry::pb::{self, ErrorReason, create_api_key_request::Owner};
+use tonic::{Code, Status};
+
+use crate::support::{
+    Api, DAY, Test, both, raw,
+    refusal::{self, reason_of},
+    request::{World, encode},
+    time_in,
+};
+
+async fn call(api: &Api, keys: &[&str], method: &prost_reflect::MethodDescriptor, world: &World) -> Result<Vec<u8>, Status> {
+    raw::call(api, &raw::path(method), encode(&world.request(method)), raw::bearer(keys)).await
+}
+
+/// Keys that look like one and are none, each with what is wrong with it.
+async fn useless_keys(t: &Test, user: &pb::User) -> Vec<(&'static str, Vec<String>)> {
+    let owner = || Owner::UserId(user.id.clone());
+    let expiring = pb::CreateApiKeyRequest {
+        owner: Some(owner()),
+        name: "expiring".to_owned(),
+        scopes: vec!["*".to_owned()],
+        environment: pb::ApiKeyEnvironment::Live.into(),
+        expires_at: time_in(t, 60),
+        ..Default::default()
+    };
+    let expired = t.admin().api_keys().create_api_key(expiring).await.unwrap().into_inner().plaintext_key;
+    t.advance(DAY);
+    let (key, revoked) = t.key(owner(), &["*"]).await;
+    let revoke = pb::RevokeApiKeyRequest { api_key_id: key.id, ..Default::default() };
+    t.admin().api_keys().revoke_api_key(revoke).await.unwrap();
+    let suspended_user = t.user("suspended").await;
+    let suspended = t.user_key(&suspended_user).await;
+    t.suspend(&suspended_user).await;
+    let good = t.admin_key.clone();
+    vec![
+        ("none", vec![]),
+        ("garbage", vec!["garbage".to_owned()]),
+        ("a typo", vec![format!("{}x", &good[..68])]),
+        ("unknown", vec![tenantry::security::token::mint_api_key(tenantry::models::Environment::Live).plaintext.expose().to_owned()]),
+        ("expired", vec![expired]),
+        ("revoked", vec![revoked]),
+        ("of a suspended owner", vec![suspended]),
+        ("sent twice", vec![good.clone(), good]),
+    ]
+}
+
+both! {
+    async fn without_a_usable_key_every_method_answers_alike(t) {
+        let world = World::make(&t).await;
+        let keys = useless_keys(&t, &world.user).await;
+        let before = t.database.bytes().await;
+        let mut answers = Vec::new();
+        for method in raw::methods() {
+            for (what, keys) in &keys {
+                let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
+                let status = call(&t.anonymous(), &keys, &method, &world).await.unwrap_err();
+                assert_eq!(reason_of(&status), "UNAUTHENTICATED", "{} with a key that is {what}", method.full_name());
+                answers.push((status.code(), status.message().to_owned(), status.details().to_vec()));
+            }
+        }
+        answers.dedup();
+        assert_eq!(answers.len(), 1);
+        assert_eq!(answers[0].0, Code::Unauthenticated);
+        assert!(t.database.bytes().await == before, "a refused call wrote something");
+    }
+
+    async fn with_too_small_a_scope_every_method_is_denied(t) {
+        let world = World::make(&t).await;
+        let admin = t.first_admin().await;
+        for method in raw::methods() {
+            let (scope, _) = raw::access(&method);
+            let (resource, _) = scope.split_once(':').unwrap();
+            // A platform admin, and a scope of the same resource: neither is enough.
+            let (_, small) = t.key(Owner::UserId(admin.id.clone()), &[&format!("{resource}:other"), "other:*"]).await;
+            let status = call(&t.anonymous(), &[&small], &method, &world).await.unwrap_err();
+            assert_eq!((status.code(), reason_of(&status)), (Code::PermissionDenied, "SCOPE_MISSING".to_owned()), "{}", method.full_name());
+            assert!(status.message().contains(&scope));
+        }
+    }
+
+    async fn with_its_scope_every_method_lets_a_platform_admin_in(t) {
+        let admin = t.first_admin().await;
+        for method in raw::methods() {
+            let world = World::make(&t).await;
+            let (scope, _) = raw::access(&method);
+            // The key to make a key with must hold what it gives.
+            let (_, key) = t.key(Owner::UserId(admin.id.clone()), &[&scope, "users:read"]).await;
+            match call(&t.anonymous(), &[&key], &method, &world).await {
+                Ok(_) => {}
+                // The world's user is a member and the only owner already.
+                Err(status) => assert!(
+                    matches!(reason_of(&status).as_str(), "MEMBERSHIP_EXISTS" | "LAST_OWNER"),
+                    "{}: {status:?}",
+                    method.full_name(),
+                ),
+            }
+        }
+    }
+
+    async fn a_key_of_another_organization_reaches_nothing(t) {
+        let (world, other) = (World::make(&t).await, World::make(&t).await);
+        let organization = pb::Organization { id: other.organization_id.clone(), ..Default::default() };
+        let keys = [t.organization_key(&organization).await, t.user_key(&other.user).await];
+        let before = t.database.bytes().await;
+        for method in raw::methods() {
+            let (_, platform_admin) = raw::access(&method);
+            for key in &keys {
+                let foreign = call(&t.anonymous(), &[key], &method, &world).await;
+                let missing = call(&t.anonymous(), &[key], &method, &World::missing()).await;
+                if method.name() == "VerifyApiKey" {
+                    let answer = pb::VerifyApiKeyResponse::decode(foreign.unwrap().as_slice()).unwrap();
+                    assert_eq!(answer, pb::VerifyApiKeyResponse { verdict: pb::ApiKeyVerdict::Unknown.into(), api_key: None });
+                    continue;
+                }
+                if method.name().starts_with("BatchGet") {
+                    // One answer per id: the same but for the id.
+                    let answer = |bytes: Vec<u8>, id: &str| String::from_utf8_lossy(&bytes).replace(id, "");
+                    let id = if method.name() == "BatchGetUsers" { &world.user.id } else { &world.organization_id };
+                    assert_eq!(answer(foreign.unwrap(), id), answer(missing.unwrap(), crate::support::MISSING_ID));
+                    continue;
+                }
+                let (foreign, missing) = (foreign.unwrap_err(), missing.unwrap_err());
+                let expected = match method.name() {
+                    _ if platform_admin => Code::PermissionDenied,
+                    "RotateRefreshToken" => Code::FailedPrecondition,
+                    _ => Code::NotFound,
+                };
+                assert_eq!(foreign.code(), expected, "{}: {foreign:?}", method.full_name());
+                assert_eq!(
+                    (foreign.code(), foreign.message(), foreign.details()),
+                    (missing.code(), missing.message(), missing.details()),
+                    "{}: a foreign id and a missing one differ",
+                    method.full_name(),
+                );
+                refusal::assert_says_nothing_of_the_inside(&foreign);
+            }
+        }
+        assert!(t.database.bytes().await == before, "a refused call wrote something");
+    }
+
+    async fn paths_that_look_like_a_method_are_none(t) {
+        for path in [
+            "/tenantry.v1.UserService/GetUserX",
+            "/tenantry.v1.userservice/GetUser",
+            "/tenantry.v1.UserService/getUser",
+            "/tenantry.v1.UserService/%47etUser",
+            "//tenantry.v1.UserService/GetUser",
+            "/tenantry.v1.UserService/GetUser/",
+            "/tenantry.v1.UserService/../UserService/GetUser",
+            "/tenantry.v1.UserService/GetUser?x=1",
+            "/tenantry.v2.UserService/GetUser",
+        ] {
+            for keys in [&[][..], &[t.admin_key.as_str()]] {
+                let status = raw::call(&t.anonymous(), path, vec![], raw::bearer(keys)).await.unwrap_err();
+                assert_eq!(status.code(), Code::Unimplemented, "{path}: {status:?}");
+                assert_eq!(reason_of(&status), refusal::name(ErrorReason::MethodUnknown));
+            }
+        }
+    }
+
+    async fn health_and_reflection_need_no_credential(t) {
+        use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient};
+        use tonic_reflection::pb::{v1, v1alpha};
+        let services: std::collections::BTreeSet<String> =
+            raw::methods().iter().map(|method| method.parent_service().full_name().to_owned()).collect();
+        let mut health = HealthClient::new(t.anonymous().channel);
+        for service in services.iter().cloned().chain([String::new()]) {
+            let answer = health.check(HealthCheckRequest { service }).await.unwrap().into_inner();
+            assert_eq!(answer.status(), ServingStatus::Serving);
+        }
+
+        let request = v1::ServerReflectionRequest {
+            host: String::new(),
+            message_request: Some(v1::server_reflection_request::MessageRequest::ListServices(String::new())),
+        };
+        let mut reflection = v1::server_reflection_client::ServerReflectionClient::new(t.anonymous().channel);
+        let mut answers = reflection.server_reflection_info(tokio_stream::iter([request])).await.unwrap().into_inner();
+        let answer = format!("{:?}", answers.message().await.unwrap().unwrap());
+        assert!(services.iter().all(|service| answer.contains(service)), "{answer}");
+
+        let request = v1alpha::ServerReflectionRequest {
+            host: String::new(),
+            message_request: Some(v1alpha::server_reflection_request::MessageRequest::FileContainingSymbol(
+                "tenantry.v1.UserService".to_owned(),
+            )),
+        };
+        let mut reflection = v1alpha::server_reflection_client::ServerReflectionClient::new(t.anonymous().channel);
+        let mut answers = reflection.server_reflection_info(tokio_stream::iter([request])).await.unwrap().into_inner();
+        assert!(format!("{:?}", answers.message().await.unwrap().unwrap()).contains("FileDescriptorResponse"));
+    }
+
+    with ["--reflection", "false"] async fn reflection_can_be_turned_off(t) {
+        let path = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo";
+        let status = raw::call(&t.anonymous(), path, vec![], raw::bearer(&[])).await.unwrap_err();
+        assert_eq!(status.code(), Code::Unimplemented);
+    }
+}

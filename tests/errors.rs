@@ -1,1 +1,254 @@
-//! x
+//! Every reason of the enum is produced by a call, with its code and its details, and says nothing of the inside.
+
+use tenantry::pb::{self, ErrorReason, create_api_key_request::Owner, get_membership_request, revoke_refresh_token_request};
+use tonic::Status;
+use tonic_types::StatusExt as _;
+
+use crate::support::{MISSING_ID, Test, both, database, mask, raw, refused, request::World};
+
+/// A call that is refused for a reason. A new reason does not compile until it has one.
+async fn provoke(t: &Test, reason: ErrorReason) -> Result<Vec<u8>, Status> {
+    use ErrorReason as R;
+    let admin = t.admin();
+    let missing = || MISSING_ID.to_owned();
+    let done = |result: Result<(), Status>| result.map(|()| Vec::new());
+    let create = |email: &str| pb::CreateUserRequest { email: email.to_owned(), name: "X".to_owned(), ..Default::default() };
+    let raw_call = async |path: &str, bytes: Vec<u8>, keys: &[&str]| raw::call(&admin, path, bytes, raw::bearer(keys)).await;
+    let create_user = "/tenantry.v1.UserService/CreateUser";
+    let world = World::make(t).await;
+    let organization = pb::Organization { id: world.organization_id.clone(), ..Default::default() };
+    let owner_key = t.user_key(&world.user).await;
+    let owner = t.with_key(&owner_key);
+    match reason {
+        // Never sent.
+        R::Unspecified => Ok(Vec::new()),
+        R::InvalidArgument => done(admin.users().create_user(create("x")).await.map(drop)),
+        R::RequestMalformed => raw_call(create_user, vec![0xff], &[&t.admin_key]).await,
+        R::RequestTooLarge => raw_call(create_user, vec![0; 300 * 1024], &[&t.admin_key]).await,
+        R::MethodUnknown => raw_call("/tenantry.v1.UserService/Nothing", vec![], &[&t.admin_key]).await,
+        R::Unauthenticated => raw_call(create_user, vec![], &[]).await,
+        R::ScopeMissing => {
+            let (_, key) = t.key(Owner::UserId(world.user.id), &["users:read"]).await;
+            raw_call(create_user, vec![], &[&key]).await
+        }
+        R::PlatformAdminRequired => raw_call(create_user, vec![], &[&owner_key]).await,
+        R::RoleInsufficient => {
+            let key = t.organization_key(&organization).await;
+            let request = pb::DeleteOrganizationRequest { organization_id: organization.id, etag: String::new() };
+            done(t.with_key(&key).organizations().delete_organization(request).await.map(drop))
+        }
+        R::ScopeNotHeld => {
+            let (_, key) = t.key(Owner::UserId(world.user.id.clone()), &["api_keys:write"]).await;
+            let request = pb::CreateApiKeyRequest {
+                owner: Some(Owner::UserId(world.user.id)),
+                name: "x".to_owned(),
+                scopes: vec!["*".to_owned()],
+                environment: 1,
+                ..Default::default()
+            };
+            done(t.with_key(&key).api_keys().create_api_key(request).await.map(drop))
+        }
+        R::UserNotFound => done(admin.users().get_user(pb::GetUserRequest { user_id: missing() }).await.map(drop)),
+        R::OrganizationNotFound => {
+            let request = pb::GetOrganizationRequest { organization_id: missing() };
+            done(admin.organizations().get_organization(request).await.map(drop))
+        }
+        R::MembershipNotFound => {
+            let key = Some(get_membership_request::Key::MembershipId(missing()));
+            done(admin.memberships().get_membership(pb::GetMembershipRequest { key }).await.map(drop))
+        }
+        R::OauthAccountNotFound => {
+            let request = pb::GetOAuthAccountRequest { oauth_account_id: missing() };
+            done(admin.oauth_accounts().get_o_auth_account(request).await.map(drop))
+        }
+        R::RefreshTokenNotFound => {
+            let key = Some(revoke_refresh_token_request::Key::RefreshTokenId(missing()));
+            done(admin.refresh_tokens().revoke_refresh_token(pb::RevokeRefreshTokenRequest { key }).await.map(drop))
+        }
+        R::ApiKeyNotFound => done(admin.api_keys().get_api_key(pb::GetApiKeyRequest { api_key_id: missing() }).await.map(drop)),
+        R::UserEmailTaken => done(admin.users().create_user(create(&world.email)).await.map(drop)),
+        R::OrganizationSlugTaken => {
+            let request = pb::CreateOrganizationRequest {
+                name: "X".to_owned(),
+                slug: world.slug,
+                owner_user_id: world.user.id,
+                ..Default::default()
+            };
+            done(owner.organizations().create_organization(request).await.map(drop))
+        }
+        R::MembershipExists => {
+            let request = pb::CreateMembershipRequest {
+                user_id: world.user.id,
+                organization_id: world.organization_id,
+                role: "member".to_owned(),
+                permissions: vec![],
+            };
+            done(admin.memberships().create_membership(request).await.map(drop))
+        }
+        R::OauthAccountLinked => {
+            let request = pb::LinkOAuthAccountRequest {
+                user_id: world.user.id,
+                provider: "github".to_owned(),
+                provider_user_id: world.provider_user_id,
+                ..Default::default()
+            };
+            done(owner.oauth_accounts().link_o_auth_account(request).await.map(drop))
+        }
+        R::LastOwner => {
+            let request = pb::DeleteMembershipRequest { membership_id: world.membership_id, etag: String::new() };
+            done(owner.memberships().delete_membership(request).await.map(drop))
+        }
+        R::LastPlatformAdmin => {
+            let request = pb::DeleteUserRequest { user_id: t.first_admin().await.id, etag: String::new() };
+            done(admin.users().delete_user(request).await.map(drop))
+        }
+        R::UserSuspended => {
+            let eve = t.user("eve").await;
+            t.suspend(&eve).await;
+            let request = pb::CreateRefreshTokenRequest { user_id: eve.id, ..Default::default() };
+            done(admin.refresh_tokens().create_refresh_token(request).await.map(drop))
+        }
+        R::OrganizationSuspended => {
+            let suspend = pb::SuspendOrganizationRequest { organization_id: organization.id.clone(), etag: String::new() };
+            admin.organizations().suspend_organization(suspend).await?;
+            let request = pb::DeleteOrganizationRequest { organization_id: organization.id, etag: String::new() };
+            done(owner.organizations().delete_organization(request).await.map(drop))
+        }
+        R::ApiKeyRevoked => {
+            let revoke = pb::RevokeApiKeyRequest { api_key_id: world.api_key_id.clone(), ..Default::default() };
+            admin.api_keys().revoke_api_key(revoke).await?;
+            let request = pb::UpdateApiKeyRequest {
+                api_key_id: world.api_key_id,
+                name: "x".to_owned(),
+                update_mask: mask(&["name"]),
+                ..Default::default()
+            };
+            done(admin.api_keys().update_api_key(request).await.map(drop))
+        }
+        R::RefreshTokenRejected => t.rotate("garbage").await.map(|_| Vec::new()),
+        R::EtagMismatch => {
+            let request = pb::PurgeUserRequest { user_id: world.user.id, etag: "r0".to_owned() };
+            done(admin.users().purge_user(request).await.map(drop))
+        }
+        R::Conflict => {
+            break_a_reference_on_every_new_user(&t.database).await;
+            done(admin.users().create_user(create("conflict@example.com")).await.map(drop))
+        }
+        R::SealedValueUnreadable => {
+            t.database.execute("UPDATE cf_oauth_accounts SET access_token = refresh_token").await;
+            let request = pb::GetOAuthAccountTokensRequest { oauth_account_id: world.oauth_account_id };
+            done(admin.oauth_accounts().get_o_auth_account_tokens(request).await.map(drop))
+        }
+        R::Internal => {
+            t.database.execute("DROP TABLE cf_oauth_accounts").await;
+            let request = pb::GetOAuthAccountRequest { oauth_account_id: missing() };
+            done(admin.oauth_accounts().get_o_auth_account(request).await.map(drop))
+        }
+        // These need a database that somebody else holds: see below.
+        R::Unavailable | R::DeadlineExceeded => Ok(Vec::new()),
+    }
+}
+
+/// Lets every new user fail as it would if another transaction had just erased what it refers to.
+async fn break_a_reference_on_every_new_user(database: &database::TestDatabase) {
+    let columns = "(id, revision, user_id, organization_id, role, permissions, created_at, updated_at)";
+    match database {
+        database::TestDatabase::Sqlite(_) => {
+            let insert = format!("INSERT INTO cf_memberships {columns} VALUES (x'01', 1, NEW.id, x'02', 'x', '[]', 0, 0);");
+            database.execute(&format!("CREATE TRIGGER breaks AFTER INSERT ON cf_users BEGIN {insert} END;")).await;
+        }
+        database::TestDatabase::Postgres(_) => {
+            let insert = format!(
+                "INSERT INTO cf_memberships {columns} VALUES ('{MISSING_ID}', 1, NEW.id, '{MISSING_ID}', 'x', '[]', now(), now());"
+            );
+            let function = format!("CREATE FUNCTION breaks() RETURNS trigger AS $$ BEGIN {insert} RETURN NEW; END $$ LANGUAGE plpgsql;");
+            let trigger = "CREATE TRIGGER breaks AFTER INSERT ON cf_users FOR EACH ROW EXECUTE FUNCTION breaks();";
+            database.execute(&format!("{function} {trigger}")).await;
+        }
+    }
+}
+
+both! {
+    async fn every_reason_is_produced_by_a_call(t) {
+        let mut reasons: Vec<ErrorReason> = (1..100).filter_map(|number| ErrorReason::try_from(number).ok()).collect();
+        assert!(reasons.len() > 30);
+        // The one that breaks the database comes last.
+        reasons.sort_by_key(|reason| matches!(reason, ErrorReason::Conflict | ErrorReason::Internal));
+        for reason in reasons {
+            if matches!(reason, ErrorReason::Unavailable | ErrorReason::DeadlineExceeded | ErrorReason::Conflict | ErrorReason::Internal) {
+                continue;
+            }
+            refused(provoke(&t, reason).await, reason);
+        }
+        let status = refused(provoke(&t, ErrorReason::Conflict).await, ErrorReason::Conflict);
+        assert!(status.get_details_retry_info().is_some());
+    }
+
+    async fn a_fault_of_ours_tells_nothing_but_the_request_id(t) {
+        let status = refused(provoke(&t, ErrorReason::Internal).await, ErrorReason::Internal);
+        assert_eq!(status.message(), "internal error");
+        let info = status.get_details_error_info().unwrap();
+        assert_eq!(Some(info.metadata["request_id"].as_str()), status.metadata().get("x-request-id").map(|id| id.to_str().unwrap()));
+    }
+
+    with ["--database-timeout", "100ms"] async fn a_database_that_somebody_holds_is_unavailable_and_then_is_not(t) {
+        let held = Held::by_another_process(&t).await;
+        let create = || pb::CreateUserRequest { email: "held@example.com".to_owned(), name: "X".to_owned(), ..Default::default() };
+        let status = refused(t.admin().users().create_user(create()).await, ErrorReason::Unavailable);
+        assert!(status.get_details_retry_info().unwrap().retry_delay.is_some());
+        held.release().await;
+        t.admin().users().create_user(create()).await.unwrap();
+    }
+
+    with ["--request-timeout", "300ms", "--database-timeout", "5s"] async fn a_call_ends_at_the_request_timeout(t) {
+        let held = Held::by_another_process(&t).await;
+        let call = |name: &str| {
+            let request = pb::CreateUserRequest { email: format!("{name}@example.com"), name: "X".to_owned(), ..Default::default() };
+            let mut users = t.admin().users();
+            tokio::spawn(async move { users.create_user(request).await })
+        };
+        // On SQLite the first one waits for the lock, and the second one for the first.
+        let first = call("first");
+        let mut second = call("second").await.unwrap();
+        if second.as_ref().is_err_and(|status| status.code() == tonic::Code::Unavailable) {
+            second = call("third").await.unwrap();
+        }
+        refused(second, ErrorReason::DeadlineExceeded);
+        held.release().await;
+        // Either way: one that has the lock when its time is over goes on to the end.
+        drop(first.await.unwrap());
+    }
+}
+
+/// A lock of all users that is not the server's.
+enum Held {
+    Sqlite(diesel::SqliteConnection),
+    Postgres(tokio_postgres::Client),
+}
+
+impl Held {
+    async fn by_another_process(t: &Test) -> Self {
+        use diesel::connection::{Connection as _, SimpleConnection as _};
+        match &t.database {
+            database::TestDatabase::Sqlite(_) => {
+                let mut connection = diesel::SqliteConnection::establish(t.database.url().trim_start_matches("sqlite:")).unwrap();
+                connection.batch_execute("BEGIN IMMEDIATE").unwrap();
+                Self::Sqlite(connection)
+            }
+            database::TestDatabase::Postgres(name) => {
+                let client = database::connect(name).await;
+                // Reads go on: who calls must still be found.
+                client.batch_execute("BEGIN; LOCK TABLE cf_users IN SHARE MODE").await.unwrap();
+                Self::Postgres(client)
+            }
+        }
+    }
+
+    async fn release(self) {
+        use diesel::connection::SimpleConnection as _;
+        match self {
+            Self::Sqlite(mut connection) => connection.batch_execute("ROLLBACK").unwrap(),
+            Self::Postgres(client) => client.batch_execute("ROLLBACK").await.unwrap(),
+        }
+    }
+}

@@ -2,7 +2,9 @@
 
 pub mod database;
 pub mod given;
+pub mod raw;
 pub mod refusal;
+pub mod request;
 
 use std::{sync::Arc, time::Duration};
 

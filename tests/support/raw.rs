@@ -1,0 +1,95 @@
+//! Calls by path with the bytes that a test wants, and requests made from the descriptor set.
+
+use prost_reflect::{DescriptorPool, MethodDescriptor};
+use tenantry::DESCRIPTOR_SET;
+use tonic::{
+    Request, Response, Status,
+    codec::{BufferSettings, Codec, DecodeBuf, Decoder, EncodeBuf, Encoder},
+    metadata::MetadataMap,
+};
+
+use super::Api;
+
+/// Every method of ours.
+pub fn methods() -> Vec<MethodDescriptor> {
+    let mut pool = DescriptorPool::new();
+    pool.decode_file_descriptor_set(DESCRIPTOR_SET).unwrap();
+    let ours = pool.services().filter(|service| service.package_name().starts_with("tenantry."));
+    ours.flat_map(|service| service.methods().collect::<Vec<_>>()).collect()
+}
+
+/// The path of a method.
+pub fn path(method: &MethodDescriptor) -> String {
+    format!("/{}/{}", method.parent_service().full_name(), method.name())
+}
+
+/// What the access option of a method says: the scope, and whether it takes a platform admin.
+pub fn access(method: &MethodDescriptor) -> (String, bool) {
+    let pool = method.parent_pool();
+    let value = method.options().get_extension(&pool.get_extension_by_name("tenantry.v1.access").unwrap()).into_owned();
+    let access = value.as_message().unwrap();
+    let scope = access.get_field_by_name("scope").unwrap().as_str().unwrap().to_owned();
+    (scope, access.get_field_by_name("platform_admin").unwrap().as_bool().unwrap())
+}
+
+/// Calls a path with bytes and metadata.
+pub async fn call(api: &Api, path: &str, message: Vec<u8>, metadata: MetadataMap) -> Result<Vec<u8>, Status> {
+    let mut client = tonic::client::Grpc::new(api.channel.clone());
+    client.ready().await.map_err(|error| Status::unavailable(error.to_string()))?;
+    let mut request = Request::new(message);
+    *request.metadata_mut() = metadata;
+    let path = path.parse().unwrap();
+    client.unary(request, path, Bytes).await.map(Response::into_inner)
+}
+
+/// Metadata with authorization values.
+pub fn bearer(keys: &[&str]) -> MetadataMap {
+    let mut metadata = MetadataMap::new();
+    for key in keys {
+        metadata.append("authorization", format!("Bearer {key}").parse().unwrap());
+    }
+    metadata
+}
+
+#[derive(Clone, Copy)]
+struct Bytes;
+
+impl Codec for Bytes {
+    type Encode = Vec<u8>;
+    type Decode = Vec<u8>;
+    type Encoder = Self;
+    type Decoder = Self;
+
+    fn encoder(&mut self) -> Self {
+        *self
+    }
+
+    fn decoder(&mut self) -> Self {
+        *self
+    }
+}
+
+impl Encoder for Bytes {
+    type Item = Vec<u8>;
+    type Error = Status;
+
+    fn encode(&mut self, item: Vec<u8>, out: &mut EncodeBuf<'_>) -> Result<(), Status> {
+        bytes::BufMut::put_slice(out, &item);
+        Ok(())
+    }
+
+    fn buffer_settings(&self) -> BufferSettings {
+        BufferSettings::default()
+    }
+}
+
+impl Decoder for Bytes {
+    type Item = Vec<u8>;
+    type Error = Status;
+
+    fn decode(&mut self, from: &mut DecodeBuf<'_>) -> Result<Option<Vec<u8>>, Status> {
+        let mut bytes = vec![0; bytes::Buf::remaining(from)];
+        bytes::Buf::copy_to_slice(from, &mut bytes);
+        Ok(Some(bytes))
+    }
+}

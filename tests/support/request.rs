@@ -1,0 +1,136 @@
+//! Requests for any method, made from the descriptor set and a world of things that they may name.
+
+use prost::Message as _;
+use prost_reflect::{DynamicMessage, FieldDescriptor, Kind, MethodDescriptor, ReflectMessage as _, Value};
+use tenantry::pb::{self, create_api_key_request::Owner};
+
+use super::{MISSING_ID, Test, given::unique};
+
+/// One thing of every kind, all of one owner.
+#[derive(Clone)]
+pub struct World {
+    pub user: pb::User,
+    pub email: String,
+    pub slug: String,
+    pub organization_id: String,
+    pub membership_id: String,
+    pub oauth_account_id: String,
+    pub provider_user_id: String,
+    pub refresh_token_id: String,
+    pub plaintext_token: String,
+    pub api_key_id: String,
+    pub plaintext_key: String,
+}
+
+impl World {
+    /// Makes a world.
+    pub async fn make(t: &Test) -> Self {
+        let user = t.user("world").await;
+        let organization = t.organization(&user).await;
+        let account = t.oauth_account(&user).await;
+        let (token, plaintext_token) = t.session(&user).await;
+        let (key, plaintext_key) = t.key(Owner::OrganizationId(organization.id.clone()), &["users:read"]).await;
+        Self {
+            email: user.email.clone(),
+            slug: organization.slug,
+            membership_id: t.membership(&user.id, &organization.id).await.unwrap().id,
+            organization_id: organization.id,
+            oauth_account_id: account.id,
+            provider_user_id: account.provider_user_id,
+            refresh_token_id: token.id,
+            plaintext_token,
+            api_key_id: key.id,
+            plaintext_key,
+            user,
+        }
+    }
+
+    /// A world of which nothing exists.
+    pub fn missing() -> Self {
+        let id = || MISSING_ID.to_owned();
+        Self {
+            user: pb::User { id: id(), ..Default::default() },
+            email: "missing@example.com".to_owned(),
+            slug: "missing".to_owned(),
+            organization_id: id(),
+            membership_id: id(),
+            oauth_account_id: id(),
+            provider_user_id: "missing".to_owned(),
+            refresh_token_id: id(),
+            plaintext_token: "cf_rt_missing".to_owned(),
+            api_key_id: id(),
+            plaintext_key: "cf_live_missing".to_owned(),
+        }
+    }
+
+    /// A valid request of a method about this world.
+    pub fn request(&self, method: &MethodDescriptor) -> DynamicMessage {
+        let mut request = DynamicMessage::new(method.input());
+        for field in method.input().fields() {
+            let second_of_oneof = field.containing_oneof().and_then(|oneof| oneof.fields().next()).is_some_and(|first| first != field);
+            if second_of_oneof {
+                continue;
+            }
+            if let Some(value) = self.value(method, &field) {
+                request.set_field(&field, value);
+            }
+        }
+        request
+    }
+
+    fn value(&self, method: &MethodDescriptor, field: &FieldDescriptor) -> Option<Value> {
+        let text = |text: &str| Some(Value::String(text.to_owned()));
+        let texts = |text: &str| Some(Value::List(vec![Value::String(text.to_owned())]));
+        // A call that makes something names something new; any other call names what is there.
+        let makes = ["Create", "Update", "Link"].iter().any(|verb| method.name().starts_with(verb));
+        match field.name() {
+            "user_id" | "owner_user_id" | "member_user_id" => text(&self.user.id),
+            "user_ids" => texts(&self.user.id),
+            "organization_id" => text(&self.organization_id),
+            "organization_ids" => texts(&self.organization_id),
+            "membership_id" => text(&self.membership_id),
+            "oauth_account_id" => text(&self.oauth_account_id),
+            "refresh_token_id" => text(&self.refresh_token_id),
+            "api_key_id" => text(&self.api_key_id),
+            "plaintext_token" => text(&self.plaintext_token),
+            "plaintext_key" => text(&self.plaintext_key),
+            "email" if makes => text(&format!("{}@example.com", unique("made"))),
+            "email" => text(&self.email),
+            "slug" if makes => text(&unique("made-")),
+            "slug" => text(&self.slug),
+            "provider_user_id" if makes => text(&unique("made-")),
+            "provider_user_id" => text(&self.provider_user_id),
+            "provider" => text("github"),
+            "name" => text("Made"),
+            "role" => text("member"),
+            "scopes" => texts("users:read"),
+            "environment" | "plan" => Some(Value::EnumNumber(1)),
+            "tokens" => match field.kind() {
+                Kind::Message(message) => Some(Value::Message(DynamicMessage::new(message))),
+                _ => None,
+            },
+            "update_mask" => {
+                let path = ["name", "role"].into_iter().find(|path| method.input().get_field_by_name(path).is_some());
+                let mask = prost_types::FieldMask { paths: path.into_iter().map(str::to_owned).collect() };
+                let Kind::Message(message) = field.kind() else { return None };
+                Some(Value::Message(DynamicMessage::decode(message, mask.encode_to_vec().as_slice()).unwrap()))
+            }
+            // What may be left out.
+            "avatar_url" | "logo_url" | "metadata" | "settings" | "email_verified" | "permissions" | "user_agent"
+            | "ip_address" | "etag" | "page_size" | "page_token" | "state" | "email_prefix" | "name_prefix"
+            | "created_from" | "created_before" | "except_family_id" | "expires_at" | "include_revoked" | "reason"
+            | "required_scope" => None,
+            other => panic!("teach this test what to put into {other} of {}", field.parent_message().full_name()),
+        }
+    }
+}
+
+/// The bytes of a request.
+pub fn encode(request: &DynamicMessage) -> Vec<u8> {
+    request.encode_to_vec()
+}
+
+/// The names of a request's fields that hold text.
+pub fn text_fields(request: &DynamicMessage) -> Vec<FieldDescriptor> {
+    request.descriptor().fields().filter(|field| field.kind() == Kind::String).collect()
+}
