@@ -10,9 +10,7 @@ use crate::{
     config::{DatabaseArgs, SecretText},
     db::Database,
     error::{Entity, Error, Precondition, Result, chain},
-    models::{
-        ApiKeyOwner, Email, Environment, JsonObject, Name, NewApiKey, NewUser, Plaintext, Reach, Scope, Scopes,
-    },
+    models::{ApiKeyOwner, Email, Environment, JsonObject, Name, NewApiKey, NewUser, Plaintext, Reach, Scope, Scopes},
     security::{
         random,
         sealing::{KeyRing, OpenError, Place},
@@ -46,9 +44,11 @@ pub async fn key_ring(
         (Some(keys), _) => keys.0.clone(),
         (None, Some(file)) => key_file(file, known.is_empty())?,
         (None, None) => {
-            return Err("PostgreSQL needs TENANTRY_SEALING_KEYS: set it to k1:KEY with KEY from `openssl rand -base64 32`, \
+            return Err(
+                "PostgreSQL needs TENANTRY_SEALING_KEYS: set it to k1:KEY with KEY from `openssl rand -base64 32`, \
                         and keep it"
-                .to_owned());
+                    .to_owned(),
+            );
         }
     };
     let ring = KeyRing::parse(&text).map_err(|error| format!("the sealing keys cannot be read: {error}"))?;
@@ -56,7 +56,9 @@ pub async fn key_ring(
         match ring.open(check, KEY_CHECK_PLACE) {
             Ok(opened) if opened.as_slice() == KEY_CHECK => {}
             Err(OpenError::UnknownKey) => {
-                return Err(format!("the sealing key {id:?}, which this database was sealed with, is not in the key ring"));
+                return Err(format!(
+                    "the sealing key {id:?}, which this database was sealed with, is not in the key ring"
+                ));
             }
             Ok(_) | Err(OpenError::Altered) => {
                 return Err(format!("the sealing key {id:?} is not the one that this database was sealed with"));

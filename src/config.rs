@@ -1,9 +1,12 @@
 //! The command line and the settings. Each setting is an option of `tenantry serve` and an environment variable; the table
 //! of them is `tenantry serve --help`, which the README repeats.
 
-use std::{env, net::SocketAddr, path::PathBuf, time::Duration};
+use std::{env, ffi::OsStr, fmt::Write as _, net::SocketAddr, path::PathBuf, time::Duration};
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{
+    Arg, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum, builder::TypedValueParser,
+    error::ErrorKind,
+};
 use zeroize::Zeroizing;
 
 /// The prefix of every variable.
@@ -46,7 +49,8 @@ pub enum AdminCommand {
 #[derive(Args, Clone, Debug)]
 pub struct DatabaseArgs {
     /// The database: `sqlite:FILE`, or `postgres://USER:PASSWORD@HOST/NAME`
-    #[arg(long, env = "TENANTRY_DATABASE_URL", value_name = "URL", default_value = "sqlite:data/tenantry.db", hide_env_values = true)]
+    #[arg(long, env = "TENANTRY_DATABASE_URL", value_name = "URL", default_value = "sqlite:data/tenantry.db", hide_env_values = true,
+          value_parser = DatabaseUrlParser)]
     pub database_url: DatabaseUrl,
 
     /// Connections for transactions on PostgreSQL, and for reads on SQLite, which writes through one connection
@@ -78,7 +82,13 @@ pub struct SealingArgs {
 #[derive(Args, Clone, Debug)]
 pub struct ServeArgs {
     /// Address and port to serve on; port 0 takes a free one
-    #[arg(long, env = "TENANTRY_LISTEN", value_name = "ADDRESS", default_value = "127.0.0.1:50051", hide_env_values = true)]
+    #[arg(
+        long,
+        env = "TENANTRY_LISTEN",
+        value_name = "ADDRESS",
+        default_value = "127.0.0.1:50051",
+        hide_env_values = true
+    )]
     pub listen: SocketAddr,
 
     /// The database.
@@ -136,7 +146,7 @@ pub struct LogArgs {
     #[arg(long, env = "TENANTRY_LOG", value_name = "FILTER", default_value = "info", hide_env_values = true)]
     pub log: String,
 
-    /// How to write the log
+    /// How to write the log: `text` for people, `json` for one object a line
     #[arg(long, env = "TENANTRY_LOG_FORMAT", value_name = "FORMAT", default_value = "text", hide_env_values = true)]
     pub log_format: LogFormat,
 }
@@ -192,8 +202,11 @@ fn duration<const MIN: u64, const MAX: u64>(text: &str) -> Result<Duration, Stri
     if range.contains(&duration) {
         Ok(duration)
     } else {
-        let [min, max] = [MIN, MAX].map(|millis| humantime::format_duration(Duration::from_millis(millis)).to_string());
-        Err(format!("must be {min} to {max}"))
+        let text = |millis: u64| match millis {
+            millis if millis >= DAY && millis.is_multiple_of(DAY) => format!("{}d", millis / DAY),
+            millis => humantime::format_duration(Duration::from_millis(millis)).to_string(),
+        };
+        Err(format!("must be {} to {}", text(MIN), text(MAX)))
     }
 }
 
@@ -230,7 +243,8 @@ impl std::str::FromStr for DatabaseUrl {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         if let Some(path) = text.strip_prefix("sqlite:") {
             let path = path.strip_prefix("//").unwrap_or(path);
-            let names_a_file = !path.is_empty() && !path.contains('?') && !path.contains(":memory:") && !path.contains('\0');
+            let names_a_file =
+                !path.is_empty() && !path.contains('?') && !path.contains(":memory:") && !path.contains('\0');
             return if names_a_file {
                 Ok(Self::Sqlite(PathBuf::from(path)))
             } else {
@@ -254,12 +268,59 @@ impl std::fmt::Debug for DatabaseUrl {
     }
 }
 
+/// Reads a URL without ever repeating it in an error, as clap's own messages would: it may hold a password.
+#[derive(Clone)]
+struct DatabaseUrlParser;
+
+impl TypedValueParser for DatabaseUrlParser {
+    type Value = DatabaseUrl;
+
+    fn parse_ref(&self, _: &clap::Command, _: Option<&Arg>, value: &OsStr) -> Result<DatabaseUrl, clap::Error> {
+        let parsed = value.to_str().ok_or("it is not UTF-8").and_then(str::parse);
+        parsed.map_err(|rule| {
+            let text = format!("the database URL (--database-url, TENANTRY_DATABASE_URL) cannot be used: {rule}\n");
+            clap::Error::raw(ErrorKind::ValueValidation, text)
+        })
+    }
+}
+
+/// The command line, with the table of settings as the help of `serve`.
+pub fn command() -> clap::Command {
+    Cli::command().mut_subcommand("serve", |serve| {
+        let help = format!(
+            "{}\n\nUsage: tenantry serve [OPTIONS]\n\n{}",
+            serve.get_long_about().map(ToString::to_string).unwrap_or_default(),
+            settings_table(&serve),
+        );
+        serve.override_help(help)
+    })
+}
+
+/// Reads the command line, or ends the process with help or an error.
+pub fn parse() -> Cli {
+    Cli::from_arg_matches(&command().get_matches()).unwrap_or_else(|error| error.exit())
+}
+
+/// Every setting in one table.
+fn settings_table(serve: &clap::Command) -> String {
+    let mut table = "| Option | Variable | Default | Meaning |\n| --- | --- | --- | --- |\n".to_owned();
+    for arg in serve.get_arguments() {
+        let (Some(long), Some(env)) = (arg.get_long(), arg.get_env()) else { continue };
+        let value = arg.get_value_names().unwrap_or_default().join(" ");
+        let default: Vec<_> = arg.get_default_values().iter().map(|value| value.to_string_lossy()).collect();
+        let default = if default.is_empty() { String::new() } else { format!("`{}`", default.join(" ")) };
+        let meaning = arg.get_help().map(ToString::to_string).unwrap_or_default();
+        // Writing to a text does not fail.
+        let _ = writeln!(table, "| `--{long} {value}` | `{}` | {default} | {meaning} |", env.to_string_lossy());
+    }
+    table
+}
+
 /// The first variable of the environment with our prefix that is no setting: a typo must not be ignored.
 pub fn unknown_variable() -> Option<String> {
-    use clap::CommandFactory as _;
     let cli = Cli::command();
-    let known: Vec<&std::ffi::OsStr> =
-        cli.get_subcommands().flat_map(clap::Command::get_arguments).filter_map(clap::Arg::get_env).collect();
+    let known: Vec<&OsStr> =
+        cli.get_subcommands().flat_map(clap::Command::get_arguments).filter_map(Arg::get_env).collect();
     env::vars_os()
         .map(|(name, _)| name)
         .filter(|name| !known.contains(&name.as_os_str()))
@@ -269,13 +330,11 @@ pub fn unknown_variable() -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
-
     use super::*;
 
     #[test]
     fn the_command_line_is_well_formed() {
-        Cli::command().debug_assert();
+        command().debug_assert();
     }
 
     #[test]

@@ -203,7 +203,9 @@ impl Denial {
             Self::ScopeMissing(scope) => format!("the API key lacks the scope {scope}"),
             Self::NotPlatformAdmin => "only a platform admin may do this".to_owned(),
             Self::RoleInsufficient => "the caller's role in the organization is too low for this".to_owned(),
-            Self::ScopeNotHeld(scope) => format!("the caller's API key does not hold the scope {scope} and cannot give it"),
+            Self::ScopeNotHeld(scope) => {
+                format!("the caller's API key does not hold the scope {scope} and cannot give it")
+            }
         }
     }
 }

@@ -2,7 +2,6 @@
 
 use std::{process::ExitCode, sync::Arc};
 
-use clap::Parser as _;
 use tenantry::{
     bootstrap,
     clock::SystemClock,
@@ -16,7 +15,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    match run(Cli::parse()).await {
+    match run(config::parse()).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("tenantry: {error}");

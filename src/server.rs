@@ -97,7 +97,8 @@ async fn open(args: &ServeArgs, clock: Arc<dyn Clock>) -> Result<(App, Option<Pl
     let db = Database::open(&args.database, args.request_timeout).await?;
     let keys = bootstrap::key_ring(args.sealing.sealing_keys.as_ref(), &args.database, &db, clock.as_ref()).await?;
     let first_admin = bootstrap::first_admin(&db, clock.as_ref()).await;
-    let first_admin = first_admin.map_err(|error| format!("the first platform admin cannot be made: {}", chain(&error)))?;
+    let first_admin =
+        first_admin.map_err(|error| format!("the first platform admin cannot be made: {}", chain(&error)))?;
     let policy = Policy {
         restore_window: args.restore_window,
         lifetimes: Lifetimes { token: args.refresh_token_life, family: args.session_life },

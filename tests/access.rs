@@ -11,7 +11,12 @@ use crate::support::{
     time_in,
 };
 
-async fn call(api: &Api, keys: &[&str], method: &prost_reflect::MethodDescriptor, world: &World) -> Result<Vec<u8>, Status> {
+async fn call(
+    api: &Api,
+    keys: &[&str],
+    method: &prost_reflect::MethodDescriptor,
+    world: &World,
+) -> Result<Vec<u8>, Status> {
     raw::call(api, &raw::path(method), encode(&world.request(method)), raw::bearer(keys)).await
 }
 
@@ -39,7 +44,15 @@ async fn useless_keys(t: &Test, user: &pb::User) -> Vec<(&'static str, Vec<Strin
         ("none", vec![]),
         ("garbage", vec!["garbage".to_owned()]),
         ("a typo", vec![format!("{}x", &good[..68])]),
-        ("unknown", vec![tenantry::security::token::mint_api_key(tenantry::models::Environment::Live).plaintext.expose().to_owned()]),
+        (
+            "unknown",
+            vec![
+                tenantry::security::token::mint_api_key(tenantry::models::Environment::Live)
+                    .plaintext
+                    .expose()
+                    .to_owned(),
+            ],
+        ),
         ("expired", vec![expired]),
         ("revoked", vec![revoked]),
         ("of a suspended owner", vec![suspended]),

@@ -1,1 +1,189 @@
-//! x
+//! The rules of the house, checked on the source: who may know whom, and what only one place may do.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+struct Source {
+    path: String,
+    /// Without comments and without the unit tests at the end.
+    code: String,
+    lines: usize,
+}
+
+fn sources() -> Vec<Source> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut directories = vec![root.clone()];
+    let mut sources = Vec::new();
+    while let Some(directory) = directories.pop() {
+        for entry in fs::read_dir(directory).unwrap() {
+            let path: PathBuf = entry.unwrap().path();
+            if path.is_dir() {
+                directories.push(path);
+                continue;
+            }
+            let text = fs::read_to_string(&path).unwrap();
+            let code = text.split("#[cfg(test)]").next().unwrap_or_default();
+            let code: Vec<&str> = code.lines().map(|line| line.split("//").next().unwrap_or_default()).collect();
+            sources.push(Source {
+                path: path.strip_prefix(&root).unwrap().display().to_string(),
+                code: code.join("\n"),
+                lines: text.lines().count(),
+            });
+        }
+    }
+    sources
+}
+
+/// Fails if a word occurs in a file whose path begins with one of `under` and is not one of `except`.
+fn nowhere(words: &[&str], under: &[&str], except: &[&str]) {
+    for source in sources() {
+        let concerned = under.iter().any(|prefix| source.path.starts_with(prefix));
+        if !concerned || except.iter().any(|prefix| source.path.starts_with(prefix)) {
+            continue;
+        }
+        for word in words {
+            assert!(!source.code.contains(word), "src/{} must not contain {word:?}", source.path);
+        }
+    }
+}
+
+const ENTITIES: [&str; 6] = ["user", "organization", "membership", "oauth_account", "refresh_token", "api_key"];
+
+#[test]
+fn one_entity_has_one_file_name_in_every_layer() {
+    for entity in ENTITIES {
+        for file in [
+            format!("proto/tenantry/v1/{entity}.proto"),
+            format!("proto/tenantry/v1/{entity}_service.proto"),
+            format!("src/models/{entity}.rs"),
+            format!("src/repositories/{entity}.rs"),
+            format!("src/convert/{entity}.rs"),
+            format!("src/handlers/{entity}.rs"),
+            format!("tests/{entity}/mod.rs"),
+        ] {
+            assert!(Path::new(env!("CARGO_MANIFEST_DIR")).join(&file).exists(), "{file}");
+        }
+    }
+}
+
+#[test]
+fn every_method_has_a_file_of_tests() {
+    for method in crate::support::raw::methods() {
+        let service = method.parent_service();
+        let noun = service.name().trim_end_matches("Service");
+        let entity = ENTITIES.iter().find(|entity| entity.replace('_', "") == noun.to_lowercase()).unwrap();
+        // `GetUserByEmail` of the users is `get_by_email`; `BatchGetUsers` is `batch_get`; `ListApiKeys` is `list`.
+        let verb = method.name().replace(&format!("{noun}s"), "").replace(noun, "");
+        let file = verb.chars().fold(String::new(), |mut file, c| {
+            if c.is_uppercase() && !file.is_empty() {
+                file.push('_');
+            }
+            file.extend(c.to_lowercase());
+            file
+        });
+        let path = format!("{}/tests/{entity}/{file}.rs", env!("CARGO_MANIFEST_DIR"));
+        assert!(Path::new(&path).exists(), "{} needs {path}", method.full_name());
+    }
+}
+
+#[test]
+fn only_repositories_and_db_know_diesel() {
+    nowhere(&["diesel"], &[""], &["repositories/", "db/"]);
+}
+
+#[test]
+fn only_db_knows_which_database_it_is() {
+    nowhere(
+        &["Sqlite", "sqlite", "Postgres", "postgres"],
+        &[""],
+        &["db/", "config.rs", "bootstrap.rs", "repositories/mod.rs"],
+    );
+}
+
+#[test]
+fn what_is_stored_and_what_things_are_know_nothing_of_the_wire() {
+    nowhere(
+        &["tonic", "prost", "crate::pb", "crate::handlers", "crate::convert"],
+        &["repositories/", "db/", "models/", "security/"],
+        &[],
+    );
+    nowhere(&["async fn", "tokio", "crate::db", "crate::repositories"], &["models/", "security/"], &[]);
+}
+
+#[test]
+fn convert_is_pure() {
+    nowhere(&["async fn", "crate::repositories", "crate::db", "crate::context", "crate::handlers"], &["convert/"], &[]);
+}
+
+#[test]
+fn only_the_status_module_makes_a_status_of_an_error() {
+    nowhere(
+        &["Status::new", "Status::internal", "Status::not_found", "Status::invalid", "with_error_details"],
+        &[""],
+        &["status.rs"],
+    );
+}
+
+#[test]
+fn only_handlers_and_the_bootstrap_open_transactions() {
+    nowhere(&[".transaction("], &[""], &["handlers/", "bootstrap.rs"]);
+}
+
+#[test]
+fn only_the_clock_asks_the_time_and_only_security_makes_randomness() {
+    nowhere(&["SystemTime::now", "now_v7", "CURRENT_TIMESTAMP", "now()\""], &[""], &["clock.rs"]);
+    nowhere(&["getrandom", "rand::"], &[""], &["security/random.rs"]);
+}
+
+#[test]
+fn no_sql_is_built_of_text() {
+    nowhere(&["sql_query(format!", "dsl::sql", "sql::<"], &[""], &[]);
+}
+
+#[test]
+fn handlers_know_no_other_handler() {
+    for entity in ENTITIES {
+        let others: Vec<String> =
+            ENTITIES.iter().filter(|other| **other != entity).map(|other| format!("super::{other}")).collect();
+        nowhere(&others.iter().map(String::as_str).collect::<Vec<_>>(), &[&format!("handlers/{entity}.rs")], &[]);
+    }
+}
+
+#[test]
+fn every_query_on_tenant_data_takes_a_reach_or_a_lock() {
+    // Each of these needs none, and says in its comment why.
+    let without = [
+        "insert",
+        "credential",
+        "lock_active_platform_admins",
+        "none_exists",
+        "lock_many",
+        "owned_by",
+        "with_active_owner",
+    ];
+    for source in sources().iter().filter(|source| source.path.starts_with("repositories/")) {
+        if source.path.ends_with("sealing_key.rs") {
+            continue;
+        }
+        for method in source.code.split("pub async fn ").skip(1) {
+            let (name, rest) = method.split_once('(').unwrap();
+            let signature = rest.split('{').next().unwrap();
+            let bound = ["reach: &Reach", "Locked<", "LockedFamily"].iter().any(|word| signature.contains(word));
+            assert!(bound || without.contains(&name), "{name} in src/{} takes neither", source.path);
+        }
+    }
+}
+
+#[test]
+fn no_file_is_longer_than_anyone_wants_to_read() {
+    for source in sources() {
+        assert!(source.lines <= 400, "src/{} has {} lines", source.path, source.lines);
+    }
+}
+
+#[test]
+fn nothing_is_left_for_later() {
+    nowhere(&["todo!", "unimplemented!", "TODO", "FIXME"], &[""], &[]);
+}

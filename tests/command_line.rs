@@ -1,1 +1,212 @@
-//! x
+//! The binary, as a person starts it.
+
+use std::{
+    io::{BufRead as _, BufReader},
+    process::{Child, Command, Stdio},
+};
+
+use tenantry::pb;
+
+use crate::support::{Api, Backend, SEALING_KEYS, database::TestDatabase};
+
+/// The binary with no setting but those given.
+pub fn tenantry(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tenantry"));
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("TENANTRY_")) {
+        command.env_remove(name);
+    }
+    command.args(arguments);
+    command
+}
+
+fn output(command: &mut Command) -> (bool, String, String) {
+    let output = command.output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (output.status.success(), text(output.stdout), text(output.stderr))
+}
+
+/// A serving process, killed when the test ends.
+pub struct Serving {
+    pub process: Child,
+    pub address: std::net::SocketAddr,
+    pub first_admin_key: Option<String>,
+}
+
+impl Serving {
+    /// Starts the binary on a free port and waits until it serves.
+    pub fn start(url: &str, variables: &[(&str, &str)]) -> Self {
+        let mut command =
+            tenantry(&["serve", "--listen", "127.0.0.1:0", "--database-url", url, "--log-format", "json"]);
+        command.envs(variables.iter().copied()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut process = command.spawn().unwrap();
+        let mut log = BufReader::new(process.stderr.take().unwrap());
+        let mut printed = BufReader::new(process.stdout.take().unwrap());
+        let mut lines = Vec::new();
+        let address = loop {
+            let mut line = String::new();
+            assert!(log.read_line(&mut line).unwrap() > 0, "the server ended: {lines:?}");
+            if let Some((_, rest)) = line.split_once("\"address\":\"") {
+                break rest.split('"').next().unwrap().parse().unwrap();
+            }
+            lines.push(line);
+        };
+        // Whoever is not read from is blocked, sooner or later.
+        std::thread::spawn(move || std::io::copy(&mut log, &mut std::io::sink()));
+        // What is printed is printed before the log says that it serves.
+        let migrated = lines.iter().any(|line| line.contains("migrated"));
+        let mut first_admin_key = None;
+        while migrated && first_admin_key.is_none() {
+            let mut line = String::new();
+            printed.read_line(&mut line).unwrap();
+            first_admin_key = line.starts_with("cf_live_").then(|| line.trim().to_owned());
+        }
+        std::thread::spawn(move || std::io::copy(&mut printed, &mut std::io::sink()));
+        Self { process, address, first_admin_key }
+    }
+
+    /// Sends a signal.
+    pub fn signal(&self, name: &str) {
+        let sent = Command::new("kill").args([&format!("-{name}"), &self.process.id().to_string()]).status().unwrap();
+        assert!(sent.success());
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+async fn an_admin_can_be_created_again_and_again(backend: Backend) {
+    let database = TestDatabase::empty(backend).await;
+    let url = database.url();
+    let create = |email: &str| {
+        let (done, printed, log) =
+            output(&mut tenantry(&["admin", "create", "--email", email, "--name", "Ada", "--database-url", &url]));
+        assert!(done, "{log}");
+        // Nothing but the key and the end of its line.
+        let key = printed.strip_suffix('\n').unwrap().to_owned();
+        assert!(key.starts_with("cf_live_") && key.len() == 69, "{printed}");
+        key
+    };
+    let keys = [create("ada@example.com"), create("ADA@example.com"), create("eve@example.com")];
+    let server = Serving::start(&url, &[("TENANTRY_SEALING_KEYS", SEALING_KEYS)]);
+    assert_eq!(server.first_admin_key, None, "there is an admin already");
+    for key in keys {
+        let api = Api::new(server.address, Some(key));
+        let users = api.users().list_users(pb::ListUsersRequest::default()).await.unwrap().into_inner().users;
+        assert_eq!(users.len(), 2);
+        assert!(users.iter().all(|user| user.is_platform_admin));
+    }
+    drop(server);
+    database.remove().await;
+}
+
+async fn two_processes_started_at_once_on_an_empty_database_both_serve(backend: Backend) {
+    let database = TestDatabase::empty(backend).await;
+    let url = database.url();
+    let start = || {
+        let url = url.clone();
+        tokio::task::spawn_blocking(move || Serving::start(&url, &[("TENANTRY_SEALING_KEYS", SEALING_KEYS)]))
+    };
+    let (one, two) = tokio::join!(start(), start());
+    let (one, two) = (one.unwrap(), two.unwrap());
+    let key = one.first_admin_key.clone().xor(two.first_admin_key.clone()).expect("one of them makes the admin");
+    for server in [&one, &two] {
+        let api = Api::new(server.address, Some(key.clone()));
+        api.users().list_users(pb::ListUsersRequest::default()).await.unwrap();
+    }
+    drop((one, two));
+    database.remove().await;
+}
+
+mod an_admin_is_created_with_nothing_but_the_key_on_standard_output {
+    use super::*;
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn sqlite() {
+        an_admin_can_be_created_again_and_again(Backend::Sqlite).await;
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn postgres() {
+        an_admin_can_be_created_again_and_again(Backend::Postgres).await;
+    }
+}
+
+mod two_processes_come_up_at_once {
+    use super::*;
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn sqlite() {
+        two_processes_started_at_once_on_an_empty_database_both_serve(Backend::Sqlite).await;
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn postgres() {
+        two_processes_started_at_once_on_an_empty_database_both_serve(Backend::Postgres).await;
+    }
+}
+
+#[test]
+fn an_unknown_variable_is_an_error() {
+    let (done, _, error) = output(tenantry(&["migrate"]).env("TENANTRY_LISTN", "127.0.0.1:1"));
+    assert!(!done && error.contains("TENANTRY_LISTN") && error.lines().count() == 1, "{error}");
+}
+
+#[test]
+fn bad_settings_are_refused_without_telling_a_secret() {
+    let directory = tempfile::tempdir().unwrap();
+    let url = format!("sqlite:{}", directory.path().join("x.db").display());
+    for (arguments, named) in [
+        (&["--listen", "nowhere"][..], "--listen"),
+        (&["--database-url", "mysql://me:canary@host/x"], "--database-url"),
+        (&["--database-url", "postgres://me:canary@host:port/x", "--sealing-keys", "k1:canary"], "PostgreSQL"),
+        (&["--database-connections", "0"], "--database-connections"),
+        (&["--database-timeout", "1ms"], "--database-timeout"),
+        (&["--request-timeout", "10"], "--request-timeout"),
+        (&["--session-life", "9999d"], "3650d"),
+        (&["--rotation-grace", "1m"], "--rotation-grace"),
+        (&["--reflection", "maybe"], "--reflection"),
+        (&["--log", "=="], "--log"),
+        (&["--log-format", "xml"], "--log-format"),
+        (&["--database-url", &url, "--sealing-keys", "k1:canary"], "sealing keys"),
+    ] {
+        let (done, printed, error) = output(tenantry(&["serve"]).args(arguments));
+        assert!(!done && printed.is_empty() && error.contains(named), "{arguments:?}: {error}");
+        assert!(!error.contains("canary") && !error.contains("panicked"), "{error}");
+    }
+}
+
+#[test]
+fn migrate_brings_the_schema_and_serves_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let url = format!("sqlite:{}", directory.path().join("deep/down/x.db").display());
+    for _ in 0..2 {
+        let (done, printed, log) = output(&mut tenantry(&["migrate", "--database-url", &url]));
+        assert!(done && printed.is_empty(), "{log}");
+    }
+    assert!(directory.path().join("deep/down/x.db").exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_signal_ends_the_server_well_and_what_was_answered_is_there() {
+    let database = TestDatabase::empty(Backend::Sqlite).await;
+    let url = database.url();
+    let mut key = None;
+    for signal in ["TERM", "INT", "KILL"] {
+        let mut server = Serving::start(&url, &[]);
+        key = key.or(server.first_admin_key.clone());
+        let api = Api::new(server.address, key.clone());
+        let email = format!("{signal}@example.com");
+        let request = pb::CreateUserRequest { email, name: "X".to_owned(), ..Default::default() };
+        api.users().create_user(request).await.unwrap();
+        server.signal(signal);
+        let ended = tokio::task::spawn_blocking(move || server.process.wait().unwrap()).await.unwrap();
+        assert_eq!(ended.success(), signal != "KILL", "{signal}");
+    }
+    let server = Serving::start(&url, &[]);
+    let users = Api::new(server.address, key).users().list_users(pb::ListUsersRequest::default()).await.unwrap();
+    assert_eq!(users.into_inner().users.len(), 4);
+}

@@ -1,6 +1,8 @@
 //! Every reason of the enum is produced by a call, with its code and its details, and says nothing of the inside.
 
-use tenantry::pb::{self, ErrorReason, create_api_key_request::Owner, get_membership_request, revoke_refresh_token_request};
+use tenantry::pb::{
+    self, ErrorReason, create_api_key_request::Owner, get_membership_request, revoke_refresh_token_request,
+};
 use tonic::Status;
 use tonic_types::StatusExt as _;
 
@@ -12,8 +14,10 @@ async fn provoke(t: &Test, reason: ErrorReason) -> Result<Vec<u8>, Status> {
     let admin = t.admin();
     let missing = || MISSING_ID.to_owned();
     let done = |result: Result<(), Status>| result.map(|()| Vec::new());
-    let create = |email: &str| pb::CreateUserRequest { email: email.to_owned(), name: "X".to_owned(), ..Default::default() };
-    let raw_call = async |path: &str, bytes: Vec<u8>, keys: &[&str]| raw::call(&admin, path, bytes, raw::bearer(keys)).await;
+    let create =
+        |email: &str| pb::CreateUserRequest { email: email.to_owned(), name: "X".to_owned(), ..Default::default() };
+    let raw_call =
+        async |path: &str, bytes: Vec<u8>, keys: &[&str]| raw::call(&admin, path, bytes, raw::bearer(keys)).await;
     let create_user = "/tenantry.v1.UserService/CreateUser";
     let world = World::make(t).await;
     let organization = pb::Organization { id: world.organization_id.clone(), ..Default::default() };
@@ -65,7 +69,9 @@ async fn provoke(t: &Test, reason: ErrorReason) -> Result<Vec<u8>, Status> {
             let key = Some(revoke_refresh_token_request::Key::RefreshTokenId(missing()));
             done(admin.refresh_tokens().revoke_refresh_token(pb::RevokeRefreshTokenRequest { key }).await.map(drop))
         }
-        R::ApiKeyNotFound => done(admin.api_keys().get_api_key(pb::GetApiKeyRequest { api_key_id: missing() }).await.map(drop)),
+        R::ApiKeyNotFound => {
+            done(admin.api_keys().get_api_key(pb::GetApiKeyRequest { api_key_id: missing() }).await.map(drop))
+        }
         R::UserEmailTaken => done(admin.users().create_user(create(&world.email)).await.map(drop)),
         R::OrganizationSlugTaken => {
             let request = pb::CreateOrganizationRequest {
@@ -109,7 +115,8 @@ async fn provoke(t: &Test, reason: ErrorReason) -> Result<Vec<u8>, Status> {
             done(admin.refresh_tokens().create_refresh_token(request).await.map(drop))
         }
         R::OrganizationSuspended => {
-            let suspend = pb::SuspendOrganizationRequest { organization_id: organization.id.clone(), etag: String::new() };
+            let suspend =
+                pb::SuspendOrganizationRequest { organization_id: organization.id.clone(), etag: String::new() };
             admin.organizations().suspend_organization(suspend).await?;
             let request = pb::DeleteOrganizationRequest { organization_id: organization.id, etag: String::new() };
             done(owner.organizations().delete_organization(request).await.map(drop))
@@ -154,14 +161,17 @@ async fn break_a_reference_on_every_new_user(database: &database::TestDatabase) 
     let columns = "(id, revision, user_id, organization_id, role, permissions, created_at, updated_at)";
     match database {
         database::TestDatabase::Sqlite(_) => {
-            let insert = format!("INSERT INTO cf_memberships {columns} VALUES (x'01', 1, NEW.id, x'02', 'x', '[]', 0, 0);");
+            let insert =
+                format!("INSERT INTO cf_memberships {columns} VALUES (x'01', 1, NEW.id, x'02', 'x', '[]', 0, 0);");
             database.execute(&format!("CREATE TRIGGER breaks AFTER INSERT ON cf_users BEGIN {insert} END;")).await;
         }
         database::TestDatabase::Postgres(_) => {
             let insert = format!(
                 "INSERT INTO cf_memberships {columns} VALUES ('{MISSING_ID}', 1, NEW.id, '{MISSING_ID}', 'x', '[]', now(), now());"
             );
-            let function = format!("CREATE FUNCTION breaks() RETURNS trigger AS $$ BEGIN {insert} RETURN NEW; END $$ LANGUAGE plpgsql;");
+            let function = format!(
+                "CREATE FUNCTION breaks() RETURNS trigger AS $$ BEGIN {insert} RETURN NEW; END $$ LANGUAGE plpgsql;"
+            );
             let trigger = "CREATE TRIGGER breaks AFTER INSERT ON cf_users FOR EACH ROW EXECUTE FUNCTION breaks();";
             database.execute(&format!("{function} {trigger}")).await;
         }
@@ -231,7 +241,8 @@ impl Held {
         use diesel::connection::{Connection as _, SimpleConnection as _};
         match &t.database {
             database::TestDatabase::Sqlite(_) => {
-                let mut connection = diesel::SqliteConnection::establish(t.database.url().trim_start_matches("sqlite:")).unwrap();
+                let mut connection =
+                    diesel::SqliteConnection::establish(t.database.url().trim_start_matches("sqlite:")).unwrap();
                 connection.batch_execute("BEGIN IMMEDIATE").unwrap();
                 Self::Sqlite(connection)
             }

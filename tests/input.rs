@@ -6,8 +6,9 @@ use tenantry::pb::{self, ErrorReason};
 use tonic::Code;
 
 use crate::support::{
-    both, mask, object, raw, refused,
+    both, mask, object, raw,
     refusal::{assert_says_nothing_of_the_inside, fields, reason_of},
+    refused,
     request::{World, encode, text_fields},
 };
 
@@ -58,7 +59,7 @@ both! {
             for field in method.input().fields().filter(|field| matches!(field.kind(), Kind::Enum(_))) {
                 let mut request = world.request(&method);
                 request.set_field(&field, Value::EnumNumber(77));
-                if let Some(mut update_mask) = request.get_field_by_name("update_mask").map(|mask| mask.into_owned()) {
+                if let Some(mut update_mask) = request.get_field_by_name("update_mask").map(std::borrow::Cow::into_owned) {
                     let paths = Value::List(vec![Value::String(field.name().to_owned())]);
                     update_mask.as_message_mut().unwrap().set_field_by_name("paths", paths);
                     request.set_field_by_name("update_mask", update_mask);

@@ -64,7 +64,9 @@ async fn delete(database: &TestDatabase, ids: &[Uuid]) {
         .collect();
     // A connection of this test does not enforce foreign keys on SQLite; it removes both by itself.
     let literals = literals.join(", ");
-    let sql = format!("BEGIN; DELETE FROM cf_memberships WHERE user_id IN ({literals}); DELETE FROM cf_users WHERE id IN ({literals}); COMMIT;");
+    let sql = format!(
+        "BEGIN; DELETE FROM cf_memberships WHERE user_id IN ({literals}); DELETE FROM cf_users WHERE id IN ({literals}); COMMIT;"
+    );
     database.execute(&sql).await;
 }
 

@@ -1,6 +1,15 @@
 //! The integration tests: real gRPC to a real server, each test on its own SQLite file and on its own PostgreSQL database.
 //! The path of a test mirrors the method: `user/create.rs` tests `UserService.CreateUser`.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::match_same_arms,
+    clippy::unnecessary_wraps,
+    reason = "a test that cannot go on must fail, and says things as its reader thinks of them"
+)]
+
 mod access;
 mod api_key;
 mod architecture;

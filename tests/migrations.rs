@@ -12,7 +12,7 @@ use crate::support::{Backend, args, database::TestDatabase};
 
 async fn migrate(database: &TestDatabase, direction: Direction) -> Vec<String> {
     let settings = args(&database.url(), &[]).database;
-    let (lock, ran) = StartupLock::take(&settings).await.unwrap().migrate(&settings, direction).await.unwrap();
+    let (lock, ran) = StartupLock::take(&settings).await.unwrap().migrate(&settings, direction).unwrap();
     drop(lock);
     ran
 }
@@ -60,7 +60,7 @@ fn schema() -> BTreeMap<String, Vec<String>> {
     let mut table = String::new();
     for line in text.lines().map(str::trim) {
         if let Some(name) = line.strip_prefix("#[sql_name = \"").and_then(|rest| rest.strip_suffix("\"]")) {
-            table = name.to_owned();
+            name.clone_into(&mut table);
         } else if let Some((column, sql_type)) = line.trim_end_matches(',').split_once(" -> ") {
             let null = if sql_type.starts_with("Nullable") { "YES" } else { "NO" };
             tables.entry(table.clone()).or_default().push(format!("{column} {null}"));

@@ -85,7 +85,8 @@ mod bodies {
         let database = TestDatabase::empty(backend).await;
         let server = start(&database.url(), &[]).await.unwrap();
         let key = server.first_admin_key.as_ref().map(|key| key.expose().to_owned());
-        let request = pb::CreateUserRequest { email: "ada@example.com".to_owned(), name: "Ada".to_owned(), ..Default::default() };
+        let request =
+            pb::CreateUserRequest { email: "ada@example.com".to_owned(), name: "Ada".to_owned(), ..Default::default() };
         let api = Api::new(server.address, key.clone());
         let ada = api.users().create_user(request).await.unwrap().into_inner().user.unwrap();
         let session = pb::CreateRefreshTokenRequest { user_id: ada.id.clone(), ..Default::default() };
@@ -101,7 +102,9 @@ mod bodies {
         // That a token was traded is remembered too.
         api.refresh_tokens().rotate_refresh_token(rotate).await.unwrap_err();
         let sessions = pb::ListRefreshTokensRequest { user_id: ada.id, ..Default::default() };
-        assert!(api.refresh_tokens().list_refresh_tokens(sessions).await.unwrap().into_inner().refresh_tokens.is_empty());
+        assert!(
+            api.refresh_tokens().list_refresh_tokens(sessions).await.unwrap().into_inner().refresh_tokens.is_empty()
+        );
         server.stop().await.unwrap();
         database.remove().await;
     }
@@ -143,6 +146,16 @@ async fn sqlite_keeps_its_key_in_a_file_that_only_its_owner_reads() {
     assert!(error.contains(".keys"), "{error}");
     assert!(!file(&database, ".keys").exists(), "a lost key must not be replaced silently");
     assert!(std::fs::read(file(&database, "")).unwrap() == before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn postgres_without_a_key_ring_is_refused() {
+    let database = TestDatabase::empty(Backend::Postgres).await;
+    let mut args = args(&database.url(), &[]);
+    args.sealing.sealing_keys = None;
+    let error = Server::start(&args, Arc::new(MovableClock::default())).await.err().unwrap();
+    assert!(error.contains("TENANTRY_SEALING_KEYS"), "{error}");
+    database.remove().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

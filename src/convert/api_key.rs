@@ -22,10 +22,13 @@ const MAX_REASON_CHARS: usize = 200;
 pub fn create(request: pb::CreateApiKeyRequest, now: Timestamp) -> Result<NewApiKey> {
     use create_api_key_request::Owner;
     let mut check = Check::default();
-    let owner = owner(&mut check, request.owner.map(|owner| match owner {
-        Owner::OrganizationId(id) => WireOwner::OrganizationId(id),
-        Owner::UserId(id) => WireOwner::UserId(id),
-    }));
+    let owner = owner(
+        &mut check,
+        request.owner.map(|owner| match owner {
+            Owner::OrganizationId(id) => WireOwner::OrganizationId(id),
+            Owner::UserId(id) => WireOwner::UserId(id),
+        }),
+    );
     let name = check.field("name", Name::parse(&request.name));
     let scopes = check.scopes("scopes", &request.scopes, 1);
     let environment = check.choice("environment", environment(request.environment));
@@ -47,10 +50,13 @@ pub fn list(lists: Lists<'_>, request: &pb::ListApiKeysRequest) -> Result<Listin
     use list_api_keys_request::Owner;
     let mut check = Check::default();
     let page = check.page(lists, request);
-    let owner = owner(&mut check, request.owner.clone().map(|owner| match owner {
-        Owner::OrganizationId(id) => WireOwner::OrganizationId(id),
-        Owner::UserId(id) => WireOwner::UserId(id),
-    }));
+    let owner = owner(
+        &mut check,
+        request.owner.clone().map(|owner| match owner {
+            Owner::OrganizationId(id) => WireOwner::OrganizationId(id),
+            Owner::UserId(id) => WireOwner::UserId(id),
+        }),
+    );
     let (Some(page), Some(owner)) = (page, owner) else { return Err(check.failed()) };
     Ok(Listing::new(ApiKeyFilter { owner, include_revoked: request.include_revoked }, page))
 }
@@ -128,11 +134,7 @@ fn environment(environment: i32) -> Option<Option<Environment>> {
     })
 }
 
-fn expiry(
-    check: &mut Check,
-    time: Option<&prost_types::Timestamp>,
-    now: Timestamp,
-) -> Option<Option<Timestamp>> {
+fn expiry(check: &mut Check, time: Option<&prost_types::Timestamp>, now: Timestamp) -> Option<Option<Timestamp>> {
     let expires_at = check.optional_time("expires_at", time)?;
     let in_future = expires_at.is_none_or(|expires_at| expires_at > now);
     check.field("expires_at", in_future.then_some(expires_at).ok_or("must lie in the future"))

@@ -47,7 +47,11 @@ fn text(text: String) -> Result<String, &'static str> {
 }
 
 /// A whole number is stored as one, so that `5` does not come back from one database as `5` and from the other as `5.0`.
-#[expect(clippy::as_conversions, clippy::cast_possible_truncation, reason = "checked to be whole and within the exact range")]
+#[expect(
+    clippy::as_conversions,
+    clippy::cast_possible_truncation,
+    reason = "checked to be whole and within the exact range"
+)]
 fn number(value: f64) -> Result<Value, &'static str> {
     if value.fract() == 0.0 && value.abs() <= MAX_EXACT {
         return Ok(Value::from(value as i64));
@@ -56,7 +60,7 @@ fn number(value: f64) -> Result<Value, &'static str> {
 }
 
 /// A JSON object on the wire.
-pub fn object(object: JsonObject) -> Struct {
+pub(super) fn object(object: JsonObject) -> Struct {
     Struct { fields: object.0.into_iter().map(|(key, value)| (key, write_value(value))).collect() }
 }
 
@@ -83,7 +87,9 @@ mod tests {
             Just(Value::Null),
             any::<bool>().prop_map(Value::from),
             any::<i32>().prop_map(Value::from),
-            any::<f64>().prop_filter("JSON has no such number", |f| f.is_finite() && f.fract() != 0.0).prop_map(Value::from),
+            any::<f64>()
+                .prop_filter("JSON has no such number", |f| f.is_finite() && f.fract() != 0.0)
+                .prop_map(Value::from),
             "[^\\x00]{0,8}".prop_map(Value::from),
         ];
         leaf.prop_recursive(4, 32, 4, |inner| {

@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// A request for a page of a list.
-pub trait ListRequest: Message + Clone + Default {
+pub(super) trait ListRequest: Message + Clone + Default {
     /// Full method name.
     const METHOD: &'static str;
 
@@ -72,7 +72,11 @@ impl<F> Listing<F> {
 
 impl Check {
     /// The page of a list request.
-    pub(super) fn page<R: ListRequest>(&mut self, lists: Lists<'_>, request: &R) -> Option<(PageRequest, ListIdentity)> {
+    pub(super) fn page<R: ListRequest>(
+        &mut self,
+        lists: Lists<'_>,
+        request: &R,
+    ) -> Option<(PageRequest, ListIdentity)> {
         let mut filter = request.clone();
         let (page_size, page_token) = filter.page();
         let (page_size, page_token) = (std::mem::take(page_size), std::mem::take(page_token));
@@ -82,7 +86,8 @@ impl Check {
             Some(None)
         } else {
             let cursor = lists.tokens.read(&identity, &page_token);
-            self.field("page_token", cursor.ok_or("must be the next_page_token of this list with the same filters")).map(Some)
+            self.field("page_token", cursor.ok_or("must be the next_page_token of this list with the same filters"))
+                .map(Some)
         };
         Some((PageRequest { size: size?, after: after? }, identity))
     }

@@ -4,7 +4,8 @@ use super::{Check, Listing, Lists, Target, texts, time};
 use crate::{
     error::{Error, Result},
     models::{
-        Membership, MembershipChanges, MembershipFilter, MembershipId, MembershipKey, NewMembership, Resource as _, Role,
+        Membership, MembershipChanges, MembershipFilter, MembershipId, MembershipKey, NewMembership, Resource as _,
+        Role,
     },
     pb::{self, get_membership_request::Key},
 };

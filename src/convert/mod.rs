@@ -97,7 +97,8 @@ impl Check {
             return None;
         }
         let parsed = texts.iter().enumerate();
-        let parsed: Vec<_> = parsed.map(|(at, text)| self.field(&format!("{field}[{at}]"), Scope::parse(text))).collect();
+        let parsed: Vec<_> =
+            parsed.map(|(at, text)| self.field(&format!("{field}[{at}]"), Scope::parse(text))).collect();
         parsed.into_iter().collect()
     }
 

@@ -79,9 +79,13 @@ fn scopes(check: &mut Check, scopes: Vec<String>) -> Option<ProviderScopes> {
         check.violation("scopes", "must have at most 100 items");
         return None;
     }
-    let bad: Vec<usize> = (0..).zip(&scopes).filter(|(_, scope)| !ProviderScopes::is_scope(scope)).map(|(at, _)| at).collect();
+    let bad: Vec<usize> =
+        (0..).zip(&scopes).filter(|(_, scope)| !ProviderScopes::is_scope(scope)).map(|(at, _)| at).collect();
     for at in &bad {
-        check.violation(format!("scopes[{at}]"), "must have 1 to 255 printable ASCII characters without spaces, quotes and backslashes");
+        check.violation(
+            format!("scopes[{at}]"),
+            "must have 1 to 255 printable ASCII characters without spaces, quotes and backslashes",
+        );
     }
     bad.is_empty().then(|| ProviderScopes::new(scopes))
 }

@@ -4,8 +4,8 @@ use super::{Check, Listing, Lists, Target, json, time};
 use crate::{
     error::Result,
     models::{
-        Name, NewOrganization, Organization, OrganizationChanges, OrganizationFilter, OrganizationId, OrganizationState,
-        Plan, Resource as _, Slug, StateFilter, WebUrl,
+        Name, NewOrganization, Organization, OrganizationChanges, OrganizationFilter, OrganizationId,
+        OrganizationState, Plan, Resource as _, Slug, StateFilter, WebUrl,
     },
     pb,
 };

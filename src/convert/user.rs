@@ -4,8 +4,8 @@ use super::{Check, Listing, Lists, Target, json, time};
 use crate::{
     error::Result,
     models::{
-        Email, EmailPrefix, Name, NewUser, Resource as _, StateFilter, User, UserChanges, UserFilter, UserId, UserState,
-        WebUrl,
+        Email, EmailPrefix, Name, NewUser, Resource as _, StateFilter, User, UserChanges, UserFilter, UserId,
+        UserState, WebUrl,
     },
     pb,
 };

@@ -18,7 +18,7 @@ const POSTGRES: EmbeddedMigrations = embed_migrations!("migrations/postgres");
 /// The number of the advisory lock that start-up holds on PostgreSQL.
 const ADVISORY_LOCK: i64 = 0x7465_6e61_6e74_7279;
 /// How long a start-up waits for another one on the same database.
-const STARTUP_TIMEOUT: Duration = Duration::from_secs(120);
+const STARTUP_TIMEOUT: Duration = Duration::from_mins(2);
 
 /// Which way the schema is moved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,7 +35,7 @@ pub struct StartupLock(Lock);
 
 enum Lock {
     Sqlite(File),
-    Postgres(AsyncPgConnection),
+    Postgres(Box<AsyncPgConnection>),
 }
 
 impl StartupLock {
@@ -48,11 +48,16 @@ impl StartupLock {
             DatabaseUrl::Sqlite(path) => lock_file(path).await.map(Lock::Sqlite).map(Self),
             DatabaseUrl::Postgres(url) => {
                 let connector = Connector::new(url, STARTUP_TIMEOUT, STARTUP_TIMEOUT)?;
-                let (mut connection, _) =
-                    connector.connect().await.map_err(|error| format!("cannot connect to PostgreSQL: {}", describe(&error)))?;
+                let (mut connection, _) = connector
+                    .connect()
+                    .await
+                    .map_err(|error| format!("cannot connect to PostgreSQL: {}", describe(&error)))?;
                 let lock = format!("SELECT pg_advisory_lock({ADVISORY_LOCK})");
-                connection.batch_execute(&lock).await.map_err(|error| format!("another process holds the database: {error}"))?;
-                Ok(Self(Lock::Postgres(connection)))
+                connection
+                    .batch_execute(&lock)
+                    .await
+                    .map_err(|error| format!("another process holds the database: {error}"))?;
+                Ok(Self(Lock::Postgres(Box::new(connection))))
             }
         }
     }
@@ -61,18 +66,19 @@ impl StartupLock {
     ///
     /// # Errors
     /// Says in one line what is wrong; a schema newer than this binary is.
-    pub async fn migrate(self, settings: &DatabaseArgs, direction: Direction) -> Result<(Self, Vec<String>), String> {
+    pub fn migrate(self, settings: &DatabaseArgs, direction: Direction) -> Result<(Self, Vec<String>), String> {
         match (self.0, &settings.database_url) {
             (Lock::Sqlite(file), DatabaseUrl::Sqlite(path)) => {
-                let mut connection = sqlite::connect(&path.to_string_lossy(), InPlace::Write, settings.database_timeout)
-                    .map_err(|error| format!("cannot open the database file {}: {error}", path.display()))?;
+                let mut connection =
+                    sqlite::connect(&path.to_string_lossy(), InPlace::Write, settings.database_timeout)
+                        .map_err(|error| format!("cannot open the database file {}: {error}", path.display()))?;
                 let ran = run::<diesel::sqlite::Sqlite, SqliteConnection>(&mut connection, SQLITE, direction)?;
                 Ok((Self(Lock::Sqlite(file)), ran))
             }
             (Lock::Postgres(connection), _) => {
-                let mut harness = AsyncMigrationHarness::new(connection);
+                let mut harness = AsyncMigrationHarness::new(*connection);
                 let ran = run::<diesel::pg::Pg, _>(&mut harness, POSTGRES, direction)?;
-                Ok((Self(Lock::Postgres(harness.into_inner())), ran))
+                Ok((Self(Lock::Postgres(Box::new(harness.into_inner()))), ran))
             }
             (Lock::Sqlite(_), DatabaseUrl::Postgres(_)) => Err("the lock is of another database".to_owned()),
         }
@@ -110,7 +116,8 @@ where
     use diesel::migration::MigrationSource;
     let failed = |error: Box<dyn std::error::Error + Send + Sync>| format!("the schema cannot be migrated: {error}");
     let known = MigrationSource::<DB>::migrations(&migrations).map_err(failed)?;
-    let is_known = |version: &MigrationVersion<'_>| known.iter().any(|migration| migration.name().version() == *version);
+    let is_known =
+        |version: &MigrationVersion<'_>| known.iter().any(|migration| migration.name().version() == *version);
     let applied = harness.applied_migrations().map_err(failed)?;
     if let Some(newer) = applied.iter().find(|version| !is_known(version)) {
         return Err(format!(
@@ -133,7 +140,7 @@ where
     F: Future<Output = Result<T, String>>,
 {
     let lock = StartupLock::take(settings).await?;
-    let (lock, ran) = lock.migrate(settings, Direction::Up).await?;
+    let (lock, ran) = lock.migrate(settings, Direction::Up)?;
     if !ran.is_empty() {
         tracing::info!(migrations = ran.join(", "), "the schema was migrated");
     }

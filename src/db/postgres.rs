@@ -26,7 +26,7 @@ use crate::{
 
 /// A connection: one of the pool, which its holder has alone, or a shared one.
 pub(crate) enum Handle {
-    Own(bb8::PooledConnection<'static, AsyncPgConnection>),
+    Own(Box<bb8::PooledConnection<'static, AsyncPgConnection>>),
     Shared(Arc<Shared>),
 }
 
@@ -102,13 +102,18 @@ impl Pools {
             .await
             .map_err(|error| format!("cannot connect to PostgreSQL: {error}"))?;
         let slots = (0..settings.database_read_connections).map(|_| Mutex::default()).collect();
-        let readers = Readers { connector, connect_timeout: settings.database_timeout, slots, next: AtomicUsize::new(0) };
-        readers.connector.connect().await.map_err(|error| format!("cannot connect to PostgreSQL: {}", describe(&error)))?;
+        let readers =
+            Readers { connector, connect_timeout: settings.database_timeout, slots, next: AtomicUsize::new(0) };
+        readers
+            .connector
+            .connect()
+            .await
+            .map_err(|error| format!("cannot connect to PostgreSQL: {}", describe(&error)))?;
         Ok(Self { transactions, readers: Arc::new(readers) })
     }
 
     pub(super) async fn transaction(&self) -> Result<Handle> {
-        self.transactions.get_owned().await.map(Handle::Own).map_err(pool_error)
+        self.transactions.get_owned().await.map(|pooled| Handle::Own(Box::new(pooled))).map_err(pool_error)
     }
 
     pub(super) async fn reader(&self) -> Result<Handle> {
@@ -146,7 +151,11 @@ pub(super) struct Connector {
 }
 
 impl Connector {
-    pub(super) fn new(url: &str, lock_timeout: Duration, statement_timeout: Duration) -> std::result::Result<Self, String> {
+    pub(super) fn new(
+        url: &str,
+        lock_timeout: Duration,
+        statement_timeout: Duration,
+    ) -> std::result::Result<Self, String> {
         let mut config: tokio_postgres::Config =
             url.parse().map_err(|error| format!("the PostgreSQL URL cannot be read: {error}"))?;
         if config.get_application_name().is_none() {

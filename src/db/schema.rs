@@ -146,4 +146,11 @@ diesel::table! {
     }
 }
 
-diesel::allow_tables_to_appear_in_same_query!(users, organizations, memberships, oauth_accounts, refresh_tokens, api_keys);
+diesel::allow_tables_to_appear_in_same_query!(
+    users,
+    organizations,
+    memberships,
+    oauth_accounts,
+    refresh_tokens,
+    api_keys
+);

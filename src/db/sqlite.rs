@@ -129,7 +129,9 @@ pub(super) fn connect(path: &str, mode: InPlace, timeout: Duration) -> Connectio
     if found == wanted {
         Ok(connection)
     } else {
-        Err(ConnectionError::BadConnection(format!("SQLite did not accept its settings: wanted {wanted:?}, found {found:?}")))
+        Err(ConnectionError::BadConnection(format!(
+            "SQLite did not accept its settings: wanted {wanted:?}, found {found:?}"
+        )))
     }
 }
 
@@ -156,7 +158,9 @@ impl Pragmas {
 /// Begins a transaction that holds the write lock from its start: one that took it only at its first write could find
 /// that what it had read is no longer true.
 pub(super) async fn begin(connection: &mut SqliteConn) -> QueryResult<()> {
-    connection.spawn_blocking(|connection| AnsiTransactionManager::begin_transaction_sql(connection, "BEGIN IMMEDIATE")).await
+    connection
+        .spawn_blocking(|connection| AnsiTransactionManager::begin_transaction_sql(connection, "BEGIN IMMEDIATE"))
+        .await
 }
 
 pub(super) async fn commit(connection: &mut SqliteConn) -> QueryResult<()> {

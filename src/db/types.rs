@@ -18,8 +18,8 @@ use uuid::Uuid;
 
 use crate::models::{
     ApiKeyId, Environment, FamilyId, JsonObject, MembershipId, Name, NormalizedEmail, OAuthAccountId, OrganizationId,
-    OrganizationState, Plan, RefreshTokenId, RevokedReason, Role, Scopes, SearchKey, Sealed, SecretHash, Slug, Timestamp,
-    UserId, UserState, WebUrl,
+    OrganizationState, Plan, RefreshTokenId, RevokedReason, Role, Scopes, Sealed, SearchKey, SecretHash, Slug,
+    Timestamp, UserId, UserState, WebUrl,
     api_key::KeyPrefix,
     email::GivenEmail,
     oauth_account::{Provider, ProviderScopes, ProviderUserId},
@@ -192,8 +192,23 @@ macro_rules! texts {
 }
 
 texts!(
-    Name, SearchKey, WebUrl, GivenEmail, NormalizedEmail, UserState, Slug, Plan, OrganizationState, Role, Provider,
-    ProviderUserId, UserAgent, IpText, RevokedReason, KeyPrefix, Environment,
+    Name,
+    SearchKey,
+    WebUrl,
+    GivenEmail,
+    NormalizedEmail,
+    UserState,
+    Slug,
+    Plan,
+    OrganizationState,
+    Role,
+    Provider,
+    ProviderUserId,
+    UserAgent,
+    IpText,
+    RevokedReason,
+    KeyPrefix,
+    Environment,
 );
 
 macro_rules! documents {

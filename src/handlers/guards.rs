@@ -18,7 +18,7 @@ pub(super) fn platform_admin(caller: &Caller) -> Result<()> {
 }
 
 /// Refuses everyone but platform admins to list the deleted.
-pub(super) fn may_list<S>(caller: &Caller, state: StateFilter<S>) -> Result<()> {
+pub(super) fn may_list<S>(caller: &Caller, state: &StateFilter<S>) -> Result<()> {
     match state {
         StateFilter::Deleted => platform_admin(caller),
         StateFilter::NotDeleted | StateFilter::Is(_) => Ok(()),
@@ -115,5 +115,9 @@ pub(super) async fn platform_keeps_an_admin(tx: &mut Conn, user: &User) -> Resul
         return Ok(());
     }
     let admins = tx.users().lock_active_platform_admins().await?;
-    if admins.iter().any(|id| *id != user.id) { Ok(()) } else { Err(Error::Precondition(Precondition::LastPlatformAdmin)) }
+    if admins.iter().any(|id| *id != user.id) {
+        Ok(())
+    } else {
+        Err(Error::Precondition(Precondition::LastPlatformAdmin))
+    }
 }

@@ -11,7 +11,9 @@ use crate::{
     convert,
     db::Conn,
     error::{Entity, Error, Result},
-    models::{Caller, Locked, Membership, MembershipId, MembershipKey, Organization, OrganizationId, Rank, Role, UserId},
+    models::{
+        Caller, Locked, Membership, MembershipId, MembershipKey, Organization, OrganizationId, Rank, Role, UserId,
+    },
     pb::{self, membership_service_server::MembershipService},
 };
 

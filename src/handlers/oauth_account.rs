@@ -155,8 +155,7 @@ impl OAuthAccountService for OAuthAccountHandler {
         request: Request<pb::UnlinkOAuthAccountRequest>,
     ) -> Result<Response<pb::UnlinkOAuthAccountResponse>, Status> {
         let (caller, request) = called_by(request)?;
-        let target =
-            convert::target::<OAuthAccountId>("oauth_account_id", &request.oauth_account_id, request.etag)?;
+        let target = convert::target::<OAuthAccountId>("oauth_account_id", &request.oauth_account_id, request.etag)?;
         let unlink = self.app.db.transaction(async |tx| {
             let account = find(tx.oauth_accounts().lock(&caller.reach(), target.id).await?)?;
             target.check_etag(&*account)?;

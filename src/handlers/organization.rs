@@ -45,7 +45,8 @@ impl OrganizationHandler {
         };
         let membership = owner.to_membership(self.app.new_id(now), now);
         let create = self.app.db.transaction(async |tx| {
-            let user = tx.users().lock(&caller.reach(), new.owner_user_id).await?.ok_or(Error::NotFound(Entity::User))?;
+            let user =
+                tx.users().lock(&caller.reach(), new.owner_user_id).await?.ok_or(Error::NotFound(Entity::User))?;
             if caller.user_id() != Some(user.id) || new.plan != Plan::Free {
                 guards::platform_admin(caller)?;
             }
@@ -90,7 +91,8 @@ impl OrganizationService for OrganizationHandler {
     ) -> Result<Response<pb::CreateOrganizationResponse>, Status> {
         let (caller, request) = called_by(request)?;
         let new = convert::organization::create(request)?;
-        let mut created = self.create(&caller, &new, new.slug.clone().unwrap_or_else(|| Slug::of_name(&new.name))).await;
+        let mut created =
+            self.create(&caller, &new, new.slug.clone().unwrap_or_else(|| Slug::of_name(&new.name))).await;
         for _ in 0..SLUG_ATTEMPTS {
             // A slug that the caller chose is the caller's to change; one of ours gets another ending.
             if new.slug.is_some() || !matches!(created, Err(Error::Taken(Taken::OrganizationSlug))) {
@@ -122,7 +124,7 @@ impl OrganizationService for OrganizationHandler {
         let (caller, request) = called_by(request)?;
         let lists = lists(&self.app, &caller);
         let listing = convert::organization::list(lists, &request)?;
-        guards::may_list(&caller, listing.filter.state)?;
+        guards::may_list(&caller, &listing.filter.state)?;
         let mut conn = self.app.db.read().await?;
         if let Some(id) = listing.filter.member_user_id {
             conn.users().get(&caller.reach(), id).await?.ok_or(Error::NotFound(Entity::User))?;
@@ -192,7 +194,8 @@ impl OrganizationService for OrganizationHandler {
         let batch = convert::batch("organization_ids", request.organization_ids)?;
         let ids: Vec<OrganizationId> = batch.iter().filter_map(|(_, id)| *id).collect();
         let found = self.app.db.read().await?.organizations().get_many(&caller.reach(), &ids).await?;
-        let found: HashMap<OrganizationId, pb::Organization> = found.into_iter().map(|row| (row.id, row.into())).collect();
+        let found: HashMap<OrganizationId, pb::Organization> =
+            found.into_iter().map(|row| (row.id, row.into())).collect();
         let results = batch.into_iter().map(|(organization_id, id)| {
             let outcome = match id.map(|id| found.get(&id)) {
                 Some(Some(organization)) => Outcome::Organization(organization.clone()),

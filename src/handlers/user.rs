@@ -117,7 +117,7 @@ impl UserService for UserHandler {
         let (caller, request) = called_by(request)?;
         let lists = lists(&self.app, &caller);
         let listing = convert::user::list(lists, &request)?;
-        guards::may_list(&caller, listing.filter.state)?;
+        guards::may_list(&caller, &listing.filter.state)?;
         let mut conn = self.app.db.read().await?;
         if let Some(id) = listing.filter.organization_id {
             let organization = conn.organizations().get(&caller.reach(), id).await?;

@@ -19,7 +19,7 @@ const OUR_PACKAGES: &str = "tenantry.";
 
 /// Who may call a method.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Access {
+pub(super) enum Access {
     /// Anyone, without a credential.
     Public,
     /// Whoever holds the scope, and is a platform admin where that is asked for.
@@ -47,7 +47,8 @@ impl AccessTable {
         let mut rules = HashMap::new();
         for set in descriptor_sets {
             let mut pool = DescriptorPool::new();
-            pool.decode_file_descriptor_set(*set).map_err(|error| format!("a descriptor set cannot be read: {error}"))?;
+            pool.decode_file_descriptor_set(*set)
+                .map_err(|error| format!("a descriptor set cannot be read: {error}"))?;
             for method in pool.services().flat_map(|service| service.methods().collect::<Vec<_>>()) {
                 let path = format!("/{}/{}", method.parent_service().full_name(), method.name());
                 let rule = rule(&pool, &method).map_err(|error| format!("{path}: {error}"))?;
@@ -75,7 +76,8 @@ fn rule(pool: &DescriptorPool, method: &MethodDescriptor) -> std::result::Result
     match (flag("public"), scope.as_str(), flag("platform_admin")) {
         (true, "", false) => Ok(Access::Public),
         (false, scope, platform_admin) if !scope.contains('*') => {
-            let scope = Scope::parse(scope).map_err(|_| "the access option has neither public nor a well-formed scope")?;
+            let scope =
+                Scope::parse(scope).map_err(|_| "the access option has neither public nor a well-formed scope")?;
             Ok(Access::Scope { scope, platform_admin })
         }
         _ => Err("the access option is contradictory"),
@@ -101,10 +103,7 @@ mod tests {
     fn every_method_of_ours_has_a_rule() {
         let table = AccessTable::read(&[DESCRIPTOR_SET, tonic_health::pb::FILE_DESCRIPTOR_SET]).unwrap();
         let scope = Scope::parse("users:write").unwrap();
-        assert_eq!(
-            table.0["/tenantry.v1.UserService/PurgeUser"],
-            Access::Scope { scope, platform_admin: true }
-        );
+        assert_eq!(table.0["/tenantry.v1.UserService/PurgeUser"], Access::Scope { scope, platform_admin: true });
         assert_eq!(table.0["/grpc.health.v1.Health/Check"], Access::Public);
     }
 

@@ -15,17 +15,16 @@ pub struct Authorize;
 
 impl Intercept for Authorize {
     async fn before(&self, parts: &mut Parts) -> Result<()> {
-        match (parts.extensions.get::<Access>(), parts.extensions.get::<Caller>()) {
-            (Some(Access::Public), _) => Ok(()),
-            (Some(Access::Scope { scope, .. }), Some(caller)) if !caller.scopes.hold(scope) => {
-                Err(Error::Denied(Denial::ScopeMissing(scope.as_str().to_owned())))
-            }
-            (Some(Access::Scope { platform_admin: true, .. }), Some(caller)) if !caller.is_platform_admin() => {
-                Err(Error::Denied(Denial::NotPlatformAdmin))
-            }
-            (Some(Access::Scope { .. }), Some(_)) => Ok(()),
-            // Only a wrong order of the layers leads here.
-            (None, _) | (Some(Access::Scope { .. }), None) => Err(Error::internal("a call came without a rule or a caller")),
+        // Only a wrong order of the layers leaves a call without a rule or a caller.
+        let rule = parts.extensions.get::<Access>().ok_or_else(|| Error::internal("a call came without a rule"))?;
+        let Access::Scope { scope, platform_admin } = rule else { return Ok(()) };
+        let caller = parts.extensions.get::<Caller>().ok_or_else(|| Error::internal("a call came without a caller"))?;
+        if !caller.scopes.hold(scope) {
+            return Err(Error::Denied(Denial::ScopeMissing(scope.as_str().to_owned())));
         }
+        if *platform_admin && !caller.is_platform_admin() {
+            return Err(Error::Denied(Denial::NotPlatformAdmin));
+        }
+        Ok(())
     }
 }

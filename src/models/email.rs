@@ -66,7 +66,9 @@ impl Email {
                 && !label.ends_with('-')
         };
         if !domain.split('.').all(label) {
-            return Err("must have a domain of letters, digits and hyphens after the @; write others in their xn-- form");
+            return Err(
+                "must have a domain of letters, digits and hyphens after the @; write others in their xn-- form",
+            );
         }
         Ok(())
     }
@@ -159,7 +161,9 @@ mod tests {
 
     #[test]
     fn what_is_no_address_is_refused() {
-        for text in ["", "a", "@", "a@", "@b", "a@b@c", "a b@c", " a@c", "a@c ", "a@-c", "a@c-", "a@c..d", ".a@c", "a\0@c"] {
+        for text in
+            ["", "a", "@", "a@", "@b", "a@b@c", "a b@c", " a@c", "a@c ", "a@-c", "a@c-", "a@c..d", ".a@c", "a\0@c"]
+        {
             assert!(Email::parse(text).is_err(), "{text:?}");
         }
         assert!(Email::parse(&format!("{}@c", "a".repeat(65))).is_err());

@@ -112,7 +112,8 @@ mod tests {
 
     #[test]
     fn what_is_no_scope_is_refused() {
-        for text in ["", "users", "users:", ":read", "*:read", "*:*", "users:read:x", "Users:read", "users:re ad", "**"] {
+        for text in ["", "users", "users:", ":read", "*:read", "*:*", "users:read:x", "Users:read", "users:re ad", "**"]
+        {
             assert!(Scope::parse(text).is_err(), "{text:?}");
         }
     }

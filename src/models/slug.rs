@@ -1,6 +1,6 @@
 //! Slugs: the names of organizations in URLs.
 
-use super::{stored::StoredText, text::fold, text::Name};
+use super::{stored::StoredText, text::Name, text::fold};
 
 /// 1 to 63 of `a-z`, `0-9` and `-`, with a letter or digit at both ends: a DNS label, so that it can be a subdomain.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -167,7 +167,8 @@ impl OrganizationRepository<'_> {
                 within!(also deleted organizations, query, reach).order(organizations::id).limit(page.limit()).load(c)
             })?
         };
-        let text = |row: &OrganizationRow| filter.name_prefix.is_some().then(|| row.name_normalized.as_str().to_owned());
+        let text =
+            |row: &OrganizationRow| filter.name_prefix.is_some().then(|| row.name_normalized.as_str().to_owned());
         let page = page.page(rows, |row| Cursor { text: text(row), id: row.id.0 });
         Ok(Page { rows: page.rows.into_iter().map(Organization::from).collect(), next: page.next })
     }
@@ -189,7 +190,11 @@ impl OrganizationRepository<'_> {
     ///
     /// # Errors
     /// When the database cannot be used.
-    pub async fn lock_also_deleted(&mut self, reach: &Reach, id: OrganizationId) -> Result<Option<Locked<Organization>>> {
+    pub async fn lock_also_deleted(
+        &mut self,
+        reach: &Reach,
+        id: OrganizationId,
+    ) -> Result<Option<Locked<Organization>>> {
         let row: Option<OrganizationRow> = query!(self.conn, c => {
             let query = organizations::table.filter(organizations::id.eq(id));
             let query = query.select(OrganizationRow::as_select()).into_boxed::<Backend>();

@@ -207,7 +207,12 @@ impl RefreshTokenRepository<'_> {
     ///
     /// # Errors
     /// When the database cannot be used.
-    pub async fn save(&mut self, _family: &LockedFamily, mut token: RefreshToken, now: Timestamp) -> Result<RefreshToken> {
+    pub async fn save(
+        &mut self,
+        _family: &LockedFamily,
+        mut token: RefreshToken,
+        now: Timestamp,
+    ) -> Result<RefreshToken> {
         token.touch(now);
         let row = RefreshTokenRow::from(&token);
         query!(self.conn, c => {

@@ -11,8 +11,8 @@ use crate::{
     },
     error::Result,
     models::{
-        Cursor, JsonObject, Locked, Name, NormalizedEmail, Page, PageRequest, Reach, Resource as _, Revision, StateFilter,
-        Timestamp, User, UserFilter, UserId, UserState, WebUrl, email::GivenEmail, text::prefix_end,
+        Cursor, JsonObject, Locked, Name, NormalizedEmail, Page, PageRequest, Reach, Resource as _, Revision,
+        StateFilter, Timestamp, User, UserFilter, UserId, UserState, WebUrl, email::GivenEmail, text::prefix_end,
     },
     security::random::first_uuid_at,
 };

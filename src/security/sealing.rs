@@ -74,8 +74,10 @@ impl KeyRing {
             if keys.iter().any(|key| key.id == id) {
                 return Err(format!("the id of entry {at} is there twice"));
             }
-            let decoded = Zeroizing::new(STANDARD.decode(key).map_err(|_| format!("the key of entry {at} is not base64"))?);
-            let bytes = decoded.as_slice().try_into().map_err(|_| format!("the key of entry {at} does not have 32 bytes"))?;
+            let decoded =
+                Zeroizing::new(STANDARD.decode(key).map_err(|_| format!("the key of entry {at} is not base64"))?);
+            let bytes =
+                decoded.as_slice().try_into().map_err(|_| format!("the key of entry {at} does not have 32 bytes"))?;
             keys.push(Key { id: id.to_owned(), bytes: Zeroizing::new(bytes) });
         }
         Ok(Self { keys })
@@ -141,7 +143,13 @@ impl Place<'_> {
     /// What the cipher authenticates beside the value. Lengths keep neighbours apart.
     fn aad(&self, key_id: &str) -> Vec<u8> {
         let mut aad = vec![VERSION];
-        for part in [key_id.as_bytes(), self.table.as_bytes(), self.column.as_bytes(), self.row.as_bytes(), self.owner.as_bytes()] {
+        for part in [
+            key_id.as_bytes(),
+            self.table.as_bytes(),
+            self.column.as_bytes(),
+            self.row.as_bytes(),
+            self.owner.as_bytes(),
+        ] {
             aad.extend(u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
             aad.extend(part);
         }

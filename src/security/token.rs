@@ -109,7 +109,10 @@ mod tests {
         let minted = mint_refresh_token();
         let text = minted.plaintext.expose();
         assert!(text.len() == 55 && read_refresh_token(text).unwrap().matches(&minted.hash));
-        assert!(read_api_key(text).is_none() && read_refresh_token(mint_api_key(Environment::Live).plaintext.expose()).is_none());
+        assert!(
+            read_api_key(text).is_none()
+                && read_refresh_token(mint_api_key(Environment::Live).plaintext.expose()).is_none()
+        );
     }
 
     proptest! {

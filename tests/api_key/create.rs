@@ -2,8 +2,7 @@
 
 use tenantry::pb::{self, ErrorReason, create_api_key_request::Owner};
 
-use crate::support::{both, object, refused, refusal::fields, time_in};
-
+use crate::support::{both, object, refusal::fields, refused, time_in};
 
 fn new(owner: Owner, scopes: &[&str]) -> pb::CreateApiKeyRequest {
     pb::CreateApiKeyRequest {

@@ -2,8 +2,7 @@
 
 use tenantry::pb::{self, ErrorReason, create_api_key_request::Owner};
 
-use crate::support::{both, refused, MISSING_ID};
-
+use crate::support::{MISSING_ID, both, refused};
 
 fn get(id: &str) -> pb::GetApiKeyRequest {
     pb::GetApiKeyRequest { api_key_id: id.to_owned() }

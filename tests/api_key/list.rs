@@ -4,7 +4,6 @@ use tenantry::pb::{self, ErrorReason, create_api_key_request::Owner, list_api_ke
 
 use crate::support::{both, refused};
 
-
 fn of_user(user: &pb::User) -> pb::ListApiKeysRequest {
     pb::ListApiKeysRequest { owner: Some(list_api_keys_request::Owner::UserId(user.id.clone())), ..Default::default() }
 }

@@ -2,8 +2,7 @@
 
 use tenantry::pb::{self, ErrorReason, create_api_key_request::Owner};
 
-use crate::support::{both, mask, object, refused, time_in, DAY, MISSING_ID};
-
+use crate::support::{DAY, MISSING_ID, both, mask, object, refused, time_in};
 
 fn update(key: &pb::ApiKey, paths: &[&str]) -> pb::UpdateApiKeyRequest {
     pb::UpdateApiKeyRequest {

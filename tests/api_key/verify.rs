@@ -1,9 +1,8 @@
 //! `ApiKeyService.VerifyApiKey`.
 
-use tenantry::pb::{self, ErrorReason, ApiKeyVerdict as Verdict, create_api_key_request::Owner};
+use tenantry::pb::{self, ApiKeyVerdict as Verdict, ErrorReason, create_api_key_request::Owner};
 
-use crate::support::{both, refused, time_in, Api, DAY};
-
+use crate::support::{Api, DAY, both, refused, time_in};
 
 fn verify(key: &str, scope: &str) -> pb::VerifyApiKeyRequest {
     pb::VerifyApiKeyRequest { plaintext_key: key.to_owned(), required_scope: scope.to_owned() }

@@ -4,7 +4,6 @@ use tenantry::pb::{self, ErrorReason};
 
 use crate::support::{both, refused};
 
-
 fn delete(membership: &pb::Membership) -> pb::DeleteMembershipRequest {
     pb::DeleteMembershipRequest { membership_id: membership.id.clone(), etag: String::new() }
 }

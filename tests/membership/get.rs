@@ -2,8 +2,7 @@
 
 use tenantry::pb::{self, ErrorReason, get_membership_request::Key};
 
-use crate::support::{both, refused, MISSING_ID};
-
+use crate::support::{MISSING_ID, both, refused};
 
 fn by_id(id: &str) -> pb::GetMembershipRequest {
     pb::GetMembershipRequest { key: Some(Key::MembershipId(id.to_owned())) }

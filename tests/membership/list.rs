@@ -2,8 +2,7 @@
 
 use tenantry::pb::{self, ErrorReason};
 
-use crate::support::{both, refused, Test};
-
+use crate::support::{Test, both, refused};
 
 async fn roles(t: &Test, request: pb::ListMembershipsRequest) -> Vec<String> {
     let page = t.admin().memberships().list_memberships(request).await.unwrap().into_inner();

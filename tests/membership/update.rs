@@ -2,8 +2,7 @@
 
 use tenantry::pb::{self, ErrorReason};
 
-use crate::support::{both, mask, refused, MISSING_ID};
-
+use crate::support::{MISSING_ID, both, mask, refused};
 
 fn role(membership: &pb::Membership, role: &str) -> pb::UpdateMembershipRequest {
     pb::UpdateMembershipRequest {

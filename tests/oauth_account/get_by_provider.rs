@@ -4,7 +4,6 @@ use tenantry::pb::{self, ErrorReason};
 
 use crate::support::{both, refused};
 
-
 fn by(provider: &str, subject: &str) -> pb::GetOAuthAccountByProviderRequest {
     pb::GetOAuthAccountByProviderRequest { provider: provider.to_owned(), provider_user_id: subject.to_owned() }
 }

@@ -4,7 +4,6 @@ use tenantry::pb::{self, ErrorReason, create_api_key_request::Owner};
 
 use crate::support::{both, refused};
 
-
 fn get(account: &pb::OAuthAccount) -> pb::GetOAuthAccountTokensRequest {
     pb::GetOAuthAccountTokensRequest { oauth_account_id: account.id.clone() }
 }

@@ -2,8 +2,7 @@
 
 use tenantry::pb::{self, ErrorReason};
 
-use crate::support::{both, refused, refusal::fields};
-
+use crate::support::{both, refusal::fields, refused};
 
 fn link(user: &pb::User, subject: &str) -> pb::LinkOAuthAccountRequest {
     pb::LinkOAuthAccountRequest {

@@ -4,7 +4,6 @@ use tenantry::pb::{self, ErrorReason};
 
 use crate::support::{both, refused};
 
-
 fn list(user: &pb::User) -> pb::ListOAuthAccountsRequest {
     pb::ListOAuthAccountsRequest { user_id: user.id.clone(), ..Default::default() }
 }

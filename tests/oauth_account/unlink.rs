@@ -4,7 +4,6 @@ use tenantry::pb::{self, ErrorReason};
 
 use crate::support::{both, refused};
 
-
 fn unlink(account: &pb::OAuthAccount) -> pb::UnlinkOAuthAccountRequest {
     pb::UnlinkOAuthAccountRequest { oauth_account_id: account.id.clone(), etag: String::new() }
 }

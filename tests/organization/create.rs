@@ -2,8 +2,7 @@
 
 use tenantry::pb::{self, ErrorReason};
 
-use crate::support::{both, object, refused, MISSING_ID};
-
+use crate::support::{MISSING_ID, both, object, refused};
 
 fn new(owner: &pb::User, slug: &str) -> pb::CreateOrganizationRequest {
     pb::CreateOrganizationRequest {

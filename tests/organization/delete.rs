@@ -4,7 +4,6 @@ use tenantry::pb::{self, ErrorReason};
 
 use crate::support::{both, refused};
 
-
 fn delete(organization: &pb::Organization) -> pb::DeleteOrganizationRequest {
     pb::DeleteOrganizationRequest { organization_id: organization.id.clone(), etag: String::new() }
 }

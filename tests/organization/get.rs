@@ -2,8 +2,7 @@
 
 use tenantry::pb::{self, ErrorReason};
 
-use crate::support::{both, refused, MISSING_ID};
-
+use crate::support::{MISSING_ID, both, refused};
 
 fn get(id: &str) -> pb::GetOrganizationRequest {
     pb::GetOrganizationRequest { organization_id: id.to_owned() }

@@ -4,7 +4,6 @@ use tenantry::pb::{self, ErrorReason};
 
 use crate::support::{both, refused};
 
-
 fn by(slug: &str) -> pb::GetOrganizationBySlugRequest {
     pb::GetOrganizationBySlugRequest { slug: slug.to_owned() }
 }

@@ -4,7 +4,6 @@ use tenantry::pb::{self, ErrorReason};
 
 use crate::support::{Test, both, refused};
 
-
 async fn make(t: &Test, owner: &pb::User, name: &str, plan: pb::OrganizationPlan) -> pb::Organization {
     let request = pb::CreateOrganizationRequest {
         name: name.to_owned(),

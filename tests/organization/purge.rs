@@ -4,7 +4,6 @@ use tenantry::pb::{self, ErrorReason};
 
 use crate::support::{both, refused};
 
-
 both! {
     async fn a_purged_organization_leaves_nothing(t) {
         let ada = t.user("ada").await;

@@ -2,8 +2,7 @@
 
 use tenantry::pb::{self, ErrorReason};
 
-use crate::support::{both, refused, MISSING_ID};
-
+use crate::support::{MISSING_ID, both, refused};
 
 both! {
     async fn its_keys_work_again(t) {

@@ -2,8 +2,7 @@
 
 use tenantry::pb::{self, ErrorReason};
 
-use crate::support::{both, refused, Test, DAY};
-
+use crate::support::{DAY, Test, both, refused};
 
 fn undelete(organization: &pb::Organization) -> pb::UndeleteOrganizationRequest {
     pb::UndeleteOrganizationRequest { organization_id: organization.id.clone(), etag: String::new() }

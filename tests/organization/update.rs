@@ -2,8 +2,7 @@
 
 use tenantry::pb::{self, ErrorReason};
 
-use crate::support::{both, mask, object, refused, refusal::fields};
-
+use crate::support::{both, mask, object, refusal::fields, refused};
 
 fn rename(organization: &pb::Organization) -> pb::UpdateOrganizationRequest {
     pb::UpdateOrganizationRequest {

@@ -2,8 +2,7 @@
 
 use tenantry::pb::{self, ErrorReason};
 
-use crate::support::{both, refused, refusal::fields, MISSING_ID};
-
+use crate::support::{MISSING_ID, both, refusal::fields, refused};
 
 fn new(user: &str) -> pb::CreateRefreshTokenRequest {
     pb::CreateRefreshTokenRequest {

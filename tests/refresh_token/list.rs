@@ -2,8 +2,7 @@
 
 use tenantry::pb::{self, ErrorReason};
 
-use crate::support::{both, refused, DAY};
-
+use crate::support::{DAY, both, refused};
 
 fn list(user: &pb::User) -> pb::ListRefreshTokensRequest {
     pb::ListRefreshTokensRequest { user_id: user.id.clone(), ..Default::default() }

@@ -2,8 +2,7 @@
 
 use tenantry::pb::{self, ErrorReason, revoke_refresh_token_request::Key};
 
-use crate::support::{both, refused, MISSING_ID};
-
+use crate::support::{MISSING_ID, both, refused};
 
 fn revoke(key: Key) -> pb::RevokeRefreshTokenRequest {
     pb::RevokeRefreshTokenRequest { key: Some(key) }

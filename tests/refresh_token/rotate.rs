@@ -2,8 +2,7 @@
 
 use tenantry::pb::{self, ErrorReason};
 
-use crate::support::{both, refused, DAY};
-
+use crate::support::{DAY, both, refused};
 
 both! {
     async fn a_token_is_traded_for_its_successor_and_works_once(t) {
@@ -65,8 +64,8 @@ both! {
             if let Ok((_, successor)) = rotated {
                 refused(t.rotate(&successor).await, ErrorReason::RefreshTokenRejected);
             }
-            let live = format!("SELECT CAST(count(*) AS text) AS value FROM cf_refresh_tokens WHERE revoked_at IS NULL");
-            assert_eq!(t.database.texts(&live).await, ["0"], "round {round}");
+            let live = "SELECT CAST(count(*) AS text) AS value FROM cf_refresh_tokens WHERE revoked_at IS NULL";
+            assert_eq!(t.database.texts(live).await, ["0"], "round {round}");
         }
     }
 

@@ -144,7 +144,10 @@ impl TestDatabase {
 fn hexadecimal(text: &str) -> Vec<u8> {
     let digits = text.split("\\x").skip(1).flat_map(|part| {
         let digits: Vec<u8> = part.bytes().take_while(u8::is_ascii_hexdigit).collect();
-        digits.chunks(2).filter_map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()).collect::<Vec<_>>()
+        digits
+            .chunks(2)
+            .filter_map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok())
+            .collect::<Vec<_>>()
     });
     digits.collect()
 }
@@ -166,7 +169,7 @@ async fn template() -> String {
     execute(&format!("CREATE DATABASE {name}")).await;
     let settings: DatabaseArgs = super::args(&postgres_url(&name), &[]).database;
     let lock = StartupLock::take(&settings).await.unwrap();
-    drop(lock.migrate(&settings, Direction::Up).await.unwrap());
+    drop(lock.migrate(&settings, Direction::Up).unwrap());
     // The connection that migrated is closing; a template must have none.
     let idle = format!("SELECT count(*) FROM pg_stat_activity WHERE datname = '{name}'");
     let client = connect("postgres").await;

@@ -57,10 +57,8 @@ pub(crate) use both;
 
 /// A server of one test.
 pub struct Test {
-    pub backend: Backend,
     pub clock: Arc<MovableClock>,
     pub database: database::TestDatabase,
-    pub args: ServeArgs,
     /// The key of the platform admin that the first start made.
     pub admin_key: String,
     pub server: tokio::sync::Mutex<Option<Server>>,
@@ -86,12 +84,14 @@ where
 /// The settings of a server on a database.
 pub fn args(database_url: &str, options: &[&str]) -> ServeArgs {
     use clap::Parser as _;
-    let fixed = ["tenantry", "serve", "--listen", "127.0.0.1:0", "--shutdown-timeout", "0s", "--database-url", database_url];
+    let fixed =
+        ["tenantry", "serve", "--listen", "127.0.0.1:0", "--shutdown-timeout", "0s", "--database-url", database_url];
     // Tests run beside each other on a small machine: no test may fail because others are slow.
     let patient = if options.contains(&"--database-timeout") { &[][..] } else { &["--database-timeout", "60s"] };
     let slow = if options.contains(&"--request-timeout") { &[][..] } else { &["--request-timeout", "2m"] };
     let keys = ["--sealing-keys", SEALING_KEYS];
-    let keys = if database_url.starts_with("postgres") { &keys[..] } else { &[][..] };
+    let needs_keys = database_url.starts_with("postgres") && !options.contains(&"--sealing-keys");
+    let keys = if needs_keys { &keys[..] } else { &[][..] };
     let all = fixed.iter().chain(options).chain(patient).chain(slow).chain(keys);
     match Cli::try_parse_from(all).unwrap().command {
         Command::Serve(args) => *args,
@@ -110,7 +110,7 @@ impl Test {
         let server = Server::start(&args, clock.clone()).await.unwrap();
         let admin_key = server.first_admin_key.as_ref().unwrap().expose().to_owned();
         let address = server.address;
-        Self { backend, clock, database, args, admin_key, server: Some(server).into(), address }
+        Self { clock, database, admin_key, server: Some(server).into(), address }
     }
 
     /// A client without a credential.
@@ -209,4 +209,4 @@ pub fn time_in(t: &Test, seconds: i64) -> Option<prost_types::Timestamp> {
 /// An id that nothing has.
 pub const MISSING_ID: &str = "01900000-0000-7000-8000-000000000000";
 /// A day.
-pub const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+pub const DAY: Duration = Duration::from_hours(24);

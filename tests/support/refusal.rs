@@ -56,7 +56,9 @@ pub fn code(reason: ErrorReason) -> Code {
         | R::OauthAccountNotFound
         | R::RefreshTokenNotFound
         | R::ApiKeyNotFound => Code::NotFound,
-        R::UserEmailTaken | R::OrganizationSlugTaken | R::MembershipExists | R::OauthAccountLinked => Code::AlreadyExists,
+        R::UserEmailTaken | R::OrganizationSlugTaken | R::MembershipExists | R::OauthAccountLinked => {
+            Code::AlreadyExists
+        }
         R::LastOwner
         | R::LastPlatformAdmin
         | R::UserSuspended

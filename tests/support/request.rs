@@ -67,7 +67,8 @@ impl World {
     pub fn request(&self, method: &MethodDescriptor) -> DynamicMessage {
         let mut request = DynamicMessage::new(method.input());
         for field in method.input().fields() {
-            let second_of_oneof = field.containing_oneof().and_then(|oneof| oneof.fields().next()).is_some_and(|first| first != field);
+            let second_of_oneof =
+                field.containing_oneof().and_then(|oneof| oneof.fields().next()).is_some_and(|first| first != field);
             if second_of_oneof {
                 continue;
             }

@@ -2,8 +2,7 @@
 
 use tenantry::pb::{self, ErrorReason, batch_get_users_result::Outcome};
 
-use crate::support::{both, refused, MISSING_ID};
-
+use crate::support::{MISSING_ID, both, refused};
 
 both! {
     async fn each_id_is_answered_on_its_own_in_order(t) {

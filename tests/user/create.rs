@@ -2,8 +2,7 @@
 
 use tenantry::pb::{self, ErrorReason};
 
-use crate::support::{both, object, refused, refusal::fields};
-
+use crate::support::{both, object, refusal::fields, refused};
 
 fn new(email: &str) -> pb::CreateUserRequest {
     pb::CreateUserRequest { email: email.to_owned(), name: "Ada".to_owned(), ..Default::default() }

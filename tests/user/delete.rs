@@ -4,7 +4,6 @@ use tenantry::pb::{self, ErrorReason};
 
 use crate::support::{both, refused};
 
-
 fn delete(user: &pb::User) -> pb::DeleteUserRequest {
     pb::DeleteUserRequest { user_id: user.id.clone(), etag: String::new() }
 }

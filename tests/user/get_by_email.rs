@@ -4,7 +4,6 @@ use tenantry::pb::{self, ErrorReason};
 
 use crate::support::{both, refused};
 
-
 fn by(email: &str) -> pb::GetUserByEmailRequest {
     pb::GetUserByEmailRequest { email: email.to_owned() }
 }

@@ -2,8 +2,7 @@
 
 use tenantry::pb::{self, ErrorReason};
 
-use crate::support::{Test, both, refused, time_in, DAY};
-
+use crate::support::{DAY, Test, both, refused, time_in};
 
 async fn emails(t: &Test, request: pb::ListUsersRequest) -> Vec<String> {
     let page = t.admin().users().list_users(request).await.unwrap().into_inner();

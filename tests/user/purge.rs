@@ -4,7 +4,6 @@ use tenantry::pb::{self, ErrorReason};
 
 use crate::support::{both, refused};
 
-
 fn purge(user: &pb::User) -> pb::PurgeUserRequest {
     pb::PurgeUserRequest { user_id: user.id.clone(), etag: String::new() }
 }

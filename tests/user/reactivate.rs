@@ -2,8 +2,7 @@
 
 use tenantry::pb::{self, ErrorReason};
 
-use crate::support::{both, refused, MISSING_ID};
-
+use crate::support::{MISSING_ID, both, refused};
 
 both! {
     async fn what_had_not_been_revoked_works_again(t) {

@@ -4,7 +4,6 @@ use tenantry::pb::{self, ErrorReason};
 
 use crate::support::{both, refused};
 
-
 fn revoke(user: &pb::User) -> pb::RevokePlatformAdminRequest {
     pb::RevokePlatformAdminRequest { user_id: user.id.clone(), etag: String::new() }
 }

@@ -2,8 +2,7 @@
 
 use tenantry::pb::{self, ErrorReason};
 
-use crate::support::{both, refused, DAY};
-
+use crate::support::{DAY, both, refused};
 
 fn undelete(user: &pb::User) -> pb::UndeleteUserRequest {
     pb::UndeleteUserRequest { user_id: user.id.clone(), etag: String::new() }

