@@ -128,7 +128,7 @@ fn only_the_status_module_makes_a_status_of_an_error() {
 
 #[test]
 fn only_handlers_and_the_bootstrap_open_transactions() {
-    nowhere(&[".transaction("], &[""], &["handlers/", "bootstrap.rs"]);
+    nowhere(&["db.transaction("], &[""], &["handlers/", "bootstrap.rs"]);
 }
 
 #[test]

@@ -10,7 +10,7 @@ use tenantry::pb;
 use crate::support::{Api, Backend, SEALING_KEYS, database::TestDatabase};
 
 /// The binary with no setting but those given.
-pub fn tenantry(arguments: &[&str]) -> Command {
+pub(crate) fn tenantry(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tenantry"));
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("TENANTRY_")) {
         command.env_remove(name);
@@ -26,15 +26,15 @@ fn output(command: &mut Command) -> (bool, String, String) {
 }
 
 /// A serving process, killed when the test ends.
-pub struct Serving {
-    pub process: Child,
-    pub address: std::net::SocketAddr,
-    pub first_admin_key: Option<String>,
+pub(crate) struct Serving {
+    pub(crate) process: Child,
+    pub(crate) address: std::net::SocketAddr,
+    pub(crate) first_admin_key: Option<String>,
 }
 
 impl Serving {
     /// Starts the binary on a free port and waits until it serves.
-    pub fn start(url: &str, variables: &[(&str, &str)]) -> Self {
+    pub(crate) fn start(url: &str, variables: &[(&str, &str)]) -> Self {
         let mut command =
             tenantry(&["serve", "--listen", "127.0.0.1:0", "--database-url", url, "--log-format", "json"]);
         command.envs(variables.iter().copied()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -65,7 +65,7 @@ impl Serving {
     }
 
     /// Sends a signal.
-    pub fn signal(&self, name: &str) {
+    pub(crate) fn signal(&self, name: &str) {
         let sent = Command::new("kill").args([&format!("-{name}"), &self.process.id().to_string()]).status().unwrap();
         assert!(sent.success());
     }

@@ -2,6 +2,7 @@
 //! The path of a test mirrors the method: `user/create.rs` tests `UserService.CreateUser`.
 
 #![allow(
+    unreachable_pub,
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,

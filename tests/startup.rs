@@ -53,7 +53,7 @@ mod bodies {
     use super::*;
     use crate::support::Api;
 
-    pub async fn two_servers_started_at_once_on_an_empty_database_both_come_up(backend: Backend) {
+    pub(super) async fn two_servers_started_at_once_on_an_empty_database_both_come_up(backend: Backend) {
         for _ in 0..5 {
             let database = TestDatabase::empty(backend).await;
             let url = database.url();
@@ -71,7 +71,7 @@ mod bodies {
         }
     }
 
-    pub async fn only_the_first_start_makes_an_admin(backend: Backend) {
+    pub(super) async fn only_the_first_start_makes_an_admin(backend: Backend) {
         let database = TestDatabase::empty(backend).await;
         for first in [true, false] {
             let server = start(&database.url(), &[]).await.unwrap();
@@ -81,7 +81,7 @@ mod bodies {
         database.remove().await;
     }
 
-    pub async fn what_was_written_is_there_after_a_restart(backend: Backend) {
+    pub(super) async fn what_was_written_is_there_after_a_restart(backend: Backend) {
         let database = TestDatabase::empty(backend).await;
         let server = start(&database.url(), &[]).await.unwrap();
         let key = server.first_admin_key.as_ref().map(|key| key.expose().to_owned());
@@ -109,7 +109,7 @@ mod bodies {
         database.remove().await;
     }
 
-    pub async fn another_key_under_the_same_id_is_refused(backend: Backend) {
+    pub(super) async fn another_key_under_the_same_id_is_refused(backend: Backend) {
         let database = TestDatabase::empty(backend).await;
         start(&database.url(), &["--sealing-keys", SEALING_KEYS]).await.unwrap().stop().await.unwrap();
         let other = "k1:HxAeHRwbGhkYFxYVFBMSERAPDg0MCwoJCAcGBQQDAgE=";
@@ -118,7 +118,7 @@ mod bodies {
         database.remove().await;
     }
 
-    pub async fn a_ring_without_a_key_that_was_used_is_refused(backend: Backend) {
+    pub(super) async fn a_ring_without_a_key_that_was_used_is_refused(backend: Backend) {
         let database = TestDatabase::empty(backend).await;
         start(&database.url(), &["--sealing-keys", SEALING_KEYS]).await.unwrap().stop().await.unwrap();
         let new = "k2:HxAeHRwbGhkYFxYVFBMSERAPDg0MCwoJCAcGBQQDAgE=";

@@ -1,6 +1,6 @@
 //! The only place that knows there are two databases: pools, connections, transactions, column types, migrations.
 //!
-//! A [`Conn`] is a connection of either database. Repositories write one query, and [`query!`] expands it once for each: a
+//! A [`Conn`] is a connection of either database. Repositories write one query, and `query!` expands it once for each: a
 //! query that one of the two cannot do does not compile.
 
 mod error;
@@ -38,7 +38,7 @@ enum Pools {
 /// A connection of either database. It has no lifetime, so that a transaction's closure is `Send`.
 pub struct Conn(pub(crate) Handle);
 
-/// What [`query!`] dispatches on.
+/// What `query!` dispatches on.
 pub(crate) enum Handle {
     Sqlite(sqlite::Pooled),
     Postgres(postgres::Handle),

@@ -42,7 +42,7 @@ pub fn uuid(now: Timestamp) -> Uuid {
     Builder::from_unix_timestamp_millis(micros / 1000, &random).into_uuid()
 }
 
-/// The smallest UUID version 7 that [`uuid`] makes at `time` or later.
+/// The smallest UUID version 7 that [`uuid()`] makes at `time` or later.
 pub fn first_uuid_at(time: Timestamp) -> Uuid {
     let micros = time.as_micros().max(0).unsigned_abs();
     let [high, low] = fraction(micros);
