@@ -19,14 +19,12 @@ use crate::{
     handlers::{
         ApiKeyHandler, MembershipHandler, OAuthAccountHandler, OrganizationHandler, RefreshTokenHandler, UserHandler,
     },
-    interceptors::{
-        AccessTable, Authenticate, Authorize, DeadlineLayer, InterceptLayer, RequestIdLayer, WireErrorsLayer,
-    },
+    interceptors::{AccessTable, Authenticate, Authorize, Before, Deadline, Inner, Interceptor, RequestId, WireErrors},
     models::{Plaintext, refresh_token::Lifetimes},
     pb,
 };
 
-/// Largest request message. The largest that makes sense, a batch of 1,000 ids, has 38 KiB.
+/// Largest request message. The largest that a rule of a field allows, an OAuth account with its tokens, has about 60 KiB.
 pub const MAX_REQUEST_BYTES: usize = 256 * 1024;
 /// Calls in flight on one connection, and local resets before one is cut. The library's own defaults are "no limit"
 /// (RUSTSEC-2024-0003).
@@ -94,7 +92,9 @@ impl Server {
 
 /// Opens the database, checks the keys, and makes the first platform admin. Runs under the start-up lock.
 async fn open(args: &ServeArgs, clock: Arc<dyn Clock>) -> Result<(App, Option<Plaintext>), String> {
-    let db = Database::open(&args.database, args.request_timeout).await?;
+    // A call's own deadline comes first; this ends what a lost call has left running.
+    let statement_timeout = args.request_timeout.saturating_add(Duration::from_secs(1));
+    let db = Database::open(&args.database, statement_timeout).await?;
     let keys = bootstrap::key_ring(args.sealing.sealing_keys.as_ref(), &args.database, &db, clock.as_ref()).await?;
     let first_admin = bootstrap::first_admin(&db, clock.as_ref()).await;
     let first_admin =
@@ -123,19 +123,19 @@ fn router(
     access: AccessTable,
     request_timeout: Duration,
     services: Routes,
-) -> Router<impl Layer<Routes, Service = impl CallService> + Clone> {
+) -> Router<impl Layer<Routes, Service = impl Inner> + Clone> {
     let layers = ServiceBuilder::new()
         // First, so that every line that is logged and every answer carries the id.
-        .layer(RequestIdLayer)
+        .layer(Interceptor(RequestId))
         // Around everything that can take time.
-        .layer(DeadlineLayer(request_timeout))
+        .layer(Interceptor(Deadline(request_timeout)))
         // Around everything that can answer in the library's words.
-        .layer(WireErrorsLayer)
+        .layer(Interceptor(WireErrors))
         // Which method is it: nothing unknown goes further.
-        .layer(InterceptLayer(access))
+        .layer(Interceptor(Before(access)))
         // Who are you, and after that, may you.
-        .layer(InterceptLayer(Authenticate::new(app)))
-        .layer(InterceptLayer(Authorize))
+        .layer(Interceptor(Before(Authenticate::new(app))))
+        .layer(Interceptor(Before(Authorize)))
         .into_inner();
 
     tonic::transport::Server::builder()
@@ -146,33 +146,6 @@ fn router(
         .http2_keepalive_timeout(Some(KEEPALIVE.1))
         .layer(layers)
         .add_routes(services)
-}
-
-/// What a chain of layers must make of the services.
-pub trait CallService:
-    tower::Service<
-        http::Request<tonic::body::Body>,
-        Response = http::Response<tonic::body::Body>,
-        Error = std::convert::Infallible,
-        Future: Send,
-    > + Clone
-    + Send
-    + Sync
-    + 'static
-{
-}
-
-impl<S> CallService for S where
-    S: tower::Service<
-            http::Request<tonic::body::Body>,
-            Response = http::Response<tonic::body::Body>,
-            Error = std::convert::Infallible,
-            Future: Send,
-        > + Clone
-        + Send
-        + Sync
-        + 'static
-{
 }
 
 /// One line per service.

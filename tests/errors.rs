@@ -207,27 +207,30 @@ both! {
         let status = refused(t.admin().users().create_user(create()).await, ErrorReason::Unavailable);
         assert!(status.get_details_retry_info().unwrap().retry_delay.is_some());
         held.release().await;
-        t.admin().users().create_user(create()).await.unwrap();
+        eventually_creates(&t, create()).await;
     }
 
-    with ["--request-timeout", "300ms", "--database-timeout", "5s"] async fn a_call_ends_at_the_request_timeout(t) {
+    with ["--request-timeout", "1s", "--database-timeout", "30s"] async fn a_call_ends_at_the_request_timeout(t) {
         let held = Held::by_another_process(&t).await;
-        let call = |name: &str| {
-            let request = pb::CreateUserRequest { email: format!("{name}@example.com"), name: "X".to_owned(), ..Default::default() };
-            let mut users = t.admin().users();
-            tokio::spawn(async move { users.create_user(request).await })
-        };
-        // On SQLite the first one waits for the lock, and the second one for the first.
-        let first = call("first");
-        let mut second = call("second").await.unwrap();
-        if second.as_ref().is_err_and(|status| status.code() == tonic::Code::Unavailable) {
-            second = call("third").await.unwrap();
-        }
-        refused(second, ErrorReason::DeadlineExceeded);
+        let request = pb::CreateUserRequest { email: "x@example.com".to_owned(), name: "X".to_owned(), ..Default::default() };
+        refused(t.admin().users().create_user(request.clone()).await, ErrorReason::DeadlineExceeded);
         held.release().await;
-        // Either way: one that has the lock when its time is over goes on to the end.
-        drop(first.await.unwrap());
+        // What was given up was not done, and nothing is stuck.
+        eventually_creates(&t, request).await;
     }
+}
+
+/// The limits of these tests are short, and other tests keep the machine busy: one call may still be too slow.
+async fn eventually_creates(t: &Test, request: pb::CreateUserRequest) {
+    for _ in 0..100 {
+        match t.admin().users().create_user(request.clone()).await {
+            Err(status) if matches!(status.code(), tonic::Code::DeadlineExceeded | tonic::Code::Unavailable) => {}
+            // Too slow to be told, and still done.
+            Err(status) => return assert_eq!(status.code(), tonic::Code::AlreadyExists, "{status:?}"),
+            Ok(_) => return,
+        }
+    }
+    panic!("the database stays unavailable");
 }
 
 /// A lock of all users that is not the server's.

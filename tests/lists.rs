@@ -147,4 +147,30 @@ both! {
         );
         assert!(walks > 1, "nothing happened during the walk");
     }
+
+    async fn a_page_that_a_client_could_not_take_ends_early_and_the_walk_goes_on(t) {
+        let large = crate::support::object("a", &"x".repeat(15_000));
+        for number in 0..250 {
+            let request = pb::CreateUserRequest {
+                email: format!("large-{number}@example.com"),
+                name: "Large".to_owned(),
+                metadata: large.clone(),
+                ..Default::default()
+            };
+            t.admin().users().create_user(request).await.unwrap();
+        }
+        let (mut pages, mut seen, mut page_token) = (0, std::collections::HashSet::new(), String::new());
+        loop {
+            let request = pb::ListUsersRequest { page_size: 1000, page_token, ..Default::default() };
+            let page = t.admin().users().list_users(request).await.unwrap().into_inner();
+            assert!(prost::Message::encoded_len(&page) < 4 * 1024 * 1024);
+            assert!(page.users.into_iter().all(|user| seen.insert(user.id)), "a row was returned twice");
+            pages += 1;
+            page_token = page.next_page_token;
+            if page_token.is_empty() {
+                break;
+            }
+        }
+        assert_eq!((pages, seen.len()), (2, 251));
+    }
 }

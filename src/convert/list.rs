@@ -4,10 +4,13 @@ use prost::Message;
 
 use super::Check;
 use crate::{
-    models::{Cursor, PageRequest, Reach},
+    models::{Page, PageRequest, Reach},
     pb,
     security::page_token::{ListIdentity, PageTokens},
 };
+
+/// Most bytes of a page's messages. Clients take 4 MiB by default; no message has 1 MiB.
+const MAX_PAGE_BYTES: usize = 3 * 1024 * 1024;
 
 /// A request for a page of a list.
 pub(super) trait ListRequest: Message + Clone + Default {
@@ -64,9 +67,24 @@ impl<F> Listing<F> {
         Self { filter, page, identity }
     }
 
-    /// The token of the page that begins after `cursor`; empty for none.
-    pub fn next_page_token(&self, lists: Lists<'_>, cursor: Option<&Cursor>) -> String {
-        lists.tokens.write(&self.identity, cursor)
+    /// The messages of a page, and the token of the next one; it is empty after the last.
+    ///
+    /// A page ends early where its messages would no longer fit into what a client takes by default.
+    pub fn answer<T, M: Message + From<T>>(&self, lists: Lists<'_>, page: Page<T>) -> (Vec<M>, String) {
+        let mut messages = Vec::with_capacity(page.rows.len());
+        let (mut bytes, mut end, mut has_more) = (0, None, page.has_more);
+        for (cursor, row) in page.rows {
+            let message = M::from(row);
+            bytes += message.encoded_len();
+            if bytes > MAX_PAGE_BYTES {
+                has_more = true;
+                break;
+            }
+            messages.push(message);
+            end = Some(cursor);
+        }
+        let token = lists.tokens.write(&self.identity, end.as_ref().filter(|_| has_more));
+        (messages, token)
     }
 }
 

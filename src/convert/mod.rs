@@ -42,8 +42,8 @@ pub struct Target<Id> {
 }
 
 impl Check {
-    /// Most items of a batch.
-    pub const MAX_BATCH: usize = 1000;
+    /// Most items of a batch: the largest answers fit into the 4 MiB that clients take by default.
+    pub const MAX_BATCH: usize = 100;
 
     /// Notes a violation of `field`.
     pub fn violation(&mut self, field: impl Into<String>, rule: impl Display) {
@@ -164,7 +164,7 @@ pub fn id_of<Id: From<Uuid>>(field: &str, text: &str) -> Result<Id> {
 /// [`Error::Invalid`] for none or too many.
 pub fn batch<Id: From<Uuid>>(field: &str, texts: Vec<String>) -> Result<Vec<(String, Option<Id>)>> {
     if !(1..=Check::MAX_BATCH).contains(&texts.len()) {
-        return Err(Error::invalid(field, "must have 1 to 1,000 items"));
+        return Err(Error::invalid(field, "must have 1 to 100 items"));
     }
     Ok(texts.into_iter().map(|text| (uuid(&text).ok(), text)).map(|(id, text)| (text, id)).collect())
 }

@@ -29,10 +29,13 @@ const UNIQUE: [(&str, &str, Broken); 5] = [
     ("cf_refresh_tokens_parent_id_key", "cf_refresh_tokens.parent_id", Broken::Race),
 ];
 
+/// What SQLite says when another connection holds the lock.
+const BUSY: &str = "database is locked";
+
 /// Messages of failures that have no kind of their own in diesel and pass by themselves: on PostgreSQL the cancelled and
 /// the shut-down, on SQLite the busy.
 const PASSING: [&str; 7] = [
-    "database is locked",
+    BUSY,
     "canceling statement due to",
     "terminating connection",
     "the database system is",
@@ -64,6 +67,11 @@ pub(crate) fn to_error(error: DieselError) -> Error {
         DieselError::BrokenTransactionManager => Error::Unavailable(Box::new(error)),
         _ => Error::Internal(Box::new(error)),
     }
+}
+
+/// True if another connection holds the lock that SQLite needs.
+pub(super) fn is_busy(error: &DieselError) -> bool {
+    matches!(error, DieselError::DatabaseError(_, info) if info.message().contains(BUSY))
 }
 
 fn broken(info: &dyn DatabaseErrorInformation) -> Option<Broken> {

@@ -138,10 +138,9 @@ impl Database {
         for<'tx> F: Work<&'tx mut Conn, Result<T>, Running: Send>,
     {
         let mut tx = Conn(match &self.0 {
-            Pools::Sqlite(pools) => Handle::Sqlite(pools.writer().await?),
-            Pools::Postgres(pools) => Handle::Postgres(pools.transaction().await?),
+            Pools::Sqlite(pools) => Handle::Sqlite(pools.begin().await?),
+            Pools::Postgres(pools) => Handle::Postgres(pools.begin().await?),
         });
-        tx.begin().await?;
         match work(&mut tx).await {
             Ok(value) => {
                 tx.commit().await?;
@@ -167,14 +166,6 @@ impl Database {
 }
 
 impl Conn {
-    async fn begin(&mut self) -> Result<()> {
-        match &mut self.0 {
-            Handle::Sqlite(pooled) => sqlite::begin(pooled).await,
-            Handle::Postgres(handle) => handle.begin().await,
-        }
-        .map_err(to_error)
-    }
-
     async fn commit(&mut self) -> Result<()> {
         match &mut self.0 {
             Handle::Sqlite(pooled) => sqlite::commit(pooled).await,

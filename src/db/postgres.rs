@@ -18,7 +18,7 @@ use rustls::{ClientConfig, RootCertStore};
 use tokio::sync::Mutex;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use super::error::pool_error;
+use super::{error::pool_error, to_error};
 use crate::{
     config::DatabaseArgs,
     error::{Error, Result, chain},
@@ -48,10 +48,6 @@ impl Deref for Handle {
 }
 
 impl Handle {
-    pub(super) async fn begin(&mut self) -> QueryResult<()> {
-        <AsyncPgConnection as AsyncConnection>::TransactionManager::begin_transaction(self.own()?).await
-    }
-
     pub(super) async fn commit(&mut self) -> QueryResult<()> {
         <AsyncPgConnection as AsyncConnection>::TransactionManager::commit_transaction(self.own()?).await
     }
@@ -112,8 +108,13 @@ impl Pools {
         Ok(Self { transactions, readers: Arc::new(readers) })
     }
 
-    pub(super) async fn transaction(&self) -> Result<Handle> {
-        self.transactions.get_owned().await.map(|pooled| Handle::Own(Box::new(pooled))).map_err(pool_error)
+    /// A connection of its own, in a transaction.
+    pub(super) async fn begin(&self) -> Result<Handle> {
+        let mut pooled = self.transactions.get_owned().await.map_err(pool_error)?;
+        <AsyncPgConnection as AsyncConnection>::TransactionManager::begin_transaction(&mut *pooled)
+            .await
+            .map_err(to_error)?;
+        Ok(Handle::Own(Box::new(pooled)))
     }
 
     pub(super) async fn reader(&self) -> Result<Handle> {

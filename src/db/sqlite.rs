@@ -15,8 +15,13 @@ use diesel_async::{
     sync_connection_wrapper::{SpawnBlocking, SyncConnectionWrapper},
 };
 
-use super::error::pool_error;
-use crate::{config::DatabaseArgs, error::Result};
+use tokio::time::Instant;
+
+use super::{
+    error::{is_busy, pool_error},
+    to_error,
+};
+use crate::{config::DatabaseArgs, error::Result, security::random};
 
 /// A SQLite connection in async code.
 pub(super) type SqliteConn = SyncConnectionWrapper<SqliteConnection, InPlace>;
@@ -56,6 +61,7 @@ impl SpawnBlocking for InPlace {
 pub(super) struct Pools {
     writer: bb8::Pool<SqliteConn>,
     readers: bb8::Pool<SqliteConn>,
+    timeout: Duration,
 }
 
 impl Pools {
@@ -72,6 +78,7 @@ impl Pools {
         let pools = Self {
             writer: pool(InPlace::Write, 1).await?,
             readers: pool(InPlace::Read, settings.database_connections).await?,
+            timeout: settings.database_timeout,
         };
         // Opens one of each now: what is wrong with the file is told at start and not with the first call.
         for mode in [InPlace::Write, InPlace::Read] {
@@ -81,8 +88,27 @@ impl Pools {
         Ok(pools)
     }
 
-    pub(super) async fn writer(&self) -> Result<Pooled> {
-        self.writer.get_owned().await.map_err(pool_error)
+    /// The writing connection, in a transaction that holds the write lock from its start: one that took it only at its
+    /// first write could find that what it had read is no longer true.
+    ///
+    /// Within the process, transactions wait for the connection. Another process may hold the lock too; it is waited for
+    /// without holding up a thread, so that the call can still end at its deadline.
+    pub(super) async fn begin(&self) -> Result<Pooled> {
+        let mut connection = self.writer.get_owned().await.map_err(pool_error)?;
+        let give_up = Instant::now() + self.timeout;
+        loop {
+            let begin = |connection: &mut SqliteConnection| {
+                AnsiTransactionManager::begin_transaction_sql(connection, "BEGIN IMMEDIATE")
+            };
+            match connection.spawn_blocking(begin).await {
+                Ok(()) => return Ok(connection),
+                Err(error) if is_busy(&error) && Instant::now() < give_up => {
+                    let [jitter] = random::bytes();
+                    tokio::time::sleep(Duration::from_millis(1 + u64::from(jitter % 16))).await;
+                }
+                Err(error) => return Err(to_error(error)),
+            }
+        }
     }
 
     pub(super) async fn reader(&self) -> Result<Pooled> {
@@ -103,6 +129,8 @@ fn manager(path: &Path, mode: InPlace, timeout: Duration) -> AsyncDieselConnecti
     let mut config = ManagerConfig::default();
     config.recycling_method = RecyclingMethod::Fast;
     config.custom_setup = Box::new(move |path| {
+        // The writing one does not wait inside SQLite: see `begin`.
+        let timeout = if matches!(mode, InPlace::Write) { Duration::ZERO } else { timeout };
         let connection = connect(path, mode, timeout);
         Box::pin(std::future::ready(connection.map(|connection| SyncConnectionWrapper::with_runtime(connection, mode))))
     });
@@ -153,14 +181,6 @@ impl Pragmas {
                          (SELECT synchronous FROM pragma_synchronous) AS synchronous, \
                          (SELECT foreign_keys FROM pragma_foreign_keys) AS foreign_keys, \
                          (SELECT query_only FROM pragma_query_only) AS query_only";
-}
-
-/// Begins a transaction that holds the write lock from its start: one that took it only at its first write could find
-/// that what it had read is no longer true.
-pub(super) async fn begin(connection: &mut SqliteConn) -> QueryResult<()> {
-    connection
-        .spawn_blocking(|connection| AnsiTransactionManager::begin_transaction_sql(connection, "BEGIN IMMEDIATE"))
-        .await
 }
 
 pub(super) async fn commit(connection: &mut SqliteConn) -> QueryResult<()> {

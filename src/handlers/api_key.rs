@@ -127,10 +127,8 @@ impl ApiKeyService for ApiKeyHandler {
             }
         }
         let page = conn.api_keys().list(&caller.reach(), &listing.filter, &listing.page).await?;
-        Ok(Response::new(pb::ListApiKeysResponse {
-            next_page_token: listing.next_page_token(lists, page.next.as_ref()),
-            api_keys: page.rows.into_iter().map(pb::ApiKey::from).collect(),
-        }))
+        let (api_keys, next_page_token) = listing.answer(lists, page);
+        Ok(Response::new(pb::ListApiKeysResponse { api_keys, next_page_token }))
     }
 
     async fn update_api_key(

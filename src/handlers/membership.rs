@@ -107,10 +107,8 @@ impl MembershipService for MembershipHandler {
         let mut conn = self.app.db.read().await?;
         ends_are_visible(&mut conn, &caller, listing.filter.organization_id, listing.filter.user_id).await?;
         let page = conn.memberships().list(&caller.reach(), &listing.filter, &listing.page).await?;
-        Ok(Response::new(pb::ListMembershipsResponse {
-            next_page_token: listing.next_page_token(lists, page.next.as_ref()),
-            memberships: page.rows.into_iter().map(pb::Membership::from).collect(),
-        }))
+        let (memberships, next_page_token) = listing.answer(lists, page);
+        Ok(Response::new(pb::ListMembershipsResponse { memberships, next_page_token }))
     }
 
     async fn update_membership(

@@ -106,10 +106,8 @@ impl OAuthAccountService for OAuthAccountHandler {
         let mut conn = self.app.db.read().await?;
         guards::own_user(&mut conn, &caller, listing.filter.user_id).await?;
         let page = conn.oauth_accounts().list(&caller.reach(), &listing.filter, &listing.page).await?;
-        Ok(Response::new(pb::ListOAuthAccountsResponse {
-            next_page_token: listing.next_page_token(lists, page.next.as_ref()),
-            oauth_accounts: page.rows.into_iter().map(pb::OAuthAccount::from).collect(),
-        }))
+        let (oauth_accounts, next_page_token) = listing.answer(lists, page);
+        Ok(Response::new(pb::ListOAuthAccountsResponse { oauth_accounts, next_page_token }))
     }
 
     async fn get_o_auth_account_by_provider(

@@ -130,10 +130,8 @@ impl OrganizationService for OrganizationHandler {
             conn.users().get(&caller.reach(), id).await?.ok_or(Error::NotFound(Entity::User))?;
         }
         let page = conn.organizations().list(&caller.reach(), &listing.filter, &listing.page).await?;
-        Ok(Response::new(pb::ListOrganizationsResponse {
-            next_page_token: listing.next_page_token(lists, page.next.as_ref()),
-            organizations: page.rows.into_iter().map(pb::Organization::from).collect(),
-        }))
+        let (organizations, next_page_token) = listing.answer(lists, page);
+        Ok(Response::new(pb::ListOrganizationsResponse { organizations, next_page_token }))
     }
 
     async fn update_organization(

@@ -136,10 +136,8 @@ impl RefreshTokenService for RefreshTokenHandler {
         let mut conn = self.app.db.read().await?;
         let user = guards::own_user(&mut conn, &caller, listing.filter).await?;
         let page = conn.refresh_tokens().list_live(&caller.reach(), user.id, self.app.now(), &listing.page).await?;
-        Ok(Response::new(pb::ListRefreshTokensResponse {
-            next_page_token: listing.next_page_token(lists, page.next.as_ref()),
-            refresh_tokens: page.rows.into_iter().map(pb::RefreshToken::from).collect(),
-        }))
+        let (refresh_tokens, next_page_token) = listing.answer(lists, page);
+        Ok(Response::new(pb::ListRefreshTokensResponse { refresh_tokens, next_page_token }))
     }
 
     async fn rotate_refresh_token(

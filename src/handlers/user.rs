@@ -124,10 +124,8 @@ impl UserService for UserHandler {
             organization.ok_or(Error::NotFound(Entity::Organization))?;
         }
         let page = conn.users().list(&caller.reach(), &listing.filter, &listing.page).await?;
-        Ok(Response::new(pb::ListUsersResponse {
-            next_page_token: listing.next_page_token(lists, page.next.as_ref()),
-            users: page.rows.into_iter().map(pb::User::from).collect(),
-        }))
+        let (users, next_page_token) = listing.answer(lists, page);
+        Ok(Response::new(pb::ListUsersResponse { users, next_page_token }))
     }
 
     async fn update_user(

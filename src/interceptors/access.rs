@@ -6,7 +6,7 @@ use std::{collections::HashMap, sync::Arc};
 use http::request::Parts;
 use prost_reflect::{DescriptorPool, MethodDescriptor, Value};
 
-use super::{Intercept, InterceptLayer};
+use super::Intercept;
 use crate::{
     error::{Error, Result},
     models::Scope,
@@ -31,12 +31,9 @@ pub(super) enum Access {
     },
 }
 
-/// The rule of every method by its path.
+/// The rule of every method by its path. It finds that of a call and puts it into the request.
 #[derive(Clone, Debug)]
 pub struct AccessTable(Arc<HashMap<String, Access>>);
-
-/// Finds the rule of a call and puts it into the request.
-pub type AccessLayer = InterceptLayer<AccessTable>;
 
 impl AccessTable {
     /// Reads encoded descriptor sets.

@@ -1,4 +1,4 @@
-//! What happens before a handler. Each interceptor is an async layer of the server; `server.rs` puts them in order.
+//! What happens around a handler. Each interceptor is an async layer of the server; `server.rs` puts them in order.
 
 mod access;
 mod authenticate;
@@ -14,20 +14,38 @@ use std::{
     task::{Context, Poll},
 };
 
-pub use access::{AccessLayer, AccessTable};
+pub use access::AccessTable;
 pub use authenticate::Authenticate;
 pub use authorize::Authorize;
-pub use deadline::DeadlineLayer;
+pub use deadline::Deadline;
 use http::{Request, Response, request::Parts};
-pub use request_id::RequestIdLayer;
+pub use request_id::RequestId;
 use tonic::{Status, body::Body};
 use tower::{Layer, Service};
-pub use wire::WireErrorsLayer;
+pub use wire::WireErrors;
 
 use crate::error::Result;
 
-/// A future of a response. No error leaves a layer: each is answered as a status.
-type Answer = Pin<Box<dyn Future<Output = std::result::Result<Response<Body>, Infallible>> + Send>>;
+/// What an interceptor stands around: the next interceptor, or the services. No error leaves it; each is answered as a status.
+pub trait Inner:
+    Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future: Send> + Clone + Send + Sync + 'static
+{
+}
+
+impl<S> Inner for S where
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future: Send>
+        + Clone
+        + Send
+        + Sync
+        + 'static
+{
+}
+
+/// Stands around the rest of a call.
+pub trait Around: Clone + Send + Sync + 'static {
+    /// Answers a call, with the help of what is inside.
+    fn around<S: Inner>(self, request: Request<Body>, inner: S) -> impl Future<Output = Response<Body>> + Send;
+}
 
 /// Looks at a request before it goes on, may write into its extensions, or refuses it.
 pub trait Intercept: Clone + Send + Sync + 'static {
@@ -35,54 +53,61 @@ pub trait Intercept: Clone + Send + Sync + 'static {
     fn before(&self, parts: &mut Parts) -> impl Future<Output = Result<()>> + Send;
 }
 
-/// Puts an [`Intercept`] before a service.
+/// Puts an [`Intercept`] around a call.
 #[derive(Clone, Debug)]
-pub struct InterceptLayer<I>(pub I);
+pub struct Before<I>(pub I);
 
-impl<I: Clone, S> Layer<S> for InterceptLayer<I> {
-    type Service = Intercepted<I, S>;
-
-    fn layer(&self, inner: S) -> Self::Service {
-        Intercepted { intercept: self.0.clone(), inner }
+impl<I: Intercept> Around for Before<I> {
+    async fn around<S: Inner>(self, request: Request<Body>, inner: S) -> Response<Body> {
+        let (mut parts, body) = request.into_parts();
+        match self.0.before(&mut parts).await {
+            Ok(()) => call(inner, Request::from_parts(parts, body)).await,
+            Err(error) => Status::from(error).into_http(),
+        }
     }
 }
 
-/// A service behind an [`Intercept`].
+/// The layer of an [`Around`].
 #[derive(Clone, Debug)]
-pub struct Intercepted<I, S> {
-    intercept: I,
+pub struct Interceptor<A>(pub A);
+
+impl<A: Clone, S> Layer<S> for Interceptor<A> {
+    type Service = Intercepted<A, S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        Intercepted { around: self.0.clone(), inner }
+    }
+}
+
+/// A service with an [`Around`] around it.
+#[derive(Clone, Debug)]
+pub struct Intercepted<A, S> {
+    around: A,
     inner: S,
 }
 
-impl<I, S> Service<Request<Body>> for Intercepted<I, S>
-where
-    I: Intercept,
-    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Clone + Send + 'static,
-    S::Future: Send,
-{
+impl<A: Around, S: Inner> Service<Request<Body>> for Intercepted<A, S> {
     type Response = Response<Body>;
     type Error = Infallible;
-    type Future = Answer;
+    type Future = Pin<Box<dyn Future<Output = std::result::Result<Response<Body>, Infallible>> + Send>>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<std::result::Result<(), Infallible>> {
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, request: Request<Body>) -> Answer {
-        let intercept = self.intercept.clone();
-        let mut inner = ready_clone(&mut self.inner);
-        Box::pin(async move {
-            let (mut parts, body) = request.into_parts();
-            match intercept.before(&mut parts).await {
-                Ok(()) => inner.call(Request::from_parts(parts, body)).await,
-                Err(error) => Ok(Status::from(error).into_http()),
-            }
-        })
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        // The one that was polled ready is used up; a clone, not yet ready, takes its place.
+        let clone = self.inner.clone();
+        let ready = std::mem::replace(&mut self.inner, clone);
+        let around = self.around.clone();
+        Box::pin(async move { Ok(around.around(request, ready).await) })
     }
 }
 
-/// The service that was polled ready, to be called in a future of its own; a clone, not yet ready, takes its place.
-fn ready_clone<S: Clone>(service: &mut S) -> S {
-    let clone = service.clone();
-    std::mem::replace(service, clone)
+/// Calls what is inside.
+async fn call(mut inner: impl Inner, request: Request<Body>) -> Response<Body> {
+    match inner.call(request).await {
+        Ok(response) => response,
+        Err(never) => match never {},
+    }
 }

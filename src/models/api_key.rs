@@ -2,7 +2,9 @@
 
 use super::{
     ApiKeyId, Caller, JsonObject, Name, OrganizationId, Principal, Revision, Scope, Scopes, SecretHash, Timestamp,
-    UserId, locked::resource, stored::StoredText, stored::words,
+    UserId,
+    locked::resource,
+    stored::{stored_as_is, words},
 };
 
 /// A credential for a machine.
@@ -58,15 +60,7 @@ words! {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyPrefix(pub String);
 
-impl StoredText for KeyPrefix {
-    fn as_stored(&self) -> &str {
-        &self.0
-    }
-
-    fn from_stored(text: String) -> Result<Self, String> {
-        Ok(Self(text))
-    }
-}
+stored_as_is!(KeyPrefix);
 
 /// Who owns a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,7 +1,7 @@
 //! E-mail addresses, and the one form of them that uniqueness and lookup use.
 
 use super::{
-    stored::StoredText,
+    stored::stored_as_is,
     text::{fold, is_forbidden},
 };
 
@@ -124,25 +124,9 @@ impl EmailPrefix {
     }
 }
 
-impl StoredText for GivenEmail {
-    fn as_stored(&self) -> &str {
-        &self.0
-    }
+stored_as_is!(GivenEmail);
 
-    fn from_stored(text: String) -> Result<Self, String> {
-        Ok(Self(text))
-    }
-}
-
-impl StoredText for NormalizedEmail {
-    fn as_stored(&self) -> &str {
-        &self.0
-    }
-
-    fn from_stored(text: String) -> Result<Self, String> {
-        Ok(Self(text))
-    }
-}
+stored_as_is!(NormalizedEmail);
 
 #[cfg(test)]
 mod tests {

@@ -8,7 +8,7 @@ use super::{
     locked::resource,
     role::is_word,
     scope::strings,
-    stored::{StoredJson, StoredText},
+    stored::{StoredJson, stored_as_is},
     text::is_forbidden,
 };
 
@@ -146,20 +146,6 @@ impl ProviderUserId {
             Ok(Self(text.to_owned()))
         }
     }
-}
-
-macro_rules! stored_as_is {
-    ($($text:ident),+) => {$(
-        impl StoredText for $text {
-            fn as_stored(&self) -> &str {
-                &self.0
-            }
-
-            fn from_stored(text: String) -> Result<Self, String> {
-                Ok(Self(text))
-            }
-        }
-    )+};
 }
 
 stored_as_is!(Provider, ProviderUserId);

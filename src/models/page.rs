@@ -31,20 +31,21 @@ impl PageRequest {
         i64::try_from(self.size.saturating_add(1)).unwrap_or(i64::MAX)
     }
 
-    /// Makes the page of what the database answered to [`PageRequest::limit`].
-    pub fn page<T>(&self, mut rows: Vec<T>, cursor: impl Fn(&T) -> Cursor) -> Page<T> {
-        let more = rows.len() > self.size;
+    /// Makes the page of what the database answered to [`PageRequest::limit`]. `cursor` is where a page ends that ends
+    /// with a row.
+    pub fn page<R, T: From<R>>(&self, mut rows: Vec<R>, cursor: impl Fn(&R) -> Cursor) -> Page<T> {
+        let has_more = rows.len() > self.size;
         rows.truncate(self.size);
-        let next = rows.last().filter(|_| more).map(cursor);
-        Page { rows, next }
+        let rows = rows.into_iter().map(|row| (cursor(&row), T::from(row))).collect();
+        Page { rows, has_more }
     }
 }
 
 /// One page of a list.
 #[derive(Clone, Debug)]
 pub struct Page<T> {
-    /// The rows, in the order of the list.
-    pub rows: Vec<T>,
-    /// Where the next page begins; `None` after the last one.
-    pub next: Option<Cursor>,
+    /// The rows, in the order of the list, each with where a page ends that ends with it.
+    pub rows: Vec<(Cursor, T)>,
+    /// Whether there are rows after these.
+    pub has_more: bool,
 }

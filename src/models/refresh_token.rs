@@ -3,8 +3,10 @@
 use std::{net::IpAddr, time::Duration};
 
 use super::{
-    FamilyId, RefreshTokenId, Revision, Sealed, SecretHash, Timestamp, UserId, locked::resource, stored::StoredText,
-    stored::words, text::is_forbidden,
+    FamilyId, RefreshTokenId, Revision, Sealed, SecretHash, Timestamp, UserId,
+    locked::resource,
+    stored::{stored_as_is, words},
+    text::is_forbidden,
 };
 
 /// One rotation step of one session.
@@ -168,20 +170,6 @@ impl IpText {
         let address: IpAddr = text.parse().map_err(|_| "must be an IPv4 or IPv6 address")?;
         Ok(Self(address.to_canonical().to_string()))
     }
-}
-
-macro_rules! stored_as_is {
-    ($($text:ident),+) => {$(
-        impl StoredText for $text {
-            fn as_stored(&self) -> &str {
-                &self.0
-            }
-
-            fn from_stored(text: String) -> Result<Self, String> {
-                Ok(Self(text))
-            }
-        }
-    )+};
 }
 
 stored_as_is!(UserAgent, IpText);

@@ -1,6 +1,6 @@
 //! Roles: the built-in ones, which carry power here, and an application's own, which carry none.
 
-use super::stored::StoredText;
+use super::stored::stored_as_is;
 
 /// The role of a member: 1 to 63 of `a-z`, `0-9`, `_` and `-`, beginning with a letter.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,15 +66,7 @@ impl Role {
     }
 }
 
-impl StoredText for Role {
-    fn as_stored(&self) -> &str {
-        &self.0
-    }
-
-    fn from_stored(text: String) -> Result<Self, String> {
-        Ok(Self(text))
-    }
-}
+stored_as_is!(Role);
 
 /// True for 1 to 63 of `a-z`, `0-9`, `_` and `-`, beginning with a letter.
 pub fn is_word(text: &str) -> bool {

@@ -1,6 +1,6 @@
 //! Slugs: the names of organizations in URLs.
 
-use super::{stored::StoredText, text::Name, text::fold};
+use super::{stored::stored_as_is, text::Name, text::fold};
 
 /// 1 to 63 of `a-z`, `0-9` and `-`, with a letter or digit at both ends: a DNS label, so that it can be a subdomain.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,15 +60,7 @@ impl Slug {
     }
 }
 
-impl StoredText for Slug {
-    fn as_stored(&self) -> &str {
-        &self.0
-    }
-
-    fn from_stored(text: String) -> Result<Self, String> {
-        Ok(Self(text))
-    }
-}
+stored_as_is!(Slug);
 
 #[cfg(test)]
 mod tests {

@@ -44,4 +44,19 @@ macro_rules! words {
     };
 }
 
-pub(crate) use words;
+/// Gives types that wrap a text their [`StoredText`]: the text as it is, checked when it was made.
+macro_rules! stored_as_is {
+    ($($text:ident),+ $(,)?) => {$(
+        impl $crate::models::stored::StoredText for $text {
+            fn as_stored(&self) -> &str {
+                &self.0
+            }
+
+            fn from_stored(text: String) -> Result<Self, String> {
+                Ok(Self(text))
+            }
+        }
+    )+};
+}
+
+pub(crate) use {stored_as_is, words};

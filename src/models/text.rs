@@ -2,7 +2,7 @@
 
 use unicode_normalization::UnicodeNormalization as _;
 
-use super::stored::StoredText;
+use super::stored::stored_as_is;
 
 /// True for characters that no short text may hold: controls, line and paragraph separators, and the marks that turn
 /// the direction of writing and so make a text look like another.
@@ -61,15 +61,7 @@ impl Name {
     }
 }
 
-impl StoredText for Name {
-    fn as_stored(&self) -> &str {
-        &self.0
-    }
-
-    fn from_stored(text: String) -> Result<Self, String> {
-        Ok(Self(text))
-    }
-}
+stored_as_is!(Name);
 
 /// The folded form of a name, or of the beginning of one.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,15 +74,7 @@ impl SearchKey {
     }
 }
 
-impl StoredText for SearchKey {
-    fn as_stored(&self) -> &str {
-        &self.0
-    }
-
-    fn from_stored(text: String) -> Result<Self, String> {
-        Ok(Self(text))
-    }
-}
+stored_as_is!(SearchKey);
 
 /// The end of the range of texts that begin with `prefix`, in byte order: greater than all of them.
 pub fn prefix_end(prefix: &str) -> String {
@@ -128,15 +112,7 @@ impl WebUrl {
     }
 }
 
-impl StoredText for WebUrl {
-    fn as_stored(&self) -> &str {
-        &self.0
-    }
-
-    fn from_stored(text: String) -> Result<Self, String> {
-        Ok(Self(text))
-    }
-}
+stored_as_is!(WebUrl);
 
 #[cfg(test)]
 mod tests {

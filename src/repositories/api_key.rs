@@ -121,8 +121,7 @@ impl ApiKeyRepository<'_> {
             }
             within!(api_keys, query, reach).order(api_keys::id).limit(page.limit()).load(c)
         })?;
-        let page = page.page(rows, |row| Cursor { text: None, id: row.id.0 });
-        Ok(Page { rows: page.rows.into_iter().map(ApiKey::from).collect(), next: page.next })
+        Ok(page.page(rows, |row| Cursor { text: None, id: row.id.0 }))
     }
 
     /// Locks an API key.

@@ -87,8 +87,7 @@ impl MembershipRepository<'_> {
             }
             within!(memberships, query, reach).order(memberships::id).limit(page.limit()).load(c)
         })?;
-        let page = page.page(rows, |row| Cursor { text: None, id: row.id.0 });
-        Ok(Page { rows: page.rows.into_iter().map(Membership::from).collect(), next: page.next })
+        Ok(page.page(rows, |row| Cursor { text: None, id: row.id.0 }))
     }
 
     /// Locks a membership. Lock its organization first.
@@ -104,7 +103,7 @@ impl MembershipRepository<'_> {
         Ok(row.map(|row| Locked::new(row.into())))
     }
 
-    /// The organizations, not deleted, that a user owns.
+    /// The organizations, not deleted, that a user owns. It takes no reach, as every owner counts.
     ///
     /// # Errors
     /// When the database cannot be used.
@@ -120,7 +119,7 @@ impl MembershipRepository<'_> {
         })
     }
 
-    /// Those of some organizations that have an active owner, `without` a user.
+    /// Those of some organizations that have an active owner, `without` a user. It takes no reach, as every owner counts.
     ///
     /// # Errors
     /// When the database cannot be used.

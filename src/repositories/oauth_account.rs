@@ -98,8 +98,7 @@ impl OAuthAccountRepository<'_> {
             }
             within!(oauth_accounts, query, reach).order(oauth_accounts::id).limit(page.limit()).load(c)
         })?;
-        let page = page.page(rows, |row| Cursor { text: None, id: row.id.0 });
-        Ok(Page { rows: page.rows.into_iter().map(OAuthAccount::from).collect(), next: page.next })
+        Ok(page.page(rows, |row| Cursor { text: None, id: row.id.0 }))
     }
 
     /// Locks an OAuth account.

@@ -169,8 +169,7 @@ impl OrganizationRepository<'_> {
         };
         let text =
             |row: &OrganizationRow| filter.name_prefix.is_some().then(|| row.name_normalized.as_str().to_owned());
-        let page = page.page(rows, |row| Cursor { text: text(row), id: row.id.0 });
-        Ok(Page { rows: page.rows.into_iter().map(Organization::from).collect(), next: page.next })
+        Ok(page.page(rows, |row| Cursor { text: text(row), id: row.id.0 }))
     }
 
     /// Locks an organization. It also serialises every change of its memberships.
@@ -203,7 +202,8 @@ impl OrganizationRepository<'_> {
         Ok(row.map(|row| Locked::new(row.into())))
     }
 
-    /// Locks some organizations, in order of id, so that their owners cannot change meanwhile.
+    /// Locks some organizations, in order of id, so that their owners cannot change meanwhile. It takes no reach: a user who
+    /// goes leaves all that it owns, also what the caller does not see.
     ///
     /// # Errors
     /// When the database cannot be used.

@@ -119,8 +119,7 @@ impl RefreshTokenRepository<'_> {
             }
             within!(refresh_tokens, query, reach).order(refresh_tokens::id).limit(page.limit()).load(c)
         })?;
-        let page = page.page(rows, |row| Cursor { text: None, id: row.id.0 });
-        Ok(Page { rows: page.rows.into_iter().map(RefreshToken::from).collect(), next: page.next })
+        Ok(page.page(rows, |row| Cursor { text: None, id: row.id.0 }))
     }
 
     /// Locks a family through its first token, which lives as long as the family. Every change within a family holds it, so

@@ -162,8 +162,7 @@ impl UserRepository<'_> {
             })?
         };
         let text = |row: &UserRow| filter.email_prefix.is_some().then(|| row.email_normalized.as_str().to_owned());
-        let page = page.page(rows, |row| Cursor { text: text(row), id: row.id.0 });
-        Ok(Page { rows: page.rows.into_iter().map(User::from).collect(), next: page.next })
+        Ok(page.page(rows, |row| Cursor { text: text(row), id: row.id.0 }))
     }
 
     /// Locks a user.
@@ -190,7 +189,8 @@ impl UserRepository<'_> {
         Ok(row.map(|row| Locked::new(row.into())))
     }
 
-    /// Locks all active platform admins, so that two of them cannot end each other at once, and tells their ids.
+    /// Locks all active platform admins, so that two of them cannot end each other at once, and tells their ids. It takes no
+    /// reach: whether one is left does not depend on who asks.
     ///
     /// # Errors
     /// When the database cannot be used.
@@ -206,7 +206,7 @@ impl UserRepository<'_> {
         })
     }
 
-    /// True if no user was ever stored.
+    /// True if no user is stored. Only the first start asks, for nobody.
     ///
     /// # Errors
     /// When the database cannot be used.

@@ -20,7 +20,7 @@ both! {
     }
 
     async fn none_and_too_many_ids_are_refused(t) {
-        for count in [0, 1001] {
+        for count in [0, 101] {
             let request = pb::BatchGetOrganizationsRequest { organization_ids: vec![MISSING_ID.to_owned(); count] };
             refused(t.admin().organizations().batch_get_organizations(request).await, ErrorReason::InvalidArgument);
         }

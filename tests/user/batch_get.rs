@@ -23,11 +23,11 @@ both! {
     }
 
     async fn none_and_too_many_ids_are_refused(t) {
-        for count in [0, 1001] {
+        for count in [0, 101] {
             let request = pb::BatchGetUsersRequest { user_ids: vec![MISSING_ID.to_owned(); count] };
             refused(t.admin().users().batch_get_users(request).await, ErrorReason::InvalidArgument);
         }
-        let request = pb::BatchGetUsersRequest { user_ids: vec![MISSING_ID.to_owned(); 1000] };
-        assert_eq!(t.admin().users().batch_get_users(request).await.unwrap().into_inner().results.len(), 1000);
+        let request = pb::BatchGetUsersRequest { user_ids: vec![MISSING_ID.to_owned(); 100] };
+        assert_eq!(t.admin().users().batch_get_users(request).await.unwrap().into_inner().results.len(), 100);
     }
 }
