@@ -195,6 +195,8 @@ pub enum Denial {
     RoleInsufficient,
     /// A scope that the caller wants to give.
     ScopeNotHeld(String),
+    /// A life as long as the caller wants to give.
+    ExpiryNotHeld,
 }
 
 impl Denial {
@@ -203,6 +205,7 @@ impl Denial {
             Self::ScopeMissing(scope) => format!("the API key lacks the scope {scope}"),
             Self::NotPlatformAdmin => "only a platform admin may do this".to_owned(),
             Self::RoleInsufficient => "the caller's role in the organization is too low for this".to_owned(),
+            Self::ExpiryNotHeld => "the caller's API key expires and cannot give a longer life than its own".to_owned(),
             Self::ScopeNotHeld(scope) => {
                 format!("the caller's API key does not hold the scope {scope} and cannot give it")
             }

@@ -33,6 +33,7 @@ fn classify(error: &Error) -> (Code, ErrorReason) {
                 Denial::NotPlatformAdmin => R::PlatformAdminRequired,
                 Denial::RoleInsufficient => R::RoleInsufficient,
                 Denial::ScopeNotHeld(_) => R::ScopeNotHeld,
+                Denial::ExpiryNotHeld => R::ExpiryNotHeld,
             },
         ),
         Error::NotFound(entity) => (Code::NotFound, not_found(*entity)),

@@ -6,7 +6,7 @@ use tenantry::pb::{
 use tonic::Status;
 use tonic_types::StatusExt as _;
 
-use crate::support::{MISSING_ID, Test, both, database, mask, raw, refused, request::World};
+use crate::support::{MISSING_ID, Test, both, database, mask, raw, refused, request::World, time_in};
 
 /// A call that is refused for a reason. A new reason does not compile until it has one.
 async fn provoke(t: &Test, reason: ErrorReason) -> Result<Vec<u8>, Status> {
@@ -51,6 +51,18 @@ async fn provoke(t: &Test, reason: ErrorReason) -> Result<Vec<u8>, Status> {
                 ..Default::default()
             };
             done(t.with_key(&key).api_keys().create_api_key(request).await.map(drop))
+        }
+        R::ExpiryNotHeld => {
+            let new = |expires_at| pb::CreateApiKeyRequest {
+                owner: Some(Owner::UserId(world.user.id.clone())),
+                name: "x".to_owned(),
+                scopes: vec!["api_keys:write".to_owned()],
+                environment: 1,
+                expires_at,
+                ..Default::default()
+            };
+            let short = admin.api_keys().create_api_key(new(time_in(t, 60))).await?.into_inner().plaintext_key;
+            done(t.with_key(&short).api_keys().create_api_key(new(None)).await.map(drop))
         }
         R::UserNotFound => done(admin.users().get_user(pb::GetUserRequest { user_id: missing() }).await.map(drop)),
         R::OrganizationNotFound => {
@@ -98,7 +110,7 @@ async fn provoke(t: &Test, reason: ErrorReason) -> Result<Vec<u8>, Status> {
                 provider_user_id: world.provider_user_id,
                 ..Default::default()
             };
-            done(owner.oauth_accounts().link_o_auth_account(request).await.map(drop))
+            done(admin.oauth_accounts().link_o_auth_account(request).await.map(drop))
         }
         R::LastOwner => {
             let request = pb::DeleteMembershipRequest { membership_id: world.membership_id, etag: String::new() };

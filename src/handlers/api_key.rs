@@ -8,7 +8,7 @@ use crate::{
     convert,
     db::Conn,
     error::{Denial, Entity, Error, Precondition, Result},
-    models::{ApiKey, ApiKeyOwner, Caller, Rank, Reach, Scopes, Verdict},
+    models::{ApiKey, ApiKeyOwner, Caller, Rank, Reach, Scopes, Timestamp, Verdict},
     pb::{self, api_key_service_server::ApiKeyService},
     security::token::{mint_api_key, read_api_key},
 };
@@ -56,6 +56,15 @@ fn may_give(caller: &Caller, scopes: &Scopes) -> Result<()> {
     }
 }
 
+/// Refuses a life that is longer than that of the caller's own key: with a key that expires, nobody stays for ever.
+fn may_last(caller: &Caller, expires_at: Option<Timestamp>) -> Result<()> {
+    match (caller.expires_at, expires_at) {
+        (None, _) => Ok(()),
+        (Some(own), Some(given)) if given <= own => Ok(()),
+        (Some(_), _) => Err(Error::Denied(Denial::ExpiryNotHeld)),
+    }
+}
+
 /// Refuses an owner that the caller does not see, whose keys it may not manage, or that is suspended.
 async fn may_make_for(tx: &mut Conn, caller: &Caller, owner: ApiKeyOwner) -> Result<()> {
     match owner {
@@ -91,6 +100,7 @@ impl ApiKeyService for ApiKeyHandler {
         let create = self.app.db.transaction(async |tx| {
             may_make_for(tx, &caller, new.owner).await?;
             may_give(&caller, &new.scopes)?;
+            may_last(&caller, new.expires_at)?;
             tx.api_keys().insert(&key).await
         });
         create.await?;
@@ -143,6 +153,9 @@ impl ApiKeyService for ApiKeyHandler {
             may_change(tx, &caller, &key).await?;
             if let Some(scopes) = &changes.scopes {
                 may_give(&caller, &scopes.iter().filter(|scope| !key.scopes.hold(scope)).cloned().collect())?;
+            }
+            if let Some(expires_at) = changes.expires_at {
+                may_last(&caller, expires_at)?;
             }
             target.check_etag(&*key)?;
             if key.revoked_at.is_some() {

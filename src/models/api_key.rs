@@ -211,6 +211,11 @@ impl Credential {
 
     /// The caller that presents this key.
     pub fn into_caller(self) -> Caller {
-        Caller { api_key_id: self.key.id, principal: self.principal, scopes: self.key.scopes }
+        Caller {
+            api_key_id: self.key.id,
+            principal: self.principal,
+            scopes: self.key.scopes,
+            expires_at: self.key.expires_at,
+        }
     }
 }

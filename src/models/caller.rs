@@ -1,6 +1,6 @@
 //! Who is asking, and what that one may touch.
 
-use super::{ApiKeyId, OrganizationId, Scopes, UserId};
+use super::{ApiKeyId, OrganizationId, Scopes, Timestamp, UserId};
 
 /// Who is asking: made by the interceptors from the presented API key, read by the handlers.
 #[derive(Clone, Debug)]
@@ -11,6 +11,8 @@ pub struct Caller {
     pub principal: Principal,
     /// What the key was made for.
     pub scopes: Scopes,
+    /// When the key stops.
+    pub expires_at: Option<Timestamp>,
 }
 
 /// The owner of a presented key.

@@ -54,6 +54,27 @@ both! {
         refused(keys.update_api_key(scopes(&["users:write"])).await, ErrorReason::ScopeNotHeld);
     }
 
+    async fn a_key_that_expires_gives_no_longer_life_than_its_own(t) {
+        let ada = t.user("ada").await;
+        let new = |expires_at| pb::CreateApiKeyRequest {
+            owner: Some(Owner::UserId(ada.id.clone())),
+            name: "short".to_owned(),
+            scopes: vec!["api_keys:*".to_owned()],
+            environment: pb::ApiKeyEnvironment::Live.into(),
+            expires_at,
+            ..Default::default()
+        };
+        let short = t.admin().api_keys().create_api_key(new(time_in(&t, 3600))).await.unwrap().into_inner();
+        let (key, mut keys) = (short.api_key.unwrap(), t.with_key(&short.plaintext_key).api_keys());
+        for expires_at in [None, time_in(&t, 7200)] {
+            refused(keys.create_api_key(new(expires_at)).await, ErrorReason::ExpiryNotHeld);
+            let longer = pb::UpdateApiKeyRequest { expires_at, ..update(&key, &["expires_at"]) };
+            refused(keys.update_api_key(longer).await, ErrorReason::ExpiryNotHeld);
+        }
+        keys.create_api_key(new(time_in(&t, 1800))).await.unwrap();
+        keys.update_api_key(update(&key, &["name"])).await.unwrap();
+    }
+
     async fn a_revoked_a_foreign_and_a_missing_key_do_not_change(t) {
         let (ada, eve) = (t.user("ada").await, t.user("eve").await);
         let (key, _) = t.key(Owner::UserId(ada.id.clone()), &["users:read"]).await;

@@ -25,6 +25,6 @@ both! {
             provider_user_id: account.provider_user_id,
             ..Default::default()
         };
-        eves.link_o_auth_account(again).await.unwrap();
+        t.admin().oauth_accounts().link_o_auth_account(again).await.unwrap();
     }
 }

@@ -49,7 +49,9 @@ pub fn code(reason: ErrorReason) -> Code {
         R::RequestTooLarge => Code::ResourceExhausted,
         R::MethodUnknown => Code::Unimplemented,
         R::Unauthenticated => Code::Unauthenticated,
-        R::ScopeMissing | R::PlatformAdminRequired | R::RoleInsufficient | R::ScopeNotHeld => Code::PermissionDenied,
+        R::ScopeMissing | R::PlatformAdminRequired | R::RoleInsufficient | R::ScopeNotHeld | R::ExpiryNotHeld => {
+            Code::PermissionDenied
+        }
         R::UserNotFound
         | R::OrganizationNotFound
         | R::MembershipNotFound
