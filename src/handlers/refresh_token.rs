@@ -42,15 +42,15 @@ impl RefreshTokenHandler {
         if token.revoked_at.is_some() {
             return Ok(None);
         }
+        let user_is_active = tx.users().get(&reach, token.user_id).await?.is_some_and(|user| user.is_active());
         if token.rotated_at.is_some() {
             let again = self.unused_successor(tx, caller, &token, now).await?;
             if again.is_none() {
                 tx.refresh_tokens().revoke(&[family], RevokedReason::Reused, now).await?;
             }
-            return Ok(again);
+            return Ok(again.filter(|_| user_is_active));
         }
-        let user = tx.users().get(&reach, token.user_id).await?;
-        if !token.is_live(now) || !user.is_some_and(|user| user.is_active()) {
+        if !token.is_live(now) || !user_is_active {
             return Ok(None);
         }
         let minted = mint_refresh_token();
