@@ -174,6 +174,24 @@ async fn a_postgres_that_does_not_answer_is_named_without_its_password() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_certificate_that_nobody_signed_will_do_for_prefer_and_not_for_require() {
+    let database = TestDatabase::empty(Backend::Postgres).await;
+    if database.texts("SELECT setting AS value FROM pg_settings WHERE name = 'ssl'").await != ["on"] {
+        println!("the PostgreSQL server of these tests has no TLS: there is nothing to try");
+        return database.remove().await;
+    }
+    let url = |mode: &str| format!("{}?sslmode={mode}", database.url().split('?').next().unwrap());
+    let server = start(&url("prefer"), &[]).await.unwrap();
+    let encrypted = "SELECT DISTINCT ssl::text AS value FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) \
+                     WHERE application_name = 'tenantry' AND datname = current_database()";
+    assert_eq!(database.texts(encrypted).await, ["true"]);
+    server.stop().await.unwrap();
+    let error = refusal(&url("require"), &[]).await;
+    assert!(error.contains("certificate"), "{error}");
+    database.remove().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_address_in_use_is_named() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();

@@ -9,6 +9,7 @@ pub mod migrations;
 mod postgres;
 pub(crate) mod schema;
 mod sqlite;
+mod tls;
 pub(crate) mod types;
 
 use std::{path::Path, time::Duration};

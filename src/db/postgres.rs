@@ -14,11 +14,10 @@ use diesel_async::{
     AsyncConnection, AsyncPgConnection, SimpleAsyncConnection as _, TransactionManager,
     pooled_connection::{AsyncDieselConnectionManager, ManagerConfig, RecyclingMethod, bb8},
 };
-use rustls::{ClientConfig, RootCertStore};
 use tokio::sync::Mutex;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use super::{error::pool_error, to_error};
+use super::{error::pool_error, tls, to_error};
 use crate::{
     config::DatabaseArgs,
     error::{Error, Result, chain},
@@ -162,7 +161,7 @@ impl Connector {
         if config.get_application_name().is_none() {
             config.application_name("tenantry");
         }
-        let tls = MakeRustlsConnect::new(tls_config().map_err(|error| format!("TLS cannot be set up: {error}"))?);
+        let tls = tls::connector(config.get_ssl_mode()).map_err(|error| format!("TLS cannot be set up: {error}"))?;
         // A commit is acknowledged only when it is on disk, whatever the server's default; nothing waits without end.
         let session = format!(
             "SET synchronous_commit = on; SET lock_timeout = {}; SET statement_timeout = {}; \
@@ -192,14 +191,6 @@ impl Connector {
         connection.batch_execute(&self.session).await.map_err(ConnectionError::CouldntSetupConfiguration)?;
         Ok((connection, closed))
     }
-}
-
-fn tls_config() -> std::result::Result<ClientConfig, rustls::Error> {
-    let mut roots = RootCertStore::empty();
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
-    Ok(config.with_root_certificates(roots).with_no_client_auth())
 }
 
 /// What is wrong with a connection, in one line.

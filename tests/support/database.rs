@@ -73,10 +73,8 @@ impl TestDatabase {
     pub async fn execute(&self, sql: &str) {
         match self {
             Self::Sqlite(_) => {
-                use diesel::connection::{Connection as _, SimpleConnection as _};
-                let mut connection = diesel::SqliteConnection::establish(&self.file()).unwrap();
-                connection.batch_execute("PRAGMA busy_timeout = 30000;").unwrap();
-                connection.batch_execute(sql).unwrap();
+                use diesel::connection::SimpleConnection as _;
+                self.open().batch_execute(sql).unwrap();
             }
             Self::Postgres(name) => connect(name).await.batch_execute(sql).await.unwrap(),
         }
@@ -91,8 +89,8 @@ impl TestDatabase {
         }
         match self {
             Self::Sqlite(_) => {
-                use diesel::{RunQueryDsl as _, connection::Connection as _};
-                let mut connection = diesel::SqliteConnection::establish(&self.file()).unwrap();
+                use diesel::RunQueryDsl as _;
+                let mut connection = self.open();
                 let rows: Vec<Row> = diesel::sql_query(sql).load(&mut connection).unwrap();
                 rows.into_iter().map(|row| row.value).collect()
             }
@@ -135,6 +133,14 @@ impl TestDatabase {
         }
     }
 
+    /// A connection to the file that waits for whoever holds it.
+    fn open(&self) -> diesel::SqliteConnection {
+        use diesel::connection::{Connection as _, SimpleConnection as _};
+        let mut connection = diesel::SqliteConnection::establish(&self.file()).unwrap();
+        connection.batch_execute("PRAGMA busy_timeout = 60000;").unwrap();
+        connection
+    }
+
     fn file(&self) -> String {
         self.url().trim_start_matches("sqlite:").to_owned()
     }
@@ -159,8 +165,9 @@ fn next_name() -> String {
 fn postgres_url(name: &str) -> String {
     let base = env::var("TENANTRY_TEST_POSTGRES_URL")
         .expect("TENANTRY_TEST_POSTGRES_URL is not set: run `make test`, or set it to a PostgreSQL server for tests");
+    let (base, parameters) = base.split_once('?').map_or((base.as_str(), ""), |(base, rest)| (base, rest));
     let (server, _) = base.rsplit_once('/').expect("TENANTRY_TEST_POSTGRES_URL ends with a database name");
-    format!("{server}/{name}")
+    format!("{server}/{name}?{parameters}")
 }
 
 /// A database with the newest schema that others are copied from.

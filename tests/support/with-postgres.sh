@@ -51,10 +51,18 @@ cd_back=$PWD
 cd "$directory"
 "${as_user[@]}" "$bin/initdb" -D "$directory/data" -U postgres -A trust -E UTF8 --no-sync >"$directory/initdb.log" 2>&1 ||
     { cat "$directory/initdb.log" >&2; exit 1; }
+# TLS with a certificate that nobody signed, as Debian's server has it.
+tls=off
+if command -v openssl >/dev/null; then
+    "${as_user[@]}" openssl req -x509 -newkey rsa:2048 -nodes -days 1 -subj /CN=localhost \
+        -keyout "$directory/data/server.key" -out "$directory/data/server.crt" 2>/dev/null
+    "${as_user[@]}" chmod 600 "$directory/data/server.key"
+    tls=on
+fi
 for attempt in 1 2 3 4 5 6 7 8 9 10; do
     port=$((20000 + RANDOM))
     # Nothing of a throw-away cluster has to survive the machine, so it need not wait for the disk.
-    options="-p $port -k $directory -c listen_addresses=127.0.0.1 -c max_connections=300 -c fsync=off -c full_page_writes=off"
+    options="-p $port -k $directory -c listen_addresses=127.0.0.1 -c max_connections=300 -c ssl=$tls -c fsync=off -c full_page_writes=off"
     if "${as_user[@]}" "$bin/pg_ctl" -D "$directory/data" -l "$directory/server.log" -o "$options" -w -s start 2>/dev/null; then
         break
     fi
@@ -66,5 +74,5 @@ for attempt in 1 2 3 4 5 6 7 8 9 10; do
 done
 cd "$cd_back"
 
-export TENANTRY_TEST_POSTGRES_URL="postgres://postgres@127.0.0.1:$port/postgres"
+export TENANTRY_TEST_POSTGRES_URL="postgres://postgres@127.0.0.1:$port/postgres?sslmode=disable"
 "$@"
