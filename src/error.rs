@@ -44,7 +44,7 @@ pub enum Error {
     #[error("the request is not the message of this method, or nests too deep")]
     RequestMalformed,
     /// The request message is too large.
-    #[error("the request message is larger than {} KiB", crate::server::MAX_REQUEST_BYTES / 1024)]
+    #[error("the request message is larger than the server takes")]
     RequestTooLarge,
     /// No method has this path.
     #[error("no method has this path")]

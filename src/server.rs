@@ -25,7 +25,7 @@ use crate::{
 };
 
 /// Largest request message. The largest that a rule of a field allows, an OAuth account with its tokens, has about 60 KiB.
-pub const MAX_REQUEST_BYTES: usize = 256 * 1024;
+const MAX_REQUEST_BYTES: usize = 256 * 1024;
 /// Calls in flight on one connection, and local resets before one is cut. The library's own defaults are "no limit"
 /// (RUSTSEC-2024-0003).
 const MAX_CONCURRENT_STREAMS: u32 = 128;
