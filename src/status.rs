@@ -7,8 +7,8 @@ use tonic_types::{ErrorDetails, PreconditionViolation, StatusExt as _};
 
 use crate::{
     error::{Denial, Entity, Error, Precondition, Taken, chain},
-    interceptors::request_id,
     pb::ErrorReason,
+    telemetry,
 };
 
 /// The domain of every reason.
@@ -114,7 +114,7 @@ impl From<Error> for Status {
             }
             Error::Internal(source) => {
                 tracing::error!(error = chain(source.as_ref()), "internal error");
-                metadata.insert("request_id".to_owned(), request_id::current());
+                metadata.insert("request_id".to_owned(), telemetry::request_id());
             }
             _ => {}
         }

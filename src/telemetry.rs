@@ -1,10 +1,21 @@
-//! The log, on standard error. Standard output belongs to what commands answer.
+//! The log, on standard error, and the id of the call that a line belongs to. Standard output belongs to what commands
+//! answer.
 
 use std::io;
 
 use tracing_subscriber::EnvFilter;
 
 use crate::config::{LogArgs, LogFormat};
+
+tokio::task_local! {
+    /// The id of the call that the task answers.
+    pub static REQUEST_ID: String;
+}
+
+/// The id of the call that is being answered; empty outside of one.
+pub fn request_id() -> String {
+    REQUEST_ID.try_with(Clone::clone).unwrap_or_default()
+}
 
 /// Sets the log up for the process.
 ///

@@ -4,7 +4,7 @@ mod access;
 mod authenticate;
 mod authorize;
 mod deadline;
-pub mod request_id;
+mod request_id;
 mod wire;
 
 use std::{

@@ -7,21 +7,12 @@ use tonic::{Code, Status, body::Body};
 use tracing::Instrument as _;
 
 use super::{Around, Inner, call};
-use crate::security::random;
+use crate::{security::random, telemetry::REQUEST_ID};
 
 /// The metadata entry of the id, in the request and in the answer.
 const HEADER: HeaderName = HeaderName::from_static("x-request-id");
 /// Longest id that is taken from a client.
 const MAX_CHARS: usize = 64;
-
-tokio::task_local! {
-    static CURRENT: String;
-}
-
-/// The id of the call that is being answered; empty outside of one.
-pub fn current() -> String {
-    CURRENT.try_with(Clone::clone).unwrap_or_default()
-}
 
 /// Takes the client's id, or makes one.
 #[derive(Clone, Copy, Debug)]
@@ -39,7 +30,7 @@ impl Around for RequestId {
             tracing::debug!(?code, elapsed = ?begun.elapsed(), "answered");
             response
         };
-        let mut response = CURRENT.scope(id, answer).instrument(span).await;
+        let mut response = REQUEST_ID.scope(id, answer).instrument(span).await;
         if let Ok(header) = header {
             response.headers_mut().insert(HEADER, header);
         }
