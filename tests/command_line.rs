@@ -7,7 +7,7 @@ use std::{
 
 use tenantry::pb;
 
-use crate::support::{Api, Backend, SEALING_KEYS, database::TestDatabase};
+use crate::support::{Api, Backend, SEALING_KEYS, database::TestDatabase, on_both};
 
 /// The binary with no setting but those given.
 pub(crate) fn tenantry(arguments: &[&str]) -> Command {
@@ -78,7 +78,7 @@ impl Drop for Serving {
     }
 }
 
-async fn an_admin_can_be_created_again_and_again(backend: Backend) {
+async fn an_admin_is_created_with_nothing_but_the_key_on_standard_output(backend: Backend) {
     let database = TestDatabase::empty(backend).await;
     let url = database.url();
     let create = |email: &str| {
@@ -121,33 +121,10 @@ async fn two_processes_started_at_once_on_an_empty_database_both_serve(backend: 
     database.remove().await;
 }
 
-mod an_admin_is_created_with_nothing_but_the_key_on_standard_output {
-    use super::*;
-
-    #[tokio::test(flavor = "multi_thread")]
-    async fn sqlite() {
-        an_admin_can_be_created_again_and_again(Backend::Sqlite).await;
-    }
-
-    #[tokio::test(flavor = "multi_thread")]
-    async fn postgres() {
-        an_admin_can_be_created_again_and_again(Backend::Postgres).await;
-    }
-}
-
-mod two_processes_come_up_at_once {
-    use super::*;
-
-    #[tokio::test(flavor = "multi_thread")]
-    async fn sqlite() {
-        two_processes_started_at_once_on_an_empty_database_both_serve(Backend::Sqlite).await;
-    }
-
-    #[tokio::test(flavor = "multi_thread")]
-    async fn postgres() {
-        two_processes_started_at_once_on_an_empty_database_both_serve(Backend::Postgres).await;
-    }
-}
+on_both!(
+    an_admin_is_created_with_nothing_but_the_key_on_standard_output,
+    two_processes_started_at_once_on_an_empty_database_both_serve,
+);
 
 #[test]
 fn an_unknown_variable_is_an_error() {

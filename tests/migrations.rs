@@ -8,7 +8,7 @@ use tenantry::{
     server::Server,
 };
 
-use crate::support::{Backend, args, database::TestDatabase};
+use crate::support::{Backend, args, database::TestDatabase, on_both};
 
 async fn migrate(database: &TestDatabase, direction: Direction) -> Vec<String> {
     let settings = args(&database.url(), &[]).database;
@@ -82,7 +82,7 @@ fn both_databases_have_the_same_migrations() {
     assert_eq!(names("sqlite"), names("postgres"));
 }
 
-async fn up_down_and_up_again(backend: Backend) {
+async fn migrating_up_down_and_up_again_changes_nothing(backend: Backend) {
     let database = TestDatabase::empty(backend).await;
     let ran = migrate(&database, Direction::Up).await;
     let (first, indexes) = (columns(&database).await, names(&database).await);
@@ -95,7 +95,7 @@ async fn up_down_and_up_again(backend: Backend) {
     database.remove().await;
 }
 
-async fn a_newer_schema_is_refused(backend: Backend) {
+async fn a_schema_newer_than_the_binary_is_refused(backend: Backend) {
     let database = TestDatabase::create(backend).await;
     migrate(&database, Direction::Up).await;
     database.execute("INSERT INTO __diesel_schema_migrations (version) VALUES ('9999')").await;
@@ -115,30 +115,4 @@ async fn both_databases_have_the_same_indexes() {
     postgres.remove().await;
 }
 
-mod migrating_up_down_and_up_again_changes_nothing {
-    use super::*;
-
-    #[tokio::test(flavor = "multi_thread")]
-    async fn sqlite() {
-        up_down_and_up_again(Backend::Sqlite).await;
-    }
-
-    #[tokio::test(flavor = "multi_thread")]
-    async fn postgres() {
-        up_down_and_up_again(Backend::Postgres).await;
-    }
-}
-
-mod a_schema_newer_than_the_binary_is_refused {
-    use super::*;
-
-    #[tokio::test(flavor = "multi_thread")]
-    async fn sqlite() {
-        a_newer_schema_is_refused(Backend::Sqlite).await;
-    }
-
-    #[tokio::test(flavor = "multi_thread")]
-    async fn postgres() {
-        a_newer_schema_is_refused(Backend::Postgres).await;
-    }
-}
+on_both!(migrating_up_down_and_up_again_changes_nothing, a_schema_newer_than_the_binary_is_refused);

@@ -2,9 +2,9 @@
 
 use std::{path::PathBuf, sync::Arc};
 
-use tenantry::{clock::MovableClock, server::Server};
+use tenantry::{clock::MovableClock, pb, server::Server};
 
-use crate::support::{Backend, SEALING_KEYS, args, database::TestDatabase};
+use crate::support::{Api, Backend, SEALING_KEYS, args, database::TestDatabase, on_both};
 
 async fn start(url: &str, options: &[&str]) -> Result<Server, String> {
     Server::start(&args(url, options), Arc::new(MovableClock::default())).await
@@ -21,24 +21,6 @@ fn file(database: &TestDatabase, ending: &str) -> PathBuf {
     PathBuf::from(format!("{}{ending}", database.url().trim_start_matches("sqlite:")))
 }
 
-macro_rules! on_both {
-    ($($name:ident),+ $(,)?) => {$(
-        mod $name {
-            use super::*;
-
-            #[tokio::test(flavor = "multi_thread")]
-            async fn sqlite() {
-                super::bodies::$name(Backend::Sqlite).await;
-            }
-
-            #[tokio::test(flavor = "multi_thread")]
-            async fn postgres() {
-                super::bodies::$name(Backend::Postgres).await;
-            }
-        }
-    )+};
-}
-
 on_both!(
     two_servers_started_at_once_on_an_empty_database_both_come_up,
     only_the_first_start_makes_an_admin,
@@ -47,90 +29,80 @@ on_both!(
     a_ring_without_a_key_that_was_used_is_refused,
 );
 
-mod bodies {
-    use tenantry::pb;
-
-    use super::*;
-    use crate::support::Api;
-
-    pub(super) async fn two_servers_started_at_once_on_an_empty_database_both_come_up(backend: Backend) {
-        for _ in 0..5 {
-            let database = TestDatabase::empty(backend).await;
-            let url = database.url();
-            let (one, two) = tokio::join!(start(&url, &[]), start(&url, &[]));
-            let (one, two) = (one.unwrap(), two.unwrap());
-            assert_ne!(one.first_admin_key.is_some(), two.first_admin_key.is_some());
-            let key = one.first_admin_key.as_ref().or(two.first_admin_key.as_ref()).unwrap().expose().to_owned();
-            for server in [one, two] {
-                let api = Api::new(server.address, Some(key.clone()));
-                let users = api.users().list_users(pb::ListUsersRequest::default()).await.unwrap().into_inner().users;
-                assert_eq!(users.len(), 1);
-                server.stop().await.unwrap();
-            }
-            database.remove().await;
-        }
-    }
-
-    pub(super) async fn only_the_first_start_makes_an_admin(backend: Backend) {
+async fn two_servers_started_at_once_on_an_empty_database_both_come_up(backend: Backend) {
+    for _ in 0..5 {
         let database = TestDatabase::empty(backend).await;
-        for first in [true, false] {
-            let server = start(&database.url(), &[]).await.unwrap();
-            assert_eq!(server.first_admin_key.is_some(), first);
+        let url = database.url();
+        let (one, two) = tokio::join!(start(&url, &[]), start(&url, &[]));
+        let (one, two) = (one.unwrap(), two.unwrap());
+        assert_ne!(one.first_admin_key.is_some(), two.first_admin_key.is_some());
+        let key = one.first_admin_key.as_ref().or(two.first_admin_key.as_ref()).unwrap().expose().to_owned();
+        for server in [one, two] {
+            let api = Api::new(server.address, Some(key.clone()));
+            let users = api.users().list_users(pb::ListUsersRequest::default()).await.unwrap().into_inner().users;
+            assert_eq!(users.len(), 1);
             server.stop().await.unwrap();
         }
         database.remove().await;
     }
-
-    pub(super) async fn what_was_written_is_there_after_a_restart(backend: Backend) {
-        let database = TestDatabase::empty(backend).await;
-        let server = start(&database.url(), &[]).await.unwrap();
-        let key = server.first_admin_key.as_ref().map(|key| key.expose().to_owned());
-        let request =
-            pb::CreateUserRequest { email: "ada@example.com".to_owned(), name: "Ada".to_owned(), ..Default::default() };
-        let api = Api::new(server.address, key.clone());
-        let ada = api.users().create_user(request).await.unwrap().into_inner().user.unwrap();
-        let session = pb::CreateRefreshTokenRequest { user_id: ada.id.clone(), ..Default::default() };
-        let token = api.refresh_tokens().create_refresh_token(session).await.unwrap().into_inner().plaintext_token;
-        let rotate = pb::RotateRefreshTokenRequest { plaintext_token: token };
-        api.refresh_tokens().rotate_refresh_token(rotate.clone()).await.unwrap();
-        server.stop().await.unwrap();
-
-        let server = start(&database.url(), &[]).await.unwrap();
-        let api = Api::new(server.address, key);
-        let get = pb::GetUserRequest { user_id: ada.id.clone() };
-        assert_eq!(api.users().get_user(get).await.unwrap().into_inner().user.unwrap(), ada);
-        // That a token was traded is remembered too.
-        api.refresh_tokens().rotate_refresh_token(rotate).await.unwrap_err();
-        let sessions = pb::ListRefreshTokensRequest { user_id: ada.id, ..Default::default() };
-        assert!(
-            api.refresh_tokens().list_refresh_tokens(sessions).await.unwrap().into_inner().refresh_tokens.is_empty()
-        );
-        server.stop().await.unwrap();
-        database.remove().await;
-    }
-
-    pub(super) async fn another_key_under_the_same_id_is_refused(backend: Backend) {
-        let database = TestDatabase::empty(backend).await;
-        start(&database.url(), &["--sealing-keys", SEALING_KEYS]).await.unwrap().stop().await.unwrap();
-        let other = "k1:HxAeHRwbGhkYFxYVFBMSERAPDg0MCwoJCAcGBQQDAgE=";
-        let error = refusal(&database.url(), &["--sealing-keys", other]).await;
-        assert!(error.contains("k1") && !error.contains(&other[3..]), "{error}");
-        database.remove().await;
-    }
-
-    pub(super) async fn a_ring_without_a_key_that_was_used_is_refused(backend: Backend) {
-        let database = TestDatabase::empty(backend).await;
-        start(&database.url(), &["--sealing-keys", SEALING_KEYS]).await.unwrap().stop().await.unwrap();
-        let new = "k2:HxAeHRwbGhkYFxYVFBMSERAPDg0MCwoJCAcGBQQDAgE=";
-        let error = refusal(&database.url(), &["--sealing-keys", new]).await;
-        assert!(error.contains("\"k1\"") && error.contains("not in the key ring"), "{error}");
-        // A new key before the old one is how keys are changed.
-        let both = format!("{new},{SEALING_KEYS}");
-        start(&database.url(), &["--sealing-keys", &both]).await.unwrap().stop().await.unwrap();
-        database.remove().await;
-    }
 }
 
+async fn only_the_first_start_makes_an_admin(backend: Backend) {
+    let database = TestDatabase::empty(backend).await;
+    for first in [true, false] {
+        let server = start(&database.url(), &[]).await.unwrap();
+        assert_eq!(server.first_admin_key.is_some(), first);
+        server.stop().await.unwrap();
+    }
+    database.remove().await;
+}
+
+async fn what_was_written_is_there_after_a_restart(backend: Backend) {
+    let database = TestDatabase::empty(backend).await;
+    let server = start(&database.url(), &[]).await.unwrap();
+    let key = server.first_admin_key.as_ref().map(|key| key.expose().to_owned());
+    let request =
+        pb::CreateUserRequest { email: "ada@example.com".to_owned(), name: "Ada".to_owned(), ..Default::default() };
+    let api = Api::new(server.address, key.clone());
+    let ada = api.users().create_user(request).await.unwrap().into_inner().user.unwrap();
+    let session = pb::CreateRefreshTokenRequest { user_id: ada.id.clone(), ..Default::default() };
+    let token = api.refresh_tokens().create_refresh_token(session).await.unwrap().into_inner().plaintext_token;
+    let rotate = pb::RotateRefreshTokenRequest { plaintext_token: token };
+    api.refresh_tokens().rotate_refresh_token(rotate.clone()).await.unwrap();
+    server.stop().await.unwrap();
+
+    let server = start(&database.url(), &[]).await.unwrap();
+    let api = Api::new(server.address, key);
+    let get = pb::GetUserRequest { user_id: ada.id.clone() };
+    assert_eq!(api.users().get_user(get).await.unwrap().into_inner().user.unwrap(), ada);
+    // That a token was traded is remembered too.
+    api.refresh_tokens().rotate_refresh_token(rotate).await.unwrap_err();
+    let sessions = pb::ListRefreshTokensRequest { user_id: ada.id, ..Default::default() };
+    assert!(api.refresh_tokens().list_refresh_tokens(sessions).await.unwrap().into_inner().refresh_tokens.is_empty());
+    server.stop().await.unwrap();
+    database.remove().await;
+}
+
+async fn another_key_under_the_same_id_is_refused(backend: Backend) {
+    let database = TestDatabase::empty(backend).await;
+    start(&database.url(), &["--sealing-keys", SEALING_KEYS]).await.unwrap().stop().await.unwrap();
+    let other = "k1:HxAeHRwbGhkYFxYVFBMSERAPDg0MCwoJCAcGBQQDAgE=";
+    let error = refusal(&database.url(), &["--sealing-keys", other]).await;
+    assert!(error.contains("k1") && !error.contains(&other[3..]), "{error}");
+    database.remove().await;
+}
+
+async fn a_ring_without_a_key_that_was_used_is_refused(backend: Backend) {
+    let database = TestDatabase::empty(backend).await;
+    start(&database.url(), &["--sealing-keys", SEALING_KEYS]).await.unwrap().stop().await.unwrap();
+    let new = "k2:HxAeHRwbGhkYFxYVFBMSERAPDg0MCwoJCAcGBQQDAgE=";
+    let error = refusal(&database.url(), &["--sealing-keys", new]).await;
+    assert!(error.contains("\"k1\"") && error.contains("not in the key ring"), "{error}");
+    // A new key before the old one is how keys are changed.
+    let both = format!("{new},{SEALING_KEYS}");
+    start(&database.url(), &["--sealing-keys", &both]).await.unwrap().stop().await.unwrap();
+    database.remove().await;
+}
 #[tokio::test(flavor = "multi_thread")]
 async fn sqlite_keeps_its_key_in_a_file_that_only_its_owner_reads() {
     use std::os::unix::fs::PermissionsExt as _;

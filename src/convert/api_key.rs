@@ -15,20 +15,26 @@ const MAX_PRESENTED_BYTES: usize = 512;
 /// Most characters of the reason of a revocation.
 const MAX_REASON_CHARS: usize = 200;
 
+/// The owner that a request names: each request has a oneof of its own for it.
+macro_rules! owner {
+    ($check:ident, $request:ident, $owner:expr) => {
+        match $owner {
+            None => $check.field("owner", Err("must be organization_id or user_id")),
+            Some($request::Owner::OrganizationId(id)) => {
+                $check.id("organization_id", id).map(ApiKeyOwner::Organization)
+            }
+            Some($request::Owner::UserId(id)) => $check.id("user_id", id).map(ApiKeyOwner::User),
+        }
+    };
+}
+
 /// Reads a CreateApiKey at `now`.
 ///
 /// # Errors
 /// Every violation at once.
 pub fn create(request: pb::CreateApiKeyRequest, now: Timestamp) -> Result<NewApiKey> {
-    use create_api_key_request::Owner;
     let mut check = Check::default();
-    let owner = owner(
-        &mut check,
-        request.owner.map(|owner| match owner {
-            Owner::OrganizationId(id) => WireOwner::OrganizationId(id),
-            Owner::UserId(id) => WireOwner::UserId(id),
-        }),
-    );
+    let owner = owner!(check, create_api_key_request, &request.owner);
     let name = check.field("name", Name::parse(&request.name));
     let scopes = check.scopes("scopes", &request.scopes, 1);
     let environment = check.choice("environment", environment(request.environment));
@@ -47,16 +53,9 @@ pub fn create(request: pb::CreateApiKeyRequest, now: Timestamp) -> Result<NewApi
 /// # Errors
 /// Every violation at once.
 pub fn list(lists: Lists<'_>, request: &pb::ListApiKeysRequest) -> Result<Listing<ApiKeyFilter>> {
-    use list_api_keys_request::Owner;
     let mut check = Check::default();
     let page = check.page(lists, request);
-    let owner = owner(
-        &mut check,
-        request.owner.clone().map(|owner| match owner {
-            Owner::OrganizationId(id) => WireOwner::OrganizationId(id),
-            Owner::UserId(id) => WireOwner::UserId(id),
-        }),
-    );
+    let owner = owner!(check, list_api_keys_request, &request.owner);
     let (Some(page), Some(owner)) = (page, owner) else { return Err(check.failed()) };
     Ok(Listing::new(ApiKeyFilter { owner, include_revoked: request.include_revoked }, page))
 }
@@ -116,14 +115,6 @@ pub fn verify(request: pb::VerifyApiKeyRequest) -> Result<(Plaintext, Option<Sco
     let scope = check.optional("required_scope", &request.required_scope, Scope::parse);
     let (Some(()), Some(scope)) = (length, scope) else { return Err(check.failed()) };
     Ok((presented, scope))
-}
-
-fn owner(check: &mut Check, owner: Option<WireOwner>) -> Option<ApiKeyOwner> {
-    match owner {
-        None => check.field("owner", Err("must be organization_id or user_id")),
-        Some(WireOwner::OrganizationId(id)) => check.id("organization_id", &id).map(ApiKeyOwner::Organization),
-        Some(WireOwner::UserId(id)) => check.id("user_id", &id).map(ApiKeyOwner::User),
-    }
 }
 
 fn environment(environment: i32) -> Option<Option<Environment>> {

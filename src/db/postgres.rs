@@ -99,11 +99,7 @@ impl Pools {
         let slots = (0..settings.database_read_connections).map(|_| Mutex::default()).collect();
         let readers =
             Readers { connector, connect_timeout: settings.database_timeout, slots, next: AtomicUsize::new(0) };
-        readers
-            .connector
-            .connect()
-            .await
-            .map_err(|error| format!("cannot connect to PostgreSQL: {}", describe(&error)))?;
+        readers.get().await.map_err(|error| format!("cannot connect to PostgreSQL: {}", chain(&error)))?;
         Ok(Self { transactions, readers: Arc::new(readers) })
     }
 

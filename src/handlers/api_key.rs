@@ -70,8 +70,7 @@ async fn may_make_for(tx: &mut Conn, caller: &Caller, owner: ApiKeyOwner) -> Res
     match owner {
         ApiKeyOwner::User(id) => guards::active_user(&guards::own_user(tx, caller, id).await?),
         ApiKeyOwner::Organization(id) => {
-            let organization = tx.organizations().get(&caller.reach(), id).await?;
-            let organization = organization.ok_or(Error::NotFound(Entity::Organization))?;
+            let organization = guards::visible_organization(tx, caller, id).await?;
             guards::may_change(tx, caller, &organization, Rank::Admin).await?;
             guards::active_organization(&organization)
         }
@@ -131,8 +130,7 @@ impl ApiKeyService for ApiKeyHandler {
         match listing.filter.owner {
             ApiKeyOwner::User(id) => guards::own_user(&mut conn, &caller, id).await.map(drop)?,
             ApiKeyOwner::Organization(id) => {
-                let organization = conn.organizations().get(&caller.reach(), id).await?;
-                organization.ok_or(Error::NotFound(Entity::Organization))?;
+                guards::visible_organization(&mut conn, &caller, id).await?;
                 guards::at_least(guards::rank(&mut conn, &caller, id).await?, Rank::Admin)?;
             }
         }

@@ -25,9 +25,19 @@ pub(super) fn may_list<S>(caller: &Caller, state: &StateFilter<S>) -> Result<()>
     }
 }
 
+/// Finds a user within the caller's reach.
+pub(super) async fn visible_user(conn: &mut Conn, caller: &Caller, id: UserId) -> Result<User> {
+    conn.users().get(&caller.reach(), id).await?.ok_or(Error::NotFound(Entity::User))
+}
+
+/// Finds an organization within the caller's reach.
+pub(super) async fn visible_organization(conn: &mut Conn, caller: &Caller, id: OrganizationId) -> Result<Organization> {
+    conn.organizations().get(&caller.reach(), id).await?.ok_or(Error::NotFound(Entity::Organization))
+}
+
 /// Finds a user, and refuses whoever can see it but is neither that user nor a platform admin.
 pub(super) async fn own_user(conn: &mut Conn, caller: &Caller, id: UserId) -> Result<User> {
-    let user = conn.users().get(&caller.reach(), id).await?.ok_or(Error::NotFound(Entity::User))?;
+    let user = visible_user(conn, caller, id).await?;
     if caller.user_id() != Some(id) {
         platform_admin(caller)?;
     }

@@ -11,9 +11,7 @@ use crate::{
     convert,
     db::Conn,
     error::{Entity, Error, Result},
-    models::{
-        Caller, Locked, Membership, MembershipId, MembershipKey, Organization, OrganizationId, Rank, Role, UserId,
-    },
+    models::{Caller, Locked, Membership, MembershipId, MembershipKey, Organization, Rank, Role, UserId},
     pb::{self, membership_service_server::MembershipService},
 };
 
@@ -105,7 +103,12 @@ impl MembershipService for MembershipHandler {
         let lists = lists(&self.app, &caller);
         let listing = convert::membership::list(lists, &request)?;
         let mut conn = self.app.db.read().await?;
-        ends_are_visible(&mut conn, &caller, listing.filter.organization_id, listing.filter.user_id).await?;
+        if let Some(id) = listing.filter.organization_id {
+            guards::visible_organization(&mut conn, &caller, id).await?;
+        }
+        if let Some(id) = listing.filter.user_id {
+            guards::visible_user(&mut conn, &caller, id).await?;
+        }
         let page = conn.memberships().list(&caller.reach(), &listing.filter, &listing.page).await?;
         let (memberships, next_page_token) = listing.answer(lists, page);
         Ok(Response::new(pb::ListMembershipsResponse { memberships, next_page_token }))
@@ -152,21 +155,4 @@ impl MembershipService for MembershipHandler {
         delete.await?;
         Ok(Response::new(pb::DeleteMembershipResponse {}))
     }
-}
-
-/// Refuses a list of an organization or a user that the caller does not see.
-async fn ends_are_visible(
-    conn: &mut Conn,
-    caller: &Caller,
-    organization_id: Option<OrganizationId>,
-    user_id: Option<UserId>,
-) -> Result<()> {
-    if let Some(id) = organization_id {
-        let organization = conn.organizations().get(&caller.reach(), id).await?;
-        organization.ok_or(Error::NotFound(Entity::Organization))?;
-    }
-    if let Some(id) = user_id {
-        conn.users().get(&caller.reach(), id).await?.ok_or(Error::NotFound(Entity::User))?;
-    }
-    Ok(())
 }

@@ -79,8 +79,7 @@ impl OAuthAccountService for OAuthAccountHandler {
         let mut account = new.to_oauth_account(self.app.new_id(now), now);
         self.seal(&mut account, &new.tokens);
         let link = self.app.db.transaction(async |tx| {
-            let user = tx.users().get(&caller.reach(), new.user_id).await?;
-            user.ok_or(Error::NotFound(Entity::User))?;
+            guards::visible_user(tx, &caller, new.user_id).await?;
             tx.oauth_accounts().insert(&account).await
         });
         link.await?;

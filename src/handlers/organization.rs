@@ -127,7 +127,7 @@ impl OrganizationService for OrganizationHandler {
         guards::may_list(&caller, &listing.filter.state)?;
         let mut conn = self.app.db.read().await?;
         if let Some(id) = listing.filter.member_user_id {
-            conn.users().get(&caller.reach(), id).await?.ok_or(Error::NotFound(Entity::User))?;
+            guards::visible_user(&mut conn, &caller, id).await?;
         }
         let page = conn.organizations().list(&caller.reach(), &listing.filter, &listing.page).await?;
         let (organizations, next_page_token) = listing.answer(lists, page);

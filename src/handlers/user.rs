@@ -120,8 +120,7 @@ impl UserService for UserHandler {
         guards::may_list(&caller, &listing.filter.state)?;
         let mut conn = self.app.db.read().await?;
         if let Some(id) = listing.filter.organization_id {
-            let organization = conn.organizations().get(&caller.reach(), id).await?;
-            organization.ok_or(Error::NotFound(Entity::Organization))?;
+            guards::visible_organization(&mut conn, &caller, id).await?;
         }
         let page = conn.users().list(&caller.reach(), &listing.filter, &listing.page).await?;
         let (users, next_page_token) = listing.answer(lists, page);

@@ -53,7 +53,24 @@ macro_rules! both {
     )+};
 }
 
-pub(crate) use both;
+/// Runs functions that take a [`Backend`] as tests on both databases: `name::sqlite` and `name::postgres`.
+macro_rules! on_both {
+    ($($body:ident),+ $(,)?) => {$(
+        mod $body {
+            #[tokio::test(flavor = "multi_thread")]
+            async fn sqlite() {
+                super::$body($crate::support::Backend::Sqlite).await;
+            }
+
+            #[tokio::test(flavor = "multi_thread")]
+            async fn postgres() {
+                super::$body($crate::support::Backend::Postgres).await;
+            }
+        }
+    )+};
+}
+
+pub(crate) use {both, on_both};
 
 /// A server of one test.
 pub struct Test {
