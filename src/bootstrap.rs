@@ -6,11 +6,14 @@ use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use crate::{
+    change::by_system,
     clock::Clock,
     config::{DatabaseArgs, SecretText},
     db::Database,
     error::{Entity, Error, Precondition, Result, chain},
-    models::{ApiKeyOwner, Email, Environment, JsonObject, Name, NewApiKey, NewUser, Plaintext, Reach, Scope, Scopes},
+    models::{
+        Action, ApiKeyOwner, Email, Environment, JsonObject, Name, NewApiKey, NewUser, Plaintext, Reach, Scope, Scopes,
+    },
     security::{
         random,
         sealing::{KeyRing, OpenError, Place},
@@ -116,7 +119,7 @@ pub async fn create_admin(db: &Database, clock: &dyn Clock, email: &str, name: &
     let every_scope = Scope::parse("*").map_err(Error::internal)?;
     let now = clock.now();
     let minted = mint_api_key(Environment::Live);
-    let create = db.transaction(async |tx| {
+    let create = by_system(db, clock, async |tx| {
         let found = tx.users().get_by_email(&Reach::Everything, email.normalized()).await?;
         let user = if let Some(found) = found {
             let user = tx.users().lock(&Reach::Everything, found.id).await?;
@@ -125,7 +128,7 @@ pub async fn create_admin(db: &Database, clock: &dyn Clock, email: &str, name: &
                 return Err(Error::Precondition(Precondition::UserSuspended));
             }
             user.is_platform_admin = true;
-            tx.users().save(user, now).await?
+            tx.users().save(user, Action::UserPlatformAdminGranted, now).await?
         } else {
             let new = NewUser {
                 email: email.clone(),

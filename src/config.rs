@@ -130,6 +130,35 @@ pub struct ServeArgs {
           value_parser = duration::<0, 10_000>)]
     pub rotation_grace: Duration,
 
+    /// How long a request with a `request_id` is answered as the first time, 1m to 30d
+    #[arg(long, env = "TENANTRY_REQUEST_MEMORY", value_name = "DURATION", default_value = "1d", hide_env_values = true,
+          value_parser = duration::<60_000, { 30 * DAY }>)]
+    pub request_memory: Duration,
+
+    /// How long events are kept, 1h to 3650d
+    #[arg(long, env = "TENANTRY_EVENT_RETENTION", value_name = "DURATION", default_value = "365d", hide_env_values = true,
+          value_parser = duration::<3_600_000, { 3650 * DAY }>)]
+    pub event_retention: Duration,
+
+    /// How often what is past its time is removed, 0s to 1d; 0s never does
+    #[arg(long, env = "TENANTRY_SWEEP_INTERVAL", value_name = "DURATION", default_value = "1m", hide_env_values = true,
+          value_parser = duration::<0, DAY>)]
+    pub sweep_interval: Duration,
+
+    /// How long a WatchEvents is silent before it sends a heartbeat, 10ms to 5m
+    #[arg(long, env = "TENANTRY_WATCH_HEARTBEAT", value_name = "DURATION", default_value = "10s", hide_env_values = true,
+          value_parser = duration::<10, 300_000>)]
+    pub watch_heartbeat: Duration,
+
+    /// How long a stream waits for its client to take a message before it ends, 10ms to 5m
+    #[arg(long, env = "TENANTRY_STREAM_TIMEOUT", value_name = "DURATION", default_value = "30s", hide_env_values = true,
+          value_parser = duration::<10, 300_000>)]
+    pub stream_timeout: Duration,
+
+    /// How many streams may be open at once; one tenant may open a tenth of them
+    #[arg(long, env = "TENANTRY_MAX_STREAMS", value_name = "COUNT", default_value_t = 1000, hide_env_values = true)]
+    pub max_streams: usize,
+
     /// Whether to serve reflection, which grpcurl needs
     #[arg(long, env = "TENANTRY_REFLECTION", value_name = "BOOL", default_value_t = true, action = clap::ArgAction::Set, hide_env_values = true)]
     pub reflection: bool,

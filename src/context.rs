@@ -7,8 +7,9 @@ use uuid::Uuid;
 use crate::{
     clock::Clock,
     db::Database,
+    feed::Feed,
     models::{Timestamp, refresh_token::Lifetimes},
-    security::{page_token::PageTokens, random, sealing::KeyRing},
+    security::{event_cursor::EventCursors, page_token::PageTokens, random, sealing::KeyRing},
 };
 
 /// The application: where rows are, what time it is, which keys there are, and the settings that handlers need.
@@ -25,6 +26,10 @@ pub struct Inner {
     pub keys: KeyRing,
     /// What makes page tokens.
     pub pages: PageTokens,
+    /// What makes the cursors of the event stream.
+    pub cursors: EventCursors,
+    /// How far the event stream goes, and who follows it.
+    pub feed: Feed,
     /// The settings.
     pub policy: Policy,
 }
@@ -38,13 +43,21 @@ pub struct Policy {
     pub lifetimes: Lifetimes,
     /// How long a traded refresh token is answered with the same successor.
     pub rotation_grace: Duration,
+    /// How long answers to requests with an id are remembered.
+    pub request_memory: Duration,
+    /// How long events are kept.
+    pub event_retention: Duration,
+    /// How often a stream tells its cursor although nothing matches.
+    pub watch_heartbeat: Duration,
+    /// How long a stream waits for its client to take a message.
+    pub stream_timeout: Duration,
 }
 
 impl App {
     /// Puts the parts together.
-    pub fn new(db: Database, clock: Arc<dyn Clock>, keys: KeyRing, policy: Policy) -> Self {
-        let pages = PageTokens::new(&keys);
-        Self(Arc::new(Inner { db, clock, keys, pages, policy }))
+    pub fn new(db: Database, clock: Arc<dyn Clock>, keys: KeyRing, feed: Feed, policy: Policy) -> Self {
+        let (pages, cursors) = (PageTokens::new(&keys), EventCursors::new(&keys));
+        Self(Arc::new(Inner { db, clock, keys, pages, cursors, feed, policy }))
     }
 
     /// This moment.

@@ -49,6 +49,18 @@ pub enum Error {
     /// No method has this path.
     #[error("no method has this path")]
     MethodUnknown,
+    /// Events after the cursor are gone.
+    #[error("events after the cursor are no longer kept, or it is of another database; begin with ExportSnapshot")]
+    EventCursorExpired,
+    /// The client does not take the messages of a stream.
+    #[error("the client did not take the stream's messages in time; resume from the last cursor")]
+    StreamTooSlow,
+    /// Too many streams.
+    #[error("the server has as many streams open as it takes; close some, or try later")]
+    StreamLimitReached,
+    /// The server stops.
+    #[error("the server is stopping; resume from the last cursor")]
+    Stopping,
     /// A stored value does not open.
     #[error("a stored value cannot be opened: it was altered or moved")]
     SealedValueUnreadable(#[source] crate::security::sealing::OpenError),
@@ -131,6 +143,8 @@ pub enum Taken {
     Membership,
     /// The account at the provider is linked already.
     OAuthAccount,
+    /// The request id names another request.
+    RequestId,
 }
 
 impl Taken {
@@ -141,6 +155,7 @@ impl Taken {
             Self::OrganizationSlug => "slug",
             Self::Membership => "user_id",
             Self::OAuthAccount => "provider_user_id",
+            Self::RequestId => "request_id",
         }
     }
 
@@ -150,6 +165,7 @@ impl Taken {
             Self::OrganizationSlug => "another organization has this slug",
             Self::Membership => "the user is a member of the organization already",
             Self::OAuthAccount => "the account at the provider is linked already",
+            Self::RequestId => "the request id named another request before; use a new one",
         }
     }
 }

@@ -7,7 +7,7 @@
 //!
 //! A call walks: `server` (the chain of layers) -> `interceptors` (id, deadline, method, caller, permission) -> a method of
 //! `handlers` in four steps: parse (`convert`, all violations at once), decide (rules that need the caller or stored
-//! state), store (`db.transaction`, the one door of every change), answer.
+//! state), store (`change`, the one door of every change), answer.
 //!
 //! One entity has one file name in every layer: `user.rs` in [`models`], [`repositories`], [`convert`] and [`handlers`].
 //!
@@ -17,12 +17,15 @@
 //! error. `tests/architecture.rs` checks it.
 
 pub mod bootstrap;
+pub mod change;
 pub mod clock;
 pub mod config;
 pub mod context;
 pub mod convert;
 pub mod db;
 pub mod error;
+pub mod fault;
+pub mod feed;
 pub mod handlers;
 pub mod interceptors;
 pub mod models;
@@ -30,6 +33,7 @@ pub mod repositories;
 pub mod security;
 pub mod server;
 pub mod status;
+pub mod sweep;
 pub mod telemetry;
 
 /// The messages, clients and servers of `proto/tenantry/v1`. Their documentation is the comments of the protos.

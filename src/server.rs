@@ -16,12 +16,16 @@ use crate::{
     context::{App, Policy},
     db::{Database, migrations},
     error::chain,
+    feed::Feed,
     handlers::{
-        ApiKeyHandler, MembershipHandler, OAuthAccountHandler, OrganizationHandler, RefreshTokenHandler, UserHandler,
+        ApiKeyHandler, EventHandler, MembershipHandler, OAuthAccountHandler, OrganizationHandler, RefreshTokenHandler,
+        UserHandler,
     },
-    interceptors::{AccessTable, Authenticate, Authorize, Before, Deadline, Inner, Interceptor, RequestId, WireErrors},
+    interceptors::{
+        AccessTable, Audit, Authenticate, Authorize, Before, Deadline, Inner, Interceptor, RequestId, WireErrors,
+    },
     models::{Plaintext, refresh_token::Lifetimes},
-    pb,
+    pb, sweep,
 };
 
 /// Largest request message. The largest that a rule of a field allows, an OAuth account with its tokens, has about 60 KiB.
@@ -41,6 +45,7 @@ pub struct Server {
     pub address: SocketAddr,
     /// The API key of the platform admin that this start made on an empty database.
     pub first_admin_key: Option<Plaintext>,
+    feed: Feed,
     stop: oneshot::Sender<()>,
     task: JoinHandle<Result<(), tonic::transport::Error>>,
     shutdown_timeout: Duration,
@@ -59,6 +64,11 @@ impl Server {
         let access = access_table(args)?;
         let (app, first_admin_key) = migrations::at_startup(&args.database, async || open(args, clock).await).await?;
         let services = services(app.clone(), args).await?;
+        let feed = app.feed.clone();
+        tokio::spawn(feed.clone().run(app.db.clone()));
+        if !args.sweep_interval.is_zero() {
+            tokio::spawn(sweep::run(app.clone(), args.sweep_interval));
+        }
         let router = router(app, access, args.request_timeout, services);
 
         let (stop, stopped) = oneshot::channel::<()>();
@@ -66,7 +76,7 @@ impl Server {
         let task = tokio::spawn(router.serve_with_incoming_shutdown(incoming, async move {
             let _ = stopped.await;
         }));
-        Ok(Self { address, first_admin_key, stop, task, shutdown_timeout: args.shutdown_timeout })
+        Ok(Self { address, first_admin_key, feed, stop, task, shutdown_timeout: args.shutdown_timeout })
     }
 
     /// Takes no more calls, lets those in flight end for as long as the settings say, and stops.
@@ -75,6 +85,7 @@ impl Server {
     /// Says in one line what ended the server before.
     pub async fn stop(self) -> Result<(), String> {
         let _ = self.stop.send(());
+        self.feed.stop();
         let abort = self.task.abort_handle();
         match tokio::time::timeout(self.shutdown_timeout, self.task).await {
             Ok(Ok(Ok(()))) => Ok(()),
@@ -103,8 +114,12 @@ async fn open(args: &ServeArgs, clock: Arc<dyn Clock>) -> Result<(App, Option<Pl
         restore_window: args.restore_window,
         lifetimes: Lifetimes { token: args.refresh_token_life, family: args.session_life },
         rotation_grace: args.rotation_grace,
+        request_memory: args.request_memory,
+        event_retention: args.event_retention,
+        watch_heartbeat: args.watch_heartbeat,
+        stream_timeout: args.stream_timeout,
     };
-    Ok((App::new(db, clock, keys, policy), first_admin))
+    Ok((App::new(db, clock, keys, Feed::new(args.max_streams), policy), first_admin))
 }
 
 /// Reads who may call what from the descriptors of everything that is served.
@@ -124,6 +139,7 @@ fn router(
     request_timeout: Duration,
     services: Routes,
 ) -> Router<impl Layer<Routes, Service = impl Inner> + Clone> {
+    let audit = Audit::new(app.clone());
     let layers = ServiceBuilder::new()
         // First, so that every line that is logged and every answer carries the id.
         .layer(Interceptor(RequestId))
@@ -134,7 +150,9 @@ fn router(
         // Which method is it: nothing unknown goes further.
         .layer(Interceptor(Before(access)))
         // Who are you, and after that, may you.
-        .layer(Interceptor(Before(Authenticate::new(app))))
+        .layer(Interceptor(Before(Authenticate::new(app, audit.clone()))))
+        // Around everything that can deny a known caller.
+        .layer(Interceptor(audit))
         .layer(Interceptor(Before(Authorize)))
         .into_inner();
 
@@ -151,8 +169,8 @@ fn router(
 /// One line per service.
 async fn services(app: App, args: &ServeArgs) -> Result<Routes, String> {
     use pb::{
-        api_key_service_server::ApiKeyServiceServer, membership_service_server::MembershipServiceServer,
-        o_auth_account_service_server::OAuthAccountServiceServer,
+        api_key_service_server::ApiKeyServiceServer, event_service_server::EventServiceServer,
+        membership_service_server::MembershipServiceServer, o_auth_account_service_server::OAuthAccountServiceServer,
         organization_service_server::OrganizationServiceServer,
         refresh_token_service_server::RefreshTokenServiceServer, user_service_server::UserServiceServer,
     };
@@ -172,7 +190,8 @@ async fn services(app: App, args: &ServeArgs) -> Result<Routes, String> {
     serve!(MembershipServiceServer, MembershipHandler::new(app.clone()));
     serve!(OAuthAccountServiceServer, OAuthAccountHandler::new(app.clone()));
     serve!(RefreshTokenServiceServer, RefreshTokenHandler::new(app.clone()));
-    serve!(ApiKeyServiceServer, ApiKeyHandler::new(app));
+    serve!(ApiKeyServiceServer, ApiKeyHandler::new(app.clone()));
+    serve!(EventServiceServer, EventHandler::new(app));
 
     if args.reflection {
         let builder = || {

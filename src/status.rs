@@ -44,6 +44,7 @@ fn classify(error: &Error) -> (Code, ErrorReason) {
                 Taken::OrganizationSlug => R::OrganizationSlugTaken,
                 Taken::Membership => R::MembershipExists,
                 Taken::OAuthAccount => R::OauthAccountLinked,
+                Taken::RequestId => R::RequestIdReused,
             },
         ),
         Error::Precondition(precondition) => (
@@ -59,8 +60,11 @@ fn classify(error: &Error) -> (Code, ErrorReason) {
         ),
         Error::EtagMismatch => (Code::Aborted, R::EtagMismatch),
         Error::Conflict => (Code::Aborted, R::Conflict),
-        Error::Unavailable(_) => (Code::Unavailable, R::Unavailable),
+        Error::Unavailable(_) | Error::Stopping => (Code::Unavailable, R::Unavailable),
         Error::DeadlineExceeded => (Code::DeadlineExceeded, R::DeadlineExceeded),
+        Error::EventCursorExpired => (Code::OutOfRange, R::EventCursorExpired),
+        Error::StreamTooSlow => (Code::Aborted, R::StreamTooSlow),
+        Error::StreamLimitReached => (Code::ResourceExhausted, R::StreamLimitReached),
         Error::SealedValueUnreadable(_) => (Code::DataLoss, R::SealedValueUnreadable),
         Error::Internal(_) => (Code::Internal, R::Internal),
     }
@@ -102,7 +106,7 @@ impl From<Error> for Status {
                 let violation = |id: &_| PreconditionViolation::new("LAST_OWNER", format!("organizations/{id}"), "");
                 details.set_precondition_failure(organizations.iter().map(violation).collect::<Vec<_>>());
             }
-            Error::Conflict => {
+            Error::Conflict | Error::Stopping => {
                 details.set_retry_info(Some(RETRY_DELAY));
             }
             Error::Unavailable(source) => {

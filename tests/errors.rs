@@ -3,10 +3,14 @@
 use tenantry::pb::{
     self, ErrorReason, create_api_key_request::Owner, get_membership_request, revoke_refresh_token_request,
 };
-use tonic::Status;
+use tonic::{Response, Status, Streaming};
 use tonic_types::StatusExt as _;
 
-use crate::support::{MISSING_ID, Test, both, database, mask, raw, refused, request::World, time_in};
+use crate::support::{
+    Api, MISSING_ID, Test, both, database, given::unique, mask, object, raw, refusal::reason_of, refused,
+    request::World, time_in,
+};
+use uuid::Uuid;
 
 /// A call that is refused for a reason. A new reason does not compile until it has one.
 async fn provoke(t: &Test, reason: ErrorReason) -> Result<Vec<u8>, Status> {
@@ -38,7 +42,11 @@ async fn provoke(t: &Test, reason: ErrorReason) -> Result<Vec<u8>, Status> {
         R::PlatformAdminRequired => raw_call(create_user, vec![], &[&owner_key]).await,
         R::RoleInsufficient => {
             let key = t.organization_key(&organization).await;
-            let request = pb::DeleteOrganizationRequest { organization_id: organization.id, etag: String::new() };
+            let request = pb::DeleteOrganizationRequest {
+                organization_id: organization.id,
+                etag: String::new(),
+                ..Default::default()
+            };
             done(t.with_key(&key).organizations().delete_organization(request).await.map(drop))
         }
         R::ScopeNotHeld => {
@@ -79,7 +87,13 @@ async fn provoke(t: &Test, reason: ErrorReason) -> Result<Vec<u8>, Status> {
         }
         R::RefreshTokenNotFound => {
             let key = Some(revoke_refresh_token_request::Key::RefreshTokenId(missing()));
-            done(admin.refresh_tokens().revoke_refresh_token(pb::RevokeRefreshTokenRequest { key }).await.map(drop))
+            done(
+                admin
+                    .refresh_tokens()
+                    .revoke_refresh_token(pb::RevokeRefreshTokenRequest { key, ..Default::default() })
+                    .await
+                    .map(drop),
+            )
         }
         R::ApiKeyNotFound => {
             done(admin.api_keys().get_api_key(pb::GetApiKeyRequest { api_key_id: missing() }).await.map(drop))
@@ -100,6 +114,7 @@ async fn provoke(t: &Test, reason: ErrorReason) -> Result<Vec<u8>, Status> {
                 organization_id: world.organization_id,
                 role: "member".to_owned(),
                 permissions: vec![],
+                ..Default::default()
             };
             done(admin.memberships().create_membership(request).await.map(drop))
         }
@@ -112,12 +127,55 @@ async fn provoke(t: &Test, reason: ErrorReason) -> Result<Vec<u8>, Status> {
             };
             done(admin.oauth_accounts().link_o_auth_account(request).await.map(drop))
         }
+        R::RequestIdReused => {
+            let request_id = Uuid::new_v4().to_string();
+            let named = |email: &str| pb::CreateUserRequest { request_id: request_id.clone(), ..create(email) };
+            admin.users().create_user(named("first@example.com")).await?;
+            done(admin.users().create_user(named("second@example.com")).await.map(drop))
+        }
+        R::EventCursorExpired => {
+            let mut events = once_free(|| watch(&admin, watch_all())).await?.into_inner();
+            let cursor = events.message().await?.unwrap().cursor;
+            drop(events);
+            // As after a restore of an older backup.
+            t.database.execute("DELETE FROM cf_events").await;
+            let request = pb::WatchEventsRequest { cursor, ..Default::default() };
+            done(once_free(|| watch(&admin, request.clone())).await.map(drop))
+        }
+        R::StreamTooSlow => {
+            for _ in 0..80 {
+                let metadata = object("x", &"x".repeat(16_000));
+                let request = create(&format!("{}@example.com", unique("large")));
+                admin.users().create_user(pb::CreateUserRequest { metadata, ..request }).await?;
+            }
+            let slow = Api::with_small_windows(t.address, &t.admin_key);
+            let resource_types = vec![pb::ResourceType::User.into()];
+            let request = pb::ExportSnapshotRequest { resource_types, ..Default::default() };
+            let export = || {
+                let (mut events, request) = (slow.events(), request.clone());
+                async move { events.export_snapshot(request).await }
+            };
+            let mut items = once_free(export).await?.into_inner();
+            // Not read before the server has given it up.
+            once_free(|| watch(&admin, watch_all())).await?;
+            while items.message().await?.is_some() {}
+            Ok(Vec::new())
+        }
+        R::StreamLimitReached => {
+            let _open = once_free(|| watch(&admin, watch_all())).await?;
+            done(admin.events().watch_events(watch_all()).await.map(drop))
+        }
         R::LastOwner => {
-            let request = pb::DeleteMembershipRequest { membership_id: world.membership_id, etag: String::new() };
+            let request = pb::DeleteMembershipRequest {
+                membership_id: world.membership_id,
+                etag: String::new(),
+                ..Default::default()
+            };
             done(owner.memberships().delete_membership(request).await.map(drop))
         }
         R::LastPlatformAdmin => {
-            let request = pb::DeleteUserRequest { user_id: t.first_admin().await.id, etag: String::new() };
+            let request =
+                pb::DeleteUserRequest { user_id: t.first_admin().await.id, etag: String::new(), ..Default::default() };
             done(admin.users().delete_user(request).await.map(drop))
         }
         R::UserSuspended => {
@@ -127,10 +185,17 @@ async fn provoke(t: &Test, reason: ErrorReason) -> Result<Vec<u8>, Status> {
             done(admin.refresh_tokens().create_refresh_token(request).await.map(drop))
         }
         R::OrganizationSuspended => {
-            let suspend =
-                pb::SuspendOrganizationRequest { organization_id: organization.id.clone(), etag: String::new() };
+            let suspend = pb::SuspendOrganizationRequest {
+                organization_id: organization.id.clone(),
+                etag: String::new(),
+                ..Default::default()
+            };
             admin.organizations().suspend_organization(suspend).await?;
-            let request = pb::DeleteOrganizationRequest { organization_id: organization.id, etag: String::new() };
+            let request = pb::DeleteOrganizationRequest {
+                organization_id: organization.id,
+                etag: String::new(),
+                ..Default::default()
+            };
             done(owner.organizations().delete_organization(request).await.map(drop))
         }
         R::ApiKeyRevoked => {
@@ -146,7 +211,7 @@ async fn provoke(t: &Test, reason: ErrorReason) -> Result<Vec<u8>, Status> {
         }
         R::RefreshTokenRejected => t.rotate("garbage").await.map(|_| Vec::new()),
         R::EtagMismatch => {
-            let request = pb::PurgeUserRequest { user_id: world.user.id, etag: "r0".to_owned() };
+            let request = pb::PurgeUserRequest { user_id: world.user.id, etag: "r0".to_owned(), ..Default::default() };
             done(admin.users().purge_user(request).await.map(drop))
         }
         R::Conflict => {
@@ -165,6 +230,29 @@ async fn provoke(t: &Test, reason: ErrorReason) -> Result<Vec<u8>, Status> {
         }
         // These need a database that somebody else holds: see below.
         R::Unavailable | R::DeadlineExceeded => Ok(Vec::new()),
+    }
+}
+
+/// Opens a WatchEvents.
+fn watch(
+    api: &Api,
+    request: pb::WatchEventsRequest,
+) -> impl Future<Output = Result<Response<Streaming<pb::WatchEventsResponse>>, Status>> + use<> {
+    let mut events = api.events();
+    async move { events.watch_events(request).await }
+}
+
+fn watch_all() -> pb::WatchEventsRequest {
+    pb::WatchEventsRequest::default()
+}
+
+/// Opens the one stream that the server allows, as soon as it does.
+async fn once_free<T, F: Future<Output = Result<T, Status>>>(open: impl Fn() -> F) -> Result<T, Status> {
+    loop {
+        match open().await {
+            Err(status) if reason_of(&status) == "STREAM_LIMIT_REACHED" => tokio::task::yield_now().await,
+            opened => return opened,
+        }
     }
 }
 
@@ -191,7 +279,7 @@ async fn break_a_reference_on_every_new_user(database: &database::TestDatabase) 
 }
 
 both! {
-    async fn every_reason_is_produced_by_a_call(t) {
+    with ["--max-streams", "1", "--stream-timeout", "200ms"] async fn every_reason_is_produced_by_a_call(t) {
         let mut reasons: Vec<ErrorReason> = (1..100).filter_map(|number| ErrorReason::try_from(number).ok()).collect();
         assert!(reasons.len() > 30);
         // The one that breaks the database comes last.

@@ -66,7 +66,8 @@ both! {
                 }
                 let answer = raw::call(&t.anonymous(), &raw::path(&method), encode(&request), raw::bearer(&[&t.admin_key])).await;
                 let status = refused(answer, ErrorReason::InvalidArgument);
-                assert_eq!(fields(&status), [field.name()], "{}", method.full_name());
+                let named = fields(&status).pop().unwrap();
+                assert_eq!(named.trim_end_matches("[0]"), field.name(), "{}", method.full_name());
             }
         }
     }

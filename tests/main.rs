@@ -16,6 +16,8 @@ mod api_key;
 mod architecture;
 mod command_line;
 mod errors;
+mod event;
+mod events;
 mod input;
 mod lists;
 mod membership;

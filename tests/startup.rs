@@ -67,7 +67,7 @@ async fn what_was_written_is_there_after_a_restart(backend: Backend) {
     let ada = api.users().create_user(request).await.unwrap().into_inner().user.unwrap();
     let session = pb::CreateRefreshTokenRequest { user_id: ada.id.clone(), ..Default::default() };
     let token = api.refresh_tokens().create_refresh_token(session).await.unwrap().into_inner().plaintext_token;
-    let rotate = pb::RotateRefreshTokenRequest { plaintext_token: token };
+    let rotate = pb::RotateRefreshTokenRequest { plaintext_token: token, ..Default::default() };
     api.refresh_tokens().rotate_refresh_token(rotate.clone()).await.unwrap();
     server.stop().await.unwrap();
 

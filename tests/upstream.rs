@@ -30,7 +30,7 @@ both! {
         let admin = t.admin();
         let id = || ada.id.clone();
         let none = String::new;
-        let remove = pb::DeleteMembershipRequest { membership_id: adas.id.clone(), etag: none() };
+        let remove = pb::DeleteMembershipRequest { membership_id: adas.id.clone(), etag: none(), ..Default::default() };
         refused(admin.memberships().delete_membership(remove).await, ErrorReason::LastOwner);
         let demote = pb::UpdateMembershipRequest {
             membership_id: adas.id,
@@ -39,9 +39,9 @@ both! {
             ..Default::default()
         };
         refused(admin.memberships().update_membership(demote).await, ErrorReason::LastOwner);
-        refused(admin.users().suspend_user(pb::SuspendUserRequest { user_id: id(), etag: none() }).await, ErrorReason::LastOwner);
-        refused(admin.users().delete_user(pb::DeleteUserRequest { user_id: id(), etag: none() }).await, ErrorReason::LastOwner);
-        refused(admin.users().purge_user(pb::PurgeUserRequest { user_id: id(), etag: none() }).await, ErrorReason::LastOwner);
+        refused(admin.users().suspend_user(pb::SuspendUserRequest { user_id: id(), etag: none(), ..Default::default() }).await, ErrorReason::LastOwner);
+        refused(admin.users().delete_user(pb::DeleteUserRequest { user_id: id(), etag: none(), ..Default::default() }).await, ErrorReason::LastOwner);
+        refused(admin.users().purge_user(pb::PurgeUserRequest { user_id: id(), etag: none(), ..Default::default() }).await, ErrorReason::LastOwner);
     }
 
     async fn u6_an_organization_is_never_without_an_owner(t) {
@@ -75,7 +75,7 @@ both! {
 
         t.suspend(&bob).await;
         let organization_id = || acme.id.clone();
-        let suspend = pb::SuspendOrganizationRequest { organization_id: organization_id(), etag: String::new() };
+        let suspend = pb::SuspendOrganizationRequest { organization_id: organization_id(), etag: String::new(), ..Default::default() };
         t.admin().organizations().suspend_organization(suspend).await.unwrap();
         for key in [&bobs_key, &acmes_key, &revoked_text] {
             refused(list(key).await, ErrorReason::Unauthenticated);
@@ -83,7 +83,7 @@ both! {
         refused(t.rotate(&token).await, ErrorReason::RefreshTokenRejected);
 
         t.reactivate(&bob).await;
-        let reactivate = pb::ReactivateOrganizationRequest { organization_id: organization_id(), etag: String::new() };
+        let reactivate = pb::ReactivateOrganizationRequest { organization_id: organization_id(), etag: String::new(), ..Default::default() };
         t.admin().organizations().reactivate_organization(reactivate).await.unwrap();
         for key in [&bobs_key, &acmes_key] {
             list(key).await.unwrap();
@@ -127,10 +127,10 @@ both! {
         assert_eq!(verdict().await, pb::ApiKeyVerdict::Valid);
         assert!(t.database.bytes().await == before);
         // The owner's state counts, and an erased organization takes its keys with it.
-        let suspend = pb::SuspendOrganizationRequest { organization_id: acme.id.clone(), etag: String::new() };
+        let suspend = pb::SuspendOrganizationRequest { organization_id: acme.id.clone(), etag: String::new(), ..Default::default() };
         t.admin().organizations().suspend_organization(suspend).await.unwrap();
         assert_eq!(verdict().await, pb::ApiKeyVerdict::OwnerInactive);
-        let purge = pb::PurgeOrganizationRequest { organization_id: acme.id.clone(), etag: String::new() };
+        let purge = pb::PurgeOrganizationRequest { organization_id: acme.id.clone(), etag: String::new(), ..Default::default() };
         t.admin().organizations().purge_organization(purge).await.unwrap();
         assert_eq!(verdict().await, pb::ApiKeyVerdict::Unknown);
         refused(t.with_key(&text).memberships().list_memberships(pb::ListMembershipsRequest::default()).await, ErrorReason::Unauthenticated);
@@ -179,7 +179,7 @@ both! {
     async fn u15_platform_admin_is_in_one_place_guarded_and_given_by_platform_admins_only(t) {
         let ada = t.user("ada").await;
         let adas = t.with_key(&t.user_key(&ada).await);
-        let grant = pb::GrantPlatformAdminRequest { user_id: ada.id.clone(), etag: String::new() };
+        let grant = pb::GrantPlatformAdminRequest { user_id: ada.id.clone(), etag: String::new(), ..Default::default() };
         refused(adas.users().grant_platform_admin(grant.clone()).await, ErrorReason::PlatformAdminRequired);
         let smuggle = pb::UpdateUserRequest {
             user_id: ada.id.clone(),
@@ -190,7 +190,7 @@ both! {
         refused(adas.users().update_user(smuggle).await, ErrorReason::InvalidArgument);
         assert!(!t.reload_user(&ada.id).await.is_platform_admin);
         let admin = t.first_admin().await;
-        let revoke = pb::RevokePlatformAdminRequest { user_id: admin.id, etag: String::new() };
+        let revoke = pb::RevokePlatformAdminRequest { user_id: admin.id, etag: String::new(), ..Default::default() };
         refused(t.admin().users().revoke_platform_admin(revoke.clone()).await, ErrorReason::LastPlatformAdmin);
         t.admin().users().grant_platform_admin(grant).await.unwrap();
         adas.users().revoke_platform_admin(revoke).await.unwrap();

@@ -40,6 +40,7 @@ list_requests!(
     ListOAuthAccountsRequest of OAuthAccountService.ListOAuthAccounts,
     ListRefreshTokensRequest of RefreshTokenService.ListRefreshTokens,
     ListApiKeysRequest of ApiKeyService.ListApiKeys,
+    ListEventsRequest of EventService.ListEvents,
 );
 
 /// What page tokens are read and written with, for one caller.

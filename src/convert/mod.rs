@@ -4,6 +4,9 @@
 //! answers `Some` of the value, or `None` after noting the violation.
 
 pub mod api_key;
+pub mod call;
+mod diff;
+pub mod event;
 mod json;
 mod list;
 pub mod membership;

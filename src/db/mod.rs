@@ -12,14 +12,16 @@ mod sqlite;
 mod tls;
 pub(crate) mod types;
 
-use std::{path::Path, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
 
 pub(crate) use error::to_error;
 pub(crate) use locking::ForUpdate;
+use tokio::sync::Notify;
 
 use crate::{
     config::{DatabaseArgs, DatabaseUrl},
     error::{Error, Result},
+    models::Change,
     security::random,
 };
 
@@ -28,7 +30,10 @@ const TRANSACTION_ATTEMPTS: u32 = 5;
 
 /// The database.
 #[derive(Clone)]
-pub struct Database(Pools);
+pub struct Database {
+    pools: Pools,
+    committed: Arc<Notify>,
+}
 
 #[derive(Clone)]
 enum Pools {
@@ -37,7 +42,13 @@ enum Pools {
 }
 
 /// A connection of either database. It has no lifetime, so that a transaction's closure is `Send`.
-pub struct Conn(pub(crate) Handle);
+///
+/// Repositories note on it what they change; a transaction whose changes did not become events does not commit.
+pub struct Conn {
+    pub(crate) handle: Handle,
+    changes: Vec<Change>,
+    has_events: bool,
+}
 
 /// What `query!` dispatches on.
 pub(crate) enum Handle {
@@ -49,7 +60,7 @@ pub(crate) enum Handle {
 /// once for each, so that its types follow the database; in it `Backend` names diesel's type of that database.
 macro_rules! query {
     ($conn:expr, $c:ident => $query:expr) => {
-        match &mut $conn.0 {
+        match &mut $conn.handle {
             $crate::db::Handle::Sqlite(pooled) => {
                 #[allow(dead_code, reason = "only boxed queries name it")]
                 type Backend = diesel::sqlite::Sqlite;
@@ -90,12 +101,13 @@ impl Database {
     /// # Errors
     /// Says in one line what is wrong.
     pub async fn open(settings: &DatabaseArgs, statement_timeout: Duration) -> std::result::Result<Self, String> {
-        Ok(Self(match &settings.database_url {
+        let pools = match &settings.database_url {
             DatabaseUrl::Sqlite(path) => Pools::Sqlite(sqlite::Pools::open(path, settings).await?),
             DatabaseUrl::Postgres(url) => {
                 Pools::Postgres(postgres::Pools::open(url, settings, statement_timeout).await?)
             }
-        }))
+        };
+        Ok(Self { pools, committed: Arc::default() })
     }
 
     /// A connection for reads. A SQLite one is its holder's alone until dropped; a PostgreSQL one is shared, and what its
@@ -104,10 +116,27 @@ impl Database {
     /// # Errors
     /// [`Error::Unavailable`] if there is none in time.
     pub async fn read(&self) -> Result<Conn> {
-        Ok(Conn(match &self.0 {
+        Ok(Conn::new(match &self.pools {
             Pools::Sqlite(pools) => Handle::Sqlite(pools.reader().await?),
             Pools::Postgres(pools) => Handle::Postgres(pools.reader().await?),
         }))
+    }
+
+    /// A connection for reads that all see the state of one moment: that of the first one. Its holder has it alone, and
+    /// gives it back with [`Conn::end`].
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] if there is none in time.
+    pub async fn snapshot(&self) -> Result<Conn> {
+        Ok(Conn::new(match &self.pools {
+            Pools::Sqlite(pools) => Handle::Sqlite(pools.snapshot().await?),
+            Pools::Postgres(pools) => Handle::Postgres(pools.snapshot().await?),
+        }))
+    }
+
+    /// Waits until a transaction of this process has committed events since the last call.
+    pub async fn committed(&self) {
+        self.committed.notified().await;
     }
 
     /// Runs `work` in one transaction, the one door of every change. It commits when `work` succeeds and changes nothing
@@ -138,13 +167,22 @@ impl Database {
     where
         for<'tx> F: Work<&'tx mut Conn, Result<T>, Running: Send>,
     {
-        let mut tx = Conn(match &self.0 {
+        let mut tx = Conn::new(match &self.pools {
             Pools::Sqlite(pools) => Handle::Sqlite(pools.begin().await?),
             Pools::Postgres(pools) => Handle::Postgres(pools.begin().await?),
         });
-        match work(&mut tx).await {
+        let done = match work(&mut tx).await {
+            Ok(_) if !tx.changes.is_empty() => {
+                Err(Error::internal("a transaction would change something without an event"))
+            }
+            done => done,
+        };
+        match done {
             Ok(value) => {
                 tx.commit().await?;
+                if tx.has_events {
+                    self.committed.notify_one();
+                }
                 Ok(value)
             }
             Err(error) => {
@@ -167,8 +205,40 @@ impl Database {
 }
 
 impl Conn {
+    fn new(handle: Handle) -> Self {
+        Self { handle, changes: Vec::new(), has_events: false }
+    }
+
+    /// Ends a snapshot.
+    ///
+    /// # Errors
+    /// When the connection is broken, which is then thrown away.
+    pub async fn end(mut self) -> Result<()> {
+        self.rollback().await
+    }
+
+    /// Notes a change, which must become an event before the transaction commits.
+    pub(crate) fn record(&mut self, change: Change) {
+        self.changes.push(change);
+    }
+
+    /// What was changed since the last call. Who takes it writes the events.
+    pub(crate) fn take_changes(&mut self) -> Vec<Change> {
+        self.has_events |= !self.changes.is_empty();
+        std::mem::take(&mut self.changes)
+    }
+
+    /// The transactions that have written to `cf_events` and have not ended. SQLite has none: what a reader does not see there
+    /// has no place in the order yet.
+    pub(crate) async fn event_writers(&mut self) -> Result<Vec<String>> {
+        match &mut self.handle {
+            Handle::Sqlite(_) => Ok(Vec::new()),
+            Handle::Postgres(handle) => handle.writers_of("cf_events").await.map_err(to_error),
+        }
+    }
+
     async fn commit(&mut self) -> Result<()> {
-        match &mut self.0 {
+        match &mut self.handle {
             Handle::Sqlite(pooled) => sqlite::commit(pooled).await,
             Handle::Postgres(handle) => handle.commit().await,
         }
@@ -176,7 +246,7 @@ impl Conn {
     }
 
     async fn rollback(&mut self) -> Result<()> {
-        match &mut self.0 {
+        match &mut self.handle {
             Handle::Sqlite(pooled) => sqlite::rollback(pooled).await,
             Handle::Postgres(handle) => handle.rollback().await,
         }

@@ -9,9 +9,9 @@ use std::{
     time::Duration,
 };
 
-use diesel::{ConnectionError, ConnectionResult, QueryResult};
+use diesel::{ConnectionError, ConnectionResult, QueryResult, QueryableByName, sql_query, sql_types::Text};
 use diesel_async::{
-    AsyncConnection, AsyncPgConnection, SimpleAsyncConnection as _, TransactionManager,
+    AnsiTransactionManager, AsyncConnection, AsyncPgConnection, SimpleAsyncConnection as _, TransactionManager,
     pooled_connection::{AsyncDieselConnectionManager, ManagerConfig, RecyclingMethod, bb8},
 };
 use tokio::sync::Mutex;
@@ -53,6 +53,23 @@ impl Handle {
 
     pub(super) async fn rollback(&mut self) -> QueryResult<()> {
         <AsyncPgConnection as AsyncConnection>::TransactionManager::rollback_transaction(self.own()?).await
+    }
+
+    /// The transactions that hold the lock of those who write to a table. A transaction takes it before its first write there,
+    /// and what it wrote is seen before it lets go.
+    pub(super) async fn writers_of(&self, table: &str) -> QueryResult<Vec<String>> {
+        #[derive(QueryableByName)]
+        struct Writer {
+            #[diesel(sql_type = Text)]
+            writer: String,
+        }
+        let query = sql_query(
+            "SELECT virtualtransaction AS writer FROM pg_locks WHERE locktype = 'relation' AND mode = 'RowExclusiveLock' \
+             AND relation = $1::regclass AND database = (SELECT oid FROM pg_database WHERE datname = current_database())",
+        );
+        let query = query.bind::<Text, _>(table);
+        let writers: Vec<Writer> = diesel_async::RunQueryDsl::load(query, &mut &**self).await?;
+        Ok(writers.into_iter().map(|found| found.writer).collect())
     }
 
     fn own(&mut self) -> QueryResult<&mut AsyncPgConnection> {
@@ -109,6 +126,14 @@ impl Pools {
         <AsyncPgConnection as AsyncConnection>::TransactionManager::begin_transaction(&mut *pooled)
             .await
             .map_err(to_error)?;
+        Ok(Handle::Own(Box::new(pooled)))
+    }
+
+    /// A connection of its own whose reads all see one state.
+    pub(super) async fn snapshot(&self) -> Result<Handle> {
+        let mut pooled = self.transactions.get_owned().await.map_err(pool_error)?;
+        let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
+        AnsiTransactionManager::begin_transaction_sql(&mut *pooled, begin).await.map_err(to_error)?;
         Ok(Handle::Own(Box::new(pooled)))
     }
 

@@ -146,11 +146,57 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::db::types::{Id, Instant};
+
+    #[sql_name = "cf_events"]
+    events (sequence) {
+        sequence -> BigInt,
+        id -> Id,
+        created_at -> Instant,
+        action -> Text,
+        actor_kind -> Text,
+        actor_user_id -> Nullable<Id>,
+        actor_organization_id -> Nullable<Id>,
+        actor_api_key_id -> Nullable<Id>,
+        organization_id -> Nullable<Id>,
+        user_id -> Nullable<Id>,
+        resource_type -> Nullable<Text>,
+        resource_id -> Nullable<Id>,
+        revision -> BigInt,
+        details -> Binary,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+
+    #[sql_name = "cf_event_floor"]
+    event_floor (sequence) {
+        sequence -> BigInt,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::db::types::{Id, Instant};
+
+    #[sql_name = "cf_remembered_answers"]
+    remembered_answers (principal_id, request_id) {
+        principal_id -> Id,
+        request_id -> Id,
+        answer -> Nullable<Binary>,
+        created_at -> Instant,
+    }
+}
+
 diesel::allow_tables_to_appear_in_same_query!(
     users,
     organizations,
     memberships,
     oauth_accounts,
     refresh_tokens,
-    api_keys
+    api_keys,
+    events
 );

@@ -114,6 +114,15 @@ impl Pools {
     pub(super) async fn reader(&self) -> Result<Pooled> {
         self.readers.get_owned().await.map_err(pool_error)
     }
+
+    /// A reading connection whose reads all see one state.
+    pub(super) async fn snapshot(&self) -> Result<Pooled> {
+        let mut connection = self.reader().await?;
+        <SqliteConn as AsyncConnection>::TransactionManager::begin_transaction(&mut *connection)
+            .await
+            .map_err(to_error)?;
+        Ok(connection)
+    }
 }
 
 /// Creates the file, readable by its owner alone, and the directory it is in.

@@ -17,11 +17,13 @@ use diesel::{
 use uuid::Uuid;
 
 use crate::models::{
-    ApiKeyId, Environment, FamilyId, JsonObject, MembershipId, Name, NormalizedEmail, OAuthAccountId, OrganizationId,
-    OrganizationState, Plan, RefreshTokenId, RevokedReason, Role, Scopes, Sealed, SearchKey, SecretHash, Slug,
-    Timestamp, UserId, UserState, WebUrl,
+    Action, ActorKind, ApiKeyId, Environment, EventId, FamilyId, JsonObject, MembershipId, Name, NormalizedEmail,
+    OAuthAccountId, OrganizationId, OrganizationState, Plan, PrincipalId, RefreshTokenId, RequestId, ResourceId,
+    ResourceType, RevokedReason, Role, Scopes, Sealed, SearchKey, SecretHash, Slug, Timestamp, UserId, UserState,
+    WebUrl,
     api_key::KeyPrefix,
     email::GivenEmail,
+    event::Details,
     oauth_account::{Provider, ProviderScopes, ProviderUserId},
     refresh_token::{IpText, UserAgent},
     stored::{StoredJson, StoredText},
@@ -127,7 +129,19 @@ macro_rules! ids {
     )+};
 }
 
-ids!(UserId, OrganizationId, MembershipId, OAuthAccountId, RefreshTokenId, FamilyId, ApiKeyId);
+ids!(
+    UserId,
+    OrganizationId,
+    MembershipId,
+    OAuthAccountId,
+    RefreshTokenId,
+    FamilyId,
+    ApiKeyId,
+    EventId,
+    ResourceId,
+    PrincipalId,
+    RequestId,
+);
 
 column_value!(Timestamp as Instant);
 
@@ -209,6 +223,9 @@ texts!(
     RevokedReason,
     KeyPrefix,
     Environment,
+    Action,
+    ActorKind,
+    ResourceType,
 );
 
 macro_rules! documents {
@@ -286,4 +303,5 @@ bytes!(
         Ok(SecretHash::new(digest))
     },
     Sealed: |bytes| Ok(Sealed::new(bytes)),
+    Details: |bytes| Ok(Details(bytes)),
 );

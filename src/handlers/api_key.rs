@@ -2,13 +2,13 @@
 
 use tonic::{Request, Response, Status};
 
-use super::{called_by, guards, lists};
+use super::{called_by, called_to_act, guards, lists};
 use crate::{
     context::App,
     convert,
     db::Conn,
     error::{Denial, Entity, Error, Precondition, Result},
-    models::{ApiKey, ApiKeyOwner, Caller, Rank, Reach, Scopes, Timestamp, Verdict},
+    models::{Action, ApiKey, ApiKeyOwner, Caller, Rank, Reach, Scopes, Timestamp, Verdict},
     pb::{self, api_key_service_server::ApiKeyService},
     security::token::{mint_api_key, read_api_key},
 };
@@ -91,22 +91,22 @@ impl ApiKeyService for ApiKeyHandler {
         &self,
         request: Request<pb::CreateApiKeyRequest>,
     ) -> Result<Response<pb::CreateApiKeyResponse>, Status> {
-        let (caller, request) = called_by(request)?;
         let now = self.app.now();
-        let new = convert::api_key::create(request, now)?;
+        let (call, new) = called_to_act(request, |r| convert::api_key::create(r, now))?;
+        let caller = &call.caller;
         let minted = mint_api_key(new.environment);
         let key = new.to_api_key(self.app.new_id(now), (minted.public, minted.hash), caller.user_id(), now);
-        let create = self.app.db.transaction(async |tx| {
-            may_make_for(tx, &caller, new.owner).await?;
-            may_give(&caller, &new.scopes)?;
-            may_last(&caller, new.expires_at)?;
-            tx.api_keys().insert(&key).await
+        let create = self.app.change(&call, async |tx| {
+            may_make_for(tx, caller, new.owner).await?;
+            may_give(caller, &new.scopes)?;
+            may_last(caller, new.expires_at)?;
+            tx.api_keys().insert(&key).await?;
+            Ok(pb::CreateApiKeyResponse {
+                api_key: Some(key.clone().into()),
+                plaintext_key: minted.plaintext.expose().to_owned(),
+            })
         });
-        create.await?;
-        Ok(Response::new(pb::CreateApiKeyResponse {
-            api_key: Some(key.into()),
-            plaintext_key: minted.plaintext.expose().to_owned(),
-        }))
+        Ok(Response::new(create.await?))
     }
 
     async fn get_api_key(
@@ -143,46 +143,47 @@ impl ApiKeyService for ApiKeyHandler {
         &self,
         request: Request<pb::UpdateApiKeyRequest>,
     ) -> Result<Response<pb::UpdateApiKeyResponse>, Status> {
-        let (caller, request) = called_by(request)?;
         let now = self.app.now();
-        let (target, changes) = convert::api_key::update(request, now)?;
-        let key = self.app.db.transaction(async |tx| {
+        let (call, (target, changes)) = called_to_act(request, |r| convert::api_key::update(r, now))?;
+        let caller = &call.caller;
+        let update = self.app.change(&call, async |tx| {
             let mut key = find(tx.api_keys().lock(&caller.reach(), target.id).await?)?;
-            may_change(tx, &caller, &key).await?;
+            may_change(tx, caller, &key).await?;
             if let Some(scopes) = &changes.scopes {
-                may_give(&caller, &scopes.iter().filter(|scope| !key.scopes.hold(scope)).cloned().collect())?;
+                may_give(caller, &scopes.iter().filter(|scope| !key.scopes.hold(scope)).cloned().collect())?;
             }
             if let Some(expires_at) = changes.expires_at {
-                may_last(&caller, expires_at)?;
+                may_last(caller, expires_at)?;
             }
             target.check_etag(&*key)?;
             if key.revoked_at.is_some() {
                 return Err(Error::Precondition(Precondition::ApiKeyRevoked));
             }
             key.apply(changes.clone());
-            tx.api_keys().save(key, now).await
+            let key = tx.api_keys().save(key, Action::ApiKeyUpdated, now).await?;
+            Ok(pb::UpdateApiKeyResponse { api_key: Some(key.into()) })
         });
-        Ok(Response::new(pb::UpdateApiKeyResponse { api_key: Some(key.await?.into()) }))
+        Ok(Response::new(update.await?))
     }
 
     async fn revoke_api_key(
         &self,
         request: Request<pb::RevokeApiKeyRequest>,
     ) -> Result<Response<pb::RevokeApiKeyResponse>, Status> {
-        let (caller, request) = called_by(request)?;
-        let (target, reason) = convert::api_key::revoke(request)?;
+        let (call, (target, reason)) = called_to_act(request, convert::api_key::revoke)?;
         let now = self.app.now();
-        let key = self.app.db.transaction(async |tx| {
-            let mut key = find(tx.api_keys().lock(&caller.reach(), target.id).await?)?;
+        let revoke = self.app.change(&call, async |tx| {
+            let mut key = find(tx.api_keys().lock(&call.caller.reach(), target.id).await?)?;
             target.check_etag(&*key)?;
             if key.revoked_at.is_some() {
-                return Ok(key.into_inner());
+                return Ok(pb::RevokeApiKeyResponse { api_key: Some(key.into_inner().into()) });
             }
             key.revoked_at = Some(now);
             key.revoked_reason.clone_from(&reason);
-            tx.api_keys().save(key, now).await
+            let key = tx.api_keys().save(key, Action::ApiKeyRevoked, now).await?;
+            Ok(pb::RevokeApiKeyResponse { api_key: Some(key.into()) })
         });
-        Ok(Response::new(pb::RevokeApiKeyResponse { api_key: Some(key.await?.into()) }))
+        Ok(Response::new(revoke.await?))
     }
 
     async fn verify_api_key(

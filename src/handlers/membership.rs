@@ -5,13 +5,13 @@
 
 use tonic::{Request, Response, Status};
 
-use super::{called_by, guards, lists};
+use super::{called_by, called_to_act, guards, lists};
 use crate::{
     context::App,
     convert,
     db::Conn,
     error::{Entity, Error, Result},
-    models::{Caller, Locked, Membership, MembershipId, MembershipKey, Organization, Rank, Role, UserId},
+    models::{Action, Caller, Locked, Membership, MembershipId, MembershipKey, Organization, Rank, Role, UserId},
     pb::{self, membership_service_server::MembershipService},
 };
 
@@ -68,21 +68,20 @@ impl MembershipService for MembershipHandler {
         &self,
         request: Request<pb::CreateMembershipRequest>,
     ) -> Result<Response<pb::CreateMembershipResponse>, Status> {
-        let (caller, request) = called_by(request)?;
-        let new = convert::membership::create(&request)?;
-        let now = self.app.now();
+        let (call, new) = called_to_act(request, |r| convert::membership::create(&r))?;
+        let (caller, now) = (&call.caller, self.app.now());
         let membership = new.to_membership(self.app.new_id(now), now);
-        let create = self.app.db.transaction(async |tx| {
+        let create = self.app.change(&call, async |tx| {
             let user = tx.users().lock(&caller.reach(), new.user_id).await?.ok_or(Error::NotFound(Entity::User))?;
             if new.role.is_owner() {
                 guards::active_user(&user)?;
             }
             let organization = tx.organizations().lock(&caller.reach(), new.organization_id).await?;
             organization.ok_or(Error::NotFound(Entity::Organization))?;
-            tx.memberships().insert(&membership).await
+            tx.memberships().insert(&membership).await?;
+            Ok(pb::CreateMembershipResponse { membership: Some(membership.clone().into()) })
         });
-        create.await?;
-        Ok(Response::new(pb::CreateMembershipResponse { membership: Some(membership.into()) }))
+        Ok(Response::new(create.await?))
     }
 
     async fn get_membership(
@@ -118,12 +117,11 @@ impl MembershipService for MembershipHandler {
         &self,
         request: Request<pb::UpdateMembershipRequest>,
     ) -> Result<Response<pb::UpdateMembershipResponse>, Status> {
-        let (caller, request) = called_by(request)?;
-        let (target, changes) = convert::membership::update(request)?;
-        let now = self.app.now();
-        let membership = self.app.db.transaction(async |tx| {
-            let (organization, mut membership) = lock(tx, &caller, target.id, changes.role.as_ref()).await?;
-            let rank = guards::may_change(tx, &caller, &organization, Rank::Admin).await?;
+        let (call, (target, changes)) = called_to_act(request, convert::membership::update)?;
+        let (caller, now) = (&call.caller, self.app.now());
+        let update = self.app.change(&call, async |tx| {
+            let (organization, mut membership) = lock(tx, caller, target.id, changes.role.as_ref()).await?;
+            let rank = guards::may_change(tx, caller, &organization, Rank::Admin).await?;
             guards::at_least(rank, membership.role.rank())?;
             guards::at_least(rank, changes.role.as_ref().map_or(Rank::Other, Role::rank))?;
             target.check_etag(&*membership)?;
@@ -131,28 +129,29 @@ impl MembershipService for MembershipHandler {
                 keeps_an_owner(tx, &membership).await?;
             }
             membership.apply(changes.clone());
-            tx.memberships().save(membership, now).await
+            let membership = tx.memberships().save(membership, Action::MembershipUpdated, now).await?;
+            Ok(pb::UpdateMembershipResponse { membership: Some(membership.into()) })
         });
-        let membership = membership.await?;
-        Ok(Response::new(pb::UpdateMembershipResponse { membership: Some(membership.into()) }))
+        Ok(Response::new(update.await?))
     }
 
     async fn delete_membership(
         &self,
         request: Request<pb::DeleteMembershipRequest>,
     ) -> Result<Response<pb::DeleteMembershipResponse>, Status> {
-        let (caller, request) = called_by(request)?;
-        let target = convert::target::<MembershipId>("membership_id", &request.membership_id, request.etag)?;
-        let delete = self.app.db.transaction(async |tx| {
-            let (organization, membership) = lock(tx, &caller, target.id, None).await?;
+        let (call, target) =
+            called_to_act(request, |r| convert::target::<MembershipId>("membership_id", &r.membership_id, r.etag))?;
+        let caller = &call.caller;
+        let delete = self.app.change(&call, async |tx| {
+            let (organization, membership) = lock(tx, caller, target.id, None).await?;
             let own = caller.user_id() == Some(membership.user_id);
             let needed = if own { Rank::Other } else { membership.role.rank().max(Rank::Admin) };
-            guards::may_change(tx, &caller, &organization, needed).await?;
+            guards::may_change(tx, caller, &organization, needed).await?;
             target.check_etag(&*membership)?;
             keeps_an_owner(tx, &membership).await?;
-            tx.memberships().delete(membership).await
+            tx.memberships().delete(membership).await?;
+            Ok(pb::DeleteMembershipResponse {})
         });
-        delete.await?;
-        Ok(Response::new(pb::DeleteMembershipResponse {}))
+        Ok(Response::new(delete.await?))
     }
 }

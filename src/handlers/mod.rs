@@ -1,14 +1,17 @@
 //! How things are asked for: tonic in, tonic out. Every method is four steps: parse, decide, store, answer.
 
 mod api_key;
+mod event;
 mod guards;
 mod membership;
 mod oauth_account;
 mod organization;
 mod refresh_token;
+mod stream;
 mod user;
 
 pub use api_key::ApiKeyHandler;
+pub use event::EventHandler;
 pub use membership::MembershipHandler;
 pub use oauth_account::OAuthAccountHandler;
 pub use organization::OrganizationHandler;
@@ -18,9 +21,13 @@ pub use user::UserHandler;
 
 use crate::{
     context::App,
-    convert::Lists,
+    convert::{
+        Lists,
+        call::{Act, Beside},
+    },
     error::{Error, Result},
-    models::Caller,
+    models::{Actor, Call, Caller, Origin},
+    telemetry,
 };
 
 /// Who is asking, and what.
@@ -28,6 +35,25 @@ fn called_by<T>(mut request: Request<T>) -> Result<(Caller, T)> {
     let caller = request.extensions_mut().remove::<Caller>();
     let caller = caller.ok_or_else(|| Error::internal("a method that needs a caller was reached without one"))?;
     Ok((caller, request.into_inner()))
+}
+
+/// Who asks for what leaves an event, what `parse` reads of the request, and what came beside it. All that is wrong with any of it is told
+/// at once.
+fn called_to_act<R: Act, T>(mut request: Request<R>, parse: impl FnOnce(R) -> Result<T>) -> Result<(Call, T)> {
+    let ip_address = request.remote_addr().map(|address| address.ip());
+    let headers = std::mem::take(request.metadata_mut()).into_headers();
+    let (caller, request) = called_by(request)?;
+    let mut beside = Beside::read(&headers, &request);
+    let parsed = beside.and(parse(request))?;
+    let origin = Origin {
+        actor: Actor::from(&caller),
+        method: R::METHOD.to_owned(),
+        call_id: telemetry::request_id(),
+        ip_address,
+        metadata: beside.metadata,
+        request_id: beside.once.as_ref().map(|once| once.request_id),
+    };
+    Ok((Call { caller, origin, once: beside.once }, parsed))
 }
 
 /// What the page tokens of a caller's lists are read and written with.

@@ -3,12 +3,12 @@
 use tonic::{Request, Response, Status};
 use zeroize::Zeroizing;
 
-use super::{called_by, guards, lists};
+use super::{called_by, called_to_act, guards, lists};
 use crate::{
     context::App,
     convert,
     error::{Entity, Error, Result},
-    models::{OAuthAccount, OAuthAccountId, Plaintext, ProviderTokens, Sealed},
+    models::{Action, Change, OAuthAccount, OAuthAccountId, Plaintext, ProviderTokens, Sealed, State},
     pb::{self, o_auth_account_service_server::OAuthAccountService},
     security::sealing::{OpenError, Place},
 };
@@ -73,17 +73,16 @@ impl OAuthAccountService for OAuthAccountHandler {
         &self,
         request: Request<pb::LinkOAuthAccountRequest>,
     ) -> Result<Response<pb::LinkOAuthAccountResponse>, Status> {
-        let (caller, request) = called_by(request)?;
-        let new = convert::oauth_account::link(request)?;
+        let (call, new) = called_to_act(request, convert::oauth_account::link)?;
         let now = self.app.now();
         let mut account = new.to_oauth_account(self.app.new_id(now), now);
         self.seal(&mut account, &new.tokens);
-        let link = self.app.db.transaction(async |tx| {
-            guards::visible_user(tx, &caller, new.user_id).await?;
-            tx.oauth_accounts().insert(&account).await
+        let link = self.app.change(&call, async |tx| {
+            guards::visible_user(tx, &call.caller, new.user_id).await?;
+            tx.oauth_accounts().insert(&account).await?;
+            Ok(pb::LinkOAuthAccountResponse { oauth_account: Some(account.clone().into()) })
         });
-        link.await?;
-        Ok(Response::new(pb::LinkOAuthAccountResponse { oauth_account: Some(account.into()) }))
+        Ok(Response::new(link.await?))
     }
 
     async fn get_o_auth_account(
@@ -124,26 +123,28 @@ impl OAuthAccountService for OAuthAccountHandler {
         &self,
         request: Request<pb::SetOAuthAccountTokensRequest>,
     ) -> Result<Response<pb::SetOAuthAccountTokensResponse>, Status> {
-        let (caller, request) = called_by(request)?;
-        let (target, tokens) = convert::oauth_account::set_tokens(request)?;
+        let (call, (target, tokens)) = called_to_act(request, convert::oauth_account::set_tokens)?;
         let now = self.app.now();
-        let account = self.app.db.transaction(async |tx| {
-            let mut account = find(tx.oauth_accounts().lock(&caller.reach(), target.id).await?)?;
+        let set = self.app.change(&call, async |tx| {
+            let mut account = find(tx.oauth_accounts().lock(&call.caller.reach(), target.id).await?)?;
             target.check_etag(&*account)?;
             self.seal(&mut account, &tokens);
-            tx.oauth_accounts().save(account, now).await
+            let account = tx.oauth_accounts().save(account, Action::OauthAccountTokensSet, now).await?;
+            Ok(pb::SetOAuthAccountTokensResponse { oauth_account: Some(account.into()) })
         });
-        Ok(Response::new(pb::SetOAuthAccountTokensResponse { oauth_account: Some(account.await?.into()) }))
+        Ok(Response::new(set.await?))
     }
 
     async fn get_o_auth_account_tokens(
         &self,
         request: Request<pb::GetOAuthAccountTokensRequest>,
     ) -> Result<Response<pb::GetOAuthAccountTokensResponse>, Status> {
-        let (caller, request) = called_by(request)?;
-        let id = convert::id_of("oauth_account_id", &request.oauth_account_id)?;
-        let account = find(self.app.db.read().await?.oauth_accounts().get(&caller.reach(), id).await?)?;
+        let (call, id) = called_to_act(request, |r| convert::id_of("oauth_account_id", &r.oauth_account_id))?;
+        let account = find(self.app.db.read().await?.oauth_accounts().get(&call.caller.reach(), id).await?)?;
         let tokens = self.open(&account)?;
+        // Before they are told: without the event nobody sees them.
+        let subject = State::from(account).subject();
+        self.app.note(&call.origin, Change::nothing(Action::OauthAccountTokensOpened, subject)).await?;
         let tokens = Some(convert::oauth_account::wire_tokens(&tokens));
         Ok(Response::new(pb::GetOAuthAccountTokensResponse { tokens }))
     }
@@ -152,14 +153,15 @@ impl OAuthAccountService for OAuthAccountHandler {
         &self,
         request: Request<pb::UnlinkOAuthAccountRequest>,
     ) -> Result<Response<pb::UnlinkOAuthAccountResponse>, Status> {
-        let (caller, request) = called_by(request)?;
-        let target = convert::target::<OAuthAccountId>("oauth_account_id", &request.oauth_account_id, request.etag)?;
-        let unlink = self.app.db.transaction(async |tx| {
-            let account = find(tx.oauth_accounts().lock(&caller.reach(), target.id).await?)?;
+        let (call, target) = called_to_act(request, |r| {
+            convert::target::<OAuthAccountId>("oauth_account_id", &r.oauth_account_id, r.etag)
+        })?;
+        let unlink = self.app.change(&call, async |tx| {
+            let account = find(tx.oauth_accounts().lock(&call.caller.reach(), target.id).await?)?;
             target.check_etag(&*account)?;
-            tx.oauth_accounts().delete(account).await
+            tx.oauth_accounts().delete(account).await?;
+            Ok(pb::UnlinkOAuthAccountResponse {})
         });
-        unlink.await?;
-        Ok(Response::new(pb::UnlinkOAuthAccountResponse {}))
+        Ok(Response::new(unlink.await?))
     }
 }

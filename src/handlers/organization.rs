@@ -2,16 +2,17 @@
 
 use std::collections::HashMap;
 
+use prost::Message;
 use tonic::{Request, Response, Status};
 
-use super::{called_by, guards, lists};
+use super::{called_by, called_to_act, guards, lists};
 use crate::{
     context::App,
     convert,
     error::{Entity, Error, Result, Taken},
     models::{
-        Caller, Locked, Membership, NewMembership, NewOrganization, Organization, OrganizationId, OrganizationState,
-        Permissions, Plan, Rank, Role, Slug,
+        Action, Call, NewMembership, NewOrganization, OrganizationId, OrganizationState, Permissions, Plan, Rank, Role,
+        Slug,
     },
     pb::{self, organization_service_server::OrganizationService},
     security::random,
@@ -34,8 +35,8 @@ impl OrganizationHandler {
     }
 
     /// Stores a new organization with its owner's membership.
-    async fn create(&self, caller: &Caller, new: &NewOrganization, slug: Slug) -> Result<(Organization, Membership)> {
-        let now = self.app.now();
+    async fn create(&self, call: &Call, new: &NewOrganization, slug: Slug) -> Result<pb::CreateOrganizationResponse> {
+        let (caller, now) = (&call.caller, self.app.now());
         let organization = new.to_organization(self.app.new_id(now), slug, now);
         let owner = NewMembership {
             user_id: new.owner_user_id,
@@ -44,7 +45,7 @@ impl OrganizationHandler {
             permissions: Permissions::default(),
         };
         let membership = owner.to_membership(self.app.new_id(now), now);
-        let create = self.app.db.transaction(async |tx| {
+        let create = self.app.change(call, async |tx| {
             let user =
                 tx.users().lock(&caller.reach(), new.owner_user_id).await?.ok_or(Error::NotFound(Entity::User))?;
             if caller.user_id() != Some(user.id) || new.plan != Plan::Free {
@@ -52,30 +53,38 @@ impl OrganizationHandler {
             }
             guards::active_user(&user)?;
             tx.organizations().insert(&organization).await?;
-            tx.memberships().insert(&membership).await
+            tx.memberships().insert(&membership).await?;
+            Ok(pb::CreateOrganizationResponse {
+                organization: Some(organization.clone().into()),
+                owner_membership_id: membership.id.to_string(),
+            })
         });
-        create.await?;
-        Ok((organization, membership))
+        create.await
     }
 
     /// Locks the target organization, checks its etag, and stores it with another state.
-    async fn set_state(
+    async fn set_state<A: Message + Default>(
         &self,
-        caller: &Caller,
+        call: &Call,
         target: &convert::Target<OrganizationId>,
         state: OrganizationState,
-    ) -> Result<pb::Organization> {
+        answer: fn(Option<pb::Organization>) -> A,
+    ) -> Result<Response<A>, Status> {
         let now = self.app.now();
-        let organization = self.app.db.transaction(async |tx| {
-            let mut organization = find(tx.organizations().lock(&caller.reach(), target.id).await?)?;
+        let set = self.app.change(call, async |tx| {
+            let mut organization = find(tx.organizations().lock(&call.caller.reach(), target.id).await?)?;
             target.check_etag(&*organization)?;
             if organization.state == state {
-                return Ok(organization.into_inner());
+                return Ok(answer(Some(organization.into_inner().into())));
             }
             organization.state = state;
-            tx.organizations().save(organization, now).await
+            let action = match state {
+                OrganizationState::Active => Action::OrganizationReactivated,
+                OrganizationState::Suspended => Action::OrganizationSuspended,
+            };
+            Ok(answer(Some(tx.organizations().save(organization, action, now).await?.into())))
         });
-        organization.await.map(pb::Organization::from)
+        Ok(Response::new(set.await?))
     }
 }
 
@@ -89,22 +98,16 @@ impl OrganizationService for OrganizationHandler {
         &self,
         request: Request<pb::CreateOrganizationRequest>,
     ) -> Result<Response<pb::CreateOrganizationResponse>, Status> {
-        let (caller, request) = called_by(request)?;
-        let new = convert::organization::create(request)?;
-        let mut created =
-            self.create(&caller, &new, new.slug.clone().unwrap_or_else(|| Slug::of_name(&new.name))).await;
+        let (call, new) = called_to_act(request, convert::organization::create)?;
+        let mut created = self.create(&call, &new, new.slug.clone().unwrap_or_else(|| Slug::of_name(&new.name))).await;
         for _ in 0..SLUG_ATTEMPTS {
             // A slug that the caller chose is the caller's to change; one of ours gets another ending.
             if new.slug.is_some() || !matches!(created, Err(Error::Taken(Taken::OrganizationSlug))) {
                 break;
             }
-            created = self.create(&caller, &new, Slug::of_name_with_ending(&new.name, &random::base62(8))).await;
+            created = self.create(&call, &new, Slug::of_name_with_ending(&new.name, &random::base62(8))).await;
         }
-        let (organization, membership) = created?;
-        Ok(Response::new(pb::CreateOrganizationResponse {
-            organization: Some(organization.into()),
-            owner_membership_id: membership.id.to_string(),
-        }))
+        Ok(Response::new(created?))
     }
 
     async fn get_organization(
@@ -138,39 +141,39 @@ impl OrganizationService for OrganizationHandler {
         &self,
         request: Request<pb::UpdateOrganizationRequest>,
     ) -> Result<Response<pb::UpdateOrganizationResponse>, Status> {
-        let (caller, request) = called_by(request)?;
-        let (target, changes) = convert::organization::update(request)?;
-        let now = self.app.now();
-        let organization = self.app.db.transaction(async |tx| {
+        let (call, (target, changes)) = called_to_act(request, convert::organization::update)?;
+        let (caller, now) = (&call.caller, self.app.now());
+        let update = self.app.change(&call, async |tx| {
             let mut organization = find(tx.organizations().lock(&caller.reach(), target.id).await?)?;
-            guards::may_change(tx, &caller, &organization, Rank::Admin).await?;
+            guards::may_change(tx, caller, &organization, Rank::Admin).await?;
             if changes.plan.is_some() {
-                guards::platform_admin(&caller)?;
+                guards::platform_admin(caller)?;
             }
             target.check_etag(&*organization)?;
             organization.apply(changes.clone());
-            tx.organizations().save(organization, now).await
+            let organization = tx.organizations().save(organization, Action::OrganizationUpdated, now).await?;
+            Ok(pb::UpdateOrganizationResponse { organization: Some(organization.into()) })
         });
-        let organization = organization.await?;
-        Ok(Response::new(pb::UpdateOrganizationResponse { organization: Some(organization.into()) }))
+        Ok(Response::new(update.await?))
     }
 
     async fn delete_organization(
         &self,
         request: Request<pb::DeleteOrganizationRequest>,
     ) -> Result<Response<pb::DeleteOrganizationResponse>, Status> {
-        let (caller, request) = called_by(request)?;
-        let target = convert::target::<OrganizationId>("organization_id", &request.organization_id, request.etag)?;
-        let now = self.app.now();
-        let organization = self.app.db.transaction(async |tx| {
+        let (call, target) = called_to_act(request, |r| {
+            convert::target::<OrganizationId>("organization_id", &r.organization_id, r.etag)
+        })?;
+        let (caller, now) = (&call.caller, self.app.now());
+        let delete = self.app.change(&call, async |tx| {
             let mut organization = find(tx.organizations().lock(&caller.reach(), target.id).await?)?;
-            guards::may_change(tx, &caller, &organization, Rank::Owner).await?;
+            guards::may_change(tx, caller, &organization, Rank::Owner).await?;
             target.check_etag(&*organization)?;
             organization.deleted_at = Some(now);
-            tx.organizations().save(organization, now).await
+            let organization = tx.organizations().save(organization, Action::OrganizationDeleted, now).await?;
+            Ok(pb::DeleteOrganizationResponse { organization: Some(organization.into()) })
         });
-        let organization = organization.await?;
-        Ok(Response::new(pb::DeleteOrganizationResponse { organization: Some(organization.into()) }))
+        Ok(Response::new(delete.await?))
     }
 
     async fn get_organization_by_slug(
@@ -209,59 +212,63 @@ impl OrganizationService for OrganizationHandler {
         &self,
         request: Request<pb::SuspendOrganizationRequest>,
     ) -> Result<Response<pb::SuspendOrganizationResponse>, Status> {
-        let (caller, request) = called_by(request)?;
-        let target = convert::target("organization_id", &request.organization_id, request.etag)?;
-        let organization = self.set_state(&caller, &target, OrganizationState::Suspended).await?;
-        Ok(Response::new(pb::SuspendOrganizationResponse { organization: Some(organization) }))
+        let (call, target) = called_to_act(request, |r| {
+            convert::target::<OrganizationId>("organization_id", &r.organization_id, r.etag)
+        })?;
+        let answer = |organization| pb::SuspendOrganizationResponse { organization };
+        self.set_state(&call, &target, OrganizationState::Suspended, answer).await
     }
 
     async fn reactivate_organization(
         &self,
         request: Request<pb::ReactivateOrganizationRequest>,
     ) -> Result<Response<pb::ReactivateOrganizationResponse>, Status> {
-        let (caller, request) = called_by(request)?;
-        let target = convert::target("organization_id", &request.organization_id, request.etag)?;
-        let organization = self.set_state(&caller, &target, OrganizationState::Active).await?;
-        Ok(Response::new(pb::ReactivateOrganizationResponse { organization: Some(organization) }))
+        let (call, target) = called_to_act(request, |r| {
+            convert::target::<OrganizationId>("organization_id", &r.organization_id, r.etag)
+        })?;
+        let answer = |organization| pb::ReactivateOrganizationResponse { organization };
+        self.set_state(&call, &target, OrganizationState::Active, answer).await
     }
 
     async fn undelete_organization(
         &self,
         request: Request<pb::UndeleteOrganizationRequest>,
     ) -> Result<Response<pb::UndeleteOrganizationResponse>, Status> {
-        let (caller, request) = called_by(request)?;
-        let target = convert::target::<OrganizationId>("organization_id", &request.organization_id, request.etag)?;
+        let (call, target) = called_to_act(request, |r| {
+            convert::target::<OrganizationId>("organization_id", &r.organization_id, r.etag)
+        })?;
         let now = self.app.now();
         let restorable_since = now.before(self.app.policy.restore_window);
-        let organization = self.app.db.transaction(async |tx| {
-            let mut organization = find(tx.organizations().lock_also_deleted(&caller.reach(), target.id).await?)?;
-            match organization.deleted_at {
-                Some(deleted_at) if deleted_at < restorable_since => Err(Error::NotFound(Entity::Organization)),
+        let undelete = self.app.change(&call, async |tx| {
+            let mut organization = find(tx.organizations().lock_also_deleted(&call.caller.reach(), target.id).await?)?;
+            let organization = match organization.deleted_at {
+                Some(deleted_at) if deleted_at < restorable_since => return Err(Error::NotFound(Entity::Organization)),
                 Some(_) => {
                     target.check_etag(&*organization)?;
                     guards::has_owner(tx, vec![organization.id], None).await?;
                     organization.deleted_at = None;
-                    tx.organizations().save(organization, now).await
+                    tx.organizations().save(organization, Action::OrganizationUndeleted, now).await?
                 }
-                None => Ok(organization.into_inner()),
-            }
+                None => organization.into_inner(),
+            };
+            Ok(pb::UndeleteOrganizationResponse { organization: Some(organization.into()) })
         });
-        Ok(Response::new(pb::UndeleteOrganizationResponse { organization: Some(organization.await?.into()) }))
+        Ok(Response::new(undelete.await?))
     }
 
     async fn purge_organization(
         &self,
         request: Request<pb::PurgeOrganizationRequest>,
     ) -> Result<Response<pb::PurgeOrganizationResponse>, Status> {
-        let (caller, request) = called_by(request)?;
-        let target = convert::target::<OrganizationId>("organization_id", &request.organization_id, request.etag)?;
-        let purge = self.app.db.transaction(async |tx| {
-            let organization: Locked<Organization> =
-                find(tx.organizations().lock_also_deleted(&caller.reach(), target.id).await?)?;
+        let (call, target) = called_to_act(request, |r| {
+            convert::target::<OrganizationId>("organization_id", &r.organization_id, r.etag)
+        })?;
+        let purge = self.app.change(&call, async |tx| {
+            let organization = find(tx.organizations().lock_also_deleted(&call.caller.reach(), target.id).await?)?;
             target.check_etag(&*organization)?;
-            tx.organizations().delete(organization).await
+            tx.organizations().delete(organization).await?;
+            Ok(pb::PurgeOrganizationResponse {})
         });
-        purge.await?;
-        Ok(Response::new(pb::PurgeOrganizationResponse {}))
+        Ok(Response::new(purge.await?))
     }
 }

@@ -2,7 +2,7 @@
 
 use tonic::{Request, Response, Status};
 
-use super::{called_by, guards, lists};
+use super::{called_by, called_to_act, guards, lists};
 use crate::{
     context::App,
     convert::{self, refresh_token::RefreshTokenKey},
@@ -38,7 +38,7 @@ impl RefreshTokenHandler {
         let Some(found) = tx.refresh_tokens().get_by_hash(&reach, hash).await? else { return Ok(None) };
         let Some(family) = tx.refresh_tokens().lock_family(&reach, found.family_id).await? else { return Ok(None) };
         // Read again under the lock: of several that present one token at once, the first has traded it by now.
-        let Some(mut token) = tx.refresh_tokens().get_by_hash(&reach, hash).await? else { return Ok(None) };
+        let Some(token) = tx.refresh_tokens().get_by_hash(&reach, hash).await? else { return Ok(None) };
         if token.revoked_at.is_some() {
             return Ok(None);
         }
@@ -56,17 +56,12 @@ impl RefreshTokenHandler {
         let minted = mint_refresh_token();
         let successor = token.successor(self.app.new_id(now), minted.hash, self.app.policy.lifetimes.token, now);
         let grace = !self.app.policy.rotation_grace.is_zero();
-        if let (true, Some(parent)) = (grace, token.parent_id)
-            && let Some(mut parent) = tx.refresh_tokens().get(&reach, parent).await?
-        {
+        if let (true, Some(parent)) = (grace, token.parent_id) {
             // The successor that its grace could answer again is used now.
-            parent.successor_sealed = None;
-            tx.refresh_tokens().save(&family, parent, now).await?;
+            tx.refresh_tokens().forget_successor(&family, parent).await?;
         }
-        token.rotated_at = Some(now);
-        token.successor_sealed = grace.then(|| self.seal(&minted.plaintext, &token));
-        tx.refresh_tokens().save(&family, token, now).await?;
-        tx.refresh_tokens().insert(&successor).await?;
+        let sealed = grace.then(|| self.seal(&minted.plaintext, &token));
+        tx.refresh_tokens().rotate(&family, token, &successor, sealed, now).await?;
         Ok(Some((successor, minted.plaintext)))
     }
 
@@ -110,20 +105,19 @@ impl RefreshTokenService for RefreshTokenHandler {
         &self,
         request: Request<pb::CreateRefreshTokenRequest>,
     ) -> Result<Response<pb::CreateRefreshTokenResponse>, Status> {
-        let (caller, request) = called_by(request)?;
-        let new = convert::refresh_token::create(&request)?;
+        let (call, new) = called_to_act(request, |r| convert::refresh_token::create(&r))?;
         let now = self.app.now();
         let minted = mint_refresh_token();
         let token = new.to_refresh_token(self.app.new_id(now), minted.hash, self.app.policy.lifetimes, now);
-        let create = self.app.db.transaction(async |tx| {
-            guards::active_user(&guards::own_user(tx, &caller, new.user_id).await?)?;
-            tx.refresh_tokens().insert(&token).await
+        let create = self.app.change(&call, async |tx| {
+            guards::active_user(&guards::own_user(tx, &call.caller, new.user_id).await?)?;
+            tx.refresh_tokens().insert(&token).await?;
+            Ok(pb::CreateRefreshTokenResponse {
+                refresh_token: Some(token.clone().into()),
+                plaintext_token: minted.plaintext.expose().to_owned(),
+            })
         });
-        create.await?;
-        Ok(Response::new(pb::CreateRefreshTokenResponse {
-            refresh_token: Some(token.into()),
-            plaintext_token: minted.plaintext.expose().to_owned(),
-        }))
+        Ok(Response::new(create.await?))
     }
 
     async fn list_refresh_tokens(
@@ -144,26 +138,26 @@ impl RefreshTokenService for RefreshTokenHandler {
         &self,
         request: Request<pb::RotateRefreshTokenRequest>,
     ) -> Result<Response<pb::RotateRefreshTokenResponse>, Status> {
-        let (caller, request) = called_by(request)?;
-        let presented = convert::refresh_token::rotate(request)?;
+        let (call, presented) = called_to_act(request, convert::refresh_token::rotate)?;
         let hash = read_refresh_token(presented.expose()).ok_or_else(rejected)?;
         let now = self.app.now();
-        let told = self.app.db.transaction(async |tx| self.rotate(tx, &caller, &hash, now).await).await?;
-        let (token, secret) = told.ok_or_else(rejected)?;
-        Ok(Response::new(pb::RotateRefreshTokenResponse {
-            refresh_token: Some(token.into()),
-            plaintext_token: secret.expose().to_owned(),
-        }))
+        let rotate = self.app.change_or_refuse(&call, async |tx| {
+            let told = self.rotate(tx, &call.caller, &hash, now).await?;
+            Ok(told.ok_or_else(rejected).map(|(token, secret)| pb::RotateRefreshTokenResponse {
+                refresh_token: Some(token.into()),
+                plaintext_token: secret.expose().to_owned(),
+            }))
+        });
+        Ok(Response::new(rotate.await?))
     }
 
     async fn revoke_refresh_token(
         &self,
         request: Request<pb::RevokeRefreshTokenRequest>,
     ) -> Result<Response<pb::RevokeRefreshTokenResponse>, Status> {
-        let (caller, request) = called_by(request)?;
-        let key = convert::refresh_token::revoke(request)?;
-        let now = self.app.now();
-        let revoke = self.app.db.transaction(async |tx| {
+        let (call, key) = called_to_act(request, convert::refresh_token::revoke)?;
+        let (caller, now) = (&call.caller, self.app.now());
+        let revoke = self.app.change(&call, async |tx| {
             let mut tokens = tx.refresh_tokens();
             let token = match &key {
                 RefreshTokenKey::Id(id) => tokens.get(&caller.reach(), *id).await?,
@@ -175,25 +169,24 @@ impl RefreshTokenService for RefreshTokenHandler {
             let token = token.ok_or(Error::NotFound(Entity::RefreshToken))?;
             let family = tokens.lock_family(&caller.reach(), token.family_id).await?;
             let family = family.ok_or(Error::NotFound(Entity::RefreshToken))?;
-            tokens.revoke(&[family], RevokedReason::Revoked, now).await
+            tokens.revoke(&[family], RevokedReason::Revoked, now).await?;
+            Ok(pb::RevokeRefreshTokenResponse {})
         });
-        revoke.await?;
-        Ok(Response::new(pb::RevokeRefreshTokenResponse {}))
+        Ok(Response::new(revoke.await?))
     }
 
     async fn revoke_all_refresh_tokens(
         &self,
         request: Request<pb::RevokeAllRefreshTokensRequest>,
     ) -> Result<Response<pb::RevokeAllRefreshTokensResponse>, Status> {
-        let (caller, request) = called_by(request)?;
-        let (user_id, except) = convert::refresh_token::revoke_all(&request)?;
-        let now = self.app.now();
-        let revoked = self.app.db.transaction(async |tx| {
-            guards::own_user(tx, &caller, user_id).await?;
+        let (call, (user_id, except)) = called_to_act(request, |r| convert::refresh_token::revoke_all(&r))?;
+        let (caller, now) = (&call.caller, self.app.now());
+        let revoke = self.app.change(&call, async |tx| {
+            guards::own_user(tx, caller, user_id).await?;
             let families = tx.refresh_tokens().lock_live_families(&caller.reach(), user_id, except, now).await?;
-            tx.refresh_tokens().revoke(&families, RevokedReason::RevokedAll, now).await
+            let revoked = tx.refresh_tokens().revoke(&families, RevokedReason::RevokedAll, now).await?;
+            Ok(pb::RevokeAllRefreshTokensResponse { revoked_sessions: i64::try_from(revoked).unwrap_or(i64::MAX) })
         });
-        let revoked_sessions = i64::try_from(revoked.await?).unwrap_or(i64::MAX);
-        Ok(Response::new(pb::RevokeAllRefreshTokensResponse { revoked_sessions }))
+        Ok(Response::new(revoke.await?))
     }
 }

@@ -2,14 +2,15 @@
 
 use std::collections::HashMap;
 
+use prost::Message;
 use tonic::{Request, Response, Status};
 
-use super::{called_by, guards, lists};
+use super::{called_by, called_to_act, guards, lists};
 use crate::{
     context::App,
     convert,
     error::{Entity, Error, Result},
-    models::{Caller, User, UserId, UserState},
+    models::{Action, Call, User, UserId, UserState},
     pb::{self, user_service_server::UserService},
     status::not_found,
 };
@@ -28,44 +29,55 @@ impl UserHandler {
 
     /// Locks the target user, checks its etag, and stores it in another state. A user that is in that state already is
     /// answered as it is.
-    async fn change(
+    async fn change<A: Message + Default>(
         &self,
-        caller: &Caller,
+        call: &Call,
         target: &convert::Target<UserId>,
         change: StateChange,
-    ) -> Result<Option<pb::User>> {
+        answer: fn(Option<pb::User>) -> A,
+    ) -> Result<Response<A>, Status> {
         let now = self.app.now();
-        let user = self.app.db.transaction(async |tx| {
-            let mut user = find(tx.users().lock(&caller.reach(), target.id).await?)?;
+        let changed = self.app.change(call, async |tx| {
+            let mut user = find(tx.users().lock(&call.caller.reach(), target.id).await?)?;
             target.check_etag(&*user)?;
             if change.takes_power_from(&user) {
                 guards::platform_keeps_an_admin(tx, &user).await?;
             }
-            match change {
-                StateChange::Suspend if user.state == UserState::Suspended => return Ok(user.into_inner()),
-                StateChange::Reactivate if user.state == UserState::Active => return Ok(user.into_inner()),
+            let action = match change {
+                StateChange::Suspend if user.state == UserState::Suspended => None,
+                StateChange::Reactivate if user.state == UserState::Active => None,
+                StateChange::PlatformAdmin(is_admin) if user.is_platform_admin == is_admin => None,
                 StateChange::Suspend => {
                     guards::no_organization_loses_its_last_owner(tx, &user).await?;
                     user.state = UserState::Suspended;
+                    Some(Action::UserSuspended)
                 }
-                StateChange::Reactivate => user.state = UserState::Active,
+                StateChange::Reactivate => {
+                    user.state = UserState::Active;
+                    Some(Action::UserReactivated)
+                }
                 StateChange::Delete => {
                     guards::no_organization_loses_its_last_owner(tx, &user).await?;
                     user.deleted_at = Some(now);
+                    Some(Action::UserDeleted)
                 }
-                StateChange::PlatformAdmin(is_admin) if user.is_platform_admin == is_admin => {
-                    return Ok(user.into_inner());
+                StateChange::PlatformAdmin(true) => {
+                    guards::active_user(&user)?;
+                    user.is_platform_admin = true;
+                    Some(Action::UserPlatformAdminGranted)
                 }
-                StateChange::PlatformAdmin(is_admin) => {
-                    if is_admin {
-                        guards::active_user(&user)?;
-                    }
-                    user.is_platform_admin = is_admin;
+                StateChange::PlatformAdmin(false) => {
+                    user.is_platform_admin = false;
+                    Some(Action::UserPlatformAdminRevoked)
                 }
-            }
-            tx.users().save(user, now).await
+            };
+            let user = match action {
+                Some(action) => tx.users().save(user, action, now).await?,
+                None => user.into_inner(),
+            };
+            Ok(answer(Some(user.into())))
         });
-        Ok(Some(user.await?.into()))
+        Ok(Response::new(changed.await?))
     }
 }
 
@@ -95,12 +107,14 @@ impl UserService for UserHandler {
         &self,
         request: Request<pb::CreateUserRequest>,
     ) -> Result<Response<pb::CreateUserResponse>, Status> {
-        let (_, request) = called_by(request)?;
-        let new = convert::user::create(request)?;
+        let (call, new) = called_to_act(request, convert::user::create)?;
         let now = self.app.now();
         let user = new.into_user(self.app.new_id(now), now);
-        self.app.db.transaction(async |tx| tx.users().insert(&user).await).await?;
-        Ok(Response::new(pb::CreateUserResponse { user: Some(user.into()) }))
+        let create = self.app.change(&call, async |tx| {
+            tx.users().insert(&user).await?;
+            Ok(pb::CreateUserResponse { user: Some(user.clone().into()) })
+        });
+        Ok(Response::new(create.await?))
     }
 
     async fn get_user(&self, request: Request<pb::GetUserRequest>) -> Result<Response<pb::GetUserResponse>, Status> {
@@ -131,30 +145,27 @@ impl UserService for UserHandler {
         &self,
         request: Request<pb::UpdateUserRequest>,
     ) -> Result<Response<pb::UpdateUserResponse>, Status> {
-        let (caller, request) = called_by(request)?;
-        let (target, changes) = convert::user::update(request)?;
-        let now = self.app.now();
-        let user = self.app.db.transaction(async |tx| {
+        let (call, (target, changes)) = called_to_act(request, convert::user::update)?;
+        let (caller, now) = (&call.caller, self.app.now());
+        let update = self.app.change(&call, async |tx| {
             let mut user = find(tx.users().lock(&caller.reach(), target.id).await?)?;
             if caller.user_id() != Some(user.id) {
-                guards::platform_admin(&caller)?;
+                guards::platform_admin(caller)?;
             }
             target.check_etag(&*user)?;
             user.apply(changes.clone());
-            tx.users().save(user, now).await
+            let user = tx.users().save(user, Action::UserUpdated, now).await?;
+            Ok(pb::UpdateUserResponse { user: Some(user.into()) })
         });
-        let user = user.await?;
-        Ok(Response::new(pb::UpdateUserResponse { user: Some(user.into()) }))
+        Ok(Response::new(update.await?))
     }
 
     async fn delete_user(
         &self,
         request: Request<pb::DeleteUserRequest>,
     ) -> Result<Response<pb::DeleteUserResponse>, Status> {
-        let (caller, request) = called_by(request)?;
-        let target = convert::target("user_id", &request.user_id, request.etag)?;
-        let user = self.change(&caller, &target, StateChange::Delete).await?;
-        Ok(Response::new(pb::DeleteUserResponse { user }))
+        let (call, target) = called_to_act(request, |r| convert::target("user_id", &r.user_id, r.etag))?;
+        self.change(&call, &target, StateChange::Delete, |user| pb::DeleteUserResponse { user }).await
     }
 
     async fn get_user_by_email(
@@ -192,79 +203,73 @@ impl UserService for UserHandler {
         &self,
         request: Request<pb::SuspendUserRequest>,
     ) -> Result<Response<pb::SuspendUserResponse>, Status> {
-        let (caller, request) = called_by(request)?;
-        let target = convert::target("user_id", &request.user_id, request.etag)?;
-        let user = self.change(&caller, &target, StateChange::Suspend).await?;
-        Ok(Response::new(pb::SuspendUserResponse { user }))
+        let (call, target) = called_to_act(request, |r| convert::target("user_id", &r.user_id, r.etag))?;
+        self.change(&call, &target, StateChange::Suspend, |user| pb::SuspendUserResponse { user }).await
     }
 
     async fn reactivate_user(
         &self,
         request: Request<pb::ReactivateUserRequest>,
     ) -> Result<Response<pb::ReactivateUserResponse>, Status> {
-        let (caller, request) = called_by(request)?;
-        let target = convert::target("user_id", &request.user_id, request.etag)?;
-        let user = self.change(&caller, &target, StateChange::Reactivate).await?;
-        Ok(Response::new(pb::ReactivateUserResponse { user }))
+        let (call, target) = called_to_act(request, |r| convert::target("user_id", &r.user_id, r.etag))?;
+        self.change(&call, &target, StateChange::Reactivate, |user| pb::ReactivateUserResponse { user }).await
     }
 
     async fn undelete_user(
         &self,
         request: Request<pb::UndeleteUserRequest>,
     ) -> Result<Response<pb::UndeleteUserResponse>, Status> {
-        let (caller, request) = called_by(request)?;
-        let target = convert::target("user_id", &request.user_id, request.etag)?;
+        let (call, target) = called_to_act(request, |r| convert::target::<UserId>("user_id", &r.user_id, r.etag))?;
         let now = self.app.now();
         let restorable_since = now.before(self.app.policy.restore_window);
-        let user = self.app.db.transaction(async |tx| {
-            let mut user = find(tx.users().lock_also_deleted(&caller.reach(), target.id).await?)?;
-            match user.deleted_at {
-                Some(deleted_at) if deleted_at < restorable_since => Err(Error::NotFound(Entity::User)),
+        let undelete = self.app.change(&call, async |tx| {
+            let mut user = find(tx.users().lock_also_deleted(&call.caller.reach(), target.id).await?)?;
+            let user = match user.deleted_at {
+                Some(deleted_at) if deleted_at < restorable_since => return Err(Error::NotFound(Entity::User)),
                 Some(_) => {
                     target.check_etag(&*user)?;
                     user.deleted_at = None;
-                    tx.users().save(user, now).await
+                    tx.users().save(user, Action::UserUndeleted, now).await?
                 }
-                None => Ok(user.into_inner()),
-            }
+                None => user.into_inner(),
+            };
+            Ok(pb::UndeleteUserResponse { user: Some(user.into()) })
         });
-        Ok(Response::new(pb::UndeleteUserResponse { user: Some(user.await?.into()) }))
+        Ok(Response::new(undelete.await?))
     }
 
     async fn purge_user(
         &self,
         request: Request<pb::PurgeUserRequest>,
     ) -> Result<Response<pb::PurgeUserResponse>, Status> {
-        let (caller, request) = called_by(request)?;
-        let target = convert::target::<UserId>("user_id", &request.user_id, request.etag)?;
-        let purge = self.app.db.transaction(async |tx| {
-            let user = find(tx.users().lock_also_deleted(&caller.reach(), target.id).await?)?;
+        let (call, target) = called_to_act(request, |r| convert::target::<UserId>("user_id", &r.user_id, r.etag))?;
+        let now = self.app.now();
+        let purge = self.app.change(&call, async |tx| {
+            let user = find(tx.users().lock_also_deleted(&call.caller.reach(), target.id).await?)?;
             target.check_etag(&*user)?;
             guards::platform_keeps_an_admin(tx, &user).await?;
             guards::no_organization_loses_its_last_owner(tx, &user).await?;
-            tx.users().delete(user).await
+            tx.users().delete(user, now).await?;
+            Ok(pb::PurgeUserResponse {})
         });
-        purge.await?;
-        Ok(Response::new(pb::PurgeUserResponse {}))
+        Ok(Response::new(purge.await?))
     }
 
     async fn grant_platform_admin(
         &self,
         request: Request<pb::GrantPlatformAdminRequest>,
     ) -> Result<Response<pb::GrantPlatformAdminResponse>, Status> {
-        let (caller, request) = called_by(request)?;
-        let target = convert::target("user_id", &request.user_id, request.etag)?;
-        let user = self.change(&caller, &target, StateChange::PlatformAdmin(true)).await?;
-        Ok(Response::new(pb::GrantPlatformAdminResponse { user }))
+        let (call, target) = called_to_act(request, |r| convert::target("user_id", &r.user_id, r.etag))?;
+        self.change(&call, &target, StateChange::PlatformAdmin(true), |user| pb::GrantPlatformAdminResponse { user })
+            .await
     }
 
     async fn revoke_platform_admin(
         &self,
         request: Request<pb::RevokePlatformAdminRequest>,
     ) -> Result<Response<pb::RevokePlatformAdminResponse>, Status> {
-        let (caller, request) = called_by(request)?;
-        let target = convert::target("user_id", &request.user_id, request.etag)?;
-        let user = self.change(&caller, &target, StateChange::PlatformAdmin(false)).await?;
-        Ok(Response::new(pb::RevokePlatformAdminResponse { user }))
+        let (call, target) = called_to_act(request, |r| convert::target("user_id", &r.user_id, r.etag))?;
+        self.change(&call, &target, StateChange::PlatformAdmin(false), |user| pb::RevokePlatformAdminResponse { user })
+            .await
     }
 }

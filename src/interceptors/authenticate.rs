@@ -2,11 +2,11 @@
 
 use http::{HeaderMap, header::AUTHORIZATION, request::Parts};
 
-use super::{Intercept, access::Access};
+use super::{Audit, Intercept, access::Access, audit::origin};
 use crate::{
     context::App,
     error::{Error, Result},
-    models::{Caller, Verdict},
+    models::{Action, Actor, Caller, Change, State, Verdict},
     security::token::read_api_key,
 };
 
@@ -14,23 +14,29 @@ use crate::{
 #[derive(Clone)]
 pub struct Authenticate {
     app: App,
+    audit: Audit,
 }
 
 impl Authenticate {
     /// Looks keys up in an application.
-    pub fn new(app: App) -> Self {
-        Self { app }
+    pub fn new(app: App, audit: Audit) -> Self {
+        Self { app, audit }
     }
 
-    /// The caller of the one key in these headers. Every other case has one answer.
-    async fn caller(&self, headers: &HeaderMap) -> Result<Caller> {
-        let (prefix, hash) = presented(headers).and_then(read_api_key).ok_or(Error::Unauthenticated)?;
+    /// The caller of the one key in these headers. Every other case has one answer; a known key that is refused leaves an
+    /// event for its owner.
+    async fn caller(&self, parts: &Parts) -> Result<Caller> {
+        let (prefix, hash) = presented(&parts.headers).and_then(read_api_key).ok_or(Error::Unauthenticated)?;
         let credential = self.app.db.read().await?.api_keys().credential(&prefix).await?;
         let credential = credential.ok_or(Error::Unauthenticated)?;
-        match credential.check(&hash, None, self.app.now()) {
-            Verdict::Valid => Ok(credential.into_caller()),
-            _ => Err(Error::Unauthenticated),
+        if credential.check(&hash, None, self.app.now()) == Verdict::Valid {
+            return Ok(credential.into_caller());
         }
+        let actor = Actor::Key { owner: credential.principal, id: credential.key.id };
+        let (id, key) = (credential.key.id, State::from(credential.key));
+        let change = Change::nothing(Action::ApiKeyRejected, key.subject());
+        self.audit.refused(origin(parts, actor), id, change, "UNAUTHENTICATED").await;
+        Err(Error::Unauthenticated)
     }
 }
 
@@ -39,7 +45,7 @@ impl Intercept for Authenticate {
         if parts.extensions.get::<Access>() == Some(&Access::Public) {
             return Ok(());
         }
-        let caller = self.caller(&parts.headers).await?;
+        let caller = self.caller(parts).await?;
         parts.extensions.insert(caller);
         Ok(())
     }

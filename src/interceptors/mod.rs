@@ -1,6 +1,7 @@
 //! What happens around a handler. Each interceptor is an async layer of the server; `server.rs` puts them in order.
 
 mod access;
+mod audit;
 mod authenticate;
 mod authorize;
 mod deadline;
@@ -15,6 +16,7 @@ use std::{
 };
 
 pub use access::AccessTable;
+pub use audit::Audit;
 pub use authenticate::Authenticate;
 pub use authorize::Authorize;
 pub use deadline::Deadline;

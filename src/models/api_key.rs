@@ -194,9 +194,12 @@ impl Credential {
     /// Checks a presented secret, and a scope if one is asked for, at `now`. The secret comes first, so that whoever does
     /// not hold it learns nothing else.
     pub fn check(&self, presented: &SecretHash, scope: Option<&Scope>, now: Timestamp) -> Verdict {
-        if !self.key.secret_hash.matches(presented) {
-            Verdict::WrongSecret
-        } else if self.key.revoked_at.is_some() {
+        if self.key.secret_hash.matches(presented) { self.standing(scope, now) } else { Verdict::WrongSecret }
+    }
+
+    /// Checks a key whose secret was presented before, and a scope if one is asked for, at `now`.
+    pub fn standing(&self, scope: Option<&Scope>, now: Timestamp) -> Verdict {
+        if self.key.revoked_at.is_some() {
             Verdict::Revoked
         } else if self.key.expires_at.is_some_and(|expires_at| expires_at <= now) {
             Verdict::Expired

@@ -1,6 +1,6 @@
 //! Who is asking, and what that one may touch.
 
-use super::{ApiKeyId, OrganizationId, Scopes, Timestamp, UserId};
+use super::{ApiKeyId, OrganizationId, PrincipalId, Scopes, Timestamp, UserId};
 
 /// Who is asking: made by the interceptors from the presented API key, read by the handlers.
 #[derive(Clone, Debug)]
@@ -38,6 +38,16 @@ pub enum Reach {
     Organization(OrganizationId),
     /// The user, what belongs to it, and the organizations it is a member of.
     User(UserId),
+}
+
+impl Principal {
+    /// Its id, whatever it is.
+    pub fn id(self) -> PrincipalId {
+        match self {
+            Self::Organization(id) => PrincipalId(id.0),
+            Self::User { id, .. } => PrincipalId(id.0),
+        }
+    }
 }
 
 impl Caller {

@@ -37,4 +37,12 @@ ids! {
     FamilyId,
     /// Names an API key.
     ApiKeyId,
+    /// Names an event.
+    EventId,
+    /// Names the resource of an event, whatever kind it is.
+    ResourceId,
+    /// The user or the organization that an API key belongs to.
+    PrincipalId,
+    /// Names a request that may be sent again.
+    RequestId,
 }

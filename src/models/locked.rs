@@ -42,17 +42,27 @@ pub(crate) use resource;
 /// A row that the running transaction has found within the caller's reach and locked. Only the repositories' `lock`
 /// makes one, and only a locked row can be saved or removed: a write that forgets the reach does not compile.
 #[derive(Debug)]
-pub struct Locked<T>(T);
+pub struct Locked<T> {
+    row: T,
+    before: T,
+}
 
-impl<T> Locked<T> {
+impl<T: Clone> Locked<T> {
     /// Takes what a locking query has found.
     pub(crate) fn new(row: T) -> Self {
-        Self(row)
+        Self { before: row.clone(), row }
     }
+}
 
+impl<T> Locked<T> {
     /// The row, no longer to be written.
     pub fn into_inner(self) -> T {
-        self.0
+        self.row
+    }
+
+    /// The row as it was locked, and as it is now.
+    pub(crate) fn into_before_and_after(self) -> (T, T) {
+        (self.before, self.row)
     }
 }
 
@@ -60,12 +70,12 @@ impl<T> Deref for Locked<T> {
     type Target = T;
 
     fn deref(&self) -> &T {
-        &self.0
+        &self.row
     }
 }
 
 impl<T> DerefMut for Locked<T> {
     fn deref_mut(&mut self) -> &mut T {
-        &mut self.0
+        &mut self.row
     }
 }

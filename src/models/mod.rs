@@ -1,8 +1,10 @@
 //! What things are: the types and the pure rules. No database, no wire, no clock and no randomness here.
 
 pub mod api_key;
+pub mod call;
 pub mod caller;
 pub mod email;
+pub mod event;
 pub mod id;
 pub mod json;
 pub mod locked;
@@ -21,9 +23,14 @@ pub mod timestamp;
 pub mod user;
 
 pub use api_key::{ApiKey, ApiKeyChanges, ApiKeyFilter, ApiKeyOwner, Credential, Environment, NewApiKey, Verdict};
+pub use call::{Actor, Call, Once, Origin};
 pub use caller::{Caller, Principal, Reach};
 pub use email::{Email, EmailPrefix, NormalizedEmail};
-pub use id::{ApiKeyId, FamilyId, MembershipId, OAuthAccountId, OrganizationId, RefreshTokenId, UserId};
+pub use event::{Action, ActorKind, Change, Event, EventFilter, ResourceType, Sequence, State};
+pub use id::{
+    ApiKeyId, EventId, FamilyId, MembershipId, OAuthAccountId, OrganizationId, PrincipalId, RefreshTokenId, RequestId,
+    ResourceId, UserId,
+};
 pub use json::JsonObject;
 pub use locked::{Locked, Resource, Revision};
 pub use membership::{Membership, MembershipChanges, MembershipFilter, MembershipKey, NewMembership};

@@ -27,6 +27,11 @@ macro_rules! words {
             $($(#[$variant_doc])* $variant),+
         }
 
+        impl $name {
+            /// Every one of them.
+            pub const ALL: &'static [Self] = &[$(Self::$variant),+];
+        }
+
         impl $crate::models::stored::StoredText for $name {
             fn as_stored(&self) -> &str {
                 match self {

@@ -3,7 +3,7 @@
 use diesel::{dsl::exists, prelude::*};
 use diesel_async::RunQueryDsl;
 
-use super::{reach::within, row};
+use super::{delete_up_to, reach::within, row};
 use crate::{
     db::{
         Conn, ForUpdate, query,
@@ -11,9 +11,9 @@ use crate::{
     },
     error::{Error, Result},
     models::{
-        ApiKey, ApiKeyFilter, ApiKeyId, ApiKeyOwner, Credential, Cursor, Environment, JsonObject, Locked, Name,
-        OrganizationId, OrganizationState, Page, PageRequest, Principal, Reach, Resource as _, Revision, Scopes,
-        SecretHash, Timestamp, UserId, UserState, api_key::KeyPrefix,
+        Action, ApiKey, ApiKeyFilter, ApiKeyId, ApiKeyOwner, Caller, Credential, Cursor, Environment, JsonObject,
+        Locked, Name, Organization, OrganizationId, OrganizationState, Page, PageRequest, Principal, Reach,
+        Resource as _, Revision, Scopes, SecretHash, Timestamp, User, UserId, UserState, api_key::KeyPrefix,
     },
 };
 
@@ -41,6 +41,37 @@ type UserOwner = (UserState, Option<Timestamp>, bool);
 /// What it needs of an owner that is an organization: state, tombstone.
 type OrganizationOwner = (OrganizationState, Option<Timestamp>);
 
+/// A key as found with its owner.
+type Found = (ApiKeyRow, Option<UserOwner>, Option<OrganizationOwner>);
+
+/// Keys with their owners.
+macro_rules! credentials {
+    () => {
+        api_keys::table
+            .left_join(users::table.on(users::id.nullable().eq(api_keys::user_id)))
+            .left_join(organizations::table.on(organizations::id.nullable().eq(api_keys::organization_id)))
+            .select((
+                ApiKeyRow::as_select(),
+                (users::state, users::deleted_at, users::is_platform_admin).nullable(),
+                (organizations::state, organizations::deleted_at).nullable(),
+            ))
+    };
+}
+
+fn read_credential((row, user, organization): Found) -> Result<Credential> {
+    let key = ApiKey::from(row);
+    let (principal, owner_is_active) = match (key.user_id, user, key.organization_id, organization) {
+        (Some(id), Some((state, deleted_at, is_platform_admin)), None, None) => {
+            (Principal::User { id, is_platform_admin }, state == UserState::Active && deleted_at.is_none())
+        }
+        (None, None, Some(id), Some((state, deleted_at))) => {
+            (Principal::Organization(id), state == OrganizationState::Active && deleted_at.is_none())
+        }
+        _ => return Err(Error::internal(format!("the API key {} has not exactly one owner", key.id))),
+    };
+    Ok(Credential { key, principal, owner_is_active })
+}
+
 /// Stores API keys.
 pub struct ApiKeyRepository<'c> {
     pub(super) conn: &'c mut Conn,
@@ -54,6 +85,7 @@ impl ApiKeyRepository<'_> {
     pub async fn insert(&mut self, key: &ApiKey) -> Result<()> {
         let row = ApiKeyRow::from(key);
         query!(self.conn, c => diesel::insert_into(api_keys::table).values(&row).execute(c))?;
+        self.conn.made(Action::ApiKeyCreated, key);
         Ok(())
     }
 
@@ -71,35 +103,28 @@ impl ApiKeyRepository<'_> {
     }
 
     /// The key of a prefix with what its owner is now, in one statement. A presented secret decides what becomes of it, so
-    /// this is the one lookup that takes no reach.
+    /// it takes no reach.
     ///
     /// # Errors
     /// When the database cannot be used.
     pub async fn credential(&mut self, prefix: &KeyPrefix) -> Result<Option<Credential>> {
-        let found: Option<(ApiKeyRow, Option<UserOwner>, Option<OrganizationOwner>)> = query!(self.conn, c => {
-            let query = api_keys::table
-                .left_join(users::table.on(users::id.nullable().eq(api_keys::user_id)))
-                .left_join(organizations::table.on(organizations::id.nullable().eq(api_keys::organization_id)))
-                .filter(api_keys::prefix.eq(prefix))
-                .select((
-                    ApiKeyRow::as_select(),
-                    (users::state, users::deleted_at, users::is_platform_admin).nullable(),
-                    (organizations::state, organizations::deleted_at).nullable(),
-                ));
+        let found: Option<Found> = query!(self.conn, c => {
+            let query = credentials!().filter(api_keys::prefix.eq(prefix));
             async move { query.get_result(c).await.optional() }
         })?;
-        let Some((row, user, organization)) = found else { return Ok(None) };
-        let key = ApiKey::from(row);
-        let (principal, owner_is_active) = match (key.user_id, user, key.organization_id, organization) {
-            (Some(id), Some((state, deleted_at, is_platform_admin)), None, None) => {
-                (Principal::User { id, is_platform_admin }, state == UserState::Active && deleted_at.is_none())
-            }
-            (None, None, Some(id), Some((state, deleted_at))) => {
-                (Principal::Organization(id), state == OrganizationState::Active && deleted_at.is_none())
-            }
-            _ => return Err(Error::internal(format!("the API key {} has not exactly one owner", key.id))),
-        };
-        Ok(Some(Credential { key, principal, owner_is_active }))
+        found.map(read_credential).transpose()
+    }
+
+    /// The key that a caller presented before, with what its owner is now. It takes no reach: it is what reach follows from.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn credential_of(&mut self, caller: &Caller) -> Result<Option<Credential>> {
+        let found: Option<Found> = query!(self.conn, c => {
+            let query = credentials!().filter(api_keys::id.eq(caller.api_key_id));
+            async move { query.get_result(c).await.optional() }
+        })?;
+        found.map(read_credential).transpose()
     }
 
     /// A page of API keys, in order of id.
@@ -141,11 +166,79 @@ impl ApiKeyRepository<'_> {
     ///
     /// # Errors
     /// When the database cannot be used.
-    pub async fn save(&mut self, mut key: Locked<ApiKey>, now: Timestamp) -> Result<ApiKey> {
+    pub async fn save(&mut self, mut key: Locked<ApiKey>, action: Action, now: Timestamp) -> Result<ApiKey> {
         key.touch(now);
-        let key = key.into_inner();
+        let (before, key) = key.into_before_and_after();
         let row = ApiKeyRow::from(&key);
         query!(self.conn, c => diesel::update(api_keys::table.filter(api_keys::id.eq(key.id))).set(&row).execute(c))?;
+        self.conn.changed(action, before, &key);
         Ok(key)
+    }
+
+    /// A batch of all API keys within a reach, in order of id, whatever their owners are.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn export(&mut self, reach: &Reach, after: Option<ApiKeyId>, limit: i64) -> Result<Vec<ApiKey>> {
+        let rows: Vec<ApiKeyRow> = query!(self.conn, c => {
+            let mut query = api_keys::table.select(ApiKeyRow::as_select()).into_boxed::<Backend>();
+            query = match *reach {
+                Reach::Everything => query,
+                Reach::Organization(id) => query.filter(api_keys::organization_id.eq(id)),
+                Reach::User(id) => query.filter(api_keys::user_id.eq(id)),
+            };
+            if let Some(after) = after {
+                query = query.filter(api_keys::id.gt(after));
+            }
+            query.order(api_keys::id).limit(limit).load(c)
+        })?;
+        Ok(rows.into_iter().map(ApiKey::from).collect())
+    }
+
+    /// Removes up to `limit` API keys of a locked user and tells how many.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn delete_of_user(&mut self, user: &Locked<User>, limit: i64) -> Result<usize> {
+        let matches = api_keys::user_id.eq(user.id);
+        let (found, rows) = delete_up_to!(limit, self.conn, api_keys: ApiKeyRow of ApiKeyId, matches);
+        self.conn.removed_all::<ApiKey, _>(Action::ApiKeyDeleted, rows);
+        Ok(found)
+    }
+
+    /// Removes up to `limit` API keys of a locked organization and tells how many.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn delete_of_organization(&mut self, organization: &Locked<Organization>, limit: i64) -> Result<usize> {
+        let matches = api_keys::organization_id.eq(organization.id);
+        let (found, rows) = delete_up_to!(limit, self.conn, api_keys: ApiKeyRow of ApiKeyId, matches);
+        self.conn.removed_all::<ApiKey, _>(Action::ApiKeyDeleted, rows);
+        Ok(found)
+    }
+
+    /// Forgets that a locked user made up to `limit` API keys of others and tells how many.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn forget_maker(&mut self, user: &Locked<User>, limit: i64, now: Timestamp) -> Result<usize> {
+        let made: Vec<ApiKeyId> = query!(self.conn, c => {
+            api_keys::table.filter(api_keys::created_by.eq(user.id)).select(api_keys::id).limit(limit).load(c)
+        })?;
+        let rows: Vec<ApiKeyRow> = query!(self.conn, c => {
+            diesel::update(api_keys::table.filter(api_keys::id.eq_any(&made)))
+                .set((
+                    api_keys::created_by.eq(None::<UserId>),
+                    api_keys::updated_at.eq(now),
+                    api_keys::revision.eq(api_keys::revision + 1),
+                ))
+                .returning(ApiKeyRow::as_returning())
+                .get_results(c)
+        })?;
+        for after in rows.into_iter().map(ApiKey::from) {
+            let before = ApiKey { created_by: Some(user.id), ..after.clone() };
+            self.conn.changed(Action::ApiKeyUpdated, before, &after);
+        }
+        Ok(made.len())
     }
 }

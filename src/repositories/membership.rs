@@ -3,7 +3,7 @@
 use diesel::{dsl::exists, prelude::*};
 use diesel_async::RunQueryDsl;
 
-use super::{reach::within, row};
+use super::{delete_up_to, reach::within, row};
 use crate::{
     db::{
         Conn, ForUpdate, query,
@@ -11,8 +11,9 @@ use crate::{
     },
     error::Result,
     models::{
-        Cursor, Locked, Membership, MembershipFilter, MembershipId, MembershipKey, OrganizationId, Page, PageRequest,
-        Permissions, Reach, Resource as _, Revision, Role, Timestamp, UserId, UserState,
+        Action, Cursor, Locked, Membership, MembershipFilter, MembershipId, MembershipKey, Organization,
+        OrganizationId, Page, PageRequest, Permissions, Reach, Resource as _, Revision, Role, Timestamp, User, UserId,
+        UserState,
     },
 };
 
@@ -40,6 +41,7 @@ impl MembershipRepository<'_> {
     pub async fn insert(&mut self, membership: &Membership) -> Result<()> {
         let row = MembershipRow::from(membership);
         query!(self.conn, c => diesel::insert_into(memberships::table).values(&row).execute(c))?;
+        self.conn.made(Action::MembershipCreated, membership);
         Ok(())
     }
 
@@ -149,14 +151,62 @@ impl MembershipRepository<'_> {
     ///
     /// # Errors
     /// When the database cannot be used.
-    pub async fn save(&mut self, mut membership: Locked<Membership>, now: Timestamp) -> Result<Membership> {
+    pub async fn save(
+        &mut self,
+        mut membership: Locked<Membership>,
+        action: Action,
+        now: Timestamp,
+    ) -> Result<Membership> {
         membership.touch(now);
-        let membership = membership.into_inner();
+        let (before, membership) = membership.into_before_and_after();
         let row = MembershipRow::from(&membership);
         query!(self.conn, c => {
             diesel::update(memberships::table.filter(memberships::id.eq(membership.id))).set(&row).execute(c)
         })?;
+        self.conn.changed(action, before, &membership);
         Ok(membership)
+    }
+
+    /// A batch of all memberships within a reach, in order of id, whatever their users and organizations are.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn export(&mut self, reach: &Reach, after: Option<MembershipId>, limit: i64) -> Result<Vec<Membership>> {
+        let rows: Vec<MembershipRow> = query!(self.conn, c => {
+            let mut query = memberships::table.select(MembershipRow::as_select()).into_boxed::<Backend>();
+            query = match *reach {
+                Reach::Everything => query,
+                Reach::Organization(id) => query.filter(memberships::organization_id.eq(id)),
+                Reach::User(id) => query.filter(memberships::user_id.eq(id)),
+            };
+            if let Some(after) = after {
+                query = query.filter(memberships::id.gt(after));
+            }
+            query.order(memberships::id).limit(limit).load(c)
+        })?;
+        Ok(rows.into_iter().map(Membership::from).collect())
+    }
+
+    /// Removes up to `limit` memberships of a locked user and tells how many.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn delete_of_user(&mut self, user: &Locked<User>, limit: i64) -> Result<usize> {
+        let matches = memberships::user_id.eq(user.id);
+        let (found, rows) = delete_up_to!(limit, self.conn, memberships: MembershipRow of MembershipId, matches);
+        self.conn.removed_all::<Membership, _>(Action::MembershipDeleted, rows);
+        Ok(found)
+    }
+
+    /// Removes up to `limit` memberships of a locked organization and tells how many.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn delete_of_organization(&mut self, organization: &Locked<Organization>, limit: i64) -> Result<usize> {
+        let matches = memberships::organization_id.eq(organization.id);
+        let (found, rows) = delete_up_to!(limit, self.conn, memberships: MembershipRow of MembershipId, matches);
+        self.conn.removed_all::<Membership, _>(Action::MembershipDeleted, rows);
+        Ok(found)
     }
 
     /// Removes a locked membership.
@@ -167,6 +217,7 @@ impl MembershipRepository<'_> {
         query!(self.conn, c => {
             diesel::delete(memberships::table.filter(memberships::id.eq(membership.id))).execute(c)
         })?;
+        self.conn.removed(Action::MembershipDeleted, membership.into_inner());
         Ok(())
     }
 }

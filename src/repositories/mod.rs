@@ -1,24 +1,35 @@
 //! How things are stored: diesel in, models out. One file per entity, each with its row, its repository and its queries.
 //!
 //! Every query on tenant data takes a [`Reach`](crate::models::Reach) and puts it into its WHERE, with `within!`. What is
-//! saved or removed was locked before, under a reach. A lookup answers `None` for what is not there; whether that is an
+//! saved or removed was locked before, under a reach. Whatever changes a resource notes the change on the connection. A lookup answers `None` for what is not there; whether that is an
 //! error the caller decides. Repositories never begin a transaction.
 
 mod api_key;
+mod event;
 mod membership;
 mod oauth_account;
 mod organization;
 mod reach;
 mod refresh_token;
+mod remembered_answer;
 mod sealing_key;
 mod user;
 
 pub use self::{
-    api_key::ApiKeyRepository, membership::MembershipRepository, oauth_account::OAuthAccountRepository,
-    organization::OrganizationRepository, refresh_token::RefreshTokenRepository, sealing_key::SealingKeyRepository,
+    api_key::ApiKeyRepository,
+    event::EventRepository,
+    membership::MembershipRepository,
+    oauth_account::OAuthAccountRepository,
+    organization::OrganizationRepository,
+    refresh_token::RefreshTokenRepository,
+    remembered_answer::{ClaimedRequest, RememberedAnswerRepository},
+    sealing_key::SealingKeyRepository,
     user::UserRepository,
 };
-use crate::db::Conn;
+use crate::{
+    db::Conn,
+    models::{Action, Change, State},
+};
 
 impl Conn {
     /// Users.
@@ -51,9 +62,41 @@ impl Conn {
         ApiKeyRepository { conn: self }
     }
 
+    /// Events.
+    pub fn events(&mut self) -> EventRepository<'_> {
+        EventRepository { conn: self }
+    }
+
+    /// Remembered answers.
+    pub fn remembered_answers(&mut self) -> RememberedAnswerRepository<'_> {
+        RememberedAnswerRepository { conn: self }
+    }
+
     /// The sealing keys that the database was written with.
     pub fn sealing_keys(&mut self) -> SealingKeyRepository<'_> {
         SealingKeyRepository { conn: self }
+    }
+
+    /// Notes that a resource was made.
+    fn made<T: Into<State> + Clone>(&mut self, action: Action, after: &T) {
+        self.record(Change::new(action, None, Some(after.clone().into())));
+    }
+
+    /// Notes that a resource was changed.
+    fn changed<T: Into<State> + Clone>(&mut self, action: Action, before: T, after: &T) {
+        self.record(Change::new(action, Some(before.into()), Some(after.clone().into())));
+    }
+
+    /// Notes that a resource is no more.
+    fn removed<T: Into<State>>(&mut self, action: Action, before: T) {
+        self.record(Change::new(action, Some(before.into()), None));
+    }
+
+    /// Notes that resources are no more.
+    fn removed_all<T: Into<State> + From<R>, R>(&mut self, action: Action, rows: Vec<R>) {
+        for row in rows {
+            self.removed(action, T::from(row));
+        }
     }
 }
 
@@ -83,4 +126,22 @@ macro_rules! row {
     };
 }
 
-use row;
+/// Deletes up to a number of rows of a table that match, and tells how many were found and the rows that were deleted. The number
+/// is at most [`MAX_BATCH`].
+macro_rules! delete_up_to {
+    ($limit:expr, $conn:expr, $table:ident: $row:ident of $id:ident, $matches:expr) => {{
+        let limit = i64::min($limit, $crate::repositories::MAX_BATCH);
+        let ids: Vec<$id> =
+            query!($conn, c => $table::table.filter($matches).select($table::id).limit(limit).load(c))?;
+        let rows: Vec<$row> = query!($conn, c => {
+            let found = $table::table.filter($table::id.eq_any(&ids));
+            diesel::delete(found).returning($row::as_returning()).get_results(c)
+        })?;
+        (ids.len(), rows)
+    }};
+}
+
+/// Most rows of one statement: SQLite binds at most 32,766 values.
+const MAX_BATCH: i64 = 10_000;
+
+use {delete_up_to, row};

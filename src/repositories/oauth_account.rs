@@ -3,7 +3,7 @@
 use diesel::{dsl::exists, prelude::*};
 use diesel_async::RunQueryDsl;
 
-use super::{reach::within, row};
+use super::{delete_up_to, reach::within, row};
 use crate::{
     db::{
         Conn, ForUpdate, query,
@@ -11,8 +11,8 @@ use crate::{
     },
     error::Result,
     models::{
-        Cursor, Locked, OAuthAccount, OAuthAccountFilter, OAuthAccountId, Page, PageRequest, ProviderAccount, Reach,
-        Resource as _, Revision, Sealed, Timestamp, UserId,
+        Action, Cursor, Locked, OAuthAccount, OAuthAccountFilter, OAuthAccountId, Page, PageRequest, ProviderAccount,
+        Reach, Resource as _, Revision, Sealed, Timestamp, User, UserId,
         email::GivenEmail,
         oauth_account::{Provider, ProviderScopes, ProviderUserId},
     },
@@ -46,6 +46,7 @@ impl OAuthAccountRepository<'_> {
     pub async fn insert(&mut self, account: &OAuthAccount) -> Result<()> {
         let row = OAuthAccountRow::from(account);
         query!(self.conn, c => diesel::insert_into(oauth_accounts::table).values(&row).execute(c))?;
+        self.conn.made(Action::OauthAccountLinked, account);
         Ok(())
     }
 
@@ -118,14 +119,57 @@ impl OAuthAccountRepository<'_> {
     ///
     /// # Errors
     /// When the database cannot be used.
-    pub async fn save(&mut self, mut account: Locked<OAuthAccount>, now: Timestamp) -> Result<OAuthAccount> {
+    pub async fn save(
+        &mut self,
+        mut account: Locked<OAuthAccount>,
+        action: Action,
+        now: Timestamp,
+    ) -> Result<OAuthAccount> {
         account.touch(now);
-        let account = account.into_inner();
+        let (before, account) = account.into_before_and_after();
         let row = OAuthAccountRow::from(&account);
         query!(self.conn, c => {
             diesel::update(oauth_accounts::table.filter(oauth_accounts::id.eq(account.id))).set(&row).execute(c)
         })?;
+        self.conn.changed(action, before, &account);
         Ok(account)
+    }
+
+    /// A batch of all oauth accounts within a reach, in order of id, whatever their users are.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn export(
+        &mut self,
+        reach: &Reach,
+        after: Option<OAuthAccountId>,
+        limit: i64,
+    ) -> Result<Vec<OAuthAccount>> {
+        let rows: Vec<OAuthAccountRow> = query!(self.conn, c => {
+            let mut query = oauth_accounts::table.select(OAuthAccountRow::as_select()).into_boxed::<Backend>();
+            query = match *reach {
+                Reach::Everything => query,
+                Reach::User(id) => query.filter(oauth_accounts::user_id.eq(id)),
+                // No organization reaches what is its members' own.
+                Reach::Organization(_) => query.filter(oauth_accounts::id.ne(oauth_accounts::id)),
+            };
+            if let Some(after) = after {
+                query = query.filter(oauth_accounts::id.gt(after));
+            }
+            query.order(oauth_accounts::id).limit(limit).load(c)
+        })?;
+        Ok(rows.into_iter().map(OAuthAccount::from).collect())
+    }
+
+    /// Removes up to `limit` OAuth accounts of a locked user and tells how many.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn delete_of_user(&mut self, user: &Locked<User>, limit: i64) -> Result<usize> {
+        let matches = oauth_accounts::user_id.eq(user.id);
+        let (found, rows) = delete_up_to!(limit, self.conn, oauth_accounts: OAuthAccountRow of OAuthAccountId, matches);
+        self.conn.removed_all::<OAuthAccount, _>(Action::OauthAccountUnlinked, rows);
+        Ok(found)
     }
 
     /// Removes a locked OAuth account.
@@ -136,6 +180,7 @@ impl OAuthAccountRepository<'_> {
         query!(self.conn, c => {
             diesel::delete(oauth_accounts::table.filter(oauth_accounts::id.eq(account.id))).execute(c)
         })?;
+        self.conn.removed(Action::OauthAccountUnlinked, account.into_inner());
         Ok(())
     }
 }

@@ -3,7 +3,7 @@
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 
-use super::{reach::within, row};
+use super::{MAX_BATCH, reach::within, row};
 use crate::{
     db::{
         Conn, ForUpdate, query,
@@ -11,8 +11,8 @@ use crate::{
     },
     error::Result,
     models::{
-        Cursor, JsonObject, Locked, Name, Organization, OrganizationFilter, OrganizationId, OrganizationState, Page,
-        PageRequest, Plan, Reach, Resource as _, Revision, SearchKey, Slug, StateFilter, Timestamp, WebUrl,
+        Action, Cursor, JsonObject, Locked, Name, Organization, OrganizationFilter, OrganizationId, OrganizationState,
+        Page, PageRequest, Plan, Reach, Resource as _, Revision, SearchKey, Slug, StateFilter, Timestamp, WebUrl,
         text::prefix_end,
     },
 };
@@ -63,6 +63,7 @@ impl OrganizationRepository<'_> {
     pub async fn insert(&mut self, organization: &Organization) -> Result<()> {
         let row = OrganizationRow::from(organization);
         query!(self.conn, c => diesel::insert_into(organizations::table).values(&row).execute(c))?;
+        self.conn.made(Action::OrganizationCreated, organization);
         Ok(())
     }
 
@@ -222,14 +223,70 @@ impl OrganizationRepository<'_> {
     ///
     /// # Errors
     /// [`Taken::OrganizationSlug`](crate::error::Taken::OrganizationSlug).
-    pub async fn save(&mut self, mut organization: Locked<Organization>, now: Timestamp) -> Result<Organization> {
+    pub async fn save(
+        &mut self,
+        mut organization: Locked<Organization>,
+        action: Action,
+        now: Timestamp,
+    ) -> Result<Organization> {
         organization.touch(now);
-        let organization = organization.into_inner();
+        let (before, organization) = organization.into_before_and_after();
         let row = OrganizationRow::from(&organization);
         query!(self.conn, c => {
             diesel::update(organizations::table.filter(organizations::id.eq(organization.id))).set(&row).execute(c)
         })?;
+        self.conn.changed(action, before, &organization);
         Ok(organization)
+    }
+
+    /// A batch of all organizations within a reach, in order of id, the deleted too.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn export(
+        &mut self,
+        reach: &Reach,
+        after: Option<OrganizationId>,
+        limit: i64,
+    ) -> Result<Vec<Organization>> {
+        let rows: Vec<OrganizationRow> = query!(self.conn, c => {
+            let mut query = organizations::table.select(OrganizationRow::as_select()).into_boxed::<Backend>();
+            query = match *reach {
+                Reach::Everything => query,
+                Reach::Organization(id) => query.filter(organizations::id.eq(id)),
+                // Organizations belong to no user.
+                Reach::User(_) => query.filter(organizations::id.ne(organizations::id)),
+            };
+            if let Some(after) = after {
+                query = query.filter(organizations::id.gt(after));
+            }
+            query.order(organizations::id).limit(limit).load(c)
+        })?;
+        Ok(rows.into_iter().map(Organization::from).collect())
+    }
+
+    /// Up to `limit` organizations that were deleted before. It takes no reach: the service itself asks, for nobody.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn deleted_before(&mut self, before: Timestamp, limit: i64) -> Result<Vec<OrganizationId>> {
+        query!(self.conn, c => {
+            let deleted = organizations::table.filter(organizations::deleted_at.lt(before));
+            deleted.order(organizations::deleted_at).select(organizations::id).limit(limit).load(c)
+        })
+    }
+
+    /// Removes up to `limit` things that hang on a locked organization and tells how many.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn delete_what_hangs_on(&mut self, organization: &Locked<Organization>, limit: i64) -> Result<usize> {
+        let removed = self.conn.memberships().delete_of_organization(organization, limit).await?;
+        let left = limit.saturating_sub(i64::try_from(removed).unwrap_or(i64::MAX));
+        if left == 0 {
+            return Ok(removed);
+        }
+        Ok(removed + self.conn.api_keys().delete_of_organization(organization, left).await?)
     }
 
     /// Erases a locked organization and everything that hangs on it.
@@ -237,9 +294,11 @@ impl OrganizationRepository<'_> {
     /// # Errors
     /// When the database cannot be used.
     pub async fn delete(&mut self, organization: Locked<Organization>) -> Result<()> {
+        while self.delete_what_hangs_on(&organization, MAX_BATCH).await? > 0 {}
         query!(self.conn, c => {
             diesel::delete(organizations::table.filter(organizations::id.eq(organization.id))).execute(c)
         })?;
+        self.conn.removed(Action::OrganizationPurged, organization.into_inner());
         Ok(())
     }
 }

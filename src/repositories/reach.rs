@@ -114,6 +114,20 @@ macro_rules! within {
             ),
         }
     }};
+    (events, $query:expr, $reach:expr) => {{
+        use $crate::repositories::reach::SEEN;
+        match *$reach {
+            Reach::Everything => $query,
+            Reach::Organization(organization) => $query.filter(events::organization_id.eq(organization)),
+            Reach::User(user) => $query.filter(
+                events::user_id.eq(user).or(exists(
+                    SEEN.filter(SEEN.field(memberships::organization_id).nullable().eq(events::organization_id))
+                        .filter(SEEN.field(memberships::user_id).eq(user))
+                        .filter(SEEN.field(memberships::role).eq_any(["owner", "admin"])),
+                )),
+            ),
+        }
+    }};
     // Tables whose rows belong to one user.
     ($table:ident, $query:expr, $reach:expr) => {{
         let alive = $query.filter(exists(

@@ -3,7 +3,7 @@
 use diesel::{dsl::exists, prelude::*};
 use diesel_async::RunQueryDsl;
 
-use super::{reach::within, row};
+use super::{delete_up_to, reach::within, row};
 use crate::{
     db::{
         Conn, ForUpdate, query,
@@ -11,8 +11,8 @@ use crate::{
     },
     error::Result,
     models::{
-        Cursor, FamilyId, Page, PageRequest, Reach, RefreshToken, RefreshTokenId, Resource as _, Revision,
-        RevokedReason, Sealed, SecretHash, Timestamp, UserId,
+        Action, Cursor, FamilyId, Locked, Page, PageRequest, Reach, RefreshToken, RefreshTokenId, Revision,
+        RevokedReason, Sealed, SecretHash, Timestamp, User, UserId,
         refresh_token::{IpText, UserAgent},
     },
 };
@@ -45,6 +45,19 @@ pub struct RefreshTokenRepository<'c> {
 #[derive(Debug)]
 pub struct LockedFamily(FamilyId);
 
+/// What ends a token.
+macro_rules! revoked {
+    ($reason:expr, $now:expr) => {
+        (
+            refresh_tokens::revoked_at.eq(Some($now)),
+            refresh_tokens::revoked_reason.eq(Some($reason)),
+            refresh_tokens::successor_sealed.eq(None::<Sealed>),
+            refresh_tokens::updated_at.eq($now),
+            refresh_tokens::revision.eq(refresh_tokens::revision + 1),
+        )
+    };
+}
+
 impl RefreshTokenRepository<'_> {
     /// Stores a new refresh token.
     ///
@@ -53,6 +66,7 @@ impl RefreshTokenRepository<'_> {
     pub async fn insert(&mut self, token: &RefreshToken) -> Result<()> {
         let row = RefreshTokenRow::from(token);
         query!(self.conn, c => diesel::insert_into(refresh_tokens::table).values(&row).execute(c))?;
+        self.conn.made(Action::RefreshTokenCreated, token);
         Ok(())
     }
 
@@ -179,44 +193,153 @@ impl RefreshTokenRepository<'_> {
         let mut live = 0;
         for families in families.chunks(10_000) {
             let ids: Vec<FamilyId> = families.iter().map(|family| family.0).collect();
-            // Apart, so that what is counted are the tokens not yet traded: one a session.
-            for is_traded in [true, false] {
-                let revoked = query!(self.conn, c => {
-                    let tokens = refresh_tokens::table
-                        .filter(refresh_tokens::family_id.eq_any(&ids))
-                        .filter(refresh_tokens::revoked_at.is_null())
-                        .filter(refresh_tokens::rotated_at.is_not_null().eq(is_traded));
-                    diesel::update(tokens)
-                        .set((
-                            refresh_tokens::revoked_at.eq(Some(now)),
-                            refresh_tokens::revoked_reason.eq(Some(reason)),
-                            refresh_tokens::successor_sealed.eq(None::<Sealed>),
-                            refresh_tokens::updated_at.eq(now),
-                            refresh_tokens::revision.eq(refresh_tokens::revision + 1),
-                        ))
-                        .execute(c)
-                })?;
-                live += if is_traded { 0 } else { revoked };
-            }
+            // Apart, as what is told and counted are the tokens not yet traded: one a session.
+            query!(self.conn, c => {
+                let traded = refresh_tokens::table
+                    .filter(refresh_tokens::family_id.eq_any(&ids))
+                    .filter(refresh_tokens::revoked_at.is_null())
+                    .filter(refresh_tokens::rotated_at.is_not_null());
+                diesel::update(traded).set(revoked!(reason, now)).execute(c)
+            })?;
+            let current: Vec<RefreshTokenRow> = query!(self.conn, c => {
+                let current = refresh_tokens::table
+                    .filter(refresh_tokens::family_id.eq_any(&ids))
+                    .filter(refresh_tokens::revoked_at.is_null())
+                    .filter(refresh_tokens::rotated_at.is_null());
+                diesel::update(current)
+                    .set(revoked!(reason, now))
+                    .returning(RefreshTokenRow::as_returning())
+                    .get_results(c)
+            })?;
+            let action = match reason {
+                RevokedReason::Reused => Action::RefreshTokenReused,
+                RevokedReason::Revoked | RevokedReason::RevokedAll => Action::RefreshTokenRevoked,
+            };
+            live += current.len();
+            self.conn.removed_all::<RefreshToken, _>(action, current);
         }
         Ok(live)
     }
 
-    /// Writes a refresh token of a locked family as it is now.
+    /// Trades a token of a locked family for its successor. `sealed` is the successor's secret, if it may be told again.
     ///
     /// # Errors
     /// When the database cannot be used.
-    pub async fn save(
+    pub async fn rotate(
         &mut self,
         _family: &LockedFamily,
-        mut token: RefreshToken,
+        token: RefreshToken,
+        successor: &RefreshToken,
+        sealed: Option<Sealed>,
         now: Timestamp,
-    ) -> Result<RefreshToken> {
-        token.touch(now);
-        let row = RefreshTokenRow::from(&token);
+    ) -> Result<()> {
+        let row = RefreshTokenRow::from(successor);
         query!(self.conn, c => {
-            diesel::update(refresh_tokens::table.filter(refresh_tokens::id.eq(token.id))).set(&row).execute(c)
+            diesel::update(refresh_tokens::table.filter(refresh_tokens::id.eq(token.id)))
+                .set((
+                    refresh_tokens::rotated_at.eq(Some(now)),
+                    refresh_tokens::successor_sealed.eq(&sealed),
+                    refresh_tokens::updated_at.eq(now),
+                    refresh_tokens::revision.eq(refresh_tokens::revision + 1),
+                ))
+                .execute(c)
         })?;
-        Ok(token)
+        query!(self.conn, c => diesel::insert_into(refresh_tokens::table).values(&row).execute(c))?;
+        self.conn.changed(Action::RefreshTokenRotated, token, successor);
+        Ok(())
+    }
+
+    /// Forgets the secret of a successor, in a locked family: it is used now and is not told again.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn forget_successor(&mut self, _family: &LockedFamily, id: RefreshTokenId) -> Result<()> {
+        query!(self.conn, c => {
+            diesel::update(refresh_tokens::table.filter(refresh_tokens::id.eq(id)))
+                .set(refresh_tokens::successor_sealed.eq(None::<Sealed>))
+                .execute(c)
+        })?;
+        Ok(())
+    }
+
+    /// A batch of all refresh tokens within a reach, in order of id, that are the current ones of live sessions.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn export(
+        &mut self,
+        reach: &Reach,
+        after: Option<RefreshTokenId>,
+        limit: i64,
+        now: Timestamp,
+    ) -> Result<Vec<RefreshToken>> {
+        let rows: Vec<RefreshTokenRow> = query!(self.conn, c => {
+            let live = refresh_tokens::table
+                .filter(refresh_tokens::revoked_at.is_null())
+                .filter(refresh_tokens::rotated_at.is_null())
+                .filter(refresh_tokens::expires_at.gt(now));
+            let mut query = live.select(RefreshTokenRow::as_select()).into_boxed::<Backend>();
+            query = match *reach {
+                Reach::Everything => query,
+                Reach::User(id) => query.filter(refresh_tokens::user_id.eq(id)),
+                // No organization reaches what is its members' own.
+                Reach::Organization(_) => query.filter(refresh_tokens::id.ne(refresh_tokens::id)),
+            };
+            if let Some(after) = after {
+                query = query.filter(refresh_tokens::id.gt(after));
+            }
+            query.order(refresh_tokens::id).limit(limit).load(c)
+        })?;
+        Ok(rows.into_iter().map(RefreshToken::from).collect())
+    }
+
+    /// Removes up to `limit` refresh tokens of a locked user and tells how many.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn delete_of_user(&mut self, user: &Locked<User>, limit: i64, now: Timestamp) -> Result<usize> {
+        let matches = refresh_tokens::user_id.eq(user.id);
+        let (found, rows) = delete_up_to!(limit, self.conn, refresh_tokens: RefreshTokenRow of RefreshTokenId, matches);
+        for token in rows.into_iter().map(RefreshToken::from).filter(|token| token.rotated_at.is_none()) {
+            if token.is_live(now) {
+                self.conn.removed(Action::RefreshTokenRevoked, token);
+            }
+        }
+        Ok(found)
+    }
+
+    /// Removes up to `limit` tokens of sessions whose current token expired before `now`, and tells how many. It takes no
+    /// reach and leaves no event: nothing that any call answers changes by it.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn delete_expired(&mut self, now: Timestamp, limit: i64) -> Result<usize> {
+        let over: Vec<(RefreshTokenId, FamilyId)> = query!(self.conn, c => {
+            refresh_tokens::table
+                .filter(refresh_tokens::rotated_at.is_null())
+                .filter(refresh_tokens::expires_at.lt(now))
+                .order(refresh_tokens::expires_at)
+                .select((refresh_tokens::id, refresh_tokens::family_id))
+                .limit(limit)
+                .load(c)
+        })?;
+        let (current, families): (Vec<RefreshTokenId>, Vec<FamilyId>) = over.into_iter().unzip();
+        // The traded ones first: without its current token nobody would find a family again.
+        let traded: Vec<RefreshTokenId> = query!(self.conn, c => {
+            refresh_tokens::table
+                .filter(refresh_tokens::family_id.eq_any(&families))
+                .filter(refresh_tokens::rotated_at.is_not_null())
+                .select(refresh_tokens::id)
+                .limit(limit)
+                .load(c)
+        })?;
+        let is_all = i64::try_from(traded.len()).unwrap_or(i64::MAX) < limit;
+        let mut removed = 0;
+        for ids in [Some(traded), is_all.then_some(current)].into_iter().flatten().filter(|ids| !ids.is_empty()) {
+            removed += query!(self.conn, c => {
+                diesel::delete(refresh_tokens::table.filter(refresh_tokens::id.eq_any(&ids))).execute(c)
+            })?;
+        }
+        Ok(removed)
     }
 }

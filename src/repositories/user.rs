@@ -3,7 +3,7 @@
 use diesel::{dsl::exists, prelude::*};
 use diesel_async::RunQueryDsl;
 
-use super::{reach::within, row};
+use super::{MAX_BATCH, reach::within, row};
 use crate::{
     db::{
         Conn, ForUpdate, query,
@@ -11,7 +11,7 @@ use crate::{
     },
     error::Result,
     models::{
-        Cursor, JsonObject, Locked, Name, NormalizedEmail, Page, PageRequest, Reach, Resource as _, Revision,
+        Action, Cursor, JsonObject, Locked, Name, NormalizedEmail, Page, PageRequest, Reach, Resource as _, Revision,
         StateFilter, Timestamp, User, UserFilter, UserId, UserState, WebUrl, email::GivenEmail, text::prefix_end,
     },
     security::random::first_uuid_at,
@@ -58,6 +58,16 @@ macro_rules! filtered {
     }};
 }
 
+/// What hangs on a user beside its memberships.
+#[derive(Clone, Copy)]
+enum Hanging {
+    OAuthAccounts,
+    RefreshTokens,
+    ApiKeys,
+    /// Keys of others that the user made.
+    MadeApiKeys,
+}
+
 impl UserRepository<'_> {
     /// Stores a new user.
     ///
@@ -66,6 +76,7 @@ impl UserRepository<'_> {
     pub async fn insert(&mut self, user: &User) -> Result<()> {
         let row = UserRow::from(user);
         query!(self.conn, c => diesel::insert_into(users::table).values(&row).execute(c))?;
+        self.conn.made(Action::UserCreated, user);
         Ok(())
     }
 
@@ -221,20 +232,74 @@ impl UserRepository<'_> {
     ///
     /// # Errors
     /// [`Taken::UserEmail`](crate::error::Taken::UserEmail).
-    pub async fn save(&mut self, mut user: Locked<User>, now: Timestamp) -> Result<User> {
+    pub async fn save(&mut self, mut user: Locked<User>, action: Action, now: Timestamp) -> Result<User> {
         user.touch(now);
-        let user = user.into_inner();
+        let (before, user) = user.into_before_and_after();
         let row = UserRow::from(&user);
         query!(self.conn, c => diesel::update(users::table.filter(users::id.eq(user.id))).set(&row).execute(c))?;
+        self.conn.changed(action, before, &user);
         Ok(user)
+    }
+
+    /// A batch of all users within a reach, in order of id, the deleted too.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn export(&mut self, reach: &Reach, after: Option<UserId>, limit: i64) -> Result<Vec<User>> {
+        let rows: Vec<UserRow> = query!(self.conn, c => {
+            let mut query = users::table.select(UserRow::as_select()).into_boxed::<Backend>();
+            query = match *reach {
+                Reach::Everything => query,
+                Reach::User(id) => query.filter(users::id.eq(id)),
+                // Users belong to no organization.
+                Reach::Organization(_) => query.filter(users::id.ne(users::id)),
+            };
+            if let Some(after) = after {
+                query = query.filter(users::id.gt(after));
+            }
+            query.order(users::id).limit(limit).load(c)
+        })?;
+        Ok(rows.into_iter().map(User::from).collect())
+    }
+
+    /// Up to `limit` users that were deleted before. It takes no reach: the service itself asks, for nobody.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn deleted_before(&mut self, before: Timestamp, limit: i64) -> Result<Vec<UserId>> {
+        query!(self.conn, c => {
+            users::table.filter(users::deleted_at.lt(before)).order(users::deleted_at).select(users::id).limit(limit).load(c)
+        })
+    }
+
+    /// Removes up to `limit` things that hang on a locked user and tells how many.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn delete_what_hangs_on(&mut self, user: &Locked<User>, limit: i64, now: Timestamp) -> Result<usize> {
+        let conn = &mut *self.conn;
+        let mut removed = conn.memberships().delete_of_user(user, limit).await?;
+        for batch in [Hanging::OAuthAccounts, Hanging::RefreshTokens, Hanging::ApiKeys, Hanging::MadeApiKeys] {
+            let left = limit.saturating_sub(i64::try_from(removed).unwrap_or(i64::MAX));
+            removed += match batch {
+                _ if left == 0 => 0,
+                Hanging::OAuthAccounts => conn.oauth_accounts().delete_of_user(user, left).await?,
+                Hanging::RefreshTokens => conn.refresh_tokens().delete_of_user(user, left, now).await?,
+                Hanging::ApiKeys => conn.api_keys().delete_of_user(user, left).await?,
+                Hanging::MadeApiKeys => conn.api_keys().forget_maker(user, left, now).await?,
+            };
+        }
+        Ok(removed)
     }
 
     /// Erases a locked user and everything that hangs on it.
     ///
     /// # Errors
     /// When the database cannot be used.
-    pub async fn delete(&mut self, user: Locked<User>) -> Result<()> {
+    pub async fn delete(&mut self, user: Locked<User>, now: Timestamp) -> Result<()> {
+        while self.delete_what_hangs_on(&user, MAX_BATCH, now).await? > 0 {}
         query!(self.conn, c => diesel::delete(users::table.filter(users::id.eq(user.id))).execute(c))?;
+        self.conn.removed(Action::UserPurged, user.into_inner());
         Ok(())
     }
 }

@@ -76,7 +76,7 @@ both! {
         let acme = t.organization(&ada).await;
         t.suspend(&bob).await;
         refused(t.admin().api_keys().create_api_key(new(of_user(&bob), &["*"])).await, ErrorReason::UserSuspended);
-        let suspend = pb::SuspendOrganizationRequest { organization_id: acme.id.clone(), etag: String::new() };
+        let suspend = pb::SuspendOrganizationRequest { organization_id: acme.id.clone(), etag: String::new(), ..Default::default() };
         t.admin().organizations().suspend_organization(suspend).await.unwrap();
         let create = t.admin().api_keys().create_api_key(new(of_organization(&acme), &["*"])).await;
         refused(create, ErrorReason::OrganizationSuspended);
@@ -89,8 +89,7 @@ both! {
             scopes: vec!["users".to_owned()],
             environment: 0,
             expires_at: time_in(&t, -1),
-            metadata: object("\0", ""),
-        };
+            metadata: object("\0", ""), ..Default::default() };
         let status = refused(t.admin().api_keys().create_api_key(request).await, ErrorReason::InvalidArgument);
         assert_eq!(fields(&status), ["owner", "name", "scopes[0]", "environment", "expires_at", "metadata"]);
         let ada = t.user("ada").await;

@@ -5,7 +5,12 @@ use tenantry::pb::{self, ErrorReason, create_api_key_request::Owner};
 use crate::support::{both, refused};
 
 fn revoke(key: &pb::ApiKey) -> pb::RevokeApiKeyRequest {
-    pb::RevokeApiKeyRequest { api_key_id: key.id.clone(), reason: "leaked".to_owned(), etag: String::new() }
+    pb::RevokeApiKeyRequest {
+        api_key_id: key.id.clone(),
+        reason: "leaked".to_owned(),
+        etag: String::new(),
+        ..Default::default()
+    }
 }
 
 both! {

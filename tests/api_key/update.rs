@@ -96,7 +96,7 @@ both! {
         let ada = t.user("ada").await;
         let acme = t.organization(&ada).await;
         let (key, _) = t.key(Owner::OrganizationId(acme.id.clone()), &["*"]).await;
-        let suspend = pb::SuspendOrganizationRequest { organization_id: acme.id, etag: String::new() };
+        let suspend = pb::SuspendOrganizationRequest { organization_id: acme.id, etag: String::new(), ..Default::default() };
         t.admin().organizations().suspend_organization(suspend).await.unwrap();
         let mut adas = t.with_key(&t.user_key(&ada).await).api_keys();
         refused(adas.update_api_key(update(&key, &["name"])).await, ErrorReason::OrganizationSuspended);

@@ -10,6 +10,7 @@ fn new(user: &str, organization: &str, role: &str) -> pb::CreateMembershipReques
         organization_id: organization.to_owned(),
         role: role.to_owned(),
         permissions: vec!["b:x".to_owned(), "a:*".to_owned(), "b:x".to_owned()],
+        ..Default::default()
     }
 }
 

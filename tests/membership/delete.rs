@@ -5,7 +5,7 @@ use tenantry::pb::{self, ErrorReason};
 use crate::support::{both, refused};
 
 fn delete(membership: &pb::Membership) -> pb::DeleteMembershipRequest {
-    pb::DeleteMembershipRequest { membership_id: membership.id.clone(), etag: String::new() }
+    pb::DeleteMembershipRequest { membership_id: membership.id.clone(), etag: String::new(), ..Default::default() }
 }
 
 both! {

@@ -24,7 +24,7 @@ both! {
     async fn the_account_of_a_deleted_user_is_not_found(t) {
         let ada = t.user("ada").await;
         let account = t.oauth_account(&ada).await;
-        t.admin().users().delete_user(pb::DeleteUserRequest { user_id: ada.id, etag: String::new() }).await.unwrap();
+        t.admin().users().delete_user(pb::DeleteUserRequest { user_id: ada.id, etag: String::new(), ..Default::default() }).await.unwrap();
         let get = t.admin().oauth_accounts().get_o_auth_account_by_provider(by("github", &account.provider_user_id)).await;
         refused(get, ErrorReason::OauthAccountNotFound);
     }

@@ -50,8 +50,7 @@ both! {
             provider_user_id: "\0".to_owned(),
             email: "x".to_owned(),
             scopes: vec!["a b".to_owned()],
-            tokens: Some(pb::OAuthTokens { access_token: "\n".to_owned(), refresh_token: "x".repeat(17_000), ..Default::default() }),
-        };
+            tokens: Some(pb::OAuthTokens { access_token: "\n".to_owned(), refresh_token: "x".repeat(17_000), ..Default::default() }), ..Default::default() };
         let status = refused(t.admin().oauth_accounts().link_o_auth_account(request).await, ErrorReason::InvalidArgument);
         let all = ["user_id", "provider", "provider_user_id", "email", "scopes[0]", "tokens.access_token", "tokens.refresh_token"];
         assert_eq!(fields(&status), all);

@@ -5,7 +5,12 @@ use tenantry::pb::{self, ErrorReason};
 use crate::support::{both, refused, time_in};
 
 fn set(account: &pb::OAuthAccount, tokens: Option<pb::OAuthTokens>) -> pb::SetOAuthAccountTokensRequest {
-    pb::SetOAuthAccountTokensRequest { oauth_account_id: account.id.clone(), tokens, etag: String::new() }
+    pb::SetOAuthAccountTokensRequest {
+        oauth_account_id: account.id.clone(),
+        tokens,
+        etag: String::new(),
+        ..Default::default()
+    }
 }
 
 both! {

@@ -5,7 +5,7 @@ use tenantry::pb::{self, ErrorReason};
 use crate::support::{both, refused};
 
 fn unlink(account: &pb::OAuthAccount) -> pb::UnlinkOAuthAccountRequest {
-    pb::UnlinkOAuthAccountRequest { oauth_account_id: account.id.clone(), etag: String::new() }
+    pb::UnlinkOAuthAccountRequest { oauth_account_id: account.id.clone(), etag: String::new(), ..Default::default() }
 }
 
 both! {

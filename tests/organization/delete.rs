@@ -5,7 +5,11 @@ use tenantry::pb::{self, ErrorReason};
 use crate::support::{both, refused};
 
 fn delete(organization: &pb::Organization) -> pb::DeleteOrganizationRequest {
-    pb::DeleteOrganizationRequest { organization_id: organization.id.clone(), etag: String::new() }
+    pb::DeleteOrganizationRequest {
+        organization_id: organization.id.clone(),
+        etag: String::new(),
+        ..Default::default()
+    }
 }
 
 both! {

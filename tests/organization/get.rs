@@ -32,7 +32,7 @@ both! {
         let membership = t.member(&bob, &acme, "admin").await;
         let mut organizations = t.with_key(&t.user_key(&bob).await).organizations();
         organizations.get_organization(get(&acme.id)).await.unwrap();
-        let delete = pb::DeleteMembershipRequest { membership_id: membership.id, etag: String::new() };
+        let delete = pb::DeleteMembershipRequest { membership_id: membership.id, etag: String::new(), ..Default::default() };
         t.admin().memberships().delete_membership(delete).await.unwrap();
         refused(organizations.get_organization(get(&acme.id)).await, ErrorReason::OrganizationNotFound);
     }

@@ -29,7 +29,7 @@ both! {
         assert_eq!(names(&t, by_plan).await, ["Two", "Three"]);
         let by_member = pb::ListOrganizationsRequest { member_user_id: ada.id.clone(), ..Default::default() };
         assert_eq!(names(&t, by_member.clone()).await, ["One", "Three"]);
-        let suspend = pb::SuspendOrganizationRequest { organization_id: one.id.clone(), etag: String::new() };
+        let suspend = pb::SuspendOrganizationRequest { organization_id: one.id.clone(), etag: String::new(), ..Default::default() };
         t.admin().organizations().suspend_organization(suspend).await.unwrap();
         let by_state = pb::ListOrganizationsRequest { state: pb::OrganizationState::Suspended.into(), ..by_member };
         assert_eq!(names(&t, by_state).await, ["One"]);

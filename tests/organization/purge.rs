@@ -9,7 +9,7 @@ both! {
         let ada = t.user("ada").await;
         let acme = t.organization(&ada).await;
         let key = t.organization_key(&acme).await;
-        let purge = pb::PurgeOrganizationRequest { organization_id: acme.id.clone(), etag: String::new() };
+        let purge = pb::PurgeOrganizationRequest { organization_id: acme.id.clone(), etag: String::new(), ..Default::default() };
         t.admin().organizations().purge_organization(purge.clone()).await.unwrap();
         refused(t.with_key(&key).users().list_users(pb::ListUsersRequest::default()).await, ErrorReason::Unauthenticated);
         for table in ["cf_organizations", "cf_memberships", "cf_api_keys WHERE user_id IS NULL"] {
@@ -24,10 +24,10 @@ both! {
     async fn a_deleted_one_can_be_purged_and_an_owner_may_not(t) {
         let ada = t.user("ada").await;
         let acme = t.organization(&ada).await;
-        let purge = pb::PurgeOrganizationRequest { organization_id: acme.id.clone(), etag: String::new() };
+        let purge = pb::PurgeOrganizationRequest { organization_id: acme.id.clone(), etag: String::new(), ..Default::default() };
         let adas = t.with_key(&t.user_key(&ada).await);
         refused(adas.organizations().purge_organization(purge.clone()).await, ErrorReason::PlatformAdminRequired);
-        let delete = pb::DeleteOrganizationRequest { organization_id: acme.id, etag: String::new() };
+        let delete = pb::DeleteOrganizationRequest { organization_id: acme.id, etag: String::new(), ..Default::default() };
         adas.organizations().delete_organization(delete).await.unwrap();
         t.admin().organizations().purge_organization(purge).await.unwrap();
     }

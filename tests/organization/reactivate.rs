@@ -9,9 +9,9 @@ both! {
         let ada = t.user("ada").await;
         let acme = t.organization(&ada).await;
         let key = t.organization_key(&acme).await;
-        let suspend = pb::SuspendOrganizationRequest { organization_id: acme.id.clone(), etag: String::new() };
+        let suspend = pb::SuspendOrganizationRequest { organization_id: acme.id.clone(), etag: String::new(), ..Default::default() };
         t.admin().organizations().suspend_organization(suspend).await.unwrap();
-        let reactivate = pb::ReactivateOrganizationRequest { organization_id: acme.id.clone(), etag: String::new() };
+        let reactivate = pb::ReactivateOrganizationRequest { organization_id: acme.id.clone(), etag: String::new(), ..Default::default() };
         let back = t.admin().organizations().reactivate_organization(reactivate.clone()).await.unwrap().into_inner();
         assert_eq!(back.organization.as_ref().unwrap().state(), pb::OrganizationState::Active);
         let get = pb::GetOrganizationRequest { organization_id: acme.id };
@@ -20,7 +20,7 @@ both! {
     }
 
     async fn a_missing_organization_is_not_found(t) {
-        let request = pb::ReactivateOrganizationRequest { organization_id: MISSING_ID.to_owned(), etag: String::new() };
+        let request = pb::ReactivateOrganizationRequest { organization_id: MISSING_ID.to_owned(), etag: String::new(), ..Default::default() };
         refused(t.admin().organizations().reactivate_organization(request).await, ErrorReason::OrganizationNotFound);
     }
 }

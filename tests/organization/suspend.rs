@@ -5,7 +5,11 @@ use tenantry::pb::{self, ErrorReason};
 use crate::support::{both, refused};
 
 fn suspend(organization: &pb::Organization) -> pb::SuspendOrganizationRequest {
-    pb::SuspendOrganizationRequest { organization_id: organization.id.clone(), etag: String::new() }
+    pb::SuspendOrganizationRequest {
+        organization_id: organization.id.clone(),
+        etag: String::new(),
+        ..Default::default()
+    }
 }
 
 both! {

@@ -5,11 +5,19 @@ use tenantry::pb::{self, ErrorReason};
 use crate::support::{DAY, Test, both, refused};
 
 fn undelete(organization: &pb::Organization) -> pb::UndeleteOrganizationRequest {
-    pb::UndeleteOrganizationRequest { organization_id: organization.id.clone(), etag: String::new() }
+    pb::UndeleteOrganizationRequest {
+        organization_id: organization.id.clone(),
+        etag: String::new(),
+        ..Default::default()
+    }
 }
 
 async fn delete(t: &Test, organization: &pb::Organization) {
-    let request = pb::DeleteOrganizationRequest { organization_id: organization.id.clone(), etag: String::new() };
+    let request = pb::DeleteOrganizationRequest {
+        organization_id: organization.id.clone(),
+        etag: String::new(),
+        ..Default::default()
+    };
     t.admin().organizations().delete_organization(request).await.unwrap();
 }
 

@@ -68,7 +68,7 @@ both! {
         let ada = t.user("ada").await;
         let acme = t.organization(&ada).await;
         let key = t.user_key(&ada).await;
-        let suspend = pb::SuspendOrganizationRequest { organization_id: acme.id.clone(), etag: String::new() };
+        let suspend = pb::SuspendOrganizationRequest { organization_id: acme.id.clone(), etag: String::new(), ..Default::default() };
         t.admin().organizations().suspend_organization(suspend).await.unwrap();
         let update = t.with_key(&key).organizations().update_organization(rename(&acme)).await;
         refused(update, ErrorReason::OrganizationSuspended);

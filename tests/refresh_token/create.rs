@@ -9,6 +9,7 @@ fn new(user: &str) -> pb::CreateRefreshTokenRequest {
         user_id: user.to_owned(),
         user_agent: "Firefox".to_owned(),
         ip_address: "2001:DB8::1".to_owned(),
+        ..Default::default()
     }
 }
 
@@ -52,7 +53,7 @@ both! {
     }
 
     async fn every_violation_is_told_at_once(t) {
-        let request = pb::CreateRefreshTokenRequest { user_id: String::new(), user_agent: "\n".to_owned(), ip_address: "1.2.3".to_owned() };
+        let request = pb::CreateRefreshTokenRequest { user_id: String::new(), user_agent: "\n".to_owned(), ip_address: "1.2.3".to_owned(), ..Default::default() };
         let status = refused(t.admin().refresh_tokens().create_refresh_token(request).await, ErrorReason::InvalidArgument);
         assert_eq!(fields(&status), ["user_id", "user_agent", "ip_address"]);
     }

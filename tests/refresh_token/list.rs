@@ -17,7 +17,7 @@ both! {
         t.session(&bob).await;
         let (current, _) = t.rotate(&one).await.unwrap();
         let key = Some(pb::revoke_refresh_token_request::Key::RefreshTokenId(three.id));
-        t.admin().refresh_tokens().revoke_refresh_token(pb::RevokeRefreshTokenRequest { key }).await.unwrap();
+        t.admin().refresh_tokens().revoke_refresh_token(pb::RevokeRefreshTokenRequest { key, ..Default::default() }).await.unwrap();
         let mut adas = t.with_key(&t.user_key(&ada).await).refresh_tokens();
         let page = adas.list_refresh_tokens(list(&ada)).await.unwrap().into_inner();
         assert_eq!(page.refresh_tokens, [two, current]);

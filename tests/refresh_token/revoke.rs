@@ -5,7 +5,7 @@ use tenantry::pb::{self, ErrorReason, revoke_refresh_token_request::Key};
 use crate::support::{MISSING_ID, both, refused};
 
 fn revoke(key: Key) -> pb::RevokeRefreshTokenRequest {
-    pb::RevokeRefreshTokenRequest { key: Some(key) }
+    pb::RevokeRefreshTokenRequest { key: Some(key), ..Default::default() }
 }
 
 both! {
@@ -37,7 +37,7 @@ both! {
             refused(eves.revoke_refresh_token(revoke(key)).await, ErrorReason::RefreshTokenNotFound);
         }
         t.rotate(&secret).await.unwrap();
-        for request in [pb::RevokeRefreshTokenRequest { key: None }, revoke(Key::RefreshTokenId("x".to_owned()))] {
+        for request in [pb::RevokeRefreshTokenRequest { key: None, ..Default::default() }, revoke(Key::RefreshTokenId("x".to_owned()))] {
             refused(eves.revoke_refresh_token(request).await, ErrorReason::InvalidArgument);
         }
     }

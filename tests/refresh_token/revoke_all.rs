@@ -5,7 +5,11 @@ use tenantry::pb::{self, ErrorReason};
 use crate::support::{both, refused};
 
 fn revoke_all(user: &pb::User, except: &str) -> pb::RevokeAllRefreshTokensRequest {
-    pb::RevokeAllRefreshTokensRequest { user_id: user.id.clone(), except_family_id: except.to_owned() }
+    pb::RevokeAllRefreshTokensRequest {
+        user_id: user.id.clone(),
+        except_family_id: except.to_owned(),
+        ..Default::default()
+    }
 }
 
 both! {

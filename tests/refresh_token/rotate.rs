@@ -36,7 +36,7 @@ both! {
             let (_, token) = t.session(&ada).await;
             let calls = (0..64).map(|call| {
                 let mut tokens = clients[call % clients.len()].refresh_tokens();
-                let request = pb::RotateRefreshTokenRequest { plaintext_token: token.clone() };
+                let request = pb::RotateRefreshTokenRequest { plaintext_token: token.clone(), ..Default::default() };
                 tokio::spawn(async move { tokens.rotate_refresh_token(request).await })
             });
             let mut won = 0;
@@ -59,7 +59,7 @@ both! {
             let key = Some(pb::revoke_refresh_token_request::Key::RefreshTokenId(first.id.clone()));
             let mut tokens = t.admin().refresh_tokens();
             let (rotated, revoked) =
-                tokio::join!(t.rotate(&token), tokens.revoke_refresh_token(pb::RevokeRefreshTokenRequest { key }));
+                tokio::join!(t.rotate(&token), tokens.revoke_refresh_token(pb::RevokeRefreshTokenRequest { key, ..Default::default() }));
             revoked.unwrap();
             if let Ok((_, successor)) = rotated {
                 refused(t.rotate(&successor).await, ErrorReason::RefreshTokenRejected);
@@ -114,7 +114,7 @@ both! {
         let acme = t.organization(&ada).await;
         let (_, token) = t.session(&ada).await;
         for key in [t.user_key(&eve).await, t.organization_key(&acme).await] {
-            let request = pb::RotateRefreshTokenRequest { plaintext_token: token.clone() };
+            let request = pb::RotateRefreshTokenRequest { plaintext_token: token.clone(), ..Default::default() };
             refused(t.with_key(&key).refresh_tokens().rotate_refresh_token(request).await, ErrorReason::RefreshTokenRejected);
         }
         t.rotate(&token).await.unwrap();

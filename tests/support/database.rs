@@ -101,6 +101,30 @@ impl TestDatabase {
         }
     }
 
+    /// Every row of every table but the events, as texts.
+    pub async fn rows(&self) -> Vec<String> {
+        let tables = match self {
+            Self::Sqlite(_) => {
+                "SELECT name AS value FROM sqlite_schema WHERE type = 'table' AND name LIKE 'cf\\_%' ESCAPE '\\'"
+            }
+            Self::Postgres(_) => "SELECT relname::text FROM pg_class WHERE relkind = 'r' AND relname LIKE 'cf\\_%'",
+        };
+        let mut rows = Vec::new();
+        for table in self.texts(tables).await.iter().filter(|table| *table != "cf_events") {
+            let row = match self {
+                Self::Sqlite(_) => {
+                    let columns = format!("SELECT 'quote(' || name || ')' AS value FROM pragma_table_info('{table}')");
+                    self.texts(&columns).await.join(" || ',' || ")
+                }
+                Self::Postgres(_) => "t::text".to_owned(),
+            };
+            let found = self.texts(&format!("SELECT {row} AS value FROM {table} t")).await;
+            rows.extend(found.into_iter().map(|row| format!("{table}: {row}")));
+        }
+        rows.sort();
+        rows
+    }
+
     /// Every byte that it keeps, as far as the file system or a dump of all rows shows.
     pub async fn bytes(&self) -> Vec<u8> {
         match self {

@@ -55,6 +55,7 @@ impl Test {
             organization_id: organization.id.clone(),
             role: role.to_owned(),
             permissions: vec![],
+            ..Default::default()
         };
         self.admin().memberships().create_membership(request).await.unwrap().into_inner().membership.unwrap()
     }
@@ -116,20 +117,20 @@ impl Test {
 
     /// Trades a token.
     pub async fn rotate(&self, token: &str) -> Result<(pb::RefreshToken, String), tonic::Status> {
-        let request = pb::RotateRefreshTokenRequest { plaintext_token: token.to_owned() };
+        let request = pb::RotateRefreshTokenRequest { plaintext_token: token.to_owned(), ..Default::default() };
         let rotated = self.admin().refresh_tokens().rotate_refresh_token(request).await?.into_inner();
         Ok((rotated.refresh_token.unwrap(), rotated.plaintext_token))
     }
 
     /// Suspends a user.
     pub async fn suspend(&self, user: &pb::User) {
-        let request = pb::SuspendUserRequest { user_id: user.id.clone(), etag: String::new() };
+        let request = pb::SuspendUserRequest { user_id: user.id.clone(), etag: String::new(), ..Default::default() };
         self.admin().users().suspend_user(request).await.unwrap();
     }
 
     /// Reactivates a user.
     pub async fn reactivate(&self, user: &pb::User) {
-        let request = pb::ReactivateUserRequest { user_id: user.id.clone(), etag: String::new() };
+        let request = pb::ReactivateUserRequest { user_id: user.id.clone(), etag: String::new(), ..Default::default() };
         self.admin().users().reactivate_user(request).await.unwrap();
     }
 }

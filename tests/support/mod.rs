@@ -1,7 +1,9 @@
 //! What tests share: a server of their own, clients with any key, things that are given, and what a refusal must be.
 
 pub mod database;
+pub mod follow;
 pub mod given;
+pub mod mirror;
 pub mod raw;
 pub mod refusal;
 pub mod request;
@@ -14,8 +16,8 @@ use tenantry::{
     clock::MovableClock,
     config::{Cli, Command, ServeArgs},
     pb::{
-        api_key_service_client::ApiKeyServiceClient, membership_service_client::MembershipServiceClient,
-        o_auth_account_service_client::OAuthAccountServiceClient,
+        api_key_service_client::ApiKeyServiceClient, event_service_client::EventServiceClient,
+        membership_service_client::MembershipServiceClient, o_auth_account_service_client::OAuthAccountServiceClient,
         organization_service_client::OrganizationServiceClient,
         refresh_token_service_client::RefreshTokenServiceClient, user_service_client::UserServiceClient,
     },
@@ -175,6 +177,13 @@ impl Interceptor for Bearer {
 pub type Through = InterceptedService<Channel, Bearer>;
 
 impl Api {
+    /// A client that takes little at a time from a server that streams.
+    pub fn with_small_windows(address: std::net::SocketAddr, key: &str) -> Self {
+        let endpoint = Endpoint::from_shared(format!("http://{address}")).unwrap();
+        let endpoint = endpoint.initial_stream_window_size(65_535).initial_connection_window_size(65_535);
+        Self { channel: endpoint.connect_lazy(), bearer: Bearer(Some(key.to_owned())) }
+    }
+
     pub fn new(address: std::net::SocketAddr, key: Option<String>) -> Self {
         let channel = Endpoint::from_shared(format!("http://{address}")).unwrap().connect_lazy();
         Self { channel, bearer: Bearer(key) }
@@ -198,6 +207,10 @@ impl Api {
 
     pub fn refresh_tokens(&self) -> RefreshTokenServiceClient<Through> {
         RefreshTokenServiceClient::with_interceptor(self.channel.clone(), self.bearer.clone())
+    }
+
+    pub fn events(&self) -> EventServiceClient<Through> {
+        EventServiceClient::with_interceptor(self.channel.clone(), self.bearer.clone())
     }
 
     pub fn api_keys(&self) -> ApiKeyServiceClient<Through> {

@@ -3,7 +3,7 @@
 use prost_reflect::{DescriptorPool, MethodDescriptor};
 use tenantry::DESCRIPTOR_SET;
 use tonic::{
-    Request, Response, Status,
+    Request, Status,
     codec::{BufferSettings, Codec, DecodeBuf, Decoder, EncodeBuf, Encoder},
     metadata::MetadataMap,
 };
@@ -32,14 +32,15 @@ pub fn access(method: &MethodDescriptor) -> (String, bool) {
     (scope, access.get_field_by_name("platform_admin").unwrap().as_bool().unwrap())
 }
 
-/// Calls a path with bytes and metadata.
+/// Calls a path with bytes and metadata, and tells the answer; of a stream, its first message.
 pub async fn call(api: &Api, path: &str, message: Vec<u8>, metadata: MetadataMap) -> Result<Vec<u8>, Status> {
     let mut client = tonic::client::Grpc::new(api.channel.clone());
     client.ready().await.map_err(|error| Status::unavailable(error.to_string()))?;
     let mut request = Request::new(message);
     *request.metadata_mut() = metadata;
     let path = path.parse().unwrap();
-    client.unary(request, path, Bytes).await.map(Response::into_inner)
+    let mut messages = client.server_streaming(request, path, Bytes).await?.into_inner();
+    messages.message().await.map(Option::unwrap_or_default)
 }
 
 /// Metadata with authorization values.

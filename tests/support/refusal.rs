@@ -58,16 +58,20 @@ pub fn code(reason: ErrorReason) -> Code {
         | R::OauthAccountNotFound
         | R::RefreshTokenNotFound
         | R::ApiKeyNotFound => Code::NotFound,
-        R::UserEmailTaken | R::OrganizationSlugTaken | R::MembershipExists | R::OauthAccountLinked => {
-            Code::AlreadyExists
-        }
+        R::UserEmailTaken
+        | R::OrganizationSlugTaken
+        | R::MembershipExists
+        | R::OauthAccountLinked
+        | R::RequestIdReused => Code::AlreadyExists,
         R::LastOwner
         | R::LastPlatformAdmin
         | R::UserSuspended
         | R::OrganizationSuspended
         | R::ApiKeyRevoked
         | R::RefreshTokenRejected => Code::FailedPrecondition,
-        R::EtagMismatch | R::Conflict => Code::Aborted,
+        R::EtagMismatch | R::Conflict | R::StreamTooSlow => Code::Aborted,
+        R::EventCursorExpired => Code::OutOfRange,
+        R::StreamLimitReached => Code::ResourceExhausted,
         R::Unavailable => Code::Unavailable,
         R::DeadlineExceeded => Code::DeadlineExceeded,
         R::SealedValueUnreadable => Code::DataLoss,

@@ -5,7 +5,7 @@ use tenantry::pb::{self, ErrorReason};
 use crate::support::{both, refused};
 
 fn delete(user: &pb::User) -> pb::DeleteUserRequest {
-    pb::DeleteUserRequest { user_id: user.id.clone(), etag: String::new() }
+    pb::DeleteUserRequest { user_id: user.id.clone(), etag: String::new(), ..Default::default() }
 }
 
 both! {

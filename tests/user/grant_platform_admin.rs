@@ -5,7 +5,7 @@ use tenantry::pb::{self, ErrorReason};
 use crate::support::{both, refused};
 
 fn grant(user: &pb::User) -> pb::GrantPlatformAdminRequest {
-    pb::GrantPlatformAdminRequest { user_id: user.id.clone(), etag: String::new() }
+    pb::GrantPlatformAdminRequest { user_id: user.id.clone(), etag: String::new(), ..Default::default() }
 }
 
 both! {

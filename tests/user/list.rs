@@ -27,7 +27,7 @@ both! {
     async fn users_are_listed_by_state(t) {
         let (ada, bob, eve) = (t.user("ada").await, t.user("bob").await, t.user("eve").await);
         t.suspend(&bob).await;
-        t.admin().users().delete_user(pb::DeleteUserRequest { user_id: eve.id, etag: String::new() }).await.unwrap();
+        t.admin().users().delete_user(pb::DeleteUserRequest { user_id: eve.id, etag: String::new(), ..Default::default() }).await.unwrap();
         let by = |state: pb::UserState| pb::ListUsersRequest { state: state.into(), ..Default::default() };
         assert_eq!(emails(&t, by(pb::UserState::Suspended)).await, std::slice::from_ref(&bob.email));
         assert_eq!(emails(&t, by(pb::UserState::Deleted)).await, [eve.email]);

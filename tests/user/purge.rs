@@ -5,7 +5,7 @@ use tenantry::pb::{self, ErrorReason};
 use crate::support::{both, refused};
 
 fn purge(user: &pb::User) -> pb::PurgeUserRequest {
-    pb::PurgeUserRequest { user_id: user.id.clone(), etag: String::new() }
+    pb::PurgeUserRequest { user_id: user.id.clone(), etag: String::new(), ..Default::default() }
 }
 
 both! {
@@ -25,7 +25,7 @@ both! {
         let get = pb::GetApiKeyRequest { api_key_id: key.id };
         refused(t.admin().api_keys().get_api_key(get).await, ErrorReason::ApiKeyNotFound);
         assert!(t.membership(&membership.user_id, &membership.organization_id).await.is_none());
-        let undelete = pb::UndeleteUserRequest { user_id: bob.id.clone(), etag: String::new() };
+        let undelete = pb::UndeleteUserRequest { user_id: bob.id.clone(), etag: String::new(), ..Default::default() };
         refused(t.admin().users().undelete_user(undelete).await, ErrorReason::UserNotFound);
         for table in ["cf_users WHERE name = 'purged-canary'", "cf_oauth_accounts", "cf_refresh_tokens"] {
             let count = t.database.texts(&format!("SELECT CAST(count(*) AS text) AS value FROM {table}")).await;
@@ -56,7 +56,7 @@ both! {
 
     async fn a_deleted_user_can_be_purged(t) {
         let ada = t.user("ada").await;
-        t.admin().users().delete_user(pb::DeleteUserRequest { user_id: ada.id.clone(), etag: String::new() }).await.unwrap();
+        t.admin().users().delete_user(pb::DeleteUserRequest { user_id: ada.id.clone(), etag: String::new(), ..Default::default() }).await.unwrap();
         t.admin().users().purge_user(purge(&ada)).await.unwrap();
         refused(t.admin().users().purge_user(purge(&ada)).await, ErrorReason::UserNotFound);
     }

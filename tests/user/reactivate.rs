@@ -25,7 +25,7 @@ both! {
     }
 
     async fn a_missing_user_is_not_found(t) {
-        let request = pb::ReactivateUserRequest { user_id: MISSING_ID.to_owned(), etag: String::new() };
+        let request = pb::ReactivateUserRequest { user_id: MISSING_ID.to_owned(), etag: String::new(), ..Default::default() };
         refused(t.admin().users().reactivate_user(request).await, ErrorReason::UserNotFound);
     }
 }

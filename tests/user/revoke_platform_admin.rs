@@ -5,13 +5,13 @@ use tenantry::pb::{self, ErrorReason};
 use crate::support::{both, refused};
 
 fn revoke(user: &pb::User) -> pb::RevokePlatformAdminRequest {
-    pb::RevokePlatformAdminRequest { user_id: user.id.clone(), etag: String::new() }
+    pb::RevokePlatformAdminRequest { user_id: user.id.clone(), etag: String::new(), ..Default::default() }
 }
 
 both! {
     async fn the_power_ends_with_the_next_call(t) {
         let ada = t.user("ada").await;
-        let grant = pb::GrantPlatformAdminRequest { user_id: ada.id.clone(), etag: String::new() };
+        let grant = pb::GrantPlatformAdminRequest { user_id: ada.id.clone(), etag: String::new(), ..Default::default() };
         t.admin().users().grant_platform_admin(grant).await.unwrap();
         let mut users = t.with_key(&t.user_key(&ada).await).users();
         assert_eq!(users.list_users(pb::ListUsersRequest::default()).await.unwrap().into_inner().users.len(), 2);
@@ -29,7 +29,7 @@ both! {
         let admin = t.first_admin().await;
         for round in 0..20 {
             let ada = t.user("ada").await;
-            let grant = pb::GrantPlatformAdminRequest { user_id: ada.id.clone(), etag: String::new() };
+            let grant = pb::GrantPlatformAdminRequest { user_id: ada.id.clone(), etag: String::new(), ..Default::default() };
             t.admin().users().grant_platform_admin(grant.clone()).await.unwrap();
             let adas = t.with_key(&t.user_key(&ada).await);
             let (mut by_ada, mut by_admin) = (adas.users(), t.admin().users());
@@ -40,7 +40,7 @@ both! {
             // The loser is refused for the rule, or because it is no admin any more by the time it asks.
             assert_ne!(one.is_ok(), two.is_ok(), "round {round}");
             if one.is_ok() {
-                let back = pb::GrantPlatformAdminRequest { user_id: admin.id.clone(), etag: String::new() };
+                let back = pb::GrantPlatformAdminRequest { user_id: admin.id.clone(), etag: String::new(), ..Default::default() };
                 adas.users().grant_platform_admin(back).await.unwrap();
                 t.admin().users().revoke_platform_admin(revoke(&ada)).await.unwrap();
             }

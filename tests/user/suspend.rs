@@ -5,7 +5,7 @@ use tenantry::pb::{self, ErrorReason};
 use crate::support::{both, refused};
 
 fn suspend(user: &pb::User) -> pb::SuspendUserRequest {
-    pb::SuspendUserRequest { user_id: user.id.clone(), etag: String::new() }
+    pb::SuspendUserRequest { user_id: user.id.clone(), etag: String::new(), ..Default::default() }
 }
 
 both! {

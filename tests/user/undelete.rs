@@ -5,11 +5,11 @@ use tenantry::pb::{self, ErrorReason};
 use crate::support::{DAY, both, refused};
 
 fn undelete(user: &pb::User) -> pb::UndeleteUserRequest {
-    pb::UndeleteUserRequest { user_id: user.id.clone(), etag: String::new() }
+    pb::UndeleteUserRequest { user_id: user.id.clone(), etag: String::new(), ..Default::default() }
 }
 
 fn delete(user: &pb::User) -> pb::DeleteUserRequest {
-    pb::DeleteUserRequest { user_id: user.id.clone(), etag: String::new() }
+    pb::DeleteUserRequest { user_id: user.id.clone(), etag: String::new(), ..Default::default() }
 }
 
 both! {

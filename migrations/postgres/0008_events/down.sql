@@ -1,0 +1,2 @@
+DROP TABLE cf_event_floor;
+DROP TABLE cf_events;

@@ -1,0 +1,3 @@
+DROP INDEX cf_refresh_tokens_expiry_idx;
+DROP INDEX cf_users_deleted_at_idx;
+DROP INDEX cf_organizations_deleted_at_idx;

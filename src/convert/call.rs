@@ -1,0 +1,173 @@
+//! What a call brings beside its fields: the name of a request that may be sent again, and what its sender adds to events.
+
+use std::collections::BTreeMap;
+
+use http::HeaderMap;
+use prost::Message;
+use sha2::{Digest as _, Sha256};
+
+use super::{Check, uuid};
+use crate::{
+    error::{Error, Result, Violation},
+    models::{Once, RequestId},
+    pb,
+};
+
+/// Metadata entries of a call that begin so are kept with its events.
+const METADATA_PREFIX: &str = "x-event-";
+/// Most of them.
+const MAX_ENTRIES: usize = 16;
+/// Most bytes of a name, without the prefix, and of a value.
+const MAX_BYTES: (usize, usize) = (64, 256);
+
+/// A request of a method that leaves an event.
+pub trait Act: Message + Clone + Default {
+    /// Full method name.
+    const METHOD: &'static str;
+
+    /// The field `request_id`, which every method has that changes something.
+    fn request_id(&mut self) -> Option<&mut String>;
+}
+
+impl Act for pb::GetOAuthAccountTokensRequest {
+    const METHOD: &'static str = "tenantry.v1.OAuthAccountService.GetOAuthAccountTokens";
+
+    fn request_id(&mut self) -> Option<&mut String> {
+        None
+    }
+}
+
+macro_rules! changes {
+    ($($service:ident: $($request:ident of $method:ident),+;)+) => {$($(
+        impl Act for pb::$request {
+            const METHOD: &'static str = concat!("tenantry.v1.", stringify!($service), ".", stringify!($method));
+
+            fn request_id(&mut self) -> Option<&mut String> {
+                Some(&mut self.request_id)
+            }
+        }
+    )+)+};
+}
+
+changes! {
+    UserService:
+        CreateUserRequest of CreateUser,
+        UpdateUserRequest of UpdateUser,
+        DeleteUserRequest of DeleteUser,
+        SuspendUserRequest of SuspendUser,
+        ReactivateUserRequest of ReactivateUser,
+        UndeleteUserRequest of UndeleteUser,
+        PurgeUserRequest of PurgeUser,
+        GrantPlatformAdminRequest of GrantPlatformAdmin,
+        RevokePlatformAdminRequest of RevokePlatformAdmin;
+    OrganizationService:
+        CreateOrganizationRequest of CreateOrganization,
+        UpdateOrganizationRequest of UpdateOrganization,
+        DeleteOrganizationRequest of DeleteOrganization,
+        SuspendOrganizationRequest of SuspendOrganization,
+        ReactivateOrganizationRequest of ReactivateOrganization,
+        UndeleteOrganizationRequest of UndeleteOrganization,
+        PurgeOrganizationRequest of PurgeOrganization;
+    MembershipService:
+        CreateMembershipRequest of CreateMembership,
+        UpdateMembershipRequest of UpdateMembership,
+        DeleteMembershipRequest of DeleteMembership;
+    OAuthAccountService:
+        LinkOAuthAccountRequest of LinkOAuthAccount,
+        SetOAuthAccountTokensRequest of SetOAuthAccountTokens,
+        UnlinkOAuthAccountRequest of UnlinkOAuthAccount;
+    RefreshTokenService:
+        CreateRefreshTokenRequest of CreateRefreshToken,
+        RotateRefreshTokenRequest of RotateRefreshToken,
+        RevokeRefreshTokenRequest of RevokeRefreshToken,
+        RevokeAllRefreshTokensRequest of RevokeAllRefreshTokens;
+    ApiKeyService:
+        CreateApiKeyRequest of CreateApiKey,
+        UpdateApiKeyRequest of UpdateApiKey,
+        RevokeApiKeyRequest of RevokeApiKey;
+}
+
+/// What may be wrong with a call whatever its method is, and what it brings.
+#[derive(Debug, Default)]
+pub struct Beside {
+    violations: Vec<Violation>,
+    /// Set if the request may be sent again.
+    pub once: Option<Once>,
+    /// What its events keep.
+    pub metadata: BTreeMap<String, String>,
+}
+
+impl Beside {
+    /// Reads what comes beside the fields.
+    pub fn read<R: Act>(headers: &HeaderMap, request: &R) -> Self {
+        let mut beside = Self { metadata: BTreeMap::new(), ..Self::default() };
+        beside.read_metadata(headers);
+        let mut rest = request.clone();
+        let id = rest.request_id().map(std::mem::take).unwrap_or_default();
+        if !id.is_empty() {
+            match uuid::<RequestId>(&id) {
+                Ok(request_id) => {
+                    let digest =
+                        Sha256::new().chain_update(R::METHOD).chain_update([0]).chain_update(rest.encode_to_vec());
+                    beside.once = Some(Once { request_id, fingerprint: digest.finalize().into() });
+                }
+                Err(rule) => beside.violation("request_id", rule.to_owned()),
+            }
+        }
+        beside
+    }
+
+    fn read_metadata(&mut self, headers: &HeaderMap) {
+        let named =
+            headers.iter().filter_map(|(name, value)| Some((name.as_str().strip_prefix(METADATA_PREFIX)?, value)));
+        for (name, value) in named {
+            let printable = value.to_str().ok().filter(|text| text.len() <= MAX_BYTES.1);
+            match printable {
+                Some(text) if (1..=MAX_BYTES.0).contains(&name.len()) && !name.ends_with("-bin") => {
+                    if self.metadata.insert(name.to_owned(), text.to_owned()).is_some() {
+                        self.violation(&format!("metadata.{METADATA_PREFIX}{name}"), "must be sent once".to_owned());
+                    }
+                }
+                _ => {
+                    let rule = format!(
+                        "must have a name of 1 to {} bytes after {METADATA_PREFIX} and a printable ASCII value of at most {} bytes",
+                        MAX_BYTES.0, MAX_BYTES.1
+                    );
+                    self.violation(&format!("metadata.{METADATA_PREFIX}{name}"), rule);
+                }
+            }
+        }
+        if self.metadata.len() > MAX_ENTRIES {
+            let rule = format!("must have at most {MAX_ENTRIES} entries that begin with {METADATA_PREFIX}");
+            self.violation("metadata", rule);
+        }
+    }
+
+    fn violation(&mut self, field: &str, rule: String) {
+        self.violations.push(Violation { field: field.to_owned(), rule });
+    }
+
+    /// Adds what is wrong beside the fields to what is wrong with them, so that a caller learns all at once.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] with every violation.
+    pub fn and<T>(&mut self, fields: Result<T>) -> Result<T> {
+        let mut violations = std::mem::take(&mut self.violations);
+        match fields {
+            Err(Error::Invalid(of_fields)) => {
+                violations.extend(of_fields);
+                Err(Error::Invalid(violations))
+            }
+            Ok(fields) if violations.is_empty() => Ok(fields),
+            Ok(_) => Err(Error::Invalid(violations)),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+impl Check {
+    /// True as long as nothing was wrong.
+    pub(super) fn is_clean(&self) -> bool {
+        self.violations.is_empty()
+    }
+}

@@ -1,0 +1,151 @@
+//! What differs between two messages of a resource, field by field, whatever resource it is.
+
+use std::sync::LazyLock;
+
+use prost::Message as _;
+use prost_reflect::{DescriptorPool, DynamicMessage, FieldDescriptor, Kind, MessageDescriptor, Value};
+use prost_types::{ListValue, Value as Told, value::Kind as ToldKind};
+
+use crate::{DESCRIPTOR_SET, models::ResourceType, pb};
+
+/// The fields that every change changes: they tell nothing.
+const LEFT_OUT: [&str; 2] = ["etag", "updated_at"];
+
+static POOL: LazyLock<DescriptorPool> = LazyLock::new(|| {
+    let mut pool = DescriptorPool::new();
+    // Every start reads the same bytes for the access rules, and stops where they cannot be read.
+    let _ = pool.decode_file_descriptor_set(DESCRIPTOR_SET);
+    pool
+});
+
+/// The fields that differ between two encoded messages of one kind; `None` where they cannot be read.
+pub(super) fn changes(kind: ResourceType, before: Option<&[u8]>, after: Option<&[u8]>) -> Option<Vec<pb::FieldChange>> {
+    let descriptor = POOL.get_message_by_name(match kind {
+        ResourceType::User => "tenantry.v1.User",
+        ResourceType::Organization => "tenantry.v1.Organization",
+        ResourceType::Membership => "tenantry.v1.Membership",
+        ResourceType::OAuthAccount => "tenantry.v1.OAuthAccount",
+        ResourceType::RefreshToken => "tenantry.v1.RefreshToken",
+        ResourceType::ApiKey => "tenantry.v1.ApiKey",
+    })?;
+    let read = |bytes: Option<&[u8]>| match bytes {
+        None => Some(None),
+        Some(bytes) => DynamicMessage::decode(descriptor.clone(), bytes).ok().map(Some),
+    };
+    Some(between(&descriptor, read(before)?.as_ref(), read(after)?.as_ref()))
+}
+
+fn between(
+    descriptor: &MessageDescriptor,
+    before: Option<&DynamicMessage>,
+    after: Option<&DynamicMessage>,
+) -> Vec<pb::FieldChange> {
+    let mut changes = Vec::new();
+    for field in descriptor.fields().filter(|field| !LEFT_OUT.contains(&field.name())) {
+        let (before, after) = (field_value(before, &field), field_value(after, &field));
+        if before != after {
+            changes.push(pb::FieldChange { field: field.name().to_owned(), before: Some(before), after: Some(after) });
+        }
+    }
+    changes
+}
+
+fn field_value(message: Option<&DynamicMessage>, field: &FieldDescriptor) -> Told {
+    match message {
+        Some(message) if message.has_field(field) || !field.supports_presence() => {
+            value(&message.get_field(field), &field.kind())
+        }
+        _ => told(ToldKind::NullValue(0)),
+    }
+}
+
+/// A value as JSON has it.
+fn value(of: &Value, kind: &Kind) -> Told {
+    told(match of {
+        Value::Bool(value) => ToldKind::BoolValue(*value),
+        Value::I32(value) => ToldKind::NumberValue(f64::from(*value)),
+        Value::U32(value) => ToldKind::NumberValue(f64::from(*value)),
+        Value::F32(value) => ToldKind::NumberValue(f64::from(*value)),
+        Value::F64(value) => ToldKind::NumberValue(*value),
+        // As in the JSON of messages: a JSON number does not hold them all.
+        Value::I64(value) => ToldKind::StringValue(value.to_string()),
+        Value::U64(value) => ToldKind::StringValue(value.to_string()),
+        Value::String(text) => ToldKind::StringValue(text.clone()),
+        Value::EnumNumber(number) => {
+            let name = kind.as_enum().and_then(|kind| kind.get_value(*number)).map(|value| value.name().to_owned());
+            ToldKind::StringValue(name.unwrap_or_else(|| number.to_string()))
+        }
+        Value::List(values) => {
+            ToldKind::ListValue(ListValue { values: values.iter().map(|item| value(item, kind)).collect() })
+        }
+        Value::Message(message) => {
+            let bytes = message.encode_to_vec();
+            match message_name(message).as_str() {
+                "google.protobuf.Timestamp" => ToldKind::StringValue(
+                    prost_types::Timestamp::decode(bytes.as_slice()).unwrap_or_default().to_string(),
+                ),
+                _ => ToldKind::StructValue(prost_types::Struct::decode(bytes.as_slice()).unwrap_or_default()),
+            }
+        }
+        // No resource has bytes or maps.
+        Value::Bytes(_) | Value::Map(_) => ToldKind::NullValue(0),
+    })
+}
+
+fn message_name(message: &DynamicMessage) -> String {
+    prost_reflect::ReflectMessage::descriptor(message).full_name().to_owned()
+}
+
+fn told(kind: ToldKind) -> Told {
+    Told { kind: Some(kind) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn changed(before: Option<&pb::User>, after: Option<&pb::User>) -> Vec<String> {
+        let encoded = |user: Option<&pb::User>| user.map(prost::Message::encode_to_vec);
+        let (before, after) = (encoded(before), encoded(after));
+        let changes = changes(ResourceType::User, before.as_deref(), after.as_deref()).unwrap_or_default();
+        changes.into_iter().map(|change| change.field).collect()
+    }
+
+    #[test]
+    fn a_change_names_the_fields_that_differ() {
+        let before = pb::User {
+            id: "x".to_owned(),
+            name: "Ada".to_owned(),
+            etag: "r1".to_owned(),
+            state: pb::UserState::Active.into(),
+            metadata: Some(prost_types::Struct::default()),
+            ..Default::default()
+        };
+        let after = pb::User {
+            name: "Eve".to_owned(),
+            etag: "r2".to_owned(),
+            email_verified_at: Some(prost_types::Timestamp { seconds: 1, nanos: 0 }),
+            ..before.clone()
+        };
+        assert_eq!(changed(Some(&before), Some(&after)), ["email_verified_at", "name"]);
+        assert_eq!(changed(Some(&before), Some(&before)), Vec::<String>::new());
+        assert!(changed(None, Some(&before)).contains(&"state".to_owned()));
+        assert!(!changed(Some(&before), None).contains(&"email_verified_at".to_owned()));
+    }
+
+    #[test]
+    fn no_resource_has_a_field_that_a_change_could_not_tell() {
+        for name in ["User", "Organization", "Membership", "OAuthAccount", "RefreshToken", "ApiKey"] {
+            for field in POOL.get_message_by_name(&format!("tenantry.v1.{name}")).unwrap().fields() {
+                let tellable = match field.kind() {
+                    Kind::Bytes => false,
+                    Kind::Message(of) => {
+                        ["google.protobuf.Timestamp", "google.protobuf.Struct"].contains(&of.full_name())
+                    }
+                    _ => true,
+                };
+                assert!(tellable && !field.is_map(), "{}", field.full_name());
+            }
+        }
+    }
+}

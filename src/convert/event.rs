@@ -1,0 +1,294 @@
+//! Events: from what was done to what is stored, and from there to the wire.
+
+use std::collections::BTreeMap;
+
+use prost::Message;
+
+use super::{Check, Listing, Lists, diff, time};
+use crate::{
+    error::{Error, Result},
+    models::{
+        Action, Actor, ActorKind, Change, Event, EventFilter, EventId, Origin, Principal, Reach, ResourceType,
+        Sequence, State, Timestamp, event::Details,
+    },
+    pb,
+    security::event_cursor::EventCursors,
+};
+
+/// Most entries of an action filter.
+const MAX_ACTIONS: usize = 20;
+
+/// What is stored of an event beyond its columns. Resources are stored as their own messages, which never carry a secret;
+/// what changed follows from them.
+#[derive(Clone, PartialEq, Message)]
+struct Stored {
+    #[prost(bytes = "vec", optional, tag = "1")]
+    before: Option<Vec<u8>>,
+    #[prost(bytes = "vec", optional, tag = "2")]
+    after: Option<Vec<u8>>,
+    #[prost(string, tag = "3")]
+    method: String,
+    #[prost(string, tag = "4")]
+    call_id: String,
+    #[prost(string, tag = "5")]
+    ip_address: String,
+    #[prost(string, tag = "6")]
+    request_id: String,
+    #[prost(btree_map = "string, string", tag = "7")]
+    metadata: BTreeMap<String, String>,
+    #[prost(string, tag = "8")]
+    reason: String,
+    #[prost(uint32, tag = "9")]
+    count: u32,
+}
+
+/// The event of a change.
+pub fn of_change(change: Change, origin: &Origin, id: EventId, now: Timestamp) -> Event {
+    let (actor_kind, actor_user_id, actor_organization_id, actor_api_key_id) = match origin.actor {
+        Actor::System => (ActorKind::System, None, None, None),
+        Actor::Key { owner: Principal::Organization(owner), id } => {
+            (ActorKind::Organization, None, Some(owner), Some(id))
+        }
+        Actor::Key { owner: Principal::User { id: owner, is_platform_admin }, id } => {
+            let kind = if is_platform_admin { ActorKind::PlatformAdmin } else { ActorKind::User };
+            (kind, Some(owner), None, Some(id))
+        }
+    };
+    let refusal = change.refusal;
+    let stored = Stored {
+        before: change.before.map(message),
+        after: change.after.map(message),
+        method: origin.method.clone(),
+        call_id: origin.call_id.clone(),
+        ip_address: origin.ip_address.map(|address| address.to_canonical().to_string()).unwrap_or_default(),
+        request_id: origin.request_id.map(|id| id.to_string()).unwrap_or_default(),
+        metadata: origin.metadata.clone(),
+        count: refusal.as_ref().map_or(0, |refusal| refusal.count),
+        reason: refusal.map(|refusal| refusal.reason).unwrap_or_default(),
+    };
+    Event {
+        id,
+        created_at: now,
+        action: change.action,
+        actor_kind,
+        actor_user_id,
+        actor_organization_id,
+        actor_api_key_id,
+        organization_id: change.subject.organization_id,
+        user_id: change.subject.user_id,
+        resource_type: change.subject.resource.map(|(kind, _)| kind),
+        resource_id: change.subject.resource.map(|(_, id)| id),
+        revision: change.subject.revision,
+        details: Details(stored.encode_to_vec()),
+    }
+}
+
+fn message(state: State) -> Vec<u8> {
+    match state {
+        State::User(user) => pb::User::from(user).encode_to_vec(),
+        State::Organization(organization) => pb::Organization::from(organization).encode_to_vec(),
+        State::Membership(membership) => pb::Membership::from(membership).encode_to_vec(),
+        State::OAuthAccount(account) => pb::OAuthAccount::from(account).encode_to_vec(),
+        State::RefreshToken(token) => pb::RefreshToken::from(token).encode_to_vec(),
+        State::ApiKey(key) => pb::ApiKey::from(key).encode_to_vec(),
+    }
+}
+
+/// An event on the wire, as a reader with this reach may see it.
+///
+/// # Errors
+/// [`Error::Internal`] for an event whose details cannot be read.
+pub fn told((sequence, event): (Sequence, Event), reach: Reach) -> Result<pb::Event> {
+    use pb::event::Resource;
+    let unreadable = |_| Error::internal(format!("the details of the event {sequence} cannot be read"));
+    let stored = Stored::decode(event.details.0.as_slice()).map_err(unreadable)?;
+    let changes = match event.resource_type {
+        Some(kind) => diff::changes(kind, stored.before.as_deref(), stored.after.as_deref()),
+        None => Some(Vec::new()),
+    };
+    let changes = changes.ok_or_else(|| Error::internal(format!("the event {sequence} shows no known resource")))?;
+    let resource = match (event.resource_type, stored.after.as_deref()) {
+        (None, _) | (_, None) => None,
+        (Some(kind), Some(after)) => Some(
+            match kind {
+                ResourceType::User => pb::User::decode(after).map(Resource::User),
+                ResourceType::Organization => pb::Organization::decode(after).map(Resource::Organization),
+                ResourceType::Membership => pb::Membership::decode(after).map(Resource::Membership),
+                ResourceType::OAuthAccount => pb::OAuthAccount::decode(after).map(Resource::OauthAccount),
+                ResourceType::RefreshToken => pb::RefreshToken::decode(after).map(Resource::RefreshToken),
+                ResourceType::ApiKey => pb::ApiKey::decode(after).map(Resource::ApiKey),
+            }
+            .map_err(unreadable)?,
+        ),
+    };
+    // Tenants learn that the platform did something, and not who of it, from where, or what was noted on it.
+    let of_the_platform = matches!(event.actor_kind, ActorKind::PlatformAdmin | ActorKind::System);
+    let hidden = of_the_platform && reach != Reach::Everything;
+    let shown = |text: String| if hidden { String::new() } else { text };
+    let actor = pb::Actor {
+        kind: match event.actor_kind {
+            ActorKind::System => pb::ActorKind::System,
+            ActorKind::User => pb::ActorKind::User,
+            ActorKind::Organization => pb::ActorKind::Organization,
+            ActorKind::PlatformAdmin => pb::ActorKind::PlatformAdmin,
+        }
+        .into(),
+        user_id: shown(text(event.actor_user_id)),
+        organization_id: shown(text(event.actor_organization_id)),
+        api_key_id: shown(text(event.actor_api_key_id)),
+        ip_address: shown(stored.ip_address),
+        call_id: shown(stored.call_id),
+    };
+    let reason = pb::ErrorReason::from_str_name(&format!("ERROR_REASON_{}", stored.reason)).unwrap_or_default();
+    Ok(pb::Event {
+        sequence,
+        id: event.id.to_string(),
+        created_at: Some(time(event.created_at)),
+        action: crate::models::stored::StoredText::as_stored(&event.action).to_owned(),
+        actor: Some(actor),
+        organization_id: text(event.organization_id),
+        user_id: text(event.user_id),
+        resource_type: event.resource_type.map_or(pb::ResourceType::Unspecified, kind).into(),
+        resource_id: text(event.resource_id),
+        revision: event.revision,
+        resource,
+        changes,
+        metadata: if hidden { BTreeMap::new() } else { stored.metadata }.into_iter().collect(),
+        method: stored.method,
+        request_id: shown(stored.request_id),
+        reason: reason.into(),
+        count: i32::try_from(stored.count).unwrap_or(i32::MAX),
+    })
+}
+
+fn text(id: Option<impl std::fmt::Display>) -> String {
+    id.map(|id| id.to_string()).unwrap_or_default()
+}
+
+fn kind(kind: ResourceType) -> pb::ResourceType {
+    match kind {
+        ResourceType::User => pb::ResourceType::User,
+        ResourceType::Organization => pb::ResourceType::Organization,
+        ResourceType::Membership => pb::ResourceType::Membership,
+        ResourceType::OAuthAccount => pb::ResourceType::OauthAccount,
+        ResourceType::RefreshToken => pb::ResourceType::RefreshToken,
+        ResourceType::ApiKey => pb::ResourceType::ApiKey,
+    }
+}
+
+fn read_kind(number: i32) -> Option<Option<ResourceType>> {
+    Some(match pb::ResourceType::try_from(number).ok()? {
+        pb::ResourceType::Unspecified => None,
+        pb::ResourceType::User => Some(ResourceType::User),
+        pb::ResourceType::Organization => Some(ResourceType::Organization),
+        pb::ResourceType::Membership => Some(ResourceType::Membership),
+        pb::ResourceType::OauthAccount => Some(ResourceType::OAuthAccount),
+        pb::ResourceType::RefreshToken => Some(ResourceType::RefreshToken),
+        pb::ResourceType::ApiKey => Some(ResourceType::ApiKey),
+    })
+}
+
+/// Reads a ListEvents.
+///
+/// # Errors
+/// Every violation at once.
+pub fn list(lists: Lists<'_>, request: &pb::ListEventsRequest) -> Result<Listing<EventFilter>> {
+    let mut check = Check::default();
+    let page = check.page(lists, request);
+    let organization_id = check.optional_id("organization_id", &request.organization_id);
+    let user_id = check.optional_id("user_id", &request.user_id);
+    let resource_type = check.optional_choice("resource_type", read_kind(request.resource_type));
+    let resource_id = check.optional_id("resource_id", &request.resource_id);
+    let actor_user_id = check.optional_id("actor_user_id", &request.actor_user_id);
+    let actor_api_key_id = check.optional_id("actor_api_key_id", &request.actor_api_key_id);
+    let actions = actions(&mut check, &request.actions);
+    let created_from = check.optional_time("created_from", request.created_from.as_ref());
+    let created_before = check.optional_time("created_before", request.created_before.as_ref());
+    let filter = (|| {
+        Some(EventFilter {
+            organization_id: organization_id?,
+            user_id: user_id?,
+            resource_types: resource_type?.into_iter().collect(),
+            resource_id: resource_id?,
+            actor_user_id: actor_user_id?,
+            actor_api_key_id: actor_api_key_id?,
+            actions: actions?,
+            created_from: created_from?,
+            created_before: created_before?,
+        })
+    })();
+    let (Some(filter), Some(page)) = (filter, page) else { return Err(check.failed()) };
+    Ok(Listing::new(filter, page))
+}
+
+/// Reads a WatchEvents: which events, and after which place; `None` is from now on.
+///
+/// # Errors
+/// Every violation at once.
+pub fn watch(cursors: &EventCursors, request: &pb::WatchEventsRequest) -> Result<(EventFilter, Option<Sequence>)> {
+    let mut check = Check::default();
+    let organization_id = check.optional_id("organization_id", &request.organization_id);
+    let resource_types = kinds(&mut check, &request.resource_types);
+    let actions = actions(&mut check, &request.actions);
+    let cursor = check.optional("cursor", &request.cursor, |text| {
+        cursors.read(text).ok_or("must be a cursor of WatchEvents or ExportSnapshot")
+    });
+    let (Some(organization_id), Some(resource_types), Some(actions), Some(cursor)) =
+        (organization_id, resource_types, actions, cursor)
+    else {
+        return Err(check.failed());
+    };
+    Ok((EventFilter { organization_id, resource_types, actions, ..EventFilter::default() }, cursor))
+}
+
+/// Reads an ExportSnapshot: which kinds, in their order, and of which organization.
+///
+/// # Errors
+/// Every violation at once.
+pub fn export(request: &pb::ExportSnapshotRequest) -> Result<EventFilter> {
+    let mut check = Check::default();
+    let organization_id = check.optional_id("organization_id", &request.organization_id);
+    let resource_types = kinds(&mut check, &request.resource_types);
+    if request.resource_types.is_empty() {
+        check.violation("resource_types", "must name at least one kind");
+    }
+    let mut sorted = request.resource_types.clone();
+    sorted.sort_unstable();
+    sorted.dedup();
+    if sorted.len() != request.resource_types.len() {
+        check.violation("resource_types", "must name each kind once");
+    }
+    let of_organizations = [ResourceType::Organization, ResourceType::Membership, ResourceType::ApiKey];
+    if let (Some(Some(_)), Some(kinds)) = (organization_id, &resource_types)
+        && !kinds.iter().all(|kind| of_organizations.contains(kind))
+    {
+        check.violation("resource_types", "must be of ORGANIZATION, MEMBERSHIP and API_KEY with an organization_id");
+    }
+    let (true, Some(organization_id), Some(mut resource_types)) = (check.is_clean(), organization_id, resource_types)
+    else {
+        return Err(check.failed());
+    };
+    resource_types.sort_by_key(|kind| ResourceType::ALL.iter().position(|one| one == kind));
+    Ok(EventFilter { organization_id, resource_types, ..EventFilter::default() })
+}
+
+fn kinds(check: &mut Check, numbers: &[i32]) -> Option<Vec<ResourceType>> {
+    if numbers.len() > ResourceType::ALL.len() {
+        check.violation("resource_types", format!("must have at most {} items", ResourceType::ALL.len()));
+        return None;
+    }
+    let kinds = numbers.iter().enumerate();
+    let kinds: Vec<_> =
+        kinds.map(|(at, number)| check.choice(&format!("resource_types[{at}]"), read_kind(*number))).collect();
+    kinds.into_iter().collect()
+}
+
+fn actions(check: &mut Check, texts: &[String]) -> Option<Vec<Action>> {
+    if texts.len() > MAX_ACTIONS {
+        check.violation("actions", format!("must have at most {MAX_ACTIONS} items"));
+        return None;
+    }
+    let named = texts.iter().enumerate();
+    let named: Vec<_> = named.map(|(at, text)| check.field(&format!("actions[{at}]"), Action::named(text))).collect();
+    named.into_iter().collect::<Option<Vec<_>>>().map(|named| named.concat())
+}

@@ -1,0 +1,89 @@
+//! What a handler streams: messages one by one, as fast as the client takes them, and at the end the reason of the end.
+
+use std::{
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use tokio::sync::{mpsc, oneshot};
+use tokio_stream::Stream;
+use tonic::Status;
+
+use crate::{
+    error::{Error, Result},
+    feed::{Feed, Slot},
+};
+
+/// How many messages wait for the client. Whoever sends waits for room.
+const ROOM: usize = 16;
+
+/// The side that tonic reads.
+pub struct Messages<M> {
+    messages: mpsc::Receiver<M>,
+    end: Option<oneshot::Receiver<Status>>,
+}
+
+/// The side that the handler writes.
+pub(super) struct Sender<M> {
+    messages: mpsc::Sender<M>,
+    timeout: Duration,
+}
+
+impl<M> Sender<M> {
+    /// Sends a message as soon as the client has room for it. False if the client has gone.
+    ///
+    /// # Errors
+    /// [`Error::StreamTooSlow`] if it has none in time.
+    pub(super) async fn send(&self, message: M) -> Result<bool> {
+        match tokio::time::timeout(self.timeout, self.messages.send(message)).await {
+            Ok(sent) => Ok(sent.is_ok()),
+            Err(_) => Err(Error::StreamTooSlow),
+        }
+    }
+
+    /// Waits until the client has gone.
+    pub(super) async fn closed(&self) {
+        self.messages.closed().await;
+    }
+}
+
+/// Runs `work` beside the call and gives what it sends to the client. An error of it, and the stop of the process, end the
+/// stream at once: what waits is not sent any more.
+pub(super) fn stream<M, F>(feed: &Feed, slot: Slot, timeout: Duration, work: impl FnOnce(Sender<M>) -> F) -> Messages<M>
+where
+    M: Send + 'static,
+    F: Future<Output = Result<()>> + Send + 'static,
+{
+    let (sender, messages) = mpsc::channel(ROOM);
+    let (end, ended) = oneshot::channel();
+    let (work, feed) = (work(Sender { messages: sender, timeout }), feed.clone());
+    tokio::spawn(async move {
+        let done = tokio::select! {
+            done = work => done,
+            () = feed.stopped() => Err(Error::Stopping),
+        };
+        if let Err(error) = done {
+            let _ = end.send(Status::from(error));
+        }
+        drop(slot);
+    });
+    Messages { messages, end: Some(ended) }
+}
+
+impl<M> Stream for Messages<M> {
+    type Item = std::result::Result<M, Status>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        if let Some(end) = self.end.as_mut()
+            && let Poll::Ready(ended) = Pin::new(end).poll(cx)
+        {
+            self.end = None;
+            if let Ok(status) = ended {
+                self.messages.close();
+                return Poll::Ready(Some(Err(status)));
+            }
+        }
+        self.messages.poll_recv(cx).map(|message| message.map(Ok))
+    }
+}

@@ -1,0 +1,224 @@
+//! How events are stored, and in which order they are told.
+
+use std::time::Duration;
+
+use diesel::{
+    dsl::{exists, max},
+    prelude::*,
+};
+use diesel_async::RunQueryDsl;
+
+use super::{reach::within, row};
+use crate::{
+    db::{
+        Conn, query,
+        schema::{event_floor, events, memberships},
+    },
+    error::{Error, Result},
+    models::{
+        Action, ActorKind, ApiKeyId, Cursor, Event, EventFilter, EventId, OrganizationId, Page, PageRequest, Reach,
+        ResourceId, ResourceType, Revision, Sequence, Timestamp, UserId, event::Details,
+    },
+    security::random::first_uuid_at,
+};
+
+row!(events: EventRow of Event {
+    id: EventId,
+    created_at: Timestamp,
+    action: Action,
+    actor_kind: ActorKind,
+    actor_user_id: Option<UserId>,
+    actor_organization_id: Option<OrganizationId>,
+    actor_api_key_id: Option<ApiKeyId>,
+    organization_id: Option<OrganizationId>,
+    user_id: Option<UserId>,
+    resource_type: Option<ResourceType>,
+    resource_id: Option<ResourceId>,
+    revision: Revision,
+    details: Details,
+});
+
+/// An event with its place in the order.
+pub(super) type Placed = (Sequence, Event);
+
+/// How long it takes for a writer that is waited for to be looked at again.
+const WRITER_POLL: Duration = Duration::from_millis(2);
+
+/// Stores events.
+pub struct EventRepository<'c> {
+    pub(super) conn: &'c mut Conn,
+}
+
+/// The filters that lists and streams share, on whatever the query is from.
+macro_rules! filtered {
+    ($query:expr, $filter:expr) => {{
+        let mut query = $query;
+        if let Some(id) = $filter.organization_id {
+            query = query.filter(events::organization_id.eq(id));
+        }
+        if !$filter.resource_types.is_empty() {
+            query = query.filter(events::resource_type.eq_any(&$filter.resource_types));
+        }
+        if !$filter.actions.is_empty() {
+            query = query.filter(events::action.eq_any(&$filter.actions));
+        }
+        query
+    }};
+}
+
+impl EventRepository<'_> {
+    /// Stores events, in the order in which they are given. It is the last thing that a transaction does, so that other
+    /// transactions wait for its place in the order no longer than its commit takes.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] if an event cannot be written; what it tells of is then not done.
+    pub async fn insert(&mut self, events: &[Event]) -> Result<()> {
+        for event in events {
+            let row = EventRow::from(event);
+            let inserted = query!(self.conn, c => diesel::insert_into(events::table).values(&row).execute(c));
+            inserted.map_err(|error| match error {
+                Error::Internal(source) => Error::Unavailable(source),
+                error => error,
+            })?;
+        }
+        Ok(())
+    }
+
+    /// A page of events, the newest first, in order of id.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn list(&mut self, reach: &Reach, filter: &EventFilter, page: &PageRequest) -> Result<Page<Placed>> {
+        // What a user sees without naming an organization is about itself: one index finds it.
+        let user_id = match *reach {
+            Reach::User(id) if filter.organization_id.is_none() => filter.user_id.or(Some(id)),
+            _ => filter.user_id,
+        };
+        let organization_id = match *reach {
+            Reach::Organization(id) => filter.organization_id.or(Some(id)),
+            Reach::Everything | Reach::User(_) => filter.organization_id,
+        };
+        let filter = EventFilter { organization_id, user_id, ..filter.clone() };
+        let rows: Vec<(Sequence, EventRow)> = query!(self.conn, c => {
+            let query = events::table.select((events::sequence, EventRow::as_select())).into_boxed::<Backend>();
+            let mut query = filtered!(query, filter);
+            if let Some(id) = filter.user_id {
+                query = query.filter(events::user_id.eq(id));
+            }
+            if let Some(id) = filter.resource_id {
+                query = query.filter(events::resource_id.eq(id));
+            }
+            if let Some(id) = filter.actor_user_id {
+                query = query.filter(events::actor_user_id.eq(id));
+            }
+            if let Some(id) = filter.actor_api_key_id {
+                query = query.filter(events::actor_api_key_id.eq(id));
+            }
+            if let Some(from) = filter.created_from {
+                query = query.filter(events::id.ge(EventId(first_uuid_at(from))));
+            }
+            if let Some(before) = filter.created_before {
+                query = query.filter(events::id.lt(EventId(first_uuid_at(before))));
+            }
+            if let Some(cursor) = &page.after {
+                query = query.filter(events::id.lt(EventId(cursor.id)));
+            }
+            within!(events, query, reach).order(events::id.desc()).limit(page.limit()).load(c)
+        })?;
+        Ok(page.page(rows.into_iter().map(PlacedRow).collect(), |row| Cursor { text: None, id: row.0.1.id.0 }))
+    }
+
+    /// Up to `limit` events after one place and up to another, in their order.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn between(
+        &mut self,
+        reach: &Reach,
+        filter: &EventFilter,
+        (after, up_to): (Sequence, Sequence),
+        limit: i64,
+    ) -> Result<Vec<Placed>> {
+        let rows: Vec<(Sequence, EventRow)> = query!(self.conn, c => {
+            let query = events::table.select((events::sequence, EventRow::as_select())).into_boxed::<Backend>();
+            let query = filtered!(query, filter).filter(events::sequence.gt(after)).filter(events::sequence.le(up_to));
+            let query = match (*reach, filter.organization_id) {
+                (Reach::User(id), None) => query.filter(events::user_id.eq(id)),
+                _ => query,
+            };
+            within!(events, query, reach).order(events::sequence).limit(limit).load(c)
+        })?;
+        Ok(rows.into_iter().map(|row| PlacedRow(row).into()).collect())
+    }
+
+    /// The place up to which old events are removed, and that of the last event, which is the first again where all are. They
+    /// take no reach: what they tell is the order.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn ends(&mut self) -> Result<(Sequence, Sequence)> {
+        let floor: Sequence = query!(self.conn, c => event_floor::table.select(event_floor::sequence).get_result(c))?;
+        let last: Option<Sequence> = query!(self.conn, c => events::table.select(max(events::sequence)).get_result(c))?;
+        Ok((floor, last.unwrap_or(floor).max(floor)))
+    }
+
+    /// The place of the last event of which it is settled that no event will ever appear before it.
+    ///
+    /// On PostgreSQL an event has its number before it is seen: one with a smaller number may be committed later. Whoever has
+    /// taken a number holds the table's writers' lock from before until after its commit. So once those who hold it now are
+    /// gone, all numbers up to the last one that was seen before are either seen or will never be.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn settled(&mut self) -> Result<Sequence> {
+        let (_, last) = self.ends().await?;
+        let mut writers = self.conn.event_writers().await?;
+        while !writers.is_empty() {
+            tokio::time::sleep(WRITER_POLL).await;
+            let still = self.conn.event_writers().await?;
+            writers.retain(|writer| still.contains(writer));
+        }
+        Ok(last)
+    }
+
+    /// The last place that this connection's snapshot shows, if the snapshot shows every event up to it: none between `settled`
+    /// and it is on its way.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn last_if_whole(&mut self, settled: Sequence) -> Result<Option<Sequence>> {
+        let (_, last) = self.ends().await?;
+        let seen: i64 =
+            query!(self.conn, c => events::table.filter(events::sequence.gt(settled)).count().get_result(c))?;
+        Ok((last <= settled || last - settled == seen).then_some(last))
+    }
+
+    /// Removes up to `limit` of the oldest events if they are from before, and tells how many. It takes no reach: it concerns
+    /// everybody.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn delete_before(&mut self, before: Timestamp, limit: i64) -> Result<usize> {
+        let oldest: Vec<(Sequence, Timestamp)> = query!(self.conn, c => {
+            let oldest = events::table.select((events::sequence, events::created_at));
+            oldest.order(events::sequence).limit(limit).load(c)
+        })?;
+        let Some((floor, _)) = oldest.into_iter().take_while(|(_, created_at)| *created_at < before).last() else {
+            return Ok(0);
+        };
+        query!(self.conn, c => {
+            let lower = event_floor::table.filter(event_floor::sequence.lt(floor));
+            diesel::update(lower).set(event_floor::sequence.eq(floor)).execute(c)
+        })?;
+        query!(self.conn, c => diesel::delete(events::table.filter(events::sequence.le(floor))).execute(c))
+    }
+}
+
+/// A row with its place.
+struct PlacedRow((Sequence, EventRow));
+
+impl From<PlacedRow> for Placed {
+    fn from(PlacedRow((sequence, row)): PlacedRow) -> Self {
+        (sequence, row.into())
+    }
+}

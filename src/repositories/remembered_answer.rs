@@ -1,0 +1,114 @@
+//! How answers are remembered, so that a request sent again is answered as the first time.
+
+use diesel::prelude::*;
+use diesel_async::RunQueryDsl;
+
+use crate::{
+    db::{Conn, query, schema::remembered_answers},
+    error::Result,
+    models::{PrincipalId, RequestId, Sealed, Timestamp},
+};
+
+/// Stores remembered answers. They belong to whoever asked and to nobody else; that is their reach.
+pub struct RememberedAnswerRepository<'c> {
+    pub(super) conn: &'c mut Conn,
+}
+
+/// A request that the running transaction is the only one to answer.
+#[derive(Debug)]
+pub struct ClaimedRequest(PrincipalId, RequestId);
+
+impl RememberedAnswerRepository<'_> {
+    /// Takes a request on, unless it was answered since `since`. Waits for another transaction that has taken it on and not
+    /// ended.
+    ///
+    /// # Errors
+    /// The answer of before is the `Err` of the inner result; the outer one is for when the database cannot be used.
+    pub async fn claim(
+        &mut self,
+        principal: PrincipalId,
+        request: RequestId,
+        since: Timestamp,
+        now: Timestamp,
+    ) -> Result<std::result::Result<ClaimedRequest, Sealed>> {
+        if self.insert(principal, request, now).await? {
+            return Ok(Ok(ClaimedRequest(principal, request)));
+        }
+        let found: Option<(Option<Sealed>, Timestamp)> = query!(self.conn, c => async {
+            remembered_answers::table
+                .find((principal, request))
+                .select((remembered_answers::answer, remembered_answers::created_at))
+                .get_result(c)
+                .await
+                .optional()
+        })?;
+        match found {
+            Some((Some(answer), created_at)) if created_at >= since => Ok(Err(answer)),
+            _ => {
+                // Past its time, and not yet swept.
+                self.forget(ClaimedRequest(principal, request)).await?;
+                self.insert(principal, request, now).await?;
+                Ok(Ok(ClaimedRequest(principal, request)))
+            }
+        }
+    }
+
+    async fn insert(&mut self, principal: PrincipalId, request: RequestId, now: Timestamp) -> Result<bool> {
+        let inserted = query!(self.conn, c => {
+            diesel::insert_into(remembered_answers::table)
+                .values((
+                    remembered_answers::principal_id.eq(principal),
+                    remembered_answers::request_id.eq(request),
+                    remembered_answers::created_at.eq(now),
+                ))
+                .on_conflict_do_nothing()
+                .execute(c)
+        })?;
+        Ok(inserted > 0)
+    }
+
+    /// Remembers the answer to a request.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn remember(&mut self, request: ClaimedRequest, answer: &Sealed) -> Result<()> {
+        query!(self.conn, c => {
+            diesel::update(remembered_answers::table.find((request.0, request.1)))
+                .set(remembered_answers::answer.eq(Some(answer)))
+                .execute(c)
+        })?;
+        Ok(())
+    }
+
+    /// Lets a request go that was not answered: sent again, it is a new one.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn forget(&mut self, request: ClaimedRequest) -> Result<()> {
+        query!(self.conn, c => {
+            diesel::delete(remembered_answers::table.find((request.0, request.1))).execute(c)
+        })?;
+        Ok(())
+    }
+
+    /// Removes up to `limit` answers from before, and tells how many.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn delete_before(&mut self, before: Timestamp, limit: i64) -> Result<usize> {
+        let old: Vec<(PrincipalId, RequestId)> = query!(self.conn, c => {
+            remembered_answers::table
+                .filter(remembered_answers::created_at.lt(before))
+                .order(remembered_answers::created_at)
+                .select((remembered_answers::principal_id, remembered_answers::request_id))
+                .limit(limit)
+                .load(c)
+        })?;
+        let mut removed = 0;
+        for (principal, request) in old {
+            self.forget(ClaimedRequest(principal, request)).await?;
+            removed += 1;
+        }
+        Ok(removed)
+    }
+}

@@ -1,0 +1,5 @@
+//! `EventService`.
+
+mod export_snapshot;
+mod list;
+mod watch;

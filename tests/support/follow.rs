@@ -1,0 +1,71 @@
+//! Following the events, as a client does.
+
+use tenantry::pb;
+use tonic::{Status, Streaming};
+
+use super::Api;
+
+/// An open WatchEvents.
+pub struct Watch {
+    messages: Streaming<pb::WatchEventsResponse>,
+    /// Where it would resume.
+    pub cursor: String,
+}
+
+impl Watch {
+    /// Opens one, and waits for its first heartbeat.
+    pub async fn open(api: &Api, request: pb::WatchEventsRequest) -> Result<Self, Status> {
+        let messages = api.events().watch_events(request).await?.into_inner();
+        let mut watch = Self { messages, cursor: String::new() };
+        let first = watch.message().await?;
+        assert_eq!(first, None, "it begins with a heartbeat");
+        Ok(watch)
+    }
+
+    /// Opens one of everything from now on.
+    pub async fn from_now(api: &Api) -> Self {
+        Self::open(api, pb::WatchEventsRequest::default()).await.unwrap()
+    }
+
+    /// Opens one of everything from a cursor on.
+    pub async fn resume(api: &Api, cursor: &str) -> Self {
+        let request = pb::WatchEventsRequest { cursor: cursor.to_owned(), ..Default::default() };
+        Self::open(api, request).await.unwrap()
+    }
+
+    /// The next message: an event, or `None` for a heartbeat.
+    pub async fn message(&mut self) -> Result<Option<pb::Event>, Status> {
+        let message = self.messages.message().await?.expect("it ends with an error only");
+        self.cursor = message.cursor;
+        Ok(message.event)
+    }
+
+    /// The next event.
+    pub async fn event(&mut self) -> pb::Event {
+        loop {
+            if let Some(event) = self.message().await.unwrap() {
+                return event;
+            }
+        }
+    }
+
+    /// The error that ends it, whatever it tells before.
+    pub async fn end(&mut self) -> Status {
+        loop {
+            if let Err(status) = self.message().await {
+                return status;
+            }
+        }
+    }
+}
+
+/// The events, the newest first, as many as a page holds.
+pub async fn list(api: &Api, request: pb::ListEventsRequest) -> Vec<pb::Event> {
+    let request = pb::ListEventsRequest { page_size: 1000, ..request };
+    api.events().list_events(request).await.unwrap().into_inner().events
+}
+
+/// The actions of events.
+pub fn actions(events: &[pb::Event]) -> Vec<&str> {
+    events.iter().map(|event| event.action.as_str()).collect()
+}

@@ -1,0 +1,108 @@
+//! A copy of everything, kept by a client: a snapshot, and the events after it.
+
+use std::collections::BTreeMap;
+
+use tenantry::pb::{self, ResourceType, event::Resource, export_snapshot_response::Item};
+use tonic::Status;
+
+use super::Api;
+
+/// Every kind of resource.
+pub fn every_kind() -> Vec<ResourceType> {
+    (1..=6).map(|number| ResourceType::try_from(number).unwrap()).collect()
+}
+
+/// All items of a snapshot.
+pub async fn export(api: &Api, kinds: Vec<ResourceType>, organization_id: &str) -> Result<Vec<Item>, Status> {
+    let resource_types = kinds.into_iter().map(i32::from).collect();
+    let request = pb::ExportSnapshotRequest { resource_types, organization_id: organization_id.to_owned() };
+    let mut messages = api.events().export_snapshot(request).await?.into_inner();
+    let mut items = Vec::new();
+    while let Some(message) = messages.message().await? {
+        items.push(message.item.unwrap());
+    }
+    assert!(matches!(items.last(), Some(Item::Cursor(_))), "a snapshot ends with its cursor");
+    Ok(items)
+}
+
+/// A copy of everything.
+#[derive(Clone, Debug, Default)]
+pub struct Mirror {
+    resources: BTreeMap<(i32, String), Item>,
+    /// The number of the last event that was applied.
+    pub last: i64,
+    pub cursor: String,
+}
+
+impl Mirror {
+    /// Takes a snapshot.
+    pub async fn take(api: &Api) -> Result<Self, Status> {
+        let mut mirror = Self::default();
+        for item in export(api, every_kind(), "").await? {
+            let (kind, id) = match &item {
+                Item::Cursor(cursor) => {
+                    mirror.cursor.clone_from(cursor);
+                    continue;
+                }
+                Item::User(user) => (ResourceType::User, &user.id),
+                Item::Organization(organization) => (ResourceType::Organization, &organization.id),
+                Item::Membership(membership) => (ResourceType::Membership, &membership.id),
+                Item::OauthAccount(account) => (ResourceType::OauthAccount, &account.id),
+                Item::RefreshToken(token) => (ResourceType::RefreshToken, &token.family_id),
+                Item::ApiKey(key) => (ResourceType::ApiKey, &key.id),
+            };
+            let twice = mirror.resources.insert((kind.into(), id.clone()), item);
+            assert!(twice.is_none(), "a snapshot holds each resource once");
+        }
+        Ok(mirror)
+    }
+
+    /// Applies the next event.
+    pub fn apply(&mut self, event: pb::Event) {
+        assert!(event.sequence > self.last, "{} after {}", event.sequence, self.last);
+        self.last = event.sequence;
+        if event.resource_type() == ResourceType::Unspecified || event.changes.is_empty() && event.resource.is_none() {
+            return;
+        }
+        let key = (event.resource_type, event.resource_id.clone());
+        let held = self.resources.get(&key).map(revision).unwrap_or_default();
+        // Sessions have none: their tokens come and go.
+        if event.revision > 0 && event.resource.is_some() {
+            assert_eq!(event.revision, held + 1, "each write of a resource is told, and in order: {event:?}");
+        }
+        let item = event.resource.map(|resource| match resource {
+            Resource::User(user) => Item::User(user),
+            Resource::Organization(organization) => Item::Organization(organization),
+            Resource::Membership(membership) => Item::Membership(membership),
+            Resource::OauthAccount(account) => Item::OauthAccount(account),
+            Resource::RefreshToken(token) => Item::RefreshToken(token),
+            Resource::ApiKey(key) => Item::ApiKey(key),
+        });
+        if let Some(item) = item {
+            self.resources.insert(key, item);
+        } else {
+            let removed = self.resources.remove(&key);
+            assert!(removed.is_some(), "what is removed was there: {} {key:?}", event.action);
+        }
+    }
+
+    /// Asserts that it holds what another one holds.
+    pub fn assert_equals(&self, other: &Self) {
+        for (key, item) in &other.resources {
+            assert_eq!(self.resources.get(key), Some(item), "{key:?}");
+        }
+        assert_eq!(self.resources.len(), other.resources.len(), "the copy holds more");
+    }
+}
+
+fn revision(item: &Item) -> i64 {
+    let etag = match item {
+        Item::User(user) => &user.etag,
+        Item::Organization(organization) => &organization.etag,
+        Item::Membership(membership) => &membership.etag,
+        Item::OauthAccount(account) => &account.etag,
+        Item::ApiKey(key) => &key.etag,
+        Item::RefreshToken(_) | Item::Cursor(_) => return 0,
+    };
+    etag.trim_start_matches('r').parse().unwrap()
+}
