@@ -11,7 +11,7 @@ SHELL := bash
 
 .PHONY: help
 help: ## List the commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: run
 run: ## Build and serve on 127.0.0.1:50051 with a SQLite file in ./data
@@ -29,6 +29,14 @@ test: $(TOOLS)/grpcurl ## Run every test on SQLite and on PostgreSQL, and say ho
 	others() { grep -E '^test .* \.\.\. ok$$' target/test.log | grep -vcE '::(sqlite|postgres) ' || true; }; \
 	echo; echo "passed on SQLite: $$(count sqlite), passed on PostgreSQL: $$(count postgres), on neither: $$(others)"; \
 	exit $$status
+
+.PHONY: test-slow
+test-slow: ## Run the long tests: mirrors under load for a minute, their latency, a sweep of a million rows (release build)
+	tests/support/with-postgres.sh cargo test --locked --release --test integration -- --ignored --nocapture --test-threads 1 slow_
+
+.PHONY: test-faults
+test-faults: ## Run the crash tests: kill -9 under load, 30 rounds on each database
+	tests/support/with-postgres.sh cargo test --locked --test integration -- --ignored --nocapture --test-threads 1 faults_
 
 .PHONY: fmt
 fmt: ## Format the code

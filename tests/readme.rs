@@ -2,7 +2,7 @@
 
 use std::{os::unix::fs::symlink, path::Path, process::Command};
 
-use crate::command_line::{Serving, tenantry};
+use crate::support::serving::{Serving, tenantry};
 
 const README: &str = include_str!("../README.md");
 

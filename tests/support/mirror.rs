@@ -86,6 +86,12 @@ impl Mirror {
         }
     }
 
+    /// The ids of the OAuth accounts that it holds.
+    pub fn oauth_accounts(&self) -> impl Iterator<Item = String> {
+        let kind = i32::from(ResourceType::OauthAccount);
+        self.resources.keys().filter(move |key| key.0 == kind).map(|key| key.1.clone())
+    }
+
     /// Asserts that it holds what another one holds.
     pub fn assert_equals(&self, other: &Self) {
         for (key, item) in &other.resources {

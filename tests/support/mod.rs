@@ -3,10 +3,13 @@
 pub mod database;
 pub mod follow;
 pub mod given;
+pub mod invariants;
+pub mod load;
 pub mod mirror;
 pub mod raw;
 pub mod refusal;
 pub mod request;
+pub mod serving;
 
 use std::{sync::Arc, time::Duration};
 
@@ -72,7 +75,28 @@ macro_rules! on_both {
     )+};
 }
 
-pub(crate) use {both, on_both};
+/// Runs functions that take a [`Backend`] as `name::sqlite` and `name::postgres`, only when they are asked for: they take long.
+macro_rules! long_on_both {
+    ($($name:ident = $body:expr),+ $(,)?) => {$(
+        mod $name {
+            #[tokio::test(flavor = "multi_thread")]
+            #[ignore = "takes long: see `make help`"]
+            async fn sqlite() {
+                let body = $body;
+                body($crate::support::Backend::Sqlite).await;
+            }
+
+            #[tokio::test(flavor = "multi_thread")]
+            #[ignore = "takes long: see `make help`"]
+            async fn postgres() {
+                let body = $body;
+                body($crate::support::Backend::Postgres).await;
+            }
+        }
+    )+};
+}
+
+pub(crate) use {both, long_on_both, on_both};
 
 /// A server of one test.
 pub struct Test {

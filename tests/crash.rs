@@ -1,0 +1,201 @@
+//! Crashes: `kill -9` at any moment. What was answered is there, with its event; what was not can be asked again.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+    time::Duration,
+};
+
+use tenantry::pb;
+
+use crate::support::{
+    Api, Backend,
+    database::TestDatabase,
+    follow::Watch,
+    invariants,
+    load::{Client, Outcome, Random, Sent},
+    long_on_both,
+    mirror::Mirror,
+    on_both,
+    serving::Serving,
+};
+
+/// Methods that may change nothing, and then leave no event.
+const MAY_CHANGE_NOTHING: [&str; 5] =
+    ["SuspendUser", "ReactivateUser", "UndeleteUser", "UndeleteOrganization", "RevokeAllRefreshTokens"];
+
+async fn start(url: &str) -> Serving {
+    let url = url.to_owned();
+    tokio::task::spawn_blocking(move || Serving::start_patient(&url, &[])).await.unwrap()
+}
+
+/// A client's part of a load, until the server is gone: what it sent, and what became of it.
+async fn run(mut client: Client, api: Api, key: String) -> (Client, Vec<(Sent, Outcome)>) {
+    let mut history = Vec::new();
+    loop {
+        let sent = client.next();
+        let outcome = sent.send(&api, &key).await;
+        if let Outcome::Answered(answer) = &outcome {
+            client.learn(&sent, answer);
+        }
+        let gone = outcome == Outcome::Unknown;
+        history.push((sent, outcome));
+        if gone {
+            return (client, history);
+        }
+    }
+}
+
+/// Every event after a cursor, by the request that it is of.
+async fn events_since(api: &Api, mut mirror: Mirror) -> (Mirror, BTreeMap<String, Vec<pb::Event>>) {
+    let request = pb::CreateUserRequest {
+        email: format!("{}@example.com", uuid::Uuid::new_v4()),
+        name: "Last".to_owned(),
+        ..Default::default()
+    };
+    let last = api.users().create_user(request).await.unwrap().into_inner().user.unwrap();
+    let mut watch = Watch::resume(api, &mirror.cursor).await;
+    let mut of: BTreeMap<String, Vec<pb::Event>> = BTreeMap::new();
+    loop {
+        let event = watch.event().await;
+        mirror.apply(event.clone());
+        if event.resource_id == last.id {
+            return (mirror, of);
+        }
+        of.entry(event.request_id.clone()).or_default().push(event);
+    }
+}
+
+async fn what_was_answered_survives_kill_9(backend: Backend, rounds: u32) {
+    let mut random = Random::seeded();
+    let database = TestDatabase::empty(backend).await;
+    let mut server = start(&database.url()).await;
+    let key = server.first_admin_key.clone().unwrap();
+    let mut clients = Client::several(8, &mut random);
+    let (mut answered, mut unknown) = (0, 0);
+    for round in 0..rounds {
+        let mirror = Mirror::take(&server.with_key(&key)).await.unwrap();
+        let running: Vec<_> =
+            clients.drain(..).map(|client| tokio::spawn(run(client, server.with_key(&key), key.clone()))).collect();
+        // Long enough for some work, at a moment that nobody chose.
+        tokio::time::sleep(Duration::from_micros(100_000 + random.below(500_000))).await;
+        server.crash();
+        let mut history = Vec::new();
+        for client in running {
+            let (client, sent) = client.await.unwrap();
+            clients.push(client);
+            history.extend(sent);
+        }
+        server = start(&database.url()).await;
+        invariants::assert_hold(&database).await;
+
+        // Sent again, what was answered is answered the same, and what was not is answered now.
+        let api = server.with_key(&key);
+        let mut again = HashMap::new();
+        for (sent, before) in &history {
+            let now = sent.send(&api, &key).await;
+            match before {
+                Outcome::Answered(_) => assert_eq!(*before, now, "round {round}: {sent:?}"),
+                Outcome::Unknown => assert_ne!(now, Outcome::Unknown, "round {round}: {sent:?}"),
+                // Nothing was changed; it may be possible now.
+                Outcome::Refused(_) => {}
+            }
+            answered += u32::from(matches!(before, Outcome::Answered(_)));
+            unknown += u32::from(*before == Outcome::Unknown);
+            again.insert(sent.request_id.clone(), now);
+        }
+        let (mirror, events) = events_since(&api, mirror).await;
+        for (sent, _) in &history {
+            let method = format!("tenantry.v1.{}", sent.method.replace('/', "."));
+            let of = events.get(&sent.request_id).map_or(&[][..], Vec::as_slice);
+            assert!(of.iter().all(|event| event.method == method), "{sent:?}: {of:?}");
+            // One effect: each resource that it concerns was changed once.
+            let mut concerned: Vec<&str> = of.iter().map(|event| event.resource_id.as_str()).collect();
+            concerned.sort_unstable();
+            assert!(concerned.windows(2).all(|pair| pair[0] != pair[1]), "{sent:?}: {of:?}");
+            let done = matches!(again[&sent.request_id], Outcome::Answered(_));
+            let may_be_nothing =
+                MAY_CHANGE_NOTHING.iter().any(|verb| method.ends_with(verb)) || method.ends_with("RevokeApiKey");
+            assert!(!done || may_be_nothing || !of.is_empty(), "round {round}: no event of {sent:?}");
+        }
+        mirror.assert_equals(&Mirror::take(&api).await.unwrap());
+        open_every_sealed_token(&api, &mirror).await;
+        invariants::assert_hold(&database).await;
+    }
+    println!("{backend:?}: {rounds} rounds, {answered} answered, {unknown} unknown");
+    assert!(answered > rounds * 8);
+    drop(server);
+    database.remove().await;
+}
+
+/// I7: whatever was sealed opens in its place.
+async fn open_every_sealed_token(api: &Api, mirror: &Mirror) {
+    for id in mirror.oauth_accounts() {
+        let request = pb::GetOAuthAccountTokensRequest { oauth_account_id: id };
+        match api.oauth_accounts().get_o_auth_account_tokens(request).await {
+            Ok(_) => {}
+            // Of a deleted user.
+            Err(status) => assert_eq!(status.code(), tonic::Code::NotFound, "{status:?}"),
+        }
+    }
+}
+
+async fn three_rounds_of_kill_9(backend: Backend) {
+    what_was_answered_survives_kill_9(backend, 3).await;
+}
+
+/// A server that dies when it has committed and not yet answered.
+async fn dying(url: &str) -> Serving {
+    let url = url.to_owned();
+    let variables = [("TENANTRY_TEST_FAULT_POINT", "after_commit")];
+    tokio::task::spawn_blocking(move || Serving::start_patient(&url, &variables)).await.unwrap()
+}
+
+async fn an_answer_lost_between_commit_and_response_is_told_again(backend: Backend) {
+    let database = TestDatabase::empty(backend).await;
+    let server = start(&database.url()).await;
+    let key = server.first_admin_key.clone().unwrap();
+    let ada =
+        pb::CreateUserRequest { email: "ada@example.com".to_owned(), name: "Ada".to_owned(), ..Default::default() };
+    let ada = server.with_key(&key).users().create_user(ada).await.unwrap().into_inner().user.unwrap();
+    drop(server);
+    let request_id = || uuid::Uuid::new_v4().to_string();
+    let session = Arc::new(pb::CreateRefreshTokenRequest {
+        user_id: ada.id.clone(),
+        request_id: request_id(),
+        ..Default::default()
+    });
+    let rows = "SELECT 'x' AS value FROM cf_refresh_tokens";
+
+    let server = dying(&database.url()).await;
+    let lost = server.with_key(&key).refresh_tokens().create_refresh_token((*session).clone()).await;
+    assert!(lost.is_err(), "{lost:?}");
+    drop(server);
+    assert_eq!(database.texts(rows).await.len(), 1, "it was committed");
+
+    let server = start(&database.url()).await;
+    let api = server.with_key(&key);
+    let told = api.refresh_tokens().create_refresh_token((*session).clone()).await.unwrap().into_inner();
+    let again = api.refresh_tokens().create_refresh_token((*session).clone()).await.unwrap().into_inner();
+    assert_eq!(told, again);
+    assert_eq!(database.texts(rows).await.len(), 1, "one row");
+    drop(server);
+
+    // The same for a rotation: the client that lost its successor is not taken for a thief.
+    let rotate = pb::RotateRefreshTokenRequest { plaintext_token: told.plaintext_token, request_id: request_id() };
+    let server = dying(&database.url()).await;
+    server.with_key(&key).refresh_tokens().rotate_refresh_token(rotate.clone()).await.unwrap_err();
+    drop(server);
+    let server = start(&database.url()).await;
+    let api = server.with_key(&key);
+    let successor = api.refresh_tokens().rotate_refresh_token(rotate).await.unwrap().into_inner();
+    let next = pb::RotateRefreshTokenRequest { plaintext_token: successor.plaintext_token, ..Default::default() };
+    api.refresh_tokens().rotate_refresh_token(next).await.unwrap();
+    assert_eq!(database.texts(rows).await.len(), 3);
+    drop(server);
+    database.remove().await;
+}
+
+on_both!(three_rounds_of_kill_9, an_answer_lost_between_commit_and_response_is_told_again);
+
+long_on_both!(faults_thirty_rounds_of_kill_9 = |backend| super::what_was_answered_survives_kill_9(backend, 30));

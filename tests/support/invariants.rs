@@ -1,0 +1,66 @@
+//! What must hold of a database at any moment, whatever happened to its servers.
+
+use super::database::TestDatabase;
+
+/// Queries that must find nothing, each with what it would mean.
+const NOTHING: [(&str, &str); 9] = [
+    (
+        "I1: two active tokens in a session",
+        "SELECT 'x' AS value FROM cf_refresh_tokens WHERE rotated_at IS NULL AND revoked_at IS NULL GROUP BY family_id HAVING count(*) > 1",
+    ),
+    (
+        "I1: a token that is not younger than the one it succeeds",
+        "SELECT 'x' AS value FROM cf_refresh_tokens t JOIN cf_refresh_tokens p ON p.id = t.parent_id \
+         WHERE t.id <= p.id OR t.family_id <> p.family_id OR p.rotated_at IS NULL",
+    ),
+    (
+        "I2: an active token in a session that was ended",
+        "SELECT 'x' AS value FROM cf_refresh_tokens t JOIN cf_refresh_tokens r ON r.family_id = t.family_id \
+         WHERE t.revoked_at IS NULL AND r.revoked_at IS NOT NULL",
+    ),
+    (
+        "I3: an organization without an active owner",
+        "SELECT 'x' AS value FROM cf_organizations o WHERE o.deleted_at IS NULL AND NOT EXISTS (SELECT 1 FROM cf_memberships m \
+         JOIN cf_users u ON u.id = m.user_id WHERE m.organization_id = o.id AND m.role = 'owner' AND u.state = 'active' \
+         AND u.deleted_at IS NULL)",
+    ),
+    (
+        "I4: a membership without its user or organization",
+        "SELECT 'x' AS value FROM cf_memberships m WHERE NOT EXISTS (SELECT 1 FROM cf_users u WHERE u.id = m.user_id) \
+         OR NOT EXISTS (SELECT 1 FROM cf_organizations o WHERE o.id = m.organization_id)",
+    ),
+    (
+        "I4: a key, an account or a session without its user",
+        "SELECT 'x' AS value FROM (SELECT user_id FROM cf_api_keys WHERE user_id IS NOT NULL UNION ALL \
+         SELECT user_id FROM cf_oauth_accounts UNION ALL SELECT user_id FROM cf_refresh_tokens) h \
+         WHERE NOT EXISTS (SELECT 1 FROM cf_users u WHERE u.id = h.user_id)",
+    ),
+    (
+        "I5: an e-mail that two users have",
+        "SELECT 'x' AS value FROM cf_users WHERE deleted_at IS NULL GROUP BY email_normalized HAVING count(*) > 1",
+    ),
+    (
+        "I5: an account that is linked twice",
+        "SELECT 'x' AS value FROM cf_oauth_accounts GROUP BY provider, provider_user_id HAVING count(*) > 1",
+    ),
+    (
+        "I8: a request that was taken on and not answered",
+        "SELECT 'x' AS value FROM cf_remembered_answers WHERE answer IS NULL",
+    ),
+];
+
+/// Asserts the invariants that SQL can tell: I1 to I5 and part of I8. The others need a server.
+pub async fn assert_hold(database: &TestDatabase) {
+    for (meaning, query) in NOTHING {
+        assert_eq!(database.texts(query).await, Vec::<String>::new(), "{meaning}");
+    }
+    let admins =
+        "SELECT name AS value FROM cf_users WHERE is_platform_admin AND state = 'active' AND deleted_at IS NULL";
+    assert!(!database.texts(admins).await.is_empty(), "I3: no platform admin");
+    if matches!(database, TestDatabase::Sqlite(_)) {
+        let check = "SELECT integrity_check AS value FROM pragma_integrity_check";
+        assert_eq!(database.texts(check).await, ["ok"]);
+        let check = "SELECT \"table\" AS value FROM pragma_foreign_key_check";
+        assert_eq!(database.texts(check).await, Vec::<String>::new());
+    }
+}

@@ -1,0 +1,309 @@
+//! A mixed load of changes, each with a request id, and what became of them.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex},
+};
+
+use prost::Message;
+use tenantry::pb;
+use tonic::Code;
+use uuid::Uuid;
+
+use super::{Api, mask, object, raw};
+
+/// A source of numbers that a seed repeats.
+#[derive(Clone)]
+pub struct Random(u64);
+
+impl Random {
+    pub fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    /// A seed that nobody chose, printed so that a failure can be repeated.
+    pub fn seeded() -> Self {
+        let seed = std::env::var("TENANTRY_TEST_SEED").ok().and_then(|text| text.parse().ok());
+        let seed = seed.unwrap_or_else(|| Uuid::new_v4().as_u64_pair().0);
+        println!("TENANTRY_TEST_SEED={seed}");
+        Self(seed)
+    }
+
+    /// Splitmix64.
+    pub fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    pub fn below(&mut self, end: u64) -> u64 {
+        self.next() % end
+    }
+
+    pub fn pick<'a, T>(&mut self, all: &'a [T]) -> Option<&'a T> {
+        if all.is_empty() { None } else { all.get(usize::try_from(self.next()).unwrap_or(0) % all.len()) }
+    }
+}
+
+/// A request as it was sent, to be sent again.
+#[derive(Clone, Debug)]
+pub struct Sent {
+    pub method: &'static str,
+    pub message: Vec<u8>,
+    pub request_id: String,
+}
+
+/// What became of a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Answered so.
+    Answered(Vec<u8>),
+    /// Refused: certainly nothing was changed for it.
+    Refused(String),
+    /// Nobody knows.
+    Unknown,
+}
+
+impl Sent {
+    /// Sends it, perhaps again.
+    pub async fn send(&self, api: &Api, key: &str) -> Outcome {
+        let path = format!("/tenantry.v1.{}", self.method);
+        match raw::call(api, &path, self.message.clone(), raw::bearer(&[key])).await {
+            Ok(answer) => Outcome::Answered(answer),
+            Err(status) => match status.code() {
+                Code::Unavailable | Code::Unknown | Code::Cancelled | Code::DeadlineExceeded | Code::Internal => {
+                    assert!(!format!("{status:?}").contains("internal error"), "{}: {status:?}", self.method);
+                    Outcome::Unknown
+                }
+                _ => Outcome::Refused(super::refusal::reason_of(&status)),
+            },
+        }
+    }
+}
+
+/// What there is to change, known to all clients of a load.
+#[derive(Default)]
+struct Things {
+    users: Vec<String>,
+    organizations: Vec<String>,
+    memberships: Vec<String>,
+    accounts: Vec<String>,
+    sessions: HashMap<String, String>,
+    tokens: Vec<String>,
+    keys: Vec<String>,
+}
+
+/// A client that changes things.
+#[derive(Clone)]
+pub struct Client {
+    random: Random,
+    things: Arc<Mutex<Things>>,
+}
+
+macro_rules! sent {
+    ($method:literal, $request_id:expr, $request:ident { all $($field:ident: $value:expr),* $(,)? }) => {{
+        let request_id: String = $request_id;
+        let request = pb::$request { $($field: $value,)* request_id: request_id.clone() };
+        Sent { method: $method, message: request.encode_to_vec(), request_id }
+    }};
+    ($method:literal, $request_id:expr, $request:ident { $($field:ident: $value:expr),* $(,)? }) => {{
+        let request_id: String = $request_id;
+        let request = pb::$request { $($field: $value,)* request_id: request_id.clone(), ..Default::default() };
+        Sent { method: $method, message: request.encode_to_vec(), request_id }
+    }};
+}
+
+impl Client {
+    /// Clients that know of each other's things.
+    pub fn several(count: u64, random: &mut Random) -> Vec<Self> {
+        let things = Arc::default();
+        (0..count).map(|_| Self { random: Random::new(random.next()), things: Arc::clone(&things) }).collect()
+    }
+
+    /// The next request. It may well be refused: of something that another client has just removed, say.
+    pub fn next(&mut self) -> Sent {
+        let random = &mut self.random;
+        let id = Uuid::from_u64_pair(random.next(), random.next());
+        let id = uuid::Builder::from_random_bytes(*id.as_bytes()).into_uuid().to_string();
+        let things = self.things.lock().unwrap();
+        let word = format!("x{:x}", random.next());
+        let user = random.pick(&things.users).cloned();
+        let organization = random.pick(&things.organizations).cloned();
+        let membership = random.pick(&things.memberships).cloned();
+        let account = random.pick(&things.accounts).cloned();
+        let token = random.pick(&things.tokens).cloned();
+        let key = random.pick(&things.keys).cloned();
+        let new_user = sent!(
+            "UserService/CreateUser",
+            id.clone(),
+            CreateUserRequest {
+                email: format!("{word}@example.com"),
+                name: word.clone(),
+                metadata: object("word", &word),
+            }
+        );
+        let (Some(user), 10..) = (user, things.users.len()) else { return new_user };
+        let role = ["owner", "admin", "member"][usize::try_from(random.below(3)).unwrap()].to_owned();
+        let of = |thing: Option<String>| thing.unwrap_or_else(|| user.clone());
+        match random.below(26) {
+            0 | 1 => new_user,
+            2 | 3 => sent!(
+                "UserService/UpdateUser",
+                id,
+                UpdateUserRequest { user_id: user.clone(), name: word, update_mask: mask(&["name"]) }
+            ),
+            4 => sent!("UserService/SuspendUser", id, SuspendUserRequest { user_id: user.clone() }),
+            5 => sent!("UserService/ReactivateUser", id, ReactivateUserRequest { user_id: user.clone() }),
+            6 => sent!("UserService/DeleteUser", id, DeleteUserRequest { user_id: user.clone() }),
+            7 => sent!("UserService/UndeleteUser", id, UndeleteUserRequest { user_id: user.clone() }),
+            8 => sent!("UserService/PurgeUser", id, PurgeUserRequest { user_id: user.clone() }),
+            9 | 10 => sent!(
+                "OrganizationService/CreateOrganization",
+                id,
+                CreateOrganizationRequest { name: word.clone(), slug: word, owner_user_id: user.clone() }
+            ),
+            11 => sent!(
+                "OrganizationService/UpdateOrganization",
+                id,
+                UpdateOrganizationRequest {
+                    organization_id: of(organization),
+                    name: word,
+                    update_mask: mask(&["name"])
+                }
+            ),
+            12 => match random.below(3) {
+                0 => sent!(
+                    "OrganizationService/DeleteOrganization",
+                    id,
+                    DeleteOrganizationRequest { organization_id: of(organization) }
+                ),
+                1 => sent!(
+                    "OrganizationService/UndeleteOrganization",
+                    id,
+                    UndeleteOrganizationRequest { organization_id: of(organization) }
+                ),
+                _ => sent!(
+                    "OrganizationService/PurgeOrganization",
+                    id,
+                    PurgeOrganizationRequest { organization_id: of(organization) }
+                ),
+            },
+            13 | 14 => sent!(
+                "MembershipService/CreateMembership",
+                id,
+                CreateMembershipRequest { user_id: user.clone(), organization_id: of(organization), role: role }
+            ),
+            15 => sent!(
+                "MembershipService/UpdateMembership",
+                id,
+                UpdateMembershipRequest { membership_id: of(membership), role: role, update_mask: mask(&["role"]) }
+            ),
+            16 => sent!(
+                "MembershipService/DeleteMembership",
+                id,
+                DeleteMembershipRequest { membership_id: of(membership) }
+            ),
+            17 => sent!(
+                "OAuthAccountService/LinkOAuthAccount",
+                id,
+                LinkOAuthAccountRequest {
+                    user_id: user.clone(),
+                    provider: "github".to_owned(),
+                    provider_user_id: word.clone(),
+                    tokens: Some(pb::OAuthTokens { access_token: word, ..Default::default() }),
+                }
+            ),
+            18 => sent!(
+                "OAuthAccountService/SetOAuthAccountTokens",
+                id,
+                SetOAuthAccountTokensRequest {
+                    oauth_account_id: of(account),
+                    tokens: Some(pb::OAuthTokens { refresh_token: word, ..Default::default() }),
+                }
+            ),
+            19 => sent!(
+                "OAuthAccountService/UnlinkOAuthAccount",
+                id,
+                UnlinkOAuthAccountRequest { oauth_account_id: of(account) }
+            ),
+            20 => {
+                sent!("RefreshTokenService/CreateRefreshToken", id, CreateRefreshTokenRequest { user_id: user.clone() })
+            }
+            21 | 22 => sent!(
+                "RefreshTokenService/RotateRefreshToken",
+                id,
+                RotateRefreshTokenRequest { all plaintext_token: token.unwrap_or_else(|| "x".to_owned()) }
+            ),
+            23 => sent!(
+                "RefreshTokenService/RevokeAllRefreshTokens",
+                id,
+                RevokeAllRefreshTokensRequest { user_id: user.clone() }
+            ),
+            24 => sent!(
+                "ApiKeyService/CreateApiKey",
+                id,
+                CreateApiKeyRequest {
+                    owner: Some(pb::create_api_key_request::Owner::UserId(user.clone())),
+                    name: word,
+                    scopes: vec!["users:read".to_owned()],
+                    environment: pb::ApiKeyEnvironment::Live.into(),
+                }
+            ),
+            _ => sent!("ApiKeyService/RevokeApiKey", id, RevokeApiKeyRequest { api_key_id: of(key) }),
+        }
+    }
+
+    /// Learns what an answer has made.
+    pub fn learn(&mut self, sent: &Sent, answer: &[u8]) {
+        let mut things = self.things.lock().unwrap();
+        match sent.method {
+            "UserService/CreateUser" => {
+                things.users.push(pb::CreateUserResponse::decode(answer).unwrap().user.unwrap().id);
+            }
+            "OrganizationService/CreateOrganization" => {
+                let made = pb::CreateOrganizationResponse::decode(answer).unwrap();
+                things.organizations.push(made.organization.unwrap().id);
+                things.memberships.push(made.owner_membership_id);
+            }
+            "MembershipService/CreateMembership" => {
+                things.memberships.push(pb::CreateMembershipResponse::decode(answer).unwrap().membership.unwrap().id);
+            }
+            "OAuthAccountService/LinkOAuthAccount" => {
+                things.accounts.push(pb::LinkOAuthAccountResponse::decode(answer).unwrap().oauth_account.unwrap().id);
+            }
+            "RefreshTokenService/CreateRefreshToken" => {
+                let made = pb::CreateRefreshTokenResponse::decode(answer).unwrap();
+                things.tokens.push(made.plaintext_token.clone());
+                things.sessions.insert(made.refresh_token.unwrap().family_id, made.plaintext_token);
+            }
+            "RefreshTokenService/RotateRefreshToken" => {
+                let made = pb::RotateRefreshTokenResponse::decode(answer).unwrap();
+                let session = made.refresh_token.unwrap().family_id;
+                if let Some(old) = things.sessions.insert(session, made.plaintext_token.clone()) {
+                    things.tokens.retain(|token| *token != old);
+                }
+                things.tokens.push(made.plaintext_token);
+            }
+            "ApiKeyService/CreateApiKey" => {
+                things.keys.push(pb::CreateApiKeyResponse::decode(answer).unwrap().api_key.unwrap().id);
+            }
+            _ => {}
+        }
+        // Few things, often changed: that is where races are.
+        let things = &mut *things;
+        for all in [
+            &mut things.users,
+            &mut things.organizations,
+            &mut things.memberships,
+            &mut things.accounts,
+            &mut things.tokens,
+            &mut things.keys,
+        ] {
+            if all.len() > 40 {
+                all.drain(..10);
+            }
+        }
+    }
+}

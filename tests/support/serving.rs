@@ -1,0 +1,94 @@
+//! The binary as a process of its own.
+
+use std::{
+    io::{BufRead as _, BufReader},
+    process::{Child, Command, Stdio},
+};
+
+use super::{Api, SEALING_KEYS};
+
+/// The binary with no setting but those given.
+pub fn tenantry(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tenantry"));
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("TENANTRY_")) {
+        command.env_remove(name);
+    }
+    command.args(arguments);
+    command
+}
+
+/// A serving process, killed when the test ends.
+pub struct Serving {
+    pub process: Child,
+    pub address: std::net::SocketAddr,
+    pub first_admin_key: Option<String>,
+}
+
+impl Serving {
+    /// Starts the binary on a free port and waits until it serves.
+    pub fn start(url: &str, variables: &[(&str, &str)]) -> Self {
+        let mut command =
+            tenantry(&["serve", "--listen", "127.0.0.1:0", "--database-url", url, "--log-format", "json"]);
+        command.envs(variables.iter().copied()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut process = command.spawn().unwrap();
+        let mut log = BufReader::new(process.stderr.take().unwrap());
+        let mut printed = BufReader::new(process.stdout.take().unwrap());
+        let mut lines = Vec::new();
+        let address = loop {
+            let mut line = String::new();
+            assert!(log.read_line(&mut line).unwrap() > 0, "the server ended: {lines:?}");
+            if let Some((_, rest)) = line.split_once("\"address\":\"") {
+                break rest.split('"').next().unwrap().parse().unwrap();
+            }
+            lines.push(line);
+        };
+        // Whoever is not read from is blocked, sooner or later.
+        std::thread::spawn(move || std::io::copy(&mut log, &mut std::io::sink()));
+        // What is printed is printed before the log says that it serves.
+        let migrated = lines.iter().any(|line| line.contains("migrated"));
+        let mut first_admin_key = None;
+        while migrated && first_admin_key.is_none() {
+            let mut line = String::new();
+            printed.read_line(&mut line).unwrap();
+            first_admin_key = line.starts_with("cf_live_").then(|| line.trim().to_owned());
+        }
+        std::thread::spawn(move || std::io::copy(&mut printed, &mut std::io::sink()));
+        Self { process, address, first_admin_key }
+    }
+
+    /// Sends a signal.
+    pub fn signal(&self, name: &str) {
+        let sent = Command::new("kill").args([&format!("-{name}"), &self.process.id().to_string()]).status().unwrap();
+        assert!(sent.success());
+    }
+}
+
+impl Serving {
+    /// Starts the binary on a database of any kind, patient with a busy machine.
+    pub fn start_patient(url: &str, variables: &[(&str, &str)]) -> Self {
+        let fixed = [
+            ("TENANTRY_SEALING_KEYS", SEALING_KEYS),
+            ("TENANTRY_DATABASE_TIMEOUT", "30s"),
+            ("TENANTRY_REQUEST_TIMEOUT", "1m"),
+        ];
+        Self::start(url, &[&fixed, variables].concat())
+    }
+
+    /// A client with a key.
+    pub fn with_key(&self, key: &str) -> Api {
+        Api::new(self.address, Some(key.to_owned()))
+    }
+
+    /// Ends it as a crash would.
+    pub fn crash(&mut self) {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}

@@ -1,0 +1,182 @@
+//! Sweeps: what is past its time goes, what is not stays, and nobody waits for it.
+
+use std::time::{Duration, Instant};
+
+use tenantry::{clock::Clock as _, pb};
+
+use crate::support::{
+    Backend, DAY, Test, both,
+    database::TestDatabase,
+    follow::{Watch, actions, list},
+    long_on_both, run,
+};
+
+async fn count(t: &Test, table: &str) -> usize {
+    t.database.texts(&format!("SELECT 'x' AS value FROM {table}")).await.len()
+}
+
+/// Waits until a table has so many rows.
+async fn becomes(t: &Test, table: &str, rows: usize) {
+    while count(t, table).await != rows {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+/// Stores sessions of a user that expired yesterday, behind the server's back.
+async fn expired_sessions(t: &Test, user_id: &str, sessions: u32) {
+    let yesterday = t.clock.now().before(DAY).as_micros();
+    let sql = match &t.database {
+        TestDatabase::Sqlite(_) => format!(
+            "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {sessions}) \
+             INSERT INTO cf_refresh_tokens (id, revision, user_id, family_id, token_hash, expires_at, family_expires_at, created_at, updated_at) \
+             SELECT randomblob(16), 1, x'{user}', randomblob(16), randomblob(32), {yesterday}, {yesterday}, 0, 0 FROM n; \
+             UPDATE cf_refresh_tokens SET family_id = id WHERE expires_at = {yesterday};",
+            user = user_id.replace('-', ""),
+        ),
+        TestDatabase::Postgres(_) => format!(
+            "INSERT INTO cf_refresh_tokens (id, revision, user_id, family_id, token_hash, expires_at, family_expires_at, created_at, updated_at) \
+             SELECT id, 1, '{user_id}', id, decode(md5(id::text) || md5(i::text), 'hex'), at, at, at, at \
+             FROM (SELECT gen_random_uuid() AS id, i, to_timestamp({yesterday} / 1000000.0) AS at FROM generate_series(1, {sessions}) i) s;",
+        ),
+    };
+    t.database.execute(&sql).await;
+}
+
+both! {
+    with ["--sweep-interval", "20ms"] async fn expired_sessions_go_and_live_ones_stay(t) {
+        let ada = t.user("ada").await;
+        let (_, live) = t.session(&ada).await;
+        let (rotated, _) = t.rotate(&live).await.unwrap();
+        let (old, text) = t.session(&ada).await;
+        t.rotate(&text).await.unwrap();
+        let last = list(&t.admin(), pb::ListEventsRequest::default()).await[0].sequence;
+        assert_eq!(count(&t, "cf_refresh_tokens").await, 4);
+        expired_sessions(&t, &ada.id, 2_500).await;
+        becomes(&t, "cf_refresh_tokens", 4).await;
+        // The sessions of now are over after their tokens' life; then all of them goes, also what was traded.
+        t.advance(DAY * 29);
+        let again = pb::CreateRefreshTokenRequest { user_id: ada.id.clone(), ..Default::default() };
+        t.admin().refresh_tokens().create_refresh_token(again).await.unwrap();
+        t.advance(DAY * 2);
+        becomes(&t, "cf_refresh_tokens", 1).await;
+        // It changes nothing that anybody is told, so it leaves no event.
+        let events = list(&t.admin(), pb::ListEventsRequest::default()).await;
+        assert_eq!(events.iter().filter(|event| event.sequence > last).count(), 1);
+        assert_ne!(rotated.family_id, old.family_id);
+    }
+
+    with ["--sweep-interval", "20ms", "--restore-window", "1d"] async fn tombstones_go_with_all_that_hangs_on_them(t) {
+        let (ada, bob) = (t.user("ada").await, t.user("bob").await);
+        let acme = t.organization(&ada).await;
+        t.member(&bob, &acme, "member").await;
+        t.organization_key(&acme).await;
+        t.user_key(&bob).await;
+        t.session(&bob).await;
+        t.oauth_account(&bob).await;
+        let admin = t.admin();
+        admin.organizations().delete_organization(pb::DeleteOrganizationRequest { organization_id: acme.id.clone(), ..Default::default() }).await.unwrap();
+        admin.users().delete_user(pb::DeleteUserRequest { user_id: bob.id.clone(), ..Default::default() }).await.unwrap();
+        let last = list(&admin, pb::ListEventsRequest::default()).await[0].sequence;
+        t.advance(Duration::from_mins(24 * 60 - 1));
+        // Another sweep has gone by when this one is swept.
+        expired_sessions(&t, &ada.id, 1).await;
+        becomes(&t, "cf_refresh_tokens", 1).await;
+        assert_eq!((count(&t, "cf_users").await, count(&t, "cf_organizations").await), (3, 1));
+        t.advance(Duration::from_mins(2));
+        becomes(&t, "cf_organizations", 0).await;
+        becomes(&t, "cf_users", 2).await;
+        for (table, rows) in [("cf_memberships", 0), ("cf_api_keys", 1), ("cf_oauth_accounts", 0), ("cf_refresh_tokens", 0)] {
+            assert_eq!(count(&t, table).await, rows, "{table}");
+        }
+        let mut events = list(&admin, pb::ListEventsRequest::default()).await;
+        events.retain(|event| event.sequence > last);
+        let mut told = actions(&events);
+        told.sort_unstable();
+        assert_eq!(
+            told,
+            ["api_key.deleted", "api_key.deleted", "membership.deleted", "membership.deleted", "oauth_account.unlinked", "organization.purged", "refresh_token.revoked", "user.purged"],
+        );
+        assert!(events.iter().all(|event| event.actor.as_ref().unwrap().kind() == pb::ActorKind::System));
+    }
+
+    with ["--sweep-interval", "20ms", "--event-retention", "1h", "--request-memory", "1h"] async fn old_events_and_answers_go_and_old_cursors_say_so(t) {
+        let start = Watch::from_now(&t.admin()).await.cursor;
+        let request = pb::CreateUserRequest { email: "a@example.com".to_owned(), name: "X".to_owned(), request_id: uuid::Uuid::new_v4().to_string(), ..Default::default() };
+        t.admin().users().create_user(request).await.unwrap();
+        assert_eq!(count(&t, "cf_remembered_answers").await, 1);
+        let kept = Watch::from_now(&t.admin()).await.cursor;
+        t.advance(Duration::from_mins(61));
+        becomes(&t, "cf_events", 0).await;
+        becomes(&t, "cf_remembered_answers", 0).await;
+        let resume = |cursor: &str| pb::WatchEventsRequest { cursor: cursor.to_owned(), ..Default::default() };
+        let late = t.admin().events().watch_events(resume(&start)).await;
+        crate::support::refused(late, pb::ErrorReason::EventCursorExpired);
+        // Whoever had seen all of them goes on.
+        let mut watch = Watch::open(&t.admin(), resume(&kept)).await.unwrap();
+        let ada = t.user("ada").await;
+        assert_eq!(watch.event().await.resource_id, ada.id);
+    }
+
+    with ["--sweep-interval", "0s"] async fn without_sweeps_everything_stays(t) {
+        let ada = t.user("ada").await;
+        expired_sessions(&t, &ada.id, 10).await;
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        assert_eq!(count(&t, "cf_refresh_tokens").await, 10);
+    }
+}
+
+/// The longest that writes take beside a sweep of many expired tokens, against the longest without one.
+async fn a_sweep_of_a_million_keeps_no_write_waiting(backend: Backend) {
+    run(backend, &["--sweep-interval", "1s"], |t| async move {
+        let ada = t.user("ada").await;
+        let write = async |until: &(dyn Fn() -> bool + Sync)| {
+            let mut took = Vec::new();
+            while !until() {
+                let begun = Instant::now();
+                t.session(&ada).await;
+                took.push(begun.elapsed());
+            }
+            took.sort_unstable();
+            took
+        };
+        let quiet = Instant::now();
+        let without = write(&|| quiet.elapsed() > Duration::from_secs(20)).await;
+        expired_sessions(&t, &ada.id, 1_000_000).await;
+        let swept = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+        let watcher = {
+            let (t, swept) = (std::sync::Arc::clone(&t), std::sync::Arc::clone(&swept));
+            tokio::spawn(async move {
+                let begun = Instant::now();
+                let expired = match &t.database {
+                    TestDatabase::Sqlite(_) => {
+                        "SELECT CAST(count(*) AS text) AS value FROM cf_refresh_tokens WHERE created_at = 0"
+                    }
+                    TestDatabase::Postgres(_) => {
+                        "SELECT count(*)::text FROM cf_refresh_tokens WHERE created_at = expires_at"
+                    }
+                };
+                while t.database.texts(expired).await != ["0"] {
+                    tokio::time::sleep(Duration::from_millis(500)).await;
+                }
+                swept.store(true, std::sync::atomic::Ordering::SeqCst);
+                begun.elapsed()
+            })
+        };
+        let beside = write(&|| swept.load(std::sync::atomic::Ordering::SeqCst)).await;
+        let took = watcher.await.unwrap();
+        let of = |all: &[Duration], part: usize| all[(all.len() - 1) * part / 1000];
+        for (what, all) in [("without a sweep", &without), ("beside a sweep", &beside)] {
+            println!(
+                "{backend:?} {what}: {} writes, median {:?}, 99.9 % {:?}, longest {:?}",
+                all.len(),
+                of(all, 500),
+                of(all, 999),
+                of(all, 1000)
+            );
+        }
+        println!("{backend:?}: 1,000,000 expired tokens swept in {took:?}");
+    })
+    .await;
+}
+
+long_on_both!(slow_a_sweep_of_a_million_keeps_no_write_waiting = super::a_sweep_of_a_million_keeps_no_write_waiting);
