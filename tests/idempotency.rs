@@ -10,7 +10,7 @@ use uuid::Uuid;
 use crate::{
     events::{changing, ready},
     support::{
-        Backend, DAY, both,
+        Backend, both,
         database::TestDatabase,
         follow::{actions, list},
         on_both, raw, refused,

@@ -95,7 +95,7 @@ pub(super) fn at_least(rank: Rank, needed: Rank) -> Result<()> {
 }
 
 /// Refuses to take the user away if an organization has no other active owner. Locks every organization that the user
-/// owns, so that two owners cannot be taken away at once.
+/// owns, so that two owners cannot be taken away at once; the deleted too, so that none is restored for this owner meanwhile.
 pub(super) async fn no_organization_loses_its_last_owner(tx: &mut Conn, user: &User) -> Result<()> {
     if !user.is_active() {
         return Ok(());

@@ -105,17 +105,15 @@ impl MembershipRepository<'_> {
         Ok(row.map(|row| Locked::new(row.into())))
     }
 
-    /// The organizations, not deleted, that a user owns. It takes no reach, as every owner counts.
+    /// The organizations, deleted or not, that a user owns. It takes no reach, as every owner counts.
     ///
     /// # Errors
     /// When the database cannot be used.
     pub async fn owned_by(&mut self, user_id: UserId) -> Result<Vec<OrganizationId>> {
         query!(self.conn, c => {
             memberships::table
-                .inner_join(organizations::table.on(organizations::id.eq(memberships::organization_id)))
                 .filter(memberships::user_id.eq(user_id))
                 .filter(memberships::role.eq(Role::OWNER))
-                .filter(organizations::deleted_at.is_null())
                 .select(memberships::organization_id)
                 .load(c)
         })

@@ -203,20 +203,20 @@ impl OrganizationRepository<'_> {
         Ok(row.map(|row| Locked::new(row.into())))
     }
 
-    /// Locks some organizations, in order of id, so that their owners cannot change meanwhile. It takes no reach: a user who
-    /// goes leaves all that it owns, also what the caller does not see.
+    /// Locks some organizations, in order of id, so that their owners cannot change and none is restored meanwhile, and tells
+    /// those that are not deleted. It takes no reach: a user who goes leaves all that it owns, also what the caller does not see.
     ///
     /// # Errors
     /// When the database cannot be used.
     pub async fn lock_many(&mut self, ids: &[OrganizationId]) -> Result<Vec<OrganizationId>> {
-        query!(self.conn, c => {
+        let locked: Vec<(OrganizationId, Option<Timestamp>)> = query!(self.conn, c => {
             let query = organizations::table
                 .filter(organizations::id.eq_any(ids))
-                .filter(organizations::deleted_at.is_null())
                 .order(organizations::id)
-                .select(organizations::id);
+                .select((organizations::id, organizations::deleted_at));
             ForUpdate(query).load(c)
-        })
+        })?;
+        Ok(locked.into_iter().filter(|(_, deleted_at)| deleted_at.is_none()).map(|(id, _)| id).collect())
     }
 
     /// Writes a locked organization as it is now.

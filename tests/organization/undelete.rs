@@ -22,6 +22,22 @@ async fn delete(t: &Test, organization: &pb::Organization) {
 }
 
 both! {
+    async fn an_organization_restored_while_its_owner_goes_is_not_without_one(t) {
+        for round in 0..100 {
+            let ada = t.user("ada").await;
+            let acme = t.organization(&ada).await;
+            let delete = pb::DeleteOrganizationRequest { organization_id: acme.id.clone(), ..Default::default() };
+            t.admin().organizations().delete_organization(delete).await.unwrap();
+            let (mut organizations, mut users) = (t.admin().organizations(), t.admin().users());
+            let restore = pb::UndeleteOrganizationRequest { organization_id: acme.id.clone(), ..Default::default() };
+            let suspend = pb::SuspendUserRequest { user_id: ada.id.clone(), ..Default::default() };
+            let (restored, suspended) = tokio::join!(organizations.undelete_organization(restore), users.suspend_user(suspend));
+            assert_ne!(restored.is_ok(), suspended.is_ok(), "round {round}");
+            let refusal = restored.err().or(suspended.err()).unwrap();
+            assert_eq!(crate::support::refusal::reason_of(&refusal), "LAST_OWNER");
+        }
+    }
+
     async fn a_restored_organization_is_as_it_was(t) {
         let ada = t.user("ada").await;
         let acme = t.organization(&ada).await;
