@@ -22,21 +22,21 @@ async fn becomes(t: &Test, table: &str, rows: usize) {
     }
 }
 
-/// Stores sessions of a user that expired yesterday, behind the server's back.
+/// Stores sessions of a user that expired yesterday, behind the server's back, with ids that follow each other as theirs do.
 async fn expired_sessions(t: &Test, user_id: &str, sessions: u32) {
     let yesterday = t.clock.now().before(DAY).as_micros();
     let sql = match &t.database {
         TestDatabase::Sqlite(_) => format!(
             "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {sessions}) \
              INSERT INTO cf_refresh_tokens (id, revision, user_id, family_id, token_hash, expires_at, family_expires_at, created_at, updated_at) \
-             SELECT randomblob(16), 1, x'{user}', randomblob(16), randomblob(32), {yesterday}, {yesterday}, 0, 0 FROM n; \
+             SELECT unhex(printf('%012x', i) || hex(randomblob(10))), 1, x'{user}', x'00', randomblob(32), {yesterday}, {yesterday}, 0, 0 FROM n; \
              UPDATE cf_refresh_tokens SET family_id = id WHERE expires_at = {yesterday};",
             user = user_id.replace('-', ""),
         ),
         TestDatabase::Postgres(_) => format!(
             "INSERT INTO cf_refresh_tokens (id, revision, user_id, family_id, token_hash, expires_at, family_expires_at, created_at, updated_at) \
              SELECT id, 1, '{user_id}', id, decode(md5(id::text) || md5(i::text), 'hex'), at, at, at, at \
-             FROM (SELECT gen_random_uuid() AS id, i, to_timestamp({yesterday} / 1000000.0) AS at FROM generate_series(1, {sessions}) i) s;",
+             FROM (SELECT substr(lpad(to_hex(i), 12, '0') || md5(i::text), 1, 32)::uuid AS id, i, to_timestamp({yesterday} / 1000000.0) AS at FROM generate_series(1, {sessions}) i) s;",
         ),
     };
     t.database.execute(&sql).await;

@@ -8,8 +8,8 @@ use super::{Check, Listing, Lists, diff, time};
 use crate::{
     error::{Error, Result},
     models::{
-        Action, Actor, ActorKind, Change, Event, EventFilter, EventId, Origin, Principal, Reach, ResourceType,
-        Sequence, State, Timestamp, event::Details,
+        Action, Actor, ActorKind, Change, Event, EventFilter, EventId, OrganizationId, Origin, Principal, Reach,
+        ResourceType, Sequence, State, Timestamp, event::Details,
     },
     pb,
     security::event_cursor::EventCursors,
@@ -201,14 +201,13 @@ pub fn list(lists: Lists<'_>, request: &pb::ListEventsRequest) -> Result<Listing
     let resource_id = check.optional_id("resource_id", &request.resource_id);
     let actor_user_id = check.optional_id("actor_user_id", &request.actor_user_id);
     let actor_api_key_id = check.optional_id("actor_api_key_id", &request.actor_api_key_id);
-    let actions = actions(&mut check, &request.actions);
+    let actions = actions(&mut check, &request.actions, resource_type.map(|kind| kind.into_iter().collect()));
     let created_from = check.optional_time("created_from", request.created_from.as_ref());
     let created_before = check.optional_time("created_before", request.created_before.as_ref());
     let filter = (|| {
         Some(EventFilter {
             organization_id: organization_id?,
             user_id: user_id?,
-            resource_types: resource_type?.into_iter().collect(),
             resource_id: resource_id?,
             actor_user_id: actor_user_id?,
             actor_api_key_id: actor_api_key_id?,
@@ -229,23 +228,21 @@ pub fn watch(cursors: &EventCursors, request: &pb::WatchEventsRequest) -> Result
     let mut check = Check::default();
     let organization_id = check.optional_id("organization_id", &request.organization_id);
     let resource_types = kinds(&mut check, &request.resource_types);
-    let actions = actions(&mut check, &request.actions);
+    let actions = actions(&mut check, &request.actions, resource_types);
     let cursor = check.optional("cursor", &request.cursor, |text| {
         cursors.read(text).ok_or("must be a cursor of WatchEvents or ExportSnapshot")
     });
-    let (Some(organization_id), Some(resource_types), Some(actions), Some(cursor)) =
-        (organization_id, resource_types, actions, cursor)
-    else {
+    let (Some(organization_id), Some(actions), Some(cursor)) = (organization_id, actions, cursor) else {
         return Err(check.failed());
     };
-    Ok((EventFilter { organization_id, resource_types, actions, ..EventFilter::default() }, cursor))
+    Ok((EventFilter { organization_id, actions, ..EventFilter::default() }, cursor))
 }
 
 /// Reads an ExportSnapshot: which kinds, in their order, and of which organization.
 ///
 /// # Errors
 /// Every violation at once.
-pub fn export(request: &pb::ExportSnapshotRequest) -> Result<EventFilter> {
+pub fn export(request: &pb::ExportSnapshotRequest) -> Result<(Option<OrganizationId>, Vec<ResourceType>)> {
     let mut check = Check::default();
     let organization_id = check.optional_id("organization_id", &request.organization_id);
     let resource_types = kinds(&mut check, &request.resource_types);
@@ -269,7 +266,7 @@ pub fn export(request: &pb::ExportSnapshotRequest) -> Result<EventFilter> {
         return Err(check.failed());
     };
     resource_types.sort_by_key(|kind| ResourceType::ALL.iter().position(|one| one == kind));
-    Ok(EventFilter { organization_id, resource_types, ..EventFilter::default() })
+    Ok((organization_id, resource_types))
 }
 
 fn kinds(check: &mut Check, numbers: &[i32]) -> Option<Vec<ResourceType>> {
@@ -283,12 +280,22 @@ fn kinds(check: &mut Check, numbers: &[i32]) -> Option<Vec<ResourceType>> {
     kinds.into_iter().collect()
 }
 
-fn actions(check: &mut Check, texts: &[String]) -> Option<Vec<Action>> {
+/// The actions that a filter names, of some kinds of resources if any are named; `None` within for all. A kind is all of its
+/// actions: so one index serves both.
+fn actions(check: &mut Check, texts: &[String], kinds: Option<Vec<ResourceType>>) -> Option<Option<Vec<Action>>> {
     if texts.len() > MAX_ACTIONS {
         check.violation("actions", format!("must have at most {MAX_ACTIONS} items"));
         return None;
     }
     let named = texts.iter().enumerate();
     let named: Vec<_> = named.map(|(at, text)| check.field(&format!("actions[{at}]"), Action::named(text))).collect();
-    named.into_iter().collect::<Option<Vec<_>>>().map(|named| named.concat())
+    let named = named.into_iter().collect::<Option<Vec<_>>>()?.concat();
+    let kinds = kinds?;
+    if named.is_empty() && kinds.is_empty() {
+        return Some(None);
+    }
+    let is_named = |action: &Action| named.is_empty() || named.contains(action);
+    let is_of_kind =
+        |action: &Action| kinds.is_empty() || action.resource_type().is_some_and(|kind| kinds.contains(&kind));
+    Some(Some(Action::ALL.iter().copied().filter(|action| is_named(action) && is_of_kind(action)).collect()))
 }

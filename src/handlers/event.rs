@@ -15,7 +15,7 @@ use crate::{
     db::Conn,
     error::{Error, Result},
     feed::Kind,
-    models::{Caller, EventFilter, Page, Rank, Reach, ResourceType, Scope, Sequence, Verdict},
+    models::{Caller, EventFilter, OrganizationId, Page, Rank, Reach, ResourceType, Scope, Sequence, Verdict},
     pb::{self, event_service_server::EventService, export_snapshot_response::Item},
 };
 
@@ -43,15 +43,20 @@ impl EventHandler {
     }
 }
 
-/// Refuses whoever may not see the events of a filter's organization. Platform admins may, also of what is long erased.
-async fn may_see(conn: &mut Conn, caller: &Caller, filter: &EventFilter) -> Result<()> {
-    let Some(id) = filter.organization_id.filter(|_| !caller.is_platform_admin()) else { return Ok(()) };
+/// Refuses whoever may not see the events of an organization. Platform admins may, also of what is long erased.
+async fn may_see(conn: &mut Conn, caller: &Caller, organization: Option<OrganizationId>) -> Result<()> {
+    let Some(id) = organization.filter(|_| !caller.is_platform_admin()) else { return Ok(()) };
     guards::visible_organization(conn, caller, id).await?;
     guards::at_least(guards::rank(conn, caller, id).await?, Rank::Admin)
 }
 
 /// Refuses a caller whose key, scope or standing has ended since its stream began.
-async fn may_still_see(app: &App, conn: &mut Conn, caller: &Caller, filter: &EventFilter) -> Result<()> {
+async fn may_still_see(
+    app: &App,
+    conn: &mut Conn,
+    caller: &Caller,
+    organization: Option<OrganizationId>,
+) -> Result<()> {
     let credential = conn.api_keys().credential_of(caller).await?.ok_or(Error::Unauthenticated)?;
     let scope = Scope::parse(SCOPE).map_err(Error::internal)?;
     if credential.standing(Some(&scope), app.now()) != Verdict::Valid {
@@ -61,7 +66,7 @@ async fn may_still_see(app: &App, conn: &mut Conn, caller: &Caller, filter: &Eve
     if caller.is_platform_admin() {
         return guards::platform_admin(&now);
     }
-    may_see(conn, caller, filter).await
+    may_see(conn, caller, organization).await
 }
 
 /// One WatchEvents, as it goes on.
@@ -90,7 +95,7 @@ impl Watch {
                 changed = settled.changed() => changed.map_err(|_| Error::Stopping)?,
                 () = tokio::time::sleep_until(self.heartbeat) => {
                     let mut conn = self.app.db.read().await?;
-                    may_still_see(&self.app, &mut conn, &self.caller, &self.filter).await?;
+                    may_still_see(&self.app, &mut conn, &self.caller, self.filter.organization_id).await?;
                     drop(conn);
                     goes_on = self.tell(None).await?;
                 }
@@ -104,7 +109,7 @@ impl Watch {
         let up_to = up_to.min(self.place.saturating_add(SCAN));
         let reach = self.caller.reach();
         let mut conn = self.app.db.read().await?;
-        may_still_see(&self.app, &mut conn, &self.caller, &self.filter).await?;
+        may_still_see(&self.app, &mut conn, &self.caller, self.filter.organization_id).await?;
         let found = conn.events().between(&reach, &self.filter, (self.place, up_to), BATCH).await?;
         // After the look: what was removed before it has moved the floor.
         if self.place < conn.events().ends().await?.0 {
@@ -135,7 +140,8 @@ impl Watch {
 struct Export {
     app: App,
     caller: Caller,
-    filter: EventFilter,
+    organization: Option<OrganizationId>,
+    kinds: Vec<ResourceType>,
     reach: Reach,
     sender: Sender<pb::ExportSnapshotResponse>,
 }
@@ -143,7 +149,7 @@ struct Export {
 impl Export {
     async fn send(self) -> Result<()> {
         let (mut conn, place) = self.begin().await?;
-        for kind in &self.filter.resource_types {
+        for kind in &self.kinds {
             if !self.send_all(&mut conn, *kind).await? {
                 return Ok(());
             }
@@ -194,7 +200,7 @@ impl Export {
 
     async fn may_go_on(&self) -> Result<()> {
         let mut conn = self.app.db.read().await?;
-        may_still_see(&self.app, &mut conn, &self.caller, &self.filter).await
+        may_still_see(&self.app, &mut conn, &self.caller, self.organization).await
     }
 
     async fn item(&self, item: Item) -> Result<bool> {
@@ -215,7 +221,7 @@ impl EventService for EventHandler {
         let lists = lists(&self.app, &caller);
         let listing = convert::event::list(lists, &request)?;
         let mut conn = self.app.db.read().await?;
-        may_see(&mut conn, &caller, &listing.filter).await?;
+        may_see(&mut conn, &caller, listing.filter.organization_id).await?;
         let page = conn.events().list(&caller.reach(), &listing.filter, &listing.page).await?;
         let told = |(cursor, event)| Ok((cursor, convert::event::told(event, caller.reach())?));
         let rows = page.rows.into_iter().map(told).collect::<Result<Vec<_>>>()?;
@@ -230,7 +236,7 @@ impl EventService for EventHandler {
         let (caller, request) = called_by(request)?;
         let (filter, after) = convert::event::watch(&self.app.cursors, &request)?;
         let mut conn = self.app.db.read().await?;
-        may_see(&mut conn, &caller, &filter).await?;
+        may_see(&mut conn, &caller, filter.organization_id).await?;
         let slot = self.app.feed.open(&caller, Kind::Watch)?;
         let settled = self.app.feed.follow();
         let place = match after {
@@ -257,16 +263,16 @@ impl EventService for EventHandler {
         request: Request<pb::ExportSnapshotRequest>,
     ) -> Result<Response<Self::ExportSnapshotStream>, Status> {
         let (caller, request) = called_by(request)?;
-        let filter = convert::event::export(&request)?;
-        let reach = filter.organization_id.map_or(Reach::Everything, Reach::Organization);
+        let (organization, kinds) = convert::event::export(&request)?;
+        let reach = organization.map_or(Reach::Everything, Reach::Organization);
         if reach == Reach::Everything {
             guards::platform_admin(&caller)?;
         }
-        may_see(&mut self.app.db.read().await?, &caller, &filter).await?;
+        may_see(&mut self.app.db.read().await?, &caller, organization).await?;
         let slot = self.app.feed.open(&caller, Kind::Snapshot)?;
         let app = self.app.clone();
         let send = |sender| {
-            let export = Export { app, caller, filter, reach, sender };
+            let export = Export { app, caller, organization, kinds, reach, sender };
             async { tokio::time::timeout(MAX_SNAPSHOT, export.send()).await.unwrap_or(Err(Error::StreamTooSlow)) }
         };
         Ok(Response::new(stream(&self.app.feed, slot, self.app.policy.stream_timeout, send)))

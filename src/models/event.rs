@@ -252,30 +252,48 @@ impl Details {
     }
 }
 
-/// Which events a list or a stream holds. Empty lists hold all.
+/// Which events a list or a stream holds.
 #[derive(Clone, Debug, Default)]
 pub struct EventFilter {
     /// Of this organization.
     pub organization_id: Option<OrganizationId>,
     /// About this user.
     pub user_id: Option<UserId>,
-    /// About resources of these kinds.
-    pub resource_types: Vec<ResourceType>,
     /// About this resource.
     pub resource_id: Option<ResourceId>,
     /// Done with a key of this user.
     pub actor_user_id: Option<UserId>,
     /// Done with this key.
     pub actor_api_key_id: Option<ApiKeyId>,
-    /// Of these actions.
-    pub actions: Vec<Action>,
+    /// Of these actions; `None` for all.
+    pub actions: Option<Vec<Action>>,
     /// Of then or later.
     pub created_from: Option<Timestamp>,
     /// Before.
     pub created_before: Option<Timestamp>,
 }
 
+impl EventFilter {
+    /// True if nothing but actions and times is asked for.
+    pub fn is_by_action_alone(&self) -> bool {
+        let others = [
+            self.organization_id.is_some(),
+            self.user_id.is_some(),
+            self.resource_id.is_some(),
+            self.actor_user_id.is_some(),
+            self.actor_api_key_id.is_some(),
+        ];
+        self.actions.is_some() && !others.contains(&true)
+    }
+}
+
 impl Action {
+    /// The kind of resource that it happens to.
+    pub fn resource_type(self) -> Option<ResourceType> {
+        let (resource, _) = self.as_stored().split_once('.')?;
+        ResourceType::from_stored(resource.to_owned()).ok()
+    }
+
     /// The actions that a text names: one, as `user.suspended`, or all of a resource, as `user.*`.
     ///
     /// # Errors
@@ -297,6 +315,12 @@ impl Action {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_action_but_one_happens_to_a_resource() {
+        let without = Action::ALL.iter().filter(|action| action.resource_type().is_none());
+        assert_eq!(without.collect::<Vec<_>>(), [&Action::CallDenied]);
+    }
 
     #[test]
     fn a_text_names_one_action_or_all_of_a_resource() {
