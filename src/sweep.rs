@@ -10,7 +10,8 @@ use crate::{
     models::{Reach, Timestamp},
 };
 
-/// How long a batch may work before the next one is made smaller. Half of it makes the next one larger.
+/// How long a batch may take, its commit included, before the next one is made smaller. Less than half of it makes the next one
+/// larger.
 const BATCH_TIME: Duration = Duration::from_millis(20);
 /// The rows of the first batch, and the fewest and the most of any.
 const ROWS: (i64, i64, i64) = (100, 10, 5_000);
@@ -110,10 +111,10 @@ async fn sweep(app: &App, job: Job) -> Result<usize> {
         let batch = by_system(&app.db, app.clock.as_ref(), async |tx| {
             // From here on writers wait; how long this one waited for them does not count.
             let begun = Instant::now();
-            let removed = job.batch(app, tx, limit, now).await?;
-            Ok((removed, begun.elapsed()))
+            Ok((job.batch(app, tx, limit, now).await?, begun))
         });
-        let (removed, took) = batch.await?;
+        let (removed, begun) = batch.await?;
+        let took = begun.elapsed();
         if removed == 0 {
             return Ok(swept);
         }

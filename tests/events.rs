@@ -5,7 +5,10 @@ use std::collections::BTreeSet;
 use prost::Message as _;
 use prost_reflect::{MethodDescriptor, Value};
 use prost_types::method_options::IdempotencyLevel;
-use tenantry::pb::{self, ErrorReason, create_api_key_request::Owner};
+use tenantry::{
+    models::{Action, stored::StoredText},
+    pb::{self, ErrorReason, create_api_key_request::Owner},
+};
 use uuid::Uuid;
 
 use crate::support::{
@@ -90,6 +93,17 @@ async fn break_events(t: &Test, broken: bool) {
         (database::TestDatabase::Postgres(_), false) => "DROP TRIGGER fault ON cf_events;",
     };
     t.database.execute(sql).await;
+}
+
+#[test]
+fn every_action_is_left_by_a_method_and_every_method_leaves_known_ones() {
+    let known: BTreeSet<&str> = Action::ALL.iter().map(StoredText::as_stored).collect();
+    let methods = raw::methods();
+    let left: BTreeSet<String> = methods.iter().flat_map(emits).collect();
+    let left: BTreeSet<&str> = left.iter().map(String::as_str).collect();
+    assert!(left.is_subset(&known), "{left:?}");
+    // These are of calls that were refused, whatever their method.
+    assert_eq!(known.difference(&left).copied().collect::<Vec<_>>(), ["api_key.rejected", "call.denied"]);
 }
 
 #[test]
@@ -232,7 +246,12 @@ both! {
         let get = || pb::GetUserRequest { user_id: ada.id.clone() };
         refused(t.with_key(&text).users().get_user(get()).await, ErrorReason::Unauthenticated);
         refused(t.with_key(&text).users().get_user(get()).await, ErrorReason::Unauthenticated);
-        let events = list(&t.admin(), pb::ListEventsRequest { resource_id: key.id, ..Default::default() }).await;
+        let of_key = || pb::ListEventsRequest { resource_id: key.id.clone(), ..Default::default() };
+        // It is written beside the call.
+        while list(&t.admin(), of_key()).await.len() < 3 {
+            tokio::task::yield_now().await;
+        }
+        let events = list(&t.admin(), of_key()).await;
         assert_eq!(actions(&events), ["api_key.rejected", "api_key.revoked", "api_key.created"]);
         assert_eq!(name(events[0].reason()), "UNAUTHENTICATED");
     }

@@ -52,8 +52,15 @@ async fn the_tour_runs_as_it_is_printed() {
     let output = tokio::task::spawn_blocking(move || shell.output().unwrap()).await.unwrap();
     let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{text}");
-    for promised in ["API_KEY_VERDICT_VALID", "REFRESH_TOKEN_REJECTED", "gho_example", "Unauthenticated", "users:read"]
-    {
+    for promised in [
+        "API_KEY_VERDICT_VALID",
+        "REFRESH_TOKEN_REJECTED",
+        "gho_example",
+        "user.updated",
+        "user.suspended",
+        "Unauthenticated",
+        "users:read",
+    ] {
         assert!(text.contains(promised), "the tour promises {promised}:\n{text}");
     }
 }

@@ -100,7 +100,7 @@ pub struct Beside {
 impl Beside {
     /// Reads what comes beside the fields.
     pub fn read<R: Act>(headers: &HeaderMap, request: &R) -> Self {
-        let mut beside = Self { metadata: BTreeMap::new(), ..Self::default() };
+        let mut beside = Self::default();
         beside.read_metadata(headers);
         let mut rest = request.clone();
         let id = rest.request_id().map(std::mem::take).unwrap_or_default();
@@ -115,6 +115,13 @@ impl Beside {
             }
         }
         beside
+    }
+
+    /// Reads what a call that was refused brings for its event; what breaks a rule is left out.
+    pub fn metadata(headers: &HeaderMap) -> BTreeMap<String, String> {
+        let mut beside = Self::default();
+        beside.read_metadata(headers);
+        if beside.metadata.len() > MAX_ENTRIES { BTreeMap::new() } else { beside.metadata }
     }
 
     fn read_metadata(&mut self, headers: &HeaderMap) {

@@ -2,7 +2,7 @@
 //! nobody floods the events with refusals.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -14,6 +14,7 @@ use tonic_types::StatusExt as _;
 use super::{Around, Inner, call};
 use crate::{
     context::App,
+    convert::call::Beside,
     error::chain,
     models::{
         Action, Actor, ApiKeyId, Caller, Change, Origin, Principal, Timestamp,
@@ -116,7 +117,7 @@ pub(super) fn origin(parts: &Parts, actor: Actor) -> Origin {
         method: parts.uri.path().trim_start_matches('/').replace('/', "."),
         call_id: telemetry::request_id(),
         ip_address: address.map(|address| address.ip()),
-        metadata: BTreeMap::new(),
+        metadata: Beside::metadata(&parts.headers),
         request_id: None,
     }
 }

@@ -35,7 +35,9 @@ impl Authenticate {
         let actor = Actor::Key { owner: credential.principal, id: credential.key.id };
         let (id, key) = (credential.key.id, State::from(credential.key));
         let change = Change::nothing(Action::ApiKeyRejected, key.subject());
-        self.audit.refused(origin(parts, actor), id, change, "UNAUTHENTICATED").await;
+        // Beside the call: how long the answer takes must not tell that the key is known.
+        let (audit, origin) = (self.audit.clone(), origin(parts, actor));
+        tokio::spawn(async move { audit.refused(origin, id, change, "UNAUTHENTICATED").await });
         Err(Error::Unauthenticated)
     }
 }
