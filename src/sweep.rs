@@ -12,7 +12,7 @@ use crate::{
 
 /// How long a batch may take, its commit included, before the next one is made smaller. Less than half of it makes the next one
 /// larger.
-const BATCH_TIME: Duration = Duration::from_millis(20);
+const BATCH_TIME: Duration = Duration::from_millis(10);
 /// The rows of the first batch, and the fewest and the most of any.
 const ROWS: (i64, i64, i64) = (100, 10, 5_000);
 /// The least pause between two batches; otherwise it is as long as the batch was, so that half of the time is left.
@@ -121,7 +121,7 @@ async fn sweep(app: &App, job: Job) -> Result<usize> {
         swept += removed;
         limit = match took {
             took if took > BATCH_TIME => (limit / 2).max(min),
-            took if took < BATCH_TIME / 2 => (limit * 2).min(max),
+            took if took < BATCH_TIME / 2 => (limit + limit / 4).min(max),
             _ => limit,
         };
         tokio::time::sleep(took.max(MIN_PAUSE)).await;
