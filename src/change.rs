@@ -78,9 +78,9 @@ impl App {
     /// Takes a request on, or finds the answer that it got before.
     async fn claim<A: Message + Default>(&self, tx: &mut Conn, call: &Call, now: Timestamp) -> Result<Claim<A>> {
         let Some(once) = &call.once else { return Ok(Claim::Open(None)) };
-        let principal = call.caller.principal.id();
+        let key = call.caller.api_key_id;
         let since = now.before(self.policy.request_memory);
-        let sealed = match tx.remembered_answers().claim(principal, once.request_id, since, now).await? {
+        let sealed = match tx.remembered_answers().claim(key, once.request_id, since, now).await? {
             Ok(claimed) => return Ok(Claim::Open(Some(claimed))),
             Err(sealed) => sealed,
         };
@@ -126,7 +126,7 @@ fn seal(keys: &KeyRing, call: &Call, fingerprint: &[u8; 32], answer: &impl Messa
 /// Where the sealed answer to a call belongs.
 fn place(call: &Call) -> Place<'static> {
     let row = call.once.as_ref().map(|once| once.request_id.0).unwrap_or_default();
-    Place { table: "cf_remembered_answers", column: "answer", row, owner: call.caller.principal.id().0 }
+    Place { table: "cf_remembered_answers", column: "answer", row, owner: call.caller.api_key_id.0 }
 }
 
 /// Does work of the service's own, that nobody called for.

@@ -20,7 +20,7 @@ const POLL: Duration = Duration::from_millis(100);
 const GATHER: Duration = Duration::from_millis(5);
 /// How long to wait after the database could not be asked.
 const AFTER_FAILURE: Duration = Duration::from_secs(1);
-/// Most snapshots at once: each keeps a connection, and the database keeps what it shows.
+/// Most snapshots at once: each keeps a connection, and the database keeps what it shows. Tenants have half of them.
 const MAX_SNAPSHOTS: usize = 4;
 
 /// The event stream of a process.
@@ -40,8 +40,9 @@ struct Inner {
 /// The open streams.
 #[derive(Default)]
 struct Open {
-    streams: usize,
-    snapshots: usize,
+    /// Of tenants, and of platform admins.
+    streams: [usize; 2],
+    snapshots: [usize; 2],
     /// Of each owner of API keys that has one.
     of: HashMap<PrincipalId, usize>,
 }
@@ -59,6 +60,7 @@ pub enum Kind {
 pub struct Slot {
     feed: Feed,
     owner: PrincipalId,
+    is_platform_admin: bool,
     kind: Kind,
 }
 
@@ -74,25 +76,30 @@ impl Feed {
         }))
     }
 
-    /// Takes the right to have a stream open. A tenant gets at most a tenth of all there are.
+    /// Takes the right to have a stream open. A tenant gets at most a tenth of all there are, and all tenants leave the last fifth
+    /// to platform admins.
     ///
     /// # Errors
     /// [`Error::StreamLimitReached`].
     pub fn open(&self, caller: &Caller, kind: Kind) -> Result<Slot> {
-        let owner = caller.principal.id();
+        let (owner, max) = (caller.principal.id(), self.0.max_streams);
+        let (is_platform_admin, is_snapshot) = (caller.is_platform_admin(), kind == Kind::Snapshot);
         let mut open = self.0.open.lock().unwrap_or_else(PoisonError::into_inner);
         let own = open.of.get(&owner).copied().unwrap_or_default();
-        let of_one = if caller.is_platform_admin() { self.0.max_streams } else { self.0.max_streams.div_ceil(10) };
-        let is_full = open.streams >= self.0.max_streams
-            || own >= of_one
-            || (kind == Kind::Snapshot && open.snapshots >= MAX_SNAPSHOTS);
+        let [by_tenants, by_admins] = open.streams;
+        let is_full = by_tenants + by_admins >= max
+            || (is_snapshot && open.snapshots.iter().sum::<usize>() >= MAX_SNAPSHOTS)
+            || (!is_platform_admin
+                && (own >= max.div_ceil(10)
+                    || by_tenants >= max - max / 5
+                    || (is_snapshot && open.snapshots[0] >= MAX_SNAPSHOTS / 2)));
         if is_full {
             return Err(Error::StreamLimitReached);
         }
-        open.streams += 1;
-        open.snapshots += usize::from(kind == Kind::Snapshot);
+        open.streams[usize::from(is_platform_admin)] += 1;
+        open.snapshots[usize::from(is_platform_admin)] += usize::from(is_snapshot);
         *open.of.entry(owner).or_default() += 1;
-        Ok(Slot { feed: self.clone(), owner, kind })
+        Ok(Slot { feed: self.clone(), owner, is_platform_admin, kind })
     }
 
     /// Follows how far the stream goes.
@@ -156,13 +163,57 @@ impl Feed {
 impl Drop for Slot {
     fn drop(&mut self) {
         let mut open = self.feed.0.open.lock().unwrap_or_else(PoisonError::into_inner);
-        open.streams -= 1;
-        open.snapshots -= usize::from(self.kind == Kind::Snapshot);
+        open.streams[usize::from(self.is_platform_admin)] -= 1;
+        open.snapshots[usize::from(self.is_platform_admin)] -= usize::from(self.kind == Kind::Snapshot);
         if let Some(own) = open.of.get_mut(&self.owner) {
             *own -= 1;
             if *own == 0 {
                 open.of.remove(&self.owner);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::models::{ApiKeyId, OrganizationId, Principal, Scopes, UserId};
+
+    fn caller(principal: Principal) -> Caller {
+        Caller { api_key_id: ApiKeyId(Uuid::nil()), principal, scopes: Scopes::default(), expires_at: None }
+    }
+
+    #[test]
+    fn no_tenant_and_not_all_of_them_take_every_stream() {
+        let feed = Feed::new(50);
+        let admin = caller(Principal::User { id: UserId(Uuid::nil()), is_platform_admin: true });
+        let mut slots = Vec::new();
+        for tenant in 1..=20 {
+            let tenant = caller(Principal::Organization(OrganizationId(Uuid::from_u128(tenant))));
+            while let Ok(slot) = feed.open(&tenant, Kind::Watch) {
+                slots.push(slot);
+            }
+            assert!(slots.len() <= 40);
+        }
+        assert_eq!(slots.len(), 40, "each of the first eight has five");
+        while let Ok(slot) = feed.open(&admin, Kind::Watch) {
+            slots.push(slot);
+        }
+        assert_eq!(slots.len(), 50);
+        slots.clear();
+        assert!(feed.open(&admin, Kind::Watch).is_ok());
+    }
+
+    #[test]
+    fn tenants_leave_half_of_the_snapshots() {
+        let feed = Feed::new(1000);
+        let tenant = |id| caller(Principal::Organization(OrganizationId(Uuid::from_u128(id))));
+        let _slots: Vec<Slot> = (0..2).map(|id| feed.open(&tenant(id), Kind::Snapshot).unwrap()).collect();
+        assert!(feed.open(&tenant(2), Kind::Snapshot).is_err());
+        let admin = caller(Principal::User { id: UserId(Uuid::nil()), is_platform_admin: true });
+        let _admins: Vec<Slot> = (0..2).map(|_| feed.open(&admin, Kind::Snapshot).unwrap()).collect();
+        assert!(feed.open(&admin, Kind::Snapshot).is_err());
     }
 }

@@ -1,6 +1,6 @@
 //! Events: from what was done to what is stored, and from there to the wire.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use prost::Message;
 
@@ -8,10 +8,12 @@ use super::{Check, Listing, Lists, diff, time};
 use crate::{
     error::{Error, Result},
     models::{
-        Action, Actor, ActorKind, Change, Event, EventFilter, EventId, OrganizationId, Origin, Principal, Reach,
-        ResourceType, Sequence, State, Timestamp, event::Details,
+        Action, Actor, ActorKind, Change, Event, EventFilter, EventId, OrganizationId, Origin, Principal, ResourceType,
+        Sequence, State, Timestamp,
+        event::{Details, View},
+        stored::StoredText as _,
     },
-    pb,
+    pb::{self, event::Resource},
     security::event_cursor::EventCursors,
 };
 
@@ -94,78 +96,98 @@ fn message(state: State) -> Vec<u8> {
     }
 }
 
-/// An event on the wire, as a reader with this reach may see it.
+/// An event on the wire, as it may be seen from somewhere.
 ///
 /// # Errors
 /// [`Error::Internal`] for an event whose details cannot be read.
-pub fn told((sequence, event): (Sequence, Event), reach: Reach) -> Result<pb::Event> {
-    use pb::event::Resource;
-    let unreadable = |_| Error::internal(format!("the details of the event {sequence} cannot be read"));
-    let stored = Stored::decode(event.details.0.as_slice()).map_err(unreadable)?;
+pub fn told((sequence, event): (Sequence, Event), view: View) -> Result<pb::Event> {
+    let unreadable = || Error::internal(format!("the details of the event {sequence} cannot be read"));
+    let stored = Stored::decode(event.details.0.as_slice()).map_err(|_| unreadable())?;
     let changes = match event.resource_type {
-        Some(kind) => diff::changes(kind, stored.before.as_deref(), stored.after.as_deref()),
-        None => Some(Vec::new()),
+        Some(kind) => diff::changes(kind, stored.before.as_deref(), stored.after.as_deref()).ok_or_else(unreadable)?,
+        None => Vec::new(),
     };
-    let changes = changes.ok_or_else(|| Error::internal(format!("the event {sequence} shows no known resource")))?;
     let resource = match (event.resource_type, stored.after.as_deref()) {
+        (Some(kind), Some(after)) => Some(resource(kind, after).map_err(|_| unreadable())?),
         (None, _) | (_, None) => None,
-        (Some(kind), Some(after)) => Some(
-            match kind {
-                ResourceType::User => pb::User::decode(after).map(Resource::User),
-                ResourceType::Organization => pb::Organization::decode(after).map(Resource::Organization),
-                ResourceType::Membership => pb::Membership::decode(after).map(Resource::Membership),
-                ResourceType::OAuthAccount => pb::OAuthAccount::decode(after).map(Resource::OauthAccount),
-                ResourceType::RefreshToken => pb::RefreshToken::decode(after).map(Resource::RefreshToken),
-                ResourceType::ApiKey => pb::ApiKey::decode(after).map(Resource::ApiKey),
-            }
-            .map_err(unreadable)?,
-        ),
-    };
-    // Tenants learn that the platform did something, and not who of it, from where, or what was noted on it.
-    let of_the_platform = matches!(event.actor_kind, ActorKind::PlatformAdmin | ActorKind::System);
-    let hidden = of_the_platform && reach != Reach::Everything;
-    let shown = |text: String| if hidden { String::new() } else { text };
-    let actor = pb::Actor {
-        kind: match event.actor_kind {
-            ActorKind::System => pb::ActorKind::System,
-            ActorKind::User => pb::ActorKind::User,
-            ActorKind::Organization => pb::ActorKind::Organization,
-            ActorKind::PlatformAdmin => pb::ActorKind::PlatformAdmin,
-        }
-        .into(),
-        user_id: shown(text(event.actor_user_id)),
-        organization_id: shown(text(event.actor_organization_id)),
-        api_key_id: shown(text(event.actor_api_key_id)),
-        ip_address: shown(stored.ip_address),
-        call_id: shown(stored.call_id),
     };
     let reason = pb::ErrorReason::from_str_name(&format!("ERROR_REASON_{}", stored.reason)).unwrap_or_default();
+    let shown = shown(&event, view);
+    let of_call = |text: String| if shown == Shown::All { text } else { String::new() };
     Ok(pb::Event {
         sequence,
         id: event.id.to_string(),
         created_at: Some(time(event.created_at)),
-        action: crate::models::stored::StoredText::as_stored(&event.action).to_owned(),
-        actor: Some(actor),
+        action: event.action.as_stored().to_owned(),
         organization_id: text(event.organization_id),
         user_id: text(event.user_id),
-        resource_type: event.resource_type.map_or(pb::ResourceType::Unspecified, kind).into(),
+        resource_type: event.resource_type.map_or(pb::ResourceType::Unspecified, wire_kind).into(),
         resource_id: text(event.resource_id),
         revision: event.revision,
         resource,
         changes,
-        metadata: if hidden { BTreeMap::new() } else { stored.metadata }.into_iter().collect(),
+        metadata: if shown == Shown::All { stored.metadata.into_iter().collect() } else { HashMap::new() },
         method: stored.method,
-        request_id: shown(stored.request_id),
+        request_id: of_call(stored.request_id),
         reason: reason.into(),
         count: i32::try_from(stored.count).unwrap_or(i32::MAX),
+        actor: Some(pb::Actor {
+            kind: wire_actor_kind(event.actor_kind).into(),
+            user_id: text(event.actor_user_id.filter(|_| shown != Shown::Kind)),
+            organization_id: text(event.actor_organization_id.filter(|_| shown != Shown::Kind)),
+            api_key_id: text(event.actor_api_key_id.filter(|_| shown == Shown::All)),
+            ip_address: of_call(stored.ip_address),
+            call_id: of_call(stored.call_id),
+        }),
     })
+}
+
+/// How much of an actor is shown.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Shown {
+    /// What kind it is.
+    Kind,
+    /// Who it is.
+    Owner,
+    /// And with which key, from where, and what was noted on it.
+    All,
+}
+
+fn shown(event: &Event, view: View) -> Shown {
+    let of_the_platform = matches!(event.actor_kind, ActorKind::PlatformAdmin | ActorKind::System);
+    match view {
+        // Tenants learn that the platform did something, and not who of it.
+        View::Organization | View::User(_) if of_the_platform => Shown::Kind,
+        View::User(id) if event.actor_user_id != Some(id) => Shown::Owner,
+        View::Platform | View::Organization | View::User(_) => Shown::All,
+    }
+}
+
+fn resource(kind: ResourceType, bytes: &[u8]) -> std::result::Result<Resource, prost::DecodeError> {
+    Ok(match kind {
+        ResourceType::User => Resource::User(pb::User::decode(bytes)?),
+        ResourceType::Organization => Resource::Organization(pb::Organization::decode(bytes)?),
+        ResourceType::Membership => Resource::Membership(pb::Membership::decode(bytes)?),
+        ResourceType::OAuthAccount => Resource::OauthAccount(pb::OAuthAccount::decode(bytes)?),
+        ResourceType::RefreshToken => Resource::RefreshToken(pb::RefreshToken::decode(bytes)?),
+        ResourceType::ApiKey => Resource::ApiKey(pb::ApiKey::decode(bytes)?),
+    })
+}
+
+fn wire_actor_kind(kind: ActorKind) -> pb::ActorKind {
+    match kind {
+        ActorKind::System => pb::ActorKind::System,
+        ActorKind::User => pb::ActorKind::User,
+        ActorKind::Organization => pb::ActorKind::Organization,
+        ActorKind::PlatformAdmin => pb::ActorKind::PlatformAdmin,
+    }
 }
 
 fn text(id: Option<impl std::fmt::Display>) -> String {
     id.map(|id| id.to_string()).unwrap_or_default()
 }
 
-fn kind(kind: ResourceType) -> pb::ResourceType {
+fn wire_kind(kind: ResourceType) -> pb::ResourceType {
     match kind {
         ResourceType::User => pb::ResourceType::User,
         ResourceType::Organization => pb::ResourceType::Organization,
@@ -176,16 +198,10 @@ fn kind(kind: ResourceType) -> pb::ResourceType {
     }
 }
 
+/// The kind of a number; `None` within for the unspecified one.
 fn read_kind(number: i32) -> Option<Option<ResourceType>> {
-    Some(match pb::ResourceType::try_from(number).ok()? {
-        pb::ResourceType::Unspecified => None,
-        pb::ResourceType::User => Some(ResourceType::User),
-        pb::ResourceType::Organization => Some(ResourceType::Organization),
-        pb::ResourceType::Membership => Some(ResourceType::Membership),
-        pb::ResourceType::OauthAccount => Some(ResourceType::OAuthAccount),
-        pb::ResourceType::RefreshToken => Some(ResourceType::RefreshToken),
-        pb::ResourceType::ApiKey => Some(ResourceType::ApiKey),
-    })
+    let wire = pb::ResourceType::try_from(number).ok()?;
+    Some(ResourceType::ALL.iter().copied().find(|kind| wire_kind(*kind) == wire))
 }
 
 /// Reads a ListEvents.

@@ -183,8 +183,8 @@ diesel::table! {
     use crate::db::types::{Id, Instant};
 
     #[sql_name = "cf_remembered_answers"]
-    remembered_answers (principal_id, request_id) {
-        principal_id -> Id,
+    remembered_answers (api_key_id, request_id) {
+        api_key_id -> Id,
         request_id -> Id,
         answer -> Nullable<Binary>,
         created_at -> Instant,

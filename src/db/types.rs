@@ -18,9 +18,8 @@ use uuid::Uuid;
 
 use crate::models::{
     Action, ActorKind, ApiKeyId, Environment, EventId, FamilyId, JsonObject, MembershipId, Name, NormalizedEmail,
-    OAuthAccountId, OrganizationId, OrganizationState, Plan, PrincipalId, RefreshTokenId, RequestId, ResourceId,
-    ResourceType, RevokedReason, Role, Scopes, Sealed, SearchKey, SecretHash, Slug, Timestamp, UserId, UserState,
-    WebUrl,
+    OAuthAccountId, OrganizationId, OrganizationState, Plan, RefreshTokenId, RequestId, ResourceId, ResourceType,
+    RevokedReason, Role, Scopes, Sealed, SearchKey, SecretHash, Slug, Timestamp, UserId, UserState, WebUrl,
     api_key::KeyPrefix,
     email::GivenEmail,
     event::Details,
@@ -139,7 +138,6 @@ ids!(
     ApiKeyId,
     EventId,
     ResourceId,
-    PrincipalId,
     RequestId,
 );
 

@@ -120,7 +120,7 @@ impl Watch {
         let is_all = i64::try_from(found.len()).unwrap_or(i64::MAX) < BATCH;
         for event in found {
             self.place = event.0;
-            if !self.tell(Some(convert::event::told(event, reach)?)).await? {
+            if !self.tell(Some(convert::event::told(event, self.filter.view(reach))?)).await? {
                 return Ok(false);
             }
         }
@@ -223,7 +223,8 @@ impl EventService for EventHandler {
         let mut conn = self.app.db.read().await?;
         may_see(&mut conn, &caller, listing.filter.organization_id).await?;
         let page = conn.events().list(&caller.reach(), &listing.filter, &listing.page).await?;
-        let told = |(cursor, event)| Ok((cursor, convert::event::told(event, caller.reach())?));
+        let view = listing.filter.view(caller.reach());
+        let told = |(cursor, event)| Ok((cursor, convert::event::told(event, view)?));
         let rows = page.rows.into_iter().map(told).collect::<Result<Vec<_>>>()?;
         let (events, next_page_token) = listing.answer(lists, Page { rows, has_more: page.has_more });
         Ok(Response::new(pb::ListEventsResponse { events, next_page_token }))

@@ -1,7 +1,7 @@
 //! Events: what happened, as it is stored.
 
 use super::{
-    ApiKey, ApiKeyId, EventId, Membership, OAuthAccount, Organization, OrganizationId, RefreshToken, ResourceId,
+    ApiKey, ApiKeyId, EventId, Membership, OAuthAccount, Organization, OrganizationId, Reach, RefreshToken, ResourceId,
     Revision, Timestamp, User, UserId,
     stored::{StoredText as _, words},
 };
@@ -273,7 +273,27 @@ pub struct EventFilter {
     pub created_before: Option<Timestamp>,
 }
 
+/// From where somebody looks at events, which decides how much of an actor is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum View {
+    /// A platform admin: everything.
+    Platform,
+    /// Whoever administers an organization: of the platform only that it acted.
+    Organization,
+    /// A user, of what is about it: of others, moreover, not from where and with what they acted.
+    User(UserId),
+}
+
 impl EventFilter {
+    /// From where a reach looks at the events of this filter. Whoever names an organization was found to administer it.
+    pub fn view(&self, reach: Reach) -> View {
+        match reach {
+            Reach::Everything => View::Platform,
+            Reach::User(id) if self.organization_id.is_none() => View::User(id),
+            Reach::Organization(_) | Reach::User(_) => View::Organization,
+        }
+    }
+
     /// True if nothing but actions and times is asked for.
     pub fn is_by_action_alone(&self) -> bool {
         let others = [

@@ -41,7 +41,7 @@ ids! {
     EventId,
     /// Names the resource of an event, whatever kind it is.
     ResourceId,
-    /// The user or the organization that an API key belongs to.
+    /// Names the user or the organization that an API key belongs to.
     PrincipalId,
     /// Names a request that may be sent again.
     RequestId,

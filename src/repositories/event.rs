@@ -73,10 +73,14 @@ impl EventRepository<'_> {
     /// When the database cannot be used.
     pub async fn list(&mut self, reach: &Reach, filter: &EventFilter, page: &PageRequest) -> Result<Page<Placed>> {
         // What a user sees without naming an organization is about itself: one index finds it.
-        let user_id = match *reach {
-            Reach::User(id) if filter.organization_id.is_none() => filter.user_id.or(Some(id)),
-            _ => filter.user_id,
+        let own = match *reach {
+            Reach::User(id) if filter.organization_id.is_none() => Some(id),
+            _ => None,
         };
+        if filter.user_id.zip(own).is_some_and(|(asked, own)| asked != own) {
+            return Ok(Page { rows: Vec::new(), has_more: false });
+        }
+        let user_id = filter.user_id.or(own);
         let organization_id = match *reach {
             Reach::Organization(id) => filter.organization_id.or(Some(id)),
             Reach::Everything | Reach::User(_) => filter.organization_id,
@@ -123,6 +127,10 @@ impl EventRepository<'_> {
             }
             if let Some(id) = filter.actor_api_key_id {
                 query = query.filter(events::actor_api_key_id.eq(id));
+            }
+            if *reach != Reach::Everything && (filter.actor_user_id.is_some() || filter.actor_api_key_id.is_some()) {
+                // Who of the platform acted is not shown, so it cannot be asked for either.
+                query = query.filter(events::actor_kind.eq_any([ActorKind::User, ActorKind::Organization]));
             }
             if let Some(from) = filter.created_from {
                 query = query.filter(events::id.ge(EventId(first_uuid_at(from))));

@@ -6,17 +6,17 @@ use diesel_async::RunQueryDsl;
 use crate::{
     db::{Conn, query, schema::remembered_answers},
     error::Result,
-    models::{PrincipalId, RequestId, Sealed, Timestamp},
+    models::{ApiKeyId, RequestId, Sealed, Timestamp},
 };
 
-/// Stores remembered answers. They belong to whoever asked and to nobody else; that is their reach.
+/// Stores remembered answers. They belong to the key that asked and to no other; that is their reach.
 pub struct RememberedAnswerRepository<'c> {
     pub(super) conn: &'c mut Conn,
 }
 
 /// A request that the running transaction is the only one to answer.
 #[derive(Debug)]
-pub struct ClaimedRequest(PrincipalId, RequestId);
+pub struct ClaimedRequest(ApiKeyId, RequestId);
 
 impl RememberedAnswerRepository<'_> {
     /// Takes a request on, unless it was answered since `since`. Waits for another transaction that has taken it on and not
@@ -26,17 +26,17 @@ impl RememberedAnswerRepository<'_> {
     /// The answer of before is the `Err` of the inner result; the outer one is for when the database cannot be used.
     pub async fn claim(
         &mut self,
-        principal: PrincipalId,
+        key: ApiKeyId,
         request: RequestId,
         since: Timestamp,
         now: Timestamp,
     ) -> Result<std::result::Result<ClaimedRequest, Sealed>> {
-        if self.insert(principal, request, now).await? {
-            return Ok(Ok(ClaimedRequest(principal, request)));
+        if self.insert(key, request, now).await? {
+            return Ok(Ok(ClaimedRequest(key, request)));
         }
         let found: Option<(Option<Sealed>, Timestamp)> = query!(self.conn, c => async {
             remembered_answers::table
-                .find((principal, request))
+                .find((key, request))
                 .select((remembered_answers::answer, remembered_answers::created_at))
                 .get_result(c)
                 .await
@@ -46,18 +46,18 @@ impl RememberedAnswerRepository<'_> {
             Some((Some(answer), created_at)) if created_at >= since => Ok(Err(answer)),
             _ => {
                 // Past its time, and not yet swept.
-                self.forget(ClaimedRequest(principal, request)).await?;
-                self.insert(principal, request, now).await?;
-                Ok(Ok(ClaimedRequest(principal, request)))
+                self.forget(ClaimedRequest(key, request)).await?;
+                self.insert(key, request, now).await?;
+                Ok(Ok(ClaimedRequest(key, request)))
             }
         }
     }
 
-    async fn insert(&mut self, principal: PrincipalId, request: RequestId, now: Timestamp) -> Result<bool> {
+    async fn insert(&mut self, key: ApiKeyId, request: RequestId, now: Timestamp) -> Result<bool> {
         let inserted = query!(self.conn, c => {
             diesel::insert_into(remembered_answers::table)
                 .values((
-                    remembered_answers::principal_id.eq(principal),
+                    remembered_answers::api_key_id.eq(key),
                     remembered_answers::request_id.eq(request),
                     remembered_answers::created_at.eq(now),
                 ))
@@ -96,17 +96,17 @@ impl RememberedAnswerRepository<'_> {
     /// # Errors
     /// When the database cannot be used.
     pub async fn delete_before(&mut self, before: Timestamp, limit: i64) -> Result<usize> {
-        let old: Vec<(PrincipalId, RequestId)> = query!(self.conn, c => {
+        let old: Vec<(ApiKeyId, RequestId)> = query!(self.conn, c => {
             remembered_answers::table
                 .filter(remembered_answers::created_at.lt(before))
                 .order(remembered_answers::created_at)
-                .select((remembered_answers::principal_id, remembered_answers::request_id))
+                .select((remembered_answers::api_key_id, remembered_answers::request_id))
                 .limit(limit)
                 .load(c)
         })?;
         let mut removed = 0;
-        for (principal, request) in old {
-            self.forget(ClaimedRequest(principal, request)).await?;
+        for (key, request) in old {
+            self.forget(ClaimedRequest(key, request)).await?;
             removed += 1;
         }
         Ok(removed)

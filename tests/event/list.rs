@@ -111,6 +111,20 @@ both! {
         assert_eq!((newest.action.as_str(), actor.kind(), &actor.organization_id), ("organization.updated", pb::ActorKind::Organization, &acme.id));
         assert_eq!(actor.ip_address, "127.0.0.1");
 
+        // Nor can it be found out by asking for the events of one admin.
+        let admin = t.first_admin().await;
+        let by_admin = || pb::ListEventsRequest { actor_user_id: admin.id.clone(), ..Default::default() };
+        assert!(!list(&t.admin(), by_admin()).await.is_empty());
+        assert_eq!(list(&organization, by_admin()).await, []);
+
+        // A member learns which admin changed its membership, and not from where.
+        let promoted = t.membership(&bob.id, &acme.id).await.unwrap();
+        let promote = pb::UpdateMembershipRequest { membership_id: promoted.id, role: "viewer".to_owned(), update_mask: mask(&["role"]), ..Default::default() };
+        t.with_key(&t.user_key(&ada).await).memberships().update_membership(promote).await.unwrap();
+        let seen = list(&t.with_key(&t.user_key(&bob).await), pb::ListEventsRequest { actions: vec!["membership.updated".to_owned()], ..Default::default() }).await;
+        let actor = seen[0].actor.clone().unwrap();
+        assert_eq!((&actor.user_id, actor.api_key_id.as_str(), actor.ip_address.as_str()), (&ada.id, "", ""));
+
         // A user sees what is about it, and what it administers; a plain member does not see the organization's.
         let of_acme = || pb::ListEventsRequest { organization_id: acme.id.clone(), ..Default::default() };
         let owner = t.with_key(&t.user_key(&ada).await);
