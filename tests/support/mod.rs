@@ -114,7 +114,9 @@ where
     F: Future<Output = ()> + Send + 'static,
 {
     let test = Arc::new(Test::start(backend, options).await);
-    let result = tokio::spawn(body(Arc::clone(&test))).await;
+    // Nothing that a test waits for takes so long on any machine.
+    let limited = tokio::time::timeout(Duration::from_mins(15), body(Arc::clone(&test)));
+    let result = tokio::spawn(async { limited.await.expect("the test waits for something that does not come") }).await;
     if let Some(server) = test.server.lock().await.take() {
         server.stop().await.unwrap();
     }
