@@ -155,8 +155,8 @@ pub struct ServeArgs {
           value_parser = duration::<10, 300_000>)]
     pub stream_timeout: Duration,
 
-    /// How many streams may be open at once; one tenant may open a tenth of them
-    #[arg(long, env = "TENANTRY_MAX_STREAMS", value_name = "COUNT", default_value_t = 1000, hide_env_values = true)]
+    /// How many streams may be open at once; one tenant may open a tenth of them. A slow one holds up to 3 MiB
+    #[arg(long, env = "TENANTRY_MAX_STREAMS", value_name = "COUNT", default_value_t = 200, hide_env_values = true)]
     pub max_streams: usize,
 
     /// Whether to serve reflection, which grpcurl needs

@@ -19,8 +19,11 @@ use crate::{
     pb::{self, event_service_server::EventService, export_snapshot_response::Item},
 };
 
-/// Most events that are looked up at once.
-const BATCH: i64 = 200;
+/// Most events that a watch looks up at once. An event has up to about 70 KiB, so that a watch whose client does not read holds at
+/// most some 3 MiB, [`stream`]'s room included.
+const EVENTS: i64 = 32;
+/// Most resources that a snapshot looks up at once. One has up to about 35 KiB.
+const RESOURCES: i64 = 200;
 /// Most places that one look goes through, whatever of them matches.
 const SCAN: Sequence = 5_000;
 /// How often a snapshot is begun anew because a change was on its way.
@@ -110,14 +113,14 @@ impl Watch {
         let reach = self.caller.reach();
         let mut conn = self.app.db.read().await?;
         may_still_see(&self.app, &mut conn, &self.caller, self.filter.organization_id).await?;
-        let found = conn.events().between(&reach, &self.filter, (self.place, up_to), BATCH).await?;
+        let found = conn.events().between(&reach, &self.filter, (self.place, up_to), EVENTS).await?;
         // After the look: what was removed before it has moved the floor.
         if self.place < conn.events().ends().await?.0 {
             return Err(Error::EventCursorExpired);
         }
         // A slow client must not keep it.
         drop(conn);
-        let is_all = i64::try_from(found.len()).unwrap_or(i64::MAX) < BATCH;
+        let is_all = i64::try_from(found.len()).unwrap_or(i64::MAX) < EVENTS;
         for event in found {
             self.place = event.0;
             if !self.tell(Some(convert::event::told(event, self.filter.view(reach))?)).await? {
@@ -176,7 +179,7 @@ impl Export {
             ($repository:ident, $item:ident $(, $now:expr)?) => {{
                 let mut after = None;
                 loop {
-                    let batch = conn.$repository().export(&self.reach, after, BATCH $(, $now)?).await?;
+                    let batch = conn.$repository().export(&self.reach, after, RESOURCES $(, $now)?).await?;
                     let Some(last) = batch.last() else { return Ok(true) };
                     after = Some(last.id);
                     self.may_go_on().await?;

@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// How many messages wait for the client. Whoever sends waits for room.
-const ROOM: usize = 16;
+const ROOM: usize = 4;
 
 /// The side that tonic reads.
 pub struct Messages<M> {
