@@ -2,12 +2,13 @@
 //! nobody floods the events with refusals.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
+    net::SocketAddr,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
-use http::{Request, Response, request::Parts};
+use http::{Request, Response, Uri, request::Parts};
 use tonic::{Code, Status, body::Body, transport::server::TcpConnectInfo};
 use tonic_types::StatusExt as _;
 
@@ -87,37 +88,55 @@ impl Audit {
 impl Around for Audit {
     async fn around<S: Inner>(self, request: Request<Body>, inner: S) -> Response<Body> {
         let (parts, body) = request.into_parts();
-        let caller = parts.extensions.get::<Caller>().cloned();
-        let seen = caller.map(|caller| (origin(&parts, Actor::from(&caller)), caller));
+        // Taken from every call and used for few: nothing here is copied.
+        let caller = parts.extensions.get::<Caller>().map(|caller| (caller.principal, caller.api_key_id));
+        let seen = Seen::of(&parts);
         let response = call(inner, Request::from_parts(parts, body)).await;
         let denied =
             Status::from_header_map(response.headers()).filter(|status| status.code() == Code::PermissionDenied);
-        if let (Some((origin, caller)), Some(status)) = (seen, denied) {
+        if let (Some((owner, id)), Some(status)) = (caller, denied) {
             let reason = status.get_details_error_info().map(|info| info.reason).unwrap_or_default();
-            let change = Change::nothing(Action::CallDenied, subject(&caller));
-            self.refused(origin, caller.api_key_id, change, &reason).await;
+            let change = Change::nothing(Action::CallDenied, subject(owner));
+            self.refused(seen.origin(Actor::Key { owner, id }), id, change, &reason).await;
         }
         response
     }
 }
 
 /// What a denied call is about: whoever called.
-fn subject(caller: &Caller) -> Subject {
-    match caller.principal {
+fn subject(caller: Principal) -> Subject {
+    match caller {
         Principal::Organization(id) => Subject { organization_id: Some(id), ..Subject::default() },
         Principal::User { id, .. } => Subject { user_id: Some(id), ..Subject::default() },
     }
 }
 
-/// What an event tells of a call whose request is not read yet.
-pub(super) fn origin(parts: &Parts, actor: Actor) -> Origin {
-    let address = parts.extensions.get::<TcpConnectInfo>().and_then(TcpConnectInfo::remote_addr);
-    Origin {
-        actor,
-        method: parts.uri.path().trim_start_matches('/').replace('/', "."),
-        call_id: telemetry::request_id(),
-        ip_address: address.map(|address| address.ip()),
-        metadata: Beside::metadata(&parts.headers),
-        request_id: None,
+/// What an event tells of a call whose request is not read.
+pub(super) struct Seen {
+    uri: Uri,
+    address: Option<SocketAddr>,
+    metadata: BTreeMap<String, String>,
+}
+
+impl Seen {
+    /// Looks at a request.
+    pub(super) fn of(parts: &Parts) -> Self {
+        Self {
+            uri: parts.uri.clone(),
+            address: parts.extensions.get::<TcpConnectInfo>().and_then(TcpConnectInfo::remote_addr),
+            metadata: Beside::metadata(&parts.headers),
+        }
+    }
+
+    /// The origin of the event.
+    pub(super) fn origin(self, actor: Actor) -> Origin {
+        Origin {
+            actor,
+            method: self.uri.path().trim_start_matches('/').replace('/', "."),
+            call_id: telemetry::request_id(),
+            ip_address: self.address.map(|address| address.ip()),
+            metadata: self.metadata,
+            request_id: None,
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use http::{HeaderMap, header::AUTHORIZATION, request::Parts};
 
-use super::{Audit, Intercept, access::Access, audit::origin};
+use super::{Audit, Intercept, access::Access, audit::Seen};
 use crate::{
     context::App,
     error::{Error, Result},
@@ -36,7 +36,7 @@ impl Authenticate {
         let (id, key) = (credential.key.id, State::from(credential.key));
         let change = Change::nothing(Action::ApiKeyRejected, key.subject());
         // Beside the call: how long the answer takes must not tell that the key is known.
-        let (audit, origin) = (self.audit.clone(), origin(parts, actor));
+        let (audit, origin) = (self.audit.clone(), Seen::of(parts).origin(actor));
         tokio::spawn(async move { audit.refused(origin, id, change, "UNAUTHENTICATED").await });
         Err(Error::Unauthenticated)
     }
