@@ -1,5 +1,7 @@
 //! Following the events, as a client does.
 
+use std::time::Duration;
+
 use tenantry::pb;
 use tonic::{Status, Streaming};
 
@@ -35,7 +37,8 @@ impl Watch {
 
     /// The next message: an event, or `None` for a heartbeat.
     pub async fn message(&mut self) -> Result<Option<pb::Event>, Status> {
-        let message = self.messages.message().await?.expect("it ends with an error only");
+        let message = tokio::time::timeout(Duration::from_mins(3), self.messages.message()).await;
+        let message = message.expect("there is a heartbeat now and then")?.expect("it ends with an error only");
         self.cursor = message.cursor;
         Ok(message.event)
     }
@@ -51,11 +54,14 @@ impl Watch {
 
     /// The error that ends it, whatever it tells before.
     pub async fn end(&mut self) -> Status {
-        loop {
-            if let Err(status) = self.message().await {
-                return status;
+        let ends = async {
+            loop {
+                if let Err(status) = self.message().await {
+                    return status;
+                }
             }
-        }
+        };
+        tokio::time::timeout(Duration::from_mins(3), ends).await.expect("the watch does not end")
     }
 }
 
