@@ -21,7 +21,7 @@ const MAX_ENTRIES: usize = 16;
 const MAX_BYTES: (usize, usize) = (64, 256);
 
 /// A request of a method that leaves an event.
-pub trait Act: Message + Clone + Default {
+pub trait Act: Message {
     /// Full method name.
     const METHOD: &'static str;
 
@@ -98,17 +98,16 @@ pub struct Beside {
 }
 
 impl Beside {
-    /// Reads what comes beside the fields.
-    pub fn read<R: Act>(headers: &HeaderMap, request: &R) -> Self {
+    /// Reads what comes beside the fields, and takes the request's own name out of it.
+    pub fn take<R: Act>(headers: &HeaderMap, request: &mut R) -> Self {
         let mut beside = Self::default();
         beside.read_metadata(headers);
-        let mut rest = request.clone();
-        let id = rest.request_id().map(std::mem::take).unwrap_or_default();
+        let id = request.request_id().map(std::mem::take).unwrap_or_default();
         if !id.is_empty() {
             match uuid::<RequestId>(&id) {
                 Ok(request_id) => {
                     let digest =
-                        Sha256::new().chain_update(R::METHOD).chain_update([0]).chain_update(rest.encode_to_vec());
+                        Sha256::new().chain_update(R::METHOD).chain_update([0]).chain_update(request.encode_to_vec());
                     beside.once = Some(Once { request_id, fingerprint: digest.finalize().into() });
                 }
                 Err(rule) => beside.violation("request_id", rule.to_owned()),

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use prost::Message;
 
-use super::{Check, Listing, Lists, diff, time};
+use super::{Check, Listing, Lists, diff, specified, time};
 use crate::{
     error::{Error, Result},
     models::{
@@ -290,10 +290,7 @@ fn kinds(check: &mut Check, numbers: &[i32]) -> Option<Vec<ResourceType>> {
         check.violation("resource_types", format!("must have at most {} items", ResourceType::ALL.len()));
         return None;
     }
-    let kinds = numbers.iter().enumerate();
-    let kinds: Vec<_> =
-        kinds.map(|(at, number)| check.choice(&format!("resource_types[{at}]"), read_kind(*number))).collect();
-    kinds.into_iter().collect()
+    check.items("resource_types", numbers, |number| specified(read_kind(*number)))
 }
 
 /// The actions that a filter names, of some kinds of resources if any are named; `None` within for all. A kind is all of its
@@ -303,9 +300,7 @@ fn actions(check: &mut Check, texts: &[String], kinds: Option<Vec<ResourceType>>
         check.violation("actions", format!("must have at most {MAX_ACTIONS} items"));
         return None;
     }
-    let named = texts.iter().enumerate();
-    let named: Vec<_> = named.map(|(at, text)| check.field(&format!("actions[{at}]"), Action::named(text))).collect();
-    let named = named.into_iter().collect::<Option<Vec<_>>>()?.concat();
+    let named = check.items("actions", texts, |text| Action::named(text))?.concat();
     let kinds = kinds?;
     if named.is_empty() && kinds.is_empty() {
         return Some(None);

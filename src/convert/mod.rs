@@ -85,7 +85,7 @@ impl Check {
 
     /// An enum value that must be specified. `known` maps each value but the unspecified one.
     pub fn choice<T>(&mut self, field: &str, known: Option<Option<T>>) -> Option<T> {
-        self.field(field, known.flatten().ok_or("must be one of the enum's values other than UNSPECIFIED"))
+        self.field(field, specified(known))
     }
 
     /// An enum value that may be unspecified.
@@ -99,9 +99,18 @@ impl Check {
             self.violation(field, format!("must have {min} to {} items", Scopes::MAX));
             return None;
         }
-        let parsed = texts.iter().enumerate();
-        let parsed: Vec<_> =
-            parsed.map(|(at, text)| self.field(&format!("{field}[{at}]"), Scope::parse(text))).collect();
+        self.items(field, texts, |text| Scope::parse(text)).map(Scopes::from_iter)
+    }
+
+    /// The values of a list's items, every wrong one noted.
+    pub fn items<I, T, E: Display>(
+        &mut self,
+        field: &str,
+        items: &[I],
+        parse: impl Fn(&I) -> std::result::Result<T, E>,
+    ) -> Option<Vec<T>> {
+        let parsed = items.iter().enumerate();
+        let parsed: Vec<_> = parsed.map(|(at, item)| self.field(&format!("{field}[{at}]"), parse(item))).collect();
         parsed.into_iter().collect()
     }
 
@@ -170,6 +179,10 @@ pub fn batch<Id: From<Uuid>>(field: &str, texts: Vec<String>) -> Result<Vec<(Str
         return Err(Error::invalid(field, "must have 1 to 100 items"));
     }
     Ok(texts.into_iter().map(|text| (uuid(&text).ok(), text)).map(|(id, text)| (text, id)).collect())
+}
+
+fn specified<T>(known: Option<Option<T>>) -> std::result::Result<T, &'static str> {
+    known.flatten().ok_or("must be one of the enum's values other than UNSPECIFIED")
 }
 
 fn uuid<Id: From<Uuid>>(text: &str) -> std::result::Result<Id, &'static str> {

@@ -42,8 +42,8 @@ fn called_by<T>(mut request: Request<T>) -> Result<(Caller, T)> {
 fn called_to_act<R: Act, T>(mut request: Request<R>, parse: impl FnOnce(R) -> Result<T>) -> Result<(Call, T)> {
     let ip_address = request.remote_addr().map(|address| address.ip());
     let headers = std::mem::take(request.metadata_mut()).into_headers();
-    let (caller, request) = called_by(request)?;
-    let mut beside = Beside::read(&headers, &request);
+    let (caller, mut request) = called_by(request)?;
+    let mut beside = Beside::take(&headers, &mut request);
     let parsed = beside.and(parse(request))?;
     let origin = Origin {
         actor: Actor::from(&caller),

@@ -148,7 +148,7 @@ impl EventRepository<'_> {
     /// Up to `limit` events after one place and up to another, in their order.
     ///
     /// # Errors
-    /// When the database cannot be used.
+    /// [`Error::EventCursorExpired`] if some after the first place are removed.
     pub async fn between(
         &mut self,
         reach: &Reach,
@@ -181,6 +181,10 @@ impl EventRepository<'_> {
             };
             query.order(events::sequence).limit(limit).load(c)
         })?;
+        // After the look: whatever was removed before it has moved the floor.
+        if after < self.floor().await? {
+            return Err(Error::EventCursorExpired);
+        }
         Ok(rows.into_iter().map(|row| PlacedRow(row).into()).collect())
     }
 
@@ -190,9 +194,13 @@ impl EventRepository<'_> {
     /// # Errors
     /// When the database cannot be used.
     pub async fn ends(&mut self) -> Result<(Sequence, Sequence)> {
-        let floor: Sequence = query!(self.conn, c => event_floor::table.select(event_floor::sequence).get_result(c))?;
+        let floor = self.floor().await?;
         let last: Option<Sequence> = query!(self.conn, c => events::table.select(max(events::sequence)).get_result(c))?;
         Ok((floor, last.unwrap_or(floor).max(floor)))
+    }
+
+    async fn floor(&mut self) -> Result<Sequence> {
+        query!(self.conn, c => event_floor::table.select(event_floor::sequence).get_result(c))
     }
 
     /// The place of the last event of which it is settled that no event will ever appear before it.

@@ -141,6 +141,11 @@ macro_rules! delete_up_to {
     }};
 }
 
+/// How many more may be removed of `limit`.
+fn left(limit: i64, removed: usize) -> i64 {
+    limit.saturating_sub(i64::try_from(removed).unwrap_or(i64::MAX))
+}
+
 /// Most rows of one statement: SQLite binds at most 32,766 values.
 const MAX_BATCH: i64 = 10_000;
 

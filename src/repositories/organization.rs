@@ -3,7 +3,7 @@
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 
-use super::{MAX_BATCH, reach::within, row};
+use super::{MAX_BATCH, left, reach::within, row};
 use crate::{
     db::{
         Conn, ForUpdate, query,
@@ -282,11 +282,7 @@ impl OrganizationRepository<'_> {
     /// When the database cannot be used.
     pub async fn delete_what_hangs_on(&mut self, organization: &Locked<Organization>, limit: i64) -> Result<usize> {
         let removed = self.conn.memberships().delete_of_organization(organization, limit).await?;
-        let left = limit.saturating_sub(i64::try_from(removed).unwrap_or(i64::MAX));
-        if left == 0 {
-            return Ok(removed);
-        }
-        Ok(removed + self.conn.api_keys().delete_of_organization(organization, left).await?)
+        Ok(removed + self.conn.api_keys().delete_of_organization(organization, left(limit, removed)).await?)
     }
 
     /// Erases a locked organization and everything that hangs on it.

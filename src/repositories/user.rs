@@ -3,7 +3,7 @@
 use diesel::{dsl::exists, prelude::*};
 use diesel_async::RunQueryDsl;
 
-use super::{MAX_BATCH, reach::within, row};
+use super::{MAX_BATCH, left, reach::within, row};
 use crate::{
     db::{
         Conn, ForUpdate, query,
@@ -56,16 +56,6 @@ macro_rules! filtered {
         }
         query
     }};
-}
-
-/// What hangs on a user beside its memberships.
-#[derive(Clone, Copy)]
-enum Hanging {
-    OAuthAccounts,
-    RefreshTokens,
-    ApiKeys,
-    /// Keys of others that the user made.
-    MadeApiKeys,
 }
 
 impl UserRepository<'_> {
@@ -279,16 +269,11 @@ impl UserRepository<'_> {
     pub async fn delete_what_hangs_on(&mut self, user: &Locked<User>, limit: i64, now: Timestamp) -> Result<usize> {
         let conn = &mut *self.conn;
         let mut removed = conn.memberships().delete_of_user(user, limit).await?;
-        for batch in [Hanging::OAuthAccounts, Hanging::RefreshTokens, Hanging::ApiKeys, Hanging::MadeApiKeys] {
-            let left = limit.saturating_sub(i64::try_from(removed).unwrap_or(i64::MAX));
-            removed += match batch {
-                _ if left == 0 => 0,
-                Hanging::OAuthAccounts => conn.oauth_accounts().delete_of_user(user, left).await?,
-                Hanging::RefreshTokens => conn.refresh_tokens().delete_of_user(user, left, now).await?,
-                Hanging::ApiKeys => conn.api_keys().delete_of_user(user, left).await?,
-                Hanging::MadeApiKeys => conn.api_keys().forget_maker(user, left, now).await?,
-            };
-        }
+        removed += conn.oauth_accounts().delete_of_user(user, left(limit, removed)).await?;
+        removed += conn.refresh_tokens().delete_of_user(user, left(limit, removed), now).await?;
+        removed += conn.api_keys().delete_of_user(user, left(limit, removed)).await?;
+        // Keys of others that the user made.
+        removed += conn.api_keys().forget_maker(user, left(limit, removed), now).await?;
         Ok(removed)
     }
 

@@ -4,11 +4,10 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
 
-use super::sealing::{KeyRing, mac};
+use super::sealing::{KeyRing, TAG_BYTES, tag};
 use crate::models::Sequence;
 
 const VERSION: u8 = 1;
-const MAC_BYTES: usize = 16;
 
 /// Makes and reads cursors.
 #[derive(Clone)]
@@ -26,15 +25,15 @@ impl EventCursors {
     pub fn write(&self, place: Sequence) -> String {
         let Some(key) = self.keys.first() else { return String::new() };
         let body = body(place);
-        URL_SAFE_NO_PAD.encode([body.as_slice(), &tag(key.as_slice(), &body)].concat())
+        URL_SAFE_NO_PAD.encode([body.as_slice(), &tag(key.as_slice(), &[&body])].concat())
     }
 
     /// The place of a cursor, or `None` if it was not made here.
     pub fn read(&self, cursor: &str) -> Option<Sequence> {
-        let mut bytes = [0; 9 + MAC_BYTES];
+        let mut bytes = [0; 9 + TAG_BYTES];
         let length = URL_SAFE_NO_PAD.decode_slice(cursor, &mut bytes).ok()?;
-        let (body, presented) = bytes.get(..length)?.split_last_chunk::<MAC_BYTES>()?;
-        if !self.keys.iter().any(|key| bool::from(tag(key.as_slice(), body).ct_eq(presented))) {
+        let (body, presented) = bytes.get(..length)?.split_last_chunk::<TAG_BYTES>()?;
+        if !self.keys.iter().any(|key| bool::from(tag(key.as_slice(), &[body]).ct_eq(presented))) {
             return None;
         }
         let (version, place) = body.split_first()?;
@@ -46,12 +45,6 @@ fn body(place: Sequence) -> [u8; 9] {
     let mut body = [VERSION; 9];
     body[1..].copy_from_slice(&place.to_be_bytes());
     body
-}
-
-fn tag(key: &[u8], body: &[u8]) -> [u8; MAC_BYTES] {
-    let mut tag = [0; MAC_BYTES];
-    tag.copy_from_slice(&mac(key, &[body])[..MAC_BYTES]);
-    tag
 }
 
 #[cfg(test)]

@@ -5,11 +5,10 @@ use subtle::ConstantTimeEq as _;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
-use super::sealing::{KeyRing, mac};
+use super::sealing::{KeyRing, TAG_BYTES, tag};
 use crate::models::{Cursor, Reach};
 
 const VERSION: u8 = 1;
-const MAC_BYTES: usize = 16;
 /// A cursor holds at most a folded name; anything longer was never made here.
 const MAX_TEXT: usize = 8 * 1024;
 
@@ -55,7 +54,7 @@ impl PageTokens {
             return None;
         }
         let token = URL_SAFE_NO_PAD.decode(token).ok()?;
-        let (body, tag) = token.split_last_chunk::<MAC_BYTES>()?;
+        let (body, tag) = token.split_last_chunk::<TAG_BYTES>()?;
         if !self.keys.iter().any(|key| bool::from(list.mac(key.as_slice(), body).ct_eq(tag))) {
             return None;
         }
@@ -71,16 +70,13 @@ impl PageTokens {
 }
 
 impl ListIdentity {
-    fn mac(&self, key: &[u8], body: &[u8]) -> [u8; MAC_BYTES] {
+    fn mac(&self, key: &[u8], body: &[u8]) -> [u8; TAG_BYTES] {
         let (kind, id) = match self.reach {
             Reach::Everything => (b"e", Uuid::nil()),
             Reach::Organization(id) => (b"o", id.0),
             Reach::User(id) => (b"u", id.0),
         };
-        let full = mac(key, &[self.method.as_bytes(), kind, id.as_bytes(), &self.filter, body]);
-        let mut tag = [0; MAC_BYTES];
-        tag.copy_from_slice(&full[..MAC_BYTES]);
-        tag
+        tag(key, &[self.method.as_bytes(), kind, id.as_bytes(), &self.filter, body])
     }
 }
 

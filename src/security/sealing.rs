@@ -175,6 +175,16 @@ pub fn mac(key: &[u8], parts: &[&[u8]]) -> [u8; 32] {
     mac.finalize().into_bytes().into()
 }
 
+/// Bytes of a [`tag`].
+pub const TAG_BYTES: usize = 16;
+
+/// The first half of a [`mac`]: 128 bits are enough for what can only be guessed by asking the server.
+pub fn tag(key: &[u8], parts: &[&[u8]]) -> [u8; TAG_BYTES] {
+    let mut tag = [0; TAG_BYTES];
+    tag.copy_from_slice(&mac(key, parts)[..TAG_BYTES]);
+    tag
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
