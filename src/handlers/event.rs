@@ -15,6 +15,7 @@ use crate::{
     db::Conn,
     error::{Error, Result},
     feed::Kind,
+    interceptors::Access,
     models::{Caller, EventFilter, OrganizationId, Page, Rank, Reach, ResourceType, Scope, Sequence, Verdict},
     pb::{self, event_service_server::EventService, export_snapshot_response::Item},
 };
@@ -30,8 +31,6 @@ const SCAN: Sequence = 5_000;
 const SNAPSHOT_ATTEMPTS: u32 = 200;
 /// How long a snapshot may take: so long the database keeps what has changed since.
 const MAX_SNAPSHOT: Duration = Duration::from_mins(15);
-/// What its methods ask for. The interceptors have checked it; a stream goes on to.
-const SCOPE: &str = "events:read";
 
 /// Answers `EventService`.
 #[derive(Clone)]
@@ -53,16 +52,32 @@ async fn may_see(conn: &mut Conn, caller: &Caller, organization: Option<Organiza
     guards::at_least(guards::rank(conn, caller, id).await?, Rank::Admin)
 }
 
+/// Who opened a stream, and the scope that its method asks for: what the interceptors have checked, a stream goes on to.
+struct Rights {
+    caller: Caller,
+    scope: Scope,
+}
+
+/// The rights that a call to a stream came with.
+fn rights<T>(request: Request<T>) -> Result<(Rights, T)> {
+    let Some(Access::Scope { scope, .. }) = request.extensions().get() else {
+        return Err(Error::internal("a stream was reached without a scope"));
+    };
+    let scope = scope.clone();
+    let (caller, request) = called_by(request)?;
+    Ok((Rights { caller, scope }, request))
+}
+
 /// Refuses a caller whose key, scope or standing has ended since its stream began.
 async fn may_still_see(
     app: &App,
     conn: &mut Conn,
-    caller: &Caller,
+    rights: &Rights,
     organization: Option<OrganizationId>,
 ) -> Result<()> {
+    let Rights { caller, scope } = rights;
     let credential = conn.api_keys().credential_of(caller).await?.ok_or(Error::Unauthenticated)?;
-    let scope = Scope::parse(SCOPE).map_err(Error::internal)?;
-    if credential.standing(Some(&scope), app.now()) != Verdict::Valid {
+    if credential.standing(Some(scope), app.now()) != Verdict::Valid {
         return Err(Error::Unauthenticated);
     }
     let now = credential.into_caller();
@@ -75,7 +90,7 @@ async fn may_still_see(
 /// One WatchEvents, as it goes on.
 struct Watch {
     app: App,
-    caller: Caller,
+    rights: Rights,
     filter: EventFilter,
     /// Everything up to here was told or does not match.
     place: Sequence,
@@ -98,7 +113,7 @@ impl Watch {
                 changed = settled.changed() => changed.map_err(|_| Error::Stopping)?,
                 () = tokio::time::sleep_until(self.heartbeat) => {
                     let mut conn = self.app.db.read().await?;
-                    may_still_see(&self.app, &mut conn, &self.caller, self.filter.organization_id).await?;
+                    may_still_see(&self.app, &mut conn, &self.rights, self.filter.organization_id).await?;
                     drop(conn);
                     goes_on = self.tell(None).await?;
                 }
@@ -110,9 +125,9 @@ impl Watch {
     /// Tells the next events up to a place, as many as one look finds.
     async fn look(&mut self, up_to: Sequence) -> Result<bool> {
         let up_to = up_to.min(self.place.saturating_add(SCAN));
-        let reach = self.caller.reach();
+        let reach = self.rights.caller.reach();
         let mut conn = self.app.db.read().await?;
-        may_still_see(&self.app, &mut conn, &self.caller, self.filter.organization_id).await?;
+        may_still_see(&self.app, &mut conn, &self.rights, self.filter.organization_id).await?;
         let found = conn.events().between(&reach, &self.filter, (self.place, up_to), EVENTS).await?;
         // A slow client must not keep it.
         drop(conn);
@@ -138,7 +153,7 @@ impl Watch {
 /// One ExportSnapshot, as it goes on.
 struct Export {
     app: App,
-    caller: Caller,
+    rights: Rights,
     organization: Option<OrganizationId>,
     kinds: Vec<ResourceType>,
     reach: Reach,
@@ -199,7 +214,7 @@ impl Export {
 
     async fn may_go_on(&self) -> Result<()> {
         let mut conn = self.app.db.read().await?;
-        may_still_see(&self.app, &mut conn, &self.caller, self.organization).await
+        may_still_see(&self.app, &mut conn, &self.rights, self.organization).await
     }
 
     async fn item(&self, item: Item) -> Result<bool> {
@@ -233,11 +248,11 @@ impl EventService for EventHandler {
         &self,
         request: Request<pb::WatchEventsRequest>,
     ) -> Result<Response<Self::WatchEventsStream>, Status> {
-        let (caller, request) = called_by(request)?;
+        let (rights, request) = rights(request)?;
         let (filter, after) = convert::event::watch(&self.app.cursors, &request)?;
         let mut conn = self.app.db.read().await?;
-        may_see(&mut conn, &caller, filter.organization_id).await?;
-        let slot = self.app.feed.open(&caller, Kind::Watch)?;
+        may_see(&mut conn, &rights.caller, filter.organization_id).await?;
+        let slot = self.app.feed.open(&rights.caller, Kind::Watch)?;
         let settled = self.app.feed.follow();
         let place = match after {
             None => conn.events().settled().await?,
@@ -253,7 +268,7 @@ impl EventService for EventHandler {
         let app = self.app.clone();
         let follow = |sender| {
             let heartbeat = Instant::now();
-            Watch { app, caller, filter, place, sender, heartbeat }.follow(settled)
+            Watch { app, rights, filter, place, sender, heartbeat }.follow(settled)
         };
         Ok(Response::new(stream(&self.app.feed, slot, self.app.policy.stream_timeout, follow)))
     }
@@ -262,17 +277,17 @@ impl EventService for EventHandler {
         &self,
         request: Request<pb::ExportSnapshotRequest>,
     ) -> Result<Response<Self::ExportSnapshotStream>, Status> {
-        let (caller, request) = called_by(request)?;
+        let (rights, request) = rights(request)?;
         let (organization, kinds) = convert::event::export(&request)?;
         let reach = organization.map_or(Reach::Everything, Reach::Organization);
         if reach == Reach::Everything {
-            guards::platform_admin(&caller)?;
+            guards::platform_admin(&rights.caller)?;
         }
-        may_see(&mut self.app.db.read().await?, &caller, organization).await?;
-        let slot = self.app.feed.open(&caller, Kind::Snapshot)?;
+        may_see(&mut self.app.db.read().await?, &rights.caller, organization).await?;
+        let slot = self.app.feed.open(&rights.caller, Kind::Snapshot)?;
         let app = self.app.clone();
         let send = |sender| {
-            let export = Export { app, caller, organization, kinds, reach, sender };
+            let export = Export { app, rights, organization, kinds, reach, sender };
             async { tokio::time::timeout(MAX_SNAPSHOT, export.send()).await.unwrap_or(Err(Error::StreamTooSlow)) }
         };
         Ok(Response::new(stream(&self.app.feed, slot, self.app.policy.stream_timeout, send)))

@@ -19,7 +19,7 @@ const OUR_PACKAGES: &str = "tenantry.";
 
 /// Who may call a method.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Access {
+pub enum Access {
     /// Anyone, without a credential.
     Public,
     /// Whoever holds the scope, and is a platform admin where that is asked for.

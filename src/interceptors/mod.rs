@@ -15,7 +15,7 @@ use std::{
     task::{Context, Poll},
 };
 
-pub use access::AccessTable;
+pub use access::{Access, AccessTable};
 pub use audit::Audit;
 pub use authenticate::Authenticate;
 pub use authorize::Authorize;
