@@ -42,7 +42,7 @@ pub async fn key_ring(
     clock: &dyn Clock,
 ) -> std::result::Result<KeyRing, String> {
     let unusable = |error: Error| format!("the sealing keys cannot be checked: {}", chain(&error));
-    let known = db.read().await.map_err(unusable)?.sealing_keys().all().await.map_err(unusable)?;
+    let known = db.read(async |conn| conn.sealing_keys().all().await).await.map_err(unusable)?;
     let text = match (setting, Database::sqlite_file(database)) {
         (Some(keys), _) => keys.0.clone(),
         (None, Some(file)) => key_file(file, known.is_empty())?,
@@ -103,7 +103,7 @@ fn key_file(database: &Path, may_create: bool) -> std::result::Result<Zeroizing<
 /// # Errors
 /// When the database cannot be used.
 pub async fn first_admin(db: &Database, clock: &dyn Clock) -> Result<Option<Plaintext>> {
-    if !db.read().await?.users().none_exists().await? {
+    if !db.read(async |conn| conn.users().none_exists().await).await? {
         return Ok(None);
     }
     create_admin(db, clock, FIRST_ADMIN_EMAIL, FIRST_ADMIN_NAME).await.map(Some)
@@ -150,7 +150,7 @@ pub async fn create_admin(db: &Database, clock: &dyn Clock, email: &str, name: &
             expires_at: None,
             metadata: JsonObject::default(),
         };
-        let secret = (minted.public.clone(), minted.hash.clone());
+        let secret = (minted.public, minted.hash.clone());
         tx.api_keys().insert(&key.to_api_key(random::uuid(now).into(), secret, Some(user.id), now)).await
     });
     create.await?;

@@ -7,6 +7,7 @@ use crate::{
     clock::Clock,
     context::App,
     convert,
+    credentials::Forgotten,
     db::{Conn, Database, Work},
     error::{Error, Result, Taken},
     fault,
@@ -44,7 +45,7 @@ impl App {
         let now = self.now();
         let done = self.db.transaction(async |tx| {
             let claimed = match self.claim(tx, call, now).await? {
-                Claim::Answered(answer) => return Ok(Ok(answer)),
+                Claim::Answered(answer) => return Ok((Ok(answer), Vec::new())),
                 Claim::Open(claimed) => claimed,
             };
             let answer = work(tx).await?;
@@ -54,10 +55,11 @@ impl App {
                     Err(_) => tx.remembered_answers().forget(claimed).await?,
                 }
             }
-            write_events(tx, &call.origin, now).await?;
-            Ok(answer)
+            let forgotten = write_events(tx, &call.origin, now).await?;
+            Ok((answer, forgotten))
         });
-        let answer = done.await?;
+        let (answer, forgotten) = done.await?;
+        self.credentials.forget(forgotten);
         fault::point("after_commit");
         answer
     }
@@ -70,7 +72,7 @@ impl App {
         let (now, change) = (self.now(), &change);
         let note = self.db.transaction(async |tx| {
             tx.record(change.clone());
-            write_events(tx, origin, now).await
+            write_events(tx, origin, now).await.map(drop)
         });
         note.await
     }
@@ -104,7 +106,7 @@ impl App {
     ) -> Result<()> {
         let Some(once) = &call.once else { return Ok(()) };
         let answer = seal(&self.keys, call, &once.fingerprint, answer);
-        tx.remembered_answers().remember(claimed, &answer).await
+        tx.remembered_answers().remember(claimed, answer).await
     }
 }
 
@@ -129,7 +131,23 @@ fn place(call: &Call) -> Place<'static> {
     Place { table: "cf_remembered_answers", column: "answer", row, owner: call.caller.api_key_id.0 }
 }
 
-/// Does work of the service's own, that nobody called for.
+impl App {
+    /// Does work of the service's own, that nobody called for.
+    ///
+    /// # Errors
+    /// What `work` and a transaction answer.
+    pub async fn change_by_system<T, F>(&self, work: F) -> Result<T>
+    where
+        T: Send,
+        for<'tx> F: Work<&'tx mut Conn, Result<T>, Running: Send> + Copy + Send + Sync,
+    {
+        let (done, forgotten) = at_once(&self.db, self.now(), work).await?;
+        self.credentials.forget(forgotten);
+        Ok(done)
+    }
+}
+
+/// Does work of the service's own on a database that nobody is served from yet.
 ///
 /// # Errors
 /// What `work` and a transaction answer.
@@ -138,22 +156,33 @@ where
     T: Send,
     for<'tx> F: Work<&'tx mut Conn, Result<T>, Running: Send> + Copy + Send + Sync,
 {
-    let (now, origin) = (clock.now(), &Origin::system());
+    at_once(db, clock.now(), work).await.map(|(done, _)| done)
+}
+
+async fn at_once<T, F>(db: &Database, now: Timestamp, work: F) -> Result<(T, Vec<Forgotten>)>
+where
+    T: Send,
+    for<'tx> F: Work<&'tx mut Conn, Result<T>, Running: Send> + Copy + Send + Sync,
+{
+    let origin = &Origin::system();
     let done = db.transaction(async |tx| {
         let done = work(tx).await?;
-        write_events(tx, origin, now).await?;
-        Ok(done)
+        let forgotten = write_events(tx, origin, now).await?;
+        Ok((done, forgotten))
     });
     done.await
 }
 
-/// Makes events of what a transaction has changed. It is the last thing before the commit.
-async fn write_events(tx: &mut Conn, origin: &Origin, now: Timestamp) -> Result<()> {
+/// Makes events of what a transaction has changed, and tells what is known of API keys that is not true any more once it commits.
+/// It is the last thing before the commit.
+async fn write_events(tx: &mut Conn, origin: &Origin, now: Timestamp) -> Result<Vec<Forgotten>> {
     let changes = tx.take_changes();
     // In order, so that events of one moment are listed as they happened.
     let mut ids: Vec<_> = changes.iter().map(|_| random::uuid(now)).collect();
     ids.sort_unstable();
+    let forgotten = changes.iter().filter_map(|change| Forgotten::by(change.action, &change.subject)).collect();
     let events = changes.into_iter().zip(ids);
     let events: Vec<_> = events.map(|(change, id)| convert::event::of_change(change, origin, id.into(), now)).collect();
-    tx.events().insert(&events).await
+    tx.events().insert(&events).await?;
+    Ok(forgotten)
 }

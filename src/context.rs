@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use crate::{
     clock::Clock,
+    credentials::Credentials,
     db::Database,
     feed::Feed,
     models::{Timestamp, refresh_token::Lifetimes},
@@ -30,6 +31,8 @@ pub struct Inner {
     pub cursors: EventCursors,
     /// How far the event stream goes, and who follows it.
     pub feed: Feed,
+    /// What is known of API keys.
+    pub credentials: Credentials,
     /// The settings.
     pub policy: Policy,
 }
@@ -55,9 +58,16 @@ pub struct Policy {
 
 impl App {
     /// Puts the parts together.
-    pub fn new(db: Database, clock: Arc<dyn Clock>, keys: KeyRing, feed: Feed, policy: Policy) -> Self {
+    pub fn new(
+        db: Database,
+        clock: Arc<dyn Clock>,
+        keys: KeyRing,
+        feed: Feed,
+        credentials: Credentials,
+        policy: Policy,
+    ) -> Self {
         let (pages, cursors) = (PageTokens::new(&keys), EventCursors::new(&keys));
-        Self(Arc::new(Inner { db, clock, keys, pages, cursors, feed, policy }))
+        Self(Arc::new(Inner { db, clock, keys, pages, cursors, feed, credentials, policy }))
     }
 
     /// This moment.

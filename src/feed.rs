@@ -54,6 +54,8 @@ pub enum Kind {
     Watch,
     /// Sends a state.
     Snapshot,
+    /// Answers questions about API keys.
+    Verify,
 }
 
 /// The right to have a stream open, until it is dropped.
@@ -150,7 +152,7 @@ impl Feed {
     }
 
     async fn advance(&self, db: &Database) -> Result<()> {
-        let settled = db.read().await?.events().settled().await?;
+        let settled = db.read(async |conn| conn.events().settled().await).await?;
         self.0.settled.send_if_modified(|place| {
             let is_further = settled > *place;
             *place = settled.max(*place);
@@ -182,7 +184,7 @@ mod tests {
     use crate::models::{ApiKeyId, OrganizationId, Principal, Scopes, UserId};
 
     fn caller(principal: Principal) -> Caller {
-        Caller { api_key_id: ApiKeyId(Uuid::nil()), principal, scopes: Scopes::default(), expires_at: None }
+        Caller { api_key_id: ApiKeyId(Uuid::nil()), principal, scopes: Scopes::default().into(), expires_at: None }
     }
 
     #[test]

@@ -110,15 +110,20 @@ impl From<Error> for Status {
                 details.set_retry_info(Some(RETRY_DELAY));
             }
             Error::Unavailable(source) => {
-                tracing::warn!(error = chain(source.as_ref()), "the database cannot be used");
+                tracing::warn!(
+                    request_id = telemetry::request_id(),
+                    error = chain(source.as_ref()),
+                    "the database cannot be used"
+                );
                 details.set_retry_info(Some(RETRY_DELAY));
             }
             Error::SealedValueUnreadable(source) => {
-                tracing::error!(error = %source, "a sealed value cannot be opened");
+                tracing::error!(request_id = telemetry::request_id(), error = %source, "a sealed value cannot be opened");
             }
             Error::Internal(source) => {
-                tracing::error!(error = chain(source.as_ref()), "internal error");
-                metadata.insert("request_id".to_owned(), telemetry::request_id());
+                let request_id = telemetry::request_id();
+                tracing::error!(request_id, error = chain(source.as_ref()), "internal error");
+                metadata.insert("request_id".to_owned(), request_id);
             }
             _ => {}
         }

@@ -3,7 +3,6 @@
 use std::time::{Duration, Instant};
 
 use crate::{
-    change::by_system,
     context::App,
     db::Conn,
     error::{Result, chain},
@@ -108,7 +107,7 @@ async fn sweep(app: &App, job: Job) -> Result<usize> {
     let (mut limit, min, max) = ROWS;
     let mut swept = 0;
     loop {
-        let batch = by_system(&app.db, app.clock.as_ref(), async |tx| {
+        let batch = app.change_by_system(async |tx| {
             // From here on writers wait; how long this one waited for them does not count.
             let begun = Instant::now();
             Ok((job.batch(app, tx, limit, now).await?, begun))

@@ -5,13 +5,16 @@ use crate::{
     error::Result,
     models::{
         ApiKey, ApiKeyChanges, ApiKeyFilter, ApiKeyId, ApiKeyOwner, Environment, Name, NewApiKey, Plaintext,
-        Resource as _, Scope, Timestamp, text::is_forbidden,
+        Resource as _, Scope, SecretHash, Timestamp, api_key::KeyPrefix, stored::StoredText as _, text::is_forbidden,
     },
     pb::{self, api_key::Owner as WireOwner, create_api_key_request, list_api_keys_request},
+    security::token::read_api_key,
 };
 
 /// Most bytes of a presented key.
 const MAX_PRESENTED_BYTES: usize = 512;
+/// Most questions of a batch.
+const MAX_QUESTIONS: usize = 1000;
 /// Most characters of the reason of a revocation.
 const MAX_REASON_CHARS: usize = 200;
 
@@ -102,19 +105,41 @@ pub fn revoke(request: pb::RevokeApiKeyRequest) -> Result<(Target<ApiKeyId>, Opt
     Ok((Target { id, etag: request.etag }, reason))
 }
 
-/// Reads a VerifyApiKey.
+/// What somebody wants to know of a presented key.
+pub struct Question {
+    /// The key, taken apart; `None` for a text that no key ever looked like.
+    pub presented: Option<(KeyPrefix, SecretHash)>,
+    /// A scope that it must hold.
+    pub scope: Option<Scope>,
+}
+
+/// Reads what somebody wants to know of a presented key.
 ///
 /// # Errors
 /// Every violation at once. A key that is no key is none: that is for the verdict.
-pub fn verify(request: pb::VerifyApiKeyRequest) -> Result<(Plaintext, Option<Scope>)> {
+pub fn question(plaintext_key: String, required_scope: &str) -> Result<Question> {
     let mut check = Check::default();
-    let presented = Plaintext::new(request.plaintext_key);
+    let presented = Plaintext::new(plaintext_key);
     let length = presented.expose().len();
     let length = (1..=MAX_PRESENTED_BYTES).contains(&length).then_some(()).ok_or("must have 1 to 512 bytes");
     let length = check.field("plaintext_key", length);
-    let scope = check.optional("required_scope", &request.required_scope, Scope::parse);
+    let scope = check.optional("required_scope", required_scope, Scope::parse);
     let (Some(()), Some(scope)) = (length, scope) else { return Err(check.failed()) };
-    Ok((presented, scope))
+    Ok(Question { presented: read_api_key(presented.expose()), scope })
+}
+
+/// Reads a BatchVerifyApiKeys. Each question is right or wrong by itself.
+///
+/// # Errors
+/// If there is none, or too many.
+pub fn questions(request: pb::BatchVerifyApiKeysRequest) -> Result<Vec<Result<Question>>> {
+    let mut check = Check::default();
+    let count = (1..=MAX_QUESTIONS).contains(&request.questions.len());
+    let Some(()) = check.field("questions", count.then_some(()).ok_or("must have 1 to 1000 items")) else {
+        return Err(check.failed());
+    };
+    let read = |asked: pb::ApiKeyQuestion| question(asked.plaintext_key, &asked.required_scope);
+    Ok(request.questions.into_iter().map(read).collect())
 }
 
 fn environment(environment: i32) -> Option<Option<Environment>> {
@@ -144,7 +169,7 @@ impl From<ApiKey> for pb::ApiKey {
             owner: organization.or(key.user_id.map(|id| WireOwner::UserId(id.to_string()))),
             created_by: key.created_by.map(|id| id.to_string()).unwrap_or_default(),
             name: key.name.as_str().to_owned(),
-            prefix: key.prefix.0,
+            prefix: key.prefix.as_stored().to_owned(),
             scopes: texts(&key.scopes),
             environment: environment.into(),
             metadata: Some(json::object(key.metadata)),

@@ -8,7 +8,7 @@ use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 
 use super::{
     postgres::{Connector, describe},
-    sqlite::{self, InPlace},
+    sqlite::{self, Access},
 };
 use crate::config::{DatabaseArgs, DatabaseUrl};
 
@@ -48,10 +48,11 @@ impl StartupLock {
             DatabaseUrl::Sqlite(path) => lock_file(path).await.map(Lock::Sqlite).map(Self),
             DatabaseUrl::Postgres(url) => {
                 let connector = Connector::new(url, STARTUP_TIMEOUT, STARTUP_TIMEOUT)?;
-                let (mut connection, _) = connector
+                let connection = connector
                     .connect()
                     .await
                     .map_err(|error| format!("cannot connect to PostgreSQL: {}", describe(&error)))?;
+                let mut connection = connection.inner;
                 let lock = format!("SELECT pg_advisory_lock({ADVISORY_LOCK})");
                 connection
                     .batch_execute(&lock)
@@ -69,9 +70,8 @@ impl StartupLock {
     pub fn migrate(self, settings: &DatabaseArgs, direction: Direction) -> Result<(Self, Vec<String>), String> {
         match (self.0, &settings.database_url) {
             (Lock::Sqlite(file), DatabaseUrl::Sqlite(path)) => {
-                let mut connection =
-                    sqlite::connect(&path.to_string_lossy(), InPlace::Write, settings.database_timeout)
-                        .map_err(|error| format!("cannot open the database file {}: {error}", path.display()))?;
+                let mut connection = sqlite::connect(&path.to_string_lossy(), Access::Write, settings.database_timeout)
+                    .map_err(|error| format!("cannot open the database file {}: {error}", path.display()))?;
                 let ran = run::<diesel::sqlite::Sqlite, SqliteConnection>(&mut connection, SQLITE, direction)?;
                 Ok((Self(Lock::Sqlite(file)), ran))
             }

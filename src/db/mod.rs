@@ -4,8 +4,10 @@
 //! query that one of the two cannot do does not compile.
 
 mod error;
+mod group;
 mod locking;
 pub mod migrations;
+mod pipeline;
 mod postgres;
 pub(crate) mod schema;
 mod sqlite;
@@ -15,7 +17,7 @@ pub(crate) mod types;
 use std::{path::Path, sync::Arc, time::Duration};
 
 pub(crate) use error::to_error;
-pub(crate) use locking::ForUpdate;
+pub(crate) use locking::{ForUpdate, ForUpdateOf};
 use tokio::sync::Notify;
 
 use crate::{
@@ -52,7 +54,7 @@ pub struct Conn {
 
 /// What `query!` dispatches on.
 pub(crate) enum Handle {
-    Sqlite(sqlite::Pooled),
+    Sqlite(sqlite::Handle),
     Postgres(postgres::Handle),
 }
 
@@ -61,24 +63,45 @@ pub(crate) enum Handle {
 macro_rules! query {
     ($conn:expr, $c:ident => $query:expr) => {
         match &mut $conn.handle {
-            $crate::db::Handle::Sqlite(pooled) => {
+            $crate::db::Handle::Sqlite(handle) => {
                 #[allow(dead_code, reason = "only boxed queries name it")]
                 type Backend = diesel::sqlite::Sqlite;
-                let $c = &mut **pooled;
-                $query.await
+                let $c = &mut **handle;
+                $query.await.map_err($crate::db::to_error)
             }
             $crate::db::Handle::Postgres(handle) => {
                 #[allow(dead_code, reason = "only boxed queries name it")]
                 type Backend = diesel::pg::Pg;
-                let $c = &mut &**handle;
-                $query.await
+                let $c = &mut handle.connection();
+                match $query.await {
+                    Ok(done) => Ok(done),
+                    Err(error) => Err(handle.failed(error).await),
+                }
             }
         }
-        .map_err($crate::db::to_error)
     };
 }
 
-pub(crate) use query;
+/// Runs a statement of a transaction whose answer nothing is decided on: `execute!(conn, diesel::insert_into(..).values(row))`.
+/// On PostgreSQL it is sent, and the commit waits for its answer; an error may show only there. `or` turns an error into
+/// another.
+macro_rules! execute {
+    ($conn:expr, $query:expr) => {
+        $crate::db::execute!($conn, $query, or | error | error)
+    };
+    ($conn:expr, $query:expr, or $on_error:expr) => {
+        match &mut $conn.handle {
+            $crate::db::Handle::Sqlite(handle) => diesel_async::RunQueryDsl::execute($query, &mut **handle)
+                .await
+                .map(drop)
+                .map_err($crate::db::to_error)
+                .map_err($on_error),
+            $crate::db::Handle::Postgres(handle) => handle.defer($query, $on_error).await,
+        }
+    };
+}
+
+pub(crate) use {execute, query};
 
 /// What runs in a transaction: an async closure of a [`Conn`]. It is `Copy`, which one that only borrows is, because it may
 /// run again; the trait names its future, so that it can be asked to be `Send`.
@@ -110,15 +133,42 @@ impl Database {
         Ok(Self { pools, committed: Arc::default() })
     }
 
-    /// A connection for reads. A SQLite one is its holder's alone until dropped; a PostgreSQL one is shared, and what its
-    /// holders ask at once is pipelined.
+    /// Runs short reads, of a few rows each. On PostgreSQL what is asked for at once is pipelined on shared connections, on
+    /// SQLite it is read where it is asked for. Reads that fail because their connection has ended are done again, once, on
+    /// another one.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] if there is none in time.
-    pub async fn read(&self) -> Result<Conn> {
+    /// What `work` answers; [`Error::Unavailable`] if there is no connection in time.
+    pub async fn read<T, F>(&self, work: F) -> Result<T>
+    where
+        for<'c> F: Work<&'c mut Conn, Result<T>, Running: Send> + Copy,
+    {
+        let mut conn = self.point().await?;
+        match work(&mut conn).await {
+            Err(Error::Unavailable(_)) if conn.is_closed() => work(&mut self.point().await?).await,
+            done => done,
+        }
+    }
+
+    /// Runs reads of many rows. They have a connection of their own, so that they hold up nobody else's short ones.
+    ///
+    /// # Errors
+    /// What `work` answers; [`Error::Unavailable`] if there is no connection in time.
+    pub async fn scan<T, F>(&self, work: F) -> Result<T>
+    where
+        for<'c> F: Work<&'c mut Conn, Result<T>, Running: Send> + Copy,
+    {
+        let mut conn = Conn::new(match &self.pools {
+            Pools::Sqlite(pools) => Handle::Sqlite(pools.scan().await?),
+            Pools::Postgres(pools) => Handle::Postgres(pools.scan().await?),
+        });
+        work(&mut conn).await
+    }
+
+    async fn point(&self) -> Result<Conn> {
         Ok(Conn::new(match &self.pools {
-            Pools::Sqlite(pools) => Handle::Sqlite(pools.reader().await?),
-            Pools::Postgres(pools) => Handle::Postgres(pools.reader().await?),
+            Pools::Sqlite(pools) => Handle::Sqlite(pools.point().await?),
+            Pools::Postgres(pools) => Handle::Postgres(pools.point().await?),
         }))
     }
 
@@ -142,7 +192,7 @@ impl Database {
     /// Runs `work` in one transaction, the one door of every change. It commits when `work` succeeds and changes nothing
     /// when it fails. On a conflict with a concurrent transaction `work` runs again, so it must not act outside `tx`.
     ///
-    /// Dropping the future before the end changes nothing.
+    /// Dropping the future before `work` has ended changes nothing; after it, nobody knows.
     ///
     /// # Errors
     /// What `work` answers; [`Error::Conflict`] after several tries; [`Error::Unavailable`] if the database is not there.
@@ -179,17 +229,16 @@ impl Database {
         };
         match done {
             Ok(value) => {
+                let has_events = tx.has_events;
                 tx.commit().await?;
-                if tx.has_events {
+                if has_events {
                     self.committed.notify_one();
                 }
                 Ok(value)
             }
             Err(error) => {
-                // A connection that cannot roll back is thrown away by its pool, which rolls back too.
-                if let Err(rollback) = tx.rollback().await {
-                    tracing::warn!(error = %rollback, "a rollback failed");
-                }
+                // What a refusal rests on may be lost with the connection: then it is not told.
+                tx.rollback().await?;
                 Err(error)
             }
         }
@@ -213,7 +262,7 @@ impl Conn {
     ///
     /// # Errors
     /// When the connection is broken, which is then thrown away.
-    pub async fn end(mut self) -> Result<()> {
+    pub async fn end(self) -> Result<()> {
         self.rollback().await
     }
 
@@ -237,19 +286,22 @@ impl Conn {
         }
     }
 
-    async fn commit(&mut self) -> Result<()> {
-        match &mut self.handle {
-            Handle::Sqlite(pooled) => sqlite::commit(pooled).await,
+    async fn commit(self) -> Result<()> {
+        match self.handle {
+            Handle::Sqlite(handle) => handle.commit().await,
             Handle::Postgres(handle) => handle.commit().await,
         }
-        .map_err(to_error)
     }
 
-    async fn rollback(&mut self) -> Result<()> {
-        match &mut self.handle {
-            Handle::Sqlite(pooled) => sqlite::rollback(pooled).await,
+    async fn rollback(self) -> Result<()> {
+        match self.handle {
+            Handle::Sqlite(handle) => handle.rollback().await,
             Handle::Postgres(handle) => handle.rollback().await,
         }
-        .map_err(to_error)
+    }
+
+    /// True if the connection has ended, for no fault of what was asked.
+    fn is_closed(&self) -> bool {
+        matches!(&self.handle, Handle::Postgres(handle) if handle.is_closed())
     }
 }

@@ -1,7 +1,7 @@
-//! PostgreSQL: a pool of connections for transactions, and a few shared ones on which reads are pipelined.
+//! PostgreSQL: a pool of connections for transactions, one for long reads, and a few shared connections on which short reads are
+//! pipelined.
 
 use std::{
-    ops::Deref,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -9,50 +9,95 @@ use std::{
     time::Duration,
 };
 
-use diesel::{ConnectionError, ConnectionResult, QueryResult, QueryableByName, sql_query, sql_types::Text};
-use diesel_async::{
-    AnsiTransactionManager, AsyncConnection, AsyncPgConnection, SimpleAsyncConnection as _, TransactionManager,
-    pooled_connection::{AsyncDieselConnectionManager, ManagerConfig, RecyclingMethod, bb8},
+use diesel::{
+    ConnectionError, ConnectionResult, QueryResult, QueryableByName,
+    pg::Pg,
+    query_builder::{QueryFragment, QueryId},
+    sql_query,
+    sql_types::Text,
 };
+use diesel_async::{AsyncPgConnection, SimpleAsyncConnection as _};
 use tokio::sync::Mutex;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use super::{error::pool_error, tls, to_error};
+use super::{
+    pipeline::{OnError, Pipeline},
+    tls, to_error,
+};
 use crate::{
     config::DatabaseArgs,
     error::{Error, Result, chain},
 };
 
-/// A connection: one of the pool, which its holder has alone, or a shared one.
+/// A connection: one of a pool, which its holder has alone, or a shared one.
 pub(crate) enum Handle {
-    Own(Box<bb8::PooledConnection<'static, AsyncPgConnection>>),
-    Shared(Arc<Shared>),
+    Own(Pipeline),
+    Shared(Arc<Connection>),
 }
 
-/// A connection that many reads use at once. It is closed when the server, or the network, has ended it.
-pub(crate) struct Shared {
-    connection: AsyncPgConnection,
+/// A connection as it is shared, and as it is pooled.
+pub(crate) struct Connection {
+    pub(super) inner: AsyncPgConnection,
+    /// Set when the server, or the network, has ended it.
     closed: Arc<AtomicBool>,
+    /// Set while a transaction is open: given back so, it is thrown away, and the server undoes the transaction.
+    pub(super) in_transaction: AtomicBool,
+    /// The statements that are known to be prepared.
+    pub(super) prepared: super::pipeline::Prepared,
 }
 
-impl Deref for Handle {
-    type Target = AsyncPgConnection;
-
-    fn deref(&self) -> &AsyncPgConnection {
-        match self {
-            Self::Own(pooled) => pooled,
-            Self::Shared(shared) => &shared.connection,
-        }
+impl Connection {
+    /// True if it can be used no more.
+    pub(super) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
     }
 }
 
 impl Handle {
-    pub(super) async fn commit(&mut self) -> QueryResult<()> {
-        <AsyncPgConnection as AsyncConnection>::TransactionManager::commit_transaction(self.own()?).await
+    /// The connection, to send one statement on.
+    pub(crate) fn connection(&self) -> &AsyncPgConnection {
+        match self {
+            Self::Own(own) => &own.connection().inner,
+            Self::Shared(shared) => &shared.inner,
+        }
     }
 
-    pub(super) async fn rollback(&mut self) -> QueryResult<()> {
-        <AsyncPgConnection as AsyncConnection>::TransactionManager::rollback_transaction(self.own()?).await
+    /// True if it is a shared connection that has ended.
+    pub(super) fn is_closed(&self) -> bool {
+        matches!(self, Self::Shared(shared) if shared.is_closed())
+    }
+
+    /// What a failed statement means: an earlier one, whose answer was not waited for, may have failed before it.
+    pub(crate) async fn failed(&mut self, error: diesel::result::Error) -> Error {
+        match self {
+            Self::Own(own) => own.failed(error).await,
+            Self::Shared(_) => to_error(error),
+        }
+    }
+
+    /// Sends a statement, and leaves its answer to the commit.
+    pub(crate) async fn defer<Q>(&mut self, query: Q, on_error: OnError) -> Result<()>
+    where
+        Q: QueryFragment<Pg> + QueryId + Send + 'static,
+    {
+        match self {
+            Self::Own(own) => own.defer(query, on_error).await,
+            Self::Shared(_) => Err(to_error(diesel::result::Error::NotInTransaction)),
+        }
+    }
+
+    pub(super) async fn commit(self) -> Result<()> {
+        match self {
+            Self::Own(own) => own.commit().await,
+            Self::Shared(_) => Err(to_error(diesel::result::Error::NotInTransaction)),
+        }
+    }
+
+    pub(super) async fn rollback(self) -> Result<()> {
+        match self {
+            Self::Own(own) => own.rollback().await,
+            Self::Shared(_) => Err(to_error(diesel::result::Error::NotInTransaction)),
+        }
     }
 
     /// The transactions that hold the lock of those who write to a table. A transaction takes it before its first write there,
@@ -68,29 +113,33 @@ impl Handle {
              AND relation = $1::regclass AND database = (SELECT oid FROM pg_database WHERE datname = current_database())",
         );
         let query = query.bind::<Text, _>(table);
-        let writers: Vec<Writer> = diesel_async::RunQueryDsl::load(query, &mut &**self).await?;
+        let writers: Vec<Writer> = diesel_async::RunQueryDsl::load(query, &mut self.connection()).await?;
         Ok(writers.into_iter().map(|found| found.writer).collect())
-    }
-
-    fn own(&mut self) -> QueryResult<&mut AsyncPgConnection> {
-        match self {
-            Self::Own(pooled) => Ok(pooled),
-            Self::Shared(_) => Err(diesel::result::Error::NotInTransaction),
-        }
     }
 }
 
+/// The pool of connections that are had alone.
+type Pool = bb8::Pool<Connector>;
+
 #[derive(Clone)]
 pub(super) struct Pools {
-    transactions: bb8::Pool<AsyncPgConnection>,
+    transactions: Pool,
+    scans: Pool,
     readers: Arc<Readers>,
 }
 
 struct Readers {
     connector: Connector,
     connect_timeout: Duration,
-    slots: Vec<Mutex<Option<Arc<Shared>>>>,
+    slots: Vec<Slot>,
     next: AtomicUsize,
+}
+
+/// Where a shared connection is. Whoever finds it closed replaces it, alone.
+#[derive(Default)]
+struct Slot {
+    current: std::sync::RwLock<Option<Arc<Connection>>>,
+    replacing: Mutex<()>,
 }
 
 impl Pools {
@@ -99,67 +148,103 @@ impl Pools {
         settings: &DatabaseArgs,
         statement_timeout: Duration,
     ) -> std::result::Result<Self, String> {
+        let failed = |error: &dyn std::fmt::Display| format!("cannot connect to PostgreSQL: {error}");
         let connector = Connector::new(url, settings.database_timeout, statement_timeout)?;
-        let mut config = ManagerConfig::default();
-        config.recycling_method = RecyclingMethod::Fast;
-        let for_pool = connector.clone();
-        config.custom_setup = Box::new(move |_| {
-            let connector = for_pool.clone();
-            Box::pin(async move { connector.connect().await.map(|(connection, _)| connection) })
-        });
-        let transactions = bb8::Pool::builder()
-            .max_size(settings.database_connections)
-            .connection_timeout(settings.database_timeout)
-            .build(AsyncDieselConnectionManager::new_with_config("", config))
-            .await
-            .map_err(|error| format!("cannot connect to PostgreSQL: {error}"))?;
-        let slots = (0..settings.database_read_connections).map(|_| Mutex::default()).collect();
+        let pool = async || {
+            bb8::Pool::builder()
+                .max_size(settings.database_connections)
+                .connection_timeout(settings.database_timeout)
+                .test_on_check_out(false)
+                .build(connector.clone())
+                .await
+        };
+        let transactions = pool().await.map_err(|error| failed(&describe(&error)))?;
+        let scans = pool().await.map_err(|error| failed(&describe(&error)))?;
+        let slots = (0..settings.database_read_connections).map(|_| Slot::default()).collect();
         let readers =
             Readers { connector, connect_timeout: settings.database_timeout, slots, next: AtomicUsize::new(0) };
-        readers.get().await.map_err(|error| format!("cannot connect to PostgreSQL: {}", chain(&error)))?;
-        Ok(Self { transactions, readers: Arc::new(readers) })
+        readers.get().await.map_err(|error| failed(&chain(&error)))?;
+        Ok(Self { transactions, scans, readers: Arc::new(readers) })
     }
 
     /// A connection of its own, in a transaction.
     pub(super) async fn begin(&self) -> Result<Handle> {
-        let mut pooled = self.transactions.get_owned().await.map_err(pool_error)?;
-        <AsyncPgConnection as AsyncConnection>::TransactionManager::begin_transaction(&mut *pooled)
-            .await
-            .map_err(to_error)?;
-        Ok(Handle::Own(Box::new(pooled)))
+        own(&self.transactions, "BEGIN").await
     }
 
     /// A connection of its own whose reads all see one state.
     pub(super) async fn snapshot(&self) -> Result<Handle> {
-        let mut pooled = self.transactions.get_owned().await.map_err(pool_error)?;
-        let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
-        AnsiTransactionManager::begin_transaction_sql(&mut *pooled, begin).await.map_err(to_error)?;
-        Ok(Handle::Own(Box::new(pooled)))
+        own(&self.scans, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await
     }
 
-    pub(super) async fn reader(&self) -> Result<Handle> {
+    /// A connection of its own, for reads that take long.
+    pub(super) async fn scan(&self) -> Result<Handle> {
+        let pooled = self.scans.get_owned().await.map_err(pool_error)?;
+        Ok(Handle::Own(Pipeline::new(pooled)))
+    }
+
+    /// A shared connection, for reads of a few rows.
+    pub(super) async fn point(&self) -> Result<Handle> {
         self.readers.get().await.map(Handle::Shared)
+    }
+}
+
+async fn own(pool: &Pool, begin: &'static str) -> Result<Handle> {
+    let pooled = pool.get_owned().await.map_err(pool_error)?;
+    let mut pipeline = Pipeline::new(pooled);
+    pipeline.begin(begin).await?;
+    Ok(Handle::Own(pipeline))
+}
+
+/// A pool that gives no connection in time.
+fn pool_error(error: bb8::RunError<ConnectionError>) -> Error {
+    Error::Unavailable(Box::new(error))
+}
+
+impl bb8::ManageConnection for Connector {
+    type Connection = Connection;
+    type Error = ConnectionError;
+
+    async fn connect(&self) -> ConnectionResult<Connection> {
+        Self::connect(self).await
+    }
+
+    async fn is_valid(&self, _: &mut Connection) -> ConnectionResult<()> {
+        Ok(())
+    }
+
+    fn has_broken(&self, connection: &mut Connection) -> bool {
+        connection.is_closed() || *connection.in_transaction.get_mut()
     }
 }
 
 impl Readers {
     /// One of the shared connections, in turn. A closed one is replaced first.
-    async fn get(&self) -> Result<Arc<Shared>> {
+    async fn get(&self) -> Result<Arc<Connection>> {
         let turn = self.next.fetch_add(1, Ordering::Relaxed) % self.slots.len();
         let slot = self.slots.get(turn).ok_or_else(|| Error::internal("no shared connection is configured"))?;
-        let mut slot = slot.lock().await;
-        if let Some(shared) = slot.as_ref().filter(|shared| !shared.closed.load(Ordering::Acquire)) {
-            return Ok(Arc::clone(shared));
+        if let Some(connection) = slot.get() {
+            return Ok(connection);
+        }
+        let _alone = slot.replacing.lock().await;
+        if let Some(connection) = slot.get() {
+            return Ok(connection);
         }
         let connect = tokio::time::timeout(self.connect_timeout, self.connector.connect());
-        let (connection, closed) = match connect.await {
-            Ok(Ok(connected)) => connected,
+        let connection = match connect.await {
+            Ok(Ok(connection)) => Arc::new(connection),
             Ok(Err(error)) => return Err(Error::Unavailable(Box::new(error))),
             Err(elapsed) => return Err(Error::Unavailable(Box::new(elapsed))),
         };
-        let shared = Arc::new(Shared { connection, closed });
-        *slot = Some(Arc::clone(&shared));
-        Ok(shared)
+        *slot.current.write().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(Arc::clone(&connection));
+        Ok(connection)
+    }
+}
+
+impl Slot {
+    fn get(&self) -> Option<Arc<Connection>> {
+        let current = self.current.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+        current.as_ref().filter(|connection| !connection.is_closed()).cloned()
     }
 }
 
@@ -193,8 +278,8 @@ impl Connector {
         Ok(Self { config, tls, session })
     }
 
-    /// Connects, and tells through the flag when the connection has ended.
-    pub(super) async fn connect(&self) -> ConnectionResult<(AsyncPgConnection, Arc<AtomicBool>)> {
+    /// Connects.
+    pub(super) async fn connect(&self) -> ConnectionResult<Connection> {
         let (client, connection) = self
             .config
             .connect(self.tls.clone())
@@ -210,7 +295,12 @@ impl Connector {
         });
         let mut connection = AsyncPgConnection::try_from(client).await?;
         connection.batch_execute(&self.session).await.map_err(ConnectionError::CouldntSetupConfiguration)?;
-        Ok((connection, closed))
+        Ok(Connection {
+            inner: connection,
+            closed,
+            in_transaction: AtomicBool::new(false),
+            prepared: super::pipeline::Prepared::default(),
+        })
     }
 }
 

@@ -1,10 +1,17 @@
 //! SQLite: one writing connection and several reading ones, in WAL mode, every commit synced to disk.
 
-use std::{error::Error as StdError, fs, io, path::Path, pin::Pin, time::Duration};
+use std::{
+    error::Error as StdError,
+    fs, io,
+    ops::{Deref, DerefMut},
+    path::Path,
+    pin::Pin,
+    time::Duration,
+};
 
 use diesel::{
     Connection as _, ConnectionError, ConnectionResult, QueryResult, QueryableByName, RunQueryDsl as _,
-    connection::{AnsiTransactionManager, SimpleConnection as _},
+    connection::SimpleConnection as _,
     sql_query,
     sql_types::{BigInt, Text},
     sqlite::SqliteConnection,
@@ -15,26 +22,49 @@ use diesel_async::{
     sync_connection_wrapper::{SpawnBlocking, SyncConnectionWrapper},
 };
 
-use tokio::time::Instant;
-
 use super::{
-    error::{is_busy, pool_error},
+    error::pool_error,
+    group::{Member, Writer},
     to_error,
 };
-use crate::{config::DatabaseArgs, error::Result, security::random};
+use crate::{config::DatabaseArgs, error::Result};
 
 /// A SQLite connection in async code.
 pub(super) type SqliteConn = SyncConnectionWrapper<SqliteConnection, InPlace>;
-/// One taken from its pool.
-pub(crate) type Pooled = bb8::PooledConnection<'static, SqliteConn>;
 
-/// Where a connection's work runs: on the thread that asks for it. A read from the page cache takes microseconds, less
-/// than handing it to another thread; a write waits for the disk, so the runtime is told to go on elsewhere meanwhile.
-/// Either way a statement, once begun, ends before its future can be dropped.
+/// A connection: a reading one of a pool, or the writing one in a transaction.
+pub(crate) enum Handle {
+    Reader(bb8::PooledConnection<'static, SqliteConn>),
+    Writer(Member),
+}
+
+impl Deref for Handle {
+    type Target = SqliteConn;
+
+    fn deref(&self) -> &SqliteConn {
+        match self {
+            Self::Reader(pooled) => pooled,
+            Self::Writer(member) => member,
+        }
+    }
+}
+
+impl DerefMut for Handle {
+    fn deref_mut(&mut self) -> &mut SqliteConn {
+        match self {
+            Self::Reader(pooled) => pooled,
+            Self::Writer(member) => member,
+        }
+    }
+}
+
+/// Where a connection's work runs. A point read from the page cache, and a write to it, take microseconds, less than handing them
+/// to another thread. What may take longer, and what waits for the disk, lets the runtime go on elsewhere meanwhile. Either way a
+/// statement, once begun, ends before its future can be dropped.
 #[derive(Clone, Copy)]
 pub(crate) enum InPlace {
-    Read,
-    Write,
+    Short,
+    Long,
 }
 
 impl SpawnBlocking for InPlace {
@@ -46,82 +76,84 @@ impl SpawnBlocking for InPlace {
         R: Send + 'static,
     {
         let done = match self {
-            Self::Read => task(),
-            Self::Write => tokio::task::block_in_place(task),
+            Self::Short => task(),
+            Self::Long => tokio::task::block_in_place(task),
         };
         Box::pin(std::future::ready(Ok(done)))
     }
 
     fn get_runtime() -> Self {
-        Self::Write
+        Self::Long
     }
 }
 
 #[derive(Clone)]
 pub(super) struct Pools {
-    writer: bb8::Pool<SqliteConn>,
-    readers: bb8::Pool<SqliteConn>,
-    timeout: Duration,
+    writer: Writer,
+    /// For reads of a few rows.
+    points: bb8::Pool<SqliteConn>,
+    /// For reads of many: they hold up each other and nobody else.
+    scans: bb8::Pool<SqliteConn>,
 }
 
 impl Pools {
     pub(super) async fn open(path: &Path, settings: &DatabaseArgs) -> std::result::Result<Self, String> {
-        create(path).map_err(|error| format!("cannot open the database file {}: {error}", path.display()))?;
+        let failed =
+            |error: &dyn std::fmt::Display| format!("cannot open the database file {}: {error}", path.display());
+        create(path).map_err(|error| failed(&error))?;
+        let timeout = settings.database_timeout;
         let pool = async |mode: InPlace, size: u32| {
-            bb8::Pool::builder()
-                .max_size(size)
-                .connection_timeout(settings.database_timeout)
-                .build(manager(path, mode, settings.database_timeout))
-                .await
-                .map_err(|error| format!("cannot open the database file {}: {error}", path.display()))
+            bb8::Pool::builder().max_size(size).connection_timeout(timeout).build(manager(path, mode, timeout)).await
         };
-        let pools = Self {
-            writer: pool(InPlace::Write, 1).await?,
-            readers: pool(InPlace::Read, settings.database_connections).await?,
-            timeout: settings.database_timeout,
-        };
-        // Opens one of each now: what is wrong with the file is told at start and not with the first call.
-        for mode in [InPlace::Write, InPlace::Read] {
-            connect(&path.to_string_lossy(), mode, settings.database_timeout)
-                .map_err(|error| format!("cannot open the database file {}: {error}", path.display()))?;
-        }
-        Ok(pools)
+        let cores = std::thread::available_parallelism().map_or(1, |cores| u32::try_from(cores.get()).unwrap_or(1));
+        // A point read does not wait for anything, so there are never more at once than threads.
+        let points = pool(InPlace::Short, cores).await.map_err(|error| failed(&error))?;
+        let scans = pool(InPlace::Long, settings.database_connections).await.map_err(|error| failed(&error))?;
+        let writer = Writer::open(path, timeout).map_err(|error| failed(&error))?;
+        // Opens a reading one now: what is wrong with the file is told at start and not with the first call.
+        connect(&path.to_string_lossy(), Access::Read, timeout).map_err(|error| failed(&error))?;
+        Ok(Self { writer, points, scans })
     }
 
-    /// The writing connection, in a transaction that holds the write lock from its start: one that took it only at its
-    /// first write could find that what it had read is no longer true.
-    ///
-    /// Within the process, transactions wait for the connection. Another process may hold the lock too; it is waited for
-    /// without holding up a thread, so that the call can still end at its deadline.
-    pub(super) async fn begin(&self) -> Result<Pooled> {
-        let mut connection = self.writer.get_owned().await.map_err(pool_error)?;
-        let give_up = Instant::now() + self.timeout;
-        loop {
-            let begin = |connection: &mut SqliteConnection| {
-                AnsiTransactionManager::begin_transaction_sql(connection, "BEGIN IMMEDIATE")
-            };
-            match connection.spawn_blocking(begin).await {
-                Ok(()) => return Ok(connection),
-                Err(error) if is_busy(&error) && Instant::now() < give_up => {
-                    let [jitter] = random::bytes();
-                    tokio::time::sleep(Duration::from_millis(1 + u64::from(jitter % 16))).await;
-                }
-                Err(error) => return Err(to_error(error)),
-            }
-        }
+    pub(super) async fn begin(&self) -> Result<Handle> {
+        self.writer.begin().await.map(Handle::Writer)
     }
 
-    pub(super) async fn reader(&self) -> Result<Pooled> {
-        self.readers.get_owned().await.map_err(pool_error)
+    pub(super) async fn point(&self) -> Result<Handle> {
+        self.points.get_owned().await.map(Handle::Reader).map_err(pool_error)
+    }
+
+    pub(super) async fn scan(&self) -> Result<Handle> {
+        self.scans.get_owned().await.map(Handle::Reader).map_err(pool_error)
     }
 
     /// A reading connection whose reads all see one state.
-    pub(super) async fn snapshot(&self) -> Result<Pooled> {
-        let mut connection = self.reader().await?;
+    pub(super) async fn snapshot(&self) -> Result<Handle> {
+        let mut connection = self.scan().await?;
         <SqliteConn as AsyncConnection>::TransactionManager::begin_transaction(&mut *connection)
             .await
             .map_err(to_error)?;
         Ok(connection)
+    }
+}
+
+impl Handle {
+    pub(super) async fn commit(self) -> Result<()> {
+        match self {
+            Self::Reader(_) => Err(to_error(diesel::result::Error::NotInTransaction)),
+            Self::Writer(member) => member.commit().await,
+        }
+    }
+
+    pub(super) async fn rollback(self) -> Result<()> {
+        match self {
+            Self::Reader(mut pooled) => {
+                <SqliteConn as AsyncConnection>::TransactionManager::rollback_transaction(&mut *pooled)
+                    .await
+                    .map_err(to_error)
+            }
+            Self::Writer(member) => member.rollback().await,
+        }
     }
 }
 
@@ -138,19 +170,25 @@ fn manager(path: &Path, mode: InPlace, timeout: Duration) -> AsyncDieselConnecti
     let mut config = ManagerConfig::default();
     config.recycling_method = RecyclingMethod::Fast;
     config.custom_setup = Box::new(move |path| {
-        // The writing one does not wait inside SQLite: see `begin`.
-        let timeout = if matches!(mode, InPlace::Write) { Duration::ZERO } else { timeout };
-        let connection = connect(path, mode, timeout);
+        let connection = connect(path, Access::Read, timeout);
         Box::pin(std::future::ready(connection.map(|connection| SyncConnectionWrapper::with_runtime(connection, mode))))
     });
     AsyncDieselConnectionManager::new_with_config(path.to_string_lossy(), config)
 }
 
-/// Opens a connection. Its settings belong to the connection, not to the file, so each sets them and reads them back.
-pub(super) fn connect(path: &str, mode: InPlace, timeout: Duration) -> ConnectionResult<SqliteConnection> {
+/// What a connection may do.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Access {
+    Read,
+    Write,
+}
+
+/// Opens a connection that waits so long for a lock. Its settings belong to the connection, not to the file, so each sets them and
+/// reads them back.
+pub(super) fn connect(path: &str, access: Access, timeout: Duration) -> ConnectionResult<SqliteConnection> {
     let mut connection = SqliteConnection::establish(path)?;
     let timeout = timeout.as_millis();
-    let query_only = i64::from(matches!(mode, InPlace::Read));
+    let query_only = i64::from(access == Access::Read);
     let set = || -> QueryResult<Pragmas> {
         // First of all: switching to WAL takes a lock that another process may hold for a moment.
         connection.batch_execute(&format!("PRAGMA busy_timeout = {timeout};"))?;
@@ -190,12 +228,4 @@ impl Pragmas {
                          (SELECT synchronous FROM pragma_synchronous) AS synchronous, \
                          (SELECT foreign_keys FROM pragma_foreign_keys) AS foreign_keys, \
                          (SELECT query_only FROM pragma_query_only) AS query_only";
-}
-
-pub(super) async fn commit(connection: &mut SqliteConn) -> QueryResult<()> {
-    <SqliteConn as AsyncConnection>::TransactionManager::commit_transaction(connection).await
-}
-
-pub(super) async fn rollback(connection: &mut SqliteConn) -> QueryResult<()> {
-    <SqliteConn as AsyncConnection>::TransactionManager::rollback_transaction(connection).await
 }

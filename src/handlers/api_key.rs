@@ -1,17 +1,20 @@
 //! `ApiKeyService`.
 
-use tonic::{Request, Response, Status};
+use tonic::{Request, Response, Status, Streaming};
 
-use super::{called_by, called_to_act, guards, lists};
+use super::{called_by, called_to_act, guards, lists, scope_of, verification::Verifier, verify_stream::Answers};
 use crate::{
     context::App,
     convert,
     db::Conn,
     error::{Denial, Entity, Error, Precondition, Result},
-    models::{Action, ApiKey, ApiKeyOwner, Caller, Rank, Reach, Scopes, Timestamp, Verdict},
+    models::{Action, ApiKey, ApiKeyOwner, Caller, Rank, Scopes, Timestamp},
     pb::{self, api_key_service_server::ApiKeyService},
-    security::token::{mint_api_key, read_api_key},
+    security::token::mint_api_key,
 };
+
+/// Most bytes of the keys that a batch of verifications tells.
+const MAX_BATCH_BYTES: usize = 3 << 20;
 
 /// Answers `ApiKeyService`.
 #[derive(Clone)]
@@ -23,24 +26,6 @@ impl ApiKeyHandler {
     /// The handler on an application.
     pub fn new(app: App) -> Self {
         Self { app }
-    }
-
-    /// Checks a presented key and finds it, if it is within the caller's reach.
-    async fn verify(&self, caller: &Caller, request: pb::VerifyApiKeyRequest) -> Result<Option<(Verdict, ApiKey)>> {
-        let (presented, scope) = convert::api_key::verify(request)?;
-        let Some((prefix, hash)) = read_api_key(presented.expose()) else { return Ok(None) };
-        let mut conn = self.app.db.read().await?;
-        let Some(credential) = conn.api_keys().credential(&prefix).await? else { return Ok(None) };
-        let verdict = credential.check(&hash, scope.as_ref(), self.app.now());
-        if verdict == Verdict::WrongSecret {
-            return Ok(None);
-        }
-        if caller.reach() != Reach::Everything
-            && conn.api_keys().get(&caller.reach(), credential.key.id).await?.is_none()
-        {
-            return Ok(None);
-        }
-        Ok(Some((verdict, credential.key)))
     }
 }
 
@@ -115,7 +100,7 @@ impl ApiKeyService for ApiKeyHandler {
     ) -> Result<Response<pb::GetApiKeyResponse>, Status> {
         let (caller, request) = called_by(request)?;
         let id = convert::id_of("api_key_id", &request.api_key_id)?;
-        let key = find(self.app.db.read().await?.api_keys().get(&caller.reach(), id).await?)?;
+        let key = find(self.app.db.read(async |conn| conn.api_keys().get(&caller.reach(), id).await).await?)?;
         Ok(Response::new(pb::GetApiKeyResponse { api_key: Some(key.into()) }))
     }
 
@@ -126,15 +111,17 @@ impl ApiKeyService for ApiKeyHandler {
         let (caller, request) = called_by(request)?;
         let lists = lists(&self.app, &caller);
         let listing = convert::api_key::list(lists, &request)?;
-        let mut conn = self.app.db.read().await?;
-        match listing.filter.owner {
-            ApiKeyOwner::User(id) => guards::own_user(&mut conn, &caller, id).await.map(drop)?,
-            ApiKeyOwner::Organization(id) => {
-                guards::visible_organization(&mut conn, &caller, id).await?;
-                guards::at_least(guards::rank(&mut conn, &caller, id).await?, Rank::Admin)?;
+        let page = self.app.db.scan(async |conn| {
+            match listing.filter.owner {
+                ApiKeyOwner::User(id) => guards::own_user(conn, &caller, id).await.map(drop)?,
+                ApiKeyOwner::Organization(id) => {
+                    guards::visible_organization(conn, &caller, id).await?;
+                    guards::at_least(guards::rank(conn, &caller, id).await?, Rank::Admin)?;
+                }
             }
-        }
-        let page = conn.api_keys().list(&caller.reach(), &listing.filter, &listing.page).await?;
+            conn.api_keys().list(&caller.reach(), &listing.filter, &listing.page).await
+        });
+        let page = page.await?;
         let (api_keys, next_page_token) = listing.answer(lists, page);
         Ok(Response::new(pb::ListApiKeysResponse { api_keys, next_page_token }))
     }
@@ -190,18 +177,48 @@ impl ApiKeyService for ApiKeyHandler {
         &self,
         request: Request<pb::VerifyApiKeyRequest>,
     ) -> Result<Response<pb::VerifyApiKeyResponse>, Status> {
-        use pb::ApiKeyVerdict as Wire;
         let (caller, request) = called_by(request)?;
-        let found = self.verify(&caller, request).await?;
-        let verdict = match &found {
-            None | Some((Verdict::WrongSecret, _)) => Wire::Unknown,
-            Some((Verdict::Valid, _)) => Wire::Valid,
-            Some((Verdict::Revoked, _)) => Wire::Revoked,
-            Some((Verdict::Expired, _)) => Wire::Expired,
-            Some((Verdict::OwnerInactive, _)) => Wire::OwnerInactive,
-            Some((Verdict::ScopeMissing, _)) => Wire::ScopeMissing,
-        };
-        let api_key = found.map(|(_, key)| key.into());
-        Ok(Response::new(pb::VerifyApiKeyResponse { verdict: verdict.into(), api_key }))
+        let question = convert::api_key::question(request.plaintext_key, &request.required_scope)?;
+        let verifier = Verifier::new(self.app.clone(), caller);
+        let (verdict, api_key, valid_until) = verifier.wire(&verifier.verify(&question).await?);
+        Ok(Response::new(pb::VerifyApiKeyResponse { verdict: verdict.into(), api_key, valid_until }))
+    }
+
+    async fn batch_verify_api_keys(
+        &self,
+        request: Request<pb::BatchVerifyApiKeysRequest>,
+    ) -> Result<Response<pb::BatchVerifyApiKeysResponse>, Status> {
+        use pb::batch_verify_api_keys_result::Outcome;
+        let (caller, request) = called_by(request)?;
+        let questions = convert::api_key::questions(request)?;
+        let verifier = Verifier::new(self.app.clone(), caller);
+        let mut room = MAX_BATCH_BYTES;
+        let mut results = Vec::with_capacity(questions.len());
+        for question in questions {
+            let outcome = match question {
+                Err(_) => Outcome::Error(pb::ErrorReason::InvalidArgument.into()),
+                Ok(question) => {
+                    let (verdict, mut api_key, valid_until) = verifier.wire(&verifier.verify(&question).await?);
+                    match room.checked_sub(api_key.len()) {
+                        Some(left) => room = left,
+                        None => api_key.clear(),
+                    }
+                    Outcome::Verification(pb::ApiKeyVerification { verdict: verdict.into(), api_key, valid_until })
+                }
+            };
+            results.push(pb::BatchVerifyApiKeysResult { outcome: Some(outcome) });
+        }
+        Ok(Response::new(pb::BatchVerifyApiKeysResponse { results }))
+    }
+
+    type VerifyStreamStream = Answers;
+
+    async fn verify_stream(
+        &self,
+        request: Request<Streaming<pb::VerifyStreamRequest>>,
+    ) -> Result<Response<Self::VerifyStreamStream>, Status> {
+        let scope = scope_of(&request)?;
+        let (caller, questions) = called_by(request)?;
+        Ok(Response::new(Answers::new(&self.app, caller, scope, questions)?))
     }
 }

@@ -6,7 +6,7 @@ use tokio::{sync::watch, time::Instant};
 use tonic::{Request, Response, Status};
 
 use super::{
-    called_by, guards, lists,
+    called_by, guards, lists, scope_of,
     stream::{Messages, Sender, stream},
 };
 use crate::{
@@ -15,8 +15,7 @@ use crate::{
     db::Conn,
     error::{Error, Result},
     feed::Kind,
-    interceptors::Access,
-    models::{Caller, EventFilter, OrganizationId, Page, Rank, Reach, ResourceType, Scope, Sequence, Verdict},
+    models::{Caller, EventFilter, OrganizationId, Page, Rank, Reach, ResourceType, Scope, Sequence},
     pb::{self, event_service_server::EventService, export_snapshot_response::Item},
 };
 
@@ -60,31 +59,19 @@ struct Rights {
 
 /// The rights that a call to a stream came with.
 fn rights<T>(request: Request<T>) -> Result<(Rights, T)> {
-    let Some(Access::Scope { scope, .. }) = request.extensions().get() else {
-        return Err(Error::internal("a stream was reached without a scope"));
-    };
-    let scope = scope.clone();
+    let scope = scope_of(&request)?;
     let (caller, request) = called_by(request)?;
     Ok((Rights { caller, scope }, request))
 }
 
 /// Refuses a caller whose key, scope or standing has ended since its stream began.
-async fn may_still_see(
-    app: &App,
-    conn: &mut Conn,
-    rights: &Rights,
-    organization: Option<OrganizationId>,
-) -> Result<()> {
-    let Rights { caller, scope } = rights;
-    let credential = conn.api_keys().credential_of(caller).await?.ok_or(Error::Unauthenticated)?;
-    if credential.standing(Some(scope), app.now()) != Verdict::Valid {
-        return Err(Error::Unauthenticated);
-    }
-    let now = credential.into_caller();
-    if caller.is_platform_admin() {
-        return guards::platform_admin(&now);
-    }
-    may_see(conn, caller, organization).await
+async fn may_still_see(app: &App, rights: &Rights, organization: Option<OrganizationId>) -> Result<()> {
+    let (Rights { caller, scope }, now) = (rights, app.now());
+    let look = app.db.read(async |conn| {
+        guards::still_holds(conn, caller, scope, now).await?;
+        may_see(conn, caller, organization).await
+    });
+    look.await
 }
 
 /// One WatchEvents, as it goes on.
@@ -112,9 +99,7 @@ impl Watch {
                 // It ends with the process only.
                 changed = settled.changed() => changed.map_err(|_| Error::Stopping)?,
                 () = tokio::time::sleep_until(self.heartbeat) => {
-                    let mut conn = self.app.db.read().await?;
-                    may_still_see(&self.app, &mut conn, &self.rights, self.filter.organization_id).await?;
-                    drop(conn);
+                    may_still_see(&self.app, &self.rights, self.filter.organization_id).await?;
                     goes_on = self.tell(None).await?;
                 }
             }
@@ -126,11 +111,9 @@ impl Watch {
     async fn look(&mut self, up_to: Sequence) -> Result<bool> {
         let up_to = up_to.min(self.place.saturating_add(SCAN));
         let reach = self.rights.caller.reach();
-        let mut conn = self.app.db.read().await?;
-        may_still_see(&self.app, &mut conn, &self.rights, self.filter.organization_id).await?;
-        let found = conn.events().between(&reach, &self.filter, (self.place, up_to), EVENTS).await?;
-        // A slow client must not keep it.
-        drop(conn);
+        may_still_see(&self.app, &self.rights, self.filter.organization_id).await?;
+        let (filter, places) = (&self.filter, (self.place, up_to));
+        let found = self.app.db.scan(async |conn| conn.events().between(&reach, filter, places, EVENTS).await).await?;
         let is_all = i64::try_from(found.len()).unwrap_or(i64::MAX) < EVENTS;
         for event in found {
             self.place = event.0;
@@ -175,7 +158,7 @@ impl Export {
     /// A connection that shows the state after all events up to a place, and that place.
     async fn begin(&self) -> Result<(Conn, Sequence)> {
         for _ in 0..SNAPSHOT_ATTEMPTS {
-            let settled = self.app.db.read().await?.events().settled().await?;
+            let settled = self.app.db.read(async |conn| conn.events().settled().await).await?;
             let mut conn = self.app.db.snapshot().await?;
             if let Some(place) = conn.events().last_if_whole(settled).await? {
                 return Ok((conn, place));
@@ -213,8 +196,7 @@ impl Export {
     }
 
     async fn may_go_on(&self) -> Result<()> {
-        let mut conn = self.app.db.read().await?;
-        may_still_see(&self.app, &mut conn, &self.rights, self.organization).await
+        may_still_see(&self.app, &self.rights, self.organization).await
     }
 
     async fn item(&self, item: Item) -> Result<bool> {
@@ -234,9 +216,11 @@ impl EventService for EventHandler {
         let (caller, request) = called_by(request)?;
         let lists = lists(&self.app, &caller);
         let listing = convert::event::list(lists, &request)?;
-        let mut conn = self.app.db.read().await?;
-        may_see(&mut conn, &caller, listing.filter.organization_id).await?;
-        let page = conn.events().list(&caller.reach(), &listing.filter, &listing.page).await?;
+        let page = self.app.db.scan(async |conn| {
+            may_see(conn, &caller, listing.filter.organization_id).await?;
+            conn.events().list(&caller.reach(), &listing.filter, &listing.page).await
+        });
+        let page = page.await?;
         let view = listing.filter.view(caller.reach());
         let told = |(cursor, event)| Ok((cursor, convert::event::told(event, view)?));
         let rows = page.rows.into_iter().map(told).collect::<Result<Vec<_>>>()?;
@@ -250,21 +234,20 @@ impl EventService for EventHandler {
     ) -> Result<Response<Self::WatchEventsStream>, Status> {
         let (rights, request) = rights(request)?;
         let (filter, after) = convert::event::watch(&self.app.cursors, &request)?;
-        let mut conn = self.app.db.read().await?;
-        may_see(&mut conn, &rights.caller, filter.organization_id).await?;
-        let slot = self.app.feed.open(&rights.caller, Kind::Watch)?;
+        let caller = &rights.caller;
+        self.app.db.read(async |conn| may_see(conn, caller, filter.organization_id).await).await?;
+        let slot = self.app.feed.open(caller, Kind::Watch)?;
         let settled = self.app.feed.follow();
         let place = match after {
-            None => conn.events().settled().await?,
+            None => self.app.db.read(async |conn| conn.events().settled().await).await?,
             Some(place) => {
-                let (floor, last) = conn.events().ends().await?;
+                let (floor, last) = self.app.db.read(async |conn| conn.events().ends().await).await?;
                 if !(floor..=last).contains(&place) {
                     return Err(Error::EventCursorExpired.into());
                 }
                 place
             }
         };
-        drop(conn);
         let app = self.app.clone();
         let follow = |sender| {
             let heartbeat = Instant::now();
@@ -283,7 +266,7 @@ impl EventService for EventHandler {
         if reach == Reach::Everything {
             guards::platform_admin(&rights.caller)?;
         }
-        may_see(&mut self.app.db.read().await?, &rights.caller, organization).await?;
+        self.app.db.read(async |conn| may_see(conn, &rights.caller, organization).await).await?;
         let slot = self.app.feed.open(&rights.caller, Kind::Snapshot)?;
         let app = self.app.clone();
         let send = |sender| {

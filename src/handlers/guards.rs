@@ -4,8 +4,8 @@ use crate::{
     db::Conn,
     error::{Denial, Entity, Error, Precondition, Result},
     models::{
-        Caller, MembershipKey, Organization, OrganizationId, OrganizationState, Principal, Rank, StateFilter, User,
-        UserId, UserState,
+        Caller, MembershipKey, Organization, OrganizationId, OrganizationState, Principal, Rank, Scope, StateFilter,
+        Timestamp, User, UserId, UserState, Verdict,
     },
 };
 
@@ -15,6 +15,15 @@ const MAX_NAMED: usize = 100;
 /// Refuses everyone but platform admins.
 pub(super) fn platform_admin(caller: &Caller) -> Result<()> {
     if caller.is_platform_admin() { Ok(()) } else { Err(Error::Denied(Denial::NotPlatformAdmin)) }
+}
+
+/// Refuses a caller whose key, or its scope, or its owner's being a platform admin has ended since it was presented.
+pub(super) async fn still_holds(conn: &mut Conn, caller: &Caller, scope: &Scope, now: Timestamp) -> Result<()> {
+    let credential = conn.api_keys().credential_of(caller).await?.ok_or(Error::Unauthenticated)?;
+    if credential.standing(Some(scope), now) != Verdict::Valid {
+        return Err(Error::Unauthenticated);
+    }
+    if caller.is_platform_admin() { platform_admin(&credential.caller()) } else { Ok(()) }
 }
 
 /// Refuses everyone but platform admins to list the deleted.

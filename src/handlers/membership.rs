@@ -90,7 +90,8 @@ impl MembershipService for MembershipHandler {
     ) -> Result<Response<pb::GetMembershipResponse>, Status> {
         let (caller, request) = called_by(request)?;
         let key = convert::membership::get(request)?;
-        let membership = find(self.app.db.read().await?.memberships().get(&caller.reach(), key).await?)?;
+        let membership =
+            find(self.app.db.read(async |conn| conn.memberships().get(&caller.reach(), key).await).await?)?;
         Ok(Response::new(pb::GetMembershipResponse { membership: Some(membership.into()) }))
     }
 
@@ -101,14 +102,16 @@ impl MembershipService for MembershipHandler {
         let (caller, request) = called_by(request)?;
         let lists = lists(&self.app, &caller);
         let listing = convert::membership::list(lists, &request)?;
-        let mut conn = self.app.db.read().await?;
-        if let Some(id) = listing.filter.organization_id {
-            guards::visible_organization(&mut conn, &caller, id).await?;
-        }
-        if let Some(id) = listing.filter.user_id {
-            guards::visible_user(&mut conn, &caller, id).await?;
-        }
-        let page = conn.memberships().list(&caller.reach(), &listing.filter, &listing.page).await?;
+        let page = self.app.db.scan(async |conn| {
+            if let Some(id) = listing.filter.organization_id {
+                guards::visible_organization(conn, &caller, id).await?;
+            }
+            if let Some(id) = listing.filter.user_id {
+                guards::visible_user(conn, &caller, id).await?;
+            }
+            conn.memberships().list(&caller.reach(), &listing.filter, &listing.page).await
+        });
+        let page = page.await?;
         let (memberships, next_page_token) = listing.answer(lists, page);
         Ok(Response::new(pb::ListMembershipsResponse { memberships, next_page_token }))
     }

@@ -9,6 +9,8 @@ mod organization;
 mod refresh_token;
 mod stream;
 mod user;
+mod verification;
+mod verify_stream;
 
 pub use api_key::ApiKeyHandler;
 pub use event::EventHandler;
@@ -26,7 +28,8 @@ use crate::{
         call::{Act, Beside},
     },
     error::{Error, Result},
-    models::{Actor, Call, Caller, Origin},
+    interceptors::Access,
+    models::{Actor, Call, Caller, Origin, Scope},
     telemetry,
 };
 
@@ -35,6 +38,14 @@ fn called_by<T>(mut request: Request<T>) -> Result<(Caller, T)> {
     let caller = request.extensions_mut().remove::<Caller>();
     let caller = caller.ok_or_else(|| Error::internal("a method that needs a caller was reached without one"))?;
     Ok((caller, request.into_inner()))
+}
+
+/// The scope that a method asks for: what the interceptors have checked, a stream goes on to.
+fn scope_of<T>(request: &Request<T>) -> Result<Scope> {
+    match request.extensions().get() {
+        Some(Access::Scope { scope, .. }) => Ok(scope.clone()),
+        _ => Err(Error::internal("a stream was reached without a scope")),
+    }
 }
 
 /// Who asks for what leaves an event, what `parse` reads of the request, and what came beside it. All that is wrong with any of it is told

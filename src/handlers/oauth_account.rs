@@ -91,7 +91,7 @@ impl OAuthAccountService for OAuthAccountHandler {
     ) -> Result<Response<pb::GetOAuthAccountResponse>, Status> {
         let (caller, request) = called_by(request)?;
         let id = convert::id_of("oauth_account_id", &request.oauth_account_id)?;
-        let account = find(self.app.db.read().await?.oauth_accounts().get(&caller.reach(), id).await?)?;
+        let account = find(self.app.db.read(async |conn| conn.oauth_accounts().get(&caller.reach(), id).await).await?)?;
         Ok(Response::new(pb::GetOAuthAccountResponse { oauth_account: Some(account.into()) }))
     }
 
@@ -102,9 +102,11 @@ impl OAuthAccountService for OAuthAccountHandler {
         let (caller, request) = called_by(request)?;
         let lists = lists(&self.app, &caller);
         let listing = convert::oauth_account::list(lists, &request)?;
-        let mut conn = self.app.db.read().await?;
-        guards::own_user(&mut conn, &caller, listing.filter.user_id).await?;
-        let page = conn.oauth_accounts().list(&caller.reach(), &listing.filter, &listing.page).await?;
+        let page = self.app.db.scan(async |conn| {
+            guards::own_user(conn, &caller, listing.filter.user_id).await?;
+            conn.oauth_accounts().list(&caller.reach(), &listing.filter, &listing.page).await
+        });
+        let page = page.await?;
         let (oauth_accounts, next_page_token) = listing.answer(lists, page);
         Ok(Response::new(pb::ListOAuthAccountsResponse { oauth_accounts, next_page_token }))
     }
@@ -115,7 +117,9 @@ impl OAuthAccountService for OAuthAccountHandler {
     ) -> Result<Response<pb::GetOAuthAccountByProviderResponse>, Status> {
         let (caller, request) = called_by(request)?;
         let account = convert::oauth_account::get_by_provider(&request)?;
-        let account = self.app.db.read().await?.oauth_accounts().get_by_provider(&caller.reach(), &account).await?;
+        let reach = &caller.reach();
+        let get = self.app.db.read(async |conn| conn.oauth_accounts().get_by_provider(reach, &account).await);
+        let account = get.await?;
         Ok(Response::new(pb::GetOAuthAccountByProviderResponse { oauth_account: Some(find(account)?.into()) }))
     }
 
@@ -140,7 +144,8 @@ impl OAuthAccountService for OAuthAccountHandler {
         request: Request<pb::GetOAuthAccountTokensRequest>,
     ) -> Result<Response<pb::GetOAuthAccountTokensResponse>, Status> {
         let (call, id) = called_to_act(request, |r| convert::id_of("oauth_account_id", &r.oauth_account_id))?;
-        let account = find(self.app.db.read().await?.oauth_accounts().get(&call.caller.reach(), id).await?)?;
+        let reach = &call.caller.reach();
+        let account = find(self.app.db.read(async |conn| conn.oauth_accounts().get(reach, id).await).await?)?;
         let tokens = self.open(&account)?;
         // Before they are told: without the event nobody sees them.
         let subject = State::from(account).subject();

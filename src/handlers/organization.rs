@@ -116,7 +116,8 @@ impl OrganizationService for OrganizationHandler {
     ) -> Result<Response<pb::GetOrganizationResponse>, Status> {
         let (caller, request) = called_by(request)?;
         let id = convert::id_of("organization_id", &request.organization_id)?;
-        let organization = find(self.app.db.read().await?.organizations().get(&caller.reach(), id).await?)?;
+        let organization =
+            find(self.app.db.read(async |conn| conn.organizations().get(&caller.reach(), id).await).await?)?;
         Ok(Response::new(pb::GetOrganizationResponse { organization: Some(organization.into()) }))
     }
 
@@ -128,11 +129,13 @@ impl OrganizationService for OrganizationHandler {
         let lists = lists(&self.app, &caller);
         let listing = convert::organization::list(lists, &request)?;
         guards::may_list(&caller, &listing.filter.state)?;
-        let mut conn = self.app.db.read().await?;
-        if let Some(id) = listing.filter.member_user_id {
-            guards::visible_user(&mut conn, &caller, id).await?;
-        }
-        let page = conn.organizations().list(&caller.reach(), &listing.filter, &listing.page).await?;
+        let page = self.app.db.scan(async |conn| {
+            if let Some(id) = listing.filter.member_user_id {
+                guards::visible_user(conn, &caller, id).await?;
+            }
+            conn.organizations().list(&caller.reach(), &listing.filter, &listing.page).await
+        });
+        let page = page.await?;
         let (organizations, next_page_token) = listing.answer(lists, page);
         Ok(Response::new(pb::ListOrganizationsResponse { organizations, next_page_token }))
     }
@@ -182,7 +185,8 @@ impl OrganizationService for OrganizationHandler {
     ) -> Result<Response<pb::GetOrganizationBySlugResponse>, Status> {
         let (caller, request) = called_by(request)?;
         let slug = convert::organization::get_by_slug(&request)?;
-        let organization = self.app.db.read().await?.organizations().get_by_slug(&caller.reach(), &slug).await?;
+        let organization =
+            self.app.db.read(async |conn| conn.organizations().get_by_slug(&caller.reach(), &slug).await).await?;
         Ok(Response::new(pb::GetOrganizationBySlugResponse { organization: Some(find(organization)?.into()) }))
     }
 
@@ -194,7 +198,7 @@ impl OrganizationService for OrganizationHandler {
         let (caller, request) = called_by(request)?;
         let batch = convert::batch("organization_ids", request.organization_ids)?;
         let ids: Vec<OrganizationId> = batch.iter().filter_map(|(_, id)| *id).collect();
-        let found = self.app.db.read().await?.organizations().get_many(&caller.reach(), &ids).await?;
+        let found = self.app.db.read(async |conn| conn.organizations().get_many(&caller.reach(), &ids).await).await?;
         let found: HashMap<OrganizationId, pb::Organization> =
             found.into_iter().map(|row| (row.id, row.into())).collect();
         let results = batch.into_iter().map(|(organization_id, id)| {

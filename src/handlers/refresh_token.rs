@@ -35,14 +35,11 @@ impl RefreshTokenHandler {
     /// end of a family whose token came twice, is to be committed.
     async fn rotate(&self, tx: &mut Conn, caller: &Caller, hash: &SecretHash, now: Timestamp) -> Result<Option<Told>> {
         let reach = caller.reach();
-        let Some(found) = tx.refresh_tokens().get_by_hash(&reach, hash).await? else { return Ok(None) };
-        let Some(family) = tx.refresh_tokens().lock_family(&reach, found.family_id).await? else { return Ok(None) };
-        // Read again under the lock: of several that present one token at once, the first has traded it by now.
-        let Some(token) = tx.refresh_tokens().get_by_hash(&reach, hash).await? else { return Ok(None) };
-        if token.revoked_at.is_some() {
+        // Of several that present one token at once, the others wait here until the first has traded it.
+        let locked = tx.refresh_tokens().lock_by_hash(&reach, hash).await?;
+        let Some((family, token, user_is_active)) = locked.filter(|(_, token, _)| token.revoked_at.is_none()) else {
             return Ok(None);
-        }
-        let user_is_active = tx.users().get(&reach, token.user_id).await?.is_some_and(|user| user.is_active());
+        };
         if token.rotated_at.is_some() {
             let again = self.unused_successor(tx, caller, &token, now).await?;
             if again.is_none() {
@@ -127,9 +124,12 @@ impl RefreshTokenService for RefreshTokenHandler {
         let (caller, request) = called_by(request)?;
         let lists = lists(&self.app, &caller);
         let listing = convert::refresh_token::list(lists, &request)?;
-        let mut conn = self.app.db.read().await?;
-        let user = guards::own_user(&mut conn, &caller, listing.filter).await?;
-        let page = conn.refresh_tokens().list_live(&caller.reach(), user.id, self.app.now(), &listing.page).await?;
+        let now = self.app.now();
+        let page = self.app.db.scan(async |conn| {
+            let user = guards::own_user(conn, &caller, listing.filter).await?;
+            conn.refresh_tokens().list_live(&caller.reach(), user.id, now, &listing.page).await
+        });
+        let page = page.await?;
         let (refresh_tokens, next_page_token) = listing.answer(lists, page);
         Ok(Response::new(pb::ListRefreshTokensResponse { refresh_tokens, next_page_token }))
     }

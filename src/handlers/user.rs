@@ -120,7 +120,7 @@ impl UserService for UserHandler {
     async fn get_user(&self, request: Request<pb::GetUserRequest>) -> Result<Response<pb::GetUserResponse>, Status> {
         let (caller, request) = called_by(request)?;
         let id = convert::id_of("user_id", &request.user_id)?;
-        let user = find(self.app.db.read().await?.users().get(&caller.reach(), id).await?)?;
+        let user = find(self.app.db.read(async |conn| conn.users().get(&caller.reach(), id).await).await?)?;
         Ok(Response::new(pb::GetUserResponse { user: Some(user.into()) }))
     }
 
@@ -132,11 +132,13 @@ impl UserService for UserHandler {
         let lists = lists(&self.app, &caller);
         let listing = convert::user::list(lists, &request)?;
         guards::may_list(&caller, &listing.filter.state)?;
-        let mut conn = self.app.db.read().await?;
-        if let Some(id) = listing.filter.organization_id {
-            guards::visible_organization(&mut conn, &caller, id).await?;
-        }
-        let page = conn.users().list(&caller.reach(), &listing.filter, &listing.page).await?;
+        let page = self.app.db.scan(async |conn| {
+            if let Some(id) = listing.filter.organization_id {
+                guards::visible_organization(conn, &caller, id).await?;
+            }
+            conn.users().list(&caller.reach(), &listing.filter, &listing.page).await
+        });
+        let page = page.await?;
         let (users, next_page_token) = listing.answer(lists, page);
         Ok(Response::new(pb::ListUsersResponse { users, next_page_token }))
     }
@@ -174,7 +176,8 @@ impl UserService for UserHandler {
     ) -> Result<Response<pb::GetUserByEmailResponse>, Status> {
         let (caller, request) = called_by(request)?;
         let email = convert::user::get_by_email(&request)?;
-        let user = self.app.db.read().await?.users().get_by_email(&caller.reach(), email.normalized()).await?;
+        let user =
+            self.app.db.read(async |conn| conn.users().get_by_email(&caller.reach(), email.normalized()).await).await?;
         Ok(Response::new(pb::GetUserByEmailResponse { user: Some(find(user)?.into()) }))
     }
 
@@ -186,7 +189,7 @@ impl UserService for UserHandler {
         let (caller, request) = called_by(request)?;
         let batch = convert::batch("user_ids", request.user_ids)?;
         let ids: Vec<UserId> = batch.iter().filter_map(|(_, id)| *id).collect();
-        let users = self.app.db.read().await?.users().get_many(&caller.reach(), &ids).await?;
+        let users = self.app.db.read(async |conn| conn.users().get_many(&caller.reach(), &ids).await).await?;
         let users: HashMap<UserId, pb::User> = users.into_iter().map(|user| (user.id, user.into())).collect();
         let results = batch.into_iter().map(|(user_id, id)| {
             let outcome = match id.map(|id| users.get(&id)) {

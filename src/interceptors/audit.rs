@@ -12,7 +12,7 @@ use http::{Request, Response, Uri, request::Parts};
 use tonic::{Code, Status, body::Body, transport::server::TcpConnectInfo};
 use tonic_types::StatusExt as _;
 
-use super::{Around, Inner, call};
+use super::{Around, Inner};
 use crate::{
     context::App,
     convert::call::Beside,
@@ -86,18 +86,18 @@ impl Audit {
 }
 
 impl Around for Audit {
-    async fn around<S: Inner>(self, request: Request<Body>, inner: S) -> Response<Body> {
+    async fn around<S: Inner>(&self, request: Request<Body>, inner: S) -> Response<Body> {
         let (parts, body) = request.into_parts();
         // Taken from every call and used for few: nothing here is copied.
         let caller = parts.extensions.get::<Caller>().map(|caller| (caller.principal, caller.api_key_id));
         let seen = Seen::of(&parts);
-        let response = call(inner, Request::from_parts(parts, body)).await;
+        let response = inner.call(Request::from_parts(parts, body)).await;
         let denied =
             Status::from_header_map(response.headers()).filter(|status| status.code() == Code::PermissionDenied);
         if let (Some((owner, id)), Some(status)) = (caller, denied) {
             let reason = status.get_details_error_info().map(|info| info.reason).unwrap_or_default();
             let change = Change::nothing(Action::CallDenied, subject(owner));
-            self.refused(seen.origin(Actor::Key { owner, id }), id, change, &reason).await;
+            Box::pin(self.refused(seen.origin(Actor::Key { owner, id }), id, change, &reason)).await;
         }
         response
     }

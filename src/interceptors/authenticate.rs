@@ -27,14 +27,14 @@ impl Authenticate {
     /// event for its owner.
     async fn caller(&self, parts: &Parts) -> Result<Caller> {
         let (prefix, hash) = presented(&parts.headers).and_then(read_api_key).ok_or(Error::Unauthenticated)?;
-        let credential = self.app.db.read().await?.api_keys().credential(&prefix).await?;
-        let credential = credential.ok_or(Error::Unauthenticated)?;
+        let known = self.app.credentials.find(&prefix).await?.found.ok_or(Error::Unauthenticated)?;
+        let credential = &known.credential;
         if credential.check(&hash, None, self.app.now()) == Verdict::Valid {
-            return Ok(credential.into_caller());
+            return Ok(known.caller.clone());
         }
         let actor = Actor::Key { owner: credential.principal, id: credential.key.id };
-        let (id, key) = (credential.key.id, State::from(credential.key));
-        let change = Change::nothing(Action::ApiKeyRejected, key.subject());
+        let (id, subject) = (credential.key.id, State::from(credential.key.clone()).subject());
+        let change = Change::nothing(Action::ApiKeyRejected, subject);
         // Beside the call: how long the answer takes must not tell that the key is known.
         let (audit, origin) = (self.audit.clone(), Seen::of(parts).origin(actor));
         tokio::spawn(async move { audit.refused(origin, id, change, "UNAUTHENTICATED").await });

@@ -5,7 +5,7 @@ use std::time::Duration;
 use http::{Request, Response};
 use tonic::{Status, body::Body};
 
-use super::{Around, Inner, call};
+use super::{Around, Inner};
 use crate::error::Error;
 
 /// Bounds every call.
@@ -13,8 +13,8 @@ use crate::error::Error;
 pub struct Deadline(pub Duration);
 
 impl Around for Deadline {
-    async fn around<S: Inner>(self, request: Request<Body>, inner: S) -> Response<Body> {
-        let answer = tokio::time::timeout(self.0, call(inner, request)).await;
+    async fn around<S: Inner>(&self, request: Request<Body>, inner: S) -> Response<Body> {
+        let answer = tokio::time::timeout(self.0, inner.call(request)).await;
         answer.unwrap_or_else(|_| Status::from(Error::DeadlineExceeded).into_http())
     }
 }

@@ -1,4 +1,5 @@
-//! What happens around a handler. Each interceptor is an async layer of the server; `server.rs` puts them in order.
+//! What happens around a handler. `server.rs` puts the interceptors in order; together they are one future, so that a call pays
+//! for what they do and not for how many they are.
 
 mod access;
 mod audit;
@@ -12,6 +13,7 @@ use std::{
     convert::Infallible,
     future::Future,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll},
 };
 
@@ -23,34 +25,25 @@ pub use deadline::Deadline;
 use http::{Request, Response, request::Parts};
 pub use request_id::RequestId;
 use tonic::{Status, body::Body};
-use tower::{Layer, Service};
+use tower::Service;
 pub use wire::WireErrors;
 
 use crate::error::Result;
 
 /// What an interceptor stands around: the next interceptor, or the services. No error leaves it; each is answered as a status.
-pub trait Inner:
-    Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future: Send> + Clone + Send + Sync + 'static
-{
-}
-
-impl<S> Inner for S where
-    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future: Send>
-        + Clone
-        + Send
-        + Sync
-        + 'static
-{
+pub trait Inner: Send {
+    /// Answers a call.
+    fn call(self, request: Request<Body>) -> impl Future<Output = Response<Body>> + Send;
 }
 
 /// Stands around the rest of a call.
-pub trait Around: Clone + Send + Sync + 'static {
+pub trait Around: Send + Sync {
     /// Answers a call, with the help of what is inside.
-    fn around<S: Inner>(self, request: Request<Body>, inner: S) -> impl Future<Output = Response<Body>> + Send;
+    fn around<I: Inner>(&self, request: Request<Body>, inner: I) -> impl Future<Output = Response<Body>> + Send;
 }
 
 /// Looks at a request before it goes on, may write into its extensions, or refuses it.
-pub trait Intercept: Clone + Send + Sync + 'static {
+pub trait Intercept: Send + Sync {
     /// Passes a request, or refuses it with an error.
     fn before(&self, parts: &mut Parts) -> impl Future<Output = Result<()>> + Send;
 }
@@ -60,56 +53,66 @@ pub trait Intercept: Clone + Send + Sync + 'static {
 pub struct Before<I>(pub I);
 
 impl<I: Intercept> Around for Before<I> {
-    async fn around<S: Inner>(self, request: Request<Body>, inner: S) -> Response<Body> {
+    async fn around<S: Inner>(&self, request: Request<Body>, inner: S) -> Response<Body> {
         let (mut parts, body) = request.into_parts();
         match self.0.before(&mut parts).await {
-            Ok(()) => call(inner, Request::from_parts(parts, body)).await,
+            Ok(()) => inner.call(Request::from_parts(parts, body)).await,
             Err(error) => Status::from(error).into_http(),
         }
     }
 }
 
-/// The layer of an [`Around`].
-#[derive(Clone, Debug)]
-pub struct Interceptor<A>(pub A);
-
-impl<A: Clone, S> Layer<S> for Interceptor<A> {
-    type Service = Intercepted<A, S>;
-
-    fn layer(&self, inner: S) -> Self::Service {
-        Intercepted { around: self.0.clone(), inner }
+/// Two interceptors, the first one outside. More are pairs of pairs.
+impl<A: Around, B: Around> Around for (A, B) {
+    async fn around<I: Inner>(&self, request: Request<Body>, inner: I) -> Response<Body> {
+        self.0.around(request, Within { around: &self.1, inner }).await
     }
 }
 
-/// A service with an [`Around`] around it.
-#[derive(Clone, Debug)]
-pub struct Intercepted<A, S> {
-    around: A,
-    inner: S,
+/// An interceptor and what it stands around.
+struct Within<'a, A, I> {
+    around: &'a A,
+    inner: I,
 }
 
-impl<A: Around, S: Inner> Service<Request<Body>> for Intercepted<A, S> {
+impl<A: Around, I: Inner> Inner for Within<'_, A, I> {
+    async fn call(self, request: Request<Body>) -> Response<Body> {
+        self.around.around(request, self.inner).await
+    }
+}
+
+/// Services behind interceptors, as the server takes them.
+pub struct Intercepted<A, S>(Arc<(A, S)>);
+
+impl<A, S> Intercepted<A, S> {
+    /// Puts interceptors around services.
+    pub fn new(around: A, services: S) -> Self {
+        Self(Arc::new((around, services)))
+    }
+}
+
+impl<A, S> Clone for Intercepted<A, S> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<A, S> Service<Request<Body>> for Intercepted<A, S>
+where
+    A: Around + 'static,
+    S: Send + Sync + 'static,
+    for<'s> &'s S: Inner,
+{
     type Response = Response<Body>;
     type Error = Infallible;
     type Future = Pin<Box<dyn Future<Output = std::result::Result<Response<Body>, Infallible>> + Send>>;
 
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<std::result::Result<(), Infallible>> {
-        self.inner.poll_ready(cx)
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<std::result::Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
-        // The one that was polled ready is used up; a clone, not yet ready, takes its place.
-        let clone = self.inner.clone();
-        let ready = std::mem::replace(&mut self.inner, clone);
-        let around = self.around.clone();
-        Box::pin(async move { Ok(around.around(request, ready).await) })
-    }
-}
-
-/// Calls what is inside.
-async fn call(mut inner: impl Inner, request: Request<Body>) -> Response<Body> {
-    match inner.call(request).await {
-        Ok(response) => response,
-        Err(never) => match never {},
+        let own = Arc::clone(&self.0);
+        Box::pin(async move { Ok(own.0.around(request, &own.1).await) })
     }
 }

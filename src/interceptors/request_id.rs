@@ -6,7 +6,7 @@ use http::{HeaderName, HeaderValue, Request, Response};
 use tonic::{Code, Status, body::Body};
 use tracing::Instrument as _;
 
-use super::{Around, Inner, call};
+use super::{Around, Inner};
 use crate::{security::random, telemetry::REQUEST_ID};
 
 /// The metadata entry of the id, in the request and in the answer.
@@ -19,19 +19,21 @@ const MAX_CHARS: usize = 64;
 pub struct RequestId;
 
 impl Around for RequestId {
-    async fn around<S: Inner>(self, request: Request<Body>, inner: S) -> Response<Body> {
-        let id = request.headers().get(HEADER).and_then(read).unwrap_or_else(|| random::base62(16));
-        let span = tracing::info_span!("call", request_id = id, method = request.uri().path());
+    async fn around<S: Inner>(&self, request: Request<Body>, inner: S) -> Response<Body> {
+        let id = request.headers().get(HEADER).and_then(read).unwrap_or_else(random::call_id);
+        let span = tracing::debug_span!("call", request_id = id, method = request.uri().path());
         let header = HeaderValue::from_str(&id);
         let answer = async move {
             let begun = Instant::now();
-            let response = call(inner, request).await;
+            let response = inner.call(request).await;
             let code = Status::from_header_map(response.headers()).map_or(Code::Ok, |status| status.code());
             tracing::debug!(?code, elapsed = ?begun.elapsed(), "answered");
             response
         };
         let mut response = REQUEST_ID.scope(id, answer).instrument(span).await;
-        if let Ok(header) = header {
+        if let Ok(mut header) = header {
+            // No two answers have the same: remembering it would push what is alike out of the connection's header table.
+            header.set_sensitive(true);
             response.headers_mut().insert(HEADER, header);
         }
         response

@@ -3,7 +3,7 @@
 use http::{Request, Response};
 use tonic::{Code, Status, body::Body};
 
-use super::{Around, Inner, call};
+use super::{Around, Inner};
 use crate::error::Error;
 
 /// Translates the library's own failures.
@@ -11,8 +11,8 @@ use crate::error::Error;
 pub struct WireErrors;
 
 impl Around for WireErrors {
-    async fn around<S: Inner>(self, request: Request<Body>, inner: S) -> Response<Body> {
-        let response = call(inner, request).await;
+    async fn around<S: Inner>(&self, request: Request<Body>, inner: S) -> Response<Body> {
+        let response = inner.call(request).await;
         // A failure without any part of an answer stands in the headers; ours carries details, the library's does not.
         let library = Status::from_header_map(response.headers()).filter(|status| status.details().is_empty());
         let error = match library.map(|status| status.code()) {

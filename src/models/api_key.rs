@@ -1,10 +1,12 @@
 //! API keys, and the one check that tells whether a presented key is good.
 
+use std::sync::Arc;
+
 use super::{
     ApiKeyId, Caller, JsonObject, Name, OrganizationId, Principal, Revision, Scope, Scopes, SecretHash, Timestamp,
     UserId,
     locked::resource,
-    stored::{stored_as_is, words},
+    stored::{StoredText, words},
 };
 
 /// A credential for a machine.
@@ -57,10 +59,30 @@ words! {
 }
 
 /// The public beginning of a key, as `cf_live_3kTMd92LmQ0a`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct KeyPrefix(pub String);
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct KeyPrefix([u8; Self::BYTES]);
 
-stored_as_is!(KeyPrefix);
+impl KeyPrefix {
+    /// How long each of them is.
+    pub const BYTES: usize = 20;
+
+    /// Takes a text of the right length, in ASCII.
+    pub fn new(text: &str) -> Option<Self> {
+        text.is_ascii().then_some(())?;
+        text.as_bytes().try_into().map(Self).ok()
+    }
+}
+
+impl StoredText for KeyPrefix {
+    fn as_stored(&self) -> &str {
+        // ASCII since it was made.
+        std::str::from_utf8(&self.0).unwrap_or_default()
+    }
+
+    fn from_stored(text: String) -> Result<Self, String> {
+        Self::new(&text).ok_or_else(|| format!("{text:?} is no beginning of a key"))
+    }
+}
 
 /// Who owns a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -169,8 +191,19 @@ pub struct Credential {
     pub key: ApiKey,
     /// The owner.
     pub principal: Principal,
-    /// Whether the owner is neither suspended nor deleted.
-    pub owner_is_active: bool,
+    /// How the owner stands.
+    pub owner: OwnerState,
+}
+
+/// How the owner of a key stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OwnerState {
+    /// Its keys work.
+    Active,
+    /// Its keys do not work now.
+    Suspended,
+    /// It is deleted, and may be restored.
+    Deleted,
 }
 
 /// What a check of a presented key found.
@@ -203,7 +236,7 @@ impl Credential {
             Verdict::Revoked
         } else if self.key.expires_at.is_some_and(|expires_at| expires_at <= now) {
             Verdict::Expired
-        } else if !self.owner_is_active {
+        } else if self.owner != OwnerState::Active {
             Verdict::OwnerInactive
         } else if scope.is_some_and(|scope| !self.key.scopes.hold(scope)) {
             Verdict::ScopeMissing
@@ -213,11 +246,11 @@ impl Credential {
     }
 
     /// The caller that presents this key.
-    pub fn into_caller(self) -> Caller {
+    pub fn caller(&self) -> Caller {
         Caller {
             api_key_id: self.key.id,
             principal: self.principal,
-            scopes: self.key.scopes,
+            scopes: Arc::new(self.key.scopes.clone()),
             expires_at: self.key.expires_at,
         }
     }

@@ -1,5 +1,7 @@
 //! Who is asking, and what that one may touch.
 
+use std::sync::Arc;
+
 use super::{ApiKeyId, OrganizationId, PrincipalId, Scopes, Timestamp, UserId};
 
 /// Who is asking: made by the interceptors from the presented API key, read by the handlers.
@@ -10,7 +12,7 @@ pub struct Caller {
     /// Whose key it is.
     pub principal: Principal,
     /// What the key was made for.
-    pub scopes: Scopes,
+    pub scopes: Arc<Scopes>,
     /// When the key stops.
     pub expires_at: Option<Timestamp>,
 }

@@ -22,7 +22,9 @@ pub mod text;
 pub mod timestamp;
 pub mod user;
 
-pub use api_key::{ApiKey, ApiKeyChanges, ApiKeyFilter, ApiKeyOwner, Credential, Environment, NewApiKey, Verdict};
+pub use api_key::{
+    ApiKey, ApiKeyChanges, ApiKeyFilter, ApiKeyOwner, Credential, Environment, NewApiKey, OwnerState, Verdict,
+};
 pub use call::{Actor, Call, Once, Origin};
 pub use caller::{Caller, Principal, Reach};
 pub use email::{Email, EmailPrefix, NormalizedEmail};

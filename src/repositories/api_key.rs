@@ -6,13 +6,13 @@ use diesel_async::RunQueryDsl;
 use super::{delete_up_to, reach::within, row};
 use crate::{
     db::{
-        Conn, ForUpdate, query,
+        Conn, ForUpdate, execute, query,
         schema::{api_keys, memberships, organizations, users},
     },
     error::{Error, Result},
     models::{
         Action, ApiKey, ApiKeyFilter, ApiKeyId, ApiKeyOwner, Caller, Credential, Cursor, Environment, JsonObject,
-        Locked, Name, Organization, OrganizationId, OrganizationState, Page, PageRequest, Principal, Reach,
+        Locked, Name, Organization, OrganizationId, OrganizationState, OwnerState, Page, PageRequest, Principal, Reach,
         Resource as _, Revision, Scopes, SecretHash, Timestamp, User, UserId, UserState, api_key::KeyPrefix,
     },
 };
@@ -60,16 +60,24 @@ macro_rules! credentials {
 
 fn read_credential((row, user, organization): Found) -> Result<Credential> {
     let key = ApiKey::from(row);
-    let (principal, owner_is_active) = match (key.user_id, user, key.organization_id, organization) {
+    let (principal, owner) = match (key.user_id, user, key.organization_id, organization) {
         (Some(id), Some((state, deleted_at, is_platform_admin)), None, None) => {
-            (Principal::User { id, is_platform_admin }, state == UserState::Active && deleted_at.is_none())
+            (Principal::User { id, is_platform_admin }, owner_state(state == UserState::Active, deleted_at))
         }
         (None, None, Some(id), Some((state, deleted_at))) => {
-            (Principal::Organization(id), state == OrganizationState::Active && deleted_at.is_none())
+            (Principal::Organization(id), owner_state(state == OrganizationState::Active, deleted_at))
         }
         _ => return Err(Error::internal(format!("the API key {} has not exactly one owner", key.id))),
     };
-    Ok(Credential { key, principal, owner_is_active })
+    Ok(Credential { key, principal, owner })
+}
+
+fn owner_state(is_active: bool, deleted_at: Option<Timestamp>) -> OwnerState {
+    match (deleted_at, is_active) {
+        (Some(_), _) => OwnerState::Deleted,
+        (None, true) => OwnerState::Active,
+        (None, false) => OwnerState::Suspended,
+    }
 }
 
 /// Stores API keys.
@@ -83,8 +91,7 @@ impl ApiKeyRepository<'_> {
     /// # Errors
     /// When the database cannot be used.
     pub async fn insert(&mut self, key: &ApiKey) -> Result<()> {
-        let row = ApiKeyRow::from(key);
-        query!(self.conn, c => diesel::insert_into(api_keys::table).values(&row).execute(c))?;
+        execute!(self.conn, diesel::insert_into(api_keys::table).values(ApiKeyRow::from(key)))?;
         self.conn.made(Action::ApiKeyCreated, key);
         Ok(())
     }
@@ -169,8 +176,8 @@ impl ApiKeyRepository<'_> {
     pub async fn save(&mut self, mut key: Locked<ApiKey>, action: Action, now: Timestamp) -> Result<ApiKey> {
         key.touch(now);
         let (before, key) = key.into_before_and_after();
-        let row = ApiKeyRow::from(&key);
-        query!(self.conn, c => diesel::update(api_keys::table.filter(api_keys::id.eq(key.id))).set(&row).execute(c))?;
+        let found = api_keys::table.filter(api_keys::id.eq(key.id));
+        execute!(self.conn, diesel::update(found).set(ApiKeyRow::from(&key)))?;
         self.conn.changed(action, before, &key);
         Ok(key)
     }

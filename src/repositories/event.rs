@@ -11,13 +11,14 @@ use diesel_async::RunQueryDsl;
 use super::{reach::within, row};
 use crate::{
     db::{
-        Conn, query,
+        Conn, execute, query,
         schema::{event_floor, events, memberships},
     },
     error::{Error, Result},
     models::{
         Action, ActorKind, ApiKeyId, Cursor, Event, EventFilter, EventId, OrganizationId, Page, PageRequest, Reach,
-        ResourceId, ResourceType, Revision, Sequence, Timestamp, UserId, event::Details,
+        ResourceId, ResourceType, Revision, Sequence, Timestamp, UserId,
+        event::{Details, Subject},
     },
     security::random::first_uuid_at,
 };
@@ -57,12 +58,16 @@ impl EventRepository<'_> {
     /// [`Error::Unavailable`] if an event cannot be written; what it tells of is then not done.
     pub async fn insert(&mut self, events: &[Event]) -> Result<()> {
         for event in events {
-            let row = EventRow::from(event);
-            let inserted = query!(self.conn, c => diesel::insert_into(events::table).values(&row).execute(c));
-            inserted.map_err(|error| match error {
-                Error::Internal(source) => Error::Unavailable(source),
-                error => error,
-            })?;
+            let insert = diesel::insert_into(events::table).values(EventRow::from(event));
+            execute!(
+                self.conn,
+                insert,
+                or | error
+                    | match error {
+                        Error::Internal(source) => Error::Unavailable(source),
+                        error => error,
+                    }
+            )?;
         }
         Ok(())
     }
@@ -186,6 +191,50 @@ impl EventRepository<'_> {
             return Err(Error::EventCursorExpired);
         }
         Ok(rows.into_iter().map(|row| PlacedRow(row).into()).collect())
+    }
+
+    /// Up to `limit` events of some actions after a place: what happened, and to what. They take no reach: the service itself
+    /// asks, for nobody.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn happened(
+        &mut self,
+        actions: &[Action],
+        after: Sequence,
+        limit: i64,
+    ) -> Result<Vec<(Sequence, Action, Subject)>> {
+        type Happened = (
+            Sequence,
+            Action,
+            Option<OrganizationId>,
+            Option<UserId>,
+            Option<ResourceType>,
+            Option<ResourceId>,
+            Revision,
+        );
+        let rows: Vec<Happened> = query!(self.conn, c => {
+            events::table
+                .select((
+                    events::sequence,
+                    events::action,
+                    events::organization_id,
+                    events::user_id,
+                    events::resource_type,
+                    events::resource_id,
+                    events::revision,
+                ))
+                .filter(events::sequence.gt(after))
+                // Compared with true, so that the range is what is looked for.
+                .filter(events::action.eq_any(actions).eq(true))
+                .order(events::sequence)
+                .limit(limit)
+                .load(c)
+        })?;
+        let happened = |(sequence, action, organization_id, user_id, kind, id, revision): Happened| {
+            (sequence, action, Subject { organization_id, user_id, resource: kind.zip(id), revision })
+        };
+        Ok(rows.into_iter().map(happened).collect())
     }
 
     /// The place up to which old events are removed, and that of the last event, which is the first again where all are. They

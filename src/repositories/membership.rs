@@ -6,7 +6,7 @@ use diesel_async::RunQueryDsl;
 use super::{delete_up_to, reach::within, row};
 use crate::{
     db::{
-        Conn, ForUpdate, query,
+        Conn, ForUpdate, execute, query,
         schema::{memberships, organizations, users},
     },
     error::Result,
@@ -39,8 +39,7 @@ impl MembershipRepository<'_> {
     /// # Errors
     /// [`Taken::Membership`](crate::error::Taken::Membership).
     pub async fn insert(&mut self, membership: &Membership) -> Result<()> {
-        let row = MembershipRow::from(membership);
-        query!(self.conn, c => diesel::insert_into(memberships::table).values(&row).execute(c))?;
+        execute!(self.conn, diesel::insert_into(memberships::table).values(MembershipRow::from(membership)))?;
         self.conn.made(Action::MembershipCreated, membership);
         Ok(())
     }
@@ -61,6 +60,24 @@ impl MembershipRepository<'_> {
             async { within!(memberships, query, reach).get_result(c).await.optional() }
         })?;
         Ok(row.map(Membership::from))
+    }
+
+    /// Whether a user administers an organization that is not deleted. It takes no reach: it is what reach follows from.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn administers(&mut self, user: UserId, organization: OrganizationId) -> Result<bool> {
+        let found: Option<MembershipId> = query!(self.conn, c => async {
+            memberships::table
+                .filter(memberships::user_id.eq(user))
+                .filter(memberships::organization_id.eq(organization))
+                .filter(memberships::role.eq_any(["owner", "admin"]))
+                .select(memberships::id)
+                .get_result(c)
+                .await
+                .optional()
+        })?;
+        Ok(found.is_some())
     }
 
     /// A page of memberships, in order of id.
@@ -157,10 +174,8 @@ impl MembershipRepository<'_> {
     ) -> Result<Membership> {
         membership.touch(now);
         let (before, membership) = membership.into_before_and_after();
-        let row = MembershipRow::from(&membership);
-        query!(self.conn, c => {
-            diesel::update(memberships::table.filter(memberships::id.eq(membership.id))).set(&row).execute(c)
-        })?;
+        let found = memberships::table.filter(memberships::id.eq(membership.id));
+        execute!(self.conn, diesel::update(found).set(MembershipRow::from(&membership)))?;
         self.conn.changed(action, before, &membership);
         Ok(membership)
     }
@@ -212,9 +227,7 @@ impl MembershipRepository<'_> {
     /// # Errors
     /// When the database cannot be used.
     pub async fn delete(&mut self, membership: Locked<Membership>) -> Result<()> {
-        query!(self.conn, c => {
-            diesel::delete(memberships::table.filter(memberships::id.eq(membership.id))).execute(c)
-        })?;
+        execute!(self.conn, diesel::delete(memberships::table.filter(memberships::id.eq(membership.id))))?;
         self.conn.removed(Action::MembershipDeleted, membership.into_inner());
         Ok(())
     }

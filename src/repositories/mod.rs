@@ -106,7 +106,8 @@ macro_rules! row {
         #[derive(
             diesel::Queryable, diesel::Selectable, diesel::Insertable, diesel::AsChangeset
         )]
-        #[diesel(table_name = $table, treat_none_as_null = true)]
+        // One text of each statement, whatever is null.
+        #[diesel(table_name = $table, treat_none_as_null = true, treat_none_as_default_value = false)]
         #[diesel(check_for_backend(diesel::sqlite::Sqlite, diesel::pg::Pg))]
         struct $row {
             $($field: $type),+

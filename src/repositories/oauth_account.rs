@@ -6,7 +6,7 @@ use diesel_async::RunQueryDsl;
 use super::{delete_up_to, reach::within, row};
 use crate::{
     db::{
-        Conn, ForUpdate, query,
+        Conn, ForUpdate, execute, query,
         schema::{oauth_accounts, users},
     },
     error::Result,
@@ -44,8 +44,7 @@ impl OAuthAccountRepository<'_> {
     /// # Errors
     /// [`Taken::OAuthAccount`](crate::error::Taken::OAuthAccount).
     pub async fn insert(&mut self, account: &OAuthAccount) -> Result<()> {
-        let row = OAuthAccountRow::from(account);
-        query!(self.conn, c => diesel::insert_into(oauth_accounts::table).values(&row).execute(c))?;
+        execute!(self.conn, diesel::insert_into(oauth_accounts::table).values(OAuthAccountRow::from(account)))?;
         self.conn.made(Action::OauthAccountLinked, account);
         Ok(())
     }
@@ -127,10 +126,8 @@ impl OAuthAccountRepository<'_> {
     ) -> Result<OAuthAccount> {
         account.touch(now);
         let (before, account) = account.into_before_and_after();
-        let row = OAuthAccountRow::from(&account);
-        query!(self.conn, c => {
-            diesel::update(oauth_accounts::table.filter(oauth_accounts::id.eq(account.id))).set(&row).execute(c)
-        })?;
+        let found = oauth_accounts::table.filter(oauth_accounts::id.eq(account.id));
+        execute!(self.conn, diesel::update(found).set(OAuthAccountRow::from(&account)))?;
         self.conn.changed(action, before, &account);
         Ok(account)
     }
@@ -177,9 +174,7 @@ impl OAuthAccountRepository<'_> {
     /// # Errors
     /// When the database cannot be used.
     pub async fn delete(&mut self, account: Locked<OAuthAccount>) -> Result<()> {
-        query!(self.conn, c => {
-            diesel::delete(oauth_accounts::table.filter(oauth_accounts::id.eq(account.id))).execute(c)
-        })?;
+        execute!(self.conn, diesel::delete(oauth_accounts::table.filter(oauth_accounts::id.eq(account.id))))?;
         self.conn.removed(Action::OauthAccountUnlinked, account.into_inner());
         Ok(())
     }

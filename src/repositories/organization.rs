@@ -6,7 +6,7 @@ use diesel_async::RunQueryDsl;
 use super::{MAX_BATCH, left, reach::within, row};
 use crate::{
     db::{
-        Conn, ForUpdate, query,
+        Conn, ForUpdate, execute, query,
         schema::{memberships, organizations},
     },
     error::Result,
@@ -61,8 +61,7 @@ impl OrganizationRepository<'_> {
     /// # Errors
     /// [`Taken::OrganizationSlug`](crate::error::Taken::OrganizationSlug).
     pub async fn insert(&mut self, organization: &Organization) -> Result<()> {
-        let row = OrganizationRow::from(organization);
-        query!(self.conn, c => diesel::insert_into(organizations::table).values(&row).execute(c))?;
+        execute!(self.conn, diesel::insert_into(organizations::table).values(OrganizationRow::from(organization)))?;
         self.conn.made(Action::OrganizationCreated, organization);
         Ok(())
     }
@@ -231,10 +230,8 @@ impl OrganizationRepository<'_> {
     ) -> Result<Organization> {
         organization.touch(now);
         let (before, organization) = organization.into_before_and_after();
-        let row = OrganizationRow::from(&organization);
-        query!(self.conn, c => {
-            diesel::update(organizations::table.filter(organizations::id.eq(organization.id))).set(&row).execute(c)
-        })?;
+        let found = organizations::table.filter(organizations::id.eq(organization.id));
+        execute!(self.conn, diesel::update(found).set(OrganizationRow::from(&organization)))?;
         self.conn.changed(action, before, &organization);
         Ok(organization)
     }
@@ -291,9 +288,7 @@ impl OrganizationRepository<'_> {
     /// When the database cannot be used.
     pub async fn delete(&mut self, organization: Locked<Organization>) -> Result<()> {
         while self.delete_what_hangs_on(&organization, MAX_BATCH).await? > 0 {}
-        query!(self.conn, c => {
-            diesel::delete(organizations::table.filter(organizations::id.eq(organization.id))).execute(c)
-        })?;
+        execute!(self.conn, diesel::delete(organizations::table.filter(organizations::id.eq(organization.id))))?;
         self.conn.removed(Action::OrganizationPurged, organization.into_inner());
         Ok(())
     }

@@ -1,18 +1,18 @@
 //! How refresh tokens are stored.
 
-use diesel::{dsl::exists, prelude::*};
+use diesel::{alias, dsl::exists, prelude::*};
 use diesel_async::RunQueryDsl;
 
 use super::{delete_up_to, reach::within, row};
 use crate::{
     db::{
-        Conn, ForUpdate, query,
+        Conn, ForUpdate, ForUpdateOf, execute, query,
         schema::{refresh_tokens, users},
     },
     error::Result,
     models::{
         Action, Cursor, FamilyId, Locked, Page, PageRequest, Reach, RefreshToken, RefreshTokenId, Revision,
-        RevokedReason, Sealed, SecretHash, Timestamp, User, UserId,
+        RevokedReason, Sealed, SecretHash, Timestamp, User, UserId, UserState,
         refresh_token::{IpText, UserAgent},
     },
 };
@@ -35,6 +35,11 @@ row!(refresh_tokens: RefreshTokenRow of RefreshToken {
     created_at: Timestamp,
     updated_at: Timestamp,
 });
+
+// The first token of a family.
+alias! {
+    const FIRST: Alias<First> = refresh_tokens as first;
+}
 
 /// Stores refresh tokens.
 pub struct RefreshTokenRepository<'c> {
@@ -64,8 +69,7 @@ impl RefreshTokenRepository<'_> {
     /// # Errors
     /// When the database cannot be used.
     pub async fn insert(&mut self, token: &RefreshToken) -> Result<()> {
-        let row = RefreshTokenRow::from(token);
-        query!(self.conn, c => diesel::insert_into(refresh_tokens::table).values(&row).execute(c))?;
+        execute!(self.conn, diesel::insert_into(refresh_tokens::table).values(RefreshTokenRow::from(token)))?;
         self.conn.made(Action::RefreshTokenCreated, token);
         Ok(())
     }
@@ -148,6 +152,34 @@ impl RefreshTokenRepository<'_> {
             async { ForUpdate(within!(refresh_tokens, query, reach)).get_result(c).await.optional() }
         })?;
         Ok(first.map(LockedFamily))
+    }
+
+    /// Locks the family of a secret's hash, as [`Self::lock_family`] does, and finds the token as it is then, and whether its
+    /// user is active. One statement: whoever rotates waits for one answer before deciding.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn lock_by_hash(
+        &mut self,
+        reach: &Reach,
+        hash: &SecretHash,
+    ) -> Result<Option<(LockedFamily, RefreshToken, bool)>> {
+        let found: Option<(RefreshTokenRow, Option<UserState>)> = query!(self.conn, c => {
+            let query = refresh_tokens::table
+                .inner_join(FIRST.on(FIRST.field(refresh_tokens::id).eq(refresh_tokens::family_id)))
+                .filter(refresh_tokens::token_hash.eq(hash))
+                .select((
+                    RefreshTokenRow::as_select(),
+                    users::table.filter(users::id.eq(refresh_tokens::user_id)).select(users::state).single_value(),
+                ))
+                .into_boxed::<Backend>();
+            // The first one too, and before the token itself: that is what everybody else in the family waits for. The token
+            // itself, so that it is read as whoever had it before has left it.
+            let locked = ForUpdateOf(within!(refresh_tokens, query, reach), "first, cf_refresh_tokens");
+            async { locked.get_result(c).await.optional() }
+        })?;
+        let is_active = |state| state == Some(UserState::Active);
+        Ok(found.map(|(row, state)| (LockedFamily(row.family_id), row.into(), is_active(state))))
     }
 
     /// Locks all families of a user that have a live token, but not the one `except`, in order.
@@ -233,18 +265,14 @@ impl RefreshTokenRepository<'_> {
         sealed: Option<Sealed>,
         now: Timestamp,
     ) -> Result<()> {
-        let row = RefreshTokenRow::from(successor);
-        query!(self.conn, c => {
-            diesel::update(refresh_tokens::table.filter(refresh_tokens::id.eq(token.id)))
-                .set((
-                    refresh_tokens::rotated_at.eq(Some(now)),
-                    refresh_tokens::successor_sealed.eq(&sealed),
-                    refresh_tokens::updated_at.eq(now),
-                    refresh_tokens::revision.eq(refresh_tokens::revision + 1),
-                ))
-                .execute(c)
-        })?;
-        query!(self.conn, c => diesel::insert_into(refresh_tokens::table).values(&row).execute(c))?;
+        let trade = diesel::update(refresh_tokens::table.filter(refresh_tokens::id.eq(token.id))).set((
+            refresh_tokens::rotated_at.eq(Some(now)),
+            refresh_tokens::successor_sealed.eq(sealed),
+            refresh_tokens::updated_at.eq(now),
+            refresh_tokens::revision.eq(refresh_tokens::revision + 1),
+        ));
+        execute!(self.conn, trade)?;
+        execute!(self.conn, diesel::insert_into(refresh_tokens::table).values(RefreshTokenRow::from(successor)))?;
         self.conn.changed(Action::RefreshTokenRotated, token, successor);
         Ok(())
     }
@@ -254,12 +282,8 @@ impl RefreshTokenRepository<'_> {
     /// # Errors
     /// When the database cannot be used.
     pub async fn forget_successor(&mut self, _family: &LockedFamily, id: RefreshTokenId) -> Result<()> {
-        query!(self.conn, c => {
-            diesel::update(refresh_tokens::table.filter(refresh_tokens::id.eq(id)))
-                .set(refresh_tokens::successor_sealed.eq(None::<Sealed>))
-                .execute(c)
-        })?;
-        Ok(())
+        let found = refresh_tokens::table.filter(refresh_tokens::id.eq(id));
+        execute!(self.conn, diesel::update(found).set(refresh_tokens::successor_sealed.eq(None::<Sealed>)))
     }
 
     /// A batch of all refresh tokens within a reach, in order of id, that are the current ones of live sessions.

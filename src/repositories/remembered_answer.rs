@@ -4,7 +4,7 @@ use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 
 use crate::{
-    db::{Conn, query, schema::remembered_answers},
+    db::{Conn, execute, query, schema::remembered_answers},
     error::Result,
     models::{ApiKeyId, RequestId, Sealed, Timestamp},
 };
@@ -71,13 +71,9 @@ impl RememberedAnswerRepository<'_> {
     ///
     /// # Errors
     /// When the database cannot be used.
-    pub async fn remember(&mut self, request: ClaimedRequest, answer: &Sealed) -> Result<()> {
-        query!(self.conn, c => {
-            diesel::update(remembered_answers::table.find((request.0, request.1)))
-                .set(remembered_answers::answer.eq(Some(answer)))
-                .execute(c)
-        })?;
-        Ok(())
+    pub async fn remember(&mut self, request: ClaimedRequest, answer: Sealed) -> Result<()> {
+        let found = remembered_answers::table.find((request.0, request.1));
+        execute!(self.conn, diesel::update(found).set(remembered_answers::answer.eq(Some(answer))))
     }
 
     /// Lets a request go that was not answered: sent again, it is a new one.

@@ -6,7 +6,7 @@ use diesel_async::RunQueryDsl;
 use super::{MAX_BATCH, left, reach::within, row};
 use crate::{
     db::{
-        Conn, ForUpdate, query,
+        Conn, ForUpdate, execute, query,
         schema::{memberships, users},
     },
     error::Result,
@@ -64,8 +64,7 @@ impl UserRepository<'_> {
     /// # Errors
     /// [`Taken::UserEmail`](crate::error::Taken::UserEmail).
     pub async fn insert(&mut self, user: &User) -> Result<()> {
-        let row = UserRow::from(user);
-        query!(self.conn, c => diesel::insert_into(users::table).values(&row).execute(c))?;
+        execute!(self.conn, diesel::insert_into(users::table).values(UserRow::from(user)))?;
         self.conn.made(Action::UserCreated, user);
         Ok(())
     }
@@ -225,8 +224,8 @@ impl UserRepository<'_> {
     pub async fn save(&mut self, mut user: Locked<User>, action: Action, now: Timestamp) -> Result<User> {
         user.touch(now);
         let (before, user) = user.into_before_and_after();
-        let row = UserRow::from(&user);
-        query!(self.conn, c => diesel::update(users::table.filter(users::id.eq(user.id))).set(&row).execute(c))?;
+        let found = users::table.filter(users::id.eq(user.id));
+        execute!(self.conn, diesel::update(found).set(UserRow::from(&user)))?;
         self.conn.changed(action, before, &user);
         Ok(user)
     }
@@ -283,7 +282,7 @@ impl UserRepository<'_> {
     /// When the database cannot be used.
     pub async fn delete(&mut self, user: Locked<User>, now: Timestamp) -> Result<()> {
         while self.delete_what_hangs_on(&user, MAX_BATCH, now).await? > 0 {}
-        query!(self.conn, c => diesel::delete(users::table.filter(users::id.eq(user.id))).execute(c))?;
+        execute!(self.conn, diesel::delete(users::table.filter(users::id.eq(user.id))))?;
         self.conn.removed(Action::UserPurged, user.into_inner());
         Ok(())
     }

@@ -26,10 +26,11 @@ pub struct Minted<P> {
 }
 
 /// Makes an API key.
+#[expect(clippy::expect_used, reason = "the parts have fixed lengths")]
 pub fn mint_api_key(environment: Environment) -> Minted<KeyPrefix> {
     let prefix = format!("cf_{}_{}", environment.as_stored(), random::base62(PUBLIC_CHARS));
     let (plaintext, hash) = mint(&prefix);
-    Minted { plaintext, public: KeyPrefix(prefix), hash }
+    Minted { plaintext, public: KeyPrefix::new(&prefix).expect("it has the length of all"), hash }
 }
 
 /// Makes a refresh token.
@@ -43,7 +44,7 @@ pub fn read_api_key(presented: &str) -> Option<(KeyPrefix, SecretHash)> {
     let environment = ["cf_live_", "cf_test_"].into_iter().find(|word| presented.starts_with(word))?;
     let public_end = environment.len() + PUBLIC_CHARS;
     let hash = read(presented, public_end)?;
-    Some((KeyPrefix(presented.get(..public_end)?.to_owned()), hash))
+    Some((KeyPrefix::new(presented.get(..public_end)?)?, hash))
 }
 
 /// Hashes a presented refresh token, or answers `None` if no token ever looked like it.

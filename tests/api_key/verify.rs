@@ -1,8 +1,14 @@
 //! `ApiKeyService.VerifyApiKey`.
 
-use tenantry::pb::{self, ApiKeyVerdict as Verdict, ErrorReason, create_api_key_request::Owner};
+use std::time::Duration;
 
-use crate::support::{Api, DAY, both, refused, time_in};
+use prost::Message as _;
+use tenantry::{
+    clock::Clock as _,
+    pb::{self, ApiKeyVerdict as Verdict, ErrorReason, create_api_key_request::Owner},
+};
+
+use crate::support::{Api, DAY, SEALING_KEYS, both, refused, serving::Serving, time_in};
 
 fn verify(key: &str, scope: &str) -> pb::VerifyApiKeyRequest {
     pb::VerifyApiKeyRequest { plaintext_key: key.to_owned(), required_scope: scope.to_owned() }
@@ -10,7 +16,7 @@ fn verify(key: &str, scope: &str) -> pb::VerifyApiKeyRequest {
 
 async fn verdict(api: &Api, key: &str, scope: &str) -> Verdict {
     let answer = api.api_keys().verify_api_key(verify(key, scope)).await.unwrap().into_inner();
-    assert_eq!(answer.api_key.is_none(), answer.verdict() == Verdict::Unknown);
+    assert_eq!(answer.api_key.is_empty(), answer.verdict() == Verdict::Unknown);
     answer.verdict()
 }
 
@@ -20,7 +26,7 @@ both! {
         let owner = || Owner::UserId(ada.id.clone());
         let (key, good) = t.key(owner(), &["invoices:*"]).await;
         let answer = t.admin().api_keys().verify_api_key(verify(&good, "")).await.unwrap().into_inner();
-        assert_eq!((answer.verdict(), answer.api_key), (Verdict::Valid, Some(key.clone())));
+        assert_eq!((answer.verdict(), pb::ApiKey::decode(answer.api_key).unwrap()), (Verdict::Valid, key.clone()));
         let admin = t.admin();
         assert_eq!(verdict(&admin, &good, "invoices:read").await, Verdict::Valid);
         assert_eq!(verdict(&admin, &good, "users:read").await, Verdict::ScopeMissing);
@@ -72,5 +78,81 @@ both! {
             refused(t.admin().api_keys().verify_api_key(verify(&text, "")).await, ErrorReason::InvalidArgument);
         }
         refused(t.admin().api_keys().verify_api_key(verify("x", "not a scope")).await, ErrorReason::InvalidArgument);
+    }
+
+    async fn a_key_that_is_known_is_verified_without_looking_at_any_key_in_the_database(t) {
+        let ada = t.user("ada").await;
+        let (_, good) = t.key(Owner::UserId(ada.id.clone()), &["*"]).await;
+        let rename = async |from: &str, to: &str| t.database.execute(&format!("ALTER TABLE {from} RENAME TO {to}")).await;
+        // Known at first sight, and again when the process has begun to follow what others change.
+        loop {
+            verdict(&t.admin(), &good, "").await;
+            rename("cf_api_keys", "gone").await;
+            let answer = t.admin().api_keys().verify_api_key(verify(&good, "")).await;
+            rename("gone", "cf_api_keys").await;
+            if answer.is_ok_and(|answer| answer.into_inner().verdict() == Verdict::Valid) {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    with ["--sealing-keys", SEALING_KEYS]
+    async fn no_process_says_valid_for_longer_than_a_second_after_the_key_is_revoked(t) {
+        let process = Serving::start_patient(&t.database.url(), &[]);
+        let other = process.with_key(&t.admin_key);
+        let ada = t.user("ada").await;
+        for _ in 0..5 {
+            let (key, good) = t.key(Owner::UserId(ada.id.clone()), &["*"]).await;
+            assert_eq!(verdict(&t.admin(), &good, "").await, Verdict::Valid);
+            assert_eq!(verdict(&other, &good, "").await, Verdict::Valid);
+            let revoke = pb::RevokeApiKeyRequest { api_key_id: key.id, ..Default::default() };
+            t.admin().api_keys().revoke_api_key(revoke).await.unwrap();
+            let latest = t.clock.now().after(Duration::from_secs(1));
+            assert_eq!(verdict(&t.admin(), &good, "").await, Verdict::Revoked, "the process that revoked it knows at once");
+            loop {
+                let answer = other.api_keys().verify_api_key(verify(&good, "")).await.unwrap().into_inner();
+                if answer.verdict() == Verdict::Revoked {
+                    break;
+                }
+                let until = answer.valid_until.unwrap();
+                let until = until.seconds * 1_000_000 + i64::from(until.nanos) / 1000;
+                assert!(until <= latest.as_micros(), "a verdict lasts {} µs too long", until - latest.as_micros());
+            }
+        }
+    }
+
+    async fn a_process_that_cannot_ask_the_database_forgets_within_a_second(t) {
+        let ada = t.user("ada").await;
+        let (_, good) = t.key(Owner::UserId(ada.id.clone()), &["*"]).await;
+        verdict(&t.admin(), &good, "").await;
+        for table in ["cf_events", "cf_api_keys"] {
+            t.database.execute(&format!("ALTER TABLE {table} RENAME TO gone_{table}")).await;
+        }
+        let latest = t.clock.now().after(Duration::from_secs(1));
+        while let Ok(answer) = t.admin().api_keys().verify_api_key(verify(&good, "")).await {
+            let until = answer.into_inner().valid_until.unwrap();
+            let until = until.seconds * 1_000_000 + i64::from(until.nanos) / 1000;
+            assert!(until <= latest.as_micros(), "a verdict lasts {} µs too long", until - latest.as_micros());
+        }
+    }
+
+    async fn no_verdict_outlasts_the_key(t) {
+        let ada = t.user("ada").await;
+        let request = pb::CreateApiKeyRequest {
+            owner: Some(Owner::UserId(ada.id.clone())),
+            name: "short".to_owned(),
+            scopes: vec!["*".to_owned()],
+            environment: pb::ApiKeyEnvironment::Live.into(),
+            expires_at: time_in(&t, 3600),
+            ..Default::default()
+        };
+        let made = t.admin().api_keys().create_api_key(request).await.unwrap().into_inner();
+        let expires_at = made.api_key.unwrap().expires_at.unwrap();
+        let almost = Duration::from_millis(3_599_500);
+        t.advance(almost);
+        let answer = t.admin().api_keys().verify_api_key(verify(&made.plaintext_key, "")).await.unwrap().into_inner();
+        let until = answer.valid_until.unwrap();
+        assert!((until.seconds, until.nanos) <= (expires_at.seconds, expires_at.nanos));
     }
 }

@@ -106,6 +106,13 @@ impl World {
             "role" => text("member"),
             "scopes" => texts("users:read"),
             "environment" | "plan" => Some(Value::EnumNumber(1)),
+            "question_id" => Some(Value::U64(7)),
+            "questions" => {
+                let Kind::Message(message) = field.kind() else { return None };
+                let question = pb::ApiKeyQuestion { plaintext_key: self.plaintext_key.clone(), ..Default::default() };
+                let question = DynamicMessage::decode(message, question.encode_to_vec().as_slice()).unwrap();
+                Some(Value::List(vec![Value::Message(question)]))
+            }
             "tokens" => match field.kind() {
                 Kind::Message(message) => Some(Value::Message(DynamicMessage::new(message))),
                 _ => None,

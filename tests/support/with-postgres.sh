@@ -61,8 +61,9 @@ if command -v openssl >/dev/null; then
 fi
 for attempt in 1 2 3 4 5 6 7 8 9 10; do
     port=$((20000 + RANDOM))
-    # Nothing of a throw-away cluster has to survive the machine, so it need not wait for the disk.
-    options="-p $port -k $directory -c listen_addresses=127.0.0.1 -c max_connections=300 -c ssl=$tls -c fsync=off -c full_page_writes=off"
+    options="-p $port -k $directory -c listen_addresses=127.0.0.1 -c max_connections=300 -c ssl=$tls"
+    # Nothing of a throw-away cluster has to survive the machine, so it need not wait for the disk, except to be measured.
+    if [ "${TENANTRY_TEST_POSTGRES_DURABLE:-off}" = off ]; then options="$options -c fsync=off -c full_page_writes=off"; fi
     if "${as_user[@]}" "$bin/pg_ctl" -D "$directory/data" -l "$directory/server.log" -o "$options" -w -s start 2>/dev/null; then
         break
     fi

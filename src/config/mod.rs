@@ -1,13 +1,14 @@
 //! The command line and the settings. Each setting is an option of `tenantry serve` and an environment variable; the table
 //! of them is `tenantry serve --help`, which the README repeats.
 
-use std::{env, ffi::OsStr, fmt::Write as _, net::SocketAddr, path::PathBuf, time::Duration};
+mod values;
 
-use clap::{
-    Arg, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum, builder::TypedValueParser,
-    error::ErrorKind,
-};
-use zeroize::Zeroizing;
+use std::{env, ffi::OsStr, fmt::Write as _, net::SocketAddr, time::Duration};
+
+use clap::{Arg, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
+
+pub use self::values::{ByteSize, DatabaseUrl, SecretText};
+use self::values::{DAY, DatabaseUrlParser, duration};
 
 /// The prefix of every variable.
 pub const ENV_PREFIX: &str = "TENANTRY_";
@@ -159,6 +160,16 @@ pub struct ServeArgs {
     #[arg(long, env = "TENANTRY_MAX_STREAMS", value_name = "COUNT", default_value_t = 200, hide_env_values = true)]
     pub max_streams: usize,
 
+    /// How much memory the check of API keys may take for keys that it knows, 1MiB to 64GiB
+    #[arg(
+        long,
+        env = "TENANTRY_CREDENTIAL_CACHE",
+        value_name = "SIZE",
+        default_value = "64MiB",
+        hide_env_values = true
+    )]
+    pub credential_cache: ByteSize,
+
     /// Whether to serve reflection, which grpcurl needs
     #[arg(long, env = "TENANTRY_REFLECTION", value_name = "BOOL", default_value_t = true, action = clap::ArgAction::Set, hide_env_values = true)]
     pub reflection: bool,
@@ -219,98 +230,6 @@ pub struct AdminCreateArgs {
     /// The log.
     #[command(flatten)]
     pub log: LogArgs,
-}
-
-/// A day in milliseconds.
-const DAY: u64 = 24 * 60 * 60 * 1000;
-
-/// Reads a duration as `10s`, `30d` or `1h 30m` and holds it to `MIN..=MAX` milliseconds.
-fn duration<const MIN: u64, const MAX: u64>(text: &str) -> Result<Duration, String> {
-    let duration = humantime::parse_duration(text).map_err(|error| error.to_string())?;
-    let range = Duration::from_millis(MIN)..=Duration::from_millis(MAX);
-    if range.contains(&duration) {
-        Ok(duration)
-    } else {
-        let text = |millis: u64| match millis {
-            millis if millis >= DAY && millis.is_multiple_of(DAY) => format!("{}d", millis / DAY),
-            millis => humantime::format_duration(Duration::from_millis(millis)).to_string(),
-        };
-        Err(format!("must be {} to {}", text(MIN), text(MAX)))
-    }
-}
-
-/// A secret setting. It never prints.
-#[derive(Clone)]
-pub struct SecretText(pub Zeroizing<String>);
-
-impl std::str::FromStr for SecretText {
-    type Err = std::convert::Infallible;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Ok(Self(Zeroizing::new(text.to_owned())))
-    }
-}
-
-impl std::fmt::Debug for SecretText {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("SecretText(..)")
-    }
-}
-
-/// Which database. The password in it never prints.
-#[derive(Clone)]
-pub enum DatabaseUrl {
-    /// A SQLite file.
-    Sqlite(PathBuf),
-    /// A PostgreSQL server, as `tokio_postgres` reads it.
-    Postgres(Zeroizing<String>),
-}
-
-impl std::str::FromStr for DatabaseUrl {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        if let Some(path) = text.strip_prefix("sqlite:") {
-            let path = path.strip_prefix("//").unwrap_or(path);
-            let names_a_file =
-                !path.is_empty() && !path.contains('?') && !path.contains(":memory:") && !path.contains('\0');
-            return if names_a_file {
-                Ok(Self::Sqlite(PathBuf::from(path)))
-            } else {
-                Err("a SQLite URL is sqlite:FILE; a database in memory could not outlive the process")
-            };
-        }
-        if text.starts_with("postgres://") || text.starts_with("postgresql://") {
-            return Ok(Self::Postgres(Zeroizing::new(text.to_owned())));
-        }
-        // Never the text itself: it may hold a password.
-        Err("it must begin with sqlite:, postgres:// or postgresql://")
-    }
-}
-
-impl std::fmt::Debug for DatabaseUrl {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Sqlite(path) => write!(f, "sqlite:{}", path.display()),
-            Self::Postgres(_) => f.write_str("postgres://.."),
-        }
-    }
-}
-
-/// Reads a URL without ever repeating it in an error, as clap's own messages would: it may hold a password.
-#[derive(Clone)]
-struct DatabaseUrlParser;
-
-impl TypedValueParser for DatabaseUrlParser {
-    type Value = DatabaseUrl;
-
-    fn parse_ref(&self, _: &clap::Command, _: Option<&Arg>, value: &OsStr) -> Result<DatabaseUrl, clap::Error> {
-        let parsed = value.to_str().ok_or("it is not UTF-8").and_then(str::parse);
-        parsed.map_err(|rule| {
-            let text = format!("the database URL (--database-url, TENANTRY_DATABASE_URL) cannot be used: {rule}\n");
-            clap::Error::raw(ErrorKind::ValueValidation, text)
-        })
-    }
 }
 
 /// The command line, with the table of settings as the help of `serve`.

@@ -1,0 +1,68 @@
+//! Load: several connections, each a thread, and what they saw together.
+
+use std::{
+    net::SocketAddr,
+    thread,
+    time::{Duration, Instant},
+};
+
+use crate::wire::{Connection, Script, Seen};
+
+/// Connections of a load.
+pub const CONNECTIONS: usize = 4;
+/// Calls in flight of a load.
+pub const IN_FLIGHT: usize = 64;
+/// How long a load runs before it counts.
+pub const WARM_UP: Duration = Duration::from_millis(700);
+
+/// How fast calls were answered.
+#[derive(Clone, Copy, Debug)]
+pub struct Rate {
+    /// Answers each second.
+    pub per_second: f64,
+    /// Refusals each second.
+    pub refused: f64,
+    /// How long half of the calls took at most.
+    pub median: Duration,
+    /// How long all but one of a hundred took at most.
+    pub p99: Duration,
+}
+
+/// Runs a load: on each of the connections a script of its own, with its share of the calls in flight.
+pub fn run(
+    address: SocketAddr,
+    key: Option<&str>,
+    (connections, in_flight): (usize, usize),
+    lasting: Duration,
+    script: impl Fn(usize) -> Box<dyn Script>,
+) -> Rate {
+    let from = Instant::now() + WARM_UP;
+    let until = from + lasting;
+    let threads: Vec<_> = (0..connections)
+        .map(|at| {
+            let mut connection = Connection::open(address, key).expect("the server takes a connection");
+            let mut script = script(at);
+            thread::spawn(move || connection.run(script.as_mut(), in_flight / connections, from, until))
+        })
+        .collect();
+    let mut seen = Seen::default();
+    for thread in threads {
+        seen.add(thread.join().expect("a connection does not panic").expect("the server keeps its connections"));
+    }
+    rate(seen, lasting)
+}
+
+/// Sums up what was seen.
+pub fn rate(mut seen: Seen, lasting: Duration) -> Rate {
+    seen.micros.sort_unstable();
+    let at = |share: f64| {
+        let place = (seen.micros.len() as f64 * share) as usize;
+        Duration::from_micros(seen.micros.get(place).copied().unwrap_or(0).into())
+    };
+    Rate {
+        per_second: seen.micros.len() as f64 / lasting.as_secs_f64(),
+        refused: seen.refused as f64 / lasting.as_secs_f64(),
+        median: at(0.5),
+        p99: at(0.99),
+    }
+}

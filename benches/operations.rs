@@ -1,0 +1,78 @@
+//! The operations that are measured: what each sends, and what it makes of the answers.
+
+use prost::Message as _;
+use tenantry::pb;
+use uuid::Uuid;
+
+use crate::{
+    limits::echo::{self, Payload},
+    wire::Script,
+};
+
+/// The same request again and again.
+pub struct Same {
+    path: &'static str,
+    message: Vec<u8>,
+}
+
+impl Same {
+    /// Of a method of ours, named as `UserService/GetUser`.
+    pub fn boxed(path: &'static str, request: &impl prost::Message) -> Box<dyn Script> {
+        Box::new(Self { path, message: request.encode_to_vec() })
+    }
+}
+
+impl Script for Same {
+    fn path(&self, _: usize) -> &str {
+        self.path
+    }
+
+    fn request(&mut self, _: usize, message: &mut Vec<u8>) {
+        message.extend_from_slice(&self.message);
+    }
+}
+
+/// Echoes of requests and answers of some sizes.
+pub fn echo(request: usize, answer: usize) -> Box<dyn Script> {
+    let answer = u32::try_from(answer).unwrap_or(0);
+    Same::boxed(echo::PATH, &Payload { answer, bytes: vec![1; request] })
+}
+
+/// New users.
+pub struct CreateUser;
+
+impl Script for CreateUser {
+    fn path(&self, _: usize) -> &str {
+        "/tenantry.v1.UserService/CreateUser"
+    }
+
+    fn request(&mut self, _: usize, message: &mut Vec<u8>) {
+        let email = format!("{}@example.com", Uuid::now_v7().simple());
+        let request = pb::CreateUserRequest { email, name: "A name".to_owned(), ..Default::default() };
+        request.encode(message).expect("a vector grows");
+    }
+}
+
+/// Sessions that go on and on: each slot rotates a token of its own.
+pub struct Rotate {
+    /// The current token of each slot.
+    pub tokens: Vec<String>,
+}
+
+impl Script for Rotate {
+    fn path(&self, _: usize) -> &str {
+        "/tenantry.v1.RefreshTokenService/RotateRefreshToken"
+    }
+
+    fn request(&mut self, slot: usize, message: &mut Vec<u8>) {
+        let plaintext_token = self.tokens[slot].clone();
+        let request = pb::RotateRefreshTokenRequest { plaintext_token, ..Default::default() };
+        request.encode(message).expect("a vector grows");
+    }
+
+    fn answer(&mut self, slot: usize, message: &[u8]) {
+        let answer = pb::RotateRefreshTokenResponse::decode(message).expect("an answer can be read");
+        assert!(!answer.plaintext_token.is_empty(), "a rotation was refused");
+        self.tokens[slot] = answer.plaintext_token;
+    }
+}

@@ -1,0 +1,256 @@
+//! An HTTP/2 client that is cheaper than any server: one thread and one blocking socket for each connection, every header block
+//! encoded once, of a response no more read than whether it carries a message and when it ends.
+
+use std::{
+    io::{self, Read as _, Write as _},
+    net::{SocketAddr, TcpStream},
+    time::{Duration, Instant},
+};
+
+const DATA: u8 = 0;
+const HEADERS: u8 = 1;
+const RST_STREAM: u8 = 3;
+const SETTINGS: u8 = 4;
+const PING: u8 = 6;
+const GOAWAY: u8 = 7;
+const WINDOW_UPDATE: u8 = 8;
+
+const END_STREAM: u8 = 1;
+const ACK: u8 = 1;
+const END_HEADERS: u8 = 4;
+
+/// The largest flow-control window.
+const MAX_WINDOW: u32 = (1 << 31) - 1;
+/// After how many received bytes the connection's window is opened again.
+const REFILL: u32 = 1 << 28;
+/// How long a server may be silent.
+const SILENCE: Duration = Duration::from_secs(20);
+
+/// What a connection asks, and what it does with the answers. A slot is one of the calls in flight.
+pub trait Script: Send {
+    /// The path of the method that is called next in a slot.
+    fn path(&self, slot: usize) -> &str;
+
+    /// Writes the message of the next request in a slot.
+    fn request(&mut self, slot: usize, message: &mut Vec<u8>);
+
+    /// Reads the message of an answer; empty if the call was refused.
+    fn answer(&mut self, slot: usize, message: &[u8]) {
+        let _ = (slot, message);
+    }
+}
+
+/// What was seen of some calls.
+#[derive(Default)]
+pub struct Seen {
+    /// How long each answered call took, in microseconds.
+    pub micros: Vec<u32>,
+    /// How many were refused.
+    pub refused: u64,
+}
+
+impl Seen {
+    /// Adds what another connection saw.
+    pub fn add(&mut self, other: Self) {
+        self.micros.extend(other.micros);
+        self.refused += other.refused;
+    }
+}
+
+/// A connection.
+pub struct Connection {
+    socket: TcpStream,
+    /// Bytes to send.
+    out: Vec<u8>,
+    /// Bytes received and not yet read.
+    received: Vec<u8>,
+    next_stream: u32,
+    /// Bytes received since the window was opened.
+    since_refill: u32,
+    authorization: Option<String>,
+    authority: String,
+    is_first: bool,
+}
+
+impl Connection {
+    /// Connects, with an API key if one is needed.
+    pub fn open(address: SocketAddr, key: Option<&str>) -> io::Result<Self> {
+        let socket = TcpStream::connect(address)?;
+        socket.set_nodelay(true)?;
+        socket.set_read_timeout(Some(SILENCE))?;
+        let mut out = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
+        // SETTINGS_INITIAL_WINDOW_SIZE: no answer waits for a window.
+        let mut settings = vec![0, 4];
+        settings.extend(MAX_WINDOW.to_be_bytes());
+        frame(&mut out, SETTINGS, 0, 0, &settings);
+        frame(&mut out, WINDOW_UPDATE, 0, 0, &(MAX_WINDOW - 65_535).to_be_bytes());
+        Ok(Self {
+            socket,
+            out,
+            received: Vec::with_capacity(1 << 17),
+            next_stream: 1,
+            since_refill: 0,
+            authorization: key.map(|key| format!("Bearer {key}")),
+            authority: address.to_string(),
+            is_first: true,
+        })
+    }
+
+    /// Keeps `in_flight` calls going until a time, and tells of those that were answered after `from`.
+    pub fn run(
+        &mut self,
+        script: &mut dyn Script,
+        in_flight: usize,
+        from: Instant,
+        until: Instant,
+    ) -> io::Result<Seen> {
+        let mut seen = Seen::default();
+        let mut flying = Flying::default();
+        let mut message = Vec::new();
+        for slot in 0..in_flight {
+            self.call(script, slot, &mut flying, &mut message);
+        }
+        while !flying.0.is_empty() {
+            self.socket.write_all(&self.out)?;
+            self.out.clear();
+            let ended = self.receive(&mut flying)?;
+            let now = Instant::now();
+            for call in ended {
+                script.answer(call.slot, &call.message);
+                if call.message.is_empty() && !call.has_message {
+                    seen.refused += u64::from(now >= from);
+                } else if now >= from {
+                    let micros = now.duration_since(call.begun).as_micros();
+                    seen.micros.push(u32::try_from(micros).unwrap_or(u32::MAX));
+                }
+                if now < until {
+                    self.call(script, call.slot, &mut flying, &mut message);
+                }
+            }
+        }
+        Ok(seen)
+    }
+
+    fn call(&mut self, script: &mut dyn Script, slot: usize, flying: &mut Flying, message: &mut Vec<u8>) {
+        message.clear();
+        // The prefix of a gRPC message: not compressed, its length.
+        message.extend([0; 5]);
+        script.request(slot, message);
+        let length = u32::try_from(message.len() - 5).unwrap_or(u32::MAX);
+        message[1..5].copy_from_slice(&length.to_be_bytes());
+        let stream = self.next_stream;
+        self.next_stream += 2;
+        let headers = self.headers(script.path(slot));
+        frame(&mut self.out, HEADERS, END_HEADERS, stream, &headers);
+        frame(&mut self.out, DATA, END_STREAM, stream, message);
+        flying.0.push(Call { stream, slot, begun: Instant::now(), message: Vec::new(), has_message: false });
+    }
+
+    /// The header block of a request. What is alike in all goes into the peer's table with the first request.
+    fn headers(&mut self, path: &str) -> Vec<u8> {
+        // :method POST and :scheme http of the static table, :path as it is.
+        let mut block = vec![0x83, 0x86, 0x04];
+        text(&mut block, path);
+        let first = std::mem::take(&mut self.is_first);
+        if first {
+            block.push(0x40 | 1);
+            text(&mut block, &self.authority);
+            block.push(0x40 | 31);
+            text(&mut block, "application/grpc");
+            block.push(0x40);
+            text(&mut block, "te");
+            text(&mut block, "trailers");
+            if let Some(authorization) = &self.authorization {
+                block.push(0x40 | 23);
+                text(&mut block, authorization);
+            }
+        } else {
+            let entries = if self.authorization.is_some() { 4 } else { 3 };
+            block.extend((0..entries).rev().map(|at| 0x80 | (62 + at)));
+        }
+        block
+    }
+
+    /// Reads what has come, and tells the calls that have ended.
+    fn receive(&mut self, flying: &mut Flying) -> io::Result<Vec<Call>> {
+        let mut ended = Vec::new();
+        let kept = self.received.len();
+        self.received.resize(kept + (1 << 16), 0);
+        let read = self.socket.read(&mut self.received[kept..])?;
+        self.received.truncate(kept + read);
+        if read == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        let mut at = 0;
+        while let Some(head) = self.received.get(at..at + 9) {
+            let length = usize::from(head[0]) << 16 | usize::from(head[1]) << 8 | usize::from(head[2]);
+            let (kind, flags) = (head[3], head[4]);
+            let stream = u32::from_be_bytes([head[5], head[6], head[7], head[8]]);
+            let Some(payload) = self.received.get(at + 9..at + 9 + length) else { break };
+            match kind {
+                DATA => {
+                    self.since_refill += u32::try_from(length).unwrap_or(0);
+                    if let Some(call) = flying.of(stream) {
+                        call.has_message = true;
+                        call.message.extend_from_slice(payload);
+                    }
+                }
+                SETTINGS if flags & ACK == 0 => frame(&mut self.out, SETTINGS, ACK, 0, &[]),
+                PING if flags & ACK == 0 => frame(&mut self.out, PING, ACK, 0, payload),
+                RST_STREAM => ended.extend(flying.end(stream)),
+                GOAWAY => return Err(io::ErrorKind::ConnectionAborted.into()),
+                _ => {}
+            }
+            if (kind == DATA || kind == HEADERS) && flags & END_STREAM != 0 {
+                ended.extend(flying.end(stream).map(|mut call| {
+                    call.message.drain(..call.message.len().min(5));
+                    call
+                }));
+            }
+            at += 9 + length;
+        }
+        self.received.drain(..at);
+        if self.since_refill > REFILL {
+            frame(&mut self.out, WINDOW_UPDATE, 0, 0, &self.since_refill.to_be_bytes());
+            self.since_refill = 0;
+        }
+        Ok(ended)
+    }
+}
+
+/// A call in flight.
+struct Call {
+    stream: u32,
+    slot: usize,
+    begun: Instant,
+    message: Vec<u8>,
+    has_message: bool,
+}
+
+/// The calls in flight of a connection: few, so that a list is the fastest map.
+#[derive(Default)]
+struct Flying(Vec<Call>);
+
+impl Flying {
+    fn of(&mut self, stream: u32) -> Option<&mut Call> {
+        self.0.iter_mut().find(|call| call.stream == stream)
+    }
+
+    fn end(&mut self, stream: u32) -> Option<Call> {
+        let at = self.0.iter().position(|call| call.stream == stream)?;
+        Some(self.0.swap_remove(at))
+    }
+}
+
+fn frame(out: &mut Vec<u8>, kind: u8, flags: u8, stream: u32, payload: &[u8]) {
+    let length = u32::try_from(payload.len()).unwrap_or(u32::MAX).to_be_bytes();
+    out.extend([length[1], length[2], length[3], kind, flags]);
+    out.extend(stream.to_be_bytes());
+    out.extend_from_slice(payload);
+}
+
+/// A header text as it is, shorter than 127 bytes.
+fn text(block: &mut Vec<u8>, text: &str) {
+    block.push(u8::try_from(text.len()).ok().filter(|length| *length < 127).unwrap_or(0));
+    block.extend_from_slice(text.as_bytes());
+}

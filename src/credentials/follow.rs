@@ -1,0 +1,152 @@
+//! How a process learns what others change: it reads the events, as long as anybody asks for keys.
+//!
+//! On PostgreSQL an event may be committed after one with a larger number. So what is read is everything after a floor below
+//! which nothing can appear any more; the floor moves when those who were writing when it was looked at have ended. A change that
+//! takes long holds the floor back and nothing else: what is committed is seen with the next look.
+
+use std::{
+    collections::{HashSet, VecDeque},
+    sync::atomic::{AtomicBool, AtomicU64, Ordering},
+    time::{Duration, Instant},
+};
+
+use tokio::sync::Notify;
+
+use super::{BOUND, Forgotten, Inner};
+use crate::{
+    error::{Result, chain},
+    models::Sequence,
+};
+
+/// How often the database is looked at.
+const POLL: Duration = Duration::from_millis(100);
+/// After how long without a question nobody looks any more.
+const IDLE: Duration = Duration::from_secs(10);
+/// Most changes that are looked at one by one. Beyond them everything is forgotten.
+const MAX_CHANGES: i64 = 10_000;
+/// Most places that the floor may move to are remembered.
+const MAX_CANDIDATES: usize = 64;
+
+/// When the database was last looked at, and whether it has to be.
+pub(super) struct Freshness {
+    began: Instant,
+    /// Microseconds from the beginning to the start of the last look that succeeded; 0 before it.
+    looked: AtomicU64,
+    is_used: AtomicBool,
+    used: Notify,
+}
+
+impl Default for Freshness {
+    fn default() -> Self {
+        Self { began: Instant::now(), looked: AtomicU64::new(0), is_used: AtomicBool::new(false), used: Notify::new() }
+    }
+}
+
+impl Freshness {
+    /// Until when what is remembered may be relied on. `None` if no longer.
+    pub(super) fn until(&self) -> Option<Instant> {
+        // Read first: what all cores write, all cores wait for.
+        if !self.is_used.load(Ordering::Relaxed) && !self.is_used.swap(true, Ordering::Relaxed) {
+            self.used.notify_one();
+        }
+        let looked = self.looked.load(Ordering::Acquire);
+        let until = self.began + Duration::from_micros(looked) + BOUND;
+        (looked > 0 && Instant::now() < until).then_some(until)
+    }
+
+    fn confirm(&self, looked: Instant) {
+        let micros = u64::try_from(looked.duration_since(self.began).as_micros()).unwrap_or(u64::MAX);
+        self.looked.store(micros.max(1), Ordering::Release);
+    }
+
+    fn expire(&self) {
+        self.looked.store(0, Ordering::Release);
+    }
+}
+
+/// Up to where all changes are known.
+struct Horizon {
+    /// Nothing can appear at or below it any more.
+    floor: Sequence,
+    /// Places above it, each with those who may still write below it.
+    candidates: VecDeque<(Sequence, Vec<String>)>,
+    /// The changes above the floor that are known.
+    known: HashSet<Sequence>,
+}
+
+/// Follows the events until it is dropped.
+pub(super) async fn follow(inner: &Inner) {
+    let mut horizon: Option<Horizon> = None;
+    let mut used = Instant::now();
+    loop {
+        if inner.freshness.is_used.swap(false, Ordering::Relaxed) {
+            used = Instant::now();
+        } else if used.elapsed() > IDLE {
+            inner.freshness.expire();
+            horizon = None;
+            inner.known.clear();
+            inner.freshness.used.notified().await;
+            continue;
+        }
+        let looked = Instant::now();
+        horizon = match look(inner, horizon).await {
+            Ok(horizon) => {
+                if horizon.is_some() {
+                    inner.freshness.confirm(looked);
+                }
+                horizon
+            }
+            Err(error) => {
+                tracing::warn!(error = chain(&error), "changes of API keys cannot be followed: each is looked up");
+                None
+            }
+        };
+        tokio::time::sleep(POLL).await;
+    }
+}
+
+/// Looks at the events once. `None` if the next look has to begin anew.
+async fn look(inner: &Inner, horizon: Option<Horizon>) -> Result<Option<Horizon>> {
+    let Some(mut horizon) = horizon else {
+        let floor = inner.db.read(async |conn| conn.events().settled().await).await?;
+        // Whatever was found before may have missed a change below the floor.
+        inner.changes.forget(Forgotten::Everything);
+        return Ok(Some(Horizon { floor, candidates: VecDeque::new(), known: HashSet::new() }));
+    };
+    let (actions, floor) = (&Forgotten::actions(), horizon.floor);
+    let read = inner.db.read(async |conn| {
+        let (_, last) = conn.events().ends().await?;
+        let writers = conn.event_writers().await?;
+        Ok((last, writers, conn.events().happened(actions, floor, MAX_CHANGES).await?))
+    });
+    let (last, writers, happened) = read.await?;
+    let is_restored = last < horizon.floor;
+    if is_restored || i64::try_from(happened.len()).unwrap_or(i64::MAX) >= MAX_CHANGES {
+        return Ok(None);
+    }
+    for (sequence, action, subject) in happened {
+        if horizon.known.insert(sequence)
+            && let Some(forgotten) = Forgotten::by(action, &subject)
+        {
+            inner.changes.forget(forgotten);
+        }
+    }
+    horizon.advance(last, &writers);
+    Ok(Some(horizon))
+}
+
+impl Horizon {
+    /// Moves the floor, after what is above it was read.
+    fn advance(&mut self, last: Sequence, writers: &[String]) {
+        if self.candidates.len() < MAX_CANDIDATES {
+            self.candidates.push_back((last, writers.to_vec()));
+        }
+        for (_, waiting) in &mut self.candidates {
+            waiting.retain(|writer| writers.contains(writer));
+        }
+        let settled = self.candidates.iter().filter(|(_, waiting)| waiting.is_empty()).map(|(place, _)| *place);
+        self.floor = settled.max().unwrap_or(self.floor).max(self.floor);
+        self.candidates.retain(|(place, _)| *place > self.floor);
+        self.known.retain(|sequence| *sequence > self.floor);
+    }
+}

@@ -1,0 +1,237 @@
+//! The writing connection of SQLite, and how transactions share a commit.
+//!
+//! A commit waits for the disk, and SQLite has one writer. So transactions that wait for the writer while others have it become one
+//! group: each runs within a savepoint of its own, alone and in order, and all are committed together with one sync of the disk.
+//! None is answered before that. One that fails is rolled back to its savepoint and takes nothing of the others with it; its
+//! refusal is answered with the group too, as it may rest on what the others did.
+
+use std::{
+    ops::{Deref, DerefMut},
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use diesel::{ConnectionResult, QueryResult, connection::SimpleConnection as _};
+use diesel_async::sync_connection_wrapper::SyncConnectionWrapper;
+use tokio::{
+    sync::{Mutex, Notify, OwnedMutexGuard, oneshot},
+    time::Instant,
+};
+
+use super::{
+    error::is_busy,
+    sqlite::{Access, InPlace, SqliteConn, connect},
+    to_error,
+};
+use crate::{
+    error::{Error, Result, chain},
+    security::random,
+};
+
+/// The writer. Whoever waits for it is served in the order of coming.
+#[derive(Clone)]
+pub(super) struct Writer {
+    state: Arc<Mutex<State>>,
+    timeout: Duration,
+    /// Somebody has left a group that nobody has committed yet. When the last writer goes, so does who commits.
+    left: Arc<Left>,
+}
+
+struct Left(Arc<Notify>, tokio::task::AbortHandle);
+
+impl Drop for Left {
+    fn drop(&mut self) {
+        self.1.abort();
+    }
+}
+
+struct State {
+    path: PathBuf,
+    connection: SqliteConn,
+    group: Option<Group>,
+}
+
+/// Transactions that are committed together.
+#[derive(Default)]
+struct Group {
+    /// Who waits for the outcome.
+    waiting: Vec<oneshot::Sender<bool>>,
+    /// A transaction has begun in it and not ended: whoever did was dropped, or has the connection.
+    has_open_member: bool,
+}
+
+/// A transaction in a group.
+pub(crate) struct Member {
+    state: OwnedMutexGuard<State>,
+    left: Arc<Notify>,
+}
+
+impl Deref for Member {
+    type Target = SqliteConn;
+
+    fn deref(&self) -> &SqliteConn {
+        &self.state.connection
+    }
+}
+
+impl DerefMut for Member {
+    fn deref_mut(&mut self) -> &mut SqliteConn {
+        &mut self.state.connection
+    }
+}
+
+impl Drop for Member {
+    fn drop(&mut self) {
+        self.left.notify_one();
+    }
+}
+
+impl Writer {
+    pub(super) fn open(path: &Path, timeout: Duration) -> ConnectionResult<Self> {
+        let state = State { path: path.to_owned(), connection: open(path)?, group: None };
+        let (state, notify) = (Arc::new(Mutex::new(state)), Arc::new(Notify::new()));
+        let commit = commit_groups(Arc::clone(&state), Arc::clone(&notify));
+        let left = Arc::new(Left(notify, tokio::spawn(commit).abort_handle()));
+        Ok(Self { state, timeout, left })
+    }
+
+    /// Begins a transaction that holds the write lock from its start: one that took it only at its first write could find that
+    /// what it had read is no longer true.
+    ///
+    /// Within the process, transactions wait for the connection. Another process may hold the lock too; it is waited for without
+    /// holding up a thread, so that the call can still end at its deadline.
+    pub(super) async fn begin(&self) -> Result<Member> {
+        let give_up = Instant::now() + self.timeout;
+        let state = tokio::time::timeout_at(give_up, Arc::clone(&self.state).lock_owned()).await;
+        let state = state.map_err(|elapsed| Error::Unavailable(Box::new(elapsed)))?;
+        let mut member = Member { state, left: Arc::clone(&self.left.0) };
+        member.state.end_dropped_member();
+        while member.state.group.is_none() {
+            match member.state.run("BEGIN IMMEDIATE") {
+                Ok(()) => member.state.group = Some(Group::default()),
+                Err(error) if is_busy(&error) && Instant::now() < give_up => {
+                    let [jitter] = random::bytes();
+                    tokio::time::sleep(Duration::from_millis(1 + u64::from(jitter % 16))).await;
+                }
+                Err(error) => return Err(to_error(error)),
+            }
+        }
+        member.state.run("SAVEPOINT member").map_err(to_error)?;
+        if let Some(group) = &mut member.state.group {
+            group.has_open_member = true;
+        }
+        Ok(member)
+    }
+}
+
+impl Member {
+    /// Ends the transaction and waits until it is on the disk.
+    pub(super) async fn commit(mut self) -> Result<()> {
+        let released = self.state.run("RELEASE member");
+        self.leave(released).await
+    }
+
+    /// Undoes the transaction and waits for what it may have seen of others to be on the disk.
+    pub(super) async fn rollback(mut self) -> Result<()> {
+        let rolled_back = self.state.run("ROLLBACK TO member; RELEASE member");
+        self.leave(rolled_back).await
+    }
+
+    async fn leave(mut self, ended: QueryResult<()>) -> Result<()> {
+        if let Err(error) = ended {
+            // SQLite ends the whole transaction by itself when the disk is full or broken.
+            self.state.fail();
+            return Err(Error::Unavailable(Box::new(error)));
+        }
+        let (outcome, told) = oneshot::channel();
+        if let Some(group) = &mut self.state.group {
+            group.has_open_member = false;
+            group.waiting.push(outcome);
+        }
+        drop(self);
+        match told.await {
+            Ok(true) => Ok(()),
+            Ok(false) | Err(_) => Err(Error::Unavailable("the transaction could not be committed".into())),
+        }
+    }
+}
+
+impl State {
+    fn run(&mut self, sql: &'static str) -> QueryResult<()> {
+        run(&mut self.connection, move |connection| connection.batch_execute(sql))
+    }
+
+    /// Undoes what somebody began who has gone without a word.
+    fn end_dropped_member(&mut self) {
+        let Some(group) = self.group.as_mut().filter(|group| group.has_open_member) else { return };
+        group.has_open_member = false;
+        if let Err(error) = self.run("ROLLBACK TO member; RELEASE member") {
+            tracing::warn!(error = chain(&error), "a group of transactions is lost");
+            self.fail();
+        }
+    }
+
+    /// Commits the group, if there is one, and tells its members.
+    fn commit(&mut self) {
+        self.end_dropped_member();
+        let Some(group) = self.group.take() else { return };
+        // It waits for the disk.
+        let commit = |connection: &mut diesel::SqliteConnection| {
+            tokio::task::block_in_place(|| connection.batch_execute("COMMIT"))
+        };
+        let committed = run(&mut self.connection, commit);
+        let is_done = committed.is_ok();
+        if let Err(error) = committed {
+            tracing::error!(error = chain(&error), members = group.waiting.len(), "a commit failed");
+            self.reopen();
+        }
+        for member in group.waiting {
+            // It may have gone.
+            let _ = member.send(is_done);
+        }
+    }
+
+    /// Gives a group up: its members learn that they are not committed.
+    fn fail(&mut self) {
+        self.group = None;
+        self.reopen();
+    }
+
+    /// Replaces a connection of which nobody knows what state it is in; SQLite undoes what was not committed.
+    fn reopen(&mut self) {
+        match open(&self.path) {
+            Ok(connection) => self.connection = connection,
+            Err(error) => tracing::error!(%error, "the database file cannot be opened again"),
+        }
+    }
+}
+
+/// Commits groups. It queues behind all who wait when a member leaves: they become the group.
+async fn commit_groups(state: Arc<Mutex<State>>, left: Arc<Notify>) {
+    loop {
+        left.notified().await;
+        state.lock().await.commit();
+    }
+}
+
+fn open(path: &Path) -> ConnectionResult<SqliteConn> {
+    // It does not wait inside SQLite: see `Writer::begin`.
+    let connection = connect(&path.to_string_lossy(), Access::Write, Duration::ZERO)?;
+    Ok(SyncConnectionWrapper::with_runtime(connection, InPlace::Short))
+}
+
+/// Runs something on the connection now. With [`InPlace`] nothing is waited for, so the future has ended when it is there.
+fn run<T: Send + 'static>(
+    connection: &mut SqliteConn,
+    work: impl FnOnce(&mut diesel::SqliteConnection) -> QueryResult<T> + Send + 'static,
+) -> QueryResult<T> {
+    use std::{
+        pin::pin,
+        task::{Context, Poll, Waker},
+    };
+    match pin!(connection.spawn_blocking(work)).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(done) => done,
+        Poll::Pending => Err(diesel::result::Error::BrokenTransactionManager),
+    }
+}

@@ -1,0 +1,213 @@
+//! `ApiKeyService.VerifyStream`.
+
+use std::time::Duration;
+
+use tenantry::pb::{
+    self, ApiKeyVerdict as Verdict, ErrorReason, create_api_key_request::Owner, verify_stream_answer::Outcome,
+    verify_stream_response::Message, verify_stream_withdrawal::Withdrawn,
+};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Status, Streaming};
+
+use crate::support::{Api, SEALING_KEYS, both, refusal::reason_of, refused, serving::Serving};
+
+/// An open stream.
+struct Stream {
+    questions: mpsc::Sender<pb::VerifyStreamRequest>,
+    messages: Streaming<pb::VerifyStreamResponse>,
+}
+
+impl Stream {
+    async fn open(api: &Api) -> Result<Self, Status> {
+        let (questions, receiver) = mpsc::channel(1000);
+        let messages = api.api_keys().verify_stream(ReceiverStream::new(receiver)).await?.into_inner();
+        Ok(Self { questions, messages })
+    }
+
+    async fn ask(&self, question_id: u64, key: &str, scope: &str) {
+        let question =
+            pb::VerifyStreamRequest { question_id, plaintext_key: key.to_owned(), required_scope: scope.to_owned() };
+        self.questions.send(question).await.unwrap();
+    }
+
+    /// The next message, a heartbeat or what it is.
+    async fn message(&mut self) -> Result<Message, Status> {
+        let message = tokio::time::timeout(Duration::from_mins(2), self.messages.message()).await;
+        Ok(message.expect("there are heartbeats")?.expect("it ends with an error only").message.unwrap())
+    }
+
+    /// The next answer.
+    async fn answer(&mut self) -> (u64, Outcome) {
+        loop {
+            if let Message::Answer(answer) = self.message().await.unwrap() {
+                return (answer.question_id, answer.outcome.unwrap());
+            }
+        }
+    }
+
+    async fn verdict(&mut self, key: &str) -> Verdict {
+        self.ask(1, key, "").await;
+        match self.answer().await {
+            (1, Outcome::Verification(found)) => found.verdict(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Waits until a key is withdrawn.
+    async fn withdrawn(&mut self, id: &str) {
+        loop {
+            match self.message().await.unwrap() {
+                Message::Withdrawal(pb::VerifyStreamWithdrawal { withdrawn: Some(Withdrawn::ApiKeyId(found)) }) => {
+                    assert_eq!(found, id);
+                    return;
+                }
+                Message::Withdrawal(pb::VerifyStreamWithdrawal { withdrawn: Some(Withdrawn::All(true)) }) => return,
+                Message::Heartbeat(_) => {}
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    /// The error that ends it.
+    async fn end(&mut self) -> Status {
+        loop {
+            if let Err(status) = self.message().await {
+                return status;
+            }
+        }
+    }
+}
+
+both! {
+    async fn many_questions_are_answered_each_with_its_id(t) {
+        let ada = t.user("ada").await;
+        let (_, good) = t.key(Owner::UserId(ada.id.clone()), &["invoices:read"]).await;
+        let mut stream = Stream::open(&t.admin()).await.unwrap();
+        for id in 0..300 {
+            match id % 3 {
+                0 => stream.ask(id, &good, "invoices:read").await,
+                1 => stream.ask(id, "garbage", "").await,
+                _ => stream.ask(id, &good, "no scope").await,
+            }
+        }
+        let mut seen = vec![false; 300];
+        for _ in 0..300 {
+            let (id, outcome) = stream.answer().await;
+            match (id % 3, outcome) {
+                (0, Outcome::Verification(found)) => assert_eq!(found.verdict(), Verdict::Valid),
+                (1, Outcome::Verification(found)) => assert_eq!(found.verdict(), Verdict::Unknown),
+                (2, Outcome::Error(reason)) => assert_eq!(reason, i32::from(ErrorReason::InvalidArgument)),
+                other => panic!("{other:?}"),
+            }
+            assert!(!std::mem::replace(&mut seen[usize::try_from(id).unwrap()], true), "{id} was answered twice");
+        }
+    }
+
+    async fn a_changed_key_is_withdrawn_and_asked_again_it_is_what_it_is(t) {
+        let ada = t.user("ada").await;
+        let (key, good) = t.key(Owner::UserId(ada.id.clone()), &["*"]).await;
+        let (_, other) = t.key(Owner::UserId(t.first_admin().await.id), &["*"]).await;
+        let mut stream = Stream::open(&t.admin()).await.unwrap();
+        assert_eq!(stream.verdict(&good).await, Verdict::Valid);
+        assert_eq!(stream.verdict(&other).await, Verdict::Valid);
+        t.suspend(&ada).await;
+        stream.withdrawn(&key.id).await;
+        assert_eq!(stream.verdict(&good).await, Verdict::OwnerInactive);
+        t.reactivate(&ada).await;
+        stream.withdrawn(&key.id).await;
+        assert_eq!(stream.verdict(&good).await, Verdict::Valid);
+        let revoke = pb::RevokeApiKeyRequest { api_key_id: key.id.clone(), ..Default::default() };
+        t.admin().api_keys().revoke_api_key(revoke).await.unwrap();
+        stream.withdrawn(&key.id).await;
+        assert_eq!(stream.verdict(&good).await, Verdict::Revoked);
+        assert_eq!(stream.verdict(&other).await, Verdict::Valid);
+    }
+
+    with ["--sealing-keys", SEALING_KEYS]
+    async fn what_another_process_changes_is_withdrawn_too(t) {
+        let other = Serving::start_patient(&t.database.url(), &[]);
+        let ada = t.user("ada").await;
+        let (key, good) = t.key(Owner::UserId(ada.id.clone()), &["*"]).await;
+        let mut stream = Stream::open(&other.with_key(&t.admin_key)).await.unwrap();
+        assert_eq!(stream.verdict(&good).await, Verdict::Valid);
+        let revoke = pb::RevokeApiKeyRequest { api_key_id: key.id.clone(), ..Default::default() };
+        t.admin().api_keys().revoke_api_key(revoke).await.unwrap();
+        stream.withdrawn(&key.id).await;
+        assert_eq!(stream.verdict(&good).await, Verdict::Revoked);
+    }
+
+    async fn heartbeats_vouch_for_what_was_told(t) {
+        let mut stream = Stream::open(&t.admin()).await.unwrap();
+        assert_eq!(stream.verdict(&t.admin_key).await, Verdict::Valid);
+        let mut last = None;
+        let mut heartbeats = 0;
+        while heartbeats < 3 {
+            if let Message::Heartbeat(heartbeat) = stream.message().await.unwrap() {
+                let until = heartbeat.valid_until.map(|time| (time.seconds, time.nanos));
+                assert!(until > last, "{until:?} is not later than {last:?}");
+                last = until;
+                heartbeats += 1;
+            }
+        }
+    }
+
+    async fn it_ends_with_the_key_that_opened_it(t) {
+        let ada = t.user("ada").await;
+        let (key, opener) = t.key(Owner::UserId(ada.id.clone()), &["*"]).await;
+        let mut stream = Stream::open(&t.with_key(&opener)).await.unwrap();
+        assert_eq!(stream.verdict(&opener).await, Verdict::Valid);
+        let revoke = pb::RevokeApiKeyRequest { api_key_id: key.id.clone(), ..Default::default() };
+        t.admin().api_keys().revoke_api_key(revoke).await.unwrap();
+        assert_eq!(reason_of(&stream.end().await), "UNAUTHENTICATED");
+    }
+
+    async fn what_a_user_sees_ends_with_its_role(t) {
+        let (ada, bob) = (t.user("ada").await, t.user("bob").await);
+        let acme = t.organization(&ada).await;
+        let (key, good) = t.key(Owner::OrganizationId(acme.id.clone()), &["*"]).await;
+        let membership = t.member(&bob, &acme, "admin").await;
+        let mut stream = Stream::open(&t.with_key(&t.user_key(&bob).await)).await.unwrap();
+        assert_eq!(stream.verdict(&good).await, Verdict::Valid);
+        let demote = pb::UpdateMembershipRequest {
+            membership_id: membership.id,
+            role: "member".to_owned(),
+            update_mask: crate::support::mask(&["role"]),
+            ..Default::default()
+        };
+        t.admin().memberships().update_membership(demote).await.unwrap();
+        stream.withdrawn(&key.id).await;
+        assert_eq!(stream.verdict(&good).await, Verdict::Unknown);
+    }
+
+    async fn it_ends_when_the_questions_have_ended_and_are_answered(t) {
+        let mut stream = Stream::open(&t.admin()).await.unwrap();
+        for id in 0..50 {
+            stream.ask(id, &t.admin_key, "").await;
+        }
+        let Stream { questions, mut messages } = stream;
+        drop(questions);
+        let mut answers = 0;
+        while let Some(message) = messages.message().await.unwrap() {
+            answers += usize::from(matches!(message.message, Some(Message::Answer(_))));
+        }
+        assert_eq!(answers, 50);
+    }
+
+    with ["--max-streams", "1"]
+    async fn streams_beyond_the_limit_are_refused_and_a_closed_one_makes_room(t) {
+        let stream = Stream::open(&t.admin()).await.unwrap();
+        refused(Stream::open(&t.admin()).await.map(|_| ()), ErrorReason::StreamLimitReached);
+        drop(stream);
+        while Stream::open(&t.admin()).await.is_err() {}
+    }
+
+    async fn it_stops_with_the_server(t) {
+        let mut stream = Stream::open(&t.admin()).await.unwrap();
+        assert_eq!(stream.verdict(&t.admin_key).await, Verdict::Valid);
+        let server = t.server.lock().await.take().unwrap();
+        let (stopped, end) = tokio::join!(server.stop(), stream.end());
+        stopped.unwrap();
+        assert_eq!(end.code(), tonic::Code::Unavailable);
+    }
+}
