@@ -8,8 +8,10 @@ use crate::{
     clock::Clock,
     credentials::Credentials,
     db::Database,
+    error::Result,
     feed::Feed,
-    models::{Timestamp, refresh_token::Lifetimes},
+    gather::Gather,
+    models::{Organization, OrganizationId, Reach, Timestamp, User, UserId, refresh_token::Lifetimes},
     security::{event_cursor::EventCursors, page_token::PageTokens, random, sealing::KeyRing},
 };
 
@@ -31,6 +33,10 @@ pub struct Inner {
     pub cursors: EventCursors,
     /// How far the event stream goes, and who follows it.
     pub feed: Feed,
+    /// Users that are asked for at once.
+    users: Gather<User>,
+    /// Organizations that are asked for at once.
+    organizations: Gather<Organization>,
     /// What is known of API keys.
     pub credentials: Credentials,
     /// The settings.
@@ -67,12 +73,35 @@ impl App {
         policy: Policy,
     ) -> Self {
         let (pages, cursors) = (PageTokens::new(&keys), EventCursors::new(&keys));
-        Self(Arc::new(Inner { db, clock, keys, pages, cursors, feed, credentials, policy }))
+        let (users, organizations) = (Gather::new(db.clone()), Gather::new(db.clone()));
+        Self(Arc::new(Inner { db, clock, keys, pages, cursors, feed, users, organizations, credentials, policy }))
     }
 
     /// This moment.
     pub fn now(&self) -> Timestamp {
         self.0.clock.now()
+    }
+
+    /// The user of an id, if it is within a reach.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn user(&self, reach: Reach, id: UserId) -> Result<Option<User>> {
+        if self.0.db.has_round_trips() {
+            return self.0.users.get(reach, id).await;
+        }
+        self.0.db.read(async |conn| conn.users().get(&reach, id).await).await
+    }
+
+    /// The organization of an id, if it is within a reach.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn organization(&self, reach: Reach, id: OrganizationId) -> Result<Option<Organization>> {
+        if self.0.db.has_round_trips() {
+            return self.0.organizations.get(reach, id).await;
+        }
+        self.0.db.read(async |conn| conn.organizations().get(&reach, id).await).await
     }
 
     /// A new id for something made at `now`.

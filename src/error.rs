@@ -58,6 +58,9 @@ pub enum Error {
     /// Too many streams.
     #[error("the server has as many streams open as it takes; close some, or try later")]
     StreamLimitReached,
+    /// As many calls are being answered as the server takes.
+    #[error("the server has as many calls as it takes; repeat the call later")]
+    Overloaded,
     /// The server stops.
     #[error("the server is stopping; resume from the last cursor")]
     Stopping,

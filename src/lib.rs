@@ -5,9 +5,10 @@
 //!          interceptors (who are you, may you)   models (pure)   security (pure)   convert (wire <-> model)
 //! ```
 //!
-//! A call walks: `server` (the chain of layers) -> `interceptors` (id, deadline, method, caller, permission) -> a method of
+//! A call walks: `server` (the chain of interceptors) -> `interceptors` (id, deadline, method, caller, permission) -> a method of
 //! `handlers` in four steps: parse (`convert`, all violations at once), decide (rules that need the caller or stored
-//! state), store (`change`, the one door of every change), answer.
+//! state), store (`change`, the one door of every change), answer. What is asked most is answered without the database
+//! (`credentials`) or together with what others ask (`gather`).
 //!
 //! One entity has one file name in every layer: `user.rs` in [`models`], [`repositories`], [`convert`] and [`handlers`].
 //!
@@ -27,6 +28,7 @@ pub mod db;
 pub mod error;
 pub mod fault;
 pub mod feed;
+pub mod gather;
 pub mod handlers;
 pub mod interceptors;
 pub mod models;

@@ -13,6 +13,10 @@ use tenantry::{
 };
 use tokio::signal::unix::{SignalKind, signal};
 
+/// Calls make and drop some thirty small things each, often on different threads.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 #[tokio::main]
 async fn main() -> ExitCode {
     match run(config::parse()).await {

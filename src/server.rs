@@ -15,7 +15,8 @@ use crate::{
     error::chain,
     feed::Feed,
     interceptors::{
-        AccessTable, Around, Audit, Authenticate, Authorize, Before, Deadline, Intercepted, RequestId, WireErrors,
+        AccessTable, Around, Audit, Authenticate, Authorize, Before, Deadline, Intercepted, Overload, RequestId,
+        WireErrors,
     },
     models::{Plaintext, refresh_token::Lifetimes},
     services::Services,
@@ -69,7 +70,7 @@ impl Server {
         if !args.sweep_interval.is_zero() {
             tokio::spawn(sweep::run(app.clone(), args.sweep_interval));
         }
-        let service = Intercepted::new(interceptors(app, access, args.request_timeout), services);
+        let service = Intercepted::new(interceptors(app, access, args), services);
 
         let (stop, stopped) = oneshot::channel::<()>();
         let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
@@ -134,14 +135,14 @@ fn access_table(args: &ServeArgs) -> Result<AccessTable, String> {
 }
 
 /// The chain that every call walks, outermost first.
-fn interceptors(app: App, access: AccessTable, request_timeout: Duration) -> impl Around + 'static {
+fn interceptors(app: App, access: AccessTable, args: &ServeArgs) -> impl Around + 'static {
     let audit = Audit::new(app.clone());
     // Who are you, and after that, around everything that can deny a known caller, may you.
     let caller = (Before(Authenticate::new(app, audit.clone())), (audit, Before(Authorize)));
-    // Which method is it: nothing unknown goes further.
-    let method = (Before(access), caller);
+    // Which method is it: nothing unknown goes further, and nothing beyond what the server takes.
+    let method = (Before(access), (Overload::new(args.max_calls), caller));
     // Around everything that can answer in the library's words, and everything that can take time.
-    let answer = (Deadline(request_timeout), (WireErrors, method));
+    let answer = (Deadline(args.request_timeout), (WireErrors, method));
     // First, so that every line that is logged and every answer carries the id.
     (RequestId, answer)
 }

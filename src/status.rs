@@ -65,6 +65,7 @@ fn classify(error: &Error) -> (Code, ErrorReason) {
         Error::EventCursorExpired => (Code::OutOfRange, R::EventCursorExpired),
         Error::StreamTooSlow => (Code::Aborted, R::StreamTooSlow),
         Error::StreamLimitReached => (Code::ResourceExhausted, R::StreamLimitReached),
+        Error::Overloaded => (Code::ResourceExhausted, R::Overloaded),
         Error::SealedValueUnreadable(_) => (Code::DataLoss, R::SealedValueUnreadable),
         Error::Internal(_) => (Code::Internal, R::Internal),
     }
@@ -106,7 +107,7 @@ impl From<Error> for Status {
                 let violation = |id: &_| PreconditionViolation::new("LAST_OWNER", format!("organizations/{id}"), "");
                 details.set_precondition_failure(organizations.iter().map(violation).collect::<Vec<_>>());
             }
-            Error::Conflict | Error::Stopping => {
+            Error::Conflict | Error::Stopping | Error::Overloaded => {
                 details.set_retry_info(Some(RETRY_DELAY));
             }
             Error::Unavailable(source) => {

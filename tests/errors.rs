@@ -229,7 +229,7 @@ async fn provoke(t: &Test, reason: ErrorReason) -> Result<Vec<u8>, Status> {
             done(admin.oauth_accounts().get_o_auth_account(request).await.map(drop))
         }
         // These need a database that somebody else holds: see below.
-        R::Unavailable | R::DeadlineExceeded => Ok(Vec::new()),
+        R::Unavailable | R::DeadlineExceeded | R::Overloaded => Ok(Vec::new()),
     }
 }
 
@@ -285,7 +285,7 @@ both! {
         // The one that breaks the database comes last.
         reasons.sort_by_key(|reason| matches!(reason, ErrorReason::Conflict | ErrorReason::Internal));
         for reason in reasons {
-            if matches!(reason, ErrorReason::Unavailable | ErrorReason::DeadlineExceeded | ErrorReason::Conflict | ErrorReason::Internal) {
+            if matches!(reason, ErrorReason::Unavailable | ErrorReason::DeadlineExceeded | ErrorReason::Overloaded | ErrorReason::Conflict | ErrorReason::Internal) {
                 continue;
             }
             refused(provoke(&t, reason).await, reason);
@@ -308,6 +308,29 @@ both! {
         assert!(status.get_details_retry_info().unwrap().retry_delay.is_some());
         held.release().await;
         eventually_creates(&t, create()).await;
+    }
+
+    with ["--max-calls", "2", "--database-timeout", "30s"] async fn calls_beyond_what_the_server_takes_are_refused_at_once(t) {
+        let held = Held::by_another_process(&t).await;
+        let create = |name: &str| pb::CreateUserRequest { email: format!("{name}@example.com"), name: "X".to_owned(), ..Default::default() };
+        let mut calls = tokio::task::JoinSet::new();
+        for name in ["a", "b", "c", "d", "e", "f"] {
+            let (admin, request) = (t.admin(), create(name));
+            calls.spawn(async move { admin.users().create_user(request).await.map(drop) });
+        }
+        // Those that are taken wait for whoever holds the database.
+        let status = refused(calls.join_next().await.unwrap().unwrap(), ErrorReason::Overloaded);
+        assert!(status.get_details_retry_info().unwrap().retry_delay.is_some());
+        held.release().await;
+        let mut answered = 0;
+        while let Some(call) = calls.join_next().await {
+            match call.unwrap() {
+                Ok(()) => answered += 1,
+                Err(status) => assert_eq!(reason_of(&status), "OVERLOADED"),
+            }
+        }
+        assert!(answered >= 2, "{answered}");
+        eventually_creates(&t, create("g")).await;
     }
 
     with ["--request-timeout", "1s", "--database-timeout", "30s"] async fn a_call_ends_at_the_request_timeout(t) {

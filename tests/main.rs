@@ -27,6 +27,7 @@ mod migrations;
 mod mirror;
 mod oauth_account;
 mod organization;
+mod plans;
 mod readme;
 mod refresh_token;
 mod startup;

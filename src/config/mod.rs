@@ -8,7 +8,7 @@ use std::{env, ffi::OsStr, fmt::Write as _, net::SocketAddr, time::Duration};
 use clap::{Arg, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 
 pub use self::values::{ByteSize, DatabaseUrl, SecretText};
-use self::values::{DAY, DatabaseUrlParser, duration};
+use self::values::{DAY, DatabaseUrlParser, duration, positive};
 
 /// The prefix of every variable.
 pub const ENV_PREFIX: &str = "TENANTRY_";
@@ -159,6 +159,11 @@ pub struct ServeArgs {
     /// How many streams may be open at once; one tenant may open a tenth of them. A slow one holds up to 3 MiB
     #[arg(long, env = "TENANTRY_MAX_STREAMS", value_name = "COUNT", default_value_t = 200, hide_env_values = true)]
     pub max_streams: usize,
+
+    /// How many calls may be in flight at once; further ones are refused and may be repeated
+    #[arg(long, env = "TENANTRY_MAX_CALLS", value_name = "COUNT", default_value_t = 256, hide_env_values = true,
+          value_parser = positive)]
+    pub max_calls: usize,
 
     /// How much memory the check of API keys may take for keys that it knows, 1MiB to 64GiB
     #[arg(

@@ -23,6 +23,11 @@ pub(super) fn duration<const MIN: u64, const MAX: u64>(text: &str) -> Result<Dur
     }
 }
 
+/// Reads a number that is not 0.
+pub(super) fn positive(text: &str) -> Result<usize, String> {
+    text.parse().ok().filter(|number| *number > 0).ok_or_else(|| "must be 1 or more".to_owned())
+}
+
 /// A number of bytes, as `64MiB`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ByteSize(pub u64);

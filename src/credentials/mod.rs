@@ -13,7 +13,7 @@ use std::{
 };
 
 use prost::{Message as _, bytes::Bytes};
-use quick_cache::{Weighter, sync::Cache};
+use quick_cache::{UnitWeighter, Weighter, sync::Cache};
 use tokio::sync::broadcast;
 
 pub use self::change::Forgotten;
@@ -34,9 +34,11 @@ pub const BOUND: Duration = Duration::from_secs(1);
 /// Least bytes that a remembered key is counted with: what an entry takes without its texts. It bounds the number of entries.
 const LEAST_BYTES: u64 = 1024;
 /// Most keys that are remembered as unknown, each for at most [`BOUND`].
-const MAX_UNKNOWN: usize = 10_000;
+const MAX_UNKNOWN: u64 = 10_000;
 /// Most users and organizations of which is remembered whether the one administers the other.
-const MAX_STANDINGS: usize = 10_000;
+const MAX_STANDINGS: u64 = 10_000;
+/// How many of each room is made for at first: nothing is taken for what may never come.
+const EXPECTED: usize = 256;
 /// How often a look at the database is repeated because something changed meanwhile, before its result is used just once.
 const LOOKS: usize = 3;
 
@@ -89,12 +91,11 @@ impl Weighter<KeyPrefix, Arc<Known>> for Weight {
 impl Credentials {
     /// Remembers keys of a database in about as many bytes.
     pub fn new(db: Database, bytes: u64) -> Self {
-        let entries = usize::try_from(bytes / LEAST_BYTES).unwrap_or(usize::MAX);
         Self(Arc::new(Inner {
             db,
-            known: Cache::with_weighter(entries, bytes, Weight),
-            unknown: Cache::new(MAX_UNKNOWN),
-            standings: Cache::new(MAX_STANDINGS),
+            known: Cache::with_weighter(EXPECTED, bytes, Weight),
+            unknown: Cache::with_weighter(EXPECTED, MAX_UNKNOWN, UnitWeighter),
+            standings: Cache::with_weighter(EXPECTED, MAX_STANDINGS, UnitWeighter),
             changes: Changes::default(),
             freshness: Freshness::default(),
         }))

@@ -41,11 +41,13 @@ impl<Q: Query> Query for ForUpdateOf<Q> {
     type SqlType = Q::SqlType;
 }
 
-impl<Q> QueryId for ForUpdateOf<Q> {
-    type QueryId = ();
+impl<Q: QueryId> QueryId for ForUpdateOf<Q> {
+    type QueryId = ForUpdateOf<Q::QueryId>;
 
-    const HAS_STATIC_QUERY_ID: bool = false;
+    const HAS_STATIC_QUERY_ID: bool = Q::HAS_STATIC_QUERY_ID;
 }
+
+impl<Q> diesel::RunQueryDsl<diesel::SqliteConnection> for ForUpdateOf<Q> {}
 
 impl<Q: QueryFragment<Pg>> QueryFragment<Pg> for ForUpdateOf<Q> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {

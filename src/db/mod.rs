@@ -9,6 +9,7 @@ mod locking;
 pub mod migrations;
 mod pipeline;
 mod postgres;
+mod prepared;
 pub(crate) mod schema;
 mod sqlite;
 mod tls;
@@ -18,6 +19,7 @@ use std::{path::Path, sync::Arc, time::Duration};
 
 pub(crate) use error::to_error;
 pub(crate) use locking::{ForUpdate, ForUpdateOf};
+pub(crate) use prepared::Prepared;
 use tokio::sync::Notify;
 
 use crate::{
@@ -72,18 +74,49 @@ macro_rules! query {
             $crate::db::Handle::Postgres(handle) => {
                 #[allow(dead_code, reason = "only boxed queries name it")]
                 type Backend = diesel::pg::Pg;
-                let $c = &mut handle.connection();
-                match $query.await {
-                    Ok(done) => Ok(done),
-                    Err(error) => Err(handle.failed(error).await),
+                match handle.before_read().await {
+                    Err(error) => Err(error),
+                    Ok(()) => {
+                        let $c = &mut handle.connection();
+                        match $query.await {
+                            Ok(done) => Ok(done),
+                            Err(error) => Err(handle.failed(error).await),
+                        }
+                    }
                 }
             }
         }
     };
 }
 
-/// Runs a statement of a transaction whose answer nothing is decided on: `execute!(conn, diesel::insert_into(..).values(row))`.
-/// On PostgreSQL it is sent, and the commit waits for its answer; an error may show only there. `or` turns an error into
+/// Finds one row, or none, by a query whose type says all of its text: `first!(conn, users::table.filter(..).select(..))`. On
+/// SQLite it is prepared once, found by its type, and read without a copy between.
+macro_rules! first {
+    ($conn:expr, $query:expr) => {
+        match &mut $conn.handle {
+            $crate::db::Handle::Sqlite(handle) => {
+                let query = $query;
+                let find = move |connection: &mut diesel::SqliteConnection| {
+                    diesel::OptionalExtension::optional(diesel::RunQueryDsl::get_result(query, connection))
+                };
+                handle.spawn_blocking(find).await.map_err($crate::db::to_error)
+            }
+            $crate::db::Handle::Postgres(handle) => match handle.before_read().await {
+                Err(error) => Err(error),
+                Ok(()) => {
+                    let found = diesel_async::RunQueryDsl::get_result($query, &mut handle.connection()).await;
+                    match diesel::OptionalExtension::optional(found) {
+                        Ok(found) => Ok(found),
+                        Err(error) => Err(handle.failed(error).await),
+                    }
+                }
+            },
+        }
+    };
+}
+
+/// Runs a statement of a transaction whose text is always the same and whose answer nothing is decided on: `execute!(conn, diesel::insert_into(..).values(row))`.
+/// On PostgreSQL it is held back until something is read, or committed; an error shows only there. `or` turns an error into
 /// another.
 macro_rules! execute {
     ($conn:expr, $query:expr) => {
@@ -91,17 +124,19 @@ macro_rules! execute {
     };
     ($conn:expr, $query:expr, or $on_error:expr) => {
         match &mut $conn.handle {
-            $crate::db::Handle::Sqlite(handle) => diesel_async::RunQueryDsl::execute($query, &mut **handle)
-                .await
-                .map(drop)
-                .map_err($crate::db::to_error)
-                .map_err($on_error),
-            $crate::db::Handle::Postgres(handle) => handle.defer($query, $on_error).await,
+            $crate::db::Handle::Sqlite(handle) => {
+                let query = $crate::db::Prepared($query);
+                let execute = move |connection: &mut diesel::SqliteConnection| {
+                    diesel::RunQueryDsl::execute(query, connection).map(drop)
+                };
+                handle.spawn_blocking(execute).await.map_err($crate::db::to_error).map_err($on_error)
+            }
+            $crate::db::Handle::Postgres(handle) => handle.defer($crate::db::Prepared($query), $on_error).await,
         }
     };
 }
 
-pub(crate) use {execute, query};
+pub(crate) use {execute, first, query};
 
 /// What runs in a transaction: an async closure of a [`Conn`]. It is `Copy`, which one that only borrows is, because it may
 /// run again; the trait names its future, so that it can be asked to be `Send`.
@@ -242,6 +277,11 @@ impl Database {
                 Err(error)
             }
         }
+    }
+
+    /// True if a statement has a way to go, so that one of many rows is worth waiting for.
+    pub fn has_round_trips(&self) -> bool {
+        matches!(self.pools, Pools::Postgres(_))
     }
 
     /// The file of a SQLite database.

@@ -1,11 +1,12 @@
-//! Statements of a PostgreSQL transaction, sent without waiting for the answers of those before.
+//! Statements of a PostgreSQL transaction, in as few round trips as the protocol allows.
 //!
-//! A transaction that waits for each answer pays a round trip for each statement. Here `BEGIN` goes with the first statement, a
-//! write whose answer nothing is decided on goes with whatever comes next, and `COMMIT` goes with the last one. If a statement
-//! fails, PostgreSQL refuses those behind it, and takes the `COMMIT` for a `ROLLBACK`: nothing is half done.
+//! A write whose answer nothing is decided on is held back until something is read, or until the commit. What is held becomes one
+//! statement: `WITH a AS (INSERT ..) INSERT ..`. If it is all that a transaction does, it is the transaction, and needs neither
+//! `BEGIN` nor `COMMIT`. Otherwise `BEGIN` goes with the first read, and `COMMIT` with the last write. If a statement fails,
+//! PostgreSQL refuses those behind it and takes the `COMMIT` for a `ROLLBACK`: nothing is half done.
 //!
-//! All that rests on their order. A statement that is known to be prepared is sent when its future is first polled; one that is
-//! not has a round trip before it, and is waited for.
+//! That rests on the order in which statements are sent. One that is known to be prepared is sent when its future is first polled;
+//! one that is not has a round trip before it, and is waited for.
 
 use std::{
     collections::HashSet,
@@ -18,13 +19,14 @@ use std::{
 use diesel::{
     QueryResult,
     pg::{Pg, PgQueryBuilder},
-    query_builder::{QueryBuilder as _, QueryFragment, QueryId},
+    query_builder::{AstPass, QueryBuilder as _, QueryFragment, QueryId},
     result::Error as DieselError,
 };
 use diesel_async::{RunQueryDsl as _, SimpleAsyncConnection as _};
 
 use super::{
     postgres::{Connection, Connector},
+    prepared::Prepared,
     to_error,
 };
 use crate::error::{Error, Result};
@@ -33,7 +35,7 @@ use crate::error::{Error, Result};
 pub(crate) type OnError = fn(Error) -> Error;
 
 /// The texts of statements that a connection has prepared.
-pub(super) type Prepared = Mutex<HashSet<String>>;
+pub(super) type PreparedTexts = Mutex<HashSet<String>>;
 
 /// A connection had alone, from its pool.
 type Pooled = bb8::PooledConnection<'static, Connector>;
@@ -45,12 +47,23 @@ type Answer = Pin<Box<dyn Future<Output = QueryResult<()>> + Send>>;
 struct Pending {
     /// Never locked: a transaction is shared between threads as a reference, and this is what lets it be.
     answer: Mutex<Answer>,
+    on_errors: Vec<OnError>,
+}
+
+/// A statement that is held back.
+struct Held {
+    text: String,
+    /// As that of [`Pending`].
+    statement: Mutex<Box<dyn QueryFragment<Pg> + Send>>,
     on_error: OnError,
 }
 
 /// A connection of its own, and what was sent on it.
 pub(crate) struct Pipeline {
     pooled: Arc<Pooled>,
+    /// What begins the transaction, if it is not sent yet.
+    begin: Option<&'static str>,
+    held: Vec<Held>,
     pending: Vec<Pending>,
     /// The server refuses whatever comes in this transaction.
     has_failed: bool,
@@ -58,35 +71,52 @@ pub(crate) struct Pipeline {
 
 impl Pipeline {
     pub(super) fn new(pooled: Pooled) -> Self {
-        Self { pooled: Arc::new(pooled), pending: Vec::new(), has_failed: false }
+        Self { pooled: Arc::new(pooled), begin: None, held: Vec::new(), pending: Vec::new(), has_failed: false }
+    }
+
+    /// A connection whose first statement begins a transaction.
+    pub(super) fn in_transaction(pooled: Pooled, begin: &'static str) -> Self {
+        Self { begin: Some(begin), ..Self::new(pooled) }
     }
 
     pub(super) fn connection(&self) -> &Connection {
         &self.pooled
     }
 
-    /// Begins a transaction.
-    pub(super) async fn begin(&mut self, begin: &'static str) -> Result<()> {
-        self.pooled.in_transaction.store(true, Ordering::Release);
-        self.send(self.command(begin), |error| error).await
+    /// Holds a statement back.
+    pub(super) async fn defer<Q>(&mut self, statement: Prepared<Q>, on_error: OnError) -> Result<()>
+    where
+        Q: QueryFragment<Pg> + Send + 'static,
+    {
+        let mut builder = PgQueryBuilder::default();
+        statement.to_sql(&mut builder, &Pg).map_err(to_error)?;
+        let text = builder.finish();
+        // Parts of one statement have no order, and those of one text may depend on theirs.
+        if self.held.iter().any(|held| held.text == text) {
+            self.before_read().await?;
+        }
+        self.held.push(Held { text, statement: Mutex::new(Box::new(statement)), on_error });
+        Ok(())
     }
 
-    /// Sends a statement.
-    pub(super) async fn defer<Q>(&mut self, query: Q, on_error: OnError) -> Result<()>
-    where
-        Q: QueryFragment<Pg> + QueryId + Send + 'static,
-    {
-        let text = text(&query).map_err(to_error)?;
-        let is_prepared = text.as_ref().is_some_and(|text| self.prepared().contains(text));
-        let pooled = Arc::clone(&self.pooled);
-        let answer: Answer = Box::pin(async move { query.execute(&mut &pooled.inner).await.map(drop) });
+    /// Sends what must come before a read.
+    pub(super) async fn before_read(&mut self) -> Result<()> {
+        if let Some(begin) = self.begin.take() {
+            self.pooled.in_transaction.store(true, Ordering::Release);
+            self.send(self.command(begin), Vec::new()).await?;
+        }
+        let Some((statement, on_errors)) = self.take_held() else { return Ok(()) };
+        let is_prepared = self.prepared().contains(&statement.text);
+        let text = statement.text.clone();
+        let answer = self.answer_to(statement);
         if is_prepared {
-            return self.send(answer, on_error).await;
+            return self.send(answer, on_errors).await;
         }
         if let Err(error) = answer.await {
-            return Err(on_error(self.failed(error).await));
+            let error = self.failed(error).await;
+            return Err(on_errors.iter().fold(error, |error, on_error| on_error(error)));
         }
-        self.prepared().extend(text);
+        self.prepared().insert(text);
         Ok(())
     }
 
@@ -98,9 +128,19 @@ impl Pipeline {
 
     /// Commits, and tells what failed if anything did.
     pub(super) async fn commit(mut self) -> Result<()> {
+        if self.begin.is_some() {
+            // Nothing was sent: one statement is a transaction by itself.
+            let Some((statement, on_errors)) = self.take_held() else { return Ok(()) };
+            let done = self.answer_to(statement).await.map_err(to_error);
+            return done.map_err(|error| on_errors.iter().fold(error, |error, on_error| on_error(error)));
+        }
         if self.has_failed {
             self.rollback().await?;
             return Err(Error::internal("a transaction went on after one of its statements had failed"));
+        }
+        if let Err(error) = self.before_read().await {
+            self.rollback().await?;
+            return Err(error);
         }
         let mut commit = self.command("COMMIT");
         let sent = poll_once(&mut commit).await;
@@ -116,6 +156,9 @@ impl Pipeline {
 
     /// Undoes whatever was done.
     pub(super) async fn rollback(mut self) -> Result<()> {
+        if self.begin.is_some() {
+            return Ok(());
+        }
         // Their failures are why it is undone, or of no more interest.
         let _ = self.answers().await;
         let rolled_back = self.command("ROLLBACK").await;
@@ -132,10 +175,30 @@ impl Pipeline {
         let mut first = Ok(());
         for pending in self.pending.drain(..) {
             if let Err(error) = pending.answer.into_inner().unwrap_or_else(PoisonError::into_inner).await {
-                first = first.and_then(|()| Err((pending.on_error)(to_error(error))));
+                let error = pending.on_errors.iter().fold(to_error(error), |error, on_error| on_error(error));
+                first = first.and(Err(error));
             }
         }
         first
+    }
+
+    /// What is held, as one statement.
+    fn take_held(&mut self) -> Option<(Together, Vec<OnError>)> {
+        if self.held.is_empty() {
+            return None;
+        }
+        let text = self.held.iter().map(|held| held.text.as_str()).collect::<Vec<_>>().join(";");
+        let (parts, on_errors) = self
+            .held
+            .drain(..)
+            .map(|held| (held.statement.into_inner().unwrap_or_else(PoisonError::into_inner), held.on_error))
+            .unzip();
+        Some((Together { text, parts }, on_errors))
+    }
+
+    fn answer_to(&self, statement: Together) -> Answer {
+        let pooled = Arc::clone(&self.pooled);
+        Box::pin(async move { statement.execute(&mut &pooled.inner).await.map(drop) })
     }
 
     /// A command without parameters, which needs not be prepared.
@@ -145,12 +208,15 @@ impl Pipeline {
     }
 
     /// Sends what is sent when it is first polled.
-    async fn send(&mut self, mut answer: Answer, on_error: OnError) -> Result<()> {
+    async fn send(&mut self, mut answer: Answer, on_errors: Vec<OnError>) -> Result<()> {
         match poll_once(&mut answer).await {
             Poll::Ready(Ok(())) => Ok(()),
-            Poll::Ready(Err(error)) => Err(on_error(self.failed(error).await)),
+            Poll::Ready(Err(error)) => {
+                let error = self.failed(error).await;
+                Err(on_errors.iter().fold(error, |error, on_error| on_error(error)))
+            }
             Poll::Pending => {
-                self.pending.push(Pending { answer: Mutex::new(answer), on_error });
+                self.pending.push(Pending { answer: Mutex::new(answer), on_errors });
                 Ok(())
             }
         }
@@ -161,14 +227,38 @@ impl Pipeline {
     }
 }
 
-/// The text of a statement, if one of this text is prepared once and kept.
-fn text<Q: QueryFragment<Pg>>(query: &Q) -> QueryResult<Option<String>> {
-    if !query.is_safe_to_cache_prepared(&Pg)? {
-        return Ok(None);
+/// Several writes as one statement. They see the same rows, those from before it; what constraints ask for is looked at after it.
+struct Together {
+    /// The texts of the parts.
+    text: String,
+    parts: Vec<Box<dyn QueryFragment<Pg> + Send>>,
+}
+
+impl QueryId for Together {
+    type QueryId = ();
+
+    const HAS_STATIC_QUERY_ID: bool = false;
+}
+
+impl QueryFragment<Pg> for Together {
+    fn is_safe_to_cache_prepared(&self, _: &Pg) -> QueryResult<bool> {
+        Ok(true)
     }
-    let mut builder = PgQueryBuilder::default();
-    query.to_sql(&mut builder, &Pg)?;
-    Ok(Some(builder.finish()))
+
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        let Some((last, others)) = self.parts.split_last() else { return Ok(()) };
+        for (at, part) in others.iter().enumerate() {
+            out.push_sql(if at == 0 { "WITH part" } else { ", part" });
+            out.push_sql(&at.to_string());
+            out.push_sql(" AS (");
+            part.walk_ast(out.reborrow())?;
+            out.push_sql(")");
+        }
+        if !others.is_empty() {
+            out.push_sql(" ");
+        }
+        last.walk_ast(out)
+    }
 }
 
 /// Polls a future once. Unconstrained: the runtime must not put the poll off for the sake of fairness.

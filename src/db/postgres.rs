@@ -10,10 +10,7 @@ use std::{
 };
 
 use diesel::{
-    ConnectionError, ConnectionResult, QueryResult, QueryableByName,
-    pg::Pg,
-    query_builder::{QueryFragment, QueryId},
-    sql_query,
+    ConnectionError, ConnectionResult, QueryResult, QueryableByName, pg::Pg, query_builder::QueryFragment, sql_query,
     sql_types::Text,
 };
 use diesel_async::{AsyncPgConnection, SimpleAsyncConnection as _};
@@ -22,6 +19,7 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::{
     pipeline::{OnError, Pipeline},
+    prepared::Prepared,
     tls, to_error,
 };
 use crate::{
@@ -43,7 +41,7 @@ pub(crate) struct Connection {
     /// Set while a transaction is open: given back so, it is thrown away, and the server undoes the transaction.
     pub(super) in_transaction: AtomicBool,
     /// The statements that are known to be prepared.
-    pub(super) prepared: super::pipeline::Prepared,
+    pub(super) prepared: super::pipeline::PreparedTexts,
 }
 
 impl Connection {
@@ -67,6 +65,14 @@ impl Handle {
         matches!(self, Self::Shared(shared) if shared.is_closed())
     }
 
+    /// Sends what was held back, so that a read sees it.
+    pub(crate) async fn before_read(&mut self) -> Result<()> {
+        match self {
+            Self::Own(own) => own.before_read().await,
+            Self::Shared(_) => Ok(()),
+        }
+    }
+
     /// What a failed statement means: an earlier one, whose answer was not waited for, may have failed before it.
     pub(crate) async fn failed(&mut self, error: diesel::result::Error) -> Error {
         match self {
@@ -75,10 +81,10 @@ impl Handle {
         }
     }
 
-    /// Sends a statement, and leaves its answer to the commit.
-    pub(crate) async fn defer<Q>(&mut self, query: Q, on_error: OnError) -> Result<()>
+    /// Holds a statement back until something is read or committed.
+    pub(crate) async fn defer<Q>(&mut self, query: Prepared<Q>, on_error: OnError) -> Result<()>
     where
-        Q: QueryFragment<Pg> + QueryId + Send + 'static,
+        Q: QueryFragment<Pg> + Send + 'static,
     {
         match self {
             Self::Own(own) => own.defer(query, on_error).await,
@@ -150,7 +156,7 @@ impl Pools {
     ) -> std::result::Result<Self, String> {
         let failed = |error: &dyn std::fmt::Display| format!("cannot connect to PostgreSQL: {error}");
         let connector = Connector::new(url, settings.database_timeout, statement_timeout)?;
-        let pool = async || {
+        let pool = async |connector: &Connector| {
             bb8::Pool::builder()
                 .max_size(settings.database_connections)
                 .connection_timeout(settings.database_timeout)
@@ -158,8 +164,8 @@ impl Pools {
                 .build(connector.clone())
                 .await
         };
-        let transactions = pool().await.map_err(|error| failed(&describe(&error)))?;
-        let scans = pool().await.map_err(|error| failed(&describe(&error)))?;
+        let transactions = pool(&connector).await.map_err(|error| failed(&describe(&error)))?;
+        let scans = pool(&connector.for_scans()).await.map_err(|error| failed(&describe(&error)))?;
         let slots = (0..settings.database_read_connections).map(|_| Slot::default()).collect();
         let readers =
             Readers { connector, connect_timeout: settings.database_timeout, slots, next: AtomicUsize::new(0) };
@@ -191,9 +197,7 @@ impl Pools {
 
 async fn own(pool: &Pool, begin: &'static str) -> Result<Handle> {
     let pooled = pool.get_owned().await.map_err(pool_error)?;
-    let mut pipeline = Pipeline::new(pooled);
-    pipeline.begin(begin).await?;
-    Ok(Handle::Own(pipeline))
+    Ok(Handle::Own(Pipeline::in_transaction(pooled, begin)))
 }
 
 /// A pool that gives no connection in time.
@@ -268,14 +272,25 @@ impl Connector {
             config.application_name("tenantry");
         }
         let tls = tls::connector(config.get_ssl_mode()).map_err(|error| format!("TLS cannot be set up: {error}"))?;
+        // No table is read as a whole by any call, however small it was when the statement was planned; and what finds a few rows
+        // by an index is planned once, not each time.
         // A commit is acknowledged only when it is on disk, whatever the server's default; nothing waits without end.
         let session = format!(
             "SET synchronous_commit = on; SET lock_timeout = {}; SET statement_timeout = {}; \
-             SET idle_in_transaction_session_timeout = '60s'",
+             SET idle_in_transaction_session_timeout = '60s'; SET enable_seqscan = off; \
+             SET enable_bitmapscan = off; SET plan_cache_mode = force_generic_plan",
             lock_timeout.as_millis(),
             statement_timeout.as_millis(),
         );
         Ok(Self { config, tls, session })
+    }
+
+    /// Makes connections whose statements are planned for what they ask for: a list does better for it.
+    fn for_scans(&self) -> Self {
+        Self {
+            session: format!("{}; SET enable_bitmapscan = on; SET plan_cache_mode = auto", self.session),
+            ..self.clone()
+        }
     }
 
     /// Connects.
@@ -299,7 +314,7 @@ impl Connector {
             inner: connection,
             closed,
             in_transaction: AtomicBool::new(false),
-            prepared: super::pipeline::Prepared::default(),
+            prepared: super::pipeline::PreparedTexts::default(),
         })
     }
 }

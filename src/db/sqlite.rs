@@ -29,6 +29,12 @@ use super::{
 };
 use crate::{config::DatabaseArgs, error::Result};
 
+/// Most memory that a connection keeps pages in. It takes no more than it has read.
+const READER_CACHE_KIB: u32 = 8 * 1024;
+const WRITER_CACHE_KIB: u32 = 64 * 1024;
+/// After how many written pages the log is brought into the file. Pages that are written again and again go there once.
+const CHECKPOINT_PAGES: u32 = 8000;
+
 /// A SQLite connection in async code.
 pub(super) type SqliteConn = SyncConnectionWrapper<SqliteConnection, InPlace>;
 
@@ -189,12 +195,14 @@ pub(super) fn connect(path: &str, access: Access, timeout: Duration) -> Connecti
     let mut connection = SqliteConnection::establish(path)?;
     let timeout = timeout.as_millis();
     let query_only = i64::from(access == Access::Read);
+    let cache_kib = if access == Access::Read { READER_CACHE_KIB } else { WRITER_CACHE_KIB };
     let set = || -> QueryResult<Pragmas> {
         // First of all: switching to WAL takes a lock that another process may hold for a moment.
         connection.batch_execute(&format!("PRAGMA busy_timeout = {timeout};"))?;
         connection.batch_execute(&format!(
             "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA trusted_schema = OFF; \
-             PRAGMA query_only = {query_only};"
+             PRAGMA temp_store = MEMORY; PRAGMA query_only = {query_only}; PRAGMA cache_size = -{cache_kib}; \
+             PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES};"
         ))?;
         sql_query(Pragmas::QUERY).get_result(&mut connection)
     };

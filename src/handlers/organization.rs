@@ -116,8 +116,7 @@ impl OrganizationService for OrganizationHandler {
     ) -> Result<Response<pb::GetOrganizationResponse>, Status> {
         let (caller, request) = called_by(request)?;
         let id = convert::id_of("organization_id", &request.organization_id)?;
-        let organization =
-            find(self.app.db.read(async |conn| conn.organizations().get(&caller.reach(), id).await).await?)?;
+        let organization = find(self.app.organization(caller.reach(), id).await?)?;
         Ok(Response::new(pb::GetOrganizationResponse { organization: Some(organization.into()) }))
     }
 

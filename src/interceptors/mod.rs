@@ -6,6 +6,7 @@ mod audit;
 mod authenticate;
 mod authorize;
 mod deadline;
+mod overload;
 mod request_id;
 mod wire;
 
@@ -23,6 +24,7 @@ pub use authenticate::Authenticate;
 pub use authorize::Authorize;
 pub use deadline::Deadline;
 use http::{Request, Response, request::Parts};
+pub use overload::Overload;
 pub use request_id::RequestId;
 use tonic::{Status, body::Body};
 use tower::Service;

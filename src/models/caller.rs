@@ -32,7 +32,7 @@ pub enum Principal {
 }
 
 /// What a caller may touch. Every repository query on tenant data takes one and puts it into its WHERE.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Reach {
     /// Everything: a platform admin, or the service itself.
     Everything,

@@ -3,10 +3,14 @@
 use diesel::{dsl::exists, prelude::*};
 use diesel_async::RunQueryDsl;
 
-use super::{delete_up_to, reach::within, row};
+use super::{
+    delete_up_to,
+    reach::{everything, within},
+    row,
+};
 use crate::{
     db::{
-        Conn, ForUpdate, execute, query,
+        Conn, ForUpdate, execute, first, query,
         schema::{memberships, organizations, users},
     },
     error::Result,
@@ -49,16 +53,28 @@ impl MembershipRepository<'_> {
     /// # Errors
     /// When the database cannot be used.
     pub async fn get(&mut self, reach: &Reach, key: MembershipKey) -> Result<Option<Membership>> {
-        let row: Option<MembershipRow> = query!(self.conn, c => {
-            let mut query = memberships::table.select(MembershipRow::as_select()).into_boxed::<Backend>();
-            query = match key {
-                MembershipKey::Id(id) => query.filter(memberships::id.eq(id)),
-                MembershipKey::Ends(user, organization) => query
+        let row: Option<MembershipRow> = match (reach, key) {
+            (Reach::Everything, MembershipKey::Id(id)) => first!(self.conn, {
+                let query = memberships::table.filter(memberships::id.eq(id));
+                everything!(memberships, query.select(MembershipRow::as_select()))
+            })?,
+            (Reach::Everything, MembershipKey::Ends(user, organization)) => first!(self.conn, {
+                let query = memberships::table
                     .filter(memberships::user_id.eq(user))
-                    .filter(memberships::organization_id.eq(organization)),
-            };
-            async { within!(memberships, query, reach).get_result(c).await.optional() }
-        })?;
+                    .filter(memberships::organization_id.eq(organization));
+                everything!(memberships, query.select(MembershipRow::as_select()))
+            })?,
+            (reach, key) => query!(self.conn, c => {
+                let mut query = memberships::table.select(MembershipRow::as_select()).into_boxed::<Backend>();
+                query = match key {
+                    MembershipKey::Id(id) => query.filter(memberships::id.eq(id)),
+                    MembershipKey::Ends(user, organization) => query
+                        .filter(memberships::user_id.eq(user))
+                        .filter(memberships::organization_id.eq(organization)),
+                };
+                async { within!(memberships, query, reach).get_result(c).await.optional() }
+            })?,
+        };
         Ok(row.map(Membership::from))
     }
 

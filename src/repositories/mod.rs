@@ -134,10 +134,13 @@ macro_rules! delete_up_to {
         let limit = i64::min($limit, $crate::repositories::MAX_BATCH);
         let ids: Vec<$id> =
             query!($conn, c => $table::table.filter($matches).select($table::id).limit(limit).load(c))?;
-        let rows: Vec<$row> = query!($conn, c => {
-            let found = $table::table.filter($table::id.eq_any(&ids));
-            diesel::delete(found).returning($row::as_returning()).get_results(c)
-        })?;
+        let mut rows: Vec<$row> = Vec::new();
+        if !ids.is_empty() {
+            rows = query!($conn, c => {
+                let found = $table::table.filter($table::id.eq_any(&ids));
+                diesel::delete(found).returning($row::as_returning()).get_results(c)
+            })?;
+        }
         (ids.len(), rows)
     }};
 }

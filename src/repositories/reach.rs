@@ -67,15 +67,7 @@ macro_rules! within {
         }
     };
     (memberships, $query:expr, $reach:expr) => {{
-        let alive = $query
-            .filter(exists(
-                users::table.filter(users::id.eq(memberships::user_id)).filter(users::deleted_at.is_null()),
-            ))
-            .filter(exists(
-                organizations::table
-                    .filter(organizations::id.eq(memberships::organization_id))
-                    .filter(organizations::deleted_at.is_null()),
-            ));
+        let alive = $crate::repositories::reach::everything!(memberships, $query);
         match *$reach {
             Reach::Everything => alive,
             Reach::Organization(organization) => alive.filter(memberships::organization_id.eq(organization)),
@@ -142,4 +134,25 @@ macro_rules! within {
     }};
 }
 
-pub(super) use {organizations_of, within};
+/// Narrows a query to what is alive.
+macro_rules! everything {
+    (users, $query:expr) => {
+        $query.filter(users::deleted_at.is_null())
+    };
+    (refresh_tokens, $query:expr) => {
+        $query.filter(exists(
+            users::table.filter(users::id.eq(refresh_tokens::user_id)).filter(users::deleted_at.is_null()),
+        ))
+    };
+    (memberships, $query:expr) => {
+        $query
+            .filter(exists(users::table.filter(users::id.eq(memberships::user_id)).filter(users::deleted_at.is_null())))
+            .filter(exists(
+                organizations::table
+                    .filter(organizations::id.eq(memberships::organization_id))
+                    .filter(organizations::deleted_at.is_null()),
+            ))
+    };
+}
+
+pub(super) use {everything, organizations_of, within};

@@ -3,10 +3,14 @@
 use diesel::{alias, dsl::exists, prelude::*};
 use diesel_async::RunQueryDsl;
 
-use super::{delete_up_to, reach::within, row};
+use super::{
+    delete_up_to,
+    reach::{everything, within},
+    row,
+};
 use crate::{
     db::{
-        Conn, ForUpdate, ForUpdateOf, execute, query,
+        Conn, ForUpdate, ForUpdateOf, execute, first, query,
         schema::{refresh_tokens, users},
     },
     error::Result,
@@ -164,20 +168,28 @@ impl RefreshTokenRepository<'_> {
         reach: &Reach,
         hash: &SecretHash,
     ) -> Result<Option<(LockedFamily, RefreshToken, bool)>> {
-        let found: Option<(RefreshTokenRow, Option<UserState>)> = query!(self.conn, c => {
-            let query = refresh_tokens::table
-                .inner_join(FIRST.on(FIRST.field(refresh_tokens::id).eq(refresh_tokens::family_id)))
-                .filter(refresh_tokens::token_hash.eq(hash))
-                .select((
-                    RefreshTokenRow::as_select(),
-                    users::table.filter(users::id.eq(refresh_tokens::user_id)).select(users::state).single_value(),
-                ))
-                .into_boxed::<Backend>();
-            // The first one too, and before the token itself: that is what everybody else in the family waits for. The token
-            // itself, so that it is read as whoever had it before has left it.
-            let locked = ForUpdateOf(within!(refresh_tokens, query, reach), "first, cf_refresh_tokens");
-            async { locked.get_result(c).await.optional() }
-        })?;
+        // The first one too, and before the token itself: that is what everybody else in the family waits for. The token itself,
+        // so that it is read as whoever had it before has left it.
+        const LOCKED: &str = "first, cf_refresh_tokens";
+        macro_rules! sought {
+            () => {
+                refresh_tokens::table
+                    .inner_join(FIRST.on(FIRST.field(refresh_tokens::id).eq(refresh_tokens::family_id)))
+                    .filter(refresh_tokens::token_hash.eq(hash.clone()))
+                    .select((
+                        RefreshTokenRow::as_select(),
+                        users::table.filter(users::id.eq(refresh_tokens::user_id)).select(users::state).single_value(),
+                    ))
+            };
+        }
+        let found: Option<(RefreshTokenRow, Option<UserState>)> = if *reach == Reach::Everything {
+            first!(self.conn, ForUpdateOf(everything!(refresh_tokens, sought!()), LOCKED))?
+        } else {
+            query!(self.conn, c => {
+                let query = sought!().into_boxed::<Backend>();
+                async { ForUpdateOf(within!(refresh_tokens, query, reach), LOCKED).get_result(c).await.optional() }
+            })?
+        };
         let is_active = |state| state == Some(UserState::Active);
         Ok(found.map(|(row, state)| (LockedFamily(row.family_id), row.into(), is_active(state))))
     }

@@ -3,10 +3,14 @@
 use diesel::{dsl::exists, prelude::*};
 use diesel_async::RunQueryDsl;
 
-use super::{MAX_BATCH, left, reach::within, row};
+use super::{
+    MAX_BATCH, left,
+    reach::{everything, within},
+    row,
+};
 use crate::{
     db::{
-        Conn, ForUpdate, execute, query,
+        Conn, ForUpdate, execute, first, query,
         schema::{memberships, users},
     },
     error::Result,
@@ -74,10 +78,17 @@ impl UserRepository<'_> {
     /// # Errors
     /// When the database cannot be used.
     pub async fn get(&mut self, reach: &Reach, id: UserId) -> Result<Option<User>> {
-        let row: Option<UserRow> = query!(self.conn, c => {
-            let query = users::table.filter(users::id.eq(id)).select(UserRow::as_select()).into_boxed::<Backend>();
-            async { within!(users, query, reach).get_result(c).await.optional() }
-        })?;
+        let row: Option<UserRow> = if *reach == Reach::Everything {
+            first!(self.conn, {
+                let query = users::table.filter(users::id.eq(id));
+                everything!(users, query.select(UserRow::as_select()))
+            })?
+        } else {
+            query!(self.conn, c => {
+                let query = users::table.filter(users::id.eq(id)).select(UserRow::as_select()).into_boxed::<Backend>();
+                async { within!(users, query, reach).get_result(c).await.optional() }
+            })?
+        };
         Ok(row.map(User::from))
     }
 

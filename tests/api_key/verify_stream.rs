@@ -181,7 +181,7 @@ both! {
     }
 
     async fn it_ends_when_the_questions_have_ended_and_are_answered(t) {
-        let mut stream = Stream::open(&t.admin()).await.unwrap();
+        let stream = Stream::open(&t.admin()).await.unwrap();
         for id in 0..50 {
             stream.ask(id, &t.admin_key, "").await;
         }

@@ -158,7 +158,7 @@ impl TestDatabase {
     }
 
     /// A connection to the file that waits for whoever holds it.
-    fn open(&self) -> diesel::SqliteConnection {
+    pub fn open(&self) -> diesel::SqliteConnection {
         use diesel::connection::{Connection as _, SimpleConnection as _};
         let mut connection = diesel::SqliteConnection::establish(&self.file()).unwrap();
         connection.batch_execute("PRAGMA busy_timeout = 60000;").unwrap();

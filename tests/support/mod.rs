@@ -117,10 +117,7 @@ where
     // Nothing that a test waits for takes so long on any machine.
     let limited = tokio::time::timeout(Duration::from_mins(15), body(Arc::clone(&test)));
     let result = tokio::spawn(async { limited.await.expect("the test waits for something that does not come") }).await;
-    if let Some(server) = test.server.lock().await.take() {
-        server.stop().await.unwrap();
-    }
-    test.database.remove().await;
+    test.stop().await;
     if let Err(error) = result {
         std::panic::resume_unwind(error.into_panic());
     }
@@ -156,6 +153,23 @@ impl Test {
         let admin_key = server.first_admin_key.as_ref().unwrap().expose().to_owned();
         let address = server.address;
         Self { clock, database, admin_key, server: Some(server).into(), address }
+    }
+
+    /// Another server, on a database of its own of the same kind.
+    pub async fn start_like(other: &Self) -> Self {
+        let backend = match other.database {
+            database::TestDatabase::Sqlite(_) => Backend::Sqlite,
+            database::TestDatabase::Postgres(_) => Backend::Postgres,
+        };
+        Self::start(backend, &[]).await
+    }
+
+    /// Stops the server and removes the database.
+    pub async fn stop(&self) {
+        if let Some(server) = self.server.lock().await.take() {
+            server.stop().await.unwrap();
+        }
+        self.database.remove().await;
     }
 
     /// A client without a credential.

@@ -72,6 +72,7 @@ pub fn code(reason: ErrorReason) -> Code {
         R::EtagMismatch | R::Conflict | R::StreamTooSlow => Code::Aborted,
         R::EventCursorExpired => Code::OutOfRange,
         R::StreamLimitReached => Code::ResourceExhausted,
+        R::Overloaded => Code::ResourceExhausted,
         R::Unavailable => Code::Unavailable,
         R::DeadlineExceeded => Code::DeadlineExceeded,
         R::SealedValueUnreadable => Code::DataLoss,
