@@ -38,6 +38,14 @@ test-slow: ## Run the long tests: mirrors under load for a minute, their latency
 test-faults: ## Run the crash tests: kill -9 under load, 30 rounds on each database
 	tests/support/with-postgres.sh cargo test --locked --test integration -- --ignored --nocapture --test-threads 1 faults_
 
+.PHONY: bench
+bench: ## Measure each operation beside its limits on both databases, about 10 minutes; writes docs/benchmarks.md
+	TENANTRY_TEST_POSTGRES_DURABLE=on tests/support/with-postgres.sh cargo bench --locked --bench tenantry
+
+.PHONY: bench-scale
+bench-scale: ## The same beside 1,000,000 users and all that belongs to them, about 40 minutes; writes docs/benchmarks-scale.md
+	TENANTRY_TEST_POSTGRES_DURABLE=on tests/support/with-postgres.sh cargo bench --locked --bench tenantry -- scale
+
 .PHONY: fmt
 fmt: ## Format the code
 	cargo fmt

@@ -22,8 +22,6 @@ pub struct Rate {
     pub per_second: f64,
     /// Refusals each second.
     pub refused: f64,
-    /// How long half of the calls took at most.
-    pub median: Duration,
     /// How long all but one of a hundred took at most.
     pub p99: Duration,
 }
@@ -52,6 +50,48 @@ pub fn run(
     rate(seen, lasting)
 }
 
+/// Runs streams of questions, one on each connection, and tells the answers each second.
+pub fn stream(
+    address: SocketAddr,
+    key: &str,
+    (connections, in_flight): (usize, u64),
+    lasting: Duration,
+    script: impl Fn() -> Box<dyn Script>,
+) -> f64 {
+    let from = Instant::now() + WARM_UP;
+    let until = from + lasting;
+    let threads: Vec<_> = (0..connections)
+        .map(|_| {
+            let mut connection = Connection::open(address, Some(key)).expect("the server takes a connection");
+            let mut script = script();
+            thread::spawn(move || connection.stream(script.as_mut(), in_flight, from, until))
+        })
+        .collect();
+    let answered = threads
+        .into_iter()
+        .map(|thread| thread.join().expect("a connection does not panic").expect("the server keeps its connections"));
+    answered.sum::<u64>() as f64 / lasting.as_secs_f64()
+}
+
+/// Asks all questions of some scripts once, and tells how many were answered each second.
+pub fn once(address: SocketAddr, key: &str, in_flight: usize, scripts: Vec<Box<dyn Script>>) -> f64 {
+    let begun = Instant::now();
+    let share = in_flight / scripts.len();
+    let threads: Vec<_> = scripts
+        .into_iter()
+        .map(|mut script| {
+            let mut connection = Connection::open(address, Some(key)).expect("the server takes a connection");
+            let far = begun + Duration::from_mins(10);
+            thread::spawn(move || connection.run(script.as_mut(), share, begun, far))
+        })
+        .collect();
+    let mut seen = Seen::default();
+    for thread in threads {
+        seen.add(thread.join().expect("a connection does not panic").expect("the server keeps its connections"));
+    }
+    seen.micros.len() as f64 / begun.elapsed().as_secs_f64()
+}
+
 /// Sums up what was seen.
 pub fn rate(mut seen: Seen, lasting: Duration) -> Rate {
     seen.micros.sort_unstable();
@@ -62,7 +102,6 @@ pub fn rate(mut seen: Seen, lasting: Duration) -> Rate {
     Rate {
         per_second: seen.micros.len() as f64 / lasting.as_secs_f64(),
         refused: seen.refused as f64 / lasting.as_secs_f64(),
-        median: at(0.5),
         p99: at(0.99),
     }
 }

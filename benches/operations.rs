@@ -38,11 +38,52 @@ pub fn echo(request: usize, answer: usize) -> Box<dyn Script> {
     Same::boxed(echo::PATH, &Payload { answer, bytes: vec![1; request] })
 }
 
+/// The same question on a stream again and again.
+pub struct Asked(pub pb::VerifyStreamRequest);
+
+impl Script for Asked {
+    fn path(&self, _: usize) -> &'static str {
+        "/tenantry.v1.ApiKeyService/VerifyStream"
+    }
+
+    fn request(&mut self, _: usize, message: &mut Vec<u8>) {
+        self.0.encode(message).expect("a vector grows");
+    }
+
+    fn answer(&mut self, _: usize, message: &[u8]) {
+        use pb::{verify_stream_answer::Outcome, verify_stream_response::Message};
+        let answer = pb::VerifyStreamResponse::decode(message).expect("an answer can be read");
+        let Some(Message::Answer(answer)) = answer.message else { panic!("{answer:?}") };
+        let Some(Outcome::Verification(found)) = answer.outcome else { panic!("{answer:?}") };
+        assert_eq!(found.verdict(), pb::ApiKeyVerdict::Valid);
+    }
+}
+
+/// Each key once.
+pub struct Cold {
+    /// The requests, encoded.
+    pub requests: Vec<Vec<u8>>,
+}
+
+impl Script for Cold {
+    fn path(&self, _: usize) -> &'static str {
+        "/tenantry.v1.ApiKeyService/VerifyApiKey"
+    }
+
+    fn request(&mut self, _: usize, message: &mut Vec<u8>) {
+        message.extend(self.requests.pop().unwrap_or_default());
+    }
+
+    fn is_over(&self) -> bool {
+        self.requests.is_empty()
+    }
+}
+
 /// New users.
 pub struct CreateUser;
 
 impl Script for CreateUser {
-    fn path(&self, _: usize) -> &str {
+    fn path(&self, _: usize) -> &'static str {
         "/tenantry.v1.UserService/CreateUser"
     }
 
@@ -60,7 +101,7 @@ pub struct Rotate {
 }
 
 impl Script for Rotate {
-    fn path(&self, _: usize) -> &str {
+    fn path(&self, _: usize) -> &'static str {
         "/tenantry.v1.RefreshTokenService/RotateRefreshToken"
     }
 

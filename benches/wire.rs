@@ -2,6 +2,7 @@
 //! encoded once, of a response no more read than whether it carries a message and when it ends.
 
 use std::{
+    collections::VecDeque,
     io::{self, Read as _, Write as _},
     net::{SocketAddr, TcpStream},
     time::{Duration, Instant},
@@ -25,6 +26,10 @@ const MAX_WINDOW: u32 = (1 << 31) - 1;
 const REFILL: u32 = 1 << 28;
 /// How long a server may be silent.
 const SILENCE: Duration = Duration::from_secs(20);
+/// How long a client waits before it repeats a call that was refused: what our RetryInfo says.
+const REST: Duration = Duration::from_millis(200);
+/// How long a connection waits for answers while calls rest.
+const LOOK: Duration = Duration::from_millis(5);
 
 /// What a connection asks, and what it does with the answers. A slot is one of the calls in flight.
 pub trait Script: Send {
@@ -33,6 +38,11 @@ pub trait Script: Send {
 
     /// Writes the message of the next request in a slot.
     fn request(&mut self, slot: usize, message: &mut Vec<u8>);
+
+    /// True once there is nothing more to ask.
+    fn is_over(&self) -> bool {
+        false
+    }
 
     /// Reads the message of an answer; empty if the call was refused.
     fn answer(&mut self, slot: usize, message: &[u8]) {
@@ -110,25 +120,90 @@ impl Connection {
         for slot in 0..in_flight {
             self.call(script, slot, &mut flying, &mut message);
         }
-        while !flying.0.is_empty() {
+        let mut resting: VecDeque<(Instant, usize)> = VecDeque::new();
+        while !flying.0.is_empty() || !resting.is_empty() {
             self.socket.write_all(&self.out)?;
             self.out.clear();
-            let ended = self.receive(&mut flying)?;
+            self.socket.set_read_timeout(Some(if resting.is_empty() { SILENCE } else { LOOK }))?;
+            let ended = match self.receive(&mut flying) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock && !resting.is_empty() => Vec::new(),
+                ended => ended?,
+            };
             let now = Instant::now();
+            while let Some((_, slot)) = resting.pop_front_if(|(until, _)| *until <= now) {
+                if now < until && !script.is_over() {
+                    self.call(script, slot, &mut flying, &mut message);
+                }
+            }
             for call in ended {
                 script.answer(call.slot, &call.message);
                 if call.message.is_empty() && !call.has_message {
                     seen.refused += u64::from(now >= from);
+                    resting.push_back((now + REST, call.slot));
+                    continue;
                 } else if now >= from {
                     let micros = now.duration_since(call.begun).as_micros();
                     seen.micros.push(u32::try_from(micros).unwrap_or(u32::MAX));
                 }
-                if now < until {
+                if now < until && !script.is_over() {
                     self.call(script, call.slot, &mut flying, &mut message);
                 }
             }
         }
         Ok(seen)
+    }
+
+    /// Keeps `in_flight` questions going on one stream of both directions, and tells how many were answered between two times.
+    pub fn stream(
+        &mut self,
+        script: &mut dyn Script,
+        in_flight: u64,
+        from: Instant,
+        until: Instant,
+    ) -> io::Result<u64> {
+        let stream = self.next_stream;
+        let headers = self.headers(script.path(0));
+        frame(&mut self.out, HEADERS, END_HEADERS, stream, &headers);
+        let mut question = vec![0; 5];
+        script.request(0, &mut question);
+        let length = u32::try_from(question.len() - 5).unwrap_or(u32::MAX);
+        question[1..5].copy_from_slice(&length.to_be_bytes());
+        let (mut asked, mut answered, mut counted, mut answers) = (0, 0, 0, Vec::new());
+        while Instant::now() < until {
+            // As few frames as fit.
+            let mut data = Vec::new();
+            while asked < answered + in_flight && data.len() + question.len() <= 16_384 {
+                data.extend_from_slice(&question);
+                asked += 1;
+            }
+            if !data.is_empty() {
+                frame(&mut self.out, DATA, 0, stream, &data);
+            }
+            self.socket.write_all(&self.out)?;
+            self.out.clear();
+            let mut flying = Flying(vec![Call { stream, slot: 0, begun: from, message: answers, has_message: false }]);
+            if !self.receive(&mut flying)?.is_empty() {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            answers = flying.0.pop().map(|call| call.message).unwrap_or_default();
+            let mut at = 0;
+            while let Some(&[_, a, b, c, d, tag]) = answers.get(at..at + 6) {
+                let length = u32::from_be_bytes([a, b, c, d]) as usize;
+                if answers.len() < at + 5 + length {
+                    break;
+                }
+                // Field 1 of VerifyStreamResponse: an answer, and no heartbeat.
+                let is_answer = u64::from(tag == 0x0a);
+                if answered == 0 && is_answer == 1 {
+                    script.answer(0, &answers[at + 5..at + 5 + length]);
+                }
+                answered += is_answer;
+                counted += if Instant::now() >= from { is_answer } else { 0 };
+                at += 5 + length;
+            }
+            answers.drain(..at);
+        }
+        Ok(counted)
     }
 
     fn call(&mut self, script: &mut dyn Script, slot: usize, flying: &mut Flying, message: &mut Vec<u8>) {
@@ -155,13 +230,13 @@ impl Connection {
         if first {
             block.push(0x40 | 1);
             text(&mut block, &self.authority);
-            block.push(0x40 | 31);
+            block.push(0x40 | 0x1f);
             text(&mut block, "application/grpc");
             block.push(0x40);
             text(&mut block, "te");
             text(&mut block, "trailers");
             if let Some(authorization) = &self.authorization {
-                block.push(0x40 | 23);
+                block.push(0x40 | 0x17);
                 text(&mut block, authorization);
             }
         } else {
@@ -176,8 +251,9 @@ impl Connection {
         let mut ended = Vec::new();
         let kept = self.received.len();
         self.received.resize(kept + (1 << 16), 0);
-        let read = self.socket.read(&mut self.received[kept..])?;
-        self.received.truncate(kept + read);
+        let read = self.socket.read(&mut self.received[kept..]);
+        self.received.truncate(kept + *read.as_ref().unwrap_or(&0));
+        let read = read?;
         if read == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }

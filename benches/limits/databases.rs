@@ -27,7 +27,7 @@ const SELECT_USER: &str = "SELECT id, revision, email, email_normalized, name, a
 pub struct Bare {
     /// A user by its id.
     pub select: f64,
-    /// A user, and nothing else, each in a transaction of its own.
+    /// A user, each in a transaction of its own; on SQLite with its event, on PostgreSQL nothing else.
     pub insert: f64,
 }
 
@@ -145,6 +145,7 @@ fn sqlite(file: &str, lasting: Duration) -> Bare {
     let mut id = Uuid::now_v7();
     let insert = repeatedly(lasting, || {
         id = Uuid::now_v7();
+        connection.batch_execute("BEGIN IMMEDIATE").expect("a transaction begins");
         diesel::sql_query(
             "INSERT INTO cf_users (id, revision, email, email_normalized, name, is_platform_admin, state, metadata, created_at, \
              updated_at) VALUES (?1, 1, ?2, ?2, 'A name', 0, 'active', '{}', ?3, ?3)",
@@ -154,6 +155,16 @@ fn sqlite(file: &str, lasting: Duration) -> Bare {
         .bind::<sql_types::BigInt, _>(1_700_000_000_000_000)
         .execute(&mut connection)
         .expect("a user can be inserted");
+        diesel::sql_query(
+            "INSERT INTO cf_events (id, created_at, action, actor_kind, actor_user_id, actor_api_key_id, user_id, resource_type, \
+             resource_id, revision, details) VALUES (?1, ?2, 'user.created', 'platform_admin', ?1, ?1, ?1, 'user', ?1, 1, ?3)",
+        )
+        .bind::<sql_types::Binary, _>(id.as_bytes().to_vec())
+        .bind::<sql_types::BigInt, _>(1_700_000_000_000_000)
+        .bind::<sql_types::Binary, _>(vec![7; 250])
+        .execute(&mut connection)
+        .expect("an event can be inserted");
+        connection.batch_execute("COMMIT").expect("it is committed");
     });
     // All readers, one on each core: SQLite works where it is called.
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);

@@ -1,0 +1,217 @@
+//! What was measured, as a table.
+
+use std::{collections::BTreeMap, fmt::Write as _, fs, process::Command, time::Duration};
+
+use crate::{
+    load::{CONNECTIONS, IN_FLIGHT, Rate},
+    support::Backend,
+};
+
+/// What was measured of an operation, once for each round.
+#[derive(Default)]
+struct Operation {
+    per_second: Vec<f64>,
+    ratios: Vec<f64>,
+    p99: Vec<Duration>,
+    of: &'static str,
+    goal: Option<f64>,
+}
+
+/// Everything that was measured.
+#[derive(Default)]
+pub struct Report {
+    /// In the order in which they were measured first.
+    order: Vec<&'static str>,
+    operations: BTreeMap<(&'static str, &'static str), Operation>,
+    limits: BTreeMap<(&'static str, &'static str), Vec<f64>>,
+    lines: Vec<String>,
+}
+
+fn name(backend: Backend) -> &'static str {
+    match backend {
+        Backend::Sqlite => "SQLite",
+        Backend::Postgres => "PostgreSQL",
+    }
+}
+
+/// The middle one.
+pub fn median(values: &[f64]) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    sorted.get(sorted.len() / 2).copied().unwrap_or(0.0)
+}
+
+impl Report {
+    /// Adds a limit.
+    pub fn limit(&mut self, backend: Backend, limit: &'static str, per_second: f64) {
+        eprintln!("  {limit:45} {per_second:9.0}/s");
+        self.limits.entry((limit, name(backend))).or_default().push(per_second);
+    }
+
+    /// The limit as it was measured last.
+    pub fn last_limit(&self, backend: Backend, limit: &'static str) -> f64 {
+        self.limits.get(&(limit, name(backend))).and_then(|all| all.last()).copied().unwrap_or(0.0)
+    }
+
+    /// Adds a rate and what it is compared with.
+    pub fn rate(
+        &mut self,
+        backend: Backend,
+        operation: &'static str,
+        rate: &Rate,
+        limit: (&'static str, f64, Option<f64>),
+    ) {
+        assert!(rate.refused == 0.0, "{operation}: {} refused each second", rate.refused);
+        self.operation(backend, operation, rate.per_second, Some(rate.p99), limit);
+    }
+
+    /// Adds an operation and what it is compared with.
+    pub fn operation(
+        &mut self,
+        backend: Backend,
+        operation: &'static str,
+        per_second: f64,
+        p99: Option<Duration>,
+        (of, limit, goal): (&'static str, f64, Option<f64>),
+    ) {
+        eprintln!("  {operation:45} {per_second:9.0}/s {:5.2} {of}", per_second / limit);
+        if !self.order.contains(&operation) {
+            self.order.push(operation);
+        }
+        let entry = self.operations.entry((operation, name(backend))).or_default();
+        entry.per_second.push(per_second);
+        entry.ratios.push(per_second / limit);
+        entry.p99.extend(p99);
+        (entry.of, entry.goal) = (of, goal);
+    }
+
+    /// The ratios of an operation.
+    pub fn ratio(&self, backend: Backend, operation: &'static str) -> f64 {
+        self.operations.get(&(operation, name(backend))).map_or(0.0, |found| median(&found.ratios))
+    }
+
+    /// The operations.
+    pub fn operations(&self) -> &[&'static str] {
+        &self.order
+    }
+
+    /// Adds how long a start took, and what the process takes then.
+    pub fn at_rest(&mut self, backend: Backend, start: Duration, memory: f64) {
+        let line =
+            format!("{}: from start to serving {} ms, {memory:.0} MiB at rest", name(backend), start.as_millis());
+        eprintln!("  {line}");
+        self.lines.push(line);
+    }
+
+    /// Adds what became of ten times as many calls.
+    pub fn overload(&mut self, backend: Backend, normal: &Rate, over: &Rate) {
+        let line = format!(
+            "{}: CreateUser with ten times the calls in flight: {:.2} of the rate, 99 % of the answers within {:.1} times as long, \
+             {:.0} refused each second",
+            name(backend),
+            over.per_second / normal.per_second,
+            over.p99.as_secs_f64() / normal.p99.as_secs_f64(),
+            over.refused,
+        );
+        eprintln!("  {line}");
+        self.lines.push(line);
+    }
+
+    /// Adds what the process takes after the load.
+    pub fn under_load(&mut self, backend: Backend, memory: f64) {
+        let line = format!("{}: {memory:.0} MiB after the load", name(backend));
+        if !self.lines.contains(&line) {
+            self.lines.push(line);
+        }
+    }
+
+    /// Adds how long events took.
+    pub fn watch(&mut self, backend: Backend, taken: &[Duration]) {
+        let at = |share: usize| taken.get(taken.len() * share / 100).copied().unwrap_or_default();
+        let line = format!(
+            "{}: an event is told {:.1?} after the answer to its change (median; 99 %: {:.1?})",
+            name(backend),
+            at(50),
+            at(99)
+        );
+        eprintln!("  {line}");
+        self.lines.push(line);
+    }
+
+    /// Adds the limit of password hashes.
+    pub fn hash_limit(&mut self, per_second: f64) {
+        self.lines.push(format!("Argon2id (19 MiB, 2 passes) on all cores: {per_second:.0} hashes each second"));
+    }
+
+    /// Writes a line of its own.
+    pub fn line(&mut self, line: String) {
+        eprintln!("  {line}");
+        self.lines.push(line);
+    }
+
+    /// The table.
+    pub fn text(&self) -> String {
+        let mut text = String::from(
+            "| Operation | Database | Each second | 99 % within | Ratio | of | Goal |\n| --- | --- | ---: | ---: | ---: | --- | ---: |\n",
+        );
+        for operation in &self.order {
+            for backend in ["SQLite", "PostgreSQL"] {
+                let Some(found) = self.operations.get(&(*operation, backend)) else { continue };
+                let p99 =
+                    found.p99.iter().max().map_or(String::new(), |p99| format!("{:.1} ms", p99.as_secs_f64() * 1000.0));
+                let goal = found.goal.map_or(String::new(), |goal| format!("{goal:.2}"));
+                let (rate, ratio) = (median(&found.per_second), median(&found.ratios));
+                let _ = writeln!(
+                    text,
+                    "| {operation} | {backend} | {rate:.0} | {p99} | {ratio:.2} | {} | {goal} |",
+                    found.of
+                );
+            }
+        }
+        text.push_str("\n| Limit | Database | Each second |\n| --- | --- | ---: |\n");
+        for ((limit, backend), found) in &self.limits {
+            let _ = writeln!(text, "| {limit} | {backend} | {:.0} |", median(found));
+        }
+        text.push('\n');
+        let mut lines = self.lines.clone();
+        lines.sort();
+        for line in lines {
+            let _ = writeln!(text, "* {line}");
+        }
+        text
+    }
+
+    /// Prints the table, and writes it into a file with what it was measured on.
+    pub fn write(&self, path: &str) {
+        let table = self.text();
+        println!("{table}");
+        let text = format!(
+            "# Benchmarks\n\nWritten by `make bench`, which anyone can repeat. {IN_FLIGHT} calls in flight on {CONNECTIONS} connections; \
+             medians of the rounds; the client, the server and the database share the machine. What each operation is compared with was \
+             measured in the same round.\n\n{}\n{table}",
+            machine(),
+        );
+        fs::write(path, text).unwrap();
+    }
+}
+
+/// What it was measured on.
+fn machine() -> String {
+    let first = |command: &str| {
+        let output = Command::new("bash").args(["-c", command]).output().unwrap();
+        String::from_utf8_lossy(&output.stdout).trim().to_owned()
+    };
+    format!(
+        "* Machine: {} with {} cores, {} MiB, Linux {}\n* {}, tenantry {}, release profile, mimalloc. The bare server: tonic as it comes, the same profile, the system's allocator\n* SQLite: WAL, synchronous FULL. \
+         PostgreSQL: {}, fsync on, its defaults, on the same machine\n",
+        first("grep -m1 'model name' /proc/cpuinfo | cut -d: -f2"),
+        first("nproc"),
+        first("awk '/MemTotal/ {print int($2/1024)}' /proc/meminfo"),
+        first("uname -r"),
+        first("rustc --version"),
+        env!("CARGO_PKG_VERSION"),
+        first(
+            "$(ls -d /usr/lib/postgresql/*/bin 2>/dev/null | sort -V | tail -1)/postgres --version || postgres --version"
+        ),
+    )
+}
