@@ -1,6 +1,7 @@
 //! Load: several connections, each a thread, and what they saw together.
 
 use std::{
+    io,
     net::SocketAddr,
     thread,
     time::{Duration, Instant},
@@ -44,9 +45,7 @@ pub fn run(
         })
         .collect();
     let mut seen = Seen::default();
-    for thread in threads {
-        seen.add(thread.join().expect("a connection does not panic").expect("the server keeps its connections"));
-    }
+    joined(threads).for_each(|other| seen.add(other));
     rate(seen, lasting)
 }
 
@@ -67,10 +66,7 @@ pub fn stream(
             thread::spawn(move || connection.stream(script.as_mut(), in_flight, from, until))
         })
         .collect();
-    let answered = threads
-        .into_iter()
-        .map(|thread| thread.join().expect("a connection does not panic").expect("the server keeps its connections"));
-    answered.sum::<u64>() as f64 / lasting.as_secs_f64()
+    joined(threads).sum::<u64>() as f64 / lasting.as_secs_f64()
 }
 
 /// Asks all questions of some scripts once, and tells how many were answered each second.
@@ -86,14 +82,18 @@ pub fn once(address: SocketAddr, key: &str, in_flight: usize, scripts: Vec<Box<d
         })
         .collect();
     let mut seen = Seen::default();
-    for thread in threads {
-        seen.add(thread.join().expect("a connection does not panic").expect("the server keeps its connections"));
-    }
+    joined(threads).for_each(|other| seen.add(other));
     seen.micros.len() as f64 / begun.elapsed().as_secs_f64()
 }
 
+/// What connections saw, each at its end.
+fn joined<T>(threads: Vec<thread::JoinHandle<io::Result<T>>>) -> impl Iterator<Item = T> {
+    let seen = |thread: thread::JoinHandle<io::Result<T>>| thread.join().expect("a connection does not panic");
+    threads.into_iter().map(move |thread| seen(thread).expect("the server keeps its connections"))
+}
+
 /// Sums up what was seen.
-pub fn rate(mut seen: Seen, lasting: Duration) -> Rate {
+fn rate(mut seen: Seen, lasting: Duration) -> Rate {
     seen.micros.sort_unstable();
     let at = |share: f64| {
         let place = (seen.micros.len() as f64 * share) as usize;

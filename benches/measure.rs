@@ -29,6 +29,7 @@ const MEMBERS: usize = 60;
 const WATCHED: usize = 60;
 
 /// What the operations need.
+#[derive(Clone)]
 pub struct World {
     /// A platform admin's key.
     key: String,
@@ -112,13 +113,7 @@ pub async fn measure(database: &TestDatabase, world: &World, backend: Backend, r
     report.limit(backend, "bare INSERT of a user", bare.insert);
     let serving = server::ours(database);
     let (api, echo) = (serving.with_key(&world.key), Echo::start());
-    let mut world = World {
-        key: world.key.clone(),
-        user: world.user.clone(),
-        organization_id: world.organization_id.clone(),
-        keys: world.keys.clone(),
-        tokens: Vec::new(),
-    };
+    let mut world = world.clone();
     world.begin_sessions(&api).await;
     let verify = pb::VerifyApiKeyRequest { plaintext_key: world.key.clone(), required_scope: "users:read".to_owned() };
     let verified = api.api_keys().verify_api_key(verify.clone()).await.unwrap().into_inner();

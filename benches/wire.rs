@@ -141,7 +141,8 @@ impl Connection {
                     seen.refused += u64::from(now >= from);
                     resting.push_back((now + REST, call.slot));
                     continue;
-                } else if now >= from {
+                }
+                if now >= from {
                     let micros = now.duration_since(call.begun).as_micros();
                     seen.micros.push(u32::try_from(micros).unwrap_or(u32::MAX));
                 }
@@ -164,10 +165,8 @@ impl Connection {
         let stream = self.next_stream;
         let headers = self.headers(script.path(0));
         frame(&mut self.out, HEADERS, END_HEADERS, stream, &headers);
-        let mut question = vec![0; 5];
-        script.request(0, &mut question);
-        let length = u32::try_from(question.len() - 5).unwrap_or(u32::MAX);
-        question[1..5].copy_from_slice(&length.to_be_bytes());
+        let mut question = Vec::new();
+        ask(script, 0, &mut question);
         let (mut asked, mut answered, mut counted, mut answers) = (0, 0, 0, Vec::new());
         while Instant::now() < until {
             // As few frames as fit.
@@ -207,12 +206,7 @@ impl Connection {
     }
 
     fn call(&mut self, script: &mut dyn Script, slot: usize, flying: &mut Flying, message: &mut Vec<u8>) {
-        message.clear();
-        // The prefix of a gRPC message: not compressed, its length.
-        message.extend([0; 5]);
-        script.request(slot, message);
-        let length = u32::try_from(message.len() - 5).unwrap_or(u32::MAX);
-        message[1..5].copy_from_slice(&length.to_be_bytes());
+        ask(script, slot, message);
         let stream = self.next_stream;
         self.next_stream += 2;
         let headers = self.headers(script.path(slot));
@@ -316,6 +310,15 @@ impl Flying {
         let at = self.0.iter().position(|call| call.stream == stream)?;
         Some(self.0.swap_remove(at))
     }
+}
+
+/// Writes a script's next request, behind the prefix of a gRPC message: not compressed, its length.
+fn ask(script: &mut dyn Script, slot: usize, message: &mut Vec<u8>) {
+    message.clear();
+    message.extend([0; 5]);
+    script.request(slot, message);
+    let length = u32::try_from(message.len() - 5).unwrap_or(u32::MAX);
+    message[1..5].copy_from_slice(&length.to_be_bytes());
 }
 
 fn frame(out: &mut Vec<u8>, kind: u8, flags: u8, stream: u32, payload: &[u8]) {

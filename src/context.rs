@@ -8,10 +8,9 @@ use crate::{
     clock::Clock,
     credentials::Credentials,
     db::Database,
-    error::Result,
     feed::Feed,
     gather::Gather,
-    models::{Organization, OrganizationId, Reach, Timestamp, User, UserId, refresh_token::Lifetimes},
+    models::{Organization, Timestamp, User, refresh_token::Lifetimes},
     security::{event_cursor::EventCursors, page_token::PageTokens, random, sealing::KeyRing},
 };
 
@@ -34,9 +33,9 @@ pub struct Inner {
     /// How far the event stream goes, and who follows it.
     pub feed: Feed,
     /// Users that are asked for at once.
-    users: Gather<User>,
+    pub users: Gather<User>,
     /// Organizations that are asked for at once.
-    organizations: Gather<Organization>,
+    pub organizations: Gather<Organization>,
     /// What is known of API keys.
     pub credentials: Credentials,
     /// The settings.
@@ -80,28 +79,6 @@ impl App {
     /// This moment.
     pub fn now(&self) -> Timestamp {
         self.0.clock.now()
-    }
-
-    /// The user of an id, if it is within a reach.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
-    pub async fn user(&self, reach: Reach, id: UserId) -> Result<Option<User>> {
-        if self.0.db.has_round_trips() {
-            return self.0.users.get(reach, id).await;
-        }
-        self.0.db.read(async |conn| conn.users().get(&reach, id).await).await
-    }
-
-    /// The organization of an id, if it is within a reach.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
-    pub async fn organization(&self, reach: Reach, id: OrganizationId) -> Result<Option<Organization>> {
-        if self.0.db.has_round_trips() {
-            return self.0.organizations.get(reach, id).await;
-        }
-        self.0.db.read(async |conn| conn.organizations().get(&reach, id).await).await
     }
 
     /// A new id for something made at `now`.

@@ -145,9 +145,14 @@ impl Feed {
                 }
             }
         };
+        self.until_stopped(advance).await;
+    }
+
+    /// Does work that has no end until the process stops.
+    pub async fn until_stopped(&self, work: impl Future<Output = ()>) {
         tokio::select! {
             () = self.stopped() => {}
-            () = advance => {}
+            () = work => {}
         }
     }
 

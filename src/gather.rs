@@ -27,6 +27,9 @@ pub trait Found: Clone + Send + Sync + 'static {
     /// What it is found by.
     type Id: Copy + Eq + std::hash::Hash + Send + Sync + 'static;
 
+    /// Finds that of an id, if it is within a reach.
+    fn get(conn: &mut Conn, reach: &Reach, id: Self::Id) -> impl Future<Output = Result<Option<Self>>> + Send;
+
     /// Finds those of some ids that are within a reach.
     fn find(conn: &mut Conn, reach: &Reach, ids: &[Self::Id]) -> impl Future<Output = Result<Vec<Self>>> + Send;
 
@@ -38,6 +41,10 @@ macro_rules! found {
     ($model:ident by $id:ident in $repository:ident) => {
         impl Found for $model {
             type Id = $id;
+
+            async fn get(conn: &mut Conn, reach: &Reach, id: $id) -> Result<Option<Self>> {
+                conn.$repository().get(reach, id).await
+            }
 
             async fn find(conn: &mut Conn, reach: &Reach, ids: &[$id]) -> Result<Vec<Self>> {
                 conn.$repository().get_many(reach, ids).await
@@ -86,6 +93,9 @@ impl<T: Found> Gather<T> {
     /// # Errors
     /// When the database cannot be used.
     pub async fn get(&self, reach: Reach, id: T::Id) -> Result<Option<T>> {
+        if !self.0.db.has_round_trips() {
+            return self.0.db.read(async |conn| T::get(conn, &reach, id).await).await;
+        }
         let (sender, found) = oneshot::channel();
         {
             let mut state = self.0.state.lock().unwrap_or_else(PoisonError::into_inner);

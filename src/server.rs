@@ -59,14 +59,8 @@ impl Server {
         let services = Services::new(&app, args.reflection).await?;
         let feed = app.feed.clone();
         tokio::spawn(feed.clone().run(app.db.clone()));
-        let follow = app.credentials.clone().follow();
-        let stopped = feed.clone();
-        tokio::spawn(async move {
-            tokio::select! {
-                () = stopped.stopped() => {}
-                () = follow => {}
-            }
-        });
+        let (running, credentials) = (feed.clone(), app.credentials.clone());
+        tokio::spawn(async move { running.until_stopped(credentials.follow()).await });
         if !args.sweep_interval.is_zero() {
             tokio::spawn(sweep::run(app.clone(), args.sweep_interval));
         }

@@ -26,7 +26,6 @@ const MAX_REQUEST_BYTES: usize = 256 * 1024;
 macro_rules! services {
     ($($field:ident: $module:ident :: $server:ident of $handler:ident),+ $(,)?) => {
         /// Everything that is served.
-        #[derive(Clone)]
         pub struct Services {
             $($field: pb::$module::$server<$handler>,)+
             /// Health and reflection.

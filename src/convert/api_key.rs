@@ -2,7 +2,7 @@
 
 use super::{Check, Listing, Lists, Target, json, texts, time};
 use crate::{
-    error::Result,
+    error::{Error, Result},
     models::{
         ApiKey, ApiKeyChanges, ApiKeyFilter, ApiKeyId, ApiKeyOwner, Environment, Name, NewApiKey, Plaintext,
         Resource as _, Scope, SecretHash, Timestamp, api_key::KeyPrefix, stored::StoredText as _, text::is_forbidden,
@@ -133,11 +133,9 @@ pub fn question(plaintext_key: String, required_scope: &str) -> Result<Question>
 /// # Errors
 /// If there is none, or too many.
 pub fn questions(request: pb::BatchVerifyApiKeysRequest) -> Result<Vec<Result<Question>>> {
-    let mut check = Check::default();
-    let count = (1..=MAX_QUESTIONS).contains(&request.questions.len());
-    let Some(()) = check.field("questions", count.then_some(()).ok_or("must have 1 to 1000 items")) else {
-        return Err(check.failed());
-    };
+    if !(1..=MAX_QUESTIONS).contains(&request.questions.len()) {
+        return Err(Error::invalid("questions", "must have 1 to 1000 items"));
+    }
     let read = |asked: pb::ApiKeyQuestion| question(asked.plaintext_key, &asked.required_scope);
     Ok(request.questions.into_iter().map(read).collect())
 }

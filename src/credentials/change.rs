@@ -11,7 +11,7 @@ use uuid::Uuid;
 use crate::models::{Action, ApiKeyId, OrganizationId, PrincipalId, UserId, event::Subject};
 
 /// How many counts there are. Ids share them: a change makes one of so many other keys be looked up again too.
-const COUNTS: usize = 4096;
+const COUNTS: u16 = 4096;
 /// How many changes a slow listener may be behind before it is told that it has missed some.
 const BACKLOG: usize = 1024;
 
@@ -165,7 +165,7 @@ impl Changes {
 /// Where the count of an id is. The last bits of a UUID are random.
 fn place(id: Uuid) -> u16 {
     let [.., high, low] = *id.as_bytes();
-    u16::from_be_bytes([high, low]) % 4096
+    u16::from_be_bytes([high, low]) % COUNTS
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ use tokio::sync::Notify;
 use super::{BOUND, Forgotten, Inner};
 use crate::{
     error::{Result, chain},
-    models::Sequence,
+    models::{Action, Sequence},
 };
 
 /// How often the database is looked at.
@@ -76,6 +76,7 @@ struct Horizon {
 
 /// Follows the events until it is dropped.
 pub(super) async fn follow(inner: &Inner) {
+    let actions = Forgotten::actions();
     let mut horizon: Option<Horizon> = None;
     let mut used = Instant::now();
     loop {
@@ -89,7 +90,7 @@ pub(super) async fn follow(inner: &Inner) {
             continue;
         }
         let looked = Instant::now();
-        horizon = match look(inner, horizon).await {
+        horizon = match look(inner, &actions, horizon).await {
             Ok(horizon) => {
                 if horizon.is_some() {
                     inner.freshness.confirm(looked);
@@ -106,14 +107,14 @@ pub(super) async fn follow(inner: &Inner) {
 }
 
 /// Looks at the events once. `None` if the next look has to begin anew.
-async fn look(inner: &Inner, horizon: Option<Horizon>) -> Result<Option<Horizon>> {
+async fn look(inner: &Inner, actions: &[Action], horizon: Option<Horizon>) -> Result<Option<Horizon>> {
     let Some(mut horizon) = horizon else {
         let floor = inner.db.read(async |conn| conn.events().settled().await).await?;
         // Whatever was found before may have missed a change below the floor.
         inner.changes.forget(Forgotten::Everything);
         return Ok(Some(Horizon { floor, candidates: VecDeque::new(), known: HashSet::new() }));
     };
-    let (actions, floor) = (&Forgotten::actions(), horizon.floor);
+    let floor = horizon.floor;
     let read = inner.db.read(async |conn| {
         let (_, last) = conn.events().ends().await?;
         let writers = conn.event_writers().await?;

@@ -83,6 +83,6 @@ fn broken(info: &dyn DatabaseErrorInformation) -> Option<Broken> {
 }
 
 /// A pool that gives no connection in time.
-pub(super) fn pool_error(error: bb8::RunError<diesel_async::pooled_connection::PoolError>) -> Error {
+pub(super) fn pool_error<E: std::error::Error + Send + Sync + 'static>(error: bb8::RunError<E>) -> Error {
     Error::Unavailable(Box::new(error))
 }

@@ -60,6 +60,22 @@ pub(crate) enum Handle {
     Postgres(postgres::Handle),
 }
 
+/// Reads on a PostgreSQL connection: after what was held back for it, and with what a failure then means.
+macro_rules! on_postgres {
+    ($handle:ident, $c:ident => $read:expr) => {
+        match $handle.before_read().await {
+            Err(error) => Err(error),
+            Ok(()) => {
+                let $c = &mut $handle.connection();
+                match $read {
+                    Ok(done) => Ok(done),
+                    Err(error) => Err($handle.failed(error).await),
+                }
+            }
+        }
+    };
+}
+
 /// Runs a diesel query on either database: `query!(conn, c => users::table.load::<UserRow>(c))`. The expression is expanded
 /// once for each, so that its types follow the database; in it `Backend` names diesel's type of that database.
 macro_rules! query {
@@ -74,16 +90,7 @@ macro_rules! query {
             $crate::db::Handle::Postgres(handle) => {
                 #[allow(dead_code, reason = "only boxed queries name it")]
                 type Backend = diesel::pg::Pg;
-                match handle.before_read().await {
-                    Err(error) => Err(error),
-                    Ok(()) => {
-                        let $c = &mut handle.connection();
-                        match $query.await {
-                            Ok(done) => Ok(done),
-                            Err(error) => Err(handle.failed(error).await),
-                        }
-                    }
-                }
+                $crate::db::on_postgres!(handle, $c => $query.await)
             }
         }
     };
@@ -101,16 +108,9 @@ macro_rules! first {
                 };
                 handle.spawn_blocking(find).await.map_err($crate::db::to_error)
             }
-            $crate::db::Handle::Postgres(handle) => match handle.before_read().await {
-                Err(error) => Err(error),
-                Ok(()) => {
-                    let found = diesel_async::RunQueryDsl::get_result($query, &mut handle.connection()).await;
-                    match diesel::OptionalExtension::optional(found) {
-                        Ok(found) => Ok(found),
-                        Err(error) => Err(handle.failed(error).await),
-                    }
-                }
-            },
+            $crate::db::Handle::Postgres(handle) => $crate::db::on_postgres!(handle, c => {
+                diesel::OptionalExtension::optional(diesel_async::RunQueryDsl::get_result($query, c).await)
+            }),
         }
     };
 }
@@ -136,7 +136,7 @@ macro_rules! execute {
     };
 }
 
-pub(crate) use {execute, first, query};
+pub(crate) use {execute, first, on_postgres, query};
 
 /// What runs in a transaction: an async closure of a [`Conn`]. It is `Copy`, which one that only borrows is, because it may
 /// run again; the trait names its future, so that it can be asked to be `Send`.

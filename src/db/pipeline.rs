@@ -114,7 +114,7 @@ impl Pipeline {
         }
         if let Err(error) = answer.await {
             let error = self.failed(error).await;
-            return Err(on_errors.iter().fold(error, |error, on_error| on_error(error)));
+            return Err(meaning(error, &on_errors));
         }
         self.prepared().insert(text);
         Ok(())
@@ -132,7 +132,7 @@ impl Pipeline {
             // Nothing was sent: one statement is a transaction by itself.
             let Some((statement, on_errors)) = self.take_held() else { return Ok(()) };
             let done = self.answer_to(statement).await.map_err(to_error);
-            return done.map_err(|error| on_errors.iter().fold(error, |error, on_error| on_error(error)));
+            return done.map_err(|error| meaning(error, &on_errors));
         }
         if self.has_failed {
             self.rollback().await?;
@@ -175,8 +175,7 @@ impl Pipeline {
         let mut first = Ok(());
         for pending in self.pending.drain(..) {
             if let Err(error) = pending.answer.into_inner().unwrap_or_else(PoisonError::into_inner).await {
-                let error = pending.on_errors.iter().fold(to_error(error), |error, on_error| on_error(error));
-                first = first.and(Err(error));
+                first = first.and(Err(meaning(to_error(error), &pending.on_errors)));
             }
         }
         first
@@ -213,7 +212,7 @@ impl Pipeline {
             Poll::Ready(Ok(())) => Ok(()),
             Poll::Ready(Err(error)) => {
                 let error = self.failed(error).await;
-                Err(on_errors.iter().fold(error, |error, on_error| on_error(error)))
+                Err(meaning(error, &on_errors))
             }
             Poll::Pending => {
                 self.pending.push(Pending { answer: Mutex::new(answer), on_errors });
@@ -259,6 +258,11 @@ impl QueryFragment<Pg> for Together {
         }
         last.walk_ast(out)
     }
+}
+
+/// What an error means to those who sent the parts of a statement.
+fn meaning(error: Error, on_errors: &[OnError]) -> Error {
+    on_errors.iter().fold(error, |error, on_error| on_error(error))
 }
 
 /// Polls a future once. Unconstrained: the runtime must not put the poll off for the sake of fairness.

@@ -18,6 +18,7 @@ use tokio::sync::Mutex;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::{
+    error::pool_error,
     pipeline::{OnError, Pipeline},
     prepared::Prepared,
     tls, to_error,
@@ -198,11 +199,6 @@ impl Pools {
 async fn own(pool: &Pool, begin: &'static str) -> Result<Handle> {
     let pooled = pool.get_owned().await.map_err(pool_error)?;
     Ok(Handle::Own(Pipeline::in_transaction(pooled, begin)))
-}
-
-/// A pool that gives no connection in time.
-fn pool_error(error: bb8::RunError<ConnectionError>) -> Error {
-    Error::Unavailable(Box::new(error))
 }
 
 impl bb8::ManageConnection for Connector {

@@ -116,7 +116,7 @@ impl OrganizationService for OrganizationHandler {
     ) -> Result<Response<pb::GetOrganizationResponse>, Status> {
         let (caller, request) = called_by(request)?;
         let id = convert::id_of("organization_id", &request.organization_id)?;
-        let organization = find(self.app.organization(caller.reach(), id).await?)?;
+        let organization = find(self.app.organizations.get(caller.reach(), id).await?)?;
         Ok(Response::new(pb::GetOrganizationResponse { organization: Some(organization.into()) }))
     }
 

@@ -120,7 +120,7 @@ impl UserService for UserHandler {
     async fn get_user(&self, request: Request<pb::GetUserRequest>) -> Result<Response<pb::GetUserResponse>, Status> {
         let (caller, request) = called_by(request)?;
         let id = convert::id_of("user_id", &request.user_id)?;
-        let user = find(self.app.user(caller.reach(), id).await?)?;
+        let user = find(self.app.users.get(caller.reach(), id).await?)?;
         Ok(Response::new(pb::GetUserResponse { user: Some(user.into()) }))
     }
 

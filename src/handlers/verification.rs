@@ -1,18 +1,15 @@
 //! Whether a presented API key is good, for whoever asks: one by one, in batches, and on streams.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Instant};
 
 use prost::bytes::Bytes;
 
 use crate::{
     context::App,
-    convert::api_key::Question,
-    credentials::{Answer, Known},
+    convert::{self, api_key::Question},
+    credentials::{Answer, BOUND, Known},
     error::Result,
-    models::{Caller, OwnerState, Reach, Timestamp, Verdict},
+    models::{Caller, OrganizationId, OwnerState, Reach, Timestamp, UserId, Verdict},
     pb,
 };
 
@@ -114,7 +111,7 @@ impl Verifier {
         let ends = known.and_then(|known| known.caller.expires_at).filter(|_| verdict != pb::ApiKeyVerdict::Expired);
         let until = valid_until(self.app.now(), verification.until);
         let until = ends.map_or(until, |ends| until.min(ends));
-        (verdict, known.map(|known| known.encoded.clone()).unwrap_or_default(), Some(crate::convert::time(until)))
+        (verdict, known.map(|known| known.encoded.clone()).unwrap_or_default(), Some(convert::time(until)))
     }
 }
 
@@ -128,13 +125,13 @@ enum Sees {
     /// It is said.
     Said(bool),
     /// If the user administers the organization.
-    AsAdminOf(crate::models::UserId, crate::models::OrganizationId),
+    AsAdminOf(UserId, OrganizationId),
 }
 
 impl Verification {
     /// Of a text that no key ever looked like.
     fn of_nothing() -> Self {
-        Self { found: None, until: Instant::now() + Duration::from_secs(1), is_kept: false }
+        Self { found: None, until: Instant::now() + BOUND, is_kept: false }
     }
 }
 

@@ -5,12 +5,12 @@ use diesel_async::RunQueryDsl;
 
 use super::{
     delete_up_to,
-    reach::{everything, within},
+    reach::{first_within, within},
     row,
 };
 use crate::{
     db::{
-        Conn, ForUpdate, execute, first, query,
+        Conn, ForUpdate, execute, query,
         schema::{memberships, organizations, users},
     },
     error::Result,
@@ -53,27 +53,22 @@ impl MembershipRepository<'_> {
     /// # Errors
     /// When the database cannot be used.
     pub async fn get(&mut self, reach: &Reach, key: MembershipKey) -> Result<Option<Membership>> {
-        let row: Option<MembershipRow> = match (reach, key) {
-            (Reach::Everything, MembershipKey::Id(id)) => first!(self.conn, {
-                let query = memberships::table.filter(memberships::id.eq(id));
-                everything!(memberships, query.select(MembershipRow::as_select()))
-            })?,
-            (Reach::Everything, MembershipKey::Ends(user, organization)) => first!(self.conn, {
-                let query = memberships::table
+        let row: Option<MembershipRow> = match key {
+            MembershipKey::Id(id) => first_within!(
+                self.conn,
+                memberships,
+                memberships::table.filter(memberships::id.eq(id)).select(MembershipRow::as_select()),
+                reach
+            )?,
+            MembershipKey::Ends(user, organization) => first_within!(
+                self.conn,
+                memberships,
+                memberships::table
                     .filter(memberships::user_id.eq(user))
-                    .filter(memberships::organization_id.eq(organization));
-                everything!(memberships, query.select(MembershipRow::as_select()))
-            })?,
-            (reach, key) => query!(self.conn, c => {
-                let mut query = memberships::table.select(MembershipRow::as_select()).into_boxed::<Backend>();
-                query = match key {
-                    MembershipKey::Id(id) => query.filter(memberships::id.eq(id)),
-                    MembershipKey::Ends(user, organization) => query
-                        .filter(memberships::user_id.eq(user))
-                        .filter(memberships::organization_id.eq(organization)),
-                };
-                async { within!(memberships, query, reach).get_result(c).await.optional() }
-            })?,
+                    .filter(memberships::organization_id.eq(organization))
+                    .select(MembershipRow::as_select()),
+                reach
+            )?,
         };
         Ok(row.map(Membership::from))
     }

@@ -32,7 +32,9 @@ macro_rules! organizations_of {
 /// Narrows a boxed query to what is alive and within a reach.
 macro_rules! within {
     (users, $query:expr, $reach:expr) => {
-        $crate::repositories::reach::within!(also deleted users, $query.filter(users::deleted_at.is_null()), $reach)
+        $crate::repositories::reach::within!(
+            also deleted users, $crate::repositories::reach::everything!(users, $query), $reach
+        )
     };
     (also deleted users, $query:expr, $reach:expr) => {{
         use $crate::repositories::reach::SEEN;
@@ -122,9 +124,7 @@ macro_rules! within {
     }};
     // Tables whose rows belong to one user.
     ($table:ident, $query:expr, $reach:expr) => {{
-        let alive = $query.filter(exists(
-            users::table.filter(users::id.eq($table::user_id)).filter(users::deleted_at.is_null()),
-        ));
+        let alive = $crate::repositories::reach::everything!($table, $query);
         match *$reach {
             Reach::Everything => alive,
             Reach::User(user) => alive.filter($table::user_id.eq(user)),
@@ -139,11 +139,6 @@ macro_rules! everything {
     (users, $query:expr) => {
         $query.filter(users::deleted_at.is_null())
     };
-    (refresh_tokens, $query:expr) => {
-        $query.filter(exists(
-            users::table.filter(users::id.eq(refresh_tokens::user_id)).filter(users::deleted_at.is_null()),
-        ))
-    };
     (memberships, $query:expr) => {
         $query
             .filter(exists(users::table.filter(users::id.eq(memberships::user_id)).filter(users::deleted_at.is_null())))
@@ -153,6 +148,33 @@ macro_rules! everything {
                     .filter(organizations::deleted_at.is_null()),
             ))
     };
+    // Tables whose rows belong to one user.
+    ($table:ident, $query:expr) => {
+        $query.filter(exists(users::table.filter(users::id.eq($table::user_id)).filter(users::deleted_at.is_null())))
+    };
 }
 
-pub(super) use {everything, organizations_of, within};
+/// Finds one row, or none, that is alive and within a reach. What reaches everything, as the services that call most do, has a
+/// query whose type says all of its text; any other is boxed. `|query| ..` puts something around either.
+macro_rules! first_within {
+    ($conn:expr, $table:ident, $query:expr, $reach:expr) => {
+        $crate::repositories::reach::first_within!($conn, $table, $query, $reach, |query| query)
+    };
+    ($conn:expr, $table:ident, $query:expr, $reach:expr, |$found:ident| $then:expr) => {
+        if *$reach == Reach::Everything {
+            $crate::db::first!($conn, {
+                let $found = $crate::repositories::reach::everything!($table, $query);
+                $then
+            })
+        } else {
+            $crate::db::query!($conn, c => {
+                let $found =
+                    $crate::repositories::reach::within!($table, $query.into_boxed::<Backend>(), $reach);
+                let query = $then;
+                async move { query.get_result(c).await.optional() }
+            })
+        }
+    };
+}
+
+pub(super) use {everything, first_within, organizations_of, within};

@@ -5,12 +5,12 @@ use diesel_async::RunQueryDsl;
 
 use super::{
     delete_up_to,
-    reach::{everything, within},
+    reach::{first_within, within},
     row,
 };
 use crate::{
     db::{
-        Conn, ForUpdate, ForUpdateOf, execute, first, query,
+        Conn, ForUpdate, ForUpdateOf, execute, query,
         schema::{refresh_tokens, users},
     },
     error::Result,
@@ -171,25 +171,19 @@ impl RefreshTokenRepository<'_> {
         // The first one too, and before the token itself: that is what everybody else in the family waits for. The token itself,
         // so that it is read as whoever had it before has left it.
         const LOCKED: &str = "first, cf_refresh_tokens";
-        macro_rules! sought {
-            () => {
-                refresh_tokens::table
-                    .inner_join(FIRST.on(FIRST.field(refresh_tokens::id).eq(refresh_tokens::family_id)))
-                    .filter(refresh_tokens::token_hash.eq(hash.clone()))
-                    .select((
-                        RefreshTokenRow::as_select(),
-                        users::table.filter(users::id.eq(refresh_tokens::user_id)).select(users::state).single_value(),
-                    ))
-            };
-        }
-        let found: Option<(RefreshTokenRow, Option<UserState>)> = if *reach == Reach::Everything {
-            first!(self.conn, ForUpdateOf(everything!(refresh_tokens, sought!()), LOCKED))?
-        } else {
-            query!(self.conn, c => {
-                let query = sought!().into_boxed::<Backend>();
-                async { ForUpdateOf(within!(refresh_tokens, query, reach), LOCKED).get_result(c).await.optional() }
-            })?
-        };
+        let found: Option<(RefreshTokenRow, Option<UserState>)> = first_within!(
+            self.conn,
+            refresh_tokens,
+            refresh_tokens::table
+                .inner_join(FIRST.on(FIRST.field(refresh_tokens::id).eq(refresh_tokens::family_id)))
+                .filter(refresh_tokens::token_hash.eq(hash.clone()))
+                .select((
+                    RefreshTokenRow::as_select(),
+                    users::table.filter(users::id.eq(refresh_tokens::user_id)).select(users::state).single_value(),
+                )),
+            reach,
+            |query| ForUpdateOf(query, LOCKED)
+        )?;
         let is_active = |state| state == Some(UserState::Active);
         Ok(found.map(|(row, state)| (LockedFamily(row.family_id), row.into(), is_active(state))))
     }

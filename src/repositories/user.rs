@@ -5,12 +5,12 @@ use diesel_async::RunQueryDsl;
 
 use super::{
     MAX_BATCH, left,
-    reach::{everything, within},
+    reach::{first_within, within},
     row,
 };
 use crate::{
     db::{
-        Conn, ForUpdate, execute, first, query,
+        Conn, ForUpdate, execute, query,
         schema::{memberships, users},
     },
     error::Result,
@@ -78,17 +78,8 @@ impl UserRepository<'_> {
     /// # Errors
     /// When the database cannot be used.
     pub async fn get(&mut self, reach: &Reach, id: UserId) -> Result<Option<User>> {
-        let row: Option<UserRow> = if *reach == Reach::Everything {
-            first!(self.conn, {
-                let query = users::table.filter(users::id.eq(id));
-                everything!(users, query.select(UserRow::as_select()))
-            })?
-        } else {
-            query!(self.conn, c => {
-                let query = users::table.filter(users::id.eq(id)).select(UserRow::as_select()).into_boxed::<Backend>();
-                async { within!(users, query, reach).get_result(c).await.optional() }
-            })?
-        };
+        let row: Option<UserRow> =
+            first_within!(self.conn, users, users::table.filter(users::id.eq(id)).select(UserRow::as_select()), reach)?;
         Ok(row.map(User::from))
     }
 

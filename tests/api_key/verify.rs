@@ -20,6 +20,10 @@ async fn verdict(api: &Api, key: &str, scope: &str) -> Verdict {
     answer.verdict()
 }
 
+fn micros(time: &prost_types::Timestamp) -> i64 {
+    time.seconds * 1_000_000 + i64::from(time.nanos) / 1000
+}
+
 both! {
     async fn a_verdict_is_an_answer_for_every_kind_of_key(t) {
         let ada = t.user("ada").await;
@@ -116,7 +120,7 @@ both! {
                     break;
                 }
                 let until = answer.valid_until.unwrap();
-                let until = until.seconds * 1_000_000 + i64::from(until.nanos) / 1000;
+                let until = micros(&until);
                 assert!(until <= latest.as_micros(), "a verdict lasts {} µs too long", until - latest.as_micros());
             }
         }
@@ -132,7 +136,7 @@ both! {
         let latest = t.clock.now().after(Duration::from_secs(1));
         while let Ok(answer) = t.admin().api_keys().verify_api_key(verify(&good, "")).await {
             let until = answer.into_inner().valid_until.unwrap();
-            let until = until.seconds * 1_000_000 + i64::from(until.nanos) / 1000;
+            let until = micros(&until);
             assert!(until <= latest.as_micros(), "a verdict lasts {} µs too long", until - latest.as_micros());
         }
     }
