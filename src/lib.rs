@@ -39,6 +39,7 @@ pub mod services;
 pub mod status;
 pub mod sweep;
 pub mod telemetry;
+pub mod transport;
 
 /// The messages, clients and servers of `proto/tenantry/v1`. Their documentation is the comments of the protos.
 pub mod pb {

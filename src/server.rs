@@ -3,7 +3,6 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
-use tonic::transport::server::TcpIncoming;
 
 use crate::{
     DESCRIPTOR_SET, bootstrap,
@@ -20,17 +19,8 @@ use crate::{
     },
     models::{Plaintext, refresh_token::Lifetimes},
     services::Services,
-    sweep,
+    sweep, transport,
 };
-
-/// Calls in flight on one connection, and local resets before one is cut. The library's own defaults are "no limit"
-/// (RUSTSEC-2024-0003).
-const MAX_CONCURRENT_STREAMS: u32 = 128;
-const MAX_LOCAL_RESETS: usize = 256;
-/// Largest header block of a request.
-const MAX_HEADER_BYTES: u32 = 16 * 1024;
-/// When a silent peer is asked whether it is there, and how long its answer may take.
-const KEEPALIVE: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(10));
 
 /// A running server.
 pub struct Server {
@@ -40,7 +30,7 @@ pub struct Server {
     pub first_admin_key: Option<Plaintext>,
     feed: Feed,
     stop: oneshot::Sender<()>,
-    task: JoinHandle<Result<(), tonic::transport::Error>>,
+    task: JoinHandle<()>,
     shutdown_timeout: Duration,
 }
 
@@ -67,8 +57,7 @@ impl Server {
         let service = Intercepted::new(interceptors(app, access, args), services);
 
         let (stop, stopped) = oneshot::channel::<()>();
-        let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
-        let task = tokio::spawn(transport().serve_with_incoming_shutdown(service, incoming, async move {
+        let task = tokio::spawn(transport::serve(listener, Arc::new(service), async move {
             let _ = stopped.await;
         }));
         Ok(Self { address, first_admin_key, feed, stop, task, shutdown_timeout: args.shutdown_timeout })
@@ -83,8 +72,7 @@ impl Server {
         self.feed.stop();
         let abort = self.task.abort_handle();
         match tokio::time::timeout(self.shutdown_timeout, self.task).await {
-            Ok(Ok(Ok(()))) => Ok(()),
-            Ok(Ok(Err(error))) => Err(format!("the server ended: {}", chain(&error))),
+            Ok(Ok(())) => Ok(()),
             Ok(Err(error)) => Err(format!("the server ended: {error}")),
             // A peer that never says anything would keep the server for ever.
             Err(_) => {
@@ -139,14 +127,4 @@ fn interceptors(app: App, access: AccessTable, args: &ServeArgs) -> impl Around 
     let answer = (Deadline(args.request_timeout), (WireErrors, method));
     // First, so that every line that is logged and every answer carries the id.
     (RequestId, answer)
-}
-
-/// What carries the calls.
-fn transport() -> tonic::transport::Server {
-    tonic::transport::Server::builder()
-        .max_concurrent_streams(MAX_CONCURRENT_STREAMS)
-        .http2_max_local_error_reset_streams(Some(MAX_LOCAL_RESETS))
-        .http2_max_header_list_size(MAX_HEADER_BYTES)
-        .http2_keepalive_interval(Some(KEEPALIVE.0))
-        .http2_keepalive_timeout(Some(KEEPALIVE.1))
 }

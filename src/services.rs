@@ -1,13 +1,12 @@
 //! The services behind the interceptors, one line for each, and the way of a call to its own.
 
-use http::{Request, Response};
+use http::Response;
 use tonic::{
     body::Body,
-    codegen::BoxFuture,
+    codegen::{BoxFuture, Service as _},
     service::{Routes, RoutesBuilder},
 };
 use tonic_health::server::HealthReporter;
-use tower::Service as _;
 
 use crate::{
     DESCRIPTOR_SET,
@@ -18,6 +17,7 @@ use crate::{
     },
     interceptors::Inner,
     pb,
+    transport::Request,
 };
 
 /// Largest request message. The largest that a rule of a field allows, an OAuth account with its tokens, has about 60 KiB.
@@ -47,7 +47,7 @@ macro_rules! services {
             }
 
             /// Finds the service in the path. Ours are found here, as the router of the library takes half as long as a whole call.
-            fn route(&self, request: Request<Body>) -> BoxFuture<Response<Body>, std::convert::Infallible> {
+            fn route(&self, request: Request) -> BoxFuture<Response<Body>, std::convert::Infallible> {
                 match request.uri().path().split('/').nth(1) {
                     $(Some(pb::$module::SERVICE_NAME) => self.$field.clone().call(request),)+
                     _ => Box::pin(self.others.clone().call(request)),
@@ -94,7 +94,7 @@ impl Services {
 }
 
 impl Inner for &Services {
-    async fn call(self, request: Request<Body>) -> Response<Body> {
+    async fn call(self, request: Request) -> Response<Body> {
         match self.route(request).await {
             Ok(response) => response,
             Err(never) => match never {},

@@ -9,7 +9,7 @@ use http::Request as HttpRequest;
 use tonic::{
     Request, Response, Status,
     body::Body,
-    codegen::BoxFuture,
+    codegen::{BoxFuture, Service},
     server::{Grpc, NamedService, UnaryService},
     transport::server::TcpIncoming,
 };
@@ -37,7 +37,7 @@ impl NamedService for Echo {
     const NAME: &'static str = "bench.Echo";
 }
 
-impl tower::Service<HttpRequest<Body>> for Echo {
+impl Service<HttpRequest<Body>> for Echo {
     type Response = http::Response<Body>;
     type Error = Infallible;
     type Future = BoxFuture<Self::Response, Infallible>;

@@ -130,6 +130,8 @@ impl Pools {
     }
 
     pub(super) async fn scan(&self) -> Result<Handle> {
+        // It holds up the task it is on: whoever shares that begins one of its own for what waits (see `transport`).
+        tokio::task::yield_now().await;
         self.scans.get_owned().await.map(Handle::Reader).map_err(pool_error)
     }
 

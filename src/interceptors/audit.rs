@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use http::{Request, Response, Uri, request::Parts};
+use http::{Response, Uri, request::Parts};
 use tonic::{Code, Status, body::Body, transport::server::TcpConnectInfo};
 use tonic_types::StatusExt as _;
 
@@ -22,6 +22,7 @@ use crate::{
         event::{Refusal, Subject},
     },
     telemetry,
+    transport::Request,
 };
 
 /// Refusals of one key, method and reason within this time of the first are told with the next one after it.
@@ -86,7 +87,7 @@ impl Audit {
 }
 
 impl Around for Audit {
-    async fn around<S: Inner>(&self, request: Request<Body>, inner: S) -> Response<Body> {
+    async fn around<S: Inner>(&self, request: Request, inner: S) -> Response<Body> {
         let (parts, body) = request.into_parts();
         // Taken from every call and used for few: nothing here is copied.
         let caller = parts.extensions.get::<Caller>().map(|caller| (caller.principal, caller.api_key_id));

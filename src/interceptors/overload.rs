@@ -3,11 +3,11 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use http::{Request, Response};
+use http::Response;
 use tonic::{Status, body::Body};
 
 use super::{Access, Around, Inner};
-use crate::error::Error;
+use crate::{error::Error, transport::Request};
 
 /// Bounds the calls in flight. A stream is one until it has begun; health and reflection are none.
 #[derive(Debug)]
@@ -33,7 +33,7 @@ impl Drop for Place<'_> {
 }
 
 impl Around for Overload {
-    async fn around<I: Inner>(&self, request: Request<Body>, inner: I) -> Response<Body> {
+    async fn around<I: Inner>(&self, request: Request, inner: I) -> Response<Body> {
         if request.extensions().get() == Some(&Access::Public) {
             return inner.call(request).await;
         }

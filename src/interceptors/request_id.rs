@@ -2,12 +2,12 @@
 
 use std::time::Instant;
 
-use http::{HeaderName, HeaderValue, Request, Response};
+use http::{HeaderName, HeaderValue, Response};
 use tonic::{Code, Status, body::Body};
 use tracing::Instrument as _;
 
 use super::{Around, Inner};
-use crate::{security::random, telemetry::REQUEST_ID};
+use crate::{security::random, telemetry::REQUEST_ID, transport::Request};
 
 /// The metadata entry of the id, in the request and in the answer.
 const HEADER: HeaderName = HeaderName::from_static("x-request-id");
@@ -19,7 +19,7 @@ const MAX_CHARS: usize = 64;
 pub struct RequestId;
 
 impl Around for RequestId {
-    async fn around<S: Inner>(&self, request: Request<Body>, inner: S) -> Response<Body> {
+    async fn around<S: Inner>(&self, request: Request, inner: S) -> Response<Body> {
         let id = request.headers().get(HEADER).and_then(read).unwrap_or_else(random::call_id);
         let span = tracing::debug_span!("call", request_id = id, method = request.uri().path());
         let header = HeaderValue::from_str(&id);
