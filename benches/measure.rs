@@ -52,7 +52,20 @@ pub async fn database(backend: Backend, report: &mut Report, lasting: Duration, 
         eprintln!("{backend:?}: round {} of {rounds}", round + 1);
         measure(&database, &world, backend, report, lasting).await;
     }
+    overload(&database, &world, backend, report, lasting);
     database.remove().await;
+}
+
+/// Measures new users with as many calls in flight as usual, and then, for twenty times as long, with many times as many.
+fn overload(database: &TestDatabase, world: &World, backend: Backend, report: &mut Report, lasting: Duration) {
+    let serving = server::ours(database);
+    let create = |shape, lasting| {
+        let script = |_| -> Box<dyn Script> { Box::new(CreateUser) };
+        tokio::task::block_in_place(|| load::run(serving.address, Some(&world.key), shape, lasting, script))
+    };
+    let usual = create(SHAPE, lasting);
+    let over = create((CONNECTIONS * OVERLOAD, IN_FLIGHT * OVERLOAD), lasting * 20);
+    report.overload(backend, &usual, &over);
 }
 
 impl World {
@@ -174,9 +187,6 @@ pub async fn measure(database: &TestDatabase, world: &World, backend: Backend, r
         let goal = if backend == Backend::Sqlite { 3.0 } else { 0.45 };
         let insert = report.last_limit(backend, "bare INSERT of a user");
         report.rate(backend, "CreateUser", &created, ("of bare INSERTs, each committed", insert, Some(goal)));
-        let many = (CONNECTIONS * OVERLOAD, IN_FLIGHT * OVERLOAD);
-        let over = load::run(serving.address, Some(key), many, lasting * 2, |_| Box::new(CreateUser));
-        report.overload(backend, &created, &over);
         let share = IN_FLIGHT / CONNECTIONS;
         let rate = ours(&|at| Box::new(Rotate { tokens: world.tokens[at * share..(at + 1) * share].to_vec() }));
         report.rate(backend, "RotateRefreshToken", &rate, ("of CreateUser", created.per_second, Some(0.5)));

@@ -160,8 +160,9 @@ pub struct ServeArgs {
     #[arg(long, env = "TENANTRY_MAX_STREAMS", value_name = "COUNT", default_value_t = 200, hide_env_values = true)]
     pub max_streams: usize,
 
+    // Twice as many as keep two cores busy: with more, each only waits longer.
     /// How many calls may be in flight at once; further ones are refused and may be repeated
-    #[arg(long, env = "TENANTRY_MAX_CALLS", value_name = "COUNT", default_value_t = 256, hide_env_values = true,
+    #[arg(long, env = "TENANTRY_MAX_CALLS", value_name = "COUNT", default_value_t = 128, hide_env_values = true,
           value_parser = positive)]
     pub max_calls: usize,
 

@@ -25,7 +25,7 @@ use diesel::{
 use diesel_async::{RunQueryDsl as _, SimpleAsyncConnection as _};
 
 use super::{
-    postgres::{Connection, Connector},
+    postgres::{Connection, Pooled},
     prepared::Prepared,
     to_error,
 };
@@ -36,9 +36,6 @@ pub(crate) type OnError = fn(Error) -> Error;
 
 /// The texts of statements that a connection has prepared.
 pub(super) type PreparedTexts = Mutex<HashSet<String>>;
-
-/// A connection had alone, from its pool.
-type Pooled = bb8::PooledConnection<'static, Connector>;
 
 /// The answer to a statement.
 type Answer = Pin<Box<dyn Future<Output = QueryResult<()>> + Send>>;

@@ -2,6 +2,7 @@
 //! pipelined.
 
 use std::{
+    ops::Deref,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -14,7 +15,7 @@ use diesel::{
     sql_types::Text,
 };
 use diesel_async::{AsyncPgConnection, SimpleAsyncConnection as _};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::{
@@ -125,8 +126,45 @@ impl Handle {
     }
 }
 
-/// The pool of connections that are had alone.
-type Pool = bb8::Pool<Connector>;
+/// A pool of connections that are had alone, in the order of coming. The library's own pool gives a connection to whoever asks at
+/// the right moment, and sends who came first to the end of the queue.
+#[derive(Clone)]
+struct Pool {
+    connections: bb8::Pool<Connector>,
+    turns: Arc<Semaphore>,
+    timeout: Duration,
+}
+
+/// A connection of a pool. It is given back first, and then the turn.
+pub(super) struct Pooled {
+    connection: bb8::PooledConnection<'static, Connector>,
+    _turn: OwnedSemaphorePermit,
+}
+
+impl Deref for Pooled {
+    type Target = Connection;
+
+    fn deref(&self) -> &Connection {
+        &self.connection
+    }
+}
+
+impl Pool {
+    async fn open(connector: Connector, settings: &DatabaseArgs) -> ConnectionResult<Self> {
+        let (size, timeout) = (settings.database_connections, settings.database_timeout);
+        let builder = bb8::Pool::builder().max_size(size).connection_timeout(timeout).test_on_check_out(false);
+        let connections = builder.build(connector).await?;
+        let turns = Arc::new(Semaphore::new(usize::try_from(size).unwrap_or(Semaphore::MAX_PERMITS)));
+        Ok(Self { connections, turns, timeout })
+    }
+
+    async fn get(&self) -> Result<Pooled> {
+        let turn = tokio::time::timeout(self.timeout, Arc::clone(&self.turns).acquire_owned()).await;
+        let turn = turn.map_err(|elapsed| Error::Unavailable(Box::new(elapsed)))?;
+        let turn = turn.map_err(|closed| Error::Unavailable(Box::new(closed)))?;
+        Ok(Pooled { connection: self.connections.get_owned().await.map_err(pool_error)?, _turn: turn })
+    }
+}
 
 #[derive(Clone)]
 pub(super) struct Pools {
@@ -157,16 +195,11 @@ impl Pools {
     ) -> std::result::Result<Self, String> {
         let failed = |error: &dyn std::fmt::Display| format!("cannot connect to PostgreSQL: {error}");
         let connector = Connector::new(url, settings.database_timeout, statement_timeout)?;
-        let pool = async |connector: &Connector| {
-            bb8::Pool::builder()
-                .max_size(settings.database_connections)
-                .connection_timeout(settings.database_timeout)
-                .test_on_check_out(false)
-                .build(connector.clone())
-                .await
+        let pool = async |connector: Connector| {
+            Pool::open(connector, settings).await.map_err(|error| failed(&describe(&error)))
         };
-        let transactions = pool(&connector).await.map_err(|error| failed(&describe(&error)))?;
-        let scans = pool(&connector.for_scans()).await.map_err(|error| failed(&describe(&error)))?;
+        let transactions = pool(connector.clone()).await?;
+        let scans = pool(connector.for_scans()).await?;
         let slots = (0..settings.database_read_connections).map(|_| Slot::default()).collect();
         let readers =
             Readers { connector, connect_timeout: settings.database_timeout, slots, next: AtomicUsize::new(0) };
@@ -186,8 +219,7 @@ impl Pools {
 
     /// A connection of its own, for reads that take long.
     pub(super) async fn scan(&self) -> Result<Handle> {
-        let pooled = self.scans.get_owned().await.map_err(pool_error)?;
-        Ok(Handle::Own(Pipeline::new(pooled)))
+        Ok(Handle::Own(Pipeline::new(self.scans.get().await?)))
     }
 
     /// A shared connection, for reads of a few rows.
@@ -197,8 +229,7 @@ impl Pools {
 }
 
 async fn own(pool: &Pool, begin: &'static str) -> Result<Handle> {
-    let pooled = pool.get_owned().await.map_err(pool_error)?;
-    Ok(Handle::Own(Pipeline::in_transaction(pooled, begin)))
+    Ok(Handle::Own(Pipeline::in_transaction(pool.get().await?, begin)))
 }
 
 impl bb8::ManageConnection for Connector {

@@ -40,9 +40,10 @@ row!(refresh_tokens: RefreshTokenRow of RefreshToken {
     updated_at: Timestamp,
 });
 
-// The first token of a family.
+// The first token of a family, and its current one.
 alias! {
     const FIRST: Alias<First> = refresh_tokens as first;
+    const CURRENT: Alias<Current> = refresh_tokens as current;
 }
 
 /// Stores refresh tokens.
@@ -52,7 +53,10 @@ pub struct RefreshTokenRepository<'c> {
 
 /// A family that the running transaction has locked: nothing joins it or leaves it meanwhile.
 #[derive(Debug)]
-pub struct LockedFamily(FamilyId);
+pub struct LockedFamily {
+    id: FamilyId,
+    user_id: UserId,
+}
 
 /// What ends a token.
 macro_rules! revoked {
@@ -150,12 +154,12 @@ impl RefreshTokenRepository<'_> {
     /// # Errors
     /// When the database cannot be used.
     pub async fn lock_family(&mut self, reach: &Reach, family: FamilyId) -> Result<Option<LockedFamily>> {
-        let first: Option<FamilyId> = query!(self.conn, c => {
+        let user_id: Option<UserId> = query!(self.conn, c => {
             let query = refresh_tokens::table.filter(refresh_tokens::id.eq(RefreshTokenId(family.0)));
-            let query = query.select(refresh_tokens::family_id).into_boxed::<Backend>();
+            let query = query.select(refresh_tokens::user_id).into_boxed::<Backend>();
             async { ForUpdate(within!(refresh_tokens, query, reach)).get_result(c).await.optional() }
         })?;
-        Ok(first.map(LockedFamily))
+        Ok(user_id.map(|user_id| LockedFamily { id: family, user_id }))
     }
 
     /// Locks the family of a secret's hash, as [`Self::lock_family`] does, and finds the token as it is then, and whether its
@@ -185,7 +189,10 @@ impl RefreshTokenRepository<'_> {
             |query| ForUpdateOf(query, LOCKED)
         )?;
         let is_active = |state| state == Some(UserState::Active);
-        Ok(found.map(|(row, state)| (LockedFamily(row.family_id), row.into(), is_active(state))))
+        Ok(found.map(|(row, state)| {
+            let family = LockedFamily { id: row.family_id, user_id: row.user_id };
+            (family, row.into(), is_active(state))
+        }))
     }
 
     /// Locks all families of a user that have a live token, but not the one `except`, in order.
@@ -218,7 +225,7 @@ impl RefreshTokenRepository<'_> {
                 let query = query.order(refresh_tokens::id).select(refresh_tokens::family_id).into_boxed::<Backend>();
                 ForUpdate(within!(refresh_tokens, query, reach)).load(c)
             })?;
-            locked.extend(families.into_iter().map(LockedFamily));
+            locked.extend(families.into_iter().map(|id| LockedFamily { id, user_id }));
         }
         Ok(locked)
     }
@@ -229,11 +236,13 @@ impl RefreshTokenRepository<'_> {
     /// When the database cannot be used.
     pub async fn revoke(&mut self, families: &[LockedFamily], reason: RevokedReason, now: Timestamp) -> Result<usize> {
         let mut live = 0;
-        for families in families.chunks(10_000) {
-            let ids: Vec<FamilyId> = families.iter().map(|family| family.0).collect();
+        for families in families.chunk_by(|one, next| one.user_id == next.user_id).flat_map(|own| own.chunks(10_000)) {
+            let user_id = families[0].user_id;
+            let ids: Vec<FamilyId> = families.iter().map(|family| family.id).collect();
             // Apart, as what is told and counted are the tokens not yet traded: one a session.
             query!(self.conn, c => {
                 let traded = refresh_tokens::table
+                    .filter(refresh_tokens::user_id.eq(user_id))
                     .filter(refresh_tokens::family_id.eq_any(&ids))
                     .filter(refresh_tokens::revoked_at.is_null())
                     .filter(refresh_tokens::rotated_at.is_not_null());
@@ -241,6 +250,7 @@ impl RefreshTokenRepository<'_> {
             })?;
             let current: Vec<RefreshTokenRow> = query!(self.conn, c => {
                 let current = refresh_tokens::table
+                    .filter(refresh_tokens::user_id.eq(user_id))
                     .filter(refresh_tokens::family_id.eq_any(&ids))
                     .filter(refresh_tokens::revoked_at.is_null())
                     .filter(refresh_tokens::rotated_at.is_null());
@@ -344,20 +354,22 @@ impl RefreshTokenRepository<'_> {
     /// # Errors
     /// When the database cannot be used.
     pub async fn delete_expired(&mut self, now: Timestamp, limit: i64) -> Result<usize> {
-        let over: Vec<(RefreshTokenId, FamilyId)> = query!(self.conn, c => {
+        let current: Vec<RefreshTokenId> = query!(self.conn, c => {
             refresh_tokens::table
                 .filter(refresh_tokens::rotated_at.is_null())
                 .filter(refresh_tokens::expires_at.lt(now))
                 .order(refresh_tokens::expires_at)
-                .select((refresh_tokens::id, refresh_tokens::family_id))
+                .select(refresh_tokens::id)
                 .limit(limit)
                 .load(c)
         })?;
-        let (current, families): (Vec<RefreshTokenId>, Vec<FamilyId>) = over.into_iter().unzip();
         // The traded ones first: without its current token nobody would find a family again.
         let traded: Vec<RefreshTokenId> = query!(self.conn, c => {
-            refresh_tokens::table
-                .filter(refresh_tokens::family_id.eq_any(&families))
+            let of_current = (CURRENT.field(refresh_tokens::user_id).eq(refresh_tokens::user_id))
+                .and(CURRENT.field(refresh_tokens::family_id).eq(refresh_tokens::family_id));
+            CURRENT
+                .inner_join(refresh_tokens::table.on(of_current))
+                .filter(CURRENT.field(refresh_tokens::id).eq_any(&current))
                 .filter(refresh_tokens::rotated_at.is_not_null())
                 .select(refresh_tokens::id)
                 .limit(limit)
