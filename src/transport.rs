@@ -155,3 +155,31 @@ impl Calls {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::oneshot;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_fault_in_one_call_and_a_call_that_waits_take_no_other_with_them() {
+        let calls = Calls::default();
+        let (release, released) = oneshot::channel::<()>();
+        let (done, is_done) = oneshot::channel();
+        let (waited, has_waited) = oneshot::channel();
+        calls.execute(async { assert!(std::hint::black_box(false), "a fault in a call") });
+        calls.execute(async {
+            released.await.ok();
+            waited.send(()).ok();
+        });
+        calls.execute(async {
+            done.send(()).ok();
+        });
+        calls.begin();
+        assert_eq!(is_done.await, Ok(()), "it needs nothing, so it ends as it begins");
+        assert!(calls.waiting().is_empty());
+        release.send(()).ok();
+        assert_eq!(has_waited.await, Ok(()));
+    }
+}

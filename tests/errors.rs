@@ -7,7 +7,7 @@ use tonic::{Response, Status, Streaming};
 use tonic_types::StatusExt as _;
 
 use crate::support::{
-    Api, MISSING_ID, Test, both, database, given::unique, mask, object, raw, refusal::reason_of, refused,
+    Api, MISSING_ID, Test, both, database, given::unique, held::Held, mask, object, raw, refusal::reason_of, refused,
     request::World, time_in,
 };
 use uuid::Uuid;
@@ -354,38 +354,4 @@ async fn eventually_creates(t: &Test, request: pb::CreateUserRequest) {
         }
     }
     panic!("the database stays unavailable");
-}
-
-/// A lock of all users that is not the server's.
-enum Held {
-    Sqlite(diesel::SqliteConnection),
-    Postgres(tokio_postgres::Client),
-}
-
-impl Held {
-    async fn by_another_process(t: &Test) -> Self {
-        use diesel::connection::{Connection as _, SimpleConnection as _};
-        match &t.database {
-            database::TestDatabase::Sqlite(_) => {
-                let mut connection =
-                    diesel::SqliteConnection::establish(t.database.url().trim_start_matches("sqlite:")).unwrap();
-                connection.batch_execute("BEGIN IMMEDIATE").unwrap();
-                Self::Sqlite(connection)
-            }
-            database::TestDatabase::Postgres(name) => {
-                let client = database::connect(name).await;
-                // Reads go on: who calls must still be found.
-                client.batch_execute("BEGIN; LOCK TABLE cf_users IN SHARE MODE").await.unwrap();
-                Self::Postgres(client)
-            }
-        }
-    }
-
-    async fn release(self) {
-        use diesel::connection::SimpleConnection as _;
-        match self {
-            Self::Sqlite(mut connection) => connection.batch_execute("ROLLBACK").unwrap(),
-            Self::Postgres(client) => client.batch_execute("ROLLBACK").await.unwrap(),
-        }
-    }
 }

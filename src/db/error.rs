@@ -29,6 +29,9 @@ const UNIQUE: [(&str, &str, Broken); 5] = [
     ("cf_refresh_tokens_parent_id_key", "cf_refresh_tokens.parent_id", Broken::Race),
 ];
 
+/// What PostgreSQL says when it ends a connection.
+const ENDED: &str = "terminating connection";
+
 /// What SQLite says when another connection holds the lock.
 const BUSY: &str = "database is locked";
 
@@ -37,7 +40,7 @@ const BUSY: &str = "database is locked";
 const PASSING: [&str; 7] = [
     BUSY,
     "canceling statement due to",
-    "terminating connection",
+    ENDED,
     "the database system is",
     "too many connections",
     "remaining connection slots",
@@ -72,6 +75,13 @@ pub(crate) fn to_error(error: DieselError) -> Error {
 /// True if another connection holds the lock that SQLite needs.
 pub(super) fn is_busy(error: &DieselError) -> bool {
     matches!(error, DieselError::DatabaseError(_, info) if info.message().contains(BUSY))
+}
+
+/// True if the connection has ended, which the statement only happened to find.
+pub(super) fn is_lost(error: &DieselError) -> bool {
+    use DatabaseErrorKind as Kind;
+    let DieselError::DatabaseError(kind, info) = error else { return false };
+    matches!(kind, Kind::UnableToSendCommand | Kind::ClosedConnection) || info.message().contains(ENDED)
 }
 
 fn broken(info: &dyn DatabaseErrorInformation) -> Option<Broken> {

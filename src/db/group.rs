@@ -235,3 +235,95 @@ fn run<T: Send + 'static>(
         Poll::Pending => Err(diesel::result::Error::BrokenTransactionManager),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
+
+    use std::pin::pin;
+
+    use diesel::{QueryableByName, RunQueryDsl as _, sql_query, sql_types::BigInt};
+
+    use super::*;
+
+    #[derive(QueryableByName)]
+    struct Count {
+        #[diesel(sql_type = BigInt)]
+        rows: i64,
+    }
+
+    fn execute(member: &mut Member, sql: &'static str) {
+        run(member, move |connection| connection.batch_execute(sql)).unwrap();
+    }
+
+    async fn rows(writer: &Writer) -> i64 {
+        let mut member = writer.begin().await.unwrap();
+        let count = |connection: &mut diesel::SqliteConnection| {
+            sql_query("SELECT count(*) AS rows FROM things").get_result::<Count>(connection)
+        };
+        let count = run(&mut member, count).unwrap();
+        member.rollback().await.unwrap();
+        count.rows
+    }
+
+    /// A writer on a file with a table of things, whose references are checked at the commit.
+    async fn writer(directory: &tempfile::TempDir) -> Writer {
+        let writer = Writer::open(&directory.path().join("file"), Duration::from_secs(30)).unwrap();
+        let mut member = writer.begin().await.unwrap();
+        execute(
+            &mut member,
+            "CREATE TABLE things (id integer PRIMARY KEY, other integer REFERENCES things (id) DEFERRABLE INITIALLY DEFERRED)",
+        );
+        member.commit().await.unwrap();
+        writer
+    }
+
+    /// Begins a transaction that waits for another one, and so joins its group.
+    macro_rules! queued {
+        ($writer:ident) => {{
+            let mut queued = Box::pin($writer.begin());
+            let is_waiting = std::future::poll_fn(|cx| std::task::Poll::Ready(queued.as_mut().poll(cx).is_pending()));
+            assert!(is_waiting.await);
+            queued
+        }};
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_commit_that_fails_is_told_to_each_of_its_group_and_leaves_nothing() {
+        let directory = tempfile::tempdir().unwrap();
+        let writer = writer(&directory).await;
+        let mut good = writer.begin().await.unwrap();
+        let bad = queued!(writer);
+        execute(&mut good, "INSERT INTO things VALUES (1, 1)");
+        let bad = async {
+            let mut bad = bad.await.unwrap();
+            execute(&mut bad, "INSERT INTO things VALUES (2, 99)");
+            bad.commit().await
+        };
+        let (good, bad) = tokio::join!(good.commit(), bad);
+        assert!(matches!((good, bad), (Err(Error::Unavailable(_)), Err(Error::Unavailable(_)))));
+        assert_eq!(rows(&writer).await, 0);
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn one_that_goes_without_a_word_and_one_that_is_undone_take_nothing_of_their_group_with_them() {
+        let directory = tempfile::tempdir().unwrap();
+        let writer = writer(&directory).await;
+        let mut kept = writer.begin().await.unwrap();
+        let (dropped, undone) = (queued!(writer), queued!(writer));
+        execute(&mut kept, "INSERT INTO things VALUES (1, 1)");
+        let others = async {
+            let mut dropped = dropped.await.unwrap();
+            execute(&mut dropped, "INSERT INTO things VALUES (2, 2)");
+            drop(dropped);
+            let mut undone = undone.await.unwrap();
+            execute(&mut undone, "INSERT INTO things VALUES (3, 3)");
+            undone.rollback().await
+        };
+        let others = pin!(others);
+        let (kept, undone) = tokio::join!(kept.commit(), others);
+        kept.unwrap();
+        undone.unwrap();
+        assert_eq!(rows(&writer).await, 1);
+    }
+}

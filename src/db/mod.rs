@@ -169,8 +169,8 @@ impl Database {
     }
 
     /// Runs short reads, of a few rows each. On PostgreSQL what is asked for at once is pipelined on shared connections, on
-    /// SQLite it is read where it is asked for. Reads that fail because their connection has ended are done again, once, on
-    /// another one.
+    /// SQLite it is read where it is asked for. Reads that fail because their connection has ended are done again on another one, at
+    /// most once for each there is.
     ///
     /// # Errors
     /// What `work` answers; [`Error::Unavailable`] if there is no connection in time.
@@ -178,10 +178,16 @@ impl Database {
     where
         for<'c> F: Work<&'c mut Conn, Result<T>, Running: Send> + Copy,
     {
-        let mut conn = self.point().await?;
-        match work(&mut conn).await {
-            Err(Error::Unavailable(_)) if conn.is_closed() => work(&mut self.point().await?).await,
-            done => done,
+        let mut others = match &self.pools {
+            Pools::Sqlite(_) => 0,
+            Pools::Postgres(pools) => pools.shared(),
+        };
+        loop {
+            let mut conn = self.point().await?;
+            match work(&mut conn).await {
+                Err(Error::Unavailable(_)) if others > 0 && conn.is_closed() => others -= 1,
+                done => return done,
+            }
         }
     }
 

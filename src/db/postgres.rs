@@ -19,7 +19,7 @@ use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::{
-    error::pool_error,
+    error::{is_lost, pool_error},
     pipeline::{OnError, Pipeline},
     prepared::Prepared,
     tls, to_error,
@@ -79,7 +79,13 @@ impl Handle {
     pub(crate) async fn failed(&mut self, error: diesel::result::Error) -> Error {
         match self {
             Self::Own(own) => own.failed(error).await,
-            Self::Shared(_) => to_error(error),
+            Self::Shared(shared) => {
+                // The answer comes before the driver knows.
+                if is_lost(&error) {
+                    shared.closed.store(true, Ordering::Release);
+                }
+                to_error(error)
+            }
         }
     }
 
@@ -220,6 +226,11 @@ impl Pools {
     /// A connection of its own, for reads that take long.
     pub(super) async fn scan(&self) -> Result<Handle> {
         Ok(Handle::Own(Pipeline::new(self.scans.get().await?)))
+    }
+
+    /// How many shared connections there are.
+    pub(super) fn shared(&self) -> usize {
+        self.readers.slots.len()
     }
 
     /// A shared connection, for reads of a few rows.

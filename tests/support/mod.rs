@@ -3,6 +3,7 @@
 pub mod database;
 pub mod follow;
 pub mod given;
+pub mod held;
 pub mod invariants;
 pub mod load;
 pub mod mirror;

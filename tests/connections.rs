@@ -1,0 +1,63 @@
+//! What becomes of calls when connections to the database end.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, AtomicUsize, Ordering},
+};
+
+use tenantry::pb;
+use tokio::task::JoinSet;
+
+use crate::support::{
+    Backend, Test,
+    database::{TestDatabase, connect},
+};
+
+/// Ends every connection to the database but its own, and tells how many there were.
+async fn end_connections(t: &Test) -> usize {
+    let TestDatabase::Postgres(name) = &t.database else { panic!("SQLite has no connections that others could end") };
+    let sql = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+               WHERE datname = current_database() AND pid <> pg_backend_pid()";
+    connect(name).await.query(sql, &[]).await.unwrap().len()
+}
+
+mod reads_are_answered_whatever_connections_end_meanwhile {
+    use super::*;
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn postgres() {
+        crate::support::run(Backend::Postgres, &[], body).await;
+    }
+
+    async fn body(t: Arc<Test>) {
+        let ada = t.user("ada").await;
+        let (is_over, answered) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+        let mut readers = JoinSet::new();
+        for _ in 0..16 {
+            let (api, user_id) = (t.admin(), ada.id.clone());
+            let (is_over, answered) = (Arc::clone(&is_over), Arc::clone(&answered));
+            readers.spawn(async move {
+                while !is_over.load(Ordering::Relaxed) {
+                    let got = api.users().get_user(pb::GetUserRequest { user_id: user_id.clone() }).await;
+                    got.unwrap_or_else(|status| panic!("a read failed: {status:?}"));
+                    answered.fetch_add(1, Ordering::Relaxed);
+                }
+            });
+        }
+        for round in 0..10 {
+            let before = answered.load(Ordering::Relaxed);
+            assert!(end_connections(&t).await > 0, "round {round}");
+            // A read is done again once: the next connection is not ended before the last one is forgotten.
+            while answered.load(Ordering::Relaxed) < before + 200 {
+                if let Some(failed) = readers.try_join_next() {
+                    failed.unwrap();
+                }
+                tokio::task::yield_now().await;
+            }
+        }
+        is_over.store(true, Ordering::Relaxed);
+        while let Some(reader) = readers.join_next().await {
+            reader.unwrap();
+        }
+    }
+}
