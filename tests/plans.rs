@@ -109,3 +109,18 @@ both! {
         assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
     }
 }
+
+#[test]
+fn sqlite_plans_a_prepared_statement_once_whatever_is_bound() {
+    use diesel::{Connection as _, RunQueryDsl as _, sql_types::Bool};
+    #[derive(diesel::QueryableByName)]
+    struct Compiled {
+        #[diesel(sql_type = Bool)]
+        stable: bool,
+    }
+    let mut connection = diesel::SqliteConnection::establish(":memory:").unwrap();
+    let compiled: Compiled = diesel::sql_query("SELECT sqlite_compileoption_used('ENABLE_QPSG') AS stable")
+        .get_result(&mut connection)
+        .unwrap();
+    assert!(compiled.stable, "after an ANALYZE each call would plan its statements anew: see .cargo/config.toml");
+}
