@@ -43,7 +43,7 @@ bench: ## Measure each operation beside its limits on both databases, about 10 m
 	TENANTRY_TEST_POSTGRES_DURABLE=on tests/support/with-postgres.sh cargo bench --locked --bench tenantry
 
 .PHONY: bench-scale
-bench-scale: ## The same beside 1,000,000 users and all that belongs to them, about 40 minutes; writes docs/benchmarks-scale.md
+bench-scale: ## The same beside 1,000,000 users and all that belongs to them, about 25 minutes; writes docs/benchmarks-scale.md
 	TENANTRY_TEST_POSTGRES_DURABLE=on tests/support/with-postgres.sh cargo bench --locked --bench tenantry -- scale
 
 .PHONY: fmt
