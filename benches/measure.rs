@@ -9,9 +9,9 @@ use crate::{
     limits::databases,
     load::{self, CONNECTIONS, IN_FLIGHT, Rate},
     operations::{self, Asked, Cold, CreateUser, Rotate, Same},
-    report::Report,
+    report::{Report, name},
     server::{self, Echo},
-    support::{Api, Backend, database::TestDatabase, follow::Watch},
+    support::{Api, Backend, database::TestDatabase, follow::Watch, serving::Serving},
     wire::Script,
 };
 
@@ -39,21 +39,33 @@ pub struct World {
     tokens: Vec<String>,
 }
 
-/// Measures a fresh database.
+/// Measures the operations on a fresh database, and what becomes of it under an overload.
 pub async fn database(backend: Backend, report: &mut Report, lasting: Duration, rounds: u64) {
+    let (database, world) = fresh(backend, report, lasting, rounds).await;
+    overload(&database, &world, backend, report, lasting);
+    database.remove().await;
+}
+
+/// Starts our binary on a database, and notes how long that took and what memory it takes.
+pub fn started(database: &TestDatabase, backend: Backend, report: &mut Report) -> Serving {
+    let begun = Instant::now();
+    let serving = server::ours(database);
+    report.at_rest(backend, begun.elapsed(), server::memory(&serving));
+    serving
+}
+
+/// Measures the operations on a fresh database, and leaves it.
+pub async fn fresh(backend: Backend, report: &mut Report, lasting: Duration, rounds: u64) -> (TestDatabase, World) {
     let database = TestDatabase::create(backend).await;
     let key = server::admin_key(&database);
-    let begun = Instant::now();
-    let serving = server::ours(&database);
-    report.at_rest(backend, begun.elapsed(), server::memory(&serving));
+    let serving = started(&database, backend, report);
     let world = World::make(&serving.with_key(&key), &key).await;
     drop(serving);
     for round in 0..rounds {
-        eprintln!("{backend:?}: round {} of {rounds}", round + 1);
+        eprintln!("{}: round {} of {rounds}", name(backend), round + 1);
         measure(&database, &world, backend, report, lasting).await;
     }
-    overload(&database, &world, backend, report, lasting);
-    database.remove().await;
+    (database, world)
 }
 
 /// Measures new users with as many calls in flight as usual, and then, for twenty times as long, with many times as many.

@@ -27,7 +27,8 @@ pub struct Report {
     lines: Vec<String>,
 }
 
-fn name(backend: Backend) -> &'static str {
+/// What a database is called.
+pub fn name(backend: Backend) -> &'static str {
     match backend {
         Backend::Sqlite => "SQLite",
         Backend::Postgres => "PostgreSQL",

@@ -7,7 +7,7 @@ use tenantry::pb;
 
 use crate::{
     measure::{self, World},
-    report::Report,
+    report::{Report, name},
     server,
     support::{Api, Backend, database::TestDatabase},
 };
@@ -17,19 +17,17 @@ pub async fn run(lasting: Duration, rounds: u64) {
     let mut full = Report::default();
     let mut empty = Report::default();
     for backend in [Backend::Sqlite, Backend::Postgres] {
-        measure::database(backend, &mut empty, lasting, rounds).await;
+        measure::fresh(backend, &mut empty, lasting, rounds).await.0.remove().await;
         let database = TestDatabase::create(backend).await;
-        let key = server::admin_key(&database);
+        let (name, key) = (name(backend), server::admin_key(&database));
         let begun = Instant::now();
         database.execute(script(backend)).await;
-        full.line(format!("{backend:?}: filled in {:.0?}", begun.elapsed()));
-        let begun = Instant::now();
-        let serving = server::ours(&database);
-        full.at_rest(backend, begun.elapsed(), server::memory(&serving));
+        full.line(format!("{name}: filled in {:.0?}", begun.elapsed()));
+        let serving = measure::started(&database, backend, &mut full);
         let api = serving.with_key(&key);
         let world = World::make(&api, &key).await;
         let (first, thousandth) = pages(&api).await;
-        full.line(format!("{backend:?}: page 1 of all users takes {first:.1?}, page 1,000 {thousandth:.1?}"));
+        full.line(format!("{name}: page 1 of all users takes {first:.1?}, page 1,000 {thousandth:.1?}"));
         drop(serving);
         for _ in 0..rounds {
             measure::measure(&database, &world, backend, &mut full, lasting).await;
@@ -37,7 +35,7 @@ pub async fn run(lasting: Duration, rounds: u64) {
         for operation in empty.operations().to_vec() {
             let (before, after) = (empty.ratio(backend, operation), full.ratio(backend, operation));
             full.line(format!(
-                "{backend:?}: {operation}: ratio {before:.2} empty, {after:.2} full, {:.2} of it",
+                "{name}: {operation}: ratio {before:.2} empty, {after:.2} full, {:.2} of it",
                 after / before
             ));
         }

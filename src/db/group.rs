@@ -240,7 +240,7 @@ fn run<T: Send + 'static>(
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
-    use std::pin::pin;
+    use std::{future::poll_fn, pin::Pin, task::Poll};
 
     use diesel::{QueryableByName, RunQueryDsl as _, sql_query, sql_types::BigInt};
 
@@ -279,13 +279,11 @@ mod tests {
     }
 
     /// Begins a transaction that waits for another one, and so joins its group.
-    macro_rules! queued {
-        ($writer:ident) => {{
-            let mut queued = Box::pin($writer.begin());
-            let is_waiting = std::future::poll_fn(|cx| std::task::Poll::Ready(queued.as_mut().poll(cx).is_pending()));
-            assert!(is_waiting.await);
-            queued
-        }};
+    async fn queued(writer: &Writer) -> Pin<Box<impl Future<Output = Result<Member>>>> {
+        let mut queued = Box::pin(writer.begin());
+        let is_waiting = poll_fn(|cx| Poll::Ready(queued.as_mut().poll(cx).is_pending()));
+        assert!(is_waiting.await);
+        queued
     }
 
     #[tokio::test(flavor = "multi_thread")]
@@ -293,7 +291,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let writer = writer(&directory).await;
         let mut good = writer.begin().await.unwrap();
-        let bad = queued!(writer);
+        let bad = queued(&writer).await;
         execute(&mut good, "INSERT INTO things VALUES (1, 1)");
         let bad = async {
             let mut bad = bad.await.unwrap();
@@ -310,7 +308,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let writer = writer(&directory).await;
         let mut kept = writer.begin().await.unwrap();
-        let (dropped, undone) = (queued!(writer), queued!(writer));
+        let (dropped, undone) = (queued(&writer).await, queued(&writer).await);
         execute(&mut kept, "INSERT INTO things VALUES (1, 1)");
         let others = async {
             let mut dropped = dropped.await.unwrap();
@@ -320,7 +318,6 @@ mod tests {
             execute(&mut undone, "INSERT INTO things VALUES (3, 3)");
             undone.rollback().await
         };
-        let others = pin!(others);
         let (kept, undone) = tokio::join!(kept.commit(), others);
         kept.unwrap();
         undone.unwrap();

@@ -120,7 +120,7 @@ impl Pipeline {
     /// What a failed statement means. The first failure is the cause of those after it.
     pub(super) async fn failed(&mut self, error: DieselError) -> Error {
         self.has_failed = true;
-        self.answers().await.err().unwrap_or_else(|| to_error(error))
+        self.answers().await.err().unwrap_or_else(|| self.pooled.to_error(error))
     }
 
     /// Commits, and tells what failed if anything did.
@@ -128,7 +128,7 @@ impl Pipeline {
         if self.begin.is_some() {
             // Nothing was sent: one statement is a transaction by itself.
             let Some((statement, on_errors)) = self.take_held() else { return Ok(()) };
-            let done = self.answer_to(statement).await.map_err(to_error);
+            let done = self.answer_to(statement).await.map_err(|error| self.pooled.to_error(error));
             return done.map_err(|error| meaning(error, &on_errors));
         }
         if self.has_failed {
@@ -148,7 +148,7 @@ impl Pipeline {
         };
         self.end(&committed);
         answers?;
-        committed.map_err(to_error)
+        committed.map_err(|error| self.pooled.to_error(error))
     }
 
     /// Undoes whatever was done.
@@ -160,7 +160,7 @@ impl Pipeline {
         let _ = self.answers().await;
         let rolled_back = self.command("ROLLBACK").await;
         self.end(&rolled_back);
-        rolled_back.map_err(to_error)
+        rolled_back.map_err(|error| self.pooled.to_error(error))
     }
 
     fn end(&self, ended: &QueryResult<()>) {
@@ -172,7 +172,7 @@ impl Pipeline {
         let mut first = Ok(());
         for pending in self.pending.drain(..) {
             if let Err(error) = pending.answer.into_inner().unwrap_or_else(PoisonError::into_inner).await {
-                first = first.and(Err(meaning(to_error(error), &pending.on_errors)));
+                first = first.and(Err(meaning(self.pooled.to_error(error), &pending.on_errors)));
             }
         }
         first

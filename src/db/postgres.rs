@@ -51,6 +51,14 @@ impl Connection {
     pub(super) fn is_closed(&self) -> bool {
         self.closed.load(Ordering::Acquire)
     }
+
+    /// What an error of a statement on it means. The answer tells that the connection has ended before the driver knows.
+    pub(super) fn to_error(&self, error: diesel::result::Error) -> Error {
+        if is_lost(&error) {
+            self.closed.store(true, Ordering::Release);
+        }
+        to_error(error)
+    }
 }
 
 impl Handle {
@@ -79,13 +87,7 @@ impl Handle {
     pub(crate) async fn failed(&mut self, error: diesel::result::Error) -> Error {
         match self {
             Self::Own(own) => own.failed(error).await,
-            Self::Shared(shared) => {
-                // The answer comes before the driver knows.
-                if is_lost(&error) {
-                    shared.closed.store(true, Ordering::Release);
-                }
-                to_error(error)
-            }
+            Self::Shared(shared) => shared.to_error(error),
         }
     }
 
@@ -165,11 +167,19 @@ impl Pool {
     }
 
     async fn get(&self) -> Result<Pooled> {
-        let turn = tokio::time::timeout(self.timeout, Arc::clone(&self.turns).acquire_owned()).await;
-        let turn = turn.map_err(|elapsed| Error::Unavailable(Box::new(elapsed)))?;
-        let turn = turn.map_err(|closed| Error::Unavailable(Box::new(closed)))?;
-        Ok(Pooled { connection: self.connections.get_owned().await.map_err(pool_error)?, _turn: turn })
+        in_time(self.timeout, async {
+            let turn = Arc::clone(&self.turns).acquire_owned().await;
+            let turn = turn.map_err(|closed| Error::Unavailable(Box::new(closed)))?;
+            Ok(Pooled { connection: self.connections.get_owned().await.map_err(pool_error)?, _turn: turn })
+        })
+        .await
     }
+}
+
+/// Waits for a connection for so long.
+async fn in_time<T>(timeout: Duration, connection: impl Future<Output = Result<T>>) -> Result<T> {
+    let connection = tokio::time::timeout(timeout, connection).await;
+    connection.unwrap_or_else(|elapsed| Err(Error::Unavailable(Box::new(elapsed))))
 }
 
 #[derive(Clone)]
@@ -272,12 +282,9 @@ impl Readers {
         if let Some(connection) = slot.get() {
             return Ok(connection);
         }
-        let connect = tokio::time::timeout(self.connect_timeout, self.connector.connect());
-        let connection = match connect.await {
-            Ok(Ok(connection)) => Arc::new(connection),
-            Ok(Err(error)) => return Err(Error::Unavailable(Box::new(error))),
-            Err(elapsed) => return Err(Error::Unavailable(Box::new(elapsed))),
-        };
+        let connect = async { self.connector.connect().await.map_err(|error| Error::Unavailable(Box::new(error))) };
+        // Boxed: it is large, and seldom needed.
+        let connection = Arc::new(in_time(self.connect_timeout, Box::pin(connect)).await?);
         *slot.current.write().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(Arc::clone(&connection));
         Ok(connection)
     }
