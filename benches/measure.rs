@@ -126,8 +126,7 @@ impl World {
 }
 
 async fn user(api: &Api) -> pb::User {
-    let email = format!("{}@example.com", uuid::Uuid::new_v4().simple());
-    let request = pb::CreateUserRequest { email, name: "A name".to_owned(), ..Default::default() };
+    let request = pb::CreateUserRequest { email: databases::email(), name: "A name".to_owned(), ..Default::default() };
     api.users().create_user(request).await.unwrap().into_inner().user.unwrap()
 }
 

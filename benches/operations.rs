@@ -2,10 +2,12 @@
 
 use prost::Message as _;
 use tenantry::pb;
-use uuid::Uuid;
 
 use crate::{
-    limits::echo::{self, Payload},
+    limits::{
+        databases::email,
+        echo::{self, Payload},
+    },
     wire::Script,
 };
 
@@ -88,8 +90,7 @@ impl Script for CreateUser {
     }
 
     fn request(&mut self, _: usize, message: &mut Vec<u8>) {
-        let email = format!("{}@example.com", Uuid::now_v7().simple());
-        let request = pb::CreateUserRequest { email, name: "A name".to_owned(), ..Default::default() };
+        let request = pb::CreateUserRequest { email: email(), name: "A name".to_owned(), ..Default::default() };
         request.encode(message).expect("a vector grows");
     }
 }

@@ -118,7 +118,7 @@ pub async fn create_admin(db: &Database, clock: &dyn Clock, email: &str, name: &
     let name = Name::parse(name).map_err(|rule| Error::invalid("--name", rule))?;
     let every_scope = Scope::parse("*").map_err(Error::internal)?;
     let now = clock.now();
-    let minted = mint_api_key(Environment::Live);
+    let (plaintext, secret) = mint_api_key(Environment::Live);
     let create = by_system(db, clock, async |tx| {
         let found = tx.users().get_by_email(&Reach::Everything, email.normalized()).await?;
         let user = if let Some(found) = found {
@@ -150,9 +150,8 @@ pub async fn create_admin(db: &Database, clock: &dyn Clock, email: &str, name: &
             expires_at: None,
             metadata: JsonObject::default(),
         };
-        let secret = (minted.public, minted.hash.clone());
-        tx.api_keys().insert(&key.to_api_key(random::uuid(now).into(), secret, Some(user.id), now)).await
+        tx.api_keys().insert(&key.to_api_key(random::uuid(now).into(), secret.clone(), Some(user.id), now)).await
     });
     create.await?;
-    Ok(minted.plaintext)
+    Ok(plaintext)
 }

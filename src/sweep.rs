@@ -16,6 +16,9 @@ const BATCH_TIME: Duration = Duration::from_millis(10);
 const ROWS: (i64, i64, i64) = (100, 10, 5_000);
 /// The least pause between two batches; otherwise it is as long as the batch was, so that half of the time is left.
 const MIN_PAUSE: Duration = Duration::from_millis(2);
+/// How long a session has been over before it is removed: a token that is about to be traded, as it had not expired when it was
+/// presented, or has not by the clock of another process, is not removed under its successor.
+const EXPIRED_FOR: Duration = Duration::from_hours(1);
 
 /// What is swept.
 #[derive(Clone, Copy, Debug)]
@@ -40,7 +43,7 @@ impl Job {
     async fn batch(self, app: &App, tx: &mut Conn, limit: i64, now: Timestamp) -> Result<usize> {
         let policy = &app.policy;
         match self {
-            Self::RefreshTokens => tx.refresh_tokens().delete_expired(now, limit).await,
+            Self::RefreshTokens => tx.refresh_tokens().delete_expired(now.before(EXPIRED_FOR), limit).await,
             Self::Users => user(tx, now.before(policy.restore_window), limit, now).await,
             Self::Organizations => organization(tx, now.before(policy.restore_window), limit).await,
             Self::RememberedAnswers => {

@@ -4,30 +4,24 @@ use diesel::result::{DatabaseErrorInformation, DatabaseErrorKind, Error as Diese
 
 use crate::error::{Error, Taken};
 
-/// What a broken constraint means to a caller.
-#[derive(Clone, Copy)]
-enum Broken {
-    Taken(Taken),
-    /// Only a concurrent transaction can have caused it: the same call, repeated, sees the new state.
-    Race,
-}
-
 /// Unique constraints: their names on PostgreSQL, their columns on SQLite, their meaning.
-const UNIQUE: [(&str, &str, Broken); 5] = [
-    ("cf_users_email_key", "cf_users.email_normalized", Broken::Taken(Taken::UserEmail)),
-    ("cf_organizations_slug_key", "cf_organizations.slug", Broken::Taken(Taken::OrganizationSlug)),
+const UNIQUE: [(&str, &str, Taken); 4] = [
+    ("cf_users_email_key", "cf_users.email_normalized", Taken::UserEmail),
+    ("cf_organizations_slug_key", "cf_organizations.slug", Taken::OrganizationSlug),
     (
         "cf_memberships_user_id_organization_id_key",
         "cf_memberships.user_id, cf_memberships.organization_id",
-        Broken::Taken(Taken::Membership),
+        Taken::Membership,
     ),
     (
         "cf_oauth_accounts_provider_provider_user_id_key",
         "cf_oauth_accounts.provider, cf_oauth_accounts.provider_user_id",
-        Broken::Taken(Taken::OAuthAccount),
+        Taken::OAuthAccount,
     ),
-    ("cf_refresh_tokens_parent_id_key", "cf_refresh_tokens.parent_id", Broken::Race),
 ];
+
+/// The column that a write makes NULL if the row is not as it was read.
+const REVISION: &str = "revision";
 
 /// What PostgreSQL says when it ends a connection.
 const ENDED: &str = "terminating connection";
@@ -51,13 +45,13 @@ const PASSING: [&str; 7] = [
 pub(crate) fn to_error(error: DieselError) -> Error {
     match &error {
         DieselError::DatabaseError(kind, info) => match kind {
-            DatabaseErrorKind::UniqueViolation => match broken(info.as_ref()) {
-                Some(Broken::Taken(taken)) => Error::Taken(taken),
-                Some(Broken::Race) => Error::Conflict,
+            DatabaseErrorKind::UniqueViolation => match taken(info.as_ref()) {
+                Some(taken) => Error::Taken(taken),
                 None => Error::Internal(Box::new(error)),
             },
             // Every row that a write refers to was read in the same transaction: somebody has erased it since.
             DatabaseErrorKind::ForeignKeyViolation | DatabaseErrorKind::SerializationFailure => Error::Conflict,
+            DatabaseErrorKind::NotNullViolation if is_revision(info.as_ref()) => Error::Conflict,
             DatabaseErrorKind::Unknown if info.message().contains("deadlock detected") => Error::Conflict,
             DatabaseErrorKind::Unknown if PASSING.iter().any(|text| info.message().contains(text)) => {
                 Error::Unavailable(Box::new(error))
@@ -84,12 +78,20 @@ pub(super) fn is_lost(error: &DieselError) -> bool {
     matches!(kind, Kind::UnableToSendCommand | Kind::ClosedConnection) || info.message().contains(ENDED)
 }
 
-fn broken(info: &dyn DatabaseErrorInformation) -> Option<Broken> {
+/// True if the column that must not be NULL is that of a revision. SQLite tells it in the message alone.
+fn is_revision(info: &dyn DatabaseErrorInformation) -> bool {
+    match info.column_name() {
+        Some(column) => column == REVISION,
+        None => info.message().rsplit('.').next() == Some(REVISION),
+    }
+}
+
+fn taken(info: &dyn DatabaseErrorInformation) -> Option<Taken> {
     let is = |name: &str, columns: &str| match info.constraint_name() {
         Some(constraint) => constraint == name,
         None => info.message().strip_prefix("UNIQUE constraint failed: ") == Some(columns),
     };
-    UNIQUE.iter().find(|(name, columns, _)| is(name, columns)).map(|(.., broken)| *broken)
+    UNIQUE.iter().find(|(name, columns, _)| is(name, columns)).map(|(.., taken)| *taken)
 }
 
 /// A pool that gives no connection in time.

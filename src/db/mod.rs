@@ -18,7 +18,7 @@ pub(crate) mod types;
 use std::{path::Path, sync::Arc, time::Duration};
 
 pub(crate) use error::to_error;
-pub(crate) use locking::{ForUpdate, ForUpdateOf};
+pub(crate) use locking::ForUpdate;
 pub(crate) use prepared::Prepared;
 use tokio::sync::Notify;
 

@@ -79,8 +79,8 @@ impl ApiKeyService for ApiKeyHandler {
         let now = self.app.now();
         let (call, new) = called_to_act(request, |r| convert::api_key::create(r, now))?;
         let caller = &call.caller;
-        let minted = mint_api_key(new.environment);
-        let key = new.to_api_key(self.app.new_id(now), (minted.public, minted.hash), caller.user_id(), now);
+        let (plaintext, secret) = mint_api_key(new.environment);
+        let key = new.to_api_key(self.app.new_id(now), secret, caller.user_id(), now);
         let create = self.app.change(&call, async |tx| {
             may_make_for(tx, caller, new.owner).await?;
             may_give(caller, &new.scopes)?;
@@ -88,7 +88,7 @@ impl ApiKeyService for ApiKeyHandler {
             tx.api_keys().insert(&key).await?;
             Ok(pb::CreateApiKeyResponse {
                 api_key: Some(key.clone().into()),
-                plaintext_key: minted.plaintext.expose().to_owned(),
+                plaintext_key: plaintext.expose().to_owned(),
             })
         });
         Ok(Response::new(create.await?))

@@ -1,5 +1,7 @@
 //! `RefreshTokenService`.
 
+use std::sync::{Mutex, PoisonError};
+
 use tonic::{Request, Response, Status};
 
 use super::{called_by, called_to_act, guards, lists};
@@ -8,8 +10,9 @@ use crate::{
     convert::{self, refresh_token::RefreshTokenKey},
     db::Conn,
     error::{Entity, Error, Precondition, Result},
-    models::{Caller, Plaintext, RefreshToken, RevokedReason, Sealed, SecretHash, Timestamp},
+    models::{Plaintext, Reach, RefreshToken, RefreshTokenId, RevokedReason, Sealed, SecretHash, Timestamp},
     pb::{self, refresh_token_service_server::RefreshTokenService},
+    repositories::Presented,
     security::{
         sealing::Place,
         token::{mint_refresh_token, read_refresh_token},
@@ -31,52 +34,53 @@ impl RefreshTokenHandler {
         Self { app }
     }
 
-    /// Trades the token of a hash for its successor. `None` for one that cannot be used; what that changed, such as the
+    /// Trades a presented token for its successor. `None` for one that cannot be used; what that changed, such as the
     /// end of a family whose token came twice, is to be committed.
-    async fn rotate(&self, tx: &mut Conn, caller: &Caller, hash: &SecretHash, now: Timestamp) -> Result<Option<Told>> {
-        let reach = caller.reach();
-        // Of several that present one token at once, the others wait here until the first has traded it.
-        let locked = tx.refresh_tokens().lock_by_hash(&reach, hash).await?;
-        let Some((family, token, user_is_active)) = locked.filter(|(_, token, _)| token.revoked_at.is_none()) else {
-            return Ok(None);
-        };
-        if token.rotated_at.is_some() {
-            let again = self.unused_successor(tx, caller, &token, now).await?;
-            if again.is_none() {
-                tx.refresh_tokens().revoke(&[family], RevokedReason::Reused, now).await?;
-            }
-            return Ok(again.filter(|_| user_is_active));
+    async fn rotate(
+        &self,
+        tx: &mut Conn,
+        reach: &Reach,
+        id: RefreshTokenId,
+        hash: &SecretHash,
+        now: Timestamp,
+    ) -> Result<Option<Told>> {
+        let Some(presented) = tx.refresh_tokens().get_presented(reach, id, hash).await? else { return Ok(None) };
+        if presented.is_tradable(now) {
+            return self.trade(tx, presented, now).await.map(Some);
         }
-        if !token.is_live(now) || !user_is_active {
+        let token = presented.token();
+        if token.rotated_at.is_none() || token.revoked_at.is_some() {
             return Ok(None);
         }
-        let minted = mint_refresh_token();
-        let successor = token.successor(self.app.new_id(now), minted.hash, self.app.policy.lifetimes.token, now);
+        let family = tx.refresh_tokens().lock_family(reach, token.family_id).await?;
+        let again = self.unused_successor(tx, &presented, now).await?;
+        if let (Some(family), None) = (family, &again) {
+            tx.refresh_tokens().revoke(&[family], RevokedReason::Reused, now).await?;
+        }
+        Ok(again.filter(|_| presented.user_is_active()))
+    }
+
+    /// Trades a token that can be traded.
+    async fn trade(&self, tx: &mut Conn, presented: Presented, now: Timestamp) -> Result<Told> {
+        let token = presented.token();
+        let id = self.app.new_id(now);
+        let (plaintext, hash) = mint_refresh_token(id);
+        let successor = token.successor(id, hash, self.app.policy.lifetimes.token, now);
         let grace = !self.app.policy.rotation_grace.is_zero();
-        if let (true, Some(parent)) = (grace, token.parent_id) {
-            // The successor that its grace could answer again is used now.
-            tx.refresh_tokens().forget_successor(&family, parent).await?;
-        }
-        let sealed = grace.then(|| self.seal(&minted.plaintext, &token));
-        tx.refresh_tokens().rotate(&family, token, &successor, sealed, now).await?;
-        Ok(Some((successor, minted.plaintext)))
+        let sealed = grace.then(|| self.seal(&plaintext, token));
+        tx.refresh_tokens().rotate(presented, &successor, sealed, now).await?;
+        Ok((successor, plaintext))
     }
 
     /// The successor of a traded token, if it may be told again: within the grace, and not yet used itself.
-    async fn unused_successor(
-        &self,
-        tx: &mut Conn,
-        caller: &Caller,
-        token: &RefreshToken,
-        now: Timestamp,
-    ) -> Result<Option<Told>> {
+    async fn unused_successor(&self, tx: &mut Conn, presented: &Presented, now: Timestamp) -> Result<Option<Told>> {
+        let token = presented.token();
         let (Some(rotated_at), Some(sealed)) = (token.rotated_at, &token.successor_sealed) else { return Ok(None) };
         if now >= rotated_at.after(self.app.policy.rotation_grace) {
             return Ok(None);
         }
-        let successor = tx.refresh_tokens().get_successor(&caller.reach(), token.id).await?;
-        let unused = successor.filter(|successor| successor.rotated_at.is_none() && successor.is_live(now));
-        let Some(successor) = unused else { return Ok(None) };
+        let successor = tx.refresh_tokens().get_current_successor(presented).await?;
+        let Some(successor) = successor.filter(|successor| successor.is_live(now)) else { return Ok(None) };
         let secret = self.app.keys.open(sealed, place(token)).map_err(Error::SealedValueUnreadable)?;
         let secret = String::from_utf8_lossy(&secret).into_owned();
         Ok(Some((successor, Plaintext::new(secret))))
@@ -104,14 +108,15 @@ impl RefreshTokenService for RefreshTokenHandler {
     ) -> Result<Response<pb::CreateRefreshTokenResponse>, Status> {
         let (call, new) = called_to_act(request, |r| convert::refresh_token::create(&r))?;
         let now = self.app.now();
-        let minted = mint_refresh_token();
-        let token = new.to_refresh_token(self.app.new_id(now), minted.hash, self.app.policy.lifetimes, now);
+        let id = self.app.new_id(now);
+        let (plaintext, hash) = mint_refresh_token(id);
+        let token = new.to_refresh_token(id, hash, self.app.policy.lifetimes, now);
         let create = self.app.change(&call, async |tx| {
             guards::active_user(&guards::own_user(tx, &call.caller, new.user_id).await?)?;
             tx.refresh_tokens().insert(&token).await?;
             Ok(pb::CreateRefreshTokenResponse {
                 refresh_token: Some(token.clone().into()),
-                plaintext_token: minted.plaintext.expose().to_owned(),
+                plaintext_token: plaintext.expose().to_owned(),
             })
         });
         Ok(Response::new(create.await?))
@@ -139,10 +144,23 @@ impl RefreshTokenService for RefreshTokenHandler {
         request: Request<pb::RotateRefreshTokenRequest>,
     ) -> Result<Response<pb::RotateRefreshTokenResponse>, Status> {
         let (call, presented) = called_to_act(request, convert::refresh_token::rotate)?;
-        let hash = read_refresh_token(presented.expose()).ok_or_else(rejected)?;
+        let (id, hash) = &read_refresh_token(presented.expose()).ok_or_else(rejected)?;
         let now = self.app.now();
+        let reach = call.caller.reach();
+        // Almost every token is presented once, by one. Where a statement has a way to go, it is read before the transaction, and
+        // traded by the one statement that this then has.
+        let presented = if self.app.db.has_round_trips() {
+            self.app.db.read(async |conn| conn.refresh_tokens().get_presented(&reach, *id, hash).await).await?
+        } else {
+            None
+        };
+        let presented = Mutex::new(presented.filter(|presented| presented.is_tradable(now)));
         let rotate = self.app.change_or_refuse(&call, async |tx| {
-            let told = self.rotate(tx, &call.caller, &hash, now).await?;
+            let as_read = presented.lock().unwrap_or_else(PoisonError::into_inner).take();
+            let told = match as_read {
+                Some(presented) => Some(self.trade(tx, presented, now).await?),
+                None => self.rotate(tx, &reach, *id, hash, now).await?,
+            };
             Ok(told.ok_or_else(rejected).map(|(token, secret)| pb::RotateRefreshTokenResponse {
                 refresh_token: Some(token.into()),
                 plaintext_token: secret.expose().to_owned(),
@@ -162,7 +180,7 @@ impl RefreshTokenService for RefreshTokenHandler {
             let token = match &key {
                 RefreshTokenKey::Id(id) => tokens.get(&caller.reach(), *id).await?,
                 RefreshTokenKey::Secret(secret) => match read_refresh_token(secret.expose()) {
-                    Some(hash) => tokens.get_by_hash(&caller.reach(), &hash).await?,
+                    Some((id, hash)) => tokens.get(&caller.reach(), id).await?.filter(|t| t.token_hash.matches(&hash)),
                     None => None,
                 },
             };

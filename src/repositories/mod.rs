@@ -13,6 +13,7 @@ mod reach;
 mod refresh_token;
 mod remembered_answer;
 mod sealing_key;
+mod session;
 mod user;
 
 pub use self::{
@@ -21,7 +22,7 @@ pub use self::{
     membership::MembershipRepository,
     oauth_account::OAuthAccountRepository,
     organization::OrganizationRepository,
-    refresh_token::RefreshTokenRepository,
+    refresh_token::{Presented, RefreshTokenRepository},
     remembered_answer::{ClaimedRequest, RememberedAnswerRepository},
     sealing_key::SealingKeyRepository,
     user::UserRepository,
@@ -109,7 +110,7 @@ macro_rules! row {
         // One text of each statement, whatever is null.
         #[diesel(table_name = $table, treat_none_as_null = true, treat_none_as_default_value = false)]
         #[diesel(check_for_backend(diesel::sqlite::Sqlite, diesel::pg::Pg))]
-        struct $row {
+        pub(super) struct $row {
             $($field: $type),+
         }
 

@@ -155,22 +155,14 @@ macro_rules! everything {
 }
 
 /// Finds one row, or none, that is alive and within a reach. What reaches everything, as the services that call most do, has a
-/// query whose type says all of its text; any other is boxed. `|query| ..` puts something around either.
+/// query whose type says all of its text; any other is boxed.
 macro_rules! first_within {
     ($conn:expr, $table:ident, $query:expr, $reach:expr) => {
-        $crate::repositories::reach::first_within!($conn, $table, $query, $reach, |query| query)
-    };
-    ($conn:expr, $table:ident, $query:expr, $reach:expr, |$found:ident| $then:expr) => {
         if *$reach == Reach::Everything {
-            $crate::db::first!($conn, {
-                let $found = $crate::repositories::reach::everything!($table, $query);
-                $then
-            })
+            $crate::db::first!($conn, $crate::repositories::reach::everything!($table, $query))
         } else {
             $crate::db::query!($conn, c => {
-                let $found =
-                    $crate::repositories::reach::within!($table, $query.into_boxed::<Backend>(), $reach);
-                let query = $then;
+                let query = $crate::repositories::reach::within!($table, $query.into_boxed::<Backend>(), $reach);
                 async move { query.get_result(c).await.optional() }
             })
         }

@@ -27,7 +27,7 @@ pub fn base62(length: usize) -> String {
     while text.len() < length {
         // Bytes from 248 on would make the first eight characters likelier than the others.
         let alike = bytes::<64>().into_iter().filter(|byte| *byte < 248);
-        text.extend(alike.filter_map(|byte| base62_digit(u32::from(byte))).take(length - text.len()));
+        text.extend(alike.filter_map(base62_digit).take(length - text.len()));
     }
     text
 }
@@ -46,9 +46,28 @@ pub fn call_id() -> String {
     format!("{number:016x}")
 }
 
+/// The last `length` base62 digits of a number.
+pub fn to_base62(mut number: u128, length: usize) -> String {
+    let mut digits = Vec::with_capacity(length);
+    for _ in 0..length {
+        digits.extend(u8::try_from(number % 62).ok().and_then(base62_digit));
+        number /= 62;
+    }
+    digits.into_iter().rev().collect()
+}
+
+/// The number of some base62 digits. `None` for any other characters, and for a number of more than 128 bits.
+pub fn from_base62(digits: &str) -> Option<u128> {
+    digits.bytes().try_fold(0_u128, |number, digit| {
+        // The digits are in order of their codes.
+        let value = u128::try_from(BASE62.binary_search(&digit).ok()?).ok()?;
+        number.checked_mul(62)?.checked_add(value)
+    })
+}
+
 /// The base62 digit of `number` modulo 62.
-pub fn base62_digit(number: u32) -> Option<char> {
-    BASE62.get(usize::try_from(number % 62).ok()?).map(|byte| char::from(*byte))
+fn base62_digit(number: u8) -> Option<char> {
+    BASE62.get(usize::from(number % 62)).map(|byte| char::from(*byte))
 }
 
 /// A new UUID version 7 for `now`. The 12 bits after the milliseconds carry the microseconds (RFC 9562 section 6.2,

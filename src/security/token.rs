@@ -1,42 +1,34 @@
 //! The texts of API keys and refresh tokens: made, recognised, hashed.
 //!
-//! API key: `cf_live_` or `cf_test_`, 12 characters that find it, 43 that prove it, 6 of checksum. Refresh token: `cf_rt_`,
-//! 43 characters of secret, 6 of checksum. The checksum lets a typo or a scanner be answered without the database. The 43
-//! characters carry 256 random bits, so that a plain SHA-256 protects them.
+//! API key: `cf_live_` or `cf_test_`, 12 characters that find it, 43 that prove it, 6 of checksum. Refresh token: `cf_rt_`, 22
+//! characters of its id, 43 that prove it, 6 of checksum. The checksum lets a typo or a scanner be answered without the database.
+//! The 43 characters carry 256 random bits, so that a plain SHA-256 protects them.
 
 use sha2::{Digest as _, Sha256};
 
+use uuid::Uuid;
+
 use super::random;
-use crate::models::{Environment, Plaintext, SecretHash, api_key::KeyPrefix, stored::StoredText as _};
+use crate::models::{Environment, Plaintext, RefreshTokenId, SecretHash, api_key::KeyPrefix, stored::StoredText as _};
 
 const PUBLIC_CHARS: usize = 12;
+/// So many base62 digits hold 128 bits.
+const ID_CHARS: usize = 22;
 const SECRET_CHARS: usize = 43;
 const CHECKSUM_CHARS: usize = 6;
 const REFRESH_TOKEN_PREFIX: &str = "cf_rt_";
 
-/// A new credential: what the caller gets, and what is stored of it.
-#[derive(Debug)]
-pub struct Minted<P> {
-    /// The text for the one response that tells it.
-    pub plaintext: Plaintext,
-    /// The public part that finds it.
-    pub public: P,
-    /// The hash of its secret.
-    pub hash: SecretHash,
-}
-
-/// Makes an API key.
+/// Makes an API key: what the caller is told once, and what is stored of it.
 #[expect(clippy::expect_used, reason = "the parts have fixed lengths")]
-pub fn mint_api_key(environment: Environment) -> Minted<KeyPrefix> {
+pub fn mint_api_key(environment: Environment) -> (Plaintext, (KeyPrefix, SecretHash)) {
     let prefix = format!("cf_{}_{}", environment.as_stored(), random::base62(PUBLIC_CHARS));
     let (plaintext, hash) = mint(&prefix);
-    Minted { plaintext, public: KeyPrefix::new(&prefix).expect("it has the length of all"), hash }
+    (plaintext, (KeyPrefix::new(&prefix).expect("it has the length of all"), hash))
 }
 
-/// Makes a refresh token.
-pub fn mint_refresh_token() -> Minted<()> {
-    let (plaintext, hash) = mint(REFRESH_TOKEN_PREFIX);
-    Minted { plaintext, public: (), hash }
+/// Makes the text of a refresh token, which the caller is told once, and the hash that is stored.
+pub fn mint_refresh_token(id: RefreshTokenId) -> (Plaintext, SecretHash) {
+    mint(&format!("{REFRESH_TOKEN_PREFIX}{}", random::to_base62(id.0.as_u128(), ID_CHARS)))
 }
 
 /// Takes a presented API key apart, or answers `None` if no key ever looked like it.
@@ -47,9 +39,12 @@ pub fn read_api_key(presented: &str) -> Option<(KeyPrefix, SecretHash)> {
     Some((KeyPrefix::new(presented.get(..public_end)?)?, hash))
 }
 
-/// Hashes a presented refresh token, or answers `None` if no token ever looked like it.
-pub fn read_refresh_token(presented: &str) -> Option<SecretHash> {
-    presented.starts_with(REFRESH_TOKEN_PREFIX).then(|| read(presented, REFRESH_TOKEN_PREFIX.len()))?
+/// Takes a presented refresh token apart, or answers `None` if no token ever looked like it.
+pub fn read_refresh_token(presented: &str) -> Option<(RefreshTokenId, SecretHash)> {
+    let id_end = REFRESH_TOKEN_PREFIX.len() + ID_CHARS;
+    let hash = read(presented, id_end)?;
+    let id = random::from_base62(presented.get(..id_end)?.strip_prefix(REFRESH_TOKEN_PREFIX)?)?;
+    Some((RefreshTokenId(Uuid::from_u128(id)), hash))
 }
 
 fn mint(public: &str) -> (Plaintext, SecretHash) {
@@ -74,13 +69,7 @@ fn hash(secret: &str) -> SecretHash {
 
 /// CRC-32 in base62, which needs six digits.
 fn checksum(body: &str) -> String {
-    let mut rest = crc32fast::hash(body.as_bytes());
-    let mut digits = Vec::with_capacity(CHECKSUM_CHARS);
-    for _ in 0..CHECKSUM_CHARS {
-        digits.extend(random::base62_digit(rest));
-        rest /= 62;
-    }
-    digits.into_iter().rev().collect()
+    random::to_base62(crc32fast::hash(body.as_bytes()).into(), CHECKSUM_CHARS)
 }
 
 #[cfg(test)]
@@ -92,11 +81,11 @@ mod tests {
     #[test]
     fn a_minted_key_is_read_back_and_a_changed_character_is_noticed() {
         for environment in [Environment::Live, Environment::Test] {
-            let minted = mint_api_key(environment);
-            let text = minted.plaintext.expose();
+            let (plaintext, (minted_prefix, minted_hash)) = mint_api_key(environment);
+            let text = plaintext.expose();
             assert_eq!(text.len(), 69);
             let (prefix, hash) = read_api_key(text).unwrap();
-            assert!(prefix == minted.public && hash.matches(&minted.hash));
+            assert!(prefix == minted_prefix && hash.matches(&minted_hash));
             for at in 8..text.len() {
                 let mut changed = text.to_owned().into_bytes();
                 changed[at] = if changed[at] == b'a' { b'b' } else { b'a' };
@@ -107,13 +96,21 @@ mod tests {
 
     #[test]
     fn a_minted_refresh_token_is_read_back_and_is_no_api_key() {
-        let minted = mint_refresh_token();
-        let text = minted.plaintext.expose();
-        assert!(text.len() == 55 && read_refresh_token(text).unwrap().matches(&minted.hash));
-        assert!(
-            read_api_key(text).is_none()
-                && read_refresh_token(mint_api_key(Environment::Live).plaintext.expose()).is_none()
-        );
+        for id in [0, 61, 62, 1_u128 << 64, u128::MAX] {
+            let id = RefreshTokenId(Uuid::from_u128(id));
+            let (plaintext, minted_hash) = mint_refresh_token(id);
+            let text = plaintext.expose();
+            let (read, hash) = read_refresh_token(text).unwrap();
+            assert!(text.len() == 77 && read == id && hash.matches(&minted_hash));
+            assert!(read_api_key(text).is_none());
+        }
+        assert!(read_refresh_token(mint_api_key(Environment::Live).0.expose()).is_none());
+    }
+
+    #[test]
+    fn an_id_of_more_than_128_bits_is_no_id() {
+        let body = format!("{REFRESH_TOKEN_PREFIX}{}{}", "z".repeat(ID_CHARS), "0".repeat(SECRET_CHARS));
+        assert!(read_refresh_token(&format!("{body}{}", checksum(&body))).is_none());
     }
 
     proptest! {

@@ -24,7 +24,7 @@ both! {
         let days = |time: &Option<prost_types::Timestamp>| (time.unwrap().seconds - token.created_at.unwrap().seconds) / 86_400;
         assert_eq!((days(&token.expires_at), days(&token.family_expires_at)), (30, 90));
         let text = created.plaintext_token;
-        assert!(text.len() == 55 && text.starts_with("cf_rt_") && text[6..].bytes().all(|b| b.is_ascii_alphanumeric()));
+        assert!(text.len() == 77 && text.starts_with("cf_rt_") && text[6..].bytes().all(|b| b.is_ascii_alphanumeric()));
     }
 
     async fn only_a_hash_is_stored(t) {

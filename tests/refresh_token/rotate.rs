@@ -1,8 +1,12 @@
 //! `RefreshTokenService.RotateRefreshToken`.
 
-use tenantry::pb::{self, ErrorReason};
+use tenantry::{
+    models::RefreshTokenId,
+    pb::{self, ErrorReason},
+    security::token::mint_refresh_token,
+};
 
-use crate::support::{DAY, both, refused};
+use crate::support::{DAY, both, held::Held, refused};
 
 both! {
     async fn a_token_is_traded_for_its_successor_and_works_once(t) {
@@ -52,21 +56,68 @@ both! {
         assert_eq!(t.database.texts(live).await, ["0"], "reuse ends every family");
     }
 
-    async fn a_revocation_and_a_rotation_do_not_miss_each_other(t) {
+    async fn a_revocation_ends_a_session_however_fast_it_is_rotated(t) {
         let ada = t.user("ada").await;
-        for round in 0..50 {
-            let (first, token) = t.session(&ada).await;
-            let key = Some(pb::revoke_refresh_token_request::Key::RefreshTokenId(first.id.clone()));
-            let mut tokens = t.admin().refresh_tokens();
-            let (rotated, revoked) =
-                tokio::join!(t.rotate(&token), tokens.revoke_refresh_token(pb::RevokeRefreshTokenRequest { key, ..Default::default() }));
-            revoked.unwrap();
-            if let Ok((_, successor)) = rotated {
-                refused(t.rotate(&successor).await, ErrorReason::RefreshTokenRejected);
-            }
-            let live = "SELECT CAST(count(*) AS text) AS value FROM cf_refresh_tokens WHERE revoked_at IS NULL";
-            assert_eq!(t.database.texts(live).await, ["0"], "round {round}");
+        for round in 0..100 {
+            let (first, mut token) = t.session(&ada).await;
+            let rotate = async {
+                let mut rotations = 0;
+                while let Ok((_, successor)) = t.rotate(&token).await {
+                    (token, rotations) = (successor, rotations + 1);
+                    assert!(rotations < 10_000, "round {round}: the session goes on");
+                }
+            };
+            let revoke = async {
+                if round % 2 == 0 {
+                    let key = Some(pb::revoke_refresh_token_request::Key::RefreshTokenId(first.id.clone()));
+                    let request = pb::RevokeRefreshTokenRequest { key, ..Default::default() };
+                    t.admin().refresh_tokens().revoke_refresh_token(request).await.unwrap();
+                } else {
+                    let request = pb::RevokeAllRefreshTokensRequest { user_id: ada.id.clone(), ..Default::default() };
+                    let revoked = t.admin().refresh_tokens().revoke_all_refresh_tokens(request).await.unwrap();
+                    assert_eq!(revoked.into_inner().revoked_sessions, 1);
+                }
+                let live = "SELECT CAST(count(*) AS text) AS value FROM cf_refresh_tokens WHERE revoked_at IS NULL";
+                assert_eq!(t.database.texts(live).await, ["0"], "round {round}");
+            };
+            tokio::join!(rotate, revoke);
         }
+    }
+
+    async fn a_revocation_that_comes_upon_a_token_being_traded_ends_its_successor(t) {
+        let ada = t.user("ada").await;
+        let (_, first) = t.session(&ada).await;
+        let (current, token) = t.rotate(&first).await.unwrap();
+        let mut held = Held::row(&t, "cf_refresh_tokens", &current.id).await;
+        let rotate = tokio::spawn({
+            let t = t.clone();
+            async move { t.rotate(&token).await }
+        });
+        held.is_waited_for(1).await;
+        let revoke = tokio::spawn({
+            let (t, user_id) = (t.clone(), ada.id.clone());
+            let request = pb::RevokeAllRefreshTokensRequest { user_id, ..Default::default() };
+            async move { t.admin().refresh_tokens().revoke_all_refresh_tokens(request).await }
+        });
+        held.is_waited_for(2).await;
+        held.release().await;
+        assert_eq!(revoke.await.unwrap().unwrap().into_inner().revoked_sessions, 1);
+        if let Ok((_, successor)) = rotate.await.unwrap() {
+            refused(t.rotate(&successor).await, ErrorReason::RefreshTokenRejected);
+        }
+        let live = "SELECT CAST(count(*) AS text) AS value FROM cf_refresh_tokens WHERE revoked_at IS NULL";
+        assert_eq!(t.database.texts(live).await, ["0"]);
+    }
+
+    async fn the_id_of_a_token_without_its_secret_is_worth_nothing(t) {
+        let ada = t.user("ada").await;
+        let (token, text) = t.session(&ada).await;
+        let (forged, _) = mint_refresh_token(RefreshTokenId(token.id.parse().unwrap()));
+        refused(t.rotate(forged.expose()).await, ErrorReason::RefreshTokenRejected);
+        let key = Some(pb::revoke_refresh_token_request::Key::PlaintextToken(forged.expose().to_owned()));
+        let request = pb::RevokeRefreshTokenRequest { key, ..Default::default() };
+        refused(t.admin().refresh_tokens().revoke_refresh_token(request).await, ErrorReason::RefreshTokenNotFound);
+        t.rotate(&text).await.unwrap();
     }
 
     async fn a_session_has_an_absolute_end(t) {
@@ -98,7 +149,7 @@ both! {
         let (_, expired) = t.session(&ada).await;
         t.suspend(&eve).await;
         t.advance(31 * DAY);
-        let unknown = "cf_rt_0000000000000000000000000000000000000000000000000";
+        let unknown = &format!("cf_rt_{}", "0".repeat(71));
         let mut answers = Vec::new();
         for token in [&used, &revoked, &suspended, &expired, unknown, "cf_rt_", "garbage"] {
             let status = refused(t.rotate(token).await, ErrorReason::RefreshTokenRejected);

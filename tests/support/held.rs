@@ -5,14 +5,25 @@ use super::{
     database::{TestDatabase, connect},
 };
 
-/// A lock of all users that is not the server's.
+/// A lock that is not the server's.
 pub enum Held {
     Sqlite(diesel::SqliteConnection),
     Postgres(tokio_postgres::Client),
 }
 
 impl Held {
+    /// Of all users.
     pub async fn by_another_process(t: &Test) -> Self {
+        // Reads go on: who calls must still be found.
+        Self::with(t, "LOCK TABLE cf_users IN SHARE MODE").await
+    }
+
+    /// Of one row; of everything on SQLite.
+    pub async fn row(t: &Test, table: &str, id: &str) -> Self {
+        Self::with(t, &format!("SELECT 1 FROM {table} WHERE id = '{id}' FOR UPDATE")).await
+    }
+
+    async fn with(t: &Test, on_postgres: &str) -> Self {
         use diesel::connection::{Connection as _, SimpleConnection as _};
         match &t.database {
             TestDatabase::Sqlite(_) => {
@@ -23,10 +34,21 @@ impl Held {
             }
             TestDatabase::Postgres(name) => {
                 let client = connect(name).await;
-                // Reads go on: who calls must still be found.
-                client.batch_execute("BEGIN; LOCK TABLE cf_users IN SHARE MODE").await.unwrap();
+                client.batch_execute(&format!("BEGIN; {on_postgres}")).await.unwrap();
                 Self::Postgres(client)
             }
+        }
+    }
+
+    /// Waits until so many wait for a lock in the database. On SQLite nobody can see that.
+    pub async fn is_waited_for(&mut self, waiting: i64) {
+        let Self::Postgres(client) = self else { return };
+        let count = "SELECT count(*) FROM pg_locks l JOIN pg_stat_activity a USING (pid) \
+                     WHERE NOT l.granted AND a.datname = current_database()";
+        while client.query_one(count, &[]).await.unwrap().get::<_, i64>(0) != waiting {
+            tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+            // Within a transaction the view stays what it was.
+            client.batch_execute("SELECT pg_stat_clear_snapshot()").await.unwrap();
         }
     }
 
