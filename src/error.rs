@@ -102,6 +102,8 @@ pub enum Entity {
     Organization,
     /// A membership.
     Membership,
+    /// A role.
+    Role,
     /// An OAuth account.
     OAuthAccount,
     /// A refresh token.
@@ -117,6 +119,7 @@ impl Entity {
             Self::User => "tenantry.v1.User",
             Self::Organization => "tenantry.v1.Organization",
             Self::Membership => "tenantry.v1.Membership",
+            Self::Role => "tenantry.v1.Role",
             Self::OAuthAccount => "tenantry.v1.OAuthAccount",
             Self::RefreshToken => "tenantry.v1.RefreshToken",
             Self::ApiKey => "tenantry.v1.ApiKey",
@@ -128,6 +131,7 @@ impl Entity {
             Self::User => "user",
             Self::Organization => "organization",
             Self::Membership => "membership",
+            Self::Role => "role",
             Self::OAuthAccount => "OAuth account",
             Self::RefreshToken => "refresh token",
             Self::ApiKey => "API key",
@@ -146,6 +150,8 @@ pub enum Taken {
     Membership,
     /// The account at the provider is linked already.
     OAuthAccount,
+    /// The organization has a role of this name.
+    Role,
     /// The request id names another request.
     RequestId,
 }
@@ -158,6 +164,7 @@ impl Taken {
             Self::OrganizationSlug => "slug",
             Self::Membership => "user_id",
             Self::OAuthAccount => "provider_user_id",
+            Self::Role => "name",
             Self::RequestId => "request_id",
         }
     }
@@ -168,6 +175,7 @@ impl Taken {
             Self::OrganizationSlug => "another organization has this slug",
             Self::Membership => "the user is a member of the organization already",
             Self::OAuthAccount => "the account at the provider is linked already",
+            Self::Role => "the organization has a role of this name already",
             Self::RequestId => "the request id named another request before; use a new one",
         }
     }
@@ -186,6 +194,10 @@ pub enum Precondition {
     OrganizationSuspended,
     /// The key is revoked.
     ApiKeyRevoked,
+    /// A membership has the role.
+    RoleInUse,
+    /// The organization has as many roles as it may.
+    RoleLimitReached,
     /// The presented refresh token cannot be used.
     RefreshTokenRejected,
 }
@@ -198,6 +210,8 @@ impl Precondition {
             Self::UserSuspended => "the user is suspended",
             Self::OrganizationSuspended => "the organization is suspended",
             Self::ApiKeyRevoked => "the API key is revoked",
+            Self::RoleInUse => "memberships have the role; give them another one first",
+            Self::RoleLimitReached => "the organization has as many roles as it may; delete one first",
             Self::RefreshTokenRejected => "the refresh token cannot be used",
         }
     }

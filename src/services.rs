@@ -13,7 +13,7 @@ use crate::{
     context::App,
     handlers::{
         ApiKeyHandler, EventHandler, MembershipHandler, OAuthAccountHandler, OrganizationHandler, RefreshTokenHandler,
-        UserHandler,
+        RoleHandler, UserHandler,
     },
     interceptors::Inner,
     pb,
@@ -61,6 +61,7 @@ services! {
     users: user_service_server::UserServiceServer of UserHandler,
     organizations: organization_service_server::OrganizationServiceServer of OrganizationHandler,
     memberships: membership_service_server::MembershipServiceServer of MembershipHandler,
+    roles: role_service_server::RoleServiceServer of RoleHandler,
     oauth_accounts: o_auth_account_service_server::OAuthAccountServiceServer of OAuthAccountHandler,
     refresh_tokens: refresh_token_service_server::RefreshTokenServiceServer of RefreshTokenHandler,
     api_keys: api_key_service_server::ApiKeyServiceServer of ApiKeyHandler,

@@ -49,8 +49,8 @@ fn nowhere(words: &[&str], under: &[&str], except: &[&str]) {
     }
 }
 
-const ENTITIES: [&str; 7] =
-    ["user", "organization", "membership", "oauth_account", "refresh_token", "api_key", "event"];
+const ENTITIES: [&str; 8] =
+    ["user", "organization", "membership", "role", "oauth_account", "refresh_token", "api_key", "event"];
 
 #[test]
 fn one_entity_has_one_file_name_in_every_layer() {
@@ -164,7 +164,9 @@ fn every_query_on_tenant_data_takes_a_reach_or_a_lock() {
         "owned_by",
         "with_active_owner",
         "credential_of",
-        "administers",
+        // What reach follows from.
+        "held",
+        "held_by",
         "happened",
         "deleted_before",
         "delete_expired",

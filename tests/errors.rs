@@ -1,7 +1,8 @@
 //! Every reason of the enum is produced by a call, with its code and its details, and says nothing of the inside.
 
 use tenantry::pb::{
-    self, ErrorReason, create_api_key_request::Owner, get_membership_request, revoke_refresh_token_request,
+    self, ErrorReason, create_api_key_request::Owner, get_membership_request, get_role_request,
+    revoke_refresh_token_request,
 };
 use tonic::{Response, Status, Streaming};
 use tonic_types::StatusExt as _;
@@ -24,6 +25,11 @@ async fn provoke(t: &Test, reason: ErrorReason) -> Result<Vec<u8>, Status> {
         async |path: &str, bytes: Vec<u8>, keys: &[&str]| raw::call(&admin, path, bytes, raw::bearer(keys)).await;
     let create_user = "/tenantry.v1.UserService/CreateUser";
     let world = World::make(t).await;
+    let role = |name: &str| pb::CreateRoleRequest {
+        organization_id: world.organization_id.clone(),
+        name: name.to_owned(),
+        ..Default::default()
+    };
     let organization = pb::Organization { id: world.organization_id.clone(), ..Default::default() };
     let owner_key = t.user_key(&world.user).await;
     let owner = t.with_key(&owner_key);
@@ -117,6 +123,22 @@ async fn provoke(t: &Test, reason: ErrorReason) -> Result<Vec<u8>, Status> {
                 ..Default::default()
             };
             done(admin.memberships().create_membership(request).await.map(drop))
+        }
+        R::RoleNotFound => {
+            let key = Some(get_role_request::Key::RoleId(missing()));
+            done(admin.roles().get_role(pb::GetRoleRequest { key }).await.map(drop))
+        }
+        R::RoleExists => done(owner.roles().create_role(role("made")).await.map(drop)),
+        R::RoleInUse => {
+            t.member(&t.user("bob").await, &organization, "made").await;
+            let request = pb::DeleteRoleRequest { role_id: world.role_id, ..Default::default() };
+            done(owner.roles().delete_role(request).await.map(drop))
+        }
+        R::RoleLimitReached => {
+            for number in 1..100 {
+                owner.roles().create_role(role(&format!("role-{number}"))).await?;
+            }
+            done(owner.roles().create_role(role("one-more")).await.map(drop))
         }
         R::OauthAccountLinked => {
             let request = pb::LinkOAuthAccountRequest {

@@ -31,6 +31,7 @@ mod organization;
 mod plans;
 mod readme;
 mod refresh_token;
+mod role;
 mod startup;
 mod support;
 mod sweeps;

@@ -1,36 +1,10 @@
 //! No statement reads a table as a whole: each that the service sends is planned on an empty database, where a plan is what the
 //! indexes allow.
 
-use std::{
-    collections::BTreeSet,
-    sync::{Mutex, PoisonError},
-};
-
-use diesel::connection::{Instrumentation, InstrumentationEvent, set_default_instrumentation};
-
-use crate::support::{Test, both, database, database::TestDatabase, raw, request::World, request::encode};
-
-/// What was sent to either database since the recording began, also by tests beside this one.
-static SENT: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+use crate::support::{Test, both, database, database::TestDatabase, raw, request::World, request::encode, statements};
 
 /// Tables of a row or two.
 const SMALL: [&str; 2] = ["cf_event_floor", "cf_sealing_keys"];
-
-fn record() -> Option<Box<dyn Instrumentation>> {
-    Some(Box::new(|event: InstrumentationEvent<'_>| {
-        if let InstrumentationEvent::StartQuery { query, .. } = event {
-            let text = query.to_string();
-            let text = text.split(" -- binds").next().unwrap_or_default().trim().to_owned();
-            SENT.lock().unwrap_or_else(PoisonError::into_inner).insert(text);
-        }
-    }))
-}
-
-/// The statements that the service has sent to a database whose names are quoted so. Tests quote none.
-fn sent(quote: char) -> Vec<String> {
-    let sent = SENT.lock().unwrap_or_else(PoisonError::into_inner);
-    sent.iter().filter(|text| text.contains(&format!("{quote}cf_"))).cloned().collect()
-}
 
 /// Calls every method, as a platform admin, as an organization and as a user.
 async fn call_everything(t: &Test) {
@@ -89,12 +63,12 @@ fn reads_a_table(step: &str) -> bool {
 
 both! {
     async fn no_statement_reads_a_table_as_a_whole(t) {
-        set_default_instrumentation(record).unwrap();
-        // Connections that are opened from now on are recorded: those of a server of its own.
+        statements::record();
+        // Of a server whose connections are not opened yet.
         let own = Test::start_like(&t).await;
         call_everything(&own).await;
         let quote = if matches!(own.database, TestDatabase::Sqlite(_)) { '`' } else { '"' };
-        let statements = sent(quote);
+        let statements = statements::sent(quote);
         assert!(statements.len() > 60, "only {} statements were seen", statements.len());
         let mut wrong = Vec::new();
         for statement in statements.iter().filter(|text| !text.starts_with("INSERT") && !text.starts_with("WITH")) {

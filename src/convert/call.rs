@@ -72,6 +72,10 @@ changes! {
         CreateMembershipRequest of CreateMembership,
         UpdateMembershipRequest of UpdateMembership,
         DeleteMembershipRequest of DeleteMembership;
+    RoleService:
+        CreateRoleRequest of CreateRole,
+        UpdateRoleRequest of UpdateRole,
+        DeleteRoleRequest of DeleteRole;
     OAuthAccountService:
         LinkOAuthAccountRequest of LinkOAuthAccount,
         SetOAuthAccountTokensRequest of SetOAuthAccountTokens,

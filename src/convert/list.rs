@@ -37,6 +37,7 @@ list_requests!(
     ListUsersRequest of UserService.ListUsers,
     ListOrganizationsRequest of OrganizationService.ListOrganizations,
     ListMembershipsRequest of MembershipService.ListMemberships,
+    ListRolesRequest of RoleService.ListRoles,
     ListOAuthAccountsRequest of OAuthAccountService.ListOAuthAccounts,
     ListRefreshTokensRequest of RefreshTokenService.ListRefreshTokens,
     ListApiKeysRequest of ApiKeyService.ListApiKeys,

@@ -5,7 +5,7 @@ use crate::{
     error::{Error, Result},
     models::{
         Membership, MembershipChanges, MembershipFilter, MembershipId, MembershipKey, NewMembership, Resource as _,
-        Role,
+        RoleName,
     },
     pb::{self, get_membership_request::Key},
 };
@@ -18,7 +18,7 @@ pub fn create(request: &pb::CreateMembershipRequest) -> Result<NewMembership> {
     let mut check = Check::default();
     let user_id = check.id("user_id", &request.user_id);
     let organization_id = check.id("organization_id", &request.organization_id);
-    let role = check.field("role", Role::parse(&request.role));
+    let role = check.field("role", RoleName::parse(&request.role));
     let permissions = check.scopes("permissions", &request.permissions, 0);
     let (Some(user_id), Some(organization_id), Some(role), Some(permissions)) =
         (user_id, organization_id, role, permissions)
@@ -57,7 +57,7 @@ pub fn list(lists: Lists<'_>, request: &pb::ListMembershipsRequest) -> Result<Li
     let page = check.page(lists, request);
     let organization_id = check.optional_id("organization_id", &request.organization_id);
     let user_id = check.optional_id("user_id", &request.user_id);
-    let role = check.optional("role", &request.role, Role::parse);
+    let role = check.optional("role", &request.role, RoleName::parse);
     let one_end = !(request.organization_id.is_empty() && request.user_id.is_empty());
     let one_end = check.field("organization_id", one_end.then_some(()).ok_or("must be set, or user_id must be"));
     let (Some(page), Some(organization_id), Some(user_id), Some(role), Some(())) =
@@ -77,7 +77,7 @@ pub fn update(request: pb::UpdateMembershipRequest) -> Result<(Target<Membership
     let id = check.id("membership_id", &request.membership_id);
     let mask = check.mask(request.update_mask.as_ref(), &["role", "permissions"]);
     let Some(mask) = mask else { return Err(check.failed()) };
-    let role = mask.named("role", || check.field("role", Role::parse(&request.role)));
+    let role = mask.named("role", || check.field("role", RoleName::parse(&request.role)));
     let permissions = mask.named("permissions", || check.scopes("permissions", &request.permissions, 0));
     let (Some(id), Some(role), Some(permissions)) = (id, role, permissions) else { return Err(check.failed()) };
     Ok((Target { id, etag: request.etag }, MembershipChanges { role, permissions }))

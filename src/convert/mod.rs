@@ -13,6 +13,7 @@ pub mod membership;
 pub mod oauth_account;
 pub mod organization;
 pub mod refresh_token;
+pub mod role;
 pub mod user;
 
 use std::fmt::Display;

@@ -47,7 +47,9 @@ impl Forgotten {
             | A::OrganizationReactivated
             | A::OrganizationDeleted
             | A::OrganizationUndeleted
-            | A::OrganizationPurged => subject.organization_id.map(|id| Self::Owner(PrincipalId(id.0))),
+            | A::OrganizationPurged
+            // What its members hold.
+            | A::RoleUpdated => subject.organization_id.map(|id| Self::Owner(PrincipalId(id.0))),
             A::MembershipCreated | A::MembershipUpdated | A::MembershipDeleted => {
                 subject.user_id.zip(subject.organization_id).map(|(user, own)| Self::Standing(user, own))
             }
@@ -55,6 +57,9 @@ impl Forgotten {
             | A::UserUpdated
             | A::OrganizationCreated
             | A::OrganizationUpdated
+            // Nobody has it.
+            | A::RoleCreated
+            | A::RoleDeleted
             | A::OauthAccountLinked
             | A::OauthAccountTokensSet
             | A::OauthAccountTokensOpened
@@ -193,7 +198,7 @@ mod tests {
     #[test]
     fn whatever_changes_a_key_or_its_owner_makes_it_old() {
         let actions = Forgotten::actions();
-        assert_eq!(actions.len(), 18);
+        assert_eq!(actions.len(), 19);
         assert!(!actions.contains(&Action::UserUpdated) && actions.contains(&Action::ApiKeyRevoked));
     }
 }

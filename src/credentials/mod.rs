@@ -24,7 +24,7 @@ use self::{
 use crate::{
     db::Database,
     error::Result,
-    models::{Caller, Credential, OrganizationId, UserId, api_key::KeyPrefix},
+    models::{Caller, Credential, OrganizationId, UserId, api_key::KeyPrefix, permission},
     pb,
 };
 
@@ -64,6 +64,8 @@ pub struct Known {
     /// The key as an encoded [`pb::ApiKey`].
     pub encoded: Bytes,
     stamp: Stamp,
+    /// Until when the look that found it may be relied on by itself.
+    until: Instant,
 }
 
 /// What is known of something, and until when that may be relied on.
@@ -103,14 +105,19 @@ impl Credentials {
 
     /// The key of a prefix, if that is known without asking the database; the inner `None` is a key that nobody has.
     pub fn at_hand(&self, prefix: &KeyPrefix) -> Option<Answer<Option<Arc<Known>>>> {
-        let until = self.0.freshness.until();
-        if let (Some(until), Some(known)) = (until, self.0.known.get(prefix))
-            && self.0.changes.has_not_changed(&known.stamp)
+        if let Some(known) = self.0.known.get(prefix)
+            && let Some(until) = self.vouched(&known)
         {
             return Some(Answer { found: Some(known), until, is_kept: true });
         }
         let until = self.0.unknown.get(prefix).filter(|until| *until > Instant::now())?;
         Some(Answer { found: None, until, is_kept: false })
+    }
+
+    /// Until when a key may be relied on: as long as this process hears what others change, or for as long as a look by itself counts.
+    fn vouched(&self, known: &Known) -> Option<Instant> {
+        let until = self.0.freshness.until().or_else(|| Some(known.until).filter(|until| *until > Instant::now()));
+        until.filter(|_| self.0.changes.has_not_changed(&known.stamp))
     }
 
     /// The key of a prefix. Whoever asks for the same key meanwhile waits for the same look at the database.
@@ -126,8 +133,8 @@ impl Credentials {
     }
 
     async fn find_in_database(&self, prefix: &KeyPrefix) -> Result<Answer<Option<Arc<Known>>>> {
-        let Inner { known, unknown, changes, freshness, .. } = &*self.0;
-        known.remove_if(prefix, |known| freshness.until().is_none() || !changes.has_not_changed(&known.stamp));
+        let Inner { known, unknown, .. } = &*self.0;
+        known.remove_if(prefix, |known| self.vouched(known).is_none());
         let turn = known.get_value_or_guard_async(prefix).await.err();
         // Whoever had the turn before has found it, or found that there is none.
         if let Some(answer) = self.at_hand(prefix) {
@@ -152,7 +159,7 @@ impl Credentials {
                 let stamp = self.0.changes.stamp(&[credential.key.id.0, credential.principal.id().0]);
                 let caller = credential.caller();
                 let encoded = pb::ApiKey::from(credential.key.clone()).encode_to_vec().into();
-                Arc::new(Known { credential, caller, encoded, stamp })
+                Arc::new(Known { credential, caller, encoded, stamp, until })
             });
             let is_kept = self.0.changes.moment() == moment;
             if is_kept || look == LOOKS {
@@ -162,14 +169,14 @@ impl Credentials {
         }
     }
 
-    /// Whether a user administers an organization, if that is known without asking the database.
+    /// Whether a user sees the keys of an organization, if that is known without asking the database.
     pub fn standing_at_hand(&self, user: UserId, organization: OrganizationId) -> Option<Answer<bool>> {
         let until = self.0.freshness.until()?;
         let (found, stamp) = self.0.standings.get(&(user, organization))?;
         self.0.changes.has_not_changed(&stamp).then_some(Answer { found, until, is_kept: true })
     }
 
-    /// Whether a user administers an organization.
+    /// Whether a user sees the keys of an organization.
     ///
     /// # Errors
     /// When the database cannot be used.
@@ -178,8 +185,9 @@ impl Credentials {
             return Ok(answer);
         }
         let (until, moment) = (Instant::now() + BOUND, self.0.changes.moment());
-        let found = self.0.db.read(async |conn| conn.memberships().administers(user, organization).await).await?;
-        let stamp = self.0.changes.stamp(&[change::standing(user, organization)]);
+        let held = self.0.db.read(async |conn| conn.memberships().held(user, organization).await).await?;
+        let found = held.covers(permission::READ_API_KEYS);
+        let stamp = self.0.changes.stamp(&[change::standing(user, organization), organization.0]);
         let is_kept = self.0.changes.moment() == moment;
         if is_kept {
             self.0.standings.insert((user, organization), (found, stamp));

@@ -191,10 +191,28 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::db::types::{Id, Instant, JsonDoc};
+
+    #[sql_name = "cf_roles"]
+    roles (id) {
+        id -> Id,
+        revision -> BigInt,
+        organization_id -> Id,
+        name -> Text,
+        description -> Nullable<Text>,
+        permissions -> JsonDoc,
+        created_at -> Instant,
+        updated_at -> Instant,
+    }
+}
+
 diesel::allow_tables_to_appear_in_same_query!(
     users,
     organizations,
     memberships,
+    roles,
     oauth_accounts,
     refresh_tokens,
     api_keys,

@@ -8,7 +8,7 @@ use crate::{
     convert,
     db::Conn,
     error::{Denial, Entity, Error, Precondition, Result},
-    models::{Action, ApiKey, ApiKeyOwner, Caller, Rank, Scopes, Timestamp},
+    models::{Action, ApiKey, ApiKeyId, ApiKeyOwner, Caller, Locked, Reach, Scopes, Timestamp, permission},
     pb::{self, api_key_service_server::ApiKeyService},
     security::token::mint_api_key,
 };
@@ -56,18 +56,33 @@ async fn may_make_for(tx: &mut Conn, caller: &Caller, owner: ApiKeyOwner) -> Res
         ApiKeyOwner::User(id) => guards::active_user(&guards::own_user(tx, caller, id).await?),
         ApiKeyOwner::Organization(id) => {
             let organization = guards::visible_organization(tx, caller, id).await?;
-            guards::may_change(tx, caller, &organization, Rank::Admin).await?;
+            guards::may_change(tx, caller, &organization, permission::WRITE_API_KEYS).await?;
             guards::active_organization(&organization)
         }
     }
 }
 
-/// Refuses to change a key of a suspended organization to everyone but platform admins. That the caller stands high enough
-/// its reach says already.
+/// The reach within which a caller finds a key: its own, or that of an organization whose keys it may see.
+async fn reach_of(conn: &mut Conn, caller: &Caller, id: ApiKeyId) -> Result<Reach> {
+    let own = caller.reach();
+    let Reach::User(user) = own else { return Ok(own) };
+    let key = conn.api_keys().get(&Reach::Everything, id).await?;
+    let Some(organization) = key.and_then(|key| key.organization_id) else { return Ok(own) };
+    let held = conn.memberships().held(user, organization).await?;
+    Ok(if held.covers(permission::READ_API_KEYS) { Reach::Organization(organization) } else { own })
+}
+
+/// Locks a key that the caller may see.
+async fn lock(tx: &mut Conn, caller: &Caller, id: ApiKeyId) -> Result<Locked<ApiKey>> {
+    let reach = reach_of(tx, caller, id).await?;
+    find(tx.api_keys().lock(&reach, id).await?)
+}
+
+/// Refuses to change an organization's key to whoever may not, and a suspended one's to everyone but platform admins.
 async fn may_change(tx: &mut Conn, caller: &Caller, key: &ApiKey) -> Result<()> {
     let Some(id) = key.organization_id else { return Ok(()) };
     let organization = tx.organizations().get(&caller.reach(), id).await?;
-    guards::may_change(tx, caller, &find(organization)?, Rank::Admin).await.map(drop)
+    guards::may_change(tx, caller, &find(organization)?, permission::WRITE_API_KEYS).await.map(drop)
 }
 
 #[tonic::async_trait]
@@ -100,7 +115,11 @@ impl ApiKeyService for ApiKeyHandler {
     ) -> Result<Response<pb::GetApiKeyResponse>, Status> {
         let (caller, request) = called_by(request)?;
         let id = convert::id_of("api_key_id", &request.api_key_id)?;
-        let key = find(self.app.db.read(async |conn| conn.api_keys().get(&caller.reach(), id).await).await?)?;
+        let get = self.app.db.read(async |conn| {
+            let reach = reach_of(conn, &caller, id).await?;
+            conn.api_keys().get(&reach, id).await
+        });
+        let key = find(get.await?)?;
         Ok(Response::new(pb::GetApiKeyResponse { api_key: Some(key.into()) }))
     }
 
@@ -112,14 +131,15 @@ impl ApiKeyService for ApiKeyHandler {
         let lists = lists(&self.app, &caller);
         let listing = convert::api_key::list(lists, &request)?;
         let page = self.app.db.scan(async |conn| {
-            match listing.filter.owner {
-                ApiKeyOwner::User(id) => guards::own_user(conn, &caller, id).await.map(drop)?,
+            let reach = match listing.filter.owner {
+                ApiKeyOwner::User(id) => guards::own_user(conn, &caller, id).await.map(|_| caller.reach())?,
                 ApiKeyOwner::Organization(id) => {
                     guards::visible_organization(conn, &caller, id).await?;
-                    guards::at_least(guards::rank(conn, &caller, id).await?, Rank::Admin)?;
+                    guards::may(conn, &caller, id, permission::READ_API_KEYS).await?;
+                    Reach::Organization(id)
                 }
-            }
-            conn.api_keys().list(&caller.reach(), &listing.filter, &listing.page).await
+            };
+            conn.api_keys().list(&reach, &listing.filter, &listing.page).await
         });
         let page = page.await?;
         let (api_keys, next_page_token) = listing.answer(lists, page);
@@ -134,7 +154,7 @@ impl ApiKeyService for ApiKeyHandler {
         let (call, (target, changes)) = called_to_act(request, |r| convert::api_key::update(r, now))?;
         let caller = &call.caller;
         let update = self.app.change(&call, async |tx| {
-            let mut key = find(tx.api_keys().lock(&caller.reach(), target.id).await?)?;
+            let mut key = lock(tx, caller, target.id).await?;
             may_change(tx, caller, &key).await?;
             if let Some(scopes) = &changes.scopes {
                 may_give(caller, &scopes.iter().filter(|scope| !key.scopes.hold(scope)).cloned().collect())?;
@@ -160,7 +180,10 @@ impl ApiKeyService for ApiKeyHandler {
         let (call, (target, reason)) = called_to_act(request, convert::api_key::revoke)?;
         let now = self.app.now();
         let revoke = self.app.change(&call, async |tx| {
-            let mut key = find(tx.api_keys().lock(&call.caller.reach(), target.id).await?)?;
+            let mut key = lock(tx, &call.caller, target.id).await?;
+            if let Some(id) = key.organization_id {
+                guards::may(tx, &call.caller, id, permission::WRITE_API_KEYS).await?;
+            }
             target.check_etag(&*key)?;
             if key.revoked_at.is_some() {
                 return Ok(pb::RevokeApiKeyResponse { api_key: Some(key.into_inner().into()) });

@@ -15,7 +15,7 @@ use crate::{
     db::Conn,
     error::{Error, Result},
     feed::Kind,
-    models::{Caller, EventFilter, OrganizationId, Page, Rank, Reach, ResourceType, Scope, Sequence},
+    models::{Caller, EventFilter, OrganizationId, Page, Reach, ResourceType, Scope, Sequence, permission},
     pb::{self, event_service_server::EventService, export_snapshot_response::Item},
 };
 
@@ -48,7 +48,7 @@ impl EventHandler {
 async fn may_see(conn: &mut Conn, caller: &Caller, organization: Option<OrganizationId>) -> Result<()> {
     let Some(id) = organization.filter(|_| !caller.is_platform_admin()) else { return Ok(()) };
     guards::visible_organization(conn, caller, id).await?;
-    guards::at_least(guards::rank(conn, caller, id).await?, Rank::Admin)
+    guards::may(conn, caller, id, permission::READ_EVENTS).await.map(drop)
 }
 
 /// Who opened a stream, and the scope that its method asks for: what the interceptors have checked, a stream goes on to.
@@ -110,7 +110,7 @@ impl Watch {
     /// Tells the next events up to a place, as many as one look finds.
     async fn look(&mut self, up_to: Sequence) -> Result<bool> {
         let up_to = up_to.min(self.place.saturating_add(SCAN));
-        let reach = self.rights.caller.reach();
+        let reach = self.filter.reach(self.rights.caller.reach());
         may_still_see(&self.app, &self.rights, self.filter.organization_id).await?;
         let (filter, places) = (&self.filter, (self.place, up_to));
         let found = self.app.db.scan(async |conn| conn.events().between(&reach, filter, places, EVENTS).await).await?;
@@ -189,6 +189,7 @@ impl Export {
             ResourceType::User => all!(users, User),
             ResourceType::Organization => all!(organizations, Organization),
             ResourceType::Membership => all!(memberships, Membership),
+            ResourceType::Role => all!(roles, Role),
             ResourceType::OAuthAccount => all!(oauth_accounts, OauthAccount),
             ResourceType::RefreshToken => all!(refresh_tokens, RefreshToken, self.app.now()),
             ResourceType::ApiKey => all!(api_keys, ApiKey),
@@ -218,7 +219,7 @@ impl EventService for EventHandler {
         let listing = convert::event::list(lists, &request)?;
         let page = self.app.db.scan(async |conn| {
             may_see(conn, &caller, listing.filter.organization_id).await?;
-            conn.events().list(&caller.reach(), &listing.filter, &listing.page).await
+            conn.events().list(&listing.filter.reach(caller.reach()), &listing.filter, &listing.page).await
         });
         let page = page.await?;
         let view = listing.filter.view(caller.reach());

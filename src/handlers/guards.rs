@@ -4,8 +4,8 @@ use crate::{
     db::Conn,
     error::{Denial, Entity, Error, Precondition, Result},
     models::{
-        Caller, MembershipKey, Organization, OrganizationId, OrganizationState, Principal, Rank, Scope, StateFilter,
-        Timestamp, User, UserId, UserState, Verdict,
+        Caller, Held, Membership, Organization, OrganizationId, OrganizationState, Principal, Reach, RoleKey, RoleName,
+        Scope, StateFilter, Timestamp, User, UserId, UserState, Verdict,
     },
 };
 
@@ -69,38 +69,63 @@ pub(super) fn active_organization(organization: &Organization) -> Result<()> {
     }
 }
 
-/// How high the caller stands in an organization within its reach. An organization's key stands as an admin: with it,
-/// nobody becomes more than the admin who made it.
-pub(super) async fn rank(conn: &mut Conn, caller: &Caller, organization: OrganizationId) -> Result<Rank> {
+/// What the caller holds in an organization within its reach.
+pub(super) async fn held(conn: &mut Conn, caller: &Caller, organization: OrganizationId) -> Result<Held> {
     match caller.principal {
-        Principal::User { is_platform_admin: true, .. } => Ok(Rank::Platform),
-        Principal::Organization(own) => Ok(if own == organization { Rank::Admin } else { Rank::Other }),
-        Principal::User { id, .. } => {
-            let membership = conn.memberships().get(&caller.reach(), MembershipKey::Ends(id, organization)).await?;
-            Ok(membership.map_or(Rank::Other, |membership| membership.role.rank()))
-        }
+        Principal::User { is_platform_admin: true, .. } => Ok(Held::everything()),
+        Principal::Organization(own) if own == organization => Ok(Held::by_own_key()),
+        Principal::Organization(_) => Ok(Held::nothing()),
+        Principal::User { id, .. } => conn.memberships().held(id, organization).await,
     }
 }
 
-/// Refuses a caller that stands lower than `needed` in an organization, and everyone but platform admins to change
-/// anything in a suspended one. Tells how high the caller stands.
+/// Refuses a caller that does not hold a permission in an organization.
+pub(super) async fn may(
+    conn: &mut Conn,
+    caller: &Caller,
+    organization: OrganizationId,
+    permission: &'static str,
+) -> Result<Held> {
+    let held = held(conn, caller, organization).await?;
+    if held.covers(permission) { Ok(held) } else { Err(Error::Denied(Denial::RoleInsufficient)) }
+}
+
+/// Refuses a caller that does not hold a permission in an organization, and everyone but platform admins to change anything in a
+/// suspended one. Tells what the caller holds.
 pub(super) async fn may_change(
     conn: &mut Conn,
     caller: &Caller,
     organization: &Organization,
-    needed: Rank,
-) -> Result<Rank> {
-    let rank = rank(conn, caller, organization.id).await?;
-    at_least(rank, needed)?;
-    if rank < Rank::Platform {
-        active_organization(organization)?;
-    }
-    Ok(rank)
+    permission: &'static str,
+) -> Result<Held> {
+    let held = may(conn, caller, organization.id, permission).await?;
+    is_open_to(caller, organization)?;
+    Ok(held)
 }
 
-/// Refuses a rank lower than `needed`.
-pub(super) fn at_least(rank: Rank, needed: Rank) -> Result<()> {
-    if rank >= needed { Ok(()) } else { Err(Error::Denied(Denial::RoleInsufficient)) }
+/// Refuses everyone but platform admins to change anything in a suspended organization.
+pub(super) fn is_open_to(caller: &Caller, organization: &Organization) -> Result<()> {
+    if caller.is_platform_admin() { Ok(()) } else { active_organization(organization) }
+}
+
+/// What the user of a membership holds by it.
+pub(super) async fn held_by(conn: &mut Conn, membership: &Membership) -> Result<Held> {
+    conn.memberships().held_by(membership.organization_id, &membership.role, &membership.permissions).await
+}
+
+/// Refuses a role that an organization does not have.
+pub(super) async fn has_role(conn: &mut Conn, organization: OrganizationId, role: &RoleName) -> Result<()> {
+    if role.is_built_in() {
+        return Ok(());
+    }
+    let found =
+        conn.roles().get(&Reach::Organization(organization), &RoleKey::Named(organization, role.clone())).await?;
+    found.map(drop).ok_or(Error::NotFound(Entity::Role))
+}
+
+/// Refuses to give, change or take what the caller does not hold.
+pub(super) fn covers_all(held: &Held, other: &Held) -> Result<()> {
+    if held.covers_all(other) { Ok(()) } else { Err(Error::Denied(Denial::RoleInsufficient)) }
 }
 
 /// Refuses to take the user away if an organization has no other active owner. Locks every organization that the user

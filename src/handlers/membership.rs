@@ -11,7 +11,9 @@ use crate::{
     convert,
     db::Conn,
     error::{Entity, Error, Result},
-    models::{Action, Caller, Locked, Membership, MembershipId, MembershipKey, Organization, Rank, Role, UserId},
+    models::{
+        Action, Caller, Locked, Membership, MembershipId, MembershipKey, Organization, RoleName, UserId, permission,
+    },
     pb::{self, membership_service_server::MembershipService},
 };
 
@@ -43,10 +45,10 @@ async fn lock(
     tx: &mut Conn,
     caller: &Caller,
     id: MembershipId,
-    role: Option<&Role>,
+    role: Option<&RoleName>,
 ) -> Result<(Locked<Organization>, Locked<Membership>)> {
     let found = find(tx.memberships().get(&caller.reach(), MembershipKey::Id(id)).await?)?;
-    if role.is_some_and(Role::is_owner) && !found.role.is_owner() {
+    if role.is_some_and(RoleName::is_owner) && !found.role.is_owner() {
         lock_new_owner(tx, caller, found.user_id).await?;
     }
     let organization = find(tx.organizations().lock(&caller.reach(), found.organization_id).await?)?;
@@ -78,6 +80,7 @@ impl MembershipService for MembershipHandler {
             }
             let organization = tx.organizations().lock(&caller.reach(), new.organization_id).await?;
             organization.ok_or(Error::NotFound(Entity::Organization))?;
+            guards::has_role(tx, new.organization_id, &new.role).await?;
             tx.memberships().insert(&membership).await?;
             Ok(pb::CreateMembershipResponse { membership: Some(membership.clone().into()) })
         });
@@ -124,14 +127,17 @@ impl MembershipService for MembershipHandler {
         let (caller, now) = (&call.caller, self.app.now());
         let update = self.app.change(&call, async |tx| {
             let (organization, mut membership) = lock(tx, caller, target.id, changes.role.as_ref()).await?;
-            let rank = guards::may_change(tx, caller, &organization, Rank::Admin).await?;
-            guards::at_least(rank, membership.role.rank())?;
-            guards::at_least(rank, changes.role.as_ref().map_or(Rank::Other, Role::rank))?;
+            let held = guards::may_change(tx, caller, &organization, permission::WRITE_MEMBERSHIPS).await?;
+            guards::covers_all(&held, &guards::held_by(tx, &membership).await?)?;
             target.check_etag(&*membership)?;
             if changes.role.as_ref().is_some_and(|role| !role.is_owner()) {
                 keeps_an_owner(tx, &membership).await?;
             }
             membership.apply(changes.clone());
+            if let Some(role) = &changes.role {
+                guards::has_role(tx, membership.organization_id, role).await?;
+            }
+            guards::covers_all(&held, &guards::held_by(tx, &membership).await?)?;
             let membership = tx.memberships().save(membership, Action::MembershipUpdated, now).await?;
             Ok(pb::UpdateMembershipResponse { membership: Some(membership.into()) })
         });
@@ -147,9 +153,12 @@ impl MembershipService for MembershipHandler {
         let caller = &call.caller;
         let delete = self.app.change(&call, async |tx| {
             let (organization, membership) = lock(tx, caller, target.id, None).await?;
-            let own = caller.user_id() == Some(membership.user_id);
-            let needed = if own { Rank::Other } else { membership.role.rank().max(Rank::Admin) };
-            guards::may_change(tx, caller, &organization, needed).await?;
+            if caller.user_id() == Some(membership.user_id) {
+                guards::is_open_to(caller, &organization)?;
+            } else {
+                let held = guards::may_change(tx, caller, &organization, permission::WRITE_MEMBERSHIPS).await?;
+                guards::covers_all(&held, &guards::held_by(tx, &membership).await?)?;
+            }
             target.check_etag(&*membership)?;
             keeps_an_owner(tx, &membership).await?;
             tx.memberships().delete(membership).await?;

@@ -7,6 +7,7 @@ mod membership;
 mod oauth_account;
 mod organization;
 mod refresh_token;
+mod role;
 mod stream;
 mod user;
 mod verification;
@@ -18,6 +19,7 @@ pub use membership::MembershipHandler;
 pub use oauth_account::OAuthAccountHandler;
 pub use organization::OrganizationHandler;
 pub use refresh_token::RefreshTokenHandler;
+pub use role::RoleHandler;
 use tonic::Request;
 pub use user::UserHandler;
 

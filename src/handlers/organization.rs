@@ -11,8 +11,8 @@ use crate::{
     convert,
     error::{Entity, Error, Result, Taken},
     models::{
-        Action, Call, NewMembership, NewOrganization, OrganizationId, OrganizationState, Permissions, Plan, Rank, Role,
-        Slug,
+        Action, Call, NewMembership, NewOrganization, OrganizationId, OrganizationState, Permissions, Plan, RoleName,
+        Slug, permission,
     },
     pb::{self, organization_service_server::OrganizationService},
     security::random,
@@ -41,7 +41,7 @@ impl OrganizationHandler {
         let owner = NewMembership {
             user_id: new.owner_user_id,
             organization_id: organization.id,
-            role: Role::owner(),
+            role: RoleName::owner(),
             permissions: Permissions::default(),
         };
         let membership = owner.to_membership(self.app.new_id(now), now);
@@ -147,7 +147,7 @@ impl OrganizationService for OrganizationHandler {
         let (caller, now) = (&call.caller, self.app.now());
         let update = self.app.change(&call, async |tx| {
             let mut organization = find(tx.organizations().lock(&caller.reach(), target.id).await?)?;
-            guards::may_change(tx, caller, &organization, Rank::Admin).await?;
+            guards::may_change(tx, caller, &organization, permission::WRITE_ORGANIZATION).await?;
             if changes.plan.is_some() {
                 guards::platform_admin(caller)?;
             }
@@ -169,7 +169,7 @@ impl OrganizationService for OrganizationHandler {
         let (caller, now) = (&call.caller, self.app.now());
         let delete = self.app.change(&call, async |tx| {
             let mut organization = find(tx.organizations().lock(&caller.reach(), target.id).await?)?;
-            guards::may_change(tx, caller, &organization, Rank::Owner).await?;
+            guards::may_change(tx, caller, &organization, permission::DELETE_ORGANIZATION).await?;
             target.check_etag(&*organization)?;
             organization.deleted_at = Some(now);
             let organization = tx.organizations().save(organization, Action::OrganizationDeleted, now).await?;

@@ -59,8 +59,14 @@ words! {
 }
 
 /// The public beginning of a key, as `cf_live_3kTMd92LmQ0a`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct KeyPrefix([u8; Self::BYTES]);
+
+impl std::fmt::Debug for KeyPrefix {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.as_stored().fmt(f)
+    }
+}
 
 impl KeyPrefix {
     /// How long each of them is.

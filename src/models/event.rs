@@ -2,7 +2,7 @@
 
 use super::{
     ApiKey, ApiKeyId, EventId, Membership, OAuthAccount, Organization, OrganizationId, Reach, RefreshToken, ResourceId,
-    Revision, Timestamp, User, UserId,
+    Revision, Role, Timestamp, User, UserId,
     stored::{StoredText as _, words},
 };
 
@@ -50,6 +50,12 @@ words! {
         MembershipUpdated = "membership.updated",
         /// A membership was deleted.
         MembershipDeleted = "membership.deleted",
+        /// A role was created.
+        RoleCreated = "role.created",
+        /// A role was updated.
+        RoleUpdated = "role.updated",
+        /// A role was deleted.
+        RoleDeleted = "role.deleted",
         /// An OAuth account was linked.
         OauthAccountLinked = "oauth_account.linked",
         /// An account got other tokens.
@@ -110,6 +116,8 @@ words! {
         RefreshToken = "refresh_token",
         /// API keys.
         ApiKey = "api_key",
+        /// Roles.
+        Role = "role",
     }
 }
 
@@ -128,6 +136,8 @@ pub enum State {
     RefreshToken(RefreshToken),
     /// An API key.
     ApiKey(ApiKey),
+    /// A role.
+    Role(Role),
 }
 
 macro_rules! states {
@@ -140,7 +150,7 @@ macro_rules! states {
     )+};
 }
 
-states!(User, Organization, Membership, OAuthAccount, RefreshToken, ApiKey);
+states!(User, Organization, Membership, OAuthAccount, RefreshToken, ApiKey, Role);
 
 /// What an event is about.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -167,6 +177,7 @@ impl State {
             Self::OAuthAccount(own) => (None, Some(own.user_id), ResourceType::OAuthAccount, own.id.0, own.revision),
             // The session: its tokens come and go, each with a revision of its own.
             Self::RefreshToken(own) => (None, Some(own.user_id), ResourceType::RefreshToken, own.family_id.0, 0),
+            Self::Role(role) => (Some(role.organization_id), None, ResourceType::Role, role.id.0, role.revision),
             Self::ApiKey(key) => (key.organization_id, key.user_id, ResourceType::ApiKey, key.id.0, key.revision),
         };
         Subject { organization_id, user_id, resource: Some((resource_type, ResourceId(id))), revision }
@@ -285,6 +296,14 @@ pub enum View {
 }
 
 impl EventFilter {
+    /// The reach within which the events of this filter are found. Whoever names an organization was found to see its events.
+    pub fn reach(&self, own: Reach) -> Reach {
+        match (own, self.organization_id) {
+            (Reach::Organization(_) | Reach::User(_), Some(id)) => Reach::Organization(id),
+            (own, _) => own,
+        }
+    }
+
     /// From where a reach looks at the events of this filter. Whoever names an organization was found to administer it.
     pub fn view(&self, reach: Reach) -> View {
         match reach {

@@ -29,6 +29,8 @@ ids! {
     OrganizationId,
     /// Names a membership.
     MembershipId,
+    /// Names a role.
+    RoleId,
     /// Names an OAuth account.
     OAuthAccountId,
     /// Names a refresh token.

@@ -1,6 +1,6 @@
 //! Memberships.
 
-use super::{MembershipId, OrganizationId, Permissions, Revision, Role, Timestamp, UserId, locked::resource};
+use super::{MembershipId, OrganizationId, Permissions, Revision, RoleName, Timestamp, UserId, locked::resource};
 
 /// One user in one organization with one role.
 #[derive(Clone, Debug)]
@@ -14,8 +14,8 @@ pub struct Membership {
     /// The organization.
     pub organization_id: OrganizationId,
     /// What the user is there.
-    pub role: Role,
-    /// What the user may do beyond the role, for the application to read.
+    pub role: RoleName,
+    /// What the user may do beyond the role.
     pub permissions: Permissions,
     /// When it was created.
     pub created_at: Timestamp,
@@ -33,7 +33,7 @@ pub struct NewMembership {
     /// The organization.
     pub organization_id: OrganizationId,
     /// What the user will be there.
-    pub role: Role,
+    pub role: RoleName,
     /// What the user may do beyond the role.
     pub permissions: Permissions,
 }
@@ -58,7 +58,7 @@ impl NewMembership {
 #[derive(Clone, Debug, Default)]
 pub struct MembershipChanges {
     /// The role.
-    pub role: Option<Role>,
+    pub role: Option<RoleName>,
     /// The permissions.
     pub permissions: Option<Permissions>,
 }
@@ -92,5 +92,5 @@ pub struct MembershipFilter {
     /// Of this user.
     pub user_id: Option<UserId>,
     /// With this role.
-    pub role: Option<Role>,
+    pub role: Option<RoleName>,
 }

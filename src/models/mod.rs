@@ -12,6 +12,7 @@ pub mod membership;
 pub mod oauth_account;
 pub mod organization;
 pub mod page;
+pub mod permission;
 pub mod refresh_token;
 pub mod role;
 pub mod scope;
@@ -31,7 +32,7 @@ pub use email::{Email, EmailPrefix, NormalizedEmail};
 pub use event::{Action, ActorKind, Change, Event, EventFilter, ResourceType, Sequence, State};
 pub use id::{
     ApiKeyId, EventId, FamilyId, MembershipId, OAuthAccountId, OrganizationId, PrincipalId, RefreshTokenId, RequestId,
-    ResourceId, UserId,
+    ResourceId, RoleId, UserId,
 };
 pub use json::JsonObject;
 pub use locked::{Locked, Resource, Revision};
@@ -41,8 +42,9 @@ pub use organization::{
     NewOrganization, Organization, OrganizationChanges, OrganizationFilter, OrganizationState, Plan, StateFilter,
 };
 pub use page::{Cursor, Page, PageRequest};
+pub use permission::Held;
 pub use refresh_token::{NewSession, RefreshToken, RevokedReason};
-pub use role::{Rank, Role};
+pub use role::{NewRole, Role, RoleChanges, RoleKey, RoleName};
 pub use scope::{Permissions, Scope, Scopes};
 pub use secret::{Plaintext, Sealed, SecretHash};
 pub use slug::Slug;

@@ -1,29 +1,102 @@
-//! Roles: the built-in ones, which carry power here, and an application's own, which carry none.
+//! Roles. What the built-in ones give, `permission` says.
 
-use super::stored::stored_as_is;
+use super::{
+    Held, Name, OrganizationId, Permissions, Revision, RoleId, Timestamp, locked::resource, permission,
+    stored::stored_as_is,
+};
 
-/// The role of a member: 1 to 63 of `a-z`, `0-9`, `_` and `-`, beginning with a letter.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Role(String);
+/// A role of an organization's own.
+#[derive(Clone, Debug)]
+pub struct Role {
+    /// Names it.
+    pub id: RoleId,
+    /// Counts its writes.
+    pub revision: Revision,
+    /// Whose it is.
+    pub organization_id: OrganizationId,
+    /// What memberships call it.
+    pub name: RoleName,
+    /// What it is for.
+    pub description: Option<Name>,
+    /// What it gives.
+    pub permissions: Permissions,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When it was last written.
+    pub updated_at: Timestamp,
+}
 
-/// How high somebody stands in an organization. Nobody gives, changes or takes a rank above its own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Rank {
-    /// An application's own role, which carries no power here.
-    Other,
-    /// Reads.
-    Viewer,
-    /// Works with what the application keeps.
-    Member,
-    /// Manages the organization, its memberships and its keys. An organization's API key stands here too.
-    Admin,
-    /// Does everything in the organization, also delete it.
-    Owner,
-    /// A platform admin, above every role of every organization.
-    Platform,
+resource!(Role);
+
+/// What a new role is made of.
+#[derive(Clone, Debug)]
+pub struct NewRole {
+    /// Whose it will be.
+    pub organization_id: OrganizationId,
+    /// What memberships will call it.
+    pub name: RoleName,
+    /// What it is for.
+    pub description: Option<Name>,
+    /// What it gives.
+    pub permissions: Permissions,
+}
+
+impl NewRole {
+    /// The role, not yet stored.
+    pub fn to_role(&self, id: RoleId, now: Timestamp) -> Role {
+        Role {
+            id,
+            revision: 1,
+            organization_id: self.organization_id,
+            name: self.name.clone(),
+            description: self.description.clone(),
+            permissions: self.permissions.clone(),
+            created_at: now,
+            updated_at: now,
+        }
+    }
+}
+
+/// What an update writes; `None` leaves a field alone.
+#[derive(Clone, Debug, Default)]
+pub struct RoleChanges {
+    /// The description.
+    pub description: Option<Option<Name>>,
+    /// The permissions.
+    pub permissions: Option<Permissions>,
 }
 
 impl Role {
+    /// What somebody holds by it.
+    pub fn held(&self) -> Held {
+        Held::by(&self.name, &self.permissions)
+    }
+
+    /// Writes `changes`.
+    pub fn apply(&mut self, changes: RoleChanges) {
+        if let Some(description) = changes.description {
+            self.description = description;
+        }
+        if let Some(permissions) = changes.permissions {
+            self.permissions = permissions;
+        }
+    }
+}
+
+/// The two ways to name a role.
+#[derive(Clone, Debug)]
+pub enum RoleKey {
+    /// By its id.
+    Id(RoleId),
+    /// By its organization and name.
+    Named(OrganizationId, RoleName),
+}
+
+/// The name of a role: 1 to 63 of `a-z`, `0-9`, `_` and `-`, beginning with a letter.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RoleName(String);
+
+impl RoleName {
     /// The word for the owner's role.
     pub const OWNER: &'static str = "owner";
 
@@ -44,20 +117,25 @@ impl Role {
         }
     }
 
-    /// How high the role stands.
-    pub fn rank(&self) -> Rank {
-        match self.0.as_str() {
-            Self::OWNER => Rank::Owner,
-            "admin" => Rank::Admin,
-            "member" => Rank::Member,
-            "viewer" => Rank::Viewer,
-            _ => Rank::Other,
+    /// Checks the name of a role of an organization's own.
+    ///
+    /// # Errors
+    /// Says which rule it breaks.
+    pub fn parse_own(text: &str) -> Result<Self, &'static str> {
+        match Self::parse(text)? {
+            name if name.is_built_in() => Err("must not be owner, admin, member or viewer, which are built in"),
+            name => Ok(name),
         }
+    }
+
+    /// True for the name of a built-in role.
+    pub fn is_built_in(&self) -> bool {
+        permission::BUILT_IN_ROLES.contains(&self.as_str())
     }
 
     /// True for the owner's role.
     pub fn is_owner(&self) -> bool {
-        self.rank() == Rank::Owner
+        self.0 == Self::OWNER
     }
 
     /// The word.
@@ -66,7 +144,7 @@ impl Role {
     }
 }
 
-stored_as_is!(Role);
+stored_as_is!(RoleName);
 
 /// True for 1 to 63 of `a-z`, `0-9`, `_` and `-`, beginning with a letter.
 pub fn is_word(text: &str) -> bool {
@@ -80,16 +158,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn built_in_roles_stand_in_their_order_and_others_below() {
-        let rank = |role| Role::parse(role).map(|role| role.rank());
-        assert!(rank("owner") > rank("admin") && rank("admin") > rank("member"));
-        assert!(rank("member") > rank("viewer") && rank("viewer") > rank("billing"));
-    }
-
-    #[test]
     fn what_is_no_role_is_refused() {
         for text in ["", "Owner", "1a", "a b", "a\0", &"a".repeat(64)] {
-            assert!(Role::parse(text).is_err(), "{text:?}");
+            assert!(RoleName::parse(text).is_err(), "{text:?}");
         }
     }
 }

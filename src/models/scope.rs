@@ -28,14 +28,19 @@ impl Scope {
 
     /// True if whoever holds this scope holds `other` too.
     pub fn covers(&self, other: &Scope) -> bool {
-        let same_resource = |resource: &str| other.0.split_once(':').is_some_and(|(other, _)| other == resource);
-        self.0 == "*" || self == other || self.0.strip_suffix(":*").is_some_and(same_resource)
+        covers(&self.0, &other.0)
     }
 
     /// The text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
+}
+
+/// True if whoever holds one scope holds the other too. The one rule of wildcards.
+pub fn covers(held: &str, asked: &str) -> bool {
+    let same_resource = |resource: &str| asked.split_once(':').is_some_and(|(asked, _)| asked == resource);
+    held == "*" || held == asked || held.strip_suffix(":*").is_some_and(same_resource)
 }
 
 /// What an API key was made for: scopes, sorted, each once.

@@ -7,7 +7,7 @@ use super::{delete_up_to, reach::within, row};
 use crate::{
     db::{
         Conn, ForUpdate, execute, query,
-        schema::{api_keys, memberships, organizations, users},
+        schema::{api_keys, organizations, users},
     },
     error::{Error, Result},
     models::{
@@ -232,6 +232,9 @@ impl ApiKeyRepository<'_> {
         let made: Vec<ApiKeyId> = query!(self.conn, c => {
             api_keys::table.filter(api_keys::created_by.eq(user.id)).select(api_keys::id).limit(limit).load(c)
         })?;
+        if made.is_empty() {
+            return Ok(0);
+        }
         let rows: Vec<ApiKeyRow> = query!(self.conn, c => {
             diesel::update(api_keys::table.filter(api_keys::id.eq_any(&made)))
                 .set((

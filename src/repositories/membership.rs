@@ -15,9 +15,9 @@ use crate::{
     },
     error::Result,
     models::{
-        Action, Cursor, Locked, Membership, MembershipFilter, MembershipId, MembershipKey, Organization,
-        OrganizationId, Page, PageRequest, Permissions, Reach, Resource as _, Revision, Role, Timestamp, User, UserId,
-        UserState,
+        Action, Cursor, Held, Locked, Membership, MembershipFilter, MembershipId, MembershipKey, Organization,
+        OrganizationId, Page, PageRequest, Permissions, Reach, Resource as _, Revision, RoleKey, RoleName, Timestamp,
+        User, UserId, UserState,
     },
 };
 
@@ -26,7 +26,7 @@ row!(memberships: MembershipRow of Membership {
     revision: Revision,
     user_id: UserId,
     organization_id: OrganizationId,
-    role: Role,
+    role: RoleName,
     permissions: Permissions,
     created_at: Timestamp,
     updated_at: Timestamp,
@@ -73,22 +73,35 @@ impl MembershipRepository<'_> {
         Ok(row.map(Membership::from))
     }
 
-    /// Whether a user administers an organization that is not deleted. It takes no reach: it is what reach follows from.
+    /// What a user holds in an organization that is not deleted. It takes no reach: it is what reach follows from.
     ///
     /// # Errors
     /// When the database cannot be used.
-    pub async fn administers(&mut self, user: UserId, organization: OrganizationId) -> Result<bool> {
-        let found: Option<MembershipId> = query!(self.conn, c => async {
-            memberships::table
-                .filter(memberships::user_id.eq(user))
-                .filter(memberships::organization_id.eq(organization))
-                .filter(memberships::role.eq_any(["owner", "admin"]))
-                .select(memberships::id)
-                .get_result(c)
-                .await
-                .optional()
-        })?;
-        Ok(found.is_some())
+    pub async fn held(&mut self, user: UserId, organization: OrganizationId) -> Result<Held> {
+        let membership = self.get(&Reach::Everything, MembershipKey::Ends(user, organization)).await?;
+        match membership {
+            Some(membership) => self.held_by(organization, &membership.role, &membership.permissions).await,
+            None => Ok(Held::nothing()),
+        }
+    }
+
+    /// What a member holds in an organization by a role, which gives nothing if it is not there, and by what the membership gives. It
+    /// takes no reach: it is what reach follows from.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn held_by(
+        &mut self,
+        organization: OrganizationId,
+        role: &RoleName,
+        given: &Permissions,
+    ) -> Result<Held> {
+        let held = Held::by(role, given);
+        if role.is_built_in() {
+            return Ok(held);
+        }
+        let own = self.conn.roles().get(&Reach::Everything, &RoleKey::Named(organization, role.clone())).await?;
+        Ok(own.map_or(held.clone(), |role| held.and(&role.permissions)))
     }
 
     /// A page of memberships, in order of id.
@@ -141,7 +154,7 @@ impl MembershipRepository<'_> {
         query!(self.conn, c => {
             memberships::table
                 .filter(memberships::user_id.eq(user_id))
-                .filter(memberships::role.eq(Role::OWNER))
+                .filter(memberships::role.eq(RoleName::OWNER))
                 .select(memberships::organization_id)
                 .load(c)
         })
@@ -160,7 +173,7 @@ impl MembershipRepository<'_> {
             let mut query = memberships::table
                 .inner_join(users::table.on(users::id.eq(memberships::user_id)))
                 .filter(memberships::organization_id.eq_any(organizations))
-                .filter(memberships::role.eq(Role::OWNER))
+                .filter(memberships::role.eq(RoleName::OWNER))
                 .filter(users::state.eq(UserState::Active))
                 .filter(users::deleted_at.is_null())
                 .select(memberships::organization_id)

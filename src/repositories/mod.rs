@@ -12,6 +12,7 @@ mod organization;
 mod reach;
 mod refresh_token;
 mod remembered_answer;
+mod role;
 mod sealing_key;
 mod session;
 mod user;
@@ -24,6 +25,7 @@ pub use self::{
     organization::OrganizationRepository,
     refresh_token::{Presented, RefreshTokenRepository},
     remembered_answer::{ClaimedRequest, RememberedAnswerRepository},
+    role::RoleRepository,
     sealing_key::SealingKeyRepository,
     user::UserRepository,
 };
@@ -46,6 +48,11 @@ impl Conn {
     /// Memberships.
     pub fn memberships(&mut self) -> MembershipRepository<'_> {
         MembershipRepository { conn: self }
+    }
+
+    /// Roles.
+    pub fn roles(&mut self) -> RoleRepository<'_> {
+        RoleRepository { conn: self }
     }
 
     /// OAuth accounts.

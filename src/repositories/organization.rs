@@ -278,8 +278,9 @@ impl OrganizationRepository<'_> {
     /// # Errors
     /// When the database cannot be used.
     pub async fn delete_what_hangs_on(&mut self, organization: &Locked<Organization>, limit: i64) -> Result<usize> {
-        let removed = self.conn.memberships().delete_of_organization(organization, limit).await?;
-        Ok(removed + self.conn.api_keys().delete_of_organization(organization, left(limit, removed)).await?)
+        let mut removed = self.conn.memberships().delete_of_organization(organization, limit).await?;
+        removed += self.conn.api_keys().delete_of_organization(organization, left(limit, removed)).await?;
+        Ok(removed + self.conn.roles().delete_of_organization(organization, left(limit, removed)).await?)
     }
 
     /// Erases a locked organization and everything that hangs on it.

@@ -79,8 +79,17 @@ macro_rules! within {
             ),
         }
     }};
+    (roles, $query:expr, $reach:expr) => {{
+        let alive = $crate::repositories::reach::everything!(roles, $query);
+        match *$reach {
+            Reach::Everything => alive,
+            Reach::Organization(organization) => alive.filter(roles::organization_id.eq(organization)),
+            Reach::User(user) => {
+                alive.filter(roles::organization_id.eq_any($crate::repositories::reach::organizations_of!(user)))
+            }
+        }
+    }};
     (api_keys, $query:expr, $reach:expr) => {{
-        use $crate::repositories::reach::SEEN;
         let alive = $query
             .filter(
                 api_keys::user_id.is_null().or(exists(
@@ -99,13 +108,8 @@ macro_rules! within {
         match *$reach {
             Reach::Everything => alive,
             Reach::Organization(organization) => alive.filter(api_keys::organization_id.eq(organization)),
-            Reach::User(user) => alive.filter(
-                api_keys::user_id.eq(user).or(exists(
-                    SEEN.filter(SEEN.field(memberships::organization_id).nullable().eq(api_keys::organization_id))
-                        .filter(SEEN.field(memberships::user_id).eq(user))
-                        .filter(SEEN.field(memberships::role).eq_any(["owner", "admin"])),
-                )),
-            ),
+            // Whether it sees an organization's keys its permissions there say.
+            Reach::User(user) => alive.filter(api_keys::user_id.eq(user)),
         }
     }};
     (events, $query:expr, $reach:expr) => {{
@@ -147,6 +151,13 @@ macro_rules! everything {
                     .filter(organizations::id.eq(memberships::organization_id))
                     .filter(organizations::deleted_at.is_null()),
             ))
+    };
+    (roles, $query:expr) => {
+        $query.filter(exists(
+            organizations::table
+                .filter(organizations::id.eq(roles::organization_id))
+                .filter(organizations::deleted_at.is_null()),
+        ))
     };
     // Tables whose rows belong to one user.
     ($table:ident, $query:expr) => {

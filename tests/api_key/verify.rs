@@ -8,7 +8,7 @@ use tenantry::{
     pb::{self, ApiKeyVerdict as Verdict, ErrorReason, create_api_key_request::Owner},
 };
 
-use crate::support::{Api, DAY, SEALING_KEYS, both, refused, serving::Serving, time_in};
+use crate::support::{Api, DAY, SEALING_KEYS, Test, both, refused, serving::Serving, statements, time_in};
 
 fn verify(key: &str, scope: &str) -> pb::VerifyApiKeyRequest {
     pb::VerifyApiKeyRequest { plaintext_key: key.to_owned(), required_scope: scope.to_owned() }
@@ -55,6 +55,29 @@ both! {
         let revoke = pb::RevokeApiKeyRequest { api_key_id: key.id, ..Default::default() };
         admin.api_keys().revoke_api_key(revoke).await.unwrap();
         assert_eq!(verdict(&admin, &good, "").await, Verdict::Revoked);
+    }
+
+    async fn many_who_ask_for_one_key_at_once_share_one_look_at_the_database(t) {
+        statements::record();
+        let own = Test::start_like(&t).await;
+        let ada = own.user("ada").await;
+        for round in 0..20 {
+            let (key, text) = own.key(Owner::UserId(ada.id.clone()), &["users:read"]).await;
+            statements::watch(&key.prefix);
+            let asked: Vec<_> = (0..32)
+                .map(|_| {
+                    let (api, text) = (own.admin(), text.clone());
+                    tokio::spawn(async move { verdict(&api, &text, "").await })
+                })
+                .collect();
+            for answer in asked {
+                assert_eq!(answer.await.unwrap(), Verdict::Valid);
+            }
+            // A look is repeated if something changed meanwhile; never are there two at once.
+            let looks = statements::seen(&key.prefix);
+            assert!((1..=2).contains(&looks), "round {round}: {looks} looks");
+        }
+        own.stop().await;
     }
 
     async fn a_key_out_of_reach_is_unknown(t) {

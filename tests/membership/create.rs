@@ -19,6 +19,8 @@ both! {
         let (ada, bob) = (t.user("ada").await, t.user("bob").await);
         let acme = t.organization(&ada).await;
         let request = new(&bob.id, &acme.id, "billing");
+        refused(t.admin().memberships().create_membership(request.clone()).await, ErrorReason::RoleNotFound);
+        t.role(&acme, "billing", &["invoices:*"]).await;
         let made = t.admin().memberships().create_membership(request.clone()).await.unwrap().into_inner().membership.unwrap();
         assert_eq!((made.role.as_str(), made.permissions.as_slice()), ("billing", &["a:*".to_owned(), "b:x".to_owned()][..]));
         assert_eq!(t.membership(&bob.id, &acme.id).await.unwrap(), made);

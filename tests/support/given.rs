@@ -48,6 +48,18 @@ impl Test {
         created.organization.unwrap()
     }
 
+    /// A role of an organization's own.
+    pub async fn role(&self, organization: &pb::Organization, name: &str, permissions: &[&str]) -> pb::Role {
+        let request = pb::CreateRoleRequest {
+            organization_id: organization.id.clone(),
+            name: name.to_owned(),
+            description: "What it is for".to_owned(),
+            permissions: permissions.iter().map(ToString::to_string).collect(),
+            ..Default::default()
+        };
+        self.admin().roles().create_role(request).await.unwrap().into_inner().role.unwrap()
+    }
+
     /// A membership.
     pub async fn member(&self, user: &pb::User, organization: &pb::Organization, role: &str) -> pb::Membership {
         let request = pb::CreateMembershipRequest {

@@ -9,7 +9,7 @@ use super::Api;
 
 /// Every kind of resource.
 pub fn every_kind() -> Vec<ResourceType> {
-    (1..=6).map(|number| ResourceType::try_from(number).unwrap()).collect()
+    (1..=7).map(|number| ResourceType::try_from(number).unwrap()).collect()
 }
 
 /// All items of a snapshot.
@@ -50,6 +50,7 @@ impl Mirror {
                 Item::OauthAccount(account) => (ResourceType::OauthAccount, &account.id),
                 Item::RefreshToken(token) => (ResourceType::RefreshToken, &token.family_id),
                 Item::ApiKey(key) => (ResourceType::ApiKey, &key.id),
+                Item::Role(role) => (ResourceType::Role, &role.id),
             };
             let twice = mirror.resources.insert((kind.into(), id.clone()), item);
             assert!(twice.is_none(), "a snapshot holds each resource once");
@@ -77,6 +78,7 @@ impl Mirror {
             Resource::OauthAccount(account) => Item::OauthAccount(account),
             Resource::RefreshToken(token) => Item::RefreshToken(token),
             Resource::ApiKey(key) => Item::ApiKey(key),
+            Resource::Role(role) => Item::Role(role),
         });
         if let Some(item) = item {
             self.resources.insert(key, item);
@@ -108,6 +110,7 @@ fn revision(item: &Item) -> i64 {
         Item::Membership(membership) => &membership.etag,
         Item::OauthAccount(account) => &account.etag,
         Item::ApiKey(key) => &key.etag,
+        Item::Role(role) => &role.etag,
         Item::RefreshToken(_) | Item::Cursor(_) => return 0,
     };
     etag.trim_start_matches('r').parse().unwrap()

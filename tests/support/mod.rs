@@ -11,6 +11,7 @@ pub mod raw;
 pub mod refusal;
 pub mod request;
 pub mod serving;
+pub mod statements;
 
 use std::{sync::Arc, time::Duration};
 
@@ -23,7 +24,8 @@ use tenantry::{
         api_key_service_client::ApiKeyServiceClient, event_service_client::EventServiceClient,
         membership_service_client::MembershipServiceClient, o_auth_account_service_client::OAuthAccountServiceClient,
         organization_service_client::OrganizationServiceClient,
-        refresh_token_service_client::RefreshTokenServiceClient, user_service_client::UserServiceClient,
+        refresh_token_service_client::RefreshTokenServiceClient, role_service_client::RoleServiceClient,
+        user_service_client::UserServiceClient,
     },
     server::Server,
 };
@@ -240,6 +242,10 @@ impl Api {
 
     pub fn memberships(&self) -> MembershipServiceClient<Through> {
         MembershipServiceClient::with_interceptor(self.channel.clone(), self.bearer.clone())
+    }
+
+    pub fn roles(&self) -> RoleServiceClient<Through> {
+        RoleServiceClient::with_interceptor(self.channel.clone(), self.bearer.clone())
     }
 
     pub fn oauth_accounts(&self) -> OAuthAccountServiceClient<Through> {

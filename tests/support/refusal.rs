@@ -57,12 +57,14 @@ pub fn code(reason: ErrorReason) -> Code {
         R::UserNotFound
         | R::OrganizationNotFound
         | R::MembershipNotFound
+        | R::RoleNotFound
         | R::OauthAccountNotFound
         | R::RefreshTokenNotFound
         | R::ApiKeyNotFound => Code::NotFound,
         R::UserEmailTaken
         | R::OrganizationSlugTaken
         | R::MembershipExists
+        | R::RoleExists
         | R::OauthAccountLinked
         | R::RequestIdReused => Code::AlreadyExists,
         R::LastOwner
@@ -70,6 +72,8 @@ pub fn code(reason: ErrorReason) -> Code {
         | R::UserSuspended
         | R::OrganizationSuspended
         | R::ApiKeyRevoked
+        | R::RoleInUse
+        | R::RoleLimitReached
         | R::RefreshTokenRejected => Code::FailedPrecondition,
         R::EtagMismatch | R::Conflict | R::StreamTooSlow => Code::Aborted,
         R::EventCursorExpired => Code::OutOfRange,

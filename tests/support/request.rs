@@ -14,6 +14,7 @@ pub struct World {
     pub slug: String,
     pub organization_id: String,
     pub membership_id: String,
+    pub role_id: String,
     pub oauth_account_id: String,
     pub provider_user_id: String,
     pub refresh_token_id: String,
@@ -28,12 +29,14 @@ impl World {
         let user = t.user("world").await;
         let organization = t.organization(&user).await;
         let account = t.oauth_account(&user).await;
+        let role = t.role(&organization, "made", &["invoices:read"]).await;
         let (token, plaintext_token) = t.session(&user).await;
         let (key, plaintext_key) = t.key(Owner::OrganizationId(organization.id.clone()), &["users:read"]).await;
         Self {
             email: user.email.clone(),
             slug: organization.slug,
             membership_id: t.membership(&user.id, &organization.id).await.unwrap().id,
+            role_id: role.id,
             organization_id: organization.id,
             oauth_account_id: account.id,
             provider_user_id: account.provider_user_id,
@@ -54,6 +57,7 @@ impl World {
             slug: "missing".to_owned(),
             organization_id: id(),
             membership_id: id(),
+            role_id: id(),
             oauth_account_id: id(),
             provider_user_id: "missing".to_owned(),
             refresh_token_id: id(),
@@ -90,6 +94,7 @@ impl World {
             "organization_id" => text(&self.organization_id),
             "organization_ids" => texts(&self.organization_id),
             "membership_id" => text(&self.membership_id),
+            "role_id" => text(&self.role_id),
             "oauth_account_id" => text(&self.oauth_account_id),
             "refresh_token_id" => text(&self.refresh_token_id),
             "api_key_id" => text(&self.api_key_id),
@@ -102,6 +107,7 @@ impl World {
             "provider_user_id" if makes => text(&unique("made-")),
             "provider_user_id" => text(&self.provider_user_id),
             "provider" => text("github"),
+            "name" if method.name() == "CreateRole" => text(&unique("made-")),
             "name" => text("Made"),
             "role" => text("member"),
             "scopes" => texts("users:read"),
@@ -118,17 +124,19 @@ impl World {
                 _ => None,
             },
             "update_mask" => {
-                let path = ["name", "role"].into_iter().find(|path| method.input().get_field_by_name(path).is_some());
+                let path = ["name", "role", "description"]
+                    .into_iter()
+                    .find(|path| method.input().get_field_by_name(path).is_some());
                 let mask = prost_types::FieldMask { paths: path.into_iter().map(str::to_owned).collect() };
                 let Kind::Message(message) = field.kind() else { return None };
                 Some(Value::Message(DynamicMessage::decode(message, mask.encode_to_vec().as_slice()).unwrap()))
             }
             // What may be left out.
-            "avatar_url" | "logo_url" | "metadata" | "settings" | "email_verified" | "permissions" | "user_agent"
-            | "ip_address" | "etag" | "page_size" | "page_token" | "state" | "email_prefix" | "name_prefix"
-            | "created_from" | "created_before" | "except_family_id" | "expires_at" | "include_revoked" | "reason"
-            | "required_scope" | "request_id" | "resource_type" | "resource_id" | "actor_user_id"
-            | "actor_api_key_id" | "actions" | "cursor" => None,
+            "avatar_url" | "logo_url" | "metadata" | "settings" | "email_verified" | "permissions" | "description"
+            | "user_agent" | "ip_address" | "etag" | "page_size" | "page_token" | "state" | "email_prefix"
+            | "name_prefix" | "created_from" | "created_before" | "except_family_id" | "expires_at"
+            | "include_revoked" | "reason" | "required_scope" | "request_id" | "resource_type" | "resource_id"
+            | "actor_user_id" | "actor_api_key_id" | "actions" | "cursor" => None,
             "resource_types" => Some(Value::List(vec![Value::EnumNumber(pb::ResourceType::Organization.into())])),
             other => panic!("teach this test what to put into {other} of {}", field.parent_message().full_name()),
         }

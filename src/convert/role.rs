@@ -1,0 +1,88 @@
+//! Roles on the wire.
+
+use super::{Check, Listing, Lists, Target, texts, time};
+use crate::{
+    error::{Error, Result},
+    models::{Name, NewRole, OrganizationId, Resource as _, Role, RoleChanges, RoleId, RoleKey, RoleName},
+    pb::{self, get_role_request::Key},
+};
+
+/// Reads a CreateRole.
+///
+/// # Errors
+/// Every violation at once.
+pub fn create(request: &pb::CreateRoleRequest) -> Result<NewRole> {
+    let mut check = Check::default();
+    let organization_id = check.id("organization_id", &request.organization_id);
+    let name = check.field("name", RoleName::parse_own(&request.name));
+    let description = check.optional("description", &request.description, Name::parse);
+    let permissions = check.scopes("permissions", &request.permissions, 0);
+    let (Some(organization_id), Some(name), Some(description), Some(permissions)) =
+        (organization_id, name, description, permissions)
+    else {
+        return Err(check.failed());
+    };
+    Ok(NewRole { organization_id, name, description, permissions })
+}
+
+/// Reads a GetRole.
+///
+/// # Errors
+/// Every violation at once.
+pub fn get(request: pb::GetRoleRequest) -> Result<RoleKey> {
+    match request.key {
+        None => Err(Error::invalid("key", "must be role_id or organization_and_name")),
+        Some(Key::RoleId(id)) => super::id_of("role_id", &id).map(RoleKey::Id),
+        Some(Key::OrganizationAndName(named)) => {
+            let mut check = Check::default();
+            let organization_id = check.id("organization_and_name.organization_id", &named.organization_id);
+            let name = check.field("organization_and_name.name", RoleName::parse(&named.name));
+            let (Some(organization_id), Some(name)) = (organization_id, name) else { return Err(check.failed()) };
+            Ok(RoleKey::Named(organization_id, name))
+        }
+    }
+}
+
+/// Reads a ListRoles.
+///
+/// # Errors
+/// Every violation at once.
+pub fn list(lists: Lists<'_>, request: &pb::ListRolesRequest) -> Result<Listing<OrganizationId>> {
+    let mut check = Check::default();
+    let page = check.page(lists, request);
+    let organization_id = check.id("organization_id", &request.organization_id);
+    let (Some(page), Some(organization_id)) = (page, organization_id) else { return Err(check.failed()) };
+    Ok(Listing::new(organization_id, page))
+}
+
+/// Reads an UpdateRole.
+///
+/// # Errors
+/// Every violation at once.
+pub fn update(request: pb::UpdateRoleRequest) -> Result<(Target<RoleId>, RoleChanges)> {
+    let mut check = Check::default();
+    let id = check.id("role_id", &request.role_id);
+    let mask = check.mask(request.update_mask.as_ref(), &["description", "permissions"]);
+    let Some(mask) = mask else { return Err(check.failed()) };
+    let description = mask.named("description", || check.optional("description", &request.description, Name::parse));
+    let permissions = mask.named("permissions", || check.scopes("permissions", &request.permissions, 0));
+    let (Some(id), Some(description), Some(permissions)) = (id, description, permissions) else {
+        return Err(check.failed());
+    };
+    Ok((Target { id, etag: request.etag }, RoleChanges { description, permissions }))
+}
+
+impl From<Role> for pb::Role {
+    fn from(role: Role) -> Self {
+        Self {
+            etag: role.etag(),
+            id: role.id.to_string(),
+            organization_id: role.organization_id.to_string(),
+            name: role.name.as_str().to_owned(),
+            description: role.description.map(|text| text.as_str().to_owned()).unwrap_or_default(),
+            permissions: texts(&role.permissions),
+            created_at: Some(time(role.created_at)),
+            updated_at: Some(time(role.updated_at)),
+        }
+    }
+}

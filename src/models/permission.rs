@@ -1,0 +1,190 @@
+//! What somebody may do in an organization: the one vocabulary of roles, memberships, invitations and checks.
+//!
+//! A permission is a string `resource:verb` with the wildcards of scopes. Those of [`OWN`] open methods of this service; any other is
+//! the application's own, which it names, gives and asks for.
+
+use super::{Permissions, RoleName, scope};
+
+/// The permissions that open methods of this service.
+pub const OWN: [&str; 14] = [
+    READ_ORGANIZATION,
+    WRITE_ORGANIZATION,
+    DELETE_ORGANIZATION,
+    TRANSFER_ORGANIZATION,
+    READ_MEMBERSHIPS,
+    WRITE_MEMBERSHIPS,
+    READ_USERS,
+    READ_ROLES,
+    WRITE_ROLES,
+    READ_INVITATIONS,
+    WRITE_INVITATIONS,
+    READ_API_KEYS,
+    WRITE_API_KEYS,
+    READ_EVENTS,
+];
+
+/// See the organization.
+pub const READ_ORGANIZATION: &str = "organizations:read";
+/// Change the organization.
+pub const WRITE_ORGANIZATION: &str = "organizations:write";
+/// Delete the organization.
+pub const DELETE_ORGANIZATION: &str = "organizations:delete";
+/// Give the organization to another owner.
+pub const TRANSFER_ORGANIZATION: &str = "organizations:transfer";
+/// See who is a member.
+pub const READ_MEMBERSHIPS: &str = "memberships:read";
+/// Change and end memberships, up to what one holds oneself.
+pub const WRITE_MEMBERSHIPS: &str = "memberships:write";
+/// See the members' profiles.
+pub const READ_USERS: &str = "users:read";
+/// See the organization's roles.
+pub const READ_ROLES: &str = "roles:read";
+/// Make, change and delete roles, up to what one holds oneself.
+pub const WRITE_ROLES: &str = "roles:write";
+/// See who is invited.
+pub const READ_INVITATIONS: &str = "invitations:read";
+/// Invite, up to what one holds oneself.
+pub const WRITE_INVITATIONS: &str = "invitations:write";
+/// See the organization's API keys.
+pub const READ_API_KEYS: &str = "api_keys:read";
+/// Make, change and revoke the organization's API keys.
+pub const WRITE_API_KEYS: &str = "api_keys:write";
+/// See the organization's events.
+pub const READ_EVENTS: &str = "events:read";
+
+/// The roles that every organization has.
+pub const BUILT_IN_ROLES: [&str; 4] = [RoleName::OWNER, ADMIN, MEMBER, "viewer"];
+const ADMIN: &str = "admin";
+const MEMBER: &str = "member";
+
+/// What every member may, whatever the role: reach gives it.
+const OF_EVERY_MEMBER: [&str; 4] = [READ_ORGANIZATION, READ_MEMBERSHIPS, READ_USERS, READ_ROLES];
+/// What the role `member` gives beyond that.
+const OF_MEMBERS: [&str; 1] = [READ_INVITATIONS];
+/// What of everything the role `admin` does not give.
+const NOT_OF_ADMINS: [&str; 2] = [DELETE_ORGANIZATION, TRANSFER_ORGANIZATION];
+
+/// The permissions that somebody holds in an organization.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Held {
+    base: Base,
+    /// What is given beyond it.
+    given: Permissions,
+}
+
+/// What a role gives, each more than those before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Base {
+    Nothing,
+    EveryMember,
+    Member,
+    /// Everything but [`NOT_OF_ADMINS`].
+    Admin,
+    Everything,
+}
+
+impl Base {
+    fn of(role: &RoleName) -> Self {
+        match role.as_str() {
+            RoleName::OWNER => Self::Everything,
+            ADMIN => Self::Admin,
+            MEMBER => Self::Member,
+            _ => Self::EveryMember,
+        }
+    }
+
+    fn covers(self, permission: &str) -> bool {
+        let is_among = |permissions: &[&str]| permissions.contains(&permission);
+        match self {
+            Self::Nothing => false,
+            Self::EveryMember => is_among(&OF_EVERY_MEMBER),
+            Self::Member => is_among(&OF_MEMBERS) || is_among(&OF_EVERY_MEMBER),
+            Self::Admin => !NOT_OF_ADMINS.iter().any(|withheld| scope::covers(permission, withheld)),
+            Self::Everything => true,
+        }
+    }
+}
+
+impl Held {
+    /// What a member holds by a role and by what the membership gives beyond it.
+    pub fn by(role: &RoleName, given: &Permissions) -> Self {
+        Self { base: Base::of(role), given: given.clone() }
+    }
+
+    /// This, and more permissions.
+    pub fn and(mut self, given: &Permissions) -> Self {
+        self.given = self.given.iter().chain(given.iter()).cloned().collect();
+        self
+    }
+
+    /// What an organization's own key holds there: as much as an admin, as with it nobody becomes more than the admin who made it.
+    pub fn by_own_key() -> Self {
+        Self { base: Base::Admin, given: Permissions::default() }
+    }
+
+    /// What platform admins hold everywhere.
+    pub fn everything() -> Self {
+        Self { base: Base::Everything, given: Permissions::default() }
+    }
+
+    /// What is held by who is no member.
+    pub fn nothing() -> Self {
+        Self { base: Base::Nothing, given: Permissions::default() }
+    }
+
+    /// True if a permission, or all that a wildcard stands for, is held.
+    pub fn covers(&self, permission: &str) -> bool {
+        self.base.covers(permission) || self.given.iter().any(|given| scope::covers(given.as_str(), permission))
+    }
+
+    /// True if all that is held there is held here.
+    pub fn covers_all(&self, other: &Self) -> bool {
+        let covers_base = self.base >= other.base || self.given.iter().any(|given| given.as_str() == "*");
+        covers_base && other.given.iter().all(|permission| self.covers(permission.as_str()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
+
+    use super::*;
+
+    fn held(role: &str, given: &[&str]) -> Held {
+        let given = given.iter().map(|text| scope::Scope::parse(text).unwrap()).collect();
+        Held::by(&RoleName::parse(role).unwrap(), &given)
+    }
+
+    #[test]
+    fn each_built_in_role_holds_more_than_the_next_and_none_holds_what_only_a_higher_one_does() {
+        let roles = ["owner", "admin", "member", "viewer"].map(|role| held(role, &[]));
+        for (at, higher) in roles.iter().enumerate() {
+            assert!(higher.covers_all(higher));
+            for lower in &roles[at + 1..] {
+                assert!(higher.covers_all(lower) && !lower.covers_all(higher), "{higher:?} {lower:?}");
+            }
+        }
+        let [owner, admin, member, viewer] = &roles;
+        assert!(owner.covers("*") && !admin.covers("*") && !admin.covers("organizations:*"));
+        assert!(admin.covers("organizations:write") && admin.covers("invoices:*") && !member.covers("invoices:read"));
+        assert!(member.covers(READ_INVITATIONS) && !viewer.covers(READ_INVITATIONS));
+        assert!(viewer.covers(READ_MEMBERSHIPS) && held("billing", &[]).covers(READ_MEMBERSHIPS));
+    }
+
+    #[test]
+    fn what_a_membership_gives_counts_beside_its_role() {
+        let clerk = held("clerk", &["invoices:*"]);
+        assert!(clerk.covers("invoices:write") && !clerk.covers("invoices_x:write"));
+        assert!(held("admin", &[]).covers_all(&clerk) && !held("member", &[]).covers_all(&clerk));
+        let deputy = held("admin", &["organizations:delete"]);
+        assert!(deputy.covers_all(&held("admin", &[])) && !held("admin", &[]).covers_all(&deputy));
+        assert!(held("viewer", &["*"]).covers_all(&held("owner", &[])));
+    }
+
+    #[test]
+    fn every_permission_of_the_service_is_well_formed_and_some_built_in_role_holds_it() {
+        for permission in OWN {
+            assert!(scope::Scope::parse(permission).is_ok() && held("owner", &[]).covers(permission), "{permission}");
+        }
+    }
+}

@@ -1,0 +1,186 @@
+//! How roles are stored.
+
+use diesel::{dsl::exists, prelude::*};
+use diesel_async::RunQueryDsl;
+
+use super::{
+    delete_up_to,
+    reach::{first_within, within},
+    row,
+};
+use crate::{
+    db::{
+        Conn, ForUpdate, execute, query,
+        schema::{memberships, organizations, roles},
+    },
+    error::Result,
+    models::{
+        Action, Cursor, Locked, Name, Organization, OrganizationId, Page, PageRequest, Permissions, Reach,
+        Resource as _, Revision, Role, RoleId, RoleKey, RoleName, Timestamp,
+    },
+};
+
+row!(roles: RoleRow of Role {
+    id: RoleId,
+    revision: Revision,
+    organization_id: OrganizationId,
+    name: RoleName,
+    description: Option<Name>,
+    permissions: Permissions,
+    created_at: Timestamp,
+    updated_at: Timestamp,
+});
+
+/// Stores roles.
+pub struct RoleRepository<'c> {
+    pub(super) conn: &'c mut Conn,
+}
+
+impl RoleRepository<'_> {
+    /// Stores a new role of a locked organization.
+    ///
+    /// # Errors
+    /// [`Taken::Role`](crate::error::Taken::Role).
+    pub async fn insert(&mut self, _organization: &Locked<Organization>, role: &Role) -> Result<()> {
+        execute!(self.conn, diesel::insert_into(roles::table).values(RoleRow::from(role)))?;
+        self.conn.made(Action::RoleCreated, role);
+        Ok(())
+    }
+
+    /// The role of a key.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn get(&mut self, reach: &Reach, key: &RoleKey) -> Result<Option<Role>> {
+        let row: Option<RoleRow> = match key {
+            RoleKey::Id(id) => first_within!(
+                self.conn,
+                roles,
+                roles::table.filter(roles::id.eq(*id)).select(RoleRow::as_select()),
+                reach
+            )?,
+            RoleKey::Named(organization, name) => first_within!(
+                self.conn,
+                roles,
+                roles::table
+                    .filter(roles::organization_id.eq(*organization))
+                    .filter(roles::name.eq(name.clone()))
+                    .select(RoleRow::as_select()),
+                reach
+            )?,
+        };
+        Ok(row.map(Role::from))
+    }
+
+    /// A page of an organization's roles, in order of id.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn list(
+        &mut self,
+        reach: &Reach,
+        organization: OrganizationId,
+        page: &PageRequest,
+    ) -> Result<Page<Role>> {
+        let rows: Vec<RoleRow> = query!(self.conn, c => {
+            let query = roles::table.filter(roles::organization_id.eq(organization));
+            let mut query = query.select(RoleRow::as_select()).into_boxed::<Backend>();
+            if let Some(cursor) = &page.after {
+                query = query.filter(roles::id.gt(RoleId(cursor.id)));
+            }
+            within!(roles, query, reach).order(roles::id).limit(page.limit()).load(c)
+        })?;
+        Ok(page.page(rows, |row| Cursor { text: None, id: row.id.0 }))
+    }
+
+    /// How many roles a locked organization has.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn count(&mut self, organization: &Locked<Organization>) -> Result<i64> {
+        query!(self.conn, c => {
+            roles::table.filter(roles::organization_id.eq(organization.id)).count().get_result(c)
+        })
+    }
+
+    /// Locks a role. Lock its organization first.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn lock(&mut self, reach: &Reach, id: RoleId) -> Result<Option<Locked<Role>>> {
+        let row: Option<RoleRow> = query!(self.conn, c => {
+            let query = roles::table.filter(roles::id.eq(id));
+            let query = query.select(RoleRow::as_select()).into_boxed::<Backend>();
+            async { ForUpdate(within!(roles, query, reach)).get_result(c).await.optional() }
+        })?;
+        Ok(row.map(|row| Locked::new(row.into())))
+    }
+
+    /// True if a membership has a locked role.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn is_used(&mut self, role: &Locked<Role>) -> Result<bool> {
+        query!(self.conn, c => {
+            let having = memberships::table
+                .filter(memberships::organization_id.eq(role.organization_id))
+                .filter(memberships::role.eq(&role.name));
+            diesel::select(exists(having)).get_result(c)
+        })
+    }
+
+    /// Writes a locked role as it is now.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn save(&mut self, mut role: Locked<Role>, action: Action, now: Timestamp) -> Result<Role> {
+        role.touch(now);
+        let (before, role) = role.into_before_and_after();
+        let found = roles::table.filter(roles::id.eq(role.id));
+        execute!(self.conn, diesel::update(found).set(RoleRow::from(&role)))?;
+        self.conn.changed(action, before, &role);
+        Ok(role)
+    }
+
+    /// Removes a locked role.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn delete(&mut self, role: Locked<Role>) -> Result<()> {
+        execute!(self.conn, diesel::delete(roles::table.filter(roles::id.eq(role.id))))?;
+        self.conn.removed(Action::RoleDeleted, role.into_inner());
+        Ok(())
+    }
+
+    /// Removes up to `limit` roles of a locked organization and tells how many.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn delete_of_organization(&mut self, organization: &Locked<Organization>, limit: i64) -> Result<usize> {
+        let matches = roles::organization_id.eq(organization.id);
+        let (found, rows) = delete_up_to!(limit, self.conn, roles: RoleRow of RoleId, matches);
+        self.conn.removed_all::<Role, _>(Action::RoleDeleted, rows);
+        Ok(found)
+    }
+
+    /// A batch of all roles within a reach, in order of id, whatever their organizations are.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn export(&mut self, reach: &Reach, after: Option<RoleId>, limit: i64) -> Result<Vec<Role>> {
+        let rows: Vec<RoleRow> = query!(self.conn, c => {
+            let mut query = roles::table.select(RoleRow::as_select()).into_boxed::<Backend>();
+            query = match *reach {
+                Reach::Everything => query,
+                Reach::Organization(id) => query.filter(roles::organization_id.eq(id)),
+                // What belongs to organizations is exported by organization.
+                Reach::User(_) => query.filter(roles::id.ne(roles::id)),
+            };
+            if let Some(after) = after {
+                query = query.filter(roles::id.gt(after));
+            }
+            query.order(roles::id).limit(limit).load(c)
+        })?;
+        Ok(rows.into_iter().map(Role::from).collect())
+    }
+}
