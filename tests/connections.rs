@@ -31,24 +31,26 @@ mod reads_are_answered_whatever_connections_end_meanwhile {
 
     async fn body(t: Arc<Test>) {
         let ada = t.user("ada").await;
-        let (is_over, answered) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+        let is_over = Arc::new(AtomicBool::new(false));
+        let answered: Arc<[AtomicUsize; 16]> = Arc::default();
         let mut readers = JoinSet::new();
-        for _ in 0..16 {
+        for reader in 0..answered.len() {
             let (api, user_id) = (t.admin(), ada.id.clone());
             let (is_over, answered) = (Arc::clone(&is_over), Arc::clone(&answered));
             readers.spawn(async move {
                 while !is_over.load(Ordering::Relaxed) {
                     let got = api.users().get_user(pb::GetUserRequest { user_id: user_id.clone() }).await;
                     got.unwrap_or_else(|status| panic!("a read failed: {status:?}"));
-                    answered.fetch_add(1, Ordering::Relaxed);
+                    answered[reader].fetch_add(1, Ordering::Relaxed);
                 }
             });
         }
         for round in 0..10 {
-            let before = answered.load(Ordering::Relaxed);
+            let before = answered.each_ref().map(|count| count.load(Ordering::Relaxed));
             assert!(end_connections(&t).await > 0, "round {round}");
-            // A read is done again once: the next connection is not ended before the last one is forgotten.
-            while answered.load(Ordering::Relaxed) < before + 200 {
+            // A read is done again as often as there are connections: none is still at it when they are ended again.
+            let is_done = |reader: usize| answered[reader].load(Ordering::Relaxed) >= before[reader] + 10;
+            while !(0..before.len()).all(is_done) {
                 if let Some(failed) = readers.try_join_next() {
                     failed.unwrap();
                 }

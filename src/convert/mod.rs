@@ -4,6 +4,7 @@
 //! answers `Some` of the value, or `None` after noting the violation.
 
 pub mod api_key;
+pub mod authorization;
 pub mod call;
 mod diff;
 pub mod event;

@@ -62,19 +62,9 @@ async fn may_make_for(tx: &mut Conn, caller: &Caller, owner: ApiKeyOwner) -> Res
     }
 }
 
-/// The reach within which a caller finds a key: its own, or that of an organization whose keys it may see.
-async fn reach_of(conn: &mut Conn, caller: &Caller, id: ApiKeyId) -> Result<Reach> {
-    let own = caller.reach();
-    let Reach::User(user) = own else { return Ok(own) };
-    let key = conn.api_keys().get(&Reach::Everything, id).await?;
-    let Some(organization) = key.and_then(|key| key.organization_id) else { return Ok(own) };
-    let held = conn.memberships().held(user, organization).await?;
-    Ok(if held.covers(permission::READ_API_KEYS) { Reach::Organization(organization) } else { own })
-}
-
 /// Locks a key that the caller may see.
 async fn lock(tx: &mut Conn, caller: &Caller, id: ApiKeyId) -> Result<Locked<ApiKey>> {
-    let reach = reach_of(tx, caller, id).await?;
+    let reach = guards::reach_of_key(tx, caller, id).await?;
     find(tx.api_keys().lock(&reach, id).await?)
 }
 
@@ -116,7 +106,7 @@ impl ApiKeyService for ApiKeyHandler {
         let (caller, request) = called_by(request)?;
         let id = convert::id_of("api_key_id", &request.api_key_id)?;
         let get = self.app.db.read(async |conn| {
-            let reach = reach_of(conn, &caller, id).await?;
+            let reach = guards::reach_of_key(conn, &caller, id).await?;
             conn.api_keys().get(&reach, id).await
         });
         let key = find(get.await?)?;

@@ -4,8 +4,8 @@ use crate::{
     db::Conn,
     error::{Denial, Entity, Error, Precondition, Result},
     models::{
-        Caller, Held, Membership, Organization, OrganizationId, OrganizationState, Principal, Reach, RoleKey, RoleName,
-        Scope, StateFilter, Timestamp, User, UserId, UserState, Verdict,
+        ApiKeyId, Caller, Held, Membership, Organization, OrganizationId, OrganizationState, Principal, Reach, RoleKey,
+        RoleName, Scope, StateFilter, Timestamp, User, UserId, UserState, Verdict, permission,
     },
 };
 
@@ -126,6 +126,16 @@ pub(super) async fn has_role(conn: &mut Conn, organization: OrganizationId, role
 /// Refuses to give, change or take what the caller does not hold.
 pub(super) fn covers_all(held: &Held, other: &Held) -> Result<()> {
     if held.covers_all(other) { Ok(()) } else { Err(Error::Denied(Denial::RoleInsufficient)) }
+}
+
+/// The reach within which a caller finds a key: its own, or that of an organization whose keys it may see.
+pub(super) async fn reach_of_key(conn: &mut Conn, caller: &Caller, id: ApiKeyId) -> Result<Reach> {
+    let own = caller.reach();
+    let Reach::User(user) = own else { return Ok(own) };
+    let key = conn.api_keys().get(&Reach::Everything, id).await?;
+    let Some(organization) = key.and_then(|key| key.organization_id) else { return Ok(own) };
+    let held = conn.memberships().held(user, organization).await?;
+    Ok(if held.covers(permission::READ_API_KEYS) { Reach::Organization(organization) } else { own })
 }
 
 /// Refuses to take the user away if an organization has no other active owner. Locks every organization that the user

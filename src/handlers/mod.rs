@@ -1,6 +1,7 @@
 //! How things are asked for: tonic in, tonic out. Every method is four steps: parse, decide, store, answer.
 
 mod api_key;
+mod authorization;
 mod event;
 mod guards;
 mod membership;
@@ -14,6 +15,7 @@ mod verification;
 mod verify_stream;
 
 pub use api_key::ApiKeyHandler;
+pub use authorization::AuthorizationHandler;
 pub use event::EventHandler;
 pub use membership::MembershipHandler;
 pub use oauth_account::OAuthAccountHandler;

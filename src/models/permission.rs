@@ -3,7 +3,7 @@
 //! A permission is a string `resource:verb` with the wildcards of scopes. Those of [`OWN`] open methods of this service; any other is
 //! the application's own, which it names, gives and asks for.
 
-use super::{Permissions, RoleName, scope};
+use super::{ApiKeyId, Membership, OrganizationId, Permissions, Role, RoleName, Scope, UserId, scope};
 
 /// The permissions that open methods of this service.
 pub const OWN: [&str; 14] = [
@@ -144,6 +144,115 @@ impl Held {
     }
 }
 
+/// Who wants to do something.
+#[derive(Clone, Copy, Debug)]
+pub enum Subject {
+    /// A user.
+    User(UserId),
+    /// Whoever has a key.
+    ApiKey(ApiKeyId),
+}
+
+/// May somebody do something in an organization?
+#[derive(Clone, Debug)]
+pub struct Question {
+    /// Who.
+    pub subject: Subject,
+    /// Where.
+    pub organization_id: OrganizationId,
+    /// What, without wildcards.
+    pub permission: Scope,
+}
+
+/// What a decision rests on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Basis {
+    /// Allowed by the membership's role.
+    Role,
+    /// Allowed by the membership, beyond its role.
+    Membership,
+    /// Allowed to a platform admin.
+    PlatformAdmin,
+    /// Allowed to the organization's own key.
+    OrganizationKey,
+    /// Not given.
+    NotGiven,
+    /// Of another organization.
+    NotAMember,
+    /// The user is suspended.
+    UserSuspended,
+    /// The organization is suspended.
+    OrganizationSuspended,
+    /// The key is revoked.
+    ApiKeyRevoked,
+    /// The key has expired.
+    ApiKeyExpired,
+    /// The key's scopes do not cover it.
+    ScopeMissing,
+}
+
+impl Basis {
+    /// True if it allows.
+    pub fn is_allowed(self) -> bool {
+        matches!(self, Self::Role | Self::Membership | Self::PlatformAdmin | Self::OrganizationKey)
+    }
+}
+
+/// Whether something may be done, and why.
+#[derive(Clone, Debug)]
+pub struct Decision {
+    /// What it rests on.
+    pub basis: Basis,
+    /// The membership, if there is one.
+    pub membership: Option<Membership>,
+    /// The membership's role, if it is of the organization's own.
+    pub role: Option<Role>,
+}
+
+impl Decision {
+    /// One that rests on no membership.
+    pub fn of(basis: Basis) -> Self {
+        Self { basis, membership: None, role: None }
+    }
+}
+
+/// How a member stands.
+#[derive(Clone, Debug)]
+pub struct Standing {
+    /// The membership.
+    pub membership: Membership,
+    /// Its role, if it is of the organization's own and is there.
+    pub role: Option<Role>,
+    /// Whether the user is active.
+    pub user_is_active: bool,
+    /// Whether the user is a platform admin.
+    pub is_platform_admin: bool,
+    /// Whether the organization is active.
+    pub organization_is_active: bool,
+}
+
+impl Standing {
+    /// Decides whether the member may do something.
+    pub fn decide(self, permission: &Scope) -> Decision {
+        let own = self.role.as_ref().map(|role| role.permissions.clone()).unwrap_or_default();
+        let by_role = Held::by(&self.membership.role, &own);
+        let basis = if !self.user_is_active {
+            Basis::UserSuspended
+        } else if self.is_platform_admin {
+            Basis::PlatformAdmin
+        } else if !self.organization_is_active {
+            Basis::OrganizationSuspended
+        } else if by_role.covers(permission.as_str()) {
+            Basis::Role
+        } else if self.membership.permissions.hold(permission) {
+            Basis::Membership
+        } else {
+            Basis::NotGiven
+        };
+        Decision { basis, membership: Some(self.membership), role: self.role }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
@@ -151,7 +260,7 @@ mod tests {
     use super::*;
 
     fn held(role: &str, given: &[&str]) -> Held {
-        let given = given.iter().map(|text| scope::Scope::parse(text).unwrap()).collect();
+        let given = given.iter().map(|text| Scope::parse(text).unwrap()).collect();
         Held::by(&RoleName::parse(role).unwrap(), &given)
     }
 
@@ -184,7 +293,7 @@ mod tests {
     #[test]
     fn every_permission_of_the_service_is_well_formed_and_some_built_in_role_holds_it() {
         for permission in OWN {
-            assert!(scope::Scope::parse(permission).is_ok() && held("owner", &[]).covers(permission), "{permission}");
+            assert!(Scope::parse(permission).is_ok() && held("owner", &[]).covers(permission), "{permission}");
         }
     }
 }

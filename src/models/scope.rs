@@ -31,6 +31,17 @@ impl Scope {
         covers(&self.0, &other.0)
     }
 
+    /// Checks a scope that stands for itself alone.
+    ///
+    /// # Errors
+    /// Says which rule it breaks.
+    pub fn parse_concrete(text: &str) -> Result<Self, &'static str> {
+        match Self::parse(text)? {
+            scope if scope.0.ends_with('*') => Err("must be resource:verb without wildcards"),
+            scope => Ok(scope),
+        }
+    }
+
     /// The text.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -6,18 +6,19 @@ use diesel_async::RunQueryDsl;
 use super::{
     delete_up_to,
     reach::{first_within, within},
+    role::RoleRow,
     row,
 };
 use crate::{
     db::{
         Conn, ForUpdate, execute, query,
-        schema::{memberships, organizations, users},
+        schema::{memberships, organizations, roles, users},
     },
     error::Result,
     models::{
         Action, Cursor, Held, Locked, Membership, MembershipFilter, MembershipId, MembershipKey, Organization,
-        OrganizationId, Page, PageRequest, Permissions, Reach, Resource as _, Revision, RoleKey, RoleName, Timestamp,
-        User, UserId, UserState,
+        OrganizationId, OrganizationState, Page, PageRequest, Permissions, Reach, Resource as _, Revision, Role,
+        RoleKey, RoleName, Timestamp, User, UserId, UserState, permission::Standing,
     },
 };
 
@@ -83,6 +84,48 @@ impl MembershipRepository<'_> {
             Some(membership) => self.held_by(organization, &membership.role, &membership.permissions).await,
             None => Ok(Held::nothing()),
         }
+    }
+
+    /// How a member of an organization stands, in one statement. The deleted are not found; the suspended are.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn standing(
+        &mut self,
+        reach: &Reach,
+        user: UserId,
+        organization: OrganizationId,
+    ) -> Result<Option<Standing>> {
+        type Found = (MembershipRow, Option<RoleRow>, Option<UserState>, Option<bool>, Option<OrganizationState>);
+        let found: Option<Found> =
+            first_within!(
+                self.conn,
+                memberships,
+                memberships::table
+                    .left_join(roles::table.on(
+                        roles::organization_id.eq(memberships::organization_id).and(roles::name.eq(memberships::role))
+                    ),)
+                    .filter(memberships::user_id.eq(user))
+                    .filter(memberships::organization_id.eq(organization))
+                    .select((
+                        MembershipRow::as_select(),
+                        Option::<RoleRow>::as_select(),
+                        users::table.filter(users::id.eq(user)).select(users::state).single_value(),
+                        users::table.filter(users::id.eq(user)).select(users::is_platform_admin).single_value(),
+                        organizations::table
+                            .filter(organizations::id.eq(organization))
+                            .select(organizations::state)
+                            .single_value(),
+                    )),
+                reach
+            )?;
+        Ok(found.map(|(membership, role, user, is_platform_admin, organization)| Standing {
+            membership: membership.into(),
+            role: role.map(Role::from),
+            user_is_active: user == Some(UserState::Active),
+            is_platform_admin: is_platform_admin == Some(true),
+            organization_is_active: organization == Some(OrganizationState::Active),
+        }))
     }
 
     /// What a member holds in an organization by a role, which gives nothing if it is not there, and by what the membership gives. It

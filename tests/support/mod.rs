@@ -21,8 +21,9 @@ use tenantry::{
     clock::MovableClock,
     config::{Cli, Command, ServeArgs},
     pb::{
-        api_key_service_client::ApiKeyServiceClient, event_service_client::EventServiceClient,
-        membership_service_client::MembershipServiceClient, o_auth_account_service_client::OAuthAccountServiceClient,
+        api_key_service_client::ApiKeyServiceClient, authorization_service_client::AuthorizationServiceClient,
+        event_service_client::EventServiceClient, membership_service_client::MembershipServiceClient,
+        o_auth_account_service_client::OAuthAccountServiceClient,
         organization_service_client::OrganizationServiceClient,
         refresh_token_service_client::RefreshTokenServiceClient, role_service_client::RoleServiceClient,
         user_service_client::UserServiceClient,
@@ -246,6 +247,10 @@ impl Api {
 
     pub fn roles(&self) -> RoleServiceClient<Through> {
         RoleServiceClient::with_interceptor(self.channel.clone(), self.bearer.clone())
+    }
+
+    pub fn authorization(&self) -> AuthorizationServiceClient<Through> {
+        AuthorizationServiceClient::with_interceptor(self.channel.clone(), self.bearer.clone())
     }
 
     pub fn oauth_accounts(&self) -> OAuthAccountServiceClient<Through> {

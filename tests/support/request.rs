@@ -112,6 +112,17 @@ impl World {
             "role" => text("member"),
             "scopes" => texts("users:read"),
             "environment" | "plan" => Some(Value::EnumNumber(1)),
+            "permission" => text("invoices:read"),
+            "checks" => {
+                let Kind::Message(message) = field.kind() else { return None };
+                let check = pb::CheckPermissionRequest {
+                    subject: Some(pb::check_permission_request::Subject::UserId(self.user.id.clone())),
+                    organization_id: self.organization_id.clone(),
+                    permission: "invoices:read".to_owned(),
+                };
+                let check = DynamicMessage::decode(message, check.encode_to_vec().as_slice()).unwrap();
+                Some(Value::List(vec![Value::Message(check)]))
+            }
             "question_id" => Some(Value::U64(7)),
             "questions" => {
                 let Kind::Message(message) = field.kind() else { return None };
