@@ -198,6 +198,8 @@ pub enum Precondition {
     RoleInUse,
     /// The organization has as many roles as it may.
     RoleLimitReached,
+    /// The user owns no such organization.
+    NotAnOwner,
     /// The presented refresh token cannot be used.
     RefreshTokenRejected,
 }
@@ -212,6 +214,7 @@ impl Precondition {
             Self::ApiKeyRevoked => "the API key is revoked",
             Self::RoleInUse => "memberships have the role; give them another one first",
             Self::RoleLimitReached => "the organization has as many roles as it may; delete one first",
+            Self::NotAnOwner => "the user whose ownership is to be transferred is no owner of the organization",
             Self::RefreshTokenRejected => "the refresh token cannot be used",
         }
     }

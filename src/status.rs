@@ -58,6 +58,7 @@ fn classify(error: &Error) -> (Code, ErrorReason) {
                 Precondition::ApiKeyRevoked => R::ApiKeyRevoked,
                 Precondition::RoleInUse => R::RoleInUse,
                 Precondition::RoleLimitReached => R::RoleLimitReached,
+                Precondition::NotAnOwner => R::NotAnOwner,
                 Precondition::RefreshTokenRejected => R::RefreshTokenRejected,
             },
         ),

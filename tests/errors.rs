@@ -124,6 +124,18 @@ async fn provoke(t: &Test, reason: ErrorReason) -> Result<Vec<u8>, Status> {
             };
             done(admin.memberships().create_membership(request).await.map(drop))
         }
+        R::NotAnOwner => {
+            let (bob, carl) = (t.user("bob").await, t.user("carl").await);
+            t.member(&bob, &organization, "viewer").await;
+            t.member(&carl, &organization, "viewer").await;
+            let request = pb::TransferOwnershipRequest {
+                organization_id: organization.id,
+                new_owner_user_id: bob.id,
+                former_owner_user_id: carl.id,
+                ..Default::default()
+            };
+            done(owner.organizations().transfer_ownership(request).await.map(drop))
+        }
         R::RoleNotFound => {
             let key = Some(get_role_request::Key::RoleId(missing()));
             done(admin.roles().get_role(pb::GetRoleRequest { key }).await.map(drop))

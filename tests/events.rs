@@ -51,6 +51,13 @@ pub async fn ready(t: &Test, method: &MethodDescriptor) -> (World, Vec<u8>) {
         "DeleteUser" | "SuspendUser" | "PurgeUser" | "DeleteMembership" | "UpdateMembership" => {
             t.member(&other, &organization, "owner").await;
         }
+        "TransferOwnership" => {
+            t.member(&other, &organization, "viewer").await;
+            request.set_field_by_name("new_owner_user_id", Value::String(other.id.clone()));
+        }
+        "LeaveOrganization" => {
+            t.member(&t.first_admin().await, &organization, "viewer").await;
+        }
         "ReactivateUser" => {
             t.member(&other, &organization, "owner").await;
             t.suspend(&world.user).await;

@@ -53,6 +53,7 @@ async fn the_tour_runs_as_it_is_printed() {
     let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{text}");
     for promised in [
+        "PERMISSION_BASIS_ROLE",
         "API_KEY_VERDICT_VALID",
         "REFRESH_TOKEN_REJECTED",
         "gho_example",

@@ -63,6 +63,26 @@ both! {
         refused(t.admin().organizations().get_organization_by_slug(by_slug).await, ErrorReason::OrganizationNotFound);
     }
 
+    async fn u7_no_ownership_goes_to_oneself_to_a_stranger_or_to_who_is_suspended(t) {
+        let (ada, bob, eve) = (t.user("ada").await, t.user("bob").await, t.user("eve").await);
+        let acme = t.organization(&ada).await;
+        t.member(&bob, &acme, "admin").await;
+        t.suspend(&bob).await;
+        let mut adas = t.with_key(&t.user_key(&ada).await).organizations();
+        let mut admins = t.admin().organizations();
+        let to = |user: &pb::User| pb::TransferOwnershipRequest {
+            organization_id: acme.id.clone(),
+            new_owner_user_id: user.id.clone(),
+            former_owner_user_id: ada.id.clone(),
+            ..Default::default()
+        };
+        refused(adas.transfer_ownership(to(&ada)).await, ErrorReason::InvalidArgument);
+        refused(adas.transfer_ownership(to(&eve)).await, ErrorReason::UserNotFound);
+        refused(admins.transfer_ownership(to(&eve)).await, ErrorReason::MembershipNotFound);
+        refused(adas.transfer_ownership(to(&bob)).await, ErrorReason::UserSuspended);
+        assert_eq!(t.membership(&ada.id, &acme.id).await.unwrap().role, "owner");
+    }
+
     async fn u8_every_credential_stops_at_once_and_works_again_on_reactivation(t) {
         let (ada, bob) = (t.user("ada").await, t.user("bob").await);
         let acme = t.organization(&ada).await;

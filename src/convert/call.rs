@@ -67,7 +67,9 @@ changes! {
         SuspendOrganizationRequest of SuspendOrganization,
         ReactivateOrganizationRequest of ReactivateOrganization,
         UndeleteOrganizationRequest of UndeleteOrganization,
-        PurgeOrganizationRequest of PurgeOrganization;
+        PurgeOrganizationRequest of PurgeOrganization,
+        TransferOwnershipRequest of TransferOwnership,
+        LeaveOrganizationRequest of LeaveOrganization;
     MembershipService:
         CreateMembershipRequest of CreateMembership,
         UpdateMembershipRequest of UpdateMembership,

@@ -5,7 +5,7 @@ use crate::{
     error::Result,
     models::{
         Name, NewOrganization, Organization, OrganizationChanges, OrganizationFilter, OrganizationId,
-        OrganizationState, Plan, Resource as _, Slug, StateFilter, WebUrl,
+        OrganizationState, Plan, Resource as _, RoleName, Slug, StateFilter, WebUrl, organization::Transfer,
     },
     pb,
 };
@@ -80,6 +80,25 @@ pub fn update(request: pb::UpdateOrganizationRequest) -> Result<(Target<Organiza
 pub fn get_by_slug(request: &pb::GetOrganizationBySlugRequest) -> Result<Slug> {
     let mut check = Check::default();
     check.field("slug", Slug::parse(&request.slug)).ok_or_else(|| check.failed())
+}
+
+/// Reads a TransferOwnership. `None` for a former owner that is the caller.
+///
+/// # Errors
+/// Every violation at once.
+pub fn transfer(request: &pb::TransferOwnershipRequest) -> Result<Transfer> {
+    let mut check = Check::default();
+    let organization_id = check.id("organization_id", &request.organization_id);
+    let to = check.id("new_owner_user_id", &request.new_owner_user_id);
+    let from = check.optional_id("former_owner_user_id", &request.former_owner_user_id);
+    let role = check.optional("former_owner_role", &request.former_owner_role, |text| match RoleName::parse(text)? {
+        role if role.is_owner() => Err("must not be owner"),
+        role => Ok(role),
+    });
+    let (Some(organization_id), Some(to), Some(from), Some(role)) = (organization_id, to, from, role) else {
+        return Err(check.failed());
+    };
+    Ok(Transfer { organization_id, to, from, role: role.unwrap_or_else(RoleName::admin) })
 }
 
 fn plan(plan: i32) -> Option<Option<Plan>> {

@@ -50,7 +50,10 @@ impl Forgotten {
             | A::OrganizationPurged
             // What its members hold.
             | A::RoleUpdated => subject.organization_id.map(|id| Self::Owner(PrincipalId(id.0))),
-            A::MembershipCreated | A::MembershipUpdated | A::MembershipDeleted => {
+            A::MembershipCreated
+            | A::MembershipUpdated
+            | A::MembershipOwnershipTransferred
+            | A::MembershipDeleted => {
                 subject.user_id.zip(subject.organization_id).map(|(user, own)| Self::Standing(user, own))
             }
             A::UserCreated
@@ -198,7 +201,7 @@ mod tests {
     #[test]
     fn whatever_changes_a_key_or_its_owner_makes_it_old() {
         let actions = Forgotten::actions();
-        assert_eq!(actions.len(), 19);
+        assert_eq!(actions.len(), 20);
         assert!(!actions.contains(&Action::UserUpdated) && actions.contains(&Action::ApiKeyRevoked));
     }
 }

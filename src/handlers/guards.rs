@@ -138,6 +138,20 @@ pub(super) async fn reach_of_key(conn: &mut Conn, caller: &Caller, id: ApiKeyId)
     Ok(if held.covers(permission::READ_API_KEYS) { Reach::Organization(organization) } else { own })
 }
 
+/// Locks a user who is to become an owner, and refuses a suspended one.
+pub(super) async fn lock_new_owner(tx: &mut Conn, caller: &Caller, id: UserId) -> Result<()> {
+    let user = tx.users().lock(&caller.reach(), id).await?.ok_or(Error::NotFound(Entity::User))?;
+    active_user(&user)
+}
+
+/// Refuses to end an ownership that is the last active one. Hold the organization's lock.
+pub(super) async fn keeps_an_owner(tx: &mut Conn, membership: &Membership) -> Result<()> {
+    if !membership.role.is_owner() {
+        return Ok(());
+    }
+    has_owner(tx, vec![membership.organization_id], Some(membership.user_id)).await
+}
+
 /// Refuses to take the user away if an organization has no other active owner. Locks every organization that the user
 /// owns, so that two owners cannot be taken away at once; the deleted too, so that none is restored for this owner meanwhile.
 pub(super) async fn no_organization_loses_its_last_owner(tx: &mut Conn, user: &User) -> Result<()> {

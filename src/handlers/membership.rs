@@ -11,9 +11,7 @@ use crate::{
     convert,
     db::Conn,
     error::{Entity, Error, Result},
-    models::{
-        Action, Caller, Locked, Membership, MembershipId, MembershipKey, Organization, RoleName, UserId, permission,
-    },
+    models::{Action, Caller, Locked, Membership, MembershipId, MembershipKey, Organization, RoleName, permission},
     pb::{self, membership_service_server::MembershipService},
 };
 
@@ -34,12 +32,6 @@ fn find<T>(membership: Option<T>) -> Result<T> {
     membership.ok_or(Error::NotFound(Entity::Membership))
 }
 
-/// Locks a user who is to become an owner, and refuses a suspended one.
-async fn lock_new_owner(tx: &mut Conn, caller: &Caller, id: UserId) -> Result<()> {
-    let user = tx.users().lock(&caller.reach(), id).await?.ok_or(Error::NotFound(Entity::User))?;
-    guards::active_user(&user)
-}
-
 /// Locks a membership behind its organization, and behind its user if `role` makes the user an owner.
 async fn lock(
     tx: &mut Conn,
@@ -49,19 +41,11 @@ async fn lock(
 ) -> Result<(Locked<Organization>, Locked<Membership>)> {
     let found = find(tx.memberships().get(&caller.reach(), MembershipKey::Id(id)).await?)?;
     if role.is_some_and(RoleName::is_owner) && !found.role.is_owner() {
-        lock_new_owner(tx, caller, found.user_id).await?;
+        guards::lock_new_owner(tx, caller, found.user_id).await?;
     }
     let organization = find(tx.organizations().lock(&caller.reach(), found.organization_id).await?)?;
     let membership = find(tx.memberships().lock(&caller.reach(), id).await?)?;
     Ok((organization, membership))
-}
-
-/// Refuses to end an ownership that is the last active one. Hold the organization's lock.
-async fn keeps_an_owner(tx: &mut Conn, membership: &Membership) -> Result<()> {
-    if !membership.role.is_owner() {
-        return Ok(());
-    }
-    guards::has_owner(tx, vec![membership.organization_id], Some(membership.user_id)).await
 }
 
 #[tonic::async_trait]
@@ -131,7 +115,7 @@ impl MembershipService for MembershipHandler {
             guards::covers_all(&held, &guards::held_by(tx, &membership).await?)?;
             target.check_etag(&*membership)?;
             if changes.role.as_ref().is_some_and(|role| !role.is_owner()) {
-                keeps_an_owner(tx, &membership).await?;
+                guards::keeps_an_owner(tx, &membership).await?;
             }
             membership.apply(changes.clone());
             if let Some(role) = &changes.role {
@@ -160,7 +144,7 @@ impl MembershipService for MembershipHandler {
                 guards::covers_all(&held, &guards::held_by(tx, &membership).await?)?;
             }
             target.check_etag(&*membership)?;
-            keeps_an_owner(tx, &membership).await?;
+            guards::keeps_an_owner(tx, &membership).await?;
             tx.memberships().delete(membership).await?;
             Ok(pb::DeleteMembershipResponse {})
         });

@@ -9,10 +9,11 @@ use super::{called_by, called_to_act, guards, lists};
 use crate::{
     context::App,
     convert,
-    error::{Entity, Error, Result, Taken},
+    db::Conn,
+    error::{Entity, Error, Precondition, Result, Taken},
     models::{
-        Action, Call, NewMembership, NewOrganization, OrganizationId, OrganizationState, Permissions, Plan, RoleName,
-        Slug, permission,
+        Action, Call, Caller, Locked, Membership, MembershipKey, NewMembership, NewOrganization, OrganizationId,
+        OrganizationState, Permissions, Plan, RoleName, Slug, UserId, permission,
     },
     pb::{self, organization_service_server::OrganizationService},
     security::random,
@@ -90,6 +91,18 @@ impl OrganizationHandler {
 
 fn find<T>(organization: Option<T>) -> Result<T> {
     organization.ok_or(Error::NotFound(Entity::Organization))
+}
+
+/// Locks the membership of a user in a locked organization.
+async fn lock_membership(
+    tx: &mut Conn,
+    caller: &Caller,
+    user: UserId,
+    organization: OrganizationId,
+) -> Result<Locked<Membership>> {
+    let found = tx.memberships().get(&caller.reach(), MembershipKey::Ends(user, organization)).await?;
+    let found = found.ok_or(Error::NotFound(Entity::Membership))?;
+    tx.memberships().lock(&caller.reach(), found.id).await?.ok_or(Error::NotFound(Entity::Membership))
 }
 
 #[tonic::async_trait]
@@ -273,5 +286,55 @@ impl OrganizationService for OrganizationHandler {
             Ok(pb::PurgeOrganizationResponse {})
         });
         Ok(Response::new(purge.await?))
+    }
+
+    async fn transfer_ownership(
+        &self,
+        request: Request<pb::TransferOwnershipRequest>,
+    ) -> Result<Response<pb::TransferOwnershipResponse>, Status> {
+        let (call, transfer) = called_to_act(request, |r| convert::organization::transfer(&r))?;
+        let (caller, now) = (&call.caller, self.app.now());
+        let from = transfer.from.or(caller.user_id());
+        let from = from.ok_or(Error::invalid("former_owner_user_id", "must be a UUID"))?;
+        if from == transfer.to {
+            return Err(Error::invalid("new_owner_user_id", "must not be the former owner").into());
+        }
+        let transfer_ownership = self.app.change(&call, async |tx| {
+            guards::lock_new_owner(tx, caller, transfer.to).await?;
+            let organization = find(tx.organizations().lock(&caller.reach(), transfer.organization_id).await?)?;
+            let held = guards::may_change(tx, caller, &organization, permission::TRANSFER_ORGANIZATION).await?;
+            guards::has_role(tx, organization.id, &transfer.role).await?;
+            let mut new = lock_membership(tx, caller, transfer.to, organization.id).await?;
+            let mut former = lock_membership(tx, caller, from, organization.id).await?;
+            if !former.role.is_owner() {
+                return Err(Error::Precondition(Precondition::NotAnOwner));
+            }
+            guards::covers_all(&held, &guards::held_by(tx, &former).await?)?;
+            guards::covers_all(&held, &guards::held_by(tx, &new).await?)?;
+            new.role = RoleName::owner();
+            former.role = transfer.role.clone();
+            let new = tx.memberships().save(new, Action::MembershipOwnershipTransferred, now).await?;
+            let former = tx.memberships().save(former, Action::MembershipUpdated, now).await?;
+            Ok(pb::TransferOwnershipResponse { new_owner: Some(new.into()), former_owner: Some(former.into()) })
+        });
+        Ok(Response::new(transfer_ownership.await?))
+    }
+
+    async fn leave_organization(
+        &self,
+        request: Request<pb::LeaveOrganizationRequest>,
+    ) -> Result<Response<pb::LeaveOrganizationResponse>, Status> {
+        let (call, id) =
+            called_to_act(request, |r| convert::id_of::<OrganizationId>("organization_id", &r.organization_id))?;
+        let caller = &call.caller;
+        let leave = self.app.change(&call, async |tx| {
+            find(tx.organizations().lock(&caller.reach(), id).await?)?;
+            let user = caller.user_id().ok_or(Error::NotFound(Entity::Membership))?;
+            let membership = lock_membership(tx, caller, user, id).await?;
+            guards::keeps_an_owner(tx, &membership).await?;
+            tx.memberships().delete(membership).await?;
+            Ok(pb::LeaveOrganizationResponse {})
+        });
+        Ok(Response::new(leave.await?))
     }
 }

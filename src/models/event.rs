@@ -48,6 +48,8 @@ words! {
         MembershipCreated = "membership.created",
         /// A membership was updated.
         MembershipUpdated = "membership.updated",
+        /// A membership became an owner's in place of another one.
+        MembershipOwnershipTransferred = "membership.ownership_transferred",
         /// A membership was deleted.
         MembershipDeleted = "membership.deleted",
         /// A role was created.
@@ -364,7 +366,7 @@ mod tests {
     #[test]
     fn a_text_names_one_action_or_all_of_a_resource() {
         assert_eq!(Action::named("user.suspended"), Ok(vec![Action::UserSuspended]));
-        assert_eq!(Action::named("membership.*").map(|all| all.len()), Ok(3));
+        assert_eq!(Action::named("membership.*").map(|all| all.len()), Ok(4));
         for text in ["", "*", ".*", "user", "user*", "us.*", "user.suspended*", "User.Suspended", "nothing.*"] {
             assert!(Action::named(text).is_err(), "{text}");
         }

@@ -1,7 +1,7 @@
 //! Organizations.
 
 use super::{
-    JsonObject, Name, OrganizationId, Revision, SearchKey, Slug, Timestamp, UserId, WebUrl, locked::resource,
+    JsonObject, Name, OrganizationId, Revision, RoleName, SearchKey, Slug, Timestamp, UserId, WebUrl, locked::resource,
     stored::words,
 };
 
@@ -162,4 +162,17 @@ pub struct OrganizationFilter {
     pub name_prefix: Option<SearchKey>,
     /// That this user is a member of.
     pub member_user_id: Option<UserId>,
+}
+
+/// Whose ownership becomes whose.
+#[derive(Clone, Debug)]
+pub struct Transfer {
+    /// Of this organization.
+    pub organization_id: OrganizationId,
+    /// Who is to be an owner.
+    pub to: UserId,
+    /// Who is to be none any more; `None` for the caller.
+    pub from: Option<UserId>,
+    /// What that one is to be instead.
+    pub role: RoleName,
 }

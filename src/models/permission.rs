@@ -54,7 +54,8 @@ pub const READ_EVENTS: &str = "events:read";
 
 /// The roles that every organization has.
 pub const BUILT_IN_ROLES: [&str; 4] = [RoleName::OWNER, ADMIN, MEMBER, "viewer"];
-const ADMIN: &str = "admin";
+/// The word for the admin's role.
+pub const ADMIN: &str = "admin";
 const MEMBER: &str = "member";
 
 /// What every member may, whatever the role: reach gives it.

@@ -105,6 +105,11 @@ impl RoleName {
         Self(Self::OWNER.to_owned())
     }
 
+    /// The role of an admin.
+    pub fn admin() -> Self {
+        Self(permission::ADMIN.to_owned())
+    }
+
     /// Checks a role.
     ///
     /// # Errors

@@ -73,9 +73,9 @@ both! {
             for answer in asked {
                 assert_eq!(answer.await.unwrap(), Verdict::Valid);
             }
-            // A look is repeated if something changed meanwhile; never are there two at once.
+            // One after the other, and only while what was found cannot be kept, as something changed meanwhile.
             let looks = statements::seen(&key.prefix);
-            assert!((1..=2).contains(&looks), "round {round}: {looks} looks");
+            assert!((1..=6).contains(&looks), "round {round}: {looks} looks");
         }
         own.stop().await;
     }

@@ -74,6 +74,7 @@ pub fn code(reason: ErrorReason) -> Code {
         | R::ApiKeyRevoked
         | R::RoleInUse
         | R::RoleLimitReached
+        | R::NotAnOwner
         | R::RefreshTokenRejected => Code::FailedPrecondition,
         R::EtagMismatch | R::Conflict | R::StreamTooSlow => Code::Aborted,
         R::EventCursorExpired => Code::OutOfRange,

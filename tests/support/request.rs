@@ -89,7 +89,9 @@ impl World {
         // A call that makes something names something new; any other call names what is there.
         let makes = ["Create", "Update", "Link"].iter().any(|verb| method.name().starts_with(verb));
         match field.name() {
-            "user_id" | "owner_user_id" | "member_user_id" => text(&self.user.id),
+            // Nobody: an ownership goes to another one than the world's user.
+            "new_owner_user_id" => text("0190a5d0-0000-7000-8000-0000000000ff"),
+            "user_id" | "owner_user_id" | "former_owner_user_id" | "member_user_id" => text(&self.user.id),
             "user_ids" => texts(&self.user.id),
             "organization_id" => text(&self.organization_id),
             "organization_ids" => texts(&self.organization_id),
@@ -144,10 +146,10 @@ impl World {
             }
             // What may be left out.
             "avatar_url" | "logo_url" | "metadata" | "settings" | "email_verified" | "permissions" | "description"
-            | "user_agent" | "ip_address" | "etag" | "page_size" | "page_token" | "state" | "email_prefix"
-            | "name_prefix" | "created_from" | "created_before" | "except_family_id" | "expires_at"
-            | "include_revoked" | "reason" | "required_scope" | "request_id" | "resource_type" | "resource_id"
-            | "actor_user_id" | "actor_api_key_id" | "actions" | "cursor" => None,
+            | "former_owner_role" | "user_agent" | "ip_address" | "etag" | "page_size" | "page_token" | "state"
+            | "email_prefix" | "name_prefix" | "created_from" | "created_before" | "except_family_id"
+            | "expires_at" | "include_revoked" | "reason" | "required_scope" | "request_id" | "resource_type"
+            | "resource_id" | "actor_user_id" | "actor_api_key_id" | "actions" | "cursor" => None,
             "resource_types" => Some(Value::List(vec![Value::EnumNumber(pb::ResourceType::Organization.into())])),
             other => panic!("teach this test what to put into {other} of {}", field.parent_message().full_name()),
         }
