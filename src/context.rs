@@ -59,6 +59,10 @@ pub struct Policy {
     pub watch_heartbeat: Duration,
     /// How long a stream waits for its client to take a message.
     pub stream_timeout: Duration,
+    /// Most API keys of an owner that are not revoked; 0 for any number.
+    pub max_api_keys: u32,
+    /// Most members of an organization; 0 for any number.
+    pub max_members: u32,
 }
 
 impl App {

@@ -181,6 +181,28 @@ impl Taken {
     }
 }
 
+/// What there is only so much of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Limit {
+    /// Roles of an organization.
+    Roles,
+    /// Members of an organization.
+    Members,
+    /// Keys of an owner that are not revoked.
+    ApiKeys,
+}
+
+impl Limit {
+    /// Its name on the wire.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Roles => "roles",
+            Self::Members => "members",
+            Self::ApiKeys => "api_keys",
+        }
+    }
+}
+
 /// What the state of things can forbid.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Precondition {
@@ -196,8 +218,8 @@ pub enum Precondition {
     ApiKeyRevoked,
     /// A membership has the role.
     RoleInUse,
-    /// The organization has as many roles as it may.
-    RoleLimitReached,
+    /// There are as many as there may be.
+    LimitReached(Limit, u32),
     /// The user owns no such organization.
     NotAnOwner,
     /// The presented refresh token cannot be used.
@@ -213,7 +235,11 @@ impl Precondition {
             Self::OrganizationSuspended => "the organization is suspended",
             Self::ApiKeyRevoked => "the API key is revoked",
             Self::RoleInUse => "memberships have the role; give them another one first",
-            Self::RoleLimitReached => "the organization has as many roles as it may; delete one first",
+            Self::LimitReached(Limit::Roles, _) => "the organization has as many roles as it may; delete one first",
+            Self::LimitReached(Limit::Members, _) => {
+                "the organization has as many members as it may; end a membership first"
+            }
+            Self::LimitReached(Limit::ApiKeys, _) => "the owner has as many API keys as it may; revoke one first",
             Self::NotAnOwner => "the user whose ownership is to be transferred is no owner of the organization",
             Self::RefreshTokenRejected => "the refresh token cannot be used",
         }

@@ -101,6 +101,8 @@ async fn open(args: &ServeArgs, clock: Arc<dyn Clock>) -> Result<(App, Option<Pl
         event_retention: args.event_retention,
         watch_heartbeat: args.watch_heartbeat,
         stream_timeout: args.stream_timeout,
+        max_api_keys: args.max_api_keys,
+        max_members: args.max_members,
     };
     let credentials = Credentials::new(db.clone(), args.credential_cache.0);
     Ok((App::new(db, clock, keys, Feed::new(args.max_streams), credentials, policy), first_admin))

@@ -57,7 +57,7 @@ fn classify(error: &Error) -> (Code, ErrorReason) {
                 Precondition::OrganizationSuspended => R::OrganizationSuspended,
                 Precondition::ApiKeyRevoked => R::ApiKeyRevoked,
                 Precondition::RoleInUse => R::RoleInUse,
-                Precondition::RoleLimitReached => R::RoleLimitReached,
+                Precondition::LimitReached(..) => R::LimitReached,
                 Precondition::NotAnOwner => R::NotAnOwner,
                 Precondition::RefreshTokenRejected => R::RefreshTokenRejected,
             },
@@ -107,6 +107,10 @@ impl From<Error> for Status {
             }
             Error::Denied(Denial::ScopeMissing(scope) | Denial::ScopeNotHeld(scope)) => {
                 metadata.insert("scope".to_owned(), scope.clone());
+            }
+            Error::Precondition(Precondition::LimitReached(limit, most)) => {
+                metadata.insert("limit".to_owned(), limit.name().to_owned());
+                metadata.insert("most".to_owned(), most.to_string());
             }
             Error::Precondition(Precondition::LastOwner(organizations)) => {
                 let violation = |id: &_| PreconditionViolation::new("LAST_OWNER", format!("organizations/{id}"), "");

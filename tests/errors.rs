@@ -146,7 +146,7 @@ async fn provoke(t: &Test, reason: ErrorReason) -> Result<Vec<u8>, Status> {
             let request = pb::DeleteRoleRequest { role_id: world.role_id, ..Default::default() };
             done(owner.roles().delete_role(request).await.map(drop))
         }
-        R::RoleLimitReached => {
+        R::LimitReached => {
             for number in 1..100 {
                 owner.roles().create_role(role(&format!("role-{number}"))).await?;
             }

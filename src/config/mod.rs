@@ -166,6 +166,14 @@ pub struct ServeArgs {
           value_parser = positive)]
     pub max_calls: usize,
 
+    /// How many API keys that are not revoked an organization or a user may have; 0 for any number
+    #[arg(long, env = "TENANTRY_MAX_API_KEYS", value_name = "COUNT", default_value_t = 1000, hide_env_values = true)]
+    pub max_api_keys: u32,
+
+    /// How many members an organization may have; 0 for any number
+    #[arg(long, env = "TENANTRY_MAX_MEMBERS", value_name = "COUNT", default_value_t = 0, hide_env_values = true)]
+    pub max_members: u32,
+
     /// How much memory the check of API keys may take for keys that it knows, 1MiB to 64GiB
     #[arg(
         long,

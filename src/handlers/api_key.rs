@@ -7,7 +7,7 @@ use crate::{
     context::App,
     convert,
     db::Conn,
-    error::{Denial, Entity, Error, Precondition, Result},
+    error::{Denial, Entity, Error, Limit, Precondition, Result},
     models::{Action, ApiKey, ApiKeyId, ApiKeyOwner, Caller, Locked, Reach, Scopes, Timestamp, permission},
     pb::{self, api_key_service_server::ApiKeyService},
     security::token::mint_api_key,
@@ -50,16 +50,29 @@ fn may_last(caller: &Caller, expires_at: Option<Timestamp>) -> Result<()> {
     }
 }
 
-/// Refuses an owner that the caller does not see, whose keys it may not manage, or that is suspended.
-async fn may_make_for(tx: &mut Conn, caller: &Caller, owner: ApiKeyOwner) -> Result<()> {
-    match owner {
-        ApiKeyOwner::User(id) => guards::active_user(&guards::own_user(tx, caller, id).await?),
-        ApiKeyOwner::Organization(id) => {
-            let organization = guards::visible_organization(tx, caller, id).await?;
-            guards::may_change(tx, caller, &organization, permission::WRITE_API_KEYS).await?;
-            guards::active_organization(&organization)
+/// Refuses an owner that the caller does not see, whose keys it may not manage, that is suspended, or that has as many as it may.
+async fn may_make_for(tx: &mut Conn, caller: &Caller, owner: ApiKeyOwner, most: u32) -> Result<()> {
+    let count = match owner {
+        ApiKeyOwner::User(id) => {
+            guards::active_user(&guards::own_user(tx, caller, id).await?)?;
+            if most == 0 {
+                return Ok(());
+            }
+            let user = tx.users().lock(&caller.reach(), id).await?.ok_or(Error::NotFound(Entity::User))?;
+            tx.api_keys().count_of_user(&user).await?
         }
-    }
+        ApiKeyOwner::Organization(id) => {
+            let organization = tx.organizations().lock(&caller.reach(), id).await?;
+            let organization = organization.ok_or(Error::NotFound(Entity::Organization))?;
+            guards::may_change(tx, caller, &organization, permission::WRITE_API_KEYS).await?;
+            guards::active_organization(&organization)?;
+            if most == 0 {
+                return Ok(());
+            }
+            tx.api_keys().count_of_organization(&organization).await?
+        }
+    };
+    guards::has_room(count, Limit::ApiKeys, most)
 }
 
 /// Locks a key that the caller may see.
@@ -87,7 +100,7 @@ impl ApiKeyService for ApiKeyHandler {
         let (plaintext, secret) = mint_api_key(new.environment);
         let key = new.to_api_key(self.app.new_id(now), secret, caller.user_id(), now);
         let create = self.app.change(&call, async |tx| {
-            may_make_for(tx, caller, new.owner).await?;
+            may_make_for(tx, caller, new.owner, self.app.policy.max_api_keys).await?;
             may_give(caller, &new.scopes)?;
             may_last(caller, new.expires_at)?;
             tx.api_keys().insert(&key).await?;

@@ -2,7 +2,7 @@
 
 use crate::{
     db::Conn,
-    error::{Denial, Entity, Error, Precondition, Result},
+    error::{Denial, Entity, Error, Limit, Precondition, Result},
     models::{
         ApiKeyId, Caller, Held, Membership, Organization, OrganizationId, OrganizationState, Principal, Reach, RoleKey,
         RoleName, Scope, StateFilter, Timestamp, User, UserId, UserState, Verdict, permission,
@@ -51,6 +51,15 @@ pub(super) async fn own_user(conn: &mut Conn, caller: &Caller, id: UserId) -> Re
         platform_admin(caller)?;
     }
     Ok(user)
+}
+
+/// Refuses one more where there are as many as there may be; a limit of 0 is none.
+pub(super) fn has_room(count: i64, limit: Limit, most: u32) -> Result<()> {
+    if most == 0 || count < i64::from(most) {
+        Ok(())
+    } else {
+        Err(Error::Precondition(Precondition::LimitReached(limit, most)))
+    }
 }
 
 /// Refuses what a suspended user cannot have.

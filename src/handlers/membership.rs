@@ -10,7 +10,7 @@ use crate::{
     context::App,
     convert,
     db::Conn,
-    error::{Entity, Error, Result},
+    error::{Entity, Error, Limit, Result},
     models::{Action, Caller, Locked, Membership, MembershipId, MembershipKey, Organization, RoleName, permission},
     pb::{self, membership_service_server::MembershipService},
 };
@@ -63,7 +63,11 @@ impl MembershipService for MembershipHandler {
                 guards::active_user(&user)?;
             }
             let organization = tx.organizations().lock(&caller.reach(), new.organization_id).await?;
-            organization.ok_or(Error::NotFound(Entity::Organization))?;
+            let organization = organization.ok_or(Error::NotFound(Entity::Organization))?;
+            let most = self.app.policy.max_members;
+            if most > 0 {
+                guards::has_room(tx.memberships().count(&organization).await?, Limit::Members, most)?;
+            }
             guards::has_role(tx, new.organization_id, &new.role).await?;
             tx.memberships().insert(&membership).await?;
             Ok(pb::CreateMembershipResponse { membership: Some(membership.clone().into()) })

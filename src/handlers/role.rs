@@ -10,13 +10,13 @@ use crate::{
     context::App,
     convert,
     db::Conn,
-    error::{Entity, Error, Precondition, Result},
+    error::{Entity, Error, Limit, Precondition, Result},
     models::{Action, Caller, Held, Locked, Role, RoleId, RoleKey, permission},
     pb::{self, role_service_server::RoleService},
 };
 
 /// Most roles of an organization.
-const MAX_ROLES: i64 = 100;
+const MAX_ROLES: u32 = 100;
 
 /// Answers `RoleService`.
 #[derive(Clone)]
@@ -60,9 +60,7 @@ impl RoleService for RoleHandler {
             let organization = organization.ok_or(Error::NotFound(Entity::Organization))?;
             let held = guards::may_change(tx, caller, &organization, permission::WRITE_ROLES).await?;
             guards::covers_all(&held, &role.held())?;
-            if tx.roles().count(&organization).await? >= MAX_ROLES {
-                return Err(Error::Precondition(Precondition::RoleLimitReached));
-            }
+            guards::has_room(tx.roles().count(&organization).await?, Limit::Roles, MAX_ROLES)?;
             tx.roles().insert(&organization, &role).await?;
             Ok(pb::CreateRoleResponse { role: Some(role.clone().into()) })
         });

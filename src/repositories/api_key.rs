@@ -96,6 +96,28 @@ impl ApiKeyRepository<'_> {
         Ok(())
     }
 
+    /// How many keys that are not revoked a locked organization has.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn count_of_organization(&mut self, organization: &Locked<Organization>) -> Result<i64> {
+        query!(self.conn, c => {
+            let own = api_keys::table.filter(api_keys::organization_id.eq(organization.id));
+            own.filter(api_keys::revoked_at.is_null()).count().get_result(c)
+        })
+    }
+
+    /// How many keys that are not revoked a locked user has.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn count_of_user(&mut self, user: &Locked<User>) -> Result<i64> {
+        query!(self.conn, c => {
+            let own = api_keys::table.filter(api_keys::user_id.eq(user.id));
+            own.filter(api_keys::revoked_at.is_null()).count().get_result(c)
+        })
+    }
+
     /// The API key of an id.
     ///
     /// # Errors

@@ -176,6 +176,16 @@ impl MembershipRepository<'_> {
         Ok(page.page(rows, |row| Cursor { text: None, id: row.id.0 }))
     }
 
+    /// How many members a locked organization has.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn count(&mut self, organization: &Locked<Organization>) -> Result<i64> {
+        query!(self.conn, c => {
+            memberships::table.filter(memberships::organization_id.eq(organization.id)).count().get_result(c)
+        })
+    }
+
     /// Locks a membership. Lock its organization first.
     ///
     /// # Errors

@@ -95,4 +95,29 @@ both! {
         let ada = t.user("ada").await;
         refused(t.admin().api_keys().create_api_key(new(of_user(&ada), &[])).await, ErrorReason::InvalidArgument);
     }
+
+    with ["--max-api-keys", "3"] async fn an_owner_has_at_most_so_many_keys_also_when_many_are_made_at_once(t) {
+        let ada = t.user("ada").await;
+        let acme = t.organization(&ada).await;
+        for owner in [of_organization(&acme), Owner::UserId(ada.id.clone())] {
+            let making: Vec<_> = (0..8)
+                .map(|_| {
+                    let (mut keys, request) = (t.admin().api_keys(), new(owner.clone(), &["users:read"]));
+                    tokio::spawn(async move { keys.create_api_key(request).await })
+                })
+                .collect();
+            let mut made = Vec::new();
+            for call in making {
+                match call.await.unwrap() {
+                    Ok(answer) => made.push(answer.into_inner().api_key.unwrap()),
+                    Err(status) => drop(refused::<()>(Err(status), ErrorReason::LimitReached)),
+                }
+            }
+            assert_eq!(made.len(), 3);
+            // A revoked one counts no more.
+            let revoke = pb::RevokeApiKeyRequest { api_key_id: made[0].id.clone(), ..Default::default() };
+            t.admin().api_keys().revoke_api_key(revoke).await.unwrap();
+            t.admin().api_keys().create_api_key(new(owner, &["users:read"])).await.unwrap();
+        }
+    }
 }

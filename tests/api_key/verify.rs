@@ -61,7 +61,8 @@ both! {
         statements::record();
         let own = Test::start_like(&t).await;
         let ada = own.user("ada").await;
-        for round in 0..20 {
+        let mut shared = 0;
+        for _ in 0..20 {
             let (key, text) = own.key(Owner::UserId(ada.id.clone()), &["users:read"]).await;
             statements::watch(&key.prefix);
             let asked: Vec<_> = (0..32)
@@ -73,10 +74,10 @@ both! {
             for answer in asked {
                 assert_eq!(answer.await.unwrap(), Verdict::Valid);
             }
-            // One after the other, and only while what was found cannot be kept, as something changed meanwhile.
-            let looks = statements::seen(&key.prefix);
-            assert!((1..=6).contains(&looks), "round {round}: {looks} looks");
+            shared += usize::from(statements::seen(&key.prefix) == 1);
         }
+        // A look is repeated if something else changed during it, which a busy machine may bring about now and then.
+        assert!(shared >= 15, "only {shared} of 20 rounds took one look");
         own.stop().await;
     }
 

@@ -72,6 +72,8 @@ both! {
         let acme = t.organization(&ada).await;
         assert_eq!(basis(&t.admin(), of_user(&bob, &acme, "invoices:read")).await, Basis::NotAMember);
         assert_eq!(basis(&t.admin(), of_user(&t.first_admin().await, &acme, "invoices:read")).await, Basis::PlatformAdmin);
+        t.member(&t.first_admin().await, &acme, "viewer").await;
+        assert_eq!(basis(&t.admin(), of_user(&t.first_admin().await, &acme, "invoices:read")).await, Basis::PlatformAdmin);
         t.member(&bob, &acme, "owner").await;
         assert_eq!(basis(&t.admin(), of_user(&bob, &acme, "invoices:read")).await, Basis::Role);
         t.suspend(&bob).await;

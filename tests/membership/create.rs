@@ -53,4 +53,24 @@ both! {
         refused(t.admin().memberships().create_membership(new(&bob.id, &acme.id, "owner")).await, ErrorReason::UserSuspended);
         t.admin().memberships().create_membership(new(&bob.id, &acme.id, "member")).await.unwrap();
     }
+
+    with ["--max-members", "3"] async fn an_organization_has_at_most_so_many_members_also_when_many_come_at_once(t) {
+        let ada = t.user("ada").await;
+        let acme = t.organization(&ada).await;
+        let mut coming = Vec::new();
+        for _ in 0..8 {
+            let (mut memberships, request) = (t.admin().memberships(), new(&t.user("bob").await.id, &acme.id, "viewer"));
+            coming.push(tokio::spawn(async move { memberships.create_membership(request).await }));
+        }
+        let mut members = 1;
+        for call in coming {
+            match call.await.unwrap() {
+                Ok(_) => members += 1,
+                Err(status) => drop(refused::<()>(Err(status), ErrorReason::LimitReached)),
+            }
+        }
+        assert_eq!(members, 3);
+        let other = t.organization(&ada).await;
+        t.member(&t.user("carl").await, &other, "viewer").await;
+    }
 }

@@ -1,6 +1,7 @@
 //! `RoleService.CreateRole`.
 
 use tenantry::pb::{self, ErrorReason};
+use tonic_types::StatusExt as _;
 
 use crate::support::{MISSING_ID, both, refusal::fields, refused};
 
@@ -59,7 +60,9 @@ both! {
         let mut refusals = 0;
         for call in made {
             if let Err(status) = call.await.unwrap() {
-                refused::<()>(Err(status), ErrorReason::RoleLimitReached);
+                let status = refused::<()>(Err(status), ErrorReason::LimitReached);
+                let info = status.get_details_error_info().unwrap();
+                assert_eq!((info.metadata["limit"].as_str(), info.metadata["most"].as_str()), ("roles", "100"));
                 refusals += 1;
             }
         }

@@ -73,7 +73,7 @@ pub fn code(reason: ErrorReason) -> Code {
         | R::OrganizationSuspended
         | R::ApiKeyRevoked
         | R::RoleInUse
-        | R::RoleLimitReached
+        | R::LimitReached
         | R::NotAnOwner
         | R::RefreshTokenRejected => Code::FailedPrecondition,
         R::EtagMismatch | R::Conflict | R::StreamTooSlow => Code::Aborted,
