@@ -35,7 +35,7 @@ pub const BOUND: Duration = Duration::from_secs(1);
 const LEAST_BYTES: u64 = 1024;
 /// Most keys that are remembered as unknown, each for at most [`BOUND`].
 const MAX_UNKNOWN: u64 = 10_000;
-/// Most users and organizations of which is remembered whether the one administers the other.
+/// Most users and organizations of which is remembered whether the one sees the keys of the other.
 const MAX_STANDINGS: u64 = 10_000;
 /// How many of each room is made for at first: nothing is taken for what may never come.
 const EXPECTED: usize = 256;

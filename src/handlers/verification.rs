@@ -42,7 +42,7 @@ impl Verifier {
         let Some(known) = &answer.found else { return Some(self.judge(question, answer, None)) };
         let sees = match self.sees(known) {
             Sees::Said(sees) => Answer { found: sees, until: answer.until, is_kept: true },
-            Sees::AsAdminOf(user, organization) => self.app.credentials.standing_at_hand(user, organization)?,
+            Sees::IfHeldIn(user, organization) => self.app.credentials.standing_at_hand(user, organization)?,
         };
         Some(self.judge(question, answer, Some(sees)))
     }
@@ -64,7 +64,7 @@ impl Verifier {
         let Some(known) = &answer.found else { return Ok(self.judge(question, answer, None)) };
         let sees = match self.sees(known) {
             Sees::Said(sees) => Answer { found: sees, until: answer.until, is_kept: true },
-            Sees::AsAdminOf(user, organization) => self.app.credentials.standing(user, organization).await?,
+            Sees::IfHeldIn(user, organization) => self.app.credentials.standing(user, organization).await?,
         };
         Ok(self.judge(question, answer, Some(sees)))
     }
@@ -79,7 +79,7 @@ impl Verifier {
             }
             Reach::Organization(id) => Sees::Said(key.organization_id == Some(id)),
             Reach::User(id) => match key.organization_id {
-                Some(organization) => Sees::AsAdminOf(id, organization),
+                Some(organization) => Sees::IfHeldIn(id, organization),
                 None => Sees::Said(key.user_id == Some(id)),
             },
         }
@@ -124,8 +124,8 @@ pub(super) fn valid_until(now: Timestamp, until: Instant) -> Timestamp {
 enum Sees {
     /// It is said.
     Said(bool),
-    /// If the user administers the organization.
-    AsAdminOf(UserId, OrganizationId),
+    /// If the user may see the keys of the organization.
+    IfHeldIn(UserId, OrganizationId),
 }
 
 impl Verification {

@@ -291,7 +291,7 @@ pub struct EventFilter {
 pub enum View {
     /// A platform admin: everything.
     Platform,
-    /// Whoever administers an organization: of the platform only that it acted.
+    /// Whoever sees the events of an organization: of the platform only that it acted.
     Organization,
     /// A user, of what is about it: of others, moreover, not from where and with what they acted.
     User(UserId),
