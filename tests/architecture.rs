@@ -170,6 +170,7 @@ fn every_query_on_tenant_data_takes_a_reach_or_a_lock() {
         // What reach follows from.
         "held",
         "held_by",
+        "given",
         "happened",
         "deleted_before",
         "delete_expired",

@@ -2,7 +2,7 @@
 
 use super::{Check, Listing, Lists, Target, json, texts, time};
 use crate::{
-    error::{Error, Result},
+    error::Result,
     models::{
         ApiKey, ApiKeyChanges, ApiKeyFilter, ApiKeyId, ApiKeyOwner, Environment, Name, NewApiKey, Plaintext,
         Resource as _, Scope, SecretHash, Timestamp, api_key::KeyPrefix, stored::StoredText as _, text::is_forbidden,
@@ -133,9 +133,7 @@ pub fn question(plaintext_key: String, required_scope: &str) -> Result<Question>
 /// # Errors
 /// If there is none, or too many.
 pub fn questions(request: pb::BatchVerifyApiKeysRequest) -> Result<Vec<Result<Question>>> {
-    if !(1..=MAX_QUESTIONS).contains(&request.questions.len()) {
-        return Err(Error::invalid("questions", "must have 1 to 1000 items"));
-    }
+    super::batch_size("questions", request.questions.len(), MAX_QUESTIONS)?;
     let read = |asked: pb::ApiKeyQuestion| question(asked.plaintext_key, &asked.required_scope);
     Ok(request.questions.into_iter().map(read).collect())
 }

@@ -2,7 +2,7 @@
 
 use super::Check;
 use crate::{
-    error::{Error, Result},
+    error::Result,
     models::{
         Resource as _, Scope,
         permission::{Basis, Decision, Question, Subject},
@@ -38,11 +38,9 @@ pub fn question(request: &pb::CheckPermissionRequest) -> Result<Question> {
 /// Reads a BatchCheckPermissions: each check, or what is wrong with it.
 ///
 /// # Errors
-/// [`Error::Invalid`] for none or too many.
+/// [`Error::Invalid`](crate::error::Error::Invalid) for none or too many.
 pub fn questions(request: &pb::BatchCheckPermissionsRequest) -> Result<Vec<Result<Question>>> {
-    if !(1..=MAX_CHECKS).contains(&request.checks.len()) {
-        return Err(Error::invalid("checks", "must have 1 to 1000 items"));
-    }
+    super::batch_size("checks", request.checks.len(), MAX_CHECKS)?;
     Ok(request.checks.iter().map(question).collect())
 }
 

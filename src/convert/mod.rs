@@ -177,10 +177,17 @@ pub fn id_of<Id: From<Uuid>>(field: &str, text: &str) -> Result<Id> {
 /// # Errors
 /// [`Error::Invalid`] for none or too many.
 pub fn batch<Id: From<Uuid>>(field: &str, texts: Vec<String>) -> Result<Vec<(String, Option<Id>)>> {
-    if !(1..=Check::MAX_BATCH).contains(&texts.len()) {
-        return Err(Error::invalid(field, "must have 1 to 100 items"));
-    }
+    batch_size(field, texts.len(), Check::MAX_BATCH)?;
     Ok(texts.into_iter().map(|text| (uuid(&text).ok(), text)).map(|(id, text)| (text, id)).collect())
+}
+
+/// Refuses a batch of nothing, and one of more than `most`.
+fn batch_size(field: &str, size: usize, most: usize) -> Result<()> {
+    if (1..=most).contains(&size) {
+        Ok(())
+    } else {
+        Err(Error::invalid(field, &format!("must have 1 to {most} items")))
+    }
 }
 
 fn specified<T>(known: Option<Option<T>>) -> std::result::Result<T, &'static str> {

@@ -52,32 +52,26 @@ fn may_last(caller: &Caller, expires_at: Option<Timestamp>) -> Result<()> {
 
 /// Refuses an owner that the caller does not see, whose keys it may not manage, that is suspended, or that has as many as it may.
 async fn may_make_for(tx: &mut Conn, caller: &Caller, owner: ApiKeyOwner, most: u32) -> Result<()> {
-    let count = match owner {
+    match owner {
         ApiKeyOwner::User(id) => {
-            guards::active_user(&guards::own_user(tx, caller, id).await?)?;
-            if most == 0 {
-                return Ok(());
-            }
             let user = tx.users().lock(&caller.reach(), id).await?.ok_or(Error::NotFound(Entity::User))?;
-            tx.api_keys().count_of_user(&user).await?
+            guards::is_own(caller, id)?;
+            guards::active_user(&user)?;
+            guards::has_room(Limit::ApiKeys, most, tx.api_keys().count_of_user(&user)).await
         }
         ApiKeyOwner::Organization(id) => {
             let organization = tx.organizations().lock(&caller.reach(), id).await?;
             let organization = organization.ok_or(Error::NotFound(Entity::Organization))?;
             guards::may_change(tx, caller, &organization, permission::WRITE_API_KEYS).await?;
             guards::active_organization(&organization)?;
-            if most == 0 {
-                return Ok(());
-            }
-            tx.api_keys().count_of_organization(&organization).await?
+            guards::has_room(Limit::ApiKeys, most, tx.api_keys().count_of_organization(&organization)).await
         }
-    };
-    guards::has_room(count, Limit::ApiKeys, most)
+    }
 }
 
 /// Locks a key that the caller may see.
 async fn lock(tx: &mut Conn, caller: &Caller, id: ApiKeyId) -> Result<Locked<ApiKey>> {
-    let reach = guards::reach_of_key(tx, caller, id).await?;
+    let (_, reach) = guards::visible_key(tx, caller, id).await?;
     find(tx.api_keys().lock(&reach, id).await?)
 }
 
@@ -118,11 +112,7 @@ impl ApiKeyService for ApiKeyHandler {
     ) -> Result<Response<pb::GetApiKeyResponse>, Status> {
         let (caller, request) = called_by(request)?;
         let id = convert::id_of("api_key_id", &request.api_key_id)?;
-        let get = self.app.db.read(async |conn| {
-            let reach = guards::reach_of_key(conn, &caller, id).await?;
-            conn.api_keys().get(&reach, id).await
-        });
-        let key = find(get.await?)?;
+        let (key, _) = self.app.db.read(async |conn| guards::visible_key(conn, &caller, id).await).await?;
         Ok(Response::new(pb::GetApiKeyResponse { api_key: Some(key.into()) }))
     }
 

@@ -7,7 +7,7 @@ use crate::{
     context::App,
     convert,
     db::Conn,
-    error::{Entity, Error, Result},
+    error::{Error, Result},
     models::{
         ApiKeyId, Caller, Held, OrganizationState, Timestamp, UserId,
         permission::{Basis, Decision, Question, Subject},
@@ -62,13 +62,11 @@ async fn of_key(
     question: &Question,
     now: Timestamp,
 ) -> Result<Decision> {
-    let reach = guards::reach_of_key(conn, caller, id).await?;
-    let key = conn.api_keys().get(&reach, id).await?.ok_or(Error::NotFound(Entity::ApiKey))?;
+    let (key, _) = guards::visible_key(conn, caller, id).await?;
     let organization = guards::visible_organization(conn, caller, question.organization_id).await?;
-    let is_expired = key.expires_at.is_some_and(|expires_at| expires_at <= now);
     Ok(Decision::of(match (key.organization_id, key.user_id) {
         _ if key.revoked_at.is_some() => Basis::ApiKeyRevoked,
-        _ if is_expired => Basis::ApiKeyExpired,
+        _ if key.is_expired(now) => Basis::ApiKeyExpired,
         _ if !key.scopes.hold(&question.permission) => Basis::ScopeMissing,
         (_, Some(owner)) => return of_user(conn, caller, owner, question).await,
         (own, None) if own != Some(organization.id) => Basis::NotAMember,

@@ -4,7 +4,7 @@ use crate::{
     db::Conn,
     error::{Denial, Entity, Error, Limit, Precondition, Result},
     models::{
-        ApiKeyId, Caller, Held, Membership, Organization, OrganizationId, OrganizationState, Principal, Reach, RoleKey,
+        ApiKey, ApiKeyId, Caller, Held, Membership, Organization, OrganizationId, OrganizationState, Principal, Reach,
         RoleName, Scope, StateFilter, Timestamp, User, UserId, UserState, Verdict, permission,
     },
 };
@@ -47,15 +47,18 @@ pub(super) async fn visible_organization(conn: &mut Conn, caller: &Caller, id: O
 /// Finds a user, and refuses whoever can see it but is neither that user nor a platform admin.
 pub(super) async fn own_user(conn: &mut Conn, caller: &Caller, id: UserId) -> Result<User> {
     let user = visible_user(conn, caller, id).await?;
-    if caller.user_id() != Some(id) {
-        platform_admin(caller)?;
-    }
+    is_own(caller, id)?;
     Ok(user)
 }
 
-/// Refuses one more where there are as many as there may be; a limit of 0 is none.
-pub(super) fn has_room(count: i64, limit: Limit, most: u32) -> Result<()> {
-    if most == 0 || count < i64::from(most) {
+/// Refuses whoever is neither a user nor a platform admin.
+pub(super) fn is_own(caller: &Caller, id: UserId) -> Result<()> {
+    if caller.user_id() == Some(id) { Ok(()) } else { platform_admin(caller) }
+}
+
+/// Refuses one more where there are as many as there may be; a limit of 0 is none, and nothing is counted.
+pub(super) async fn has_room(limit: Limit, most: u32, count: impl Future<Output = Result<i64>>) -> Result<()> {
+    if most == 0 || count.await? < i64::from(most) {
         Ok(())
     } else {
         Err(Error::Precondition(Precondition::LimitReached(limit, most)))
@@ -124,12 +127,7 @@ pub(super) async fn held_by(conn: &mut Conn, membership: &Membership) -> Result<
 
 /// Refuses a role that an organization does not have.
 pub(super) async fn has_role(conn: &mut Conn, organization: OrganizationId, role: &RoleName) -> Result<()> {
-    if role.is_built_in() {
-        return Ok(());
-    }
-    let found =
-        conn.roles().get(&Reach::Organization(organization), &RoleKey::Named(organization, role.clone())).await?;
-    found.map(drop).ok_or(Error::NotFound(Entity::Role))
+    conn.roles().given(organization, role).await?.map(drop).ok_or(Error::NotFound(Entity::Role))
 }
 
 /// Refuses to give, change or take what the caller does not hold.
@@ -137,14 +135,20 @@ pub(super) fn covers_all(held: &Held, other: &Held) -> Result<()> {
     if held.covers_all(other) { Ok(()) } else { Err(Error::Denied(Denial::RoleInsufficient)) }
 }
 
-/// The reach within which a caller finds a key: its own, or that of an organization whose keys it may see.
-pub(super) async fn reach_of_key(conn: &mut Conn, caller: &Caller, id: ApiKeyId) -> Result<Reach> {
+/// Finds a key within the caller's reach, or of an organization whose keys the caller may see, and tells which reach it is in.
+pub(super) async fn visible_key(conn: &mut Conn, caller: &Caller, id: ApiKeyId) -> Result<(ApiKey, Reach)> {
     let own = caller.reach();
-    let Reach::User(user) = own else { return Ok(own) };
-    let key = conn.api_keys().get(&Reach::Everything, id).await?;
-    let Some(organization) = key.and_then(|key| key.organization_id) else { return Ok(own) };
-    let held = conn.memberships().held(user, organization).await?;
-    Ok(if held.covers(permission::READ_API_KEYS) { Reach::Organization(organization) } else { own })
+    if let Some(key) = conn.api_keys().get(&own, id).await? {
+        return Ok((key, own));
+    }
+    if let Reach::User(user) = own
+        && let Some(key) = conn.api_keys().get(&Reach::Everything, id).await?
+        && let Some(organization) = key.organization_id
+        && conn.memberships().held(user, organization).await?.covers(permission::READ_API_KEYS)
+    {
+        return Ok((key, Reach::Organization(organization)));
+    }
+    Err(Error::NotFound(Entity::ApiKey))
 }
 
 /// Locks a user who is to become an owner, and refuses a suspended one.

@@ -11,7 +11,9 @@ use crate::{
     convert,
     db::Conn,
     error::{Entity, Error, Limit, Result},
-    models::{Action, Caller, Locked, Membership, MembershipId, MembershipKey, Organization, RoleName, permission},
+    models::{
+        Action, Caller, Held, Locked, Membership, MembershipId, MembershipKey, Organization, RoleName, permission,
+    },
     pb::{self, membership_service_server::MembershipService},
 };
 
@@ -39,12 +41,13 @@ async fn lock(
     id: MembershipId,
     role: Option<&RoleName>,
 ) -> Result<(Locked<Organization>, Locked<Membership>)> {
-    let found = find(tx.memberships().get(&caller.reach(), MembershipKey::Id(id)).await?)?;
+    let key = MembershipKey::Id(id);
+    let found = find(tx.memberships().get(&caller.reach(), key).await?)?;
     if role.is_some_and(RoleName::is_owner) && !found.role.is_owner() {
         guards::lock_new_owner(tx, caller, found.user_id).await?;
     }
     let organization = find(tx.organizations().lock(&caller.reach(), found.organization_id).await?)?;
-    let membership = find(tx.memberships().lock(&caller.reach(), id).await?)?;
+    let membership = find(tx.memberships().lock(&caller.reach(), key).await?)?;
     Ok((organization, membership))
 }
 
@@ -65,9 +68,7 @@ impl MembershipService for MembershipHandler {
             let organization = tx.organizations().lock(&caller.reach(), new.organization_id).await?;
             let organization = organization.ok_or(Error::NotFound(Entity::Organization))?;
             let most = self.app.policy.max_members;
-            if most > 0 {
-                guards::has_room(tx.memberships().count(&organization).await?, Limit::Members, most)?;
-            }
+            guards::has_room(Limit::Members, most, tx.memberships().count(&organization)).await?;
             guards::has_role(tx, new.organization_id, &new.role).await?;
             tx.memberships().insert(&membership).await?;
             Ok(pb::CreateMembershipResponse { membership: Some(membership.clone().into()) })
@@ -122,10 +123,12 @@ impl MembershipService for MembershipHandler {
                 guards::keeps_an_owner(tx, &membership).await?;
             }
             membership.apply(changes.clone());
-            if let Some(role) = &changes.role {
-                guards::has_role(tx, membership.organization_id, role).await?;
+            let given = tx.roles().given(membership.organization_id, &membership.role).await?;
+            if changes.role.is_some() && given.is_none() {
+                return Err(Error::NotFound(Entity::Role));
             }
-            guards::covers_all(&held, &guards::held_by(tx, &membership).await?)?;
+            let after = Held::by(&membership.role, &membership.permissions).and(&given.unwrap_or_default());
+            guards::covers_all(&held, &after)?;
             let membership = tx.memberships().save(membership, Action::MembershipUpdated, now).await?;
             Ok(pb::UpdateMembershipResponse { membership: Some(membership.into()) })
         });

@@ -100,9 +100,8 @@ async fn lock_membership(
     user: UserId,
     organization: OrganizationId,
 ) -> Result<Locked<Membership>> {
-    let found = tx.memberships().get(&caller.reach(), MembershipKey::Ends(user, organization)).await?;
-    let found = found.ok_or(Error::NotFound(Entity::Membership))?;
-    tx.memberships().lock(&caller.reach(), found.id).await?.ok_or(Error::NotFound(Entity::Membership))
+    let locked = tx.memberships().lock(&caller.reach(), MembershipKey::Ends(user, organization)).await?;
+    locked.ok_or(Error::NotFound(Entity::Membership))
 }
 
 #[tonic::async_trait]

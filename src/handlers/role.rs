@@ -60,7 +60,7 @@ impl RoleService for RoleHandler {
             let organization = organization.ok_or(Error::NotFound(Entity::Organization))?;
             let held = guards::may_change(tx, caller, &organization, permission::WRITE_ROLES).await?;
             guards::covers_all(&held, &role.held())?;
-            guards::has_room(tx.roles().count(&organization).await?, Limit::Roles, MAX_ROLES)?;
+            guards::has_room(Limit::Roles, MAX_ROLES, tx.roles().count(&organization)).await?;
             tx.roles().insert(&organization, &role).await?;
             Ok(pb::CreateRoleResponse { role: Some(role.clone().into()) })
         });

@@ -164,6 +164,11 @@ pub struct ApiKeyChanges {
 }
 
 impl ApiKey {
+    /// True once it has stopped.
+    pub fn is_expired(&self, now: Timestamp) -> bool {
+        self.expires_at.is_some_and(|expires_at| expires_at <= now)
+    }
+
     /// Writes `changes`.
     pub fn apply(&mut self, changes: ApiKeyChanges) {
         if let Some(name) = changes.name {
@@ -240,7 +245,7 @@ impl Credential {
     pub fn standing(&self, scope: Option<&Scope>, now: Timestamp) -> Verdict {
         if self.key.revoked_at.is_some() {
             Verdict::Revoked
-        } else if self.key.expires_at.is_some_and(|expires_at| expires_at <= now) {
+        } else if self.key.is_expired(now) {
             Verdict::Expired
         } else if self.owner != OwnerState::Active {
             Verdict::OwnerInactive

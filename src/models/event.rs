@@ -306,7 +306,7 @@ impl EventFilter {
         }
     }
 
-    /// From where a reach looks at the events of this filter. Whoever names an organization was found to administer it.
+    /// From where a reach looks at the events of this filter. Whoever names an organization was found to see its events.
     pub fn view(&self, reach: Reach) -> View {
         match reach {
             Reach::Everything => View::Platform,

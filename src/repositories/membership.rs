@@ -18,7 +18,7 @@ use crate::{
     models::{
         Action, Cursor, Held, Locked, Membership, MembershipFilter, MembershipId, MembershipKey, Organization,
         OrganizationId, OrganizationState, Page, PageRequest, Permissions, Reach, Resource as _, Revision, Role,
-        RoleKey, RoleName, Timestamp, User, UserId, UserState, permission::Standing,
+        RoleName, Timestamp, User, UserId, UserState, permission::Standing,
     },
 };
 
@@ -139,12 +139,8 @@ impl MembershipRepository<'_> {
         role: &RoleName,
         given: &Permissions,
     ) -> Result<Held> {
-        let held = Held::by(role, given);
-        if role.is_built_in() {
-            return Ok(held);
-        }
-        let own = self.conn.roles().get(&Reach::Everything, &RoleKey::Named(organization, role.clone())).await?;
-        Ok(own.map_or(held.clone(), |role| held.and(&role.permissions)))
+        let own = self.conn.roles().given(organization, role).await?;
+        Ok(Held::by(role, given).and(&own.unwrap_or_default()))
     }
 
     /// A page of memberships, in order of id.
@@ -190,10 +186,15 @@ impl MembershipRepository<'_> {
     ///
     /// # Errors
     /// When the database cannot be used.
-    pub async fn lock(&mut self, reach: &Reach, id: MembershipId) -> Result<Option<Locked<Membership>>> {
+    pub async fn lock(&mut self, reach: &Reach, key: MembershipKey) -> Result<Option<Locked<Membership>>> {
         let row: Option<MembershipRow> = query!(self.conn, c => {
-            let query = memberships::table.filter(memberships::id.eq(id));
-            let query = query.select(MembershipRow::as_select()).into_boxed::<Backend>();
+            let query = memberships::table.select(MembershipRow::as_select()).into_boxed::<Backend>();
+            let query = match key {
+                MembershipKey::Id(id) => query.filter(memberships::id.eq(id)),
+                MembershipKey::Ends(user, organization) => {
+                    query.filter(memberships::user_id.eq(user)).filter(memberships::organization_id.eq(organization))
+                }
+            };
             async { ForUpdate(within!(memberships, query, reach)).get_result(c).await.optional() }
         })?;
         Ok(row.map(|row| Locked::new(row.into())))

@@ -72,6 +72,19 @@ impl RoleRepository<'_> {
         Ok(row.map(Role::from))
     }
 
+    /// What a role gives in an organization beyond what is built in; `None` for one that is not there. It takes no reach: it is what
+    /// reach follows from.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn given(&mut self, organization: OrganizationId, name: &RoleName) -> Result<Option<Permissions>> {
+        if name.is_built_in() {
+            return Ok(Some(Permissions::default()));
+        }
+        let role = self.get(&Reach::Everything, &RoleKey::Named(organization, name.clone())).await?;
+        Ok(role.map(|role| role.permissions))
+    }
+
     /// A page of an organization's roles, in order of id.
     ///
     /// # Errors
