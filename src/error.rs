@@ -104,6 +104,8 @@ pub enum Entity {
     Membership,
     /// A role.
     Role,
+    /// An invitation.
+    Invitation,
     /// An OAuth account.
     OAuthAccount,
     /// A refresh token.
@@ -120,6 +122,7 @@ impl Entity {
             Self::Organization => "tenantry.v1.Organization",
             Self::Membership => "tenantry.v1.Membership",
             Self::Role => "tenantry.v1.Role",
+            Self::Invitation => "tenantry.v1.Invitation",
             Self::OAuthAccount => "tenantry.v1.OAuthAccount",
             Self::RefreshToken => "tenantry.v1.RefreshToken",
             Self::ApiKey => "tenantry.v1.ApiKey",
@@ -132,6 +135,7 @@ impl Entity {
             Self::Organization => "organization",
             Self::Membership => "membership",
             Self::Role => "role",
+            Self::Invitation => "invitation",
             Self::OAuthAccount => "OAuth account",
             Self::RefreshToken => "refresh token",
             Self::ApiKey => "API key",
@@ -152,6 +156,10 @@ pub enum Taken {
     OAuthAccount,
     /// The organization has a role of this name.
     Role,
+    /// The organization invites the address already.
+    Invitation,
+    /// A user with the address is a member already.
+    Member,
     /// The request id names another request.
     RequestId,
 }
@@ -160,7 +168,7 @@ impl Taken {
     /// The request field that carries the value.
     pub fn field(self) -> &'static str {
         match self {
-            Self::UserEmail => "email",
+            Self::UserEmail | Self::Invitation | Self::Member => "email",
             Self::OrganizationSlug => "slug",
             Self::Membership => "user_id",
             Self::OAuthAccount => "provider_user_id",
@@ -176,6 +184,8 @@ impl Taken {
             Self::Membership => "the user is a member of the organization already",
             Self::OAuthAccount => "the account at the provider is linked already",
             Self::Role => "the organization has a role of this name already",
+            Self::Invitation => "the organization invites this e-mail already; send the invitation again",
+            Self::Member => "the user with this e-mail is a member of the organization already",
             Self::RequestId => "the request id named another request before; use a new one",
         }
     }
@@ -188,6 +198,8 @@ pub enum Limit {
     Roles,
     /// Members of an organization.
     Members,
+    /// Invitations of an organization.
+    Invitations,
     /// Keys of an owner that are not revoked.
     ApiKeys,
 }
@@ -198,6 +210,7 @@ impl Limit {
         match self {
             Self::Roles => "roles",
             Self::Members => "members",
+            Self::Invitations => "invitations",
             Self::ApiKeys => "api_keys",
         }
     }
@@ -216,7 +229,7 @@ pub enum Precondition {
     OrganizationSuspended,
     /// The key is revoked.
     ApiKeyRevoked,
-    /// A membership has the role.
+    /// A membership has the role, or an invitation gives it.
     RoleInUse,
     /// There are as many as there may be.
     LimitReached(Limit, u32),
@@ -224,6 +237,12 @@ pub enum Precondition {
     NotAnOwner,
     /// The presented refresh token cannot be used.
     RefreshTokenRejected,
+    /// The invitation can no longer be accepted.
+    InvitationExpired,
+    /// The invitation is to another address than the user's.
+    InvitationEmailMismatch,
+    /// The user has not verified its e-mail.
+    EmailNotVerified,
 }
 
 impl Precondition {
@@ -234,14 +253,20 @@ impl Precondition {
             Self::UserSuspended => "the user is suspended",
             Self::OrganizationSuspended => "the organization is suspended",
             Self::ApiKeyRevoked => "the API key is revoked",
-            Self::RoleInUse => "memberships have the role; give them another one first",
+            Self::RoleInUse => "memberships or invitations have the role; give them another one first",
             Self::LimitReached(Limit::Roles, _) => "the organization has as many roles as it may; delete one first",
             Self::LimitReached(Limit::Members, _) => {
                 "the organization has as many members as it may; end a membership first"
             }
+            Self::LimitReached(Limit::Invitations, _) => {
+                "the organization has as many invitations as it may; revoke one first"
+            }
             Self::LimitReached(Limit::ApiKeys, _) => "the owner has as many API keys as it may; revoke one first",
             Self::NotAnOwner => "the user whose ownership is to be transferred is no owner of the organization",
             Self::RefreshTokenRejected => "the refresh token cannot be used",
+            Self::InvitationExpired => "the invitation has expired; have it sent again",
+            Self::InvitationEmailMismatch => "the invitation is to another e-mail than the user's",
+            Self::EmailNotVerified => "the user has not verified its e-mail; present the token of the invitation",
         }
     }
 }

@@ -12,8 +12,8 @@ use crate::{
     DESCRIPTOR_SET,
     context::App,
     handlers::{
-        ApiKeyHandler, AuthorizationHandler, EventHandler, MembershipHandler, OAuthAccountHandler, OrganizationHandler,
-        RefreshTokenHandler, RoleHandler, UserHandler,
+        ApiKeyHandler, AuthorizationHandler, EventHandler, InvitationHandler, MembershipHandler, OAuthAccountHandler,
+        OrganizationHandler, RefreshTokenHandler, RoleHandler, UserHandler,
     },
     interceptors::Inner,
     pb,
@@ -62,6 +62,7 @@ services! {
     organizations: organization_service_server::OrganizationServiceServer of OrganizationHandler,
     memberships: membership_service_server::MembershipServiceServer of MembershipHandler,
     roles: role_service_server::RoleServiceServer of RoleHandler,
+    invitations: invitation_service_server::InvitationServiceServer of InvitationHandler,
     oauth_accounts: o_auth_account_service_server::OAuthAccountServiceServer of OAuthAccountHandler,
     refresh_tokens: refresh_token_service_server::RefreshTokenServiceServer of RefreshTokenHandler,
     api_keys: api_key_service_server::ApiKeyServiceServer of ApiKeyHandler,

@@ -19,6 +19,8 @@ const MIN_PAUSE: Duration = Duration::from_millis(2);
 /// How long a session has been over before it is removed: a token that is about to be traded, as it had not expired when it was
 /// presented, or has not by the clock of another process, is not removed under its successor.
 const EXPIRED_FOR: Duration = Duration::from_hours(1);
+/// How long an invitation that has expired can be sent again.
+const INVITATION_KEPT: Duration = Duration::from_hours(30 * 24);
 
 /// What is swept.
 #[derive(Clone, Copy, Debug)]
@@ -33,11 +35,19 @@ enum Job {
     RememberedAnswers,
     /// Events past their retention.
     Events,
+    /// Invitations that nobody has accepted or sent again.
+    Invitations,
 }
 
 impl Job {
-    const ALL: [Self; 5] =
-        [Self::RefreshTokens, Self::Users, Self::Organizations, Self::RememberedAnswers, Self::Events];
+    const ALL: [Self; 6] = [
+        Self::RefreshTokens,
+        Self::Users,
+        Self::Organizations,
+        Self::RememberedAnswers,
+        Self::Events,
+        Self::Invitations,
+    ];
 
     /// Removes up to about `limit` rows and tells how many.
     async fn batch(self, app: &App, tx: &mut Conn, limit: i64, now: Timestamp) -> Result<usize> {
@@ -49,6 +59,7 @@ impl Job {
             Self::RememberedAnswers => {
                 tx.remembered_answers().delete_before(now.before(policy.request_memory), limit).await
             }
+            Self::Invitations => tx.invitations().delete_expired(now.before(INVITATION_KEPT), limit).await,
             Self::Events => tx.events().delete_before(now.before(policy.event_retention), limit).await,
         }
     }

@@ -49,8 +49,8 @@ fn nowhere(words: &[&str], under: &[&str], except: &[&str]) {
     }
 }
 
-const ENTITIES: [&str; 8] =
-    ["user", "organization", "membership", "role", "oauth_account", "refresh_token", "api_key", "event"];
+const ENTITIES: [&str; 9] =
+    ["user", "organization", "membership", "role", "invitation", "oauth_account", "refresh_token", "api_key", "event"];
 
 #[test]
 fn one_entity_has_one_file_name_in_every_layer() {

@@ -1,15 +1,15 @@
 //! Every reason of the enum is produced by a call, with its code and its details, and says nothing of the inside.
 
 use tenantry::pb::{
-    self, ErrorReason, create_api_key_request::Owner, get_membership_request, get_role_request,
-    revoke_refresh_token_request,
+    self, ErrorReason, accept_invitation_request, create_api_key_request::Owner, get_membership_request,
+    get_role_request, revoke_refresh_token_request,
 };
 use tonic::{Response, Status, Streaming};
 use tonic_types::StatusExt as _;
 
 use crate::support::{
-    Api, MISSING_ID, Test, both, database, given::unique, held::Held, mask, object, raw, refusal::reason_of, refused,
-    request::World, time_in,
+    Api, DAY, MISSING_ID, Test, both, database, given::unique, held::Held, mask, object, raw, refusal::reason_of,
+    refused, request::World, time_in,
 };
 use uuid::Uuid;
 
@@ -152,6 +152,23 @@ async fn provoke(t: &Test, reason: ErrorReason) -> Result<Vec<u8>, Status> {
             }
             done(owner.roles().create_role(role("one-more")).await.map(drop))
         }
+        R::InvitationNotFound => done(accept(t, "garbage", &world.invited).await),
+        R::InvitationExists => {
+            let request = invite(&world.organization_id, &world.invited.email);
+            done(owner.invitations().create_invitation(request).await.map(drop))
+        }
+        R::InvitationExpired => {
+            t.advance(8 * DAY);
+            done(accept(t, &world.invitation_token, &world.invited).await)
+        }
+        R::InvitationEmailMismatch => done(accept(t, &world.invitation_token, &t.user("eve").await).await),
+        R::EmailNotVerified => {
+            let bob = t.user("bob").await;
+            let (invitation, _) = t.invitation(&organization, &bob.email, "member").await;
+            let key = Some(accept_invitation_request::Key::InvitationId(invitation.id));
+            let request = pb::AcceptInvitationRequest { key, user_id: bob.id, ..Default::default() };
+            done(admin.invitations().accept_invitation(request).await.map(drop))
+        }
         R::OauthAccountLinked => {
             let request = pb::LinkOAuthAccountRequest {
                 user_id: world.user.id,
@@ -265,6 +282,21 @@ async fn provoke(t: &Test, reason: ErrorReason) -> Result<Vec<u8>, Status> {
         // These need a database that somebody else holds: see below.
         R::Unavailable | R::DeadlineExceeded | R::Overloaded => Ok(Vec::new()),
     }
+}
+
+fn invite(organization_id: &str, email: &str) -> pb::CreateInvitationRequest {
+    pb::CreateInvitationRequest {
+        organization_id: organization_id.to_owned(),
+        email: email.to_owned(),
+        role: "member".to_owned(),
+        ..Default::default()
+    }
+}
+
+async fn accept(t: &Test, token: &str, user: &pb::User) -> Result<(), Status> {
+    let key = Some(accept_invitation_request::Key::PlaintextToken(token.to_owned()));
+    let request = pb::AcceptInvitationRequest { key, user_id: user.id.clone(), ..Default::default() };
+    t.admin().invitations().accept_invitation(request).await.map(drop)
 }
 
 /// Opens a WatchEvents.

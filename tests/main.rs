@@ -23,6 +23,7 @@ mod event;
 mod events;
 mod idempotency;
 mod input;
+mod invitation;
 mod lists;
 mod membership;
 mod migrations;

@@ -57,6 +57,21 @@ async fn expired_sessions(t: &Test, user_id: &str, sessions: u32) {
 }
 
 both! {
+    with ["--sweep-interval", "20ms"] async fn invitations_that_expired_30_days_ago_go_and_leave_an_event(t) {
+        let acme = t.organization(&t.user("ada").await).await;
+        let (old, _) = t.invitation(&acme, "old@example.com", "member").await;
+        t.advance(DAY);
+        t.invitation(&acme, "new@example.com", "member").await;
+        t.advance(29 * DAY);
+        assert_eq!(count(&t, "cf_invitations").await, 2);
+        t.advance(7 * DAY);
+        t.advance(Duration::from_secs(1));
+        becomes(&t, "cf_invitations", 1).await;
+        let request = pb::ListEventsRequest { resource_id: old.id, ..Default::default() };
+        let events = t.admin().events().list_events(request).await.unwrap().into_inner().events;
+        assert!(events.iter().any(|event| event.action == "invitation.expired"));
+    }
+
     with ["--sweep-interval", "20ms"] async fn expired_sessions_go_and_live_ones_stay(t) {
         let ada = t.user("ada").await;
         let (_, live) = t.session(&ada).await;

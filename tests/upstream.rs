@@ -1,7 +1,9 @@
 //! The mistakes of the system that this one re-makes, each as a test that it does not make them. The number is that of the
 //! mistake; the methods' own tests go further.
 
-use tenantry::pb::{self, ErrorReason, create_api_key_request::Owner};
+use tenantry::pb::{
+    self, ErrorReason, accept_invitation_request, create_api_key_request::Owner, get_invitation_request,
+};
 
 use crate::support::{DAY, both, mask, object, raw, refused, request::World, time_in};
 
@@ -15,11 +17,86 @@ both! {
                 let request = crate::support::request::encode(&acme.request(&method));
                 if let Ok(answer) = raw::call(&t.anonymous(), &raw::path(&method), request, raw::bearer(&[&key])).await {
                     let text = String::from_utf8_lossy(&answer).into_owned();
-                    for secret in [&acme.email, &acme.slug, &acme.provider_user_id, &acme.membership_id] {
+                    for secret in [&acme.email, &acme.invited.email, &acme.slug, &acme.provider_user_id, &acme.membership_id] {
                         assert!(!text.contains(secret.as_str()), "{} told {secret}", method.full_name());
                     }
                 }
             }
+        }
+    }
+
+    async fn u2_every_method_needs_a_credential_and_the_actor_is_the_caller(t) {
+        let world = World::make(&t).await;
+        for method in raw::methods() {
+            let request = crate::support::request::encode(&world.request(&method));
+            let status = raw::call(&t.anonymous(), &raw::path(&method), request, raw::bearer(&[])).await.unwrap_err();
+            assert_eq!(crate::support::refusal::reason_of(&status), "UNAUTHENTICATED", "{}", method.full_name());
+        }
+        // Whoever a request is about, what was done was done by the caller.
+        let eve = t.user("eve").await;
+        let owner = t.with_key(&t.user_key(&world.user).await);
+        let request = pb::CreateInvitationRequest {
+            organization_id: world.organization_id.clone(),
+            email: eve.email.clone(),
+            role: "member".to_owned(),
+            ..Default::default()
+        };
+        let made = owner.invitations().create_invitation(request).await.unwrap().into_inner();
+        assert_eq!(made.invitation.clone().unwrap().invited_by, world.user.id);
+        let key = Some(accept_invitation_request::Key::PlaintextToken(made.plaintext_token));
+        let as_eve = pb::AcceptInvitationRequest { key, user_id: eve.id.clone(), ..Default::default() };
+        refused(owner.invitations().accept_invitation(as_eve).await, ErrorReason::UserNotFound);
+        let request = pb::ListEventsRequest { resource_id: made.invitation.unwrap().id, ..Default::default() };
+        let events = t.admin().events().list_events(request).await.unwrap().into_inner().events;
+        assert_eq!(events[0].actor.as_ref().unwrap().user_id, world.user.id);
+    }
+
+    async fn u3_what_belongs_to_another_tenant_is_not_found_in_every_method_that_takes_an_id(t) {
+        let (acme, evil) = (World::make(&t).await, World::make(&t).await);
+        let key = t.user_key(&evil.user).await;
+        for method in ["RevokeInvitation", "ResendInvitation", "GetInvitation"] {
+            let method = raw::methods().into_iter().find(|found| found.name() == method).unwrap();
+            let request = crate::support::request::encode(&acme.request(&method));
+            let answer = raw::call(&t.anonymous(), &raw::path(&method), request, raw::bearer(&[&key])).await;
+            refused(answer, ErrorReason::InvitationNotFound);
+        }
+        // It is still as it was; every other method: `access::a_key_of_another_organization_reaches_nothing`.
+        let key = Some(get_invitation_request::Key::PlaintextToken(acme.invitation_token));
+        let got = t.admin().invitations().get_invitation(pb::GetInvitationRequest { key }).await.unwrap().into_inner();
+        assert_eq!(got.invitation.unwrap().etag, "r1");
+    }
+
+    async fn u4_an_invitation_is_hashed_bound_to_its_address_used_once_and_gives_no_more_than_its_maker_holds(t) {
+        let (ada, bob, carl, eve) = (t.user("ada").await, t.user("bob").await, t.user("carl").await, t.user("eve").await);
+        let acme = t.organization(&ada).await;
+        t.member(&carl, &acme, "admin").await;
+        let invite = |role: &str| pb::CreateInvitationRequest {
+            organization_id: acme.id.clone(),
+            email: bob.email.clone(),
+            role: role.to_owned(),
+            ..Default::default()
+        };
+        let mut carls = t.with_key(&t.user_key(&carl).await).invitations();
+        refused(carls.create_invitation(invite("owner")).await, ErrorReason::RoleInsufficient);
+        let token = carls.create_invitation(invite("admin")).await.unwrap().into_inner().plaintext_token;
+        let bytes = String::from_utf8_lossy(&t.database.bytes().await).into_owned();
+        assert!(!bytes.contains(&token[29..72]));
+        let accept = |user: &pb::User| pb::AcceptInvitationRequest {
+            key: Some(accept_invitation_request::Key::PlaintextToken(token.clone())),
+            user_id: user.id.clone(),
+            ..Default::default()
+        };
+        let mut admin = t.admin().invitations();
+        refused(admin.accept_invitation(accept(&eve)).await, ErrorReason::InvitationEmailMismatch);
+        let mut accepts = tokio::task::JoinSet::new();
+        for _ in 0..20 {
+            let (mut invitations, request) = (t.admin().invitations(), accept(&bob));
+            accepts.spawn(async move { invitations.accept_invitation(request).await });
+        }
+        let (made, refusals): (Vec<_>, Vec<_>) = accepts.join_all().await.into_iter().partition(Result::is_ok);
+        assert_eq!((made.len(), refusals.len()), (1, 19));
+        for refusal in refusals {
+            refused(refusal, ErrorReason::InvitationNotFound);
         }
     }
 

@@ -78,6 +78,12 @@ changes! {
         CreateRoleRequest of CreateRole,
         UpdateRoleRequest of UpdateRole,
         DeleteRoleRequest of DeleteRole;
+    InvitationService:
+        CreateInvitationRequest of CreateInvitation,
+        ResendInvitationRequest of ResendInvitation,
+        RevokeInvitationRequest of RevokeInvitation,
+        AcceptInvitationRequest of AcceptInvitation,
+        DeclineInvitationRequest of DeclineInvitation;
     OAuthAccountService:
         LinkOAuthAccountRequest of LinkOAuthAccount,
         SetOAuthAccountTokensRequest of SetOAuthAccountTokens,

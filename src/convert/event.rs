@@ -91,6 +91,7 @@ fn message(state: State) -> Vec<u8> {
         State::Organization(organization) => pb::Organization::from(organization).encode_to_vec(),
         State::Membership(membership) => pb::Membership::from(membership).encode_to_vec(),
         State::Role(role) => pb::Role::from(role).encode_to_vec(),
+        State::Invitation(invitation) => pb::Invitation::from(invitation).encode_to_vec(),
         State::OAuthAccount(account) => pb::OAuthAccount::from(account).encode_to_vec(),
         State::RefreshToken(token) => pb::RefreshToken::from(token).encode_to_vec(),
         State::ApiKey(key) => pb::ApiKey::from(key).encode_to_vec(),
@@ -170,6 +171,7 @@ fn resource(kind: ResourceType, bytes: &[u8]) -> std::result::Result<Resource, p
         ResourceType::Organization => Resource::Organization(pb::Organization::decode(bytes)?),
         ResourceType::Membership => Resource::Membership(pb::Membership::decode(bytes)?),
         ResourceType::Role => Resource::Role(pb::Role::decode(bytes)?),
+        ResourceType::Invitation => Resource::Invitation(pb::Invitation::decode(bytes)?),
         ResourceType::OAuthAccount => Resource::OauthAccount(pb::OAuthAccount::decode(bytes)?),
         ResourceType::RefreshToken => Resource::RefreshToken(pb::RefreshToken::decode(bytes)?),
         ResourceType::ApiKey => Resource::ApiKey(pb::ApiKey::decode(bytes)?),
@@ -195,6 +197,7 @@ fn wire_kind(kind: ResourceType) -> pb::ResourceType {
         ResourceType::Organization => pb::ResourceType::Organization,
         ResourceType::Membership => pb::ResourceType::Membership,
         ResourceType::Role => pb::ResourceType::Role,
+        ResourceType::Invitation => pb::ResourceType::Invitation,
         ResourceType::OAuthAccount => pb::ResourceType::OauthAccount,
         ResourceType::RefreshToken => pb::ResourceType::RefreshToken,
         ResourceType::ApiKey => pb::ResourceType::ApiKey,
@@ -274,14 +277,19 @@ pub fn export(request: &pb::ExportSnapshotRequest) -> Result<(Option<Organizatio
     if sorted.len() != request.resource_types.len() {
         check.violation("resource_types", "must name each kind once");
     }
-    let of_organizations =
-        [ResourceType::Organization, ResourceType::Role, ResourceType::Membership, ResourceType::ApiKey];
+    let of_organizations = [
+        ResourceType::Organization,
+        ResourceType::Role,
+        ResourceType::Invitation,
+        ResourceType::Membership,
+        ResourceType::ApiKey,
+    ];
     if let (Some(Some(_)), Some(kinds)) = (organization_id, &resource_types)
         && !kinds.iter().all(|kind| of_organizations.contains(kind))
     {
         check.violation(
             "resource_types",
-            "must be of ORGANIZATION, ROLE, MEMBERSHIP and API_KEY with an organization_id",
+            "must be of ORGANIZATION, ROLE, INVITATION, MEMBERSHIP and API_KEY with an organization_id",
         );
     }
     let (true, Some(organization_id), Some(mut resource_types)) = (check.is_clean(), organization_id, resource_types)

@@ -38,6 +38,7 @@ list_requests!(
     ListOrganizationsRequest of OrganizationService.ListOrganizations,
     ListMembershipsRequest of MembershipService.ListMemberships,
     ListRolesRequest of RoleService.ListRoles,
+    ListInvitationsRequest of InvitationService.ListInvitations,
     ListOAuthAccountsRequest of OAuthAccountService.ListOAuthAccounts,
     ListRefreshTokensRequest of RefreshTokenService.ListRefreshTokens,
     ListApiKeysRequest of ApiKeyService.ListApiKeys,

@@ -63,6 +63,13 @@ impl Forgotten {
             // Nobody has it.
             | A::RoleCreated
             | A::RoleDeleted
+            | A::InvitationCreated
+            | A::InvitationUpdated
+            | A::InvitationResent
+            | A::InvitationRevoked
+            | A::InvitationAccepted
+            | A::InvitationDeclined
+            | A::InvitationExpired
             | A::OauthAccountLinked
             | A::OauthAccountTokensSet
             | A::OauthAccountTokensOpened

@@ -5,7 +5,7 @@ use diesel::result::{DatabaseErrorInformation, DatabaseErrorKind, Error as Diese
 use crate::error::{Error, Taken};
 
 /// Unique constraints: their names on PostgreSQL, their columns on SQLite, their meaning.
-const UNIQUE: [(&str, &str, Taken); 5] = [
+const UNIQUE: [(&str, &str, Taken); 6] = [
     ("cf_users_email_key", "cf_users.email_normalized", Taken::UserEmail),
     ("cf_organizations_slug_key", "cf_organizations.slug", Taken::OrganizationSlug),
     (
@@ -14,6 +14,11 @@ const UNIQUE: [(&str, &str, Taken); 5] = [
         Taken::Membership,
     ),
     ("cf_roles_organization_id_name_key", "cf_roles.organization_id, cf_roles.name", Taken::Role),
+    (
+        "cf_invitations_organization_id_email_key",
+        "cf_invitations.organization_id, cf_invitations.email_normalized",
+        Taken::Invitation,
+    ),
     (
         "cf_oauth_accounts_provider_provider_user_id_key",
         "cf_oauth_accounts.provider, cf_oauth_accounts.provider_user_id",

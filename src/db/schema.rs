@@ -208,11 +208,33 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::db::types::{Id, Instant};
+
+    #[sql_name = "cf_invitations"]
+    invitations (id) {
+        id -> Id,
+        revision -> BigInt,
+        organization_id -> Id,
+        email -> Text,
+        email_normalized -> Text,
+        role -> Text,
+        message -> Nullable<Text>,
+        token_hash -> Binary,
+        invited_by -> Nullable<Id>,
+        expires_at -> Instant,
+        created_at -> Instant,
+        updated_at -> Instant,
+    }
+}
+
 diesel::allow_tables_to_appear_in_same_query!(
     users,
     organizations,
     memberships,
     roles,
+    invitations,
     oauth_accounts,
     refresh_tokens,
     api_keys,

@@ -17,15 +17,17 @@ use diesel::{
 use uuid::Uuid;
 
 use crate::models::{
-    Action, ActorKind, ApiKeyId, Environment, EventId, FamilyId, JsonObject, MembershipId, Name, NormalizedEmail,
-    OAuthAccountId, OrganizationId, OrganizationState, Plan, RefreshTokenId, RequestId, ResourceId, ResourceType,
-    RevokedReason, RoleId, RoleName, Scopes, Sealed, SearchKey, SecretHash, Slug, Timestamp, UserId, UserState, WebUrl,
+    Action, ActorKind, ApiKeyId, Environment, EventId, FamilyId, InvitationId, JsonObject, MembershipId, Name,
+    NormalizedEmail, OAuthAccountId, OrganizationId, OrganizationState, Plan, RefreshTokenId, RequestId, ResourceId,
+    ResourceType, RevokedReason, RoleId, RoleName, Scopes, Sealed, SearchKey, SecretHash, Slug, Timestamp, UserId,
+    UserState, WebUrl,
     api_key::KeyPrefix,
     email::GivenEmail,
     event::Details,
     oauth_account::{Provider, ProviderScopes, ProviderUserId},
     refresh_token::{IpText, UserAgent},
     stored::{StoredJson, StoredText},
+    text::Lines,
 };
 
 /// A UUID.
@@ -133,6 +135,7 @@ ids!(
     OrganizationId,
     MembershipId,
     RoleId,
+    InvitationId,
     OAuthAccountId,
     RefreshTokenId,
     FamilyId,
@@ -206,6 +209,7 @@ macro_rules! texts {
 
 texts!(
     Name,
+    Lines,
     SearchKey,
     WebUrl,
     GivenEmail,

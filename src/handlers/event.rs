@@ -190,6 +190,7 @@ impl Export {
             ResourceType::Organization => all!(organizations, Organization),
             ResourceType::Membership => all!(memberships, Membership),
             ResourceType::Role => all!(roles, Role),
+            ResourceType::Invitation => all!(invitations, Invitation),
             ResourceType::OAuthAccount => all!(oauth_accounts, OauthAccount),
             ResourceType::RefreshToken => all!(refresh_tokens, RefreshToken, self.app.now()),
             ResourceType::ApiKey => all!(api_keys, ApiKey),

@@ -1,8 +1,8 @@
 //! Events: what happened, as it is stored.
 
 use super::{
-    ApiKey, ApiKeyId, EventId, Membership, OAuthAccount, Organization, OrganizationId, Reach, RefreshToken, ResourceId,
-    Revision, Role, Timestamp, User, UserId,
+    ApiKey, ApiKeyId, EventId, Invitation, Membership, OAuthAccount, Organization, OrganizationId, Reach, RefreshToken,
+    ResourceId, Revision, Role, Timestamp, User, UserId,
     stored::{StoredText as _, words},
 };
 
@@ -58,6 +58,20 @@ words! {
         RoleUpdated = "role.updated",
         /// A role was deleted.
         RoleDeleted = "role.deleted",
+        /// Somebody was invited.
+        InvitationCreated = "invitation.created",
+        /// An invitation no longer names who made it.
+        InvitationUpdated = "invitation.updated",
+        /// An invitation got another token and another life.
+        InvitationResent = "invitation.resent",
+        /// An invitation was taken back.
+        InvitationRevoked = "invitation.revoked",
+        /// An invitation became a membership.
+        InvitationAccepted = "invitation.accepted",
+        /// An invitation was declined.
+        InvitationDeclined = "invitation.declined",
+        /// An invitation that had expired was removed.
+        InvitationExpired = "invitation.expired",
         /// An OAuth account was linked.
         OauthAccountLinked = "oauth_account.linked",
         /// An account got other tokens.
@@ -120,6 +134,8 @@ words! {
         ApiKey = "api_key",
         /// Roles.
         Role = "role",
+        /// Invitations.
+        Invitation = "invitation",
     }
 }
 
@@ -140,6 +156,8 @@ pub enum State {
     ApiKey(ApiKey),
     /// A role.
     Role(Role),
+    /// An invitation.
+    Invitation(Invitation),
 }
 
 macro_rules! states {
@@ -152,7 +170,7 @@ macro_rules! states {
     )+};
 }
 
-states!(User, Organization, Membership, OAuthAccount, RefreshToken, ApiKey, Role);
+states!(User, Organization, Membership, OAuthAccount, RefreshToken, ApiKey, Role, Invitation);
 
 /// What an event is about.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -180,6 +198,9 @@ impl State {
             // The session: its tokens come and go, each with a revision of its own.
             Self::RefreshToken(own) => (None, Some(own.user_id), ResourceType::RefreshToken, own.family_id.0, 0),
             Self::Role(role) => (Some(role.organization_id), None, ResourceType::Role, role.id.0, role.revision),
+            Self::Invitation(own) => {
+                (Some(own.organization_id), None, ResourceType::Invitation, own.id.0, own.revision)
+            }
             Self::ApiKey(key) => (key.organization_id, key.user_id, ResourceType::ApiKey, key.id.0, key.revision),
         };
         Subject { organization_id, user_id, resource: Some((resource_type, ResourceId(id))), revision }

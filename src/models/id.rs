@@ -31,6 +31,8 @@ ids! {
     MembershipId,
     /// Names a role.
     RoleId,
+    /// Names an invitation.
+    InvitationId,
     /// Names an OAuth account.
     OAuthAccountId,
     /// Names a refresh token.

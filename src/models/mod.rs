@@ -6,6 +6,7 @@ pub mod caller;
 pub mod email;
 pub mod event;
 pub mod id;
+pub mod invitation;
 pub mod json;
 pub mod locked;
 pub mod membership;
@@ -31,9 +32,10 @@ pub use caller::{Caller, Principal, Reach};
 pub use email::{Email, EmailPrefix, NormalizedEmail};
 pub use event::{Action, ActorKind, Change, Event, EventFilter, ResourceType, Sequence, State};
 pub use id::{
-    ApiKeyId, EventId, FamilyId, MembershipId, OAuthAccountId, OrganizationId, PrincipalId, RefreshTokenId, RequestId,
-    ResourceId, RoleId, UserId,
+    ApiKeyId, EventId, FamilyId, InvitationId, MembershipId, OAuthAccountId, OrganizationId, PrincipalId,
+    RefreshTokenId, RequestId, ResourceId, RoleId, UserId,
 };
+pub use invitation::{Invitation, InvitationFilter, InvitationKey, NewInvitation};
 pub use json::JsonObject;
 pub use locked::{Locked, Resource, Revision};
 pub use membership::{Membership, MembershipChanges, MembershipFilter, MembershipKey, NewMembership};

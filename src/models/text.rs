@@ -63,6 +63,42 @@ impl Name {
 
 stored_as_is!(Name);
 
+/// A text of several lines: 1 to 1,000 characters in NFC, of the control characters only line feeds and tabs, without space at its ends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lines(String);
+
+impl Lines {
+    /// Most characters.
+    pub const MAX_CHARS: usize = 1000;
+
+    /// Checks a text.
+    ///
+    /// # Errors
+    /// Says which rule it breaks.
+    pub fn parse(text: &str) -> Result<Self, &'static str> {
+        // Before any other work, so that the cost of a refusal does not grow with what was sent.
+        if text.len() > Self::MAX_CHARS * 4 {
+            return Err("must have at most 1,000 characters");
+        }
+        let lines: String = text.trim().nfc().collect();
+        match lines.chars().count() {
+            0 => Err("must not be empty"),
+            count if count > Self::MAX_CHARS => Err("must have at most 1,000 characters"),
+            _ if lines.chars().any(|c| is_forbidden(c) && !matches!(c, '\n' | '\t')) => {
+                Err("must not contain control characters other than line feeds and tabs")
+            }
+            _ => Ok(Self(lines)),
+        }
+    }
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+stored_as_is!(Lines);
+
 /// The folded form of a name, or of the beginning of one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SearchKey(String);

@@ -6,6 +6,7 @@
 
 mod api_key;
 mod event;
+mod invitation;
 mod membership;
 mod oauth_account;
 mod organization;
@@ -20,6 +21,7 @@ mod user;
 pub use self::{
     api_key::ApiKeyRepository,
     event::EventRepository,
+    invitation::InvitationRepository,
     membership::MembershipRepository,
     oauth_account::OAuthAccountRepository,
     organization::OrganizationRepository,
@@ -53,6 +55,11 @@ impl Conn {
     /// Roles.
     pub fn roles(&mut self) -> RoleRepository<'_> {
         RoleRepository { conn: self }
+    }
+
+    /// Invitations.
+    pub fn invitations(&mut self) -> InvitationRepository<'_> {
+        InvitationRepository { conn: self }
     }
 
     /// OAuth accounts.
@@ -145,7 +152,8 @@ macro_rules! delete_up_to {
         let mut rows: Vec<$row> = Vec::new();
         if !ids.is_empty() {
             rows = query!($conn, c => {
-                let found = $table::table.filter($table::id.eq_any(&ids));
+                // Somebody may have changed one meanwhile so that it no longer matches.
+                let found = $table::table.filter($table::id.eq_any(&ids)).filter($matches);
                 diesel::delete(found).returning($row::as_returning()).get_results(c)
             })?;
         }

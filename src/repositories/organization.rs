@@ -280,6 +280,7 @@ impl OrganizationRepository<'_> {
     pub async fn delete_what_hangs_on(&mut self, organization: &Locked<Organization>, limit: i64) -> Result<usize> {
         let mut removed = self.conn.memberships().delete_of_organization(organization, limit).await?;
         removed += self.conn.api_keys().delete_of_organization(organization, left(limit, removed)).await?;
+        removed += self.conn.invitations().delete_of_organization(organization, left(limit, removed)).await?;
         Ok(removed + self.conn.roles().delete_of_organization(organization, left(limit, removed)).await?)
     }
 

@@ -79,13 +79,20 @@ macro_rules! within {
             ),
         }
     }};
-    (roles, $query:expr, $reach:expr) => {{
-        let alive = $crate::repositories::reach::everything!(roles, $query);
+    (roles, $query:expr, $reach:expr) => {
+        $crate::repositories::reach::within!(of organization roles, $query, $reach)
+    };
+    (invitations, $query:expr, $reach:expr) => {
+        $crate::repositories::reach::within!(of organization invitations, $query, $reach)
+    };
+    // Tables whose rows belong to one organization.
+    (of organization $table:ident, $query:expr, $reach:expr) => {{
+        let alive = $crate::repositories::reach::everything!($table, $query);
         match *$reach {
             Reach::Everything => alive,
-            Reach::Organization(organization) => alive.filter(roles::organization_id.eq(organization)),
+            Reach::Organization(organization) => alive.filter($table::organization_id.eq(organization)),
             Reach::User(user) => {
-                alive.filter(roles::organization_id.eq_any($crate::repositories::reach::organizations_of!(user)))
+                alive.filter($table::organization_id.eq_any($crate::repositories::reach::organizations_of!(user)))
             }
         }
     }};
@@ -153,9 +160,16 @@ macro_rules! everything {
             ))
     };
     (roles, $query:expr) => {
+        $crate::repositories::reach::everything!(of organization roles, $query)
+    };
+    (invitations, $query:expr) => {
+        $crate::repositories::reach::everything!(of organization invitations, $query)
+    };
+    // Tables whose rows belong to one organization.
+    (of organization $table:ident, $query:expr) => {
         $query.filter(exists(
             organizations::table
-                .filter(organizations::id.eq(roles::organization_id))
+                .filter(organizations::id.eq($table::organization_id))
                 .filter(organizations::deleted_at.is_null()),
         ))
     };

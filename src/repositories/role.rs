@@ -11,7 +11,7 @@ use super::{
 use crate::{
     db::{
         Conn, ForUpdate, execute, query,
-        schema::{memberships, organizations, roles},
+        schema::{invitations, memberships, organizations, roles},
     },
     error::Result,
     models::{
@@ -129,7 +129,7 @@ impl RoleRepository<'_> {
         Ok(row.map(|row| Locked::new(row.into())))
     }
 
-    /// True if a membership has a locked role.
+    /// True if a membership has a locked role, or an invitation gives it.
     ///
     /// # Errors
     /// When the database cannot be used.
@@ -138,7 +138,10 @@ impl RoleRepository<'_> {
             let having = memberships::table
                 .filter(memberships::organization_id.eq(role.organization_id))
                 .filter(memberships::role.eq(&role.name));
-            diesel::select(exists(having)).get_result(c)
+            let inviting = invitations::table
+                .filter(invitations::organization_id.eq(role.organization_id))
+                .filter(invitations::role.eq(&role.name));
+            diesel::select(exists(having).or(exists(inviting))).get_result(c)
         })
     }
 

@@ -275,6 +275,7 @@ impl UserRepository<'_> {
         removed += conn.api_keys().delete_of_user(user, left(limit, removed)).await?;
         // Keys of others that the user made.
         removed += conn.api_keys().forget_maker(user, left(limit, removed), now).await?;
+        removed += conn.invitations().forget_inviter(user, left(limit, removed), now).await?;
         Ok(removed)
     }
 

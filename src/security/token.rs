@@ -1,7 +1,7 @@
-//! The texts of API keys and refresh tokens: made, recognised, hashed.
+//! The texts of API keys, refresh tokens and invitation tokens: made, recognised, hashed.
 //!
 //! API key: `cf_live_` or `cf_test_`, 12 characters that find it, 43 that prove it, 6 of checksum. Refresh token: `cf_rt_`, 22
-//! characters of its id, 43 that prove it, 6 of checksum. The checksum lets a typo or a scanner be answered without the database.
+//! characters of its id, 43 that prove it, 6 of checksum; that of an invitation likewise with `cf_inv_`. The checksum lets a typo or a scanner be answered without the database.
 //! The 43 characters carry 256 random bits, so that a plain SHA-256 protects them.
 
 use sha2::{Digest as _, Sha256};
@@ -9,7 +9,9 @@ use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
 use super::random;
-use crate::models::{Environment, Plaintext, RefreshTokenId, SecretHash, api_key::KeyPrefix, stored::StoredText as _};
+use crate::models::{
+    Environment, InvitationId, Plaintext, RefreshTokenId, SecretHash, api_key::KeyPrefix, stored::StoredText as _,
+};
 
 const PUBLIC_CHARS: usize = 12;
 /// So many base62 digits hold 128 bits.
@@ -17,6 +19,7 @@ const ID_CHARS: usize = 22;
 const SECRET_CHARS: usize = 43;
 const CHECKSUM_CHARS: usize = 6;
 const REFRESH_TOKEN_PREFIX: &str = "cf_rt_";
+const INVITATION_TOKEN_PREFIX: &str = "cf_inv_";
 
 /// Makes an API key: what the caller is told once, and what is stored of it.
 #[expect(clippy::expect_used, reason = "the parts have fixed lengths")]
@@ -28,7 +31,12 @@ pub fn mint_api_key(environment: Environment) -> (Plaintext, (KeyPrefix, SecretH
 
 /// Makes the text of a refresh token, which the caller is told once, and the hash that is stored.
 pub fn mint_refresh_token(id: RefreshTokenId) -> (Plaintext, SecretHash) {
-    mint(&format!("{REFRESH_TOKEN_PREFIX}{}", random::to_base62(id.0.as_u128(), ID_CHARS)))
+    mint_of(REFRESH_TOKEN_PREFIX, id.0)
+}
+
+/// Makes the text of an invitation's token, which the caller is told once, and the hash that is stored.
+pub fn mint_invitation_token(id: InvitationId) -> (Plaintext, SecretHash) {
+    mint_of(INVITATION_TOKEN_PREFIX, id.0)
 }
 
 /// Takes a presented API key apart, or answers `None` if no key ever looked like it.
@@ -41,10 +49,23 @@ pub fn read_api_key(presented: &str) -> Option<(KeyPrefix, SecretHash)> {
 
 /// Takes a presented refresh token apart, or answers `None` if no token ever looked like it.
 pub fn read_refresh_token(presented: &str) -> Option<(RefreshTokenId, SecretHash)> {
-    let id_end = REFRESH_TOKEN_PREFIX.len() + ID_CHARS;
+    read_of(REFRESH_TOKEN_PREFIX, presented).map(|(id, hash)| (RefreshTokenId(id), hash))
+}
+
+/// Takes the presented token of an invitation apart, or answers `None` if no such token ever looked like it.
+pub fn read_invitation_token(presented: &str) -> Option<(InvitationId, SecretHash)> {
+    read_of(INVITATION_TOKEN_PREFIX, presented).map(|(id, hash)| (InvitationId(id), hash))
+}
+
+fn mint_of(prefix: &str, id: Uuid) -> (Plaintext, SecretHash) {
+    mint(&format!("{prefix}{}", random::to_base62(id.as_u128(), ID_CHARS)))
+}
+
+fn read_of(prefix: &str, presented: &str) -> Option<(Uuid, SecretHash)> {
+    let id_end = prefix.len() + ID_CHARS;
     let hash = read(presented, id_end)?;
-    let id = random::from_base62(presented.get(..id_end)?.strip_prefix(REFRESH_TOKEN_PREFIX)?)?;
-    Some((RefreshTokenId(Uuid::from_u128(id)), hash))
+    let id = random::from_base62(presented.get(..id_end)?.strip_prefix(prefix)?)?;
+    Some((Uuid::from_u128(id), hash))
 }
 
 fn mint(public: &str) -> (Plaintext, SecretHash) {
@@ -102,7 +123,11 @@ mod tests {
             let text = plaintext.expose();
             let (read, hash) = read_refresh_token(text).unwrap();
             assert!(text.len() == 77 && read == id && hash.matches(&minted_hash));
-            assert!(read_api_key(text).is_none());
+            assert!(read_api_key(text).is_none() && read_invitation_token(text).is_none());
+            let (plaintext, minted_hash) = mint_invitation_token(InvitationId(id.0));
+            let (read, hash) = read_invitation_token(plaintext.expose()).unwrap();
+            assert!(plaintext.expose().len() == 78 && read.0 == id.0 && hash.matches(&minted_hash));
+            assert!(read_refresh_token(plaintext.expose()).is_none());
         }
         assert!(read_refresh_token(mint_api_key(Environment::Live).0.expose()).is_none());
     }
@@ -115,8 +140,8 @@ mod tests {
 
     proptest! {
         #[test]
-        fn reading_never_panics(text in "(cf_(live|test|rt)_)?\\PC{0,80}") {
-            let _ = (read_api_key(&text), read_refresh_token(&text));
+        fn reading_never_panics(text in "(cf_(live|test|rt|inv)_)?\\PC{0,80}") {
+            let _ = (read_api_key(&text), read_refresh_token(&text), read_invitation_token(&text));
         }
     }
 }

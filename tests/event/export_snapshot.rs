@@ -22,13 +22,14 @@ both! {
             Item::RefreshToken(_) => 5,
             Item::ApiKey(_) => 6,
             Item::Role(_) => 7,
-            Item::Cursor(_) => 8,
+            Item::Invitation(_) => 8,
+            Item::Cursor(_) => 9,
         };
         // The admin and its key, and the world.
-        assert_eq!(items.iter().map(kind).collect::<Vec<_>>(), [1, 1, 2, 3, 4, 5, 6, 6, 7, 8]);
+        assert_eq!(items.iter().map(kind).collect::<Vec<_>>(), [1, 1, 1, 2, 3, 4, 5, 6, 6, 7, 8, 9]);
         assert!(items.contains(&Item::User(world.user.clone())));
         let text = format!("{items:?}");
-        for secret in [&world.plaintext_token, &world.plaintext_key, "canary-access", "canary-refresh", &t.admin_key] {
+        for secret in [&world.plaintext_token, &world.invitation_token, &world.plaintext_key, "canary-access", "canary-refresh", &t.admin_key] {
             assert!(!text.contains(secret));
         }
         // What is deleted is there until it is purged, what is over is not.
@@ -37,7 +38,7 @@ both! {
         let revoke = pb::RevokeAllRefreshTokensRequest { user_id: world.user.id.clone(), ..Default::default() };
         t.admin().refresh_tokens().revoke_all_refresh_tokens(revoke).await.unwrap();
         let items = export(&t.admin(), every_kind(), "").await.unwrap();
-        assert_eq!(items.iter().map(kind).collect::<Vec<_>>(), [1, 1, 2, 3, 4, 6, 6, 7, 8]);
+        assert_eq!(items.iter().map(kind).collect::<Vec<_>>(), [1, 1, 1, 2, 3, 4, 6, 6, 7, 8, 9]);
     }
 
     async fn a_snapshot_and_the_watch_after_it_equal_the_database(t) {

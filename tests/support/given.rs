@@ -72,6 +72,35 @@ impl Test {
         self.admin().memberships().create_membership(request).await.unwrap().into_inner().membership.unwrap()
     }
 
+    /// A user who has verified its e-mail.
+    pub async fn verified_user(&self, name: &str) -> pb::User {
+        let request = pb::CreateUserRequest {
+            email: format!("{}@example.com", unique(name)),
+            name: name.to_owned(),
+            email_verified: true,
+            ..Default::default()
+        };
+        self.admin().users().create_user(request).await.unwrap().into_inner().user.unwrap()
+    }
+
+    /// An invitation, and its token.
+    pub async fn invitation(
+        &self,
+        organization: &pb::Organization,
+        email: &str,
+        role: &str,
+    ) -> (pb::Invitation, String) {
+        let request = pb::CreateInvitationRequest {
+            organization_id: organization.id.clone(),
+            email: email.to_owned(),
+            role: role.to_owned(),
+            message: "Come in".to_owned(),
+            ..Default::default()
+        };
+        let created = self.admin().invitations().create_invitation(request).await.unwrap().into_inner();
+        (created.invitation.unwrap(), created.plaintext_token)
+    }
+
     /// The membership of a user in an organization, if there is one.
     pub async fn membership(&self, user_id: &str, organization_id: &str) -> Option<pb::Membership> {
         let ends = pb::UserAndOrganization { user_id: user_id.to_owned(), organization_id: organization_id.to_owned() };

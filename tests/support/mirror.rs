@@ -9,7 +9,7 @@ use super::Api;
 
 /// Every kind of resource.
 pub fn every_kind() -> Vec<ResourceType> {
-    (1..=7).map(|number| ResourceType::try_from(number).unwrap()).collect()
+    (1..=8).map(|number| ResourceType::try_from(number).unwrap()).collect()
 }
 
 /// All items of a snapshot.
@@ -51,6 +51,7 @@ impl Mirror {
                 Item::RefreshToken(token) => (ResourceType::RefreshToken, &token.family_id),
                 Item::ApiKey(key) => (ResourceType::ApiKey, &key.id),
                 Item::Role(role) => (ResourceType::Role, &role.id),
+                Item::Invitation(invitation) => (ResourceType::Invitation, &invitation.id),
             };
             let twice = mirror.resources.insert((kind.into(), id.clone()), item);
             assert!(twice.is_none(), "a snapshot holds each resource once");
@@ -79,6 +80,7 @@ impl Mirror {
             Resource::RefreshToken(token) => Item::RefreshToken(token),
             Resource::ApiKey(key) => Item::ApiKey(key),
             Resource::Role(role) => Item::Role(role),
+            Resource::Invitation(invitation) => Item::Invitation(invitation),
         });
         if let Some(item) = item {
             self.resources.insert(key, item);
@@ -111,6 +113,7 @@ fn revision(item: &Item) -> i64 {
         Item::OauthAccount(account) => &account.etag,
         Item::ApiKey(key) => &key.etag,
         Item::Role(role) => &role.etag,
+        Item::Invitation(invitation) => &invitation.etag,
         Item::RefreshToken(_) | Item::Cursor(_) => return 0,
     };
     etag.trim_start_matches('r').parse().unwrap()

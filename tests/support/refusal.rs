@@ -58,6 +58,7 @@ pub fn code(reason: ErrorReason) -> Code {
         | R::OrganizationNotFound
         | R::MembershipNotFound
         | R::RoleNotFound
+        | R::InvitationNotFound
         | R::OauthAccountNotFound
         | R::RefreshTokenNotFound
         | R::ApiKeyNotFound => Code::NotFound,
@@ -65,6 +66,7 @@ pub fn code(reason: ErrorReason) -> Code {
         | R::OrganizationSlugTaken
         | R::MembershipExists
         | R::RoleExists
+        | R::InvitationExists
         | R::OauthAccountLinked
         | R::RequestIdReused => Code::AlreadyExists,
         R::LastOwner
@@ -75,6 +77,9 @@ pub fn code(reason: ErrorReason) -> Code {
         | R::RoleInUse
         | R::LimitReached
         | R::NotAnOwner
+        | R::InvitationExpired
+        | R::InvitationEmailMismatch
+        | R::EmailNotVerified
         | R::RefreshTokenRejected => Code::FailedPrecondition,
         R::EtagMismatch | R::Conflict | R::StreamTooSlow => Code::Aborted,
         R::EventCursorExpired => Code::OutOfRange,

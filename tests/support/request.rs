@@ -15,6 +15,10 @@ pub struct World {
     pub organization_id: String,
     pub membership_id: String,
     pub role_id: String,
+    /// Who is invited, with a verified e-mail.
+    pub invited: pb::User,
+    pub invitation_id: String,
+    pub invitation_token: String,
     pub oauth_account_id: String,
     pub provider_user_id: String,
     pub refresh_token_id: String,
@@ -30,6 +34,8 @@ impl World {
         let organization = t.organization(&user).await;
         let account = t.oauth_account(&user).await;
         let role = t.role(&organization, "made", &["invoices:read"]).await;
+        let invited = t.verified_user("invited").await;
+        let (invitation, invitation_token) = t.invitation(&organization, &invited.email, "member").await;
         let (token, plaintext_token) = t.session(&user).await;
         let (key, plaintext_key) = t.key(Owner::OrganizationId(organization.id.clone()), &["users:read"]).await;
         Self {
@@ -37,6 +43,9 @@ impl World {
             slug: organization.slug,
             membership_id: t.membership(&user.id, &organization.id).await.unwrap().id,
             role_id: role.id,
+            invited,
+            invitation_id: invitation.id,
+            invitation_token,
             organization_id: organization.id,
             oauth_account_id: account.id,
             provider_user_id: account.provider_user_id,
@@ -58,6 +67,9 @@ impl World {
             organization_id: id(),
             membership_id: id(),
             role_id: id(),
+            invited: pb::User { id: id(), ..Default::default() },
+            invitation_id: id(),
+            invitation_token: "cf_inv_missing".to_owned(),
             oauth_account_id: id(),
             provider_user_id: "missing".to_owned(),
             refresh_token_id: id(),
@@ -91,12 +103,14 @@ impl World {
         match field.name() {
             // Nobody: an ownership goes to another one than the world's user.
             "new_owner_user_id" => text("0190a5d0-0000-7000-8000-0000000000ff"),
+            "user_id" if method.parent_service().name() == "InvitationService" => text(&self.invited.id),
             "user_id" | "owner_user_id" | "former_owner_user_id" | "member_user_id" => text(&self.user.id),
             "user_ids" => texts(&self.user.id),
             "organization_id" => text(&self.organization_id),
             "organization_ids" => texts(&self.organization_id),
             "membership_id" => text(&self.membership_id),
             "role_id" => text(&self.role_id),
+            "invitation_id" => text(&self.invitation_id),
             "oauth_account_id" => text(&self.oauth_account_id),
             "refresh_token_id" => text(&self.refresh_token_id),
             "api_key_id" => text(&self.api_key_id),
@@ -148,8 +162,8 @@ impl World {
             "avatar_url" | "logo_url" | "metadata" | "settings" | "email_verified" | "permissions" | "description"
             | "former_owner_role" | "user_agent" | "ip_address" | "etag" | "page_size" | "page_token" | "state"
             | "email_prefix" | "name_prefix" | "created_from" | "created_before" | "except_family_id"
-            | "expires_at" | "include_revoked" | "reason" | "required_scope" | "request_id" | "resource_type"
-            | "resource_id" | "actor_user_id" | "actor_api_key_id" | "actions" | "cursor" => None,
+            | "expires_at" | "include_revoked" | "reason" | "message" | "life" | "required_scope" | "request_id"
+            | "resource_type" | "resource_id" | "actor_user_id" | "actor_api_key_id" | "actions" | "cursor" => None,
             "resource_types" => Some(Value::List(vec![Value::EnumNumber(pb::ResourceType::Organization.into())])),
             other => panic!("teach this test what to put into {other} of {}", field.parent_message().full_name()),
         }

@@ -1,0 +1,147 @@
+//! Invitations on the wire.
+
+use std::time::Duration;
+
+use super::{Check, Listing, Lists, Target, time};
+use crate::{
+    error::{Error, Result},
+    models::{
+        Email, Invitation, InvitationFilter, InvitationId, InvitationKey, NewInvitation, Plaintext, Resource as _,
+        RoleName, UserId, text::Lines,
+    },
+    pb::{
+        self, accept_invitation_request, decline_invitation_request, get_invitation_request, list_invitations_request,
+    },
+};
+
+const HOUR: Duration = Duration::from_hours(1);
+/// The shortest life, the longest, and the one that is taken without one.
+const LIFE: (Duration, Duration, Duration) = (HOUR, Duration::from_hours(720), Duration::from_hours(168));
+
+/// The key that a request names: each request has a oneof of its own for it.
+macro_rules! key {
+    ($check:ident, $request:ident, $key:expr) => {
+        match $key {
+            None => $check.field("key", Err("must be invitation_id or plaintext_token")),
+            Some($request::Key::InvitationId(id)) => $check.id("invitation_id", &id).map(InvitationKey::Id),
+            Some($request::Key::PlaintextToken(token)) => {
+                let token = (!token.is_empty()).then(|| InvitationKey::Token(Plaintext::new(token)));
+                $check.field("plaintext_token", token.ok_or("must not be empty"))
+            }
+        }
+    };
+}
+
+/// Reads a CreateInvitation.
+///
+/// # Errors
+/// Every violation at once.
+pub fn create(request: &pb::CreateInvitationRequest) -> Result<NewInvitation> {
+    let mut check = Check::default();
+    let organization_id = check.id("organization_id", &request.organization_id);
+    let email = check.field("email", Email::parse(&request.email));
+    let role = check.field("role", RoleName::parse(&request.role));
+    let message = check.optional("message", &request.message, Lines::parse);
+    let life = life(&mut check, request.life.as_ref());
+    let (Some(organization_id), Some(email), Some(role), Some(message), Some(life)) =
+        (organization_id, email, role, message, life)
+    else {
+        return Err(check.failed());
+    };
+    Ok(NewInvitation { organization_id, email, role, message, life })
+}
+
+/// Reads a GetInvitation.
+///
+/// # Errors
+/// Every violation at once.
+pub fn get(request: pb::GetInvitationRequest) -> Result<InvitationKey> {
+    let mut check = Check::default();
+    let key = key!(check, get_invitation_request, request.key);
+    key.ok_or_else(|| check.failed())
+}
+
+/// Reads a ListInvitations.
+///
+/// # Errors
+/// Every violation at once.
+pub fn list(lists: Lists<'_>, request: &pb::ListInvitationsRequest) -> Result<Listing<InvitationFilter>> {
+    use list_invitations_request::Filter;
+    let mut check = Check::default();
+    let page = check.page(lists, request);
+    let filter = match &request.filter {
+        None => check.field("filter", Err("must be organization_id or email")),
+        Some(Filter::OrganizationId(id)) => check.id("organization_id", id).map(InvitationFilter::Organization),
+        Some(Filter::Email(email)) => {
+            check.field("email", Email::parse(email)).map(|email| InvitationFilter::Email(email.normalized().clone()))
+        }
+    };
+    let (Some(page), Some(filter)) = (page, filter) else { return Err(check.failed()) };
+    Ok(Listing::new(filter, page))
+}
+
+/// Reads a ResendInvitation: which one, and its new life.
+///
+/// # Errors
+/// Every violation at once.
+pub fn resend(request: pb::ResendInvitationRequest) -> Result<(Target<InvitationId>, Duration)> {
+    let mut check = Check::default();
+    let id = check.id("invitation_id", &request.invitation_id);
+    let life = life(&mut check, request.life.as_ref());
+    let (Some(id), Some(life)) = (id, life) else { return Err(check.failed()) };
+    Ok((Target { id, etag: request.etag }, life))
+}
+
+/// Reads an AcceptInvitation: which one, and the user who accepts, if it says.
+///
+/// # Errors
+/// Every violation at once.
+pub fn accept(request: pb::AcceptInvitationRequest) -> Result<(InvitationKey, Option<UserId>)> {
+    let mut check = Check::default();
+    let key = key!(check, accept_invitation_request, request.key);
+    answered_by(check, key, &request.user_id)
+}
+
+/// Reads a DeclineInvitation: which one, and the user who declines, if it says.
+///
+/// # Errors
+/// Every violation at once.
+pub fn decline(request: pb::DeclineInvitationRequest) -> Result<(InvitationKey, Option<UserId>)> {
+    let mut check = Check::default();
+    let key = key!(check, decline_invitation_request, request.key);
+    answered_by(check, key, &request.user_id)
+}
+
+fn answered_by(
+    mut check: Check,
+    key: Option<InvitationKey>,
+    user_id: &str,
+) -> Result<(InvitationKey, Option<UserId>), Error> {
+    let user_id = check.optional_id("user_id", user_id);
+    let (Some(key), Some(user_id)) = (key, user_id) else { return Err(check.failed()) };
+    Ok((key, user_id))
+}
+
+fn life(check: &mut Check, life: Option<&prost_types::Duration>) -> Option<Duration> {
+    let (shortest, longest, usual) = LIFE;
+    let life = life.map_or(Some(usual), |life| Duration::try_from(*life).ok());
+    let life = life.filter(|life| (shortest..=longest).contains(life));
+    check.field("life", life.ok_or("must be 1 to 720 hours"))
+}
+
+impl From<Invitation> for pb::Invitation {
+    fn from(invitation: Invitation) -> Self {
+        Self {
+            etag: invitation.etag(),
+            id: invitation.id.to_string(),
+            organization_id: invitation.organization_id.to_string(),
+            email: invitation.email.as_str().to_owned(),
+            role: invitation.role.as_str().to_owned(),
+            message: invitation.message.map(|text| text.as_str().to_owned()).unwrap_or_default(),
+            invited_by: invitation.invited_by.map(|id| id.to_string()).unwrap_or_default(),
+            expires_at: Some(time(invitation.expires_at)),
+            created_at: Some(time(invitation.created_at)),
+            updated_at: Some(time(invitation.updated_at)),
+        }
+    }
+}

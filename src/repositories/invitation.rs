@@ -1,0 +1,233 @@
+//! How invitations are stored.
+
+use diesel::{dsl::exists, prelude::*};
+use diesel_async::RunQueryDsl;
+
+use super::{delete_up_to, reach::within, row};
+use crate::{
+    db::{
+        Conn, ForUpdate, execute, query,
+        schema::{invitations, organizations},
+    },
+    error::Result,
+    models::{
+        Action, Cursor, Invitation, InvitationFilter, InvitationId, Locked, NormalizedEmail, Organization,
+        OrganizationId, Page, PageRequest, Reach, Resource as _, Revision, RoleName, SecretHash, Timestamp, User,
+        UserId, email::GivenEmail, text::Lines,
+    },
+};
+
+row!(invitations: InvitationRow of Invitation {
+    id: InvitationId,
+    revision: Revision,
+    organization_id: OrganizationId,
+    email: GivenEmail,
+    email_normalized: NormalizedEmail,
+    role: RoleName,
+    message: Option<Lines>,
+    token_hash: SecretHash,
+    invited_by: Option<UserId>,
+    expires_at: Timestamp,
+    created_at: Timestamp,
+    updated_at: Timestamp,
+});
+
+/// Stores invitations.
+pub struct InvitationRepository<'c> {
+    pub(super) conn: &'c mut Conn,
+}
+
+impl InvitationRepository<'_> {
+    /// Stores a new invitation of a locked organization.
+    ///
+    /// # Errors
+    /// [`Taken::Invitation`](crate::error::Taken::Invitation).
+    pub async fn insert(&mut self, _organization: &Locked<Organization>, invitation: &Invitation) -> Result<()> {
+        execute!(self.conn, diesel::insert_into(invitations::table).values(InvitationRow::from(invitation)))?;
+        self.conn.made(Action::InvitationCreated, invitation);
+        Ok(())
+    }
+
+    /// The invitation of an id.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn get(&mut self, reach: &Reach, id: InvitationId) -> Result<Option<Invitation>> {
+        let row: Option<InvitationRow> = query!(self.conn, c => {
+            let query = invitations::table.filter(invitations::id.eq(id));
+            let query = query.select(InvitationRow::as_select()).into_boxed::<Backend>();
+            async { within!(invitations, query, reach).get_result(c).await.optional() }
+        })?;
+        Ok(row.map(Invitation::from))
+    }
+
+    /// A page of invitations, in order of id. Of an address only those that have not expired.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn list(
+        &mut self,
+        reach: &Reach,
+        filter: &InvitationFilter,
+        now: Timestamp,
+        page: &PageRequest,
+    ) -> Result<Page<Invitation>> {
+        let rows: Vec<InvitationRow> = query!(self.conn, c => {
+            let mut query = invitations::table.select(InvitationRow::as_select()).into_boxed::<Backend>();
+            query = match filter {
+                InvitationFilter::Organization(id) => query.filter(invitations::organization_id.eq(*id)),
+                InvitationFilter::Email(email) => {
+                    query.filter(invitations::email_normalized.eq(email)).filter(invitations::expires_at.gt(now))
+                }
+            };
+            if let Some(cursor) = &page.after {
+                query = query.filter(invitations::id.gt(InvitationId(cursor.id)));
+            }
+            within!(invitations, query, reach).order(invitations::id).limit(page.limit()).load(c)
+        })?;
+        Ok(page.page(rows, |row| Cursor { text: None, id: row.id.0 }))
+    }
+
+    /// How many invitations a locked organization has.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn count(&mut self, organization: &Locked<Organization>) -> Result<i64> {
+        query!(self.conn, c => {
+            invitations::table.filter(invitations::organization_id.eq(organization.id)).count().get_result(c)
+        })
+    }
+
+    /// Locks an invitation. Lock its organization first.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn lock(&mut self, reach: &Reach, id: InvitationId) -> Result<Option<Locked<Invitation>>> {
+        let row: Option<InvitationRow> = query!(self.conn, c => {
+            let query = invitations::table.filter(invitations::id.eq(id));
+            let query = query.select(InvitationRow::as_select()).into_boxed::<Backend>();
+            async { ForUpdate(within!(invitations, query, reach)).get_result(c).await.optional() }
+        })?;
+        Ok(row.map(|row| Locked::new(row.into())))
+    }
+
+    /// Locks the invitation of an address to a locked organization.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn lock_to(
+        &mut self,
+        organization: &Locked<Organization>,
+        email: &NormalizedEmail,
+    ) -> Result<Option<Locked<Invitation>>> {
+        let row: Option<InvitationRow> = query!(self.conn, c => {
+            let query = invitations::table
+                .filter(invitations::organization_id.eq(organization.id))
+                .filter(invitations::email_normalized.eq(email))
+                .select(InvitationRow::as_select());
+            async move { ForUpdate(query).get_result(c).await.optional() }
+        })?;
+        Ok(row.map(|row| Locked::new(row.into())))
+    }
+
+    /// Writes a locked invitation as it is now.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn save(
+        &mut self,
+        mut invitation: Locked<Invitation>,
+        action: Action,
+        now: Timestamp,
+    ) -> Result<Invitation> {
+        invitation.touch(now);
+        let (before, invitation) = invitation.into_before_and_after();
+        let found = invitations::table.filter(invitations::id.eq(invitation.id));
+        execute!(self.conn, diesel::update(found).set(InvitationRow::from(&invitation)))?;
+        self.conn.changed(action, before, &invitation);
+        Ok(invitation)
+    }
+
+    /// Removes a locked invitation: what became of it the action says.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn delete(&mut self, invitation: Locked<Invitation>, action: Action) -> Result<()> {
+        execute!(self.conn, diesel::delete(invitations::table.filter(invitations::id.eq(invitation.id))))?;
+        self.conn.removed(action, invitation.into_inner());
+        Ok(())
+    }
+
+    /// Removes up to `limit` invitations of a locked organization and tells how many.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn delete_of_organization(&mut self, organization: &Locked<Organization>, limit: i64) -> Result<usize> {
+        let matches = invitations::organization_id.eq(organization.id);
+        let (found, rows) = delete_up_to!(limit, self.conn, invitations: InvitationRow of InvitationId, matches);
+        self.conn.removed_all::<Invitation, _>(Action::InvitationRevoked, rows);
+        Ok(found)
+    }
+
+    /// Removes up to `limit` invitations that expired before, and tells how many were found. It takes no reach: the service itself asks,
+    /// for nobody.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn delete_expired(&mut self, before: Timestamp, limit: i64) -> Result<usize> {
+        let matches = invitations::expires_at.lt(before);
+        let (found, rows) = delete_up_to!(limit, self.conn, invitations: InvitationRow of InvitationId, matches);
+        self.conn.removed_all::<Invitation, _>(Action::InvitationExpired, rows);
+        Ok(found)
+    }
+
+    /// Forgets of up to `limit` invitations that a locked user made them, and tells how many.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn forget_inviter(&mut self, user: &Locked<User>, limit: i64, now: Timestamp) -> Result<usize> {
+        let made: Vec<InvitationId> = query!(self.conn, c => {
+            let made = invitations::table.filter(invitations::invited_by.eq(user.id));
+            made.select(invitations::id).limit(limit).load(c)
+        })?;
+        if made.is_empty() {
+            return Ok(0);
+        }
+        let rows: Vec<InvitationRow> = query!(self.conn, c => {
+            diesel::update(invitations::table.filter(invitations::id.eq_any(&made)))
+                .set((
+                    invitations::invited_by.eq(None::<UserId>),
+                    invitations::updated_at.eq(now),
+                    invitations::revision.eq(invitations::revision + 1),
+                ))
+                .returning(InvitationRow::as_returning())
+                .get_results(c)
+        })?;
+        for after in rows.into_iter().map(Invitation::from) {
+            let before = Invitation { invited_by: Some(user.id), ..after.clone() };
+            self.conn.changed(Action::InvitationUpdated, before, &after);
+        }
+        Ok(made.len())
+    }
+
+    /// A batch of all invitations within a reach, in order of id, whatever their organizations are.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn export(&mut self, reach: &Reach, after: Option<InvitationId>, limit: i64) -> Result<Vec<Invitation>> {
+        let rows: Vec<InvitationRow> = query!(self.conn, c => {
+            let mut query = invitations::table.select(InvitationRow::as_select()).into_boxed::<Backend>();
+            query = match *reach {
+                Reach::Everything => query,
+                Reach::Organization(id) => query.filter(invitations::organization_id.eq(id)),
+                // What belongs to organizations is exported by organization.
+                Reach::User(_) => query.filter(invitations::id.ne(invitations::id)),
+            };
+            if let Some(after) = after {
+                query = query.filter(invitations::id.gt(after));
+            }
+            query.order(invitations::id).limit(limit).load(c)
+        })?;
+        Ok(rows.into_iter().map(Invitation::from).collect())
+    }
+}
