@@ -139,7 +139,11 @@ pub async fn measure(database: &TestDatabase, world: &World, backend: Backend, r
     let (api, echo) = (serving.with_key(&world.key), Echo::start());
     let mut world = world.clone();
     world.begin_sessions(&api).await;
-    let verify = pb::VerifyApiKeyRequest { plaintext_key: world.key.clone(), required_scope: "users:read".to_owned() };
+    let verify = pb::VerifyApiKeyRequest {
+        plaintext_key: world.key.clone(),
+        required_scope: "users:read".to_owned(),
+        ..Default::default()
+    };
     let verified = api.api_keys().verify_api_key(verify.clone()).await.unwrap().into_inner();
     let get = pb::GetUserRequest { user_id: world.user.id.clone() };
     let got = pb::GetUserResponse { user: Some(world.user.clone()) };
@@ -157,8 +161,7 @@ pub async fn measure(database: &TestDatabase, world: &World, backend: Backend, r
 
         let requests = |part: usize| -> Box<dyn Script> {
             let own = world.keys.iter().skip(part).step_by(CONNECTIONS);
-            let request =
-                |key: &String| pb::VerifyApiKeyRequest { plaintext_key: key.clone(), required_scope: String::new() };
+            let request = |key: &String| pb::VerifyApiKeyRequest { plaintext_key: key.clone(), ..Default::default() };
             Box::new(Cold { requests: own.map(|key| request(key).encode_to_vec()).collect() })
         };
         let empty = bare(verify_sizes);
@@ -171,6 +174,7 @@ pub async fn measure(database: &TestDatabase, world: &World, backend: Backend, r
             question_id: 1,
             plaintext_key: verify.plaintext_key.clone(),
             required_scope: verify.required_scope.clone(),
+            ..Default::default()
         };
         let script = || -> Box<dyn Script> { Box::new(Asked(question.clone())) };
         let stream = load::stream(serving.address, key, (CONNECTIONS, ON_STREAM), lasting, script);

@@ -12,7 +12,8 @@ use crate::{
     db::Database,
     error::{Entity, Error, Precondition, Result, chain},
     models::{
-        Action, ApiKeyOwner, Email, Environment, JsonObject, Name, NewApiKey, NewUser, Plaintext, Reach, Scope, Scopes,
+        Action, ApiKeyOwner, Email, Environment, IpRanges, JsonObject, Name, NewApiKey, NewUser, Plaintext, Reach,
+        Scope, Scopes,
     },
     security::{
         random,
@@ -148,6 +149,7 @@ pub async fn create_admin(db: &Database, clock: &dyn Clock, email: &str, name: &
             scopes: Scopes::from_iter([every_scope.clone()]),
             environment: Environment::Live,
             expires_at: None,
+            allowed_ip_ranges: IpRanges::default(),
             metadata: JsonObject::default(),
         };
         tx.api_keys().insert(&key.to_api_key(random::uuid(now).into(), secret.clone(), Some(user.id), now)).await

@@ -284,6 +284,8 @@ pub enum Denial {
     ScopeNotHeld(String),
     /// A life as long as the caller wants to give.
     ExpiryNotHeld,
+    /// The addresses from which the caller wants to let a key be used.
+    IpRangeNotHeld,
 }
 
 impl Denial {
@@ -293,6 +295,9 @@ impl Denial {
             Self::NotPlatformAdmin => "only a platform admin may do this".to_owned(),
             Self::RoleInsufficient => "the caller's role in the organization is too low for this".to_owned(),
             Self::ExpiryNotHeld => "the caller's API key expires and cannot give a longer life than its own".to_owned(),
+            Self::IpRangeNotHeld => {
+                "the caller's API key cannot be used from everywhere and cannot let one be from more".to_owned()
+            }
             Self::ScopeNotHeld(scope) => {
                 format!("the caller's API key does not hold the scope {scope} and cannot give it")
             }

@@ -186,10 +186,19 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::models::{ApiKeyId, OrganizationId, Principal, Scopes, UserId};
+    use crate::models::{ApiKeyId, IpRanges, OrganizationId, Principal, Scopes, UserId, api_key::KeyPrefix};
 
     fn caller(principal: Principal) -> Caller {
-        Caller { api_key_id: ApiKeyId(Uuid::nil()), principal, scopes: Scopes::default().into(), expires_at: None }
+        Caller {
+            api_key_id: ApiKeyId(Uuid::nil()),
+            prefix: KeyPrefix::new("cf_test_000000000000").unwrap(),
+            address: None,
+            principal,
+            scopes: Scopes::default().into(),
+            ip_ranges: IpRanges::default().into(),
+            expires_at: None,
+            ends_at: None,
+        }
     }
 
     #[test]

@@ -40,6 +40,7 @@ pub mod status;
 pub mod sweep;
 pub mod telemetry;
 pub mod transport;
+pub mod usage;
 
 /// The messages, clients and servers of `proto/tenantry/v1`. Their documentation is the comments of the protos.
 pub mod pb {

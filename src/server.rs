@@ -19,8 +19,11 @@ use crate::{
     },
     models::{Plaintext, refresh_token::Lifetimes},
     services::Services,
-    sweep, transport,
+    sweep, transport, usage,
 };
+
+/// How long a server that stops may take to write when keys were last used.
+const LAST_WRITE: Duration = Duration::from_secs(2);
 
 /// A running server.
 pub struct Server {
@@ -28,7 +31,7 @@ pub struct Server {
     pub address: SocketAddr,
     /// The API key of the platform admin that this start made on an empty database.
     pub first_admin_key: Option<Plaintext>,
-    feed: Feed,
+    app: App,
     stop: oneshot::Sender<()>,
     task: JoinHandle<()>,
     shutdown_timeout: Duration,
@@ -54,13 +57,14 @@ impl Server {
         if !args.sweep_interval.is_zero() {
             tokio::spawn(sweep::run(app.clone(), args.sweep_interval));
         }
-        let service = Intercepted::new(interceptors(app, access, args), services);
+        tokio::spawn(usage::run(app.clone(), args.usage_interval));
+        let service = Intercepted::new(interceptors(app.clone(), access, args), services);
 
         let (stop, stopped) = oneshot::channel::<()>();
         let task = tokio::spawn(transport::serve(listener, Arc::new(service), async move {
             let _ = stopped.await;
         }));
-        Ok(Self { address, first_admin_key, feed, stop, task, shutdown_timeout: args.shutdown_timeout })
+        Ok(Self { address, first_admin_key, app, stop, task, shutdown_timeout: args.shutdown_timeout })
     }
 
     /// Takes no more calls, lets those in flight end for as long as the settings say, and stops.
@@ -69,9 +73,9 @@ impl Server {
     /// Says in one line what ended the server before.
     pub async fn stop(self) -> Result<(), String> {
         let _ = self.stop.send(());
-        self.feed.stop();
+        self.app.feed.stop();
         let abort = self.task.abort_handle();
-        match tokio::time::timeout(self.shutdown_timeout, self.task).await {
+        let stopped = match tokio::time::timeout(self.shutdown_timeout, self.task).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(error)) => Err(format!("the server ended: {error}")),
             // A peer that never says anything would keep the server for ever.
@@ -80,7 +84,10 @@ impl Server {
                 abort.abort();
                 Ok(())
             }
-        }
+        };
+        // No call uses a key any more.
+        let _ = tokio::time::timeout(LAST_WRITE, usage::write(&self.app)).await;
+        stopped
     }
 }
 
@@ -104,7 +111,7 @@ async fn open(args: &ServeArgs, clock: Arc<dyn Clock>) -> Result<(App, Option<Pl
         max_api_keys: args.max_api_keys,
         max_members: args.max_members,
     };
-    let credentials = Credentials::new(db.clone(), args.credential_cache.0);
+    let credentials = Credentials::new(db.clone(), args.credential_cache.0, args.usage_interval);
     Ok((App::new(db, clock, keys, Feed::new(args.max_streams), credentials, policy), first_admin))
 }
 

@@ -34,6 +34,7 @@ fn classify(error: &Error) -> (Code, ErrorReason) {
                 Denial::RoleInsufficient => R::RoleInsufficient,
                 Denial::ScopeNotHeld(_) => R::ScopeNotHeld,
                 Denial::ExpiryNotHeld => R::ExpiryNotHeld,
+                Denial::IpRangeNotHeld => R::IpRangeNotHeld,
             },
         ),
         Error::NotFound(entity) => (Code::NotFound, not_found(*entity)),

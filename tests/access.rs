@@ -83,7 +83,10 @@ both! {
         let admin = t.first_admin().await;
         for method in raw::methods() {
             let (scope, _) = raw::access(&method);
-            let (resource, _) = scope.split_once(':').unwrap();
+            let Some((resource, _)) = scope.split_once(':') else {
+                assert_eq!(method.name(), raw::ENDS_ITS_KEY);
+                continue;
+            };
             // A platform admin, and a scope of the same resource: neither is enough.
             let (_, small) = t.key(Owner::UserId(admin.id.clone()), &[&format!("{resource}:other"), "other:*"]).await;
             let status = call(&t.anonymous(), &[&small], &method, &world).await.unwrap_err();
@@ -98,7 +101,9 @@ both! {
             let world = World::make(&t).await;
             let (scope, _) = raw::access(&method);
             // The key to make a key with must hold what it gives.
-            let (_, key) = t.key(Owner::UserId(admin.id.clone()), &[&scope, "users:read"]).await;
+            let scopes = [scope.as_str(), "users:read"];
+            let scopes = scopes.into_iter().filter(|scope| !scope.is_empty()).collect::<Vec<_>>();
+            let (_, key) = t.key(Owner::UserId(admin.id.clone()), &scopes).await;
             match call(&t.anonymous(), &[&key], &method, &world).await {
                 Ok(_) => {}
                 // The world's user is a member and the only owner already; the admin is none, and nobody else is there.
@@ -119,7 +124,7 @@ both! {
         let organization = pb::Organization { id: other.organization_id.clone(), ..Default::default() };
         let keys = [t.organization_key(&organization).await, t.user_key(&other.user).await];
         let before = t.database.rows().await;
-        for method in raw::methods() {
+        for method in raw::methods_about_something() {
             let (_, platform_admin) = raw::access(&method);
             for key in &keys {
                 let foreign = call(&t.anonymous(), &[key], &method, &world).await;

@@ -167,6 +167,7 @@ fn every_query_on_tenant_data_takes_a_reach_or_a_lock() {
         "owned_by",
         "with_active_owner",
         "credential_of",
+        "used",
         // What reach follows from.
         "held",
         "held_by",

@@ -78,6 +78,18 @@ async fn provoke(t: &Test, reason: ErrorReason) -> Result<Vec<u8>, Status> {
             let short = admin.api_keys().create_api_key(new(time_in(t, 60))).await?.into_inner().plaintext_key;
             done(t.with_key(&short).api_keys().create_api_key(new(None)).await.map(drop))
         }
+        R::IpRangeNotHeld => {
+            let ranged = |ranges: &[&str]| pb::CreateApiKeyRequest {
+                owner: Some(Owner::UserId(world.user.id.clone())),
+                name: "x".to_owned(),
+                scopes: vec!["api_keys:write".to_owned()],
+                environment: 1,
+                allowed_ip_ranges: ranges.iter().map(ToString::to_string).collect(),
+                ..Default::default()
+            };
+            let here = admin.api_keys().create_api_key(ranged(&["127.0.0.0/8"])).await?.into_inner().plaintext_key;
+            done(t.with_key(&here).api_keys().create_api_key(ranged(&[])).await.map(drop))
+        }
         R::UserNotFound => done(admin.users().get_user(pb::GetUserRequest { user_id: missing() }).await.map(drop)),
         R::OrganizationNotFound => {
             let request = pb::GetOrganizationRequest { organization_id: missing() };

@@ -34,7 +34,8 @@ fn id() -> String {
 
 both! {
     async fn every_method_that_changes_something_answers_the_same_request_alike(t) {
-        for method in changing() {
+        // Whoever has ended its own key cannot ask again.
+        for method in changing().into_iter().filter(|method| method.name() != raw::ENDS_ITS_KEY) {
             let (_, request) = ready(&t, &method).await;
             let mut request = DynamicMessage::decode(method.input(), request.as_slice()).unwrap();
             request.set_field_by_name("request_id", Value::String(id()));

@@ -43,7 +43,7 @@ both! {
                     let mut request = world.request(&method);
                     let value = Value::String(text.to_owned());
                     request.set_field(&field, if field.is_list() { Value::List(vec![value]) } else { value });
-                    let answer = raw::call(&t.anonymous(), &raw::path(&method), encode(&request), raw::bearer(&[&t.admin_key])).await;
+                    let answer = raw::call(&t.anonymous(), &raw::path(&method), encode(&request), raw::bearer(&[&t.admin_key_for(&method).await])).await;
                     let Err(status) = answer else { continue };
                     let expected = [Code::InvalidArgument, Code::NotFound, Code::FailedPrecondition, Code::Aborted, Code::AlreadyExists];
                     assert!(expected.contains(&status.code()), "{} of {}: {text:.20}: {status:?}", field.name(), method.full_name());
@@ -64,7 +64,7 @@ both! {
                     update_mask.as_message_mut().unwrap().set_field_by_name("paths", paths);
                     request.set_field_by_name("update_mask", update_mask);
                 }
-                let answer = raw::call(&t.anonymous(), &raw::path(&method), encode(&request), raw::bearer(&[&t.admin_key])).await;
+                let answer = raw::call(&t.anonymous(), &raw::path(&method), encode(&request), raw::bearer(&[&t.admin_key_for(&method).await])).await;
                 let status = refused(answer, ErrorReason::InvalidArgument);
                 let named = fields(&status).pop().unwrap();
                 assert_eq!(named.trim_end_matches("[0]"), field.name(), "{}", method.full_name());
@@ -76,7 +76,7 @@ both! {
         let world = World::make(&t).await;
         for method in raw::methods() {
             for bytes in [vec![0xff; 10], vec![0x0a, 0x05, b'a'], vec![0x0a, 0x02, 0xff, 0xfe]] {
-                let answer = raw::call(&t.anonymous(), &raw::path(&method), bytes, raw::bearer(&[&t.admin_key])).await;
+                let answer = raw::call(&t.anonymous(), &raw::path(&method), bytes, raw::bearer(&[&t.admin_key_for(&method).await])).await;
                 let status = answer.unwrap_err();
                 // A field that the message does not have is skipped, as it should be; then the request is empty.
                 assert!(["REQUEST_MALFORMED", "INVALID_ARGUMENT"].contains(&reason_of(&status).as_str()), "{status:?}");
@@ -86,7 +86,7 @@ both! {
             more.extend([0xfa, 0x3f, 0x01, 0x00]);
             // Fields of a later version are no reason to refuse.
             if method.name().starts_with("Get") {
-                raw::call(&t.anonymous(), &raw::path(&method), more, raw::bearer(&[&t.admin_key])).await.unwrap();
+                raw::call(&t.anonymous(), &raw::path(&method), more, raw::bearer(&[&t.admin_key_for(&method).await])).await.unwrap();
             }
         }
     }

@@ -174,6 +174,11 @@ pub struct ServeArgs {
     #[arg(long, env = "TENANTRY_MAX_MEMBERS", value_name = "COUNT", default_value_t = 0, hide_env_values = true)]
     pub max_members: u32,
 
+    /// How often it is written when API keys were last used, and how coarse that is, 10ms to 1d
+    #[arg(long, env = "TENANTRY_USAGE_INTERVAL", value_name = "DURATION", default_value = "1m", hide_env_values = true,
+          value_parser = duration::<10, DAY>)]
+    pub usage_interval: Duration,
+
     /// How much memory the check of API keys may take for keys that it knows, 1MiB to 64GiB
     #[arg(
         long,

@@ -1,11 +1,14 @@
 //! API keys on the wire.
 
+use std::{net::IpAddr, time::Duration};
+
 use super::{Check, Listing, Lists, Target, json, texts, time};
 use crate::{
     error::Result,
     models::{
-        ApiKey, ApiKeyChanges, ApiKeyFilter, ApiKeyId, ApiKeyOwner, Environment, Name, NewApiKey, Plaintext,
-        Resource as _, Scope, SecretHash, Timestamp, api_key::KeyPrefix, stored::StoredText as _, text::is_forbidden,
+        ApiKey, ApiKeyChanges, ApiKeyFilter, ApiKeyId, ApiKeyOwner, Environment, IpRange, IpRanges, Name, NewApiKey,
+        Plaintext, Resource as _, Scope, SecretHash, Timestamp, api_key::KeyPrefix, stored::StoredText as _,
+        text::is_forbidden,
     },
     pb::{self, api_key::Owner as WireOwner, create_api_key_request, list_api_keys_request},
     security::token::read_api_key,
@@ -17,6 +20,10 @@ const MAX_PRESENTED_BYTES: usize = 512;
 const MAX_QUESTIONS: usize = 1000;
 /// Most characters of the reason of a revocation.
 const MAX_REASON_CHARS: usize = 200;
+/// How long the secret before a rotation works beside the one after, if nobody says.
+const OVERLAP: Duration = Duration::from_hours(24);
+/// The longest that somebody can say.
+const MAX_OVERLAP: Duration = Duration::from_hours(720);
 
 /// The owner that a request names: each request has a oneof of its own for it.
 macro_rules! owner {
@@ -42,13 +49,21 @@ pub fn create(request: pb::CreateApiKeyRequest, now: Timestamp) -> Result<NewApi
     let scopes = check.scopes("scopes", &request.scopes, 1);
     let environment = check.choice("environment", environment(request.environment));
     let expires_at = expiry(&mut check, request.expires_at.as_ref(), now);
+    let allowed_ip_ranges = ip_ranges(&mut check, &request.allowed_ip_ranges);
     let metadata = check.object("metadata", request.metadata);
-    let (Some(owner), Some(name), Some(scopes), Some(environment), Some(expires_at), Some(metadata)) =
-        (owner, name, scopes, environment, expires_at, metadata)
+    let (
+        Some(owner),
+        Some(name),
+        Some(scopes),
+        Some(environment),
+        Some(expires_at),
+        Some(allowed_ip_ranges),
+        Some(metadata),
+    ) = (owner, name, scopes, environment, expires_at, allowed_ip_ranges, metadata)
     else {
         return Err(check.failed());
     };
-    Ok(NewApiKey { owner, name, scopes, environment, expires_at, metadata })
+    Ok(NewApiKey { owner, name, scopes, environment, expires_at, allowed_ip_ranges, metadata })
 }
 
 /// Reads a ListApiKeys.
@@ -70,18 +85,34 @@ pub fn list(lists: Lists<'_>, request: &pb::ListApiKeysRequest) -> Result<Listin
 pub fn update(request: pb::UpdateApiKeyRequest, now: Timestamp) -> Result<(Target<ApiKeyId>, ApiKeyChanges)> {
     let mut check = Check::default();
     let id = check.id("api_key_id", &request.api_key_id);
-    let mask = check.mask(request.update_mask.as_ref(), &["name", "scopes", "expires_at", "metadata"]);
+    let mask =
+        check.mask(request.update_mask.as_ref(), &["name", "scopes", "expires_at", "metadata", "allowed_ip_ranges"]);
     let Some(mask) = mask else { return Err(check.failed()) };
     let name = mask.named("name", || check.field("name", Name::parse(&request.name)));
     let scopes = mask.named("scopes", || check.scopes("scopes", &request.scopes, 1));
     let expires_at = mask.named("expires_at", || expiry(&mut check, request.expires_at.as_ref(), now));
     let metadata = mask.named("metadata", || check.object("metadata", request.metadata));
-    let (Some(id), Some(name), Some(scopes), Some(expires_at), Some(metadata)) =
-        (id, name, scopes, expires_at, metadata)
+    let ranges = mask.named("allowed_ip_ranges", || ip_ranges(&mut check, &request.allowed_ip_ranges));
+    let (Some(id), Some(name), Some(scopes), Some(expires_at), Some(metadata), Some(allowed_ip_ranges)) =
+        (id, name, scopes, expires_at, metadata, ranges)
     else {
         return Err(check.failed());
     };
-    Ok((Target { id, etag: request.etag }, ApiKeyChanges { name, scopes, expires_at, metadata }))
+    let changes = ApiKeyChanges { name, scopes, expires_at, allowed_ip_ranges, metadata };
+    Ok((Target { id, etag: request.etag }, changes))
+}
+
+/// Reads a RotateApiKey: which one, and how long the secret before works beside the one after.
+///
+/// # Errors
+/// Every violation at once.
+pub fn rotate(request: pb::RotateApiKeyRequest) -> Result<(Target<ApiKeyId>, Duration)> {
+    let mut check = Check::default();
+    let id = check.id("api_key_id", &request.api_key_id);
+    let overlap = request.overlap.map_or(Some(OVERLAP), |overlap| Duration::try_from(overlap).ok());
+    let overlap = overlap.filter(|overlap| *overlap <= MAX_OVERLAP).ok_or("must be 0 to 720 hours");
+    let (Some(id), Some(overlap)) = (id, check.field("overlap", overlap)) else { return Err(check.failed()) };
+    Ok((Target { id, etag: request.etag }, overlap))
 }
 
 /// Reads a RevokeApiKey.
@@ -91,7 +122,23 @@ pub fn update(request: pb::UpdateApiKeyRequest, now: Timestamp) -> Result<(Targe
 pub fn revoke(request: pb::RevokeApiKeyRequest) -> Result<(Target<ApiKeyId>, Option<String>)> {
     let mut check = Check::default();
     let id = check.id("api_key_id", &request.api_key_id);
-    let reason = check.optional("reason", &request.reason, |text| {
+    let reason = reason(&mut check, &request.reason);
+    let (Some(id), Some(reason)) = (id, reason) else { return Err(check.failed()) };
+    Ok((Target { id, etag: request.etag }, reason))
+}
+
+/// Reads a RevokeOwnApiKey: why.
+///
+/// # Errors
+/// Every violation at once.
+pub fn revoke_own(request: &pb::RevokeOwnApiKeyRequest) -> Result<Option<String>> {
+    let mut check = Check::default();
+    let reason = reason(&mut check, &request.reason);
+    reason.ok_or_else(|| check.failed())
+}
+
+fn reason(check: &mut Check, text: &str) -> Option<Option<String>> {
+    check.optional("reason", text, |text| {
         // Bytes first, so that the cost of a refusal does not grow with what was sent.
         if text.len() > MAX_REASON_CHARS * 4 || text.chars().count() > MAX_REASON_CHARS {
             Err("must have at most 200 characters")
@@ -100,9 +147,15 @@ pub fn revoke(request: pb::RevokeApiKeyRequest) -> Result<(Target<ApiKeyId>, Opt
         } else {
             Ok(text.to_owned())
         }
-    });
-    let (Some(id), Some(reason)) = (id, reason) else { return Err(check.failed()) };
-    Ok((Target { id, etag: request.etag }, reason))
+    })
+}
+
+fn ip_ranges(check: &mut Check, texts: &[String]) -> Option<IpRanges> {
+    if texts.len() > IpRanges::MAX {
+        check.violation("allowed_ip_ranges", format!("must have at most {} items", IpRanges::MAX));
+        return None;
+    }
+    check.items("allowed_ip_ranges", texts, |text| IpRange::parse(text)).map(IpRanges::from_iter)
 }
 
 /// What somebody wants to know of a presented key.
@@ -111,21 +164,26 @@ pub struct Question {
     pub presented: Option<(KeyPrefix, SecretHash)>,
     /// A scope that it must hold.
     pub scope: Option<Scope>,
+    /// From where it is used.
+    pub address: Option<IpAddr>,
 }
 
 /// Reads what somebody wants to know of a presented key.
 ///
 /// # Errors
 /// Every violation at once. A key that is no key is none: that is for the verdict.
-pub fn question(plaintext_key: String, required_scope: &str) -> Result<Question> {
+pub fn question(asked: pb::ApiKeyQuestion) -> Result<Question> {
     let mut check = Check::default();
-    let presented = Plaintext::new(plaintext_key);
+    let presented = Plaintext::new(asked.plaintext_key);
     let length = presented.expose().len();
     let length = (1..=MAX_PRESENTED_BYTES).contains(&length).then_some(()).ok_or("must have 1 to 512 bytes");
     let length = check.field("plaintext_key", length);
-    let scope = check.optional("required_scope", required_scope, Scope::parse);
-    let (Some(()), Some(scope)) = (length, scope) else { return Err(check.failed()) };
-    Ok(Question { presented: read_api_key(presented.expose()), scope })
+    let scope = check.optional("required_scope", &asked.required_scope, Scope::parse);
+    let address = check.optional("ip_address", &asked.ip_address, |text| {
+        text.parse::<IpAddr>().map_err(|_| "must be an IPv4 or IPv6 address")
+    });
+    let (Some(()), Some(scope), Some(address)) = (length, scope, address) else { return Err(check.failed()) };
+    Ok(Question { presented: read_api_key(presented.expose()), scope, address })
 }
 
 /// Reads a BatchVerifyApiKeys. Each question is right or wrong by itself.
@@ -134,8 +192,7 @@ pub fn question(plaintext_key: String, required_scope: &str) -> Result<Question>
 /// If there is none, or too many.
 pub fn questions(request: pb::BatchVerifyApiKeysRequest) -> Result<Vec<Result<Question>>> {
     super::batch_size("questions", request.questions.len(), MAX_QUESTIONS)?;
-    let read = |asked: pb::ApiKeyQuestion| question(asked.plaintext_key, &asked.required_scope);
-    Ok(request.questions.into_iter().map(read).collect())
+    Ok(request.questions.into_iter().map(question).collect())
 }
 
 fn environment(environment: i32) -> Option<Option<Environment>> {
@@ -167,6 +224,8 @@ impl From<ApiKey> for pb::ApiKey {
             name: key.name.as_str().to_owned(),
             prefix: key.prefix.as_stored().to_owned(),
             scopes: texts(&key.scopes),
+            allowed_ip_ranges: key.allowed_ip_ranges.texts().collect(),
+            rotated_at: key.rotated_at.map(time),
             environment: environment.into(),
             metadata: Some(json::object(key.metadata)),
             expires_at: key.expires_at.map(time),
@@ -176,4 +235,21 @@ impl From<ApiKey> for pb::ApiKey {
             updated_at: Some(time(key.updated_at)),
         }
     }
+}
+
+/// The secrets of a key, the one that it has first, each with when it was last used.
+pub fn secrets(key: &ApiKey, (last, former): (Option<Timestamp>, Option<Timestamp>)) -> Vec<pb::ApiKeySecret> {
+    let current = pb::ApiKeySecret {
+        prefix: key.prefix.as_stored().to_owned(),
+        created_at: Some(time(key.secret_created_at())),
+        expires_at: None,
+        last_used_at: last.map(time),
+    };
+    let former = key.former_prefix.map(|prefix| pb::ApiKeySecret {
+        prefix: prefix.as_stored().to_owned(),
+        created_at: key.former_created_at.map(time),
+        expires_at: key.former_expires_at.map(time),
+        last_used_at: former.map(time),
+    });
+    [current].into_iter().chain(former).collect()
 }

@@ -96,7 +96,9 @@ changes! {
     ApiKeyService:
         CreateApiKeyRequest of CreateApiKey,
         UpdateApiKeyRequest of UpdateApiKey,
-        RevokeApiKeyRequest of RevokeApiKey;
+        RotateApiKeyRequest of RotateApiKey,
+        RevokeApiKeyRequest of RevokeApiKey,
+        RevokeOwnApiKeyRequest of RevokeOwnApiKey;
 }
 
 /// What may be wrong with a call whatever its method is, and what it brings.

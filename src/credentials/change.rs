@@ -33,7 +33,7 @@ impl Forgotten {
     pub fn by(action: Action, subject: &Subject) -> Option<Self> {
         use Action as A;
         match action {
-            A::ApiKeyUpdated | A::ApiKeyRevoked | A::ApiKeyDeleted => {
+            A::ApiKeyUpdated | A::ApiKeyRotated | A::ApiKeyRevoked | A::ApiKeyDeleted => {
                 subject.resource.map(|(_, id)| Self::Key(ApiKeyId(id.0)))
             }
             A::UserSuspended
@@ -208,7 +208,7 @@ mod tests {
     #[test]
     fn whatever_changes_a_key_or_its_owner_makes_it_old() {
         let actions = Forgotten::actions();
-        assert_eq!(actions.len(), 20);
+        assert_eq!(actions.len(), 21);
         assert!(!actions.contains(&Action::UserUpdated) && actions.contains(&Action::ApiKeyRevoked));
     }
 }

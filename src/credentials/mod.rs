@@ -6,8 +6,10 @@
 
 mod change;
 mod follow;
+mod usage;
 
 use std::{
+    collections::HashMap,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -20,11 +22,12 @@ pub use self::change::Forgotten;
 use self::{
     change::{Changes, Stamp},
     follow::Freshness,
+    usage::{LastUse, Uses},
 };
 use crate::{
     db::Database,
     error::Result,
-    models::{Caller, Credential, OrganizationId, UserId, api_key::KeyPrefix, permission},
+    models::{Caller, Credential, OrganizationId, Timestamp, UserId, api_key::KeyPrefix, permission},
     pb,
 };
 
@@ -53,6 +56,7 @@ struct Inner {
     standings: Cache<(UserId, OrganizationId), (bool, Stamp)>,
     changes: Changes,
     freshness: Freshness,
+    uses: Uses,
 }
 
 /// A key as it was found.
@@ -64,6 +68,7 @@ pub struct Known {
     /// The key as an encoded [`pb::ApiKey`].
     pub encoded: Bytes,
     stamp: Stamp,
+    last_use: LastUse,
     /// Until when the look that found it may be relied on by itself.
     until: Instant,
 }
@@ -91,8 +96,8 @@ impl Weighter<KeyPrefix, Arc<Known>> for Weight {
 }
 
 impl Credentials {
-    /// Remembers keys of a database in about as many bytes.
-    pub fn new(db: Database, bytes: u64) -> Self {
+    /// Remembers keys of a database in about as many bytes, and when they were used as coarsely as said.
+    pub fn new(db: Database, bytes: u64, usage_unit: Duration) -> Self {
         Self(Arc::new(Inner {
             db,
             known: Cache::with_weighter(EXPECTED, bytes, Weight),
@@ -100,6 +105,7 @@ impl Credentials {
             standings: Cache::with_weighter(EXPECTED, MAX_STANDINGS, UnitWeighter),
             changes: Changes::default(),
             freshness: Freshness::default(),
+            uses: Uses::new(usage_unit),
         }))
     }
 
@@ -157,9 +163,9 @@ impl Credentials {
             let found = self.0.db.read(async |conn| conn.api_keys().credential(prefix).await).await?;
             let known = found.map(|credential| {
                 let stamp = self.0.changes.stamp(&[credential.key.id.0, credential.principal.id().0]);
-                let caller = credential.caller();
+                let caller = credential.caller(*prefix);
                 let encoded = pb::ApiKey::from(credential.key.clone()).encode_to_vec().into();
-                Arc::new(Known { credential, caller, encoded, stamp, until })
+                Arc::new(Known { credential, caller, encoded, stamp, last_use: LastUse::default(), until })
             });
             let is_kept = self.0.changes.moment() == moment;
             if is_kept || look == LOOKS {
@@ -193,6 +199,23 @@ impl Credentials {
             self.0.standings.insert((user, organization), (found, stamp));
         }
         Ok(Answer { found, until, is_kept })
+    }
+
+    /// Notes that a key is used.
+    pub fn note_use(&self, known: &Known, now: Timestamp) {
+        self.0.uses.note(&known.caller.prefix, &known.last_use, now);
+    }
+
+    /// Takes the last uses that were noted, to be written.
+    pub fn take_uses(&self) -> HashMap<KeyPrefix, Timestamp> {
+        self.0.uses.take()
+    }
+
+    /// Notes uses that could not be written.
+    pub fn put_uses_back(&self, prefixes: &[KeyPrefix], at: Timestamp) {
+        for prefix in prefixes {
+            self.0.uses.put(*prefix, at);
+        }
     }
 
     /// Forgets what a committed change has made old.

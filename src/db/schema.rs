@@ -131,6 +131,13 @@ diesel::table! {
         revoked_reason -> Nullable<Text>,
         created_at -> Instant,
         updated_at -> Instant,
+        former_prefix -> Nullable<Text>,
+        former_secret_hash -> Nullable<Binary>,
+        former_created_at -> Nullable<Instant>,
+        former_expires_at -> Nullable<Instant>,
+        former_last_used_at -> Nullable<Instant>,
+        rotated_at -> Nullable<Instant>,
+        allowed_ip_ranges -> JsonDoc,
     }
 }
 

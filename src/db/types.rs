@@ -17,10 +17,10 @@ use diesel::{
 use uuid::Uuid;
 
 use crate::models::{
-    Action, ActorKind, ApiKeyId, Environment, EventId, FamilyId, InvitationId, JsonObject, MembershipId, Name,
-    NormalizedEmail, OAuthAccountId, OrganizationId, OrganizationState, Plan, RefreshTokenId, RequestId, ResourceId,
-    ResourceType, RevokedReason, RoleId, RoleName, Scopes, Sealed, SearchKey, SecretHash, Slug, Timestamp, UserId,
-    UserState, WebUrl,
+    Action, ActorKind, ApiKeyId, Environment, EventId, FamilyId, InvitationId, IpRanges, JsonObject, MembershipId,
+    Name, NormalizedEmail, OAuthAccountId, OrganizationId, OrganizationState, Plan, RefreshTokenId, RequestId,
+    ResourceId, ResourceType, RevokedReason, RoleId, RoleName, Scopes, Sealed, SearchKey, SecretHash, Slug, Timestamp,
+    UserId, UserState, WebUrl,
     api_key::KeyPrefix,
     email::GivenEmail,
     event::Details,
@@ -268,7 +268,7 @@ macro_rules! documents {
     )+};
 }
 
-documents!(JsonObject, Scopes, ProviderScopes);
+documents!(JsonObject, Scopes, ProviderScopes, IpRanges);
 
 macro_rules! bytes {
     ($($bytes:ty: $read:expr),+ $(,)?) => {$(

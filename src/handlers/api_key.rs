@@ -8,7 +8,7 @@ use crate::{
     convert,
     db::Conn,
     error::{Denial, Entity, Error, Limit, Precondition, Result},
-    models::{Action, ApiKey, ApiKeyId, ApiKeyOwner, Caller, Locked, Reach, Scopes, Timestamp, permission},
+    models::{Action, ApiKey, ApiKeyId, ApiKeyOwner, Caller, IpRanges, Locked, Reach, Scopes, Timestamp, permission},
     pb::{self, api_key_service_server::ApiKeyService},
     security::token::mint_api_key,
 };
@@ -50,6 +50,26 @@ fn may_last(caller: &Caller, expires_at: Option<Timestamp>) -> Result<()> {
     }
 }
 
+/// Refuses to let a key be used from where the caller's own cannot be.
+fn may_place(caller: &Caller, ranges: &IpRanges) -> Result<()> {
+    if caller.ip_ranges.cover(ranges) { Ok(()) } else { Err(Error::Denied(Denial::IpRangeNotHeld)) }
+}
+
+/// Refuses to hand out a key that may do more, longer or from elsewhere than the caller's own.
+fn may_hand_out(caller: &Caller, key: &ApiKey) -> Result<()> {
+    may_give(caller, &key.scopes)?;
+    may_last(caller, key.expires_at)?;
+    may_place(caller, &key.allowed_ip_ranges)
+}
+
+/// Refuses to change what is revoked.
+fn is_in_force(key: &ApiKey) -> Result<()> {
+    match key.revoked_at {
+        None => Ok(()),
+        Some(_) => Err(Error::Precondition(Precondition::ApiKeyRevoked)),
+    }
+}
+
 /// Refuses an owner that the caller does not see, whose keys it may not manage, that is suspended, or that has as many as it may.
 async fn may_make_for(tx: &mut Conn, caller: &Caller, owner: ApiKeyOwner, most: u32) -> Result<()> {
     match owner {
@@ -82,6 +102,16 @@ async fn may_change(tx: &mut Conn, caller: &Caller, key: &ApiKey) -> Result<()> 
     guards::may_change(tx, caller, &find(organization)?, permission::WRITE_API_KEYS).await.map(drop)
 }
 
+/// Revokes a locked key, unless it is.
+async fn revoke(tx: &mut Conn, mut key: Locked<ApiKey>, reason: Option<&String>, now: Timestamp) -> Result<ApiKey> {
+    if key.revoked_at.is_some() {
+        return Ok(key.into_inner());
+    }
+    key.revoked_at = Some(now);
+    key.revoked_reason = reason.cloned();
+    tx.api_keys().save(key, Action::ApiKeyRevoked, now).await
+}
+
 #[tonic::async_trait]
 impl ApiKeyService for ApiKeyHandler {
     async fn create_api_key(
@@ -95,8 +125,7 @@ impl ApiKeyService for ApiKeyHandler {
         let key = new.to_api_key(self.app.new_id(now), secret, caller.user_id(), now);
         let create = self.app.change(&call, async |tx| {
             may_make_for(tx, caller, new.owner, self.app.policy.max_api_keys).await?;
-            may_give(caller, &new.scopes)?;
-            may_last(caller, new.expires_at)?;
+            may_hand_out(caller, &key)?;
             tx.api_keys().insert(&key).await?;
             Ok(pb::CreateApiKeyResponse {
                 api_key: Some(key.clone().into()),
@@ -112,8 +141,14 @@ impl ApiKeyService for ApiKeyHandler {
     ) -> Result<Response<pb::GetApiKeyResponse>, Status> {
         let (caller, request) = called_by(request)?;
         let id = convert::id_of("api_key_id", &request.api_key_id)?;
-        let (key, _) = self.app.db.read(async |conn| guards::visible_key(conn, &caller, id).await).await?;
-        Ok(Response::new(pb::GetApiKeyResponse { api_key: Some(key.into()) }))
+        let get = self.app.db.read(async |conn| {
+            let (key, reach) = guards::visible_key(conn, &caller, id).await?;
+            let uses = conn.api_keys().last_uses(&reach, id).await?;
+            Ok((key, uses))
+        });
+        let (key, uses) = get.await?;
+        let secrets = convert::api_key::secrets(&key, uses);
+        Ok(Response::new(pb::GetApiKeyResponse { api_key: Some(key.into()), secrets }))
     }
 
     async fn list_api_keys(
@@ -155,15 +190,39 @@ impl ApiKeyService for ApiKeyHandler {
             if let Some(expires_at) = changes.expires_at {
                 may_last(caller, expires_at)?;
             }
-            target.check_etag(&*key)?;
-            if key.revoked_at.is_some() {
-                return Err(Error::Precondition(Precondition::ApiKeyRevoked));
+            if let Some(ranges) =
+                changes.allowed_ip_ranges.as_ref().filter(|ranges| !key.allowed_ip_ranges.cover(ranges))
+            {
+                may_place(caller, ranges)?;
             }
+            target.check_etag(&*key)?;
+            is_in_force(&key)?;
             key.apply(changes.clone());
             let key = tx.api_keys().save(key, Action::ApiKeyUpdated, now).await?;
             Ok(pb::UpdateApiKeyResponse { api_key: Some(key.into()) })
         });
         Ok(Response::new(update.await?))
+    }
+
+    async fn rotate_api_key(
+        &self,
+        request: Request<pb::RotateApiKeyRequest>,
+    ) -> Result<Response<pb::RotateApiKeyResponse>, Status> {
+        let (call, (target, overlap)) = called_to_act(request, convert::api_key::rotate)?;
+        let (caller, now) = (&call.caller, self.app.now());
+        let rotate = self.app.change(&call, async |tx| {
+            let mut key = lock(tx, caller, target.id).await?;
+            may_change(tx, caller, &key).await?;
+            // Whoever is told a secret can do what the key can.
+            may_hand_out(caller, &key)?;
+            target.check_etag(&*key)?;
+            is_in_force(&key)?;
+            let (plaintext, secret) = mint_api_key(key.environment);
+            key.rotate(secret, overlap, now);
+            let key = tx.api_keys().save_rotated(key, now).await?;
+            Ok(pb::RotateApiKeyResponse { api_key: Some(key.into()), plaintext_key: plaintext.expose().to_owned() })
+        });
+        Ok(Response::new(rotate.await?))
     }
 
     async fn revoke_api_key(
@@ -172,21 +231,30 @@ impl ApiKeyService for ApiKeyHandler {
     ) -> Result<Response<pb::RevokeApiKeyResponse>, Status> {
         let (call, (target, reason)) = called_to_act(request, convert::api_key::revoke)?;
         let now = self.app.now();
-        let revoke = self.app.change(&call, async |tx| {
-            let mut key = lock(tx, &call.caller, target.id).await?;
+        let revoked = self.app.change(&call, async |tx| {
+            let key = lock(tx, &call.caller, target.id).await?;
             if let Some(id) = key.organization_id {
                 guards::may(tx, &call.caller, id, permission::WRITE_API_KEYS).await?;
             }
             target.check_etag(&*key)?;
-            if key.revoked_at.is_some() {
-                return Ok(pb::RevokeApiKeyResponse { api_key: Some(key.into_inner().into()) });
-            }
-            key.revoked_at = Some(now);
-            key.revoked_reason.clone_from(&reason);
-            let key = tx.api_keys().save(key, Action::ApiKeyRevoked, now).await?;
+            let key = revoke(tx, key, reason.as_ref(), now).await?;
             Ok(pb::RevokeApiKeyResponse { api_key: Some(key.into()) })
         });
-        Ok(Response::new(revoke.await?))
+        Ok(Response::new(revoked.await?))
+    }
+
+    async fn revoke_own_api_key(
+        &self,
+        request: Request<pb::RevokeOwnApiKeyRequest>,
+    ) -> Result<Response<pb::RevokeOwnApiKeyResponse>, Status> {
+        let (call, reason) = called_to_act(request, |r| convert::api_key::revoke_own(&r))?;
+        let (caller, now) = (&call.caller, self.app.now());
+        let revoked = self.app.change(&call, async |tx| {
+            let key = find(tx.api_keys().lock(&caller.reach(), caller.api_key_id).await?)?;
+            let key = revoke(tx, key, reason.as_ref(), now).await?;
+            Ok(pb::RevokeOwnApiKeyResponse { api_key: Some(key.into()) })
+        });
+        Ok(Response::new(revoked.await?))
     }
 
     async fn verify_api_key(
@@ -194,10 +262,15 @@ impl ApiKeyService for ApiKeyHandler {
         request: Request<pb::VerifyApiKeyRequest>,
     ) -> Result<Response<pb::VerifyApiKeyResponse>, Status> {
         let (caller, request) = called_by(request)?;
-        let question = convert::api_key::question(request.plaintext_key, &request.required_scope)?;
+        let question = convert::api_key::question(pb::ApiKeyQuestion {
+            plaintext_key: request.plaintext_key,
+            required_scope: request.required_scope,
+            ip_address: request.ip_address,
+        })?;
         let verifier = Verifier::new(self.app.clone(), caller);
-        let (verdict, api_key, valid_until) = verifier.wire(&verifier.verify(&question).await?);
-        Ok(Response::new(pb::VerifyApiKeyResponse { verdict: verdict.into(), api_key, valid_until }))
+        let pb::ApiKeyVerification { verdict, api_key, valid_until, ends_at } =
+            verifier.wire(&verifier.verify(&question).await?);
+        Ok(Response::new(pb::VerifyApiKeyResponse { verdict, api_key, valid_until, ends_at }))
     }
 
     async fn batch_verify_api_keys(
@@ -214,12 +287,12 @@ impl ApiKeyService for ApiKeyHandler {
             let outcome = match question {
                 Err(_) => Outcome::Error(pb::ErrorReason::InvalidArgument.into()),
                 Ok(question) => {
-                    let (verdict, mut api_key, valid_until) = verifier.wire(&verifier.verify(&question).await?);
-                    match room.checked_sub(api_key.len()) {
+                    let mut told = verifier.wire(&verifier.verify(&question).await?);
+                    match room.checked_sub(told.api_key.len()) {
                         Some(left) => room = left,
-                        None => api_key.clear(),
+                        None => told.api_key.clear(),
                     }
-                    Outcome::Verification(pb::ApiKeyVerification { verdict: verdict.into(), api_key, valid_until })
+                    Outcome::Verification(told)
                 }
             };
             results.push(pb::BatchVerifyApiKeysResult { outcome: Some(outcome) });

@@ -20,10 +20,10 @@ pub(super) fn platform_admin(caller: &Caller) -> Result<()> {
 /// Refuses a caller whose key, or its scope, or its owner's being a platform admin has ended since it was presented.
 pub(super) async fn still_holds(conn: &mut Conn, caller: &Caller, scope: &Scope, now: Timestamp) -> Result<()> {
     let credential = conn.api_keys().credential_of(caller).await?.ok_or(Error::Unauthenticated)?;
-    if credential.standing(Some(scope), now) != Verdict::Valid {
+    if credential.standing(&caller.uses_key(scope), now) != Verdict::Valid {
         return Err(Error::Unauthenticated);
     }
-    if caller.is_platform_admin() { platform_admin(&credential.caller()) } else { Ok(()) }
+    if caller.is_platform_admin() { platform_admin(&credential.caller(caller.prefix)) } else { Ok(()) }
 }
 
 /// Refuses everyone but platform admins to list the deleted.

@@ -2,14 +2,12 @@
 
 use std::{sync::Arc, time::Instant};
 
-use prost::bytes::Bytes;
-
 use crate::{
     context::App,
     convert::{self, api_key::Question},
     credentials::{Answer, BOUND, Known},
     error::Result,
-    models::{Caller, OrganizationId, OwnerState, Reach, Timestamp, UserId, Verdict},
+    models::{Caller, OrganizationId, OwnerState, Reach, Timestamp, Use, UserId, Verdict},
     pb,
 };
 
@@ -94,24 +92,31 @@ impl Verifier {
         let (Some(known), Some(sees), Some((_, hash))) = (answer.found, sees, &question.presented) else {
             return Verification { found: None, until: answer.until, is_kept: false };
         };
-        let verdict = known.credential.check(hash, question.scope.as_ref(), self.app.now());
+        let now = self.app.now();
+        let used = Use { prefix: known.caller.prefix, address: question.address, scope: question.scope.as_ref() };
+        let verdict = known.credential.check(hash, &used, now);
+        if sees.found && verdict == Verdict::Valid {
+            self.app.credentials.note_use(&known, now);
+        }
         let found = (sees.found && verdict != Verdict::WrongSecret).then_some((verdict, known));
         Verification { found, until: answer.until.min(sees.until), is_kept: answer.is_kept && sees.is_kept }
     }
 
-    /// The answer on the wire: verdict, encoded key, and until when it may be relied on.
-    pub(super) fn wire(
-        &self,
-        verification: &Verification,
-    ) -> (pb::ApiKeyVerdict, Bytes, Option<prost_types::Timestamp>) {
+    /// The answer on the wire.
+    pub(super) fn wire(&self, verification: &Verification) -> pb::ApiKeyVerification {
         let (verdict, known) = match &verification.found {
             None => (pb::ApiKeyVerdict::Unknown, None),
             Some((verdict, known)) => (wire_verdict(*verdict), Some(known)),
         };
-        let ends = known.and_then(|known| known.caller.expires_at).filter(|_| verdict != pb::ApiKeyVerdict::Expired);
+        let ends = known.and_then(|known| known.caller.ends_at).filter(|_| verdict != pb::ApiKeyVerdict::Expired);
         let until = valid_until(self.app.now(), verification.until);
         let until = ends.map_or(until, |ends| until.min(ends));
-        (verdict, known.map(|known| known.encoded.clone()).unwrap_or_default(), Some(convert::time(until)))
+        pb::ApiKeyVerification {
+            verdict: verdict.into(),
+            api_key: known.map(|known| known.encoded.clone()).unwrap_or_default(),
+            valid_until: Some(convert::time(until)),
+            ends_at: known.and_then(|known| known.caller.ends_at).map(convert::time),
+        }
     }
 }
 
@@ -142,6 +147,7 @@ fn wire_verdict(verdict: Verdict) -> pb::ApiKeyVerdict {
         Verdict::Revoked => pb::ApiKeyVerdict::Revoked,
         Verdict::Expired => pb::ApiKeyVerdict::Expired,
         Verdict::OwnerInactive => pb::ApiKeyVerdict::OwnerInactive,
+        Verdict::IpNotAllowed => pb::ApiKeyVerdict::IpNotAllowed,
         Verdict::ScopeMissing => pb::ApiKeyVerdict::ScopeMissing,
     }
 }

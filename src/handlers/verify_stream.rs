@@ -133,11 +133,11 @@ impl Answers {
     fn answer(&mut self, question_id: u64, answer: Result<Verification>) -> Message {
         let outcome = match answer {
             Ok(verification) => {
-                let (verdict, api_key, valid_until) = self.verifier.wire(&verification);
+                let told = self.verifier.wire(&verification);
                 if let Some((_, known)) = &verification.found {
                     self.remember(known, verification.is_kept);
                 }
-                Outcome::Verification(pb::ApiKeyVerification { verdict: verdict.into(), api_key, valid_until })
+                Outcome::Verification(told)
             }
             Err(Error::Invalid(_)) => Outcome::Error(pb::ErrorReason::InvalidArgument.into()),
             Err(error) => {
@@ -176,7 +176,7 @@ impl Answers {
                 return Poll::Ready(Some(Err(error)));
             }
         }
-        if heartbeat && self.caller.expires_at.is_some_and(|expires_at| expires_at <= self.app.now()) {
+        if heartbeat && self.caller.ends_at.is_some_and(|ends_at| ends_at <= self.app.now()) {
             return Poll::Ready(Some(Err(Error::Unauthenticated)));
         }
         if let Some(until) = until {
@@ -210,7 +210,12 @@ impl Answers {
                 }
             };
             let id = question.question_id;
-            let question = match convert::api_key::question(question.plaintext_key, &question.required_scope) {
+            let asked = pb::ApiKeyQuestion {
+                plaintext_key: question.plaintext_key,
+                required_scope: question.required_scope,
+                ip_address: question.ip_address,
+            };
+            let question = match convert::api_key::question(asked) {
                 Ok(question) => question,
                 Err(error) => return Poll::Ready(Some(Ok(self.answer(id, Err(error))))),
             };

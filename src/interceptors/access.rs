@@ -22,6 +22,8 @@ const OUR_PACKAGES: &str = "tenantry.";
 pub enum Access {
     /// Anyone, without a credential.
     Public,
+    /// Whoever has a key that can be used, whatever it was made for.
+    AnyKey,
     /// Whoever holds the scope, and is a platform admin where that is asked for.
     Scope {
         /// The scope.
@@ -70,9 +72,10 @@ fn rule(pool: &DescriptorPool, method: &MethodDescriptor) -> std::result::Result
     let access = value.as_message().ok_or("the access option is no message")?;
     let flag = |name| access.get_field_by_name(name).is_some_and(|value| value.as_bool() == Some(true));
     let scope = access.get_field_by_name("scope").as_deref().and_then(Value::as_str).unwrap_or_default().to_owned();
-    match (flag("public"), scope.as_str(), flag("platform_admin")) {
-        (true, "", false) => Ok(Access::Public),
-        (false, scope, platform_admin) if !scope.contains('*') => {
+    match (flag("public"), flag("any_key"), scope.as_str(), flag("platform_admin")) {
+        (true, false, "", false) => Ok(Access::Public),
+        (false, true, "", false) => Ok(Access::AnyKey),
+        (false, false, scope, platform_admin) if !scope.contains('*') => {
             let scope =
                 Scope::parse(scope).map_err(|_| "the access option has neither public nor a well-formed scope")?;
             Ok(Access::Scope { scope, platform_admin })

@@ -3,7 +3,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    net::SocketAddr,
+    net::IpAddr,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -112,21 +112,23 @@ fn subject(caller: Principal) -> Subject {
     }
 }
 
+/// The address that a call comes from: that of the connection, whatever its metadata says.
+pub(super) fn remote_address(parts: &Parts) -> Option<IpAddr> {
+    let address = parts.extensions.get::<TcpConnectInfo>().and_then(TcpConnectInfo::remote_addr)?;
+    Some(address.ip().to_canonical())
+}
+
 /// What an event tells of a call whose request is not read.
 pub(super) struct Seen {
     uri: Uri,
-    address: Option<SocketAddr>,
+    address: Option<IpAddr>,
     metadata: BTreeMap<String, String>,
 }
 
 impl Seen {
     /// Looks at a request.
     pub(super) fn of(parts: &Parts) -> Self {
-        Self {
-            uri: parts.uri.clone(),
-            address: parts.extensions.get::<TcpConnectInfo>().and_then(TcpConnectInfo::remote_addr),
-            metadata: Beside::metadata(&parts.headers),
-        }
+        Self { uri: parts.uri.clone(), address: remote_address(parts), metadata: Beside::metadata(&parts.headers) }
     }
 
     /// The origin of the event.
@@ -135,7 +137,7 @@ impl Seen {
             actor,
             method: self.uri.path().trim_start_matches('/').replace('/', "."),
             call_id: telemetry::request_id(),
-            ip_address: self.address.map(|address| address.ip()),
+            ip_address: self.address,
             metadata: self.metadata,
             request_id: None,
         }

@@ -2,11 +2,15 @@
 
 use http::{HeaderMap, header::AUTHORIZATION, request::Parts};
 
-use super::{Audit, Intercept, access::Access, audit::Seen};
+use super::{
+    Audit, Intercept,
+    access::Access,
+    audit::{Seen, remote_address},
+};
 use crate::{
     context::App,
     error::{Error, Result},
-    models::{Action, Actor, Caller, Change, State, Verdict},
+    models::{Action, Actor, Caller, Change, State, Use, Verdict},
     security::token::read_api_key,
 };
 
@@ -29,8 +33,11 @@ impl Authenticate {
         let (prefix, hash) = presented(&parts.headers).and_then(read_api_key).ok_or(Error::Unauthenticated)?;
         let known = self.app.credentials.find(&prefix).await?.found.ok_or(Error::Unauthenticated)?;
         let credential = &known.credential;
-        if credential.check(&hash, None, self.app.now()) == Verdict::Valid {
-            return Ok(known.caller.clone());
+        let address = remote_address(parts);
+        let now = self.app.now();
+        if credential.check(&hash, &Use { prefix, address, scope: None }, now) == Verdict::Valid {
+            self.app.credentials.note_use(&known, now);
+            return Ok(Caller { address, ..known.caller.clone() });
         }
         let actor = Actor::Key { owner: credential.principal, id: credential.key.id };
         let (id, subject) = (credential.key.id, State::from(credential.key.clone()).subject());

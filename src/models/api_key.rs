@@ -1,10 +1,10 @@
 //! API keys, and the one check that tells whether a presented key is good.
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use super::{
-    ApiKeyId, Caller, JsonObject, Name, OrganizationId, Principal, Revision, Scope, Scopes, SecretHash, Timestamp,
-    UserId,
+    ApiKeyId, Caller, IpRanges, JsonObject, Name, OrganizationId, Principal, Revision, Scope, Scopes, SecretHash,
+    Timestamp, UserId,
     locked::resource,
     stored::{StoredText, words},
 };
@@ -28,6 +28,18 @@ pub struct ApiKey {
     pub prefix: KeyPrefix,
     /// Hash of the secret.
     pub secret_hash: SecretHash,
+    /// The public beginning that it had before the last rotation.
+    pub former_prefix: Option<KeyPrefix>,
+    /// Hash of the secret before the last rotation.
+    pub former_secret_hash: Option<SecretHash>,
+    /// When the former secret was made.
+    pub former_created_at: Option<Timestamp>,
+    /// When the former secret stops.
+    pub former_expires_at: Option<Timestamp>,
+    /// When it got the secret that it has, if not with the key.
+    pub rotated_at: Option<Timestamp>,
+    /// From where it may be used.
+    pub allowed_ip_ranges: IpRanges,
     /// What it was made for.
     pub scopes: Scopes,
     /// Where it is meant to be used.
@@ -112,6 +124,8 @@ pub struct NewApiKey {
     pub environment: Environment,
     /// When it stops.
     pub expires_at: Option<Timestamp>,
+    /// From where it may be used.
+    pub allowed_ip_ranges: IpRanges,
     /// Free-form.
     pub metadata: JsonObject,
 }
@@ -138,6 +152,12 @@ impl NewApiKey {
             name: self.name.clone(),
             prefix,
             secret_hash,
+            former_prefix: None,
+            former_secret_hash: None,
+            former_created_at: None,
+            former_expires_at: None,
+            rotated_at: None,
+            allowed_ip_ranges: self.allowed_ip_ranges.clone(),
             scopes: self.scopes.clone(),
             environment: self.environment,
             metadata: self.metadata.clone(),
@@ -159,14 +179,47 @@ pub struct ApiKeyChanges {
     pub scopes: Option<Scopes>,
     /// When it stops, or that it does not.
     pub expires_at: Option<Option<Timestamp>>,
+    /// From where it may be used.
+    pub allowed_ip_ranges: Option<IpRanges>,
     /// Free-form.
     pub metadata: Option<JsonObject>,
 }
 
 impl ApiKey {
-    /// True once it has stopped.
+    /// Takes another secret; the one before it works a while longer. One from before that stops.
+    pub fn rotate(&mut self, (prefix, secret_hash): (KeyPrefix, SecretHash), overlap: Duration, now: Timestamp) {
+        self.former_prefix = Some(std::mem::replace(&mut self.prefix, prefix));
+        self.former_secret_hash = Some(std::mem::replace(&mut self.secret_hash, secret_hash));
+        self.former_created_at = Some(self.secret_created_at());
+        self.former_expires_at = Some(now.after(overlap));
+        self.rotated_at = Some(now);
+    }
+
+    /// True once it has stopped, whatever its secrets are.
     pub fn is_expired(&self, now: Timestamp) -> bool {
         self.expires_at.is_some_and(|expires_at| expires_at <= now)
+    }
+
+    /// When the secret that it has was made.
+    pub fn secret_created_at(&self) -> Timestamp {
+        self.rotated_at.unwrap_or(self.created_at)
+    }
+
+    /// When the secret of a prefix stops, with the key or before it. `None` if it never does; one that it no longer has, long ago.
+    pub fn ends_at(&self, prefix: &KeyPrefix) -> Option<Timestamp> {
+        match self.secret(prefix) {
+            Some((_, until)) => until.into_iter().chain(self.expires_at).min(),
+            None => Some(self.created_at),
+        }
+    }
+
+    /// The secret of a prefix, and when it stops before the key.
+    fn secret(&self, prefix: &KeyPrefix) -> Option<(&SecretHash, Option<Timestamp>)> {
+        if self.prefix == *prefix {
+            return Some((&self.secret_hash, None));
+        }
+        let former = self.former_secret_hash.as_ref().filter(|_| self.former_prefix == Some(*prefix))?;
+        Some((former, self.former_expires_at))
     }
 
     /// Writes `changes`.
@@ -179,6 +232,9 @@ impl ApiKey {
         }
         if let Some(expires_at) = changes.expires_at {
             self.expires_at = expires_at;
+        }
+        if let Some(ranges) = changes.allowed_ip_ranges {
+            self.allowed_ip_ranges = ranges;
         }
         if let Some(metadata) = changes.metadata {
             self.metadata = metadata;
@@ -217,6 +273,17 @@ pub enum OwnerState {
     Deleted,
 }
 
+/// How somebody uses a key.
+#[derive(Clone, Copy, Debug)]
+pub struct Use<'a> {
+    /// With which of its secrets.
+    pub prefix: KeyPrefix,
+    /// From where, if that is known.
+    pub address: Option<IpAddr>,
+    /// For what, if for anything in particular.
+    pub scope: Option<&'a Scope>,
+}
+
 /// What a check of a presented key found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
@@ -230,39 +297,50 @@ pub enum Verdict {
     Expired,
     /// The owner is suspended or deleted.
     OwnerInactive,
+    /// Used from where it may not be.
+    IpNotAllowed,
     /// Good, and without the scope asked for.
     ScopeMissing,
 }
 
 impl Credential {
-    /// Checks a presented secret, and a scope if one is asked for, at `now`. The secret comes first, so that whoever does
-    /// not hold it learns nothing else.
-    pub fn check(&self, presented: &SecretHash, scope: Option<&Scope>, now: Timestamp) -> Verdict {
-        if self.key.secret_hash.matches(presented) { self.standing(scope, now) } else { Verdict::WrongSecret }
+    /// Checks a presented secret and how it is used, at `now`. The secret comes first, so that whoever does not hold it learns nothing
+    /// else.
+    pub fn check(&self, presented: &SecretHash, used: &Use<'_>, now: Timestamp) -> Verdict {
+        match self.key.secret(&used.prefix) {
+            Some((hash, _)) if hash.matches(presented) => self.standing(used, now),
+            _ => Verdict::WrongSecret,
+        }
     }
 
-    /// Checks a key whose secret was presented before, and a scope if one is asked for, at `now`.
-    pub fn standing(&self, scope: Option<&Scope>, now: Timestamp) -> Verdict {
+    /// Checks a key whose secret was presented before and how it is used, at `now`.
+    pub fn standing(&self, used: &Use<'_>, now: Timestamp) -> Verdict {
         if self.key.revoked_at.is_some() {
             Verdict::Revoked
-        } else if self.key.is_expired(now) {
+        } else if self.key.ends_at(&used.prefix).is_some_and(|ends_at| ends_at <= now) {
             Verdict::Expired
         } else if self.owner != OwnerState::Active {
             Verdict::OwnerInactive
-        } else if scope.is_some_and(|scope| !self.key.scopes.hold(scope)) {
+        } else if !self.key.allowed_ip_ranges.allow(used.address) {
+            Verdict::IpNotAllowed
+        } else if used.scope.is_some_and(|scope| !self.key.scopes.hold(scope)) {
             Verdict::ScopeMissing
         } else {
             Verdict::Valid
         }
     }
 
-    /// The caller that presents this key.
-    pub fn caller(&self) -> Caller {
+    /// Who calls with the secret of a prefix, from wherever.
+    pub fn caller(&self, prefix: KeyPrefix) -> Caller {
         Caller {
             api_key_id: self.key.id,
+            prefix,
+            address: None,
             principal: self.principal,
             scopes: Arc::new(self.key.scopes.clone()),
+            ip_ranges: Arc::new(self.key.allowed_ip_ranges.clone()),
             expires_at: self.key.expires_at,
+            ends_at: self.key.ends_at(&prefix),
         }
     }
 }

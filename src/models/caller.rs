@@ -1,20 +1,30 @@
 //! Who is asking, and what that one may touch.
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
-use super::{ApiKeyId, OrganizationId, PrincipalId, Scopes, Timestamp, UserId};
+use super::{
+    ApiKeyId, IpRanges, OrganizationId, PrincipalId, Scope, Scopes, Timestamp, Use, UserId, api_key::KeyPrefix,
+};
 
 /// Who is asking: made by the interceptors from the presented API key, read by the handlers.
 #[derive(Clone, Debug)]
 pub struct Caller {
     /// The key that was presented.
     pub api_key_id: ApiKeyId,
+    /// Which of the key's secrets was presented.
+    pub prefix: KeyPrefix,
+    /// The address that the call came from.
+    pub address: Option<IpAddr>,
     /// Whose key it is.
     pub principal: Principal,
     /// What the key was made for.
     pub scopes: Arc<Scopes>,
+    /// From where the key may be used.
+    pub ip_ranges: Arc<IpRanges>,
     /// When the key stops.
     pub expires_at: Option<Timestamp>,
+    /// When the presented secret stops, with the key or before it.
+    pub ends_at: Option<Timestamp>,
 }
 
 /// The owner of a presented key.
@@ -60,6 +70,11 @@ impl Caller {
             Principal::User { is_platform_admin: true, .. } => Reach::Everything,
             Principal::User { id, .. } => Reach::User(id),
         }
+    }
+
+    /// How the caller uses its key when it calls for a scope.
+    pub fn uses_key<'a>(&self, scope: &'a Scope) -> Use<'a> {
+        Use { prefix: self.prefix, address: self.address, scope: Some(scope) }
     }
 
     /// True if the caller is a platform admin.

@@ -92,6 +92,8 @@ words! {
         ApiKeyCreated = "api_key.created",
         /// An API key was updated.
         ApiKeyUpdated = "api_key.updated",
+        /// An API key got another secret.
+        ApiKeyRotated = "api_key.rotated",
         /// An API key was revoked.
         ApiKeyRevoked = "api_key.revoked",
         /// An API key went with its owner.

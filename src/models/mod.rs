@@ -7,6 +7,7 @@ pub mod email;
 pub mod event;
 pub mod id;
 pub mod invitation;
+pub mod ip_range;
 pub mod json;
 pub mod locked;
 pub mod membership;
@@ -25,7 +26,7 @@ pub mod timestamp;
 pub mod user;
 
 pub use api_key::{
-    ApiKey, ApiKeyChanges, ApiKeyFilter, ApiKeyOwner, Credential, Environment, NewApiKey, OwnerState, Verdict,
+    ApiKey, ApiKeyChanges, ApiKeyFilter, ApiKeyOwner, Credential, Environment, NewApiKey, OwnerState, Use, Verdict,
 };
 pub use call::{Actor, Call, Once, Origin};
 pub use caller::{Caller, Principal, Reach};
@@ -36,6 +37,7 @@ pub use id::{
     RefreshTokenId, RequestId, ResourceId, RoleId, UserId,
 };
 pub use invitation::{Invitation, InvitationFilter, InvitationKey, NewInvitation};
+pub use ip_range::{IpRange, IpRanges};
 pub use json::JsonObject;
 pub use locked::{Locked, Resource, Revision};
 pub use membership::{Membership, MembershipChanges, MembershipFilter, MembershipKey, NewMembership};

@@ -20,6 +20,12 @@ impl Timestamp {
         self.0
     }
 
+    /// The last multiple of `unit` since 1970 that is not later.
+    pub fn floor(self, unit: Duration) -> Self {
+        let unit = i64::try_from(unit.as_micros()).unwrap_or(i64::MAX).max(1);
+        Self(self.0.saturating_sub(self.0.rem_euclid(unit)).max(*Self::RANGE.start()))
+    }
+
     /// Later by `duration`, at most the end of the year 9999.
     pub fn after(self, duration: Duration) -> Self {
         let micros = i64::try_from(duration.as_micros()).unwrap_or(i64::MAX);

@@ -11,9 +11,10 @@ use crate::{
     },
     error::{Error, Result},
     models::{
-        Action, ApiKey, ApiKeyFilter, ApiKeyId, ApiKeyOwner, Caller, Credential, Cursor, Environment, JsonObject,
-        Locked, Name, Organization, OrganizationId, OrganizationState, OwnerState, Page, PageRequest, Principal, Reach,
-        Resource as _, Revision, Scopes, SecretHash, Timestamp, User, UserId, UserState, api_key::KeyPrefix,
+        Action, ApiKey, ApiKeyFilter, ApiKeyId, ApiKeyOwner, Caller, Credential, Cursor, Environment, IpRanges,
+        JsonObject, Locked, Name, Organization, OrganizationId, OrganizationState, OwnerState, Page, PageRequest,
+        Principal, Reach, Resource as _, Revision, Scopes, SecretHash, Timestamp, User, UserId, UserState,
+        api_key::KeyPrefix,
     },
 };
 
@@ -26,6 +27,12 @@ row!(api_keys: ApiKeyRow of ApiKey {
     name: Name,
     prefix: KeyPrefix,
     secret_hash: SecretHash,
+    former_prefix: Option<KeyPrefix>,
+    former_secret_hash: Option<SecretHash>,
+    former_created_at: Option<Timestamp>,
+    former_expires_at: Option<Timestamp>,
+    rotated_at: Option<Timestamp>,
+    allowed_ip_ranges: IpRanges,
     scopes: Scopes,
     environment: Environment,
     metadata: JsonObject,
@@ -138,7 +145,8 @@ impl ApiKeyRepository<'_> {
     /// When the database cannot be used.
     pub async fn credential(&mut self, prefix: &KeyPrefix) -> Result<Option<Credential>> {
         let found: Option<Found> = query!(self.conn, c => {
-            let query = credentials!().filter(api_keys::prefix.eq(prefix));
+            let presented = api_keys::prefix.eq(prefix).or(api_keys::former_prefix.eq(prefix));
+            let query = credentials!().filter(presented);
             async move { query.get_result(c).await.optional() }
         })?;
         found.map(read_credential).transpose()
@@ -202,6 +210,58 @@ impl ApiKeyRepository<'_> {
         execute!(self.conn, diesel::update(found).set(ApiKeyRow::from(&key)))?;
         self.conn.changed(action, before, &key);
         Ok(key)
+    }
+
+    /// Writes a locked API key that has got another secret: what is known of the use of the one that it had goes with that.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn save_rotated(&mut self, mut key: Locked<ApiKey>, now: Timestamp) -> Result<ApiKey> {
+        key.touch(now);
+        let (before, key) = key.into_before_and_after();
+        let found = api_keys::table.filter(api_keys::id.eq(key.id));
+        // In one statement, as those that are held back together see the same row as it was.
+        let uses =
+            (api_keys::former_last_used_at.eq(api_keys::last_used_at), api_keys::last_used_at.eq(None::<Timestamp>));
+        execute!(self.conn, diesel::update(found).set((ApiKeyRow::from(&key), uses)))?;
+        self.conn.changed(Action::ApiKeyRotated, before, &key);
+        Ok(key)
+    }
+
+    /// When the secret that a key has was last used, and when the one before it, as far as that is written.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn last_uses(&mut self, reach: &Reach, id: ApiKeyId) -> Result<(Option<Timestamp>, Option<Timestamp>)> {
+        let found: Option<_> = query!(self.conn, c => {
+            let query = api_keys::table.filter(api_keys::id.eq(id));
+            let query = query.select((api_keys::last_used_at, api_keys::former_last_used_at)).into_boxed::<Backend>();
+            async { within!(api_keys, query, reach).get_result(c).await.optional() }
+        })?;
+        Ok(found.unwrap_or_default())
+    }
+
+    /// Writes that secrets were used. It takes no reach, as they were presented.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn used(&mut self, prefixes: &[KeyPrefix], at: Timestamp) -> Result<()> {
+        // In one order, so that two processes that write the same keys do not wait for each other.
+        let _: Vec<ApiKeyId> = query!(self.conn, c => {
+            let found = api_keys::prefix.eq_any(prefixes).or(api_keys::former_prefix.eq_any(prefixes));
+            ForUpdate(api_keys::table.filter(found).order(api_keys::id).select(api_keys::id)).load(c)
+        })?;
+        query!(self.conn, c => {
+            let older = api_keys::last_used_at.is_null().or(api_keys::last_used_at.lt(at));
+            let found = api_keys::table.filter(api_keys::prefix.eq_any(prefixes)).filter(older);
+            diesel::update(found).set(api_keys::last_used_at.eq(at)).execute(c)
+        })?;
+        query!(self.conn, c => {
+            let older = api_keys::former_last_used_at.is_null().or(api_keys::former_last_used_at.lt(at));
+            let found = api_keys::table.filter(api_keys::former_prefix.eq_any(prefixes)).filter(older);
+            diesel::update(found).set(api_keys::former_last_used_at.eq(at)).execute(c)
+        })?;
+        Ok(())
     }
 
     /// A batch of all API keys within a reach, in order of id, whatever their owners are.

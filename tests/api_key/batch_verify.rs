@@ -8,7 +8,7 @@ use tenantry::pb::{
 use crate::support::{Api, both, object, refused};
 
 fn question(key: &str, scope: &str) -> pb::ApiKeyQuestion {
-    pb::ApiKeyQuestion { plaintext_key: key.to_owned(), required_scope: scope.to_owned() }
+    pb::ApiKeyQuestion { plaintext_key: key.to_owned(), required_scope: scope.to_owned(), ..Default::default() }
 }
 
 async fn outcomes(api: &Api, questions: Vec<pb::ApiKeyQuestion>) -> Vec<Outcome> {

@@ -11,7 +11,7 @@ use tenantry::{
 use crate::support::{Api, DAY, SEALING_KEYS, Test, both, refused, serving::Serving, statements, time_in};
 
 fn verify(key: &str, scope: &str) -> pb::VerifyApiKeyRequest {
-    pb::VerifyApiKeyRequest { plaintext_key: key.to_owned(), required_scope: scope.to_owned() }
+    pb::VerifyApiKeyRequest { plaintext_key: key.to_owned(), required_scope: scope.to_owned(), ..Default::default() }
 }
 
 async fn verdict(api: &Api, key: &str, scope: &str) -> Verdict {

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tenantry::pb::{self, create_api_key_request::Owner};
 
-use super::Test;
+use super::{Test, raw};
 
 static COUNT: AtomicUsize = AtomicUsize::new(0);
 
@@ -125,6 +125,15 @@ impl Test {
     /// The text of a key of a user that may do everything that the user may.
     pub async fn user_key(&self, user: &pb::User) -> String {
         self.key(Owner::UserId(user.id.clone()), &["*"]).await.1
+    }
+
+    /// The text of a key of a platform admin to call a method with: one of its own for the method that ends the key.
+    pub async fn admin_key_for(&self, method: &prost_reflect::MethodDescriptor) -> String {
+        if method.name() == raw::ENDS_ITS_KEY {
+            let admin = self.first_admin().await;
+            return self.user_key(&admin).await;
+        }
+        self.admin_key.clone()
     }
 
     /// The text of a key of an organization that may do everything that the organization may.

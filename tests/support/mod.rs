@@ -135,10 +135,12 @@ pub fn args(database_url: &str, options: &[&str]) -> ServeArgs {
     // Tests run beside each other on a small machine: no test may fail because others are slow.
     let patient = if options.contains(&"--database-timeout") { &[][..] } else { &["--database-timeout", "60s"] };
     let slow = if options.contains(&"--request-timeout") { &[][..] } else { &["--request-timeout", "2m"] };
+    // Nothing is written beside what a test does.
+    let still = if options.contains(&"--usage-interval") { &[][..] } else { &["--usage-interval", "1d"] };
     let keys = ["--sealing-keys", SEALING_KEYS];
     let needs_keys = database_url.starts_with("postgres") && !options.contains(&"--sealing-keys");
     let keys = if needs_keys { &keys[..] } else { &[][..] };
-    let all = fixed.iter().chain(options).chain(patient).chain(slow).chain(keys);
+    let all = fixed.iter().chain(options).chain(patient).chain(slow).chain(still).chain(keys);
     match Cli::try_parse_from(all).unwrap().command {
         Command::Serve(args) => *args,
         _ => unreachable!(),

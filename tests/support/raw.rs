@@ -18,12 +18,20 @@ pub fn methods() -> Vec<MethodDescriptor> {
     ours.flat_map(|service| service.methods().collect::<Vec<_>>()).collect()
 }
 
+/// The method that ends the key that it is called with.
+pub const ENDS_ITS_KEY: &str = "RevokeOwnApiKey";
+
+/// Every method of ours that names what it is about.
+pub fn methods_about_something() -> Vec<MethodDescriptor> {
+    methods().into_iter().filter(|method| method.name() != ENDS_ITS_KEY).collect()
+}
+
 /// The path of a method.
 pub fn path(method: &MethodDescriptor) -> String {
     format!("/{}/{}", method.parent_service().full_name(), method.name())
 }
 
-/// What the access option of a method says: the scope, and whether it takes a platform admin.
+/// What the access option of a method says: the scope, if it takes one, and whether it takes a platform admin.
 pub fn access(method: &MethodDescriptor) -> (String, bool) {
     let pool = method.parent_pool();
     let value = method.options().get_extension(&pool.get_extension_by_name("tenantry.v1.access").unwrap()).into_owned();

@@ -51,9 +51,12 @@ pub fn code(reason: ErrorReason) -> Code {
         R::RequestTooLarge => Code::ResourceExhausted,
         R::MethodUnknown => Code::Unimplemented,
         R::Unauthenticated => Code::Unauthenticated,
-        R::ScopeMissing | R::PlatformAdminRequired | R::RoleInsufficient | R::ScopeNotHeld | R::ExpiryNotHeld => {
-            Code::PermissionDenied
-        }
+        R::ScopeMissing
+        | R::PlatformAdminRequired
+        | R::RoleInsufficient
+        | R::ScopeNotHeld
+        | R::ExpiryNotHeld
+        | R::IpRangeNotHeld => Code::PermissionDenied,
         R::UserNotFound
         | R::OrganizationNotFound
         | R::MembershipNotFound

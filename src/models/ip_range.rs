@@ -1,0 +1,120 @@
+//! From where an API key may be used.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use serde_json::Value;
+
+use super::{scope::strings, stored::StoredJson};
+
+/// Ranges of IP addresses, sorted, each once. None at all is every address.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct IpRanges(Vec<IpNet>);
+
+/// One range of IP addresses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct IpRange(IpNet);
+
+impl IpRange {
+    /// Checks a range, as `192.0.2.0/24`, or one address.
+    ///
+    /// # Errors
+    /// Says which rule it breaks.
+    pub fn parse(text: &str) -> Result<Self, &'static str> {
+        let range: Option<IpNet> = text.parse().or_else(|_| text.parse().map(|address: IpAddr| address.into())).ok();
+        match range {
+            // Addresses are compared in their canonical form, so that such a range would hold none.
+            Some(IpNet::V6(range)) if range.addr().to_ipv4_mapped().is_some() => {
+                Err("must have an IPv4 address in its own form, not mapped to IPv6")
+            }
+            Some(range) if range == range.trunc() => Ok(Self(range)),
+            Some(_) => Err("must have no bits set beyond its prefix length, as 192.0.2.0/24"),
+            None => Err("must be an IPv4 or IPv6 address, or a range of them as 192.0.2.0/24"),
+        }
+    }
+}
+
+impl IpRanges {
+    /// Most ranges of one key.
+    pub const MAX: usize = 50;
+
+    /// True if an address is in one of them. An address that is not known is in none.
+    pub fn allow(&self, address: Option<IpAddr>) -> bool {
+        let is_in_one = |address: IpAddr| self.0.iter().any(|range| range.contains(&address.to_canonical()));
+        self.0.is_empty() || address.is_some_and(is_in_one)
+    }
+
+    /// True if every address that others allow is allowed here.
+    pub fn cover(&self, others: &Self) -> bool {
+        let covers = |other: &IpNet| self.0.iter().any(|range| range.contains(other));
+        self.0.is_empty() || !others.0.is_empty() && others.0.iter().all(covers)
+    }
+
+    /// Their texts.
+    pub fn texts(&self) -> impl Iterator<Item = String> {
+        self.0.iter().map(ToString::to_string)
+    }
+}
+
+impl FromIterator<IpRange> for IpRanges {
+    fn from_iter<I: IntoIterator<Item = IpRange>>(ranges: I) -> Self {
+        let mut ranges: Vec<IpNet> = ranges.into_iter().map(|range| range.0).collect();
+        ranges.sort();
+        ranges.dedup();
+        Self(ranges)
+    }
+}
+
+impl StoredJson for IpRanges {
+    fn to_stored(&self) -> Value {
+        self.texts().map(Value::from).collect()
+    }
+
+    fn from_stored(json: Value) -> Result<Self, String> {
+        strings(json)?.iter().map(|text| IpRange::parse(text).map_err(str::to_owned)).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
+
+    use super::*;
+
+    fn ranges(texts: &[&str]) -> IpRanges {
+        texts.iter().map(|text| IpRange::parse(text).unwrap()).collect()
+    }
+
+    #[test]
+    fn what_is_no_range_is_refused() {
+        for text in ["", "x", "10.0.0.0/33", "10.0.0.1/8", "::1/64", "::ffff:10.0.0.0/104", "10.0.0.0/-1", "10.0.0/8"] {
+            assert!(IpRange::parse(text).is_err(), "{text}");
+        }
+        let sorted: Vec<String> = ranges(&["2001:db8::/32", "192.0.2.7", "10.0.0.0/8", "10.0.0.0/8"]).texts().collect();
+        assert_eq!(sorted, ["10.0.0.0/8", "192.0.2.7/32", "2001:db8::/32"]);
+    }
+
+    #[test]
+    fn no_range_allows_every_address_and_any_range_none_that_is_not_known() {
+        let (all, some) = (IpRanges::default(), ranges(&["10.0.0.0/8", "2001:db8::/32"]));
+        assert!(all.allow(None));
+        for (address, is_allowed) in [
+            ("10.255.0.1", true),
+            ("11.0.0.1", false),
+            ("::ffff:10.0.0.1", true),
+            ("2001:db8::1", true),
+            ("::1", false),
+        ] {
+            assert_eq!(some.allow(address.parse().ok()), is_allowed, "{address}");
+        }
+        assert!(!some.allow(None));
+    }
+
+    #[test]
+    fn ranges_cover_what_allows_no_more() {
+        let (all, wide, narrow) =
+            (IpRanges::default(), ranges(&["10.0.0.0/8"]), ranges(&["10.1.0.0/16", "10.2.0.0/16"]));
+        assert!(all.cover(&wide) && all.cover(&all) && wide.cover(&narrow) && wide.cover(&wide));
+        assert!(!wide.cover(&all) && !narrow.cover(&wide) && !wide.cover(&ranges(&["10.1.0.0/16", "11.0.0.0/8"])));
+    }
+}
