@@ -80,6 +80,11 @@ fn classify(error: &Error) -> (Code, ErrorReason) {
     }
 }
 
+/// The reason of an error.
+pub fn reason(error: &Error) -> ErrorReason {
+    classify(error).1
+}
+
 /// The reason for an entity that is not there.
 pub fn not_found(entity: Entity) -> ErrorReason {
     match entity {

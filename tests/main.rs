@@ -40,3 +40,4 @@ mod sweeps;
 mod transport;
 mod upstream;
 mod user;
+mod validate_only;

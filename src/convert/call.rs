@@ -27,6 +27,11 @@ pub trait Act: Message {
 
     /// The field `request_id`, which every method has that changes something.
     fn request_id(&mut self) -> Option<&mut String>;
+
+    /// The field `validate_only`, which some of them have.
+    fn validate_only(&self) -> bool {
+        false
+    }
 }
 
 impl Act for pb::GetOAuthAccountTokensRequest {
@@ -38,13 +43,18 @@ impl Act for pb::GetOAuthAccountTokensRequest {
 }
 
 macro_rules! changes {
-    ($($service:ident: $($request:ident of $method:ident),+;)+) => {$($(
+    ($($service:ident: $($request:ident of $method:ident $(with $validate_only:ident)?),+;)+) => {$($(
         impl Act for pb::$request {
             const METHOD: &'static str = concat!("tenantry.v1.", stringify!($service), ".", stringify!($method));
 
             fn request_id(&mut self) -> Option<&mut String> {
                 Some(&mut self.request_id)
             }
+            $(
+                fn validate_only(&self) -> bool {
+                    self.$validate_only
+                }
+            )?
         }
     )+)+};
 }
@@ -53,8 +63,8 @@ changes! {
     UserService:
         CreateUserRequest of CreateUser,
         UpdateUserRequest of UpdateUser,
-        DeleteUserRequest of DeleteUser,
-        SuspendUserRequest of SuspendUser,
+        DeleteUserRequest of DeleteUser with validate_only,
+        SuspendUserRequest of SuspendUser with validate_only,
         ReactivateUserRequest of ReactivateUser,
         UndeleteUserRequest of UndeleteUser,
         PurgeUserRequest of PurgeUser,
@@ -63,16 +73,16 @@ changes! {
     OrganizationService:
         CreateOrganizationRequest of CreateOrganization,
         UpdateOrganizationRequest of UpdateOrganization,
-        DeleteOrganizationRequest of DeleteOrganization,
-        SuspendOrganizationRequest of SuspendOrganization,
+        DeleteOrganizationRequest of DeleteOrganization with validate_only,
+        SuspendOrganizationRequest of SuspendOrganization with validate_only,
         ReactivateOrganizationRequest of ReactivateOrganization,
         UndeleteOrganizationRequest of UndeleteOrganization,
         PurgeOrganizationRequest of PurgeOrganization,
-        TransferOwnershipRequest of TransferOwnership,
+        TransferOwnershipRequest of TransferOwnership with validate_only,
         LeaveOrganizationRequest of LeaveOrganization;
     MembershipService:
         CreateMembershipRequest of CreateMembership,
-        UpdateMembershipRequest of UpdateMembership,
+        UpdateMembershipRequest of UpdateMembership with validate_only,
         DeleteMembershipRequest of DeleteMembership;
     RoleService:
         CreateRoleRequest of CreateRole,

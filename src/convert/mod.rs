@@ -8,6 +8,7 @@ pub mod authorization;
 pub mod call;
 mod diff;
 pub mod event;
+pub mod impact;
 pub mod invitation;
 mod json;
 mod list;

@@ -157,6 +157,11 @@ pub(super) async fn lock_new_owner(tx: &mut Conn, caller: &Caller, id: UserId) -
     active_user(&user)
 }
 
+/// Refuses a membership that is no owner's.
+pub(super) fn is_owner(membership: &Membership) -> Result<()> {
+    if membership.role.is_owner() { Ok(()) } else { Err(Error::Precondition(Precondition::NotAnOwner)) }
+}
+
 /// Refuses to end an ownership that is the last active one. Hold the organization's lock.
 pub(super) async fn keeps_an_owner(tx: &mut Conn, membership: &Membership) -> Result<()> {
     if !membership.role.is_owner() {

@@ -5,14 +5,15 @@
 
 use tonic::{Request, Response, Status};
 
-use super::{called_by, called_to_act, guards, lists};
+use super::{called_by, called_to_act, guards, lists, rehearsal::Rehearsal};
 use crate::{
     context::App,
     convert,
     db::Conn,
     error::{Entity, Error, Limit, Result},
     models::{
-        Action, Caller, Held, Locked, Membership, MembershipId, MembershipKey, Organization, RoleName, permission,
+        Action, Caller, Held, Impact, Locked, Membership, MembershipId, MembershipKey, Organization, RoleName,
+        permission,
     },
     pb::{self, membership_service_server::MembershipService},
 };
@@ -40,11 +41,12 @@ async fn lock(
     caller: &Caller,
     id: MembershipId,
     role: Option<&RoleName>,
+    rehearsal: &mut Rehearsal,
 ) -> Result<(Locked<Organization>, Locked<Membership>)> {
     let key = MembershipKey::Id(id);
     let found = find(tx.memberships().get(&caller.reach(), key).await?)?;
     if role.is_some_and(RoleName::is_owner) && !found.role.is_owner() {
-        guards::lock_new_owner(tx, caller, found.user_id).await?;
+        rehearsal.rule(guards::lock_new_owner(tx, caller, found.user_id).await)?;
     }
     let organization = find(tx.organizations().lock(&caller.reach(), found.organization_id).await?)?;
     let membership = find(tx.memberships().lock(&caller.reach(), key).await?)?;
@@ -115,12 +117,15 @@ impl MembershipService for MembershipHandler {
         let (call, (target, changes)) = called_to_act(request, convert::membership::update)?;
         let (caller, now) = (&call.caller, self.app.now());
         let update = self.app.change(&call, async |tx| {
-            let (organization, mut membership) = lock(tx, caller, target.id, changes.role.as_ref()).await?;
-            let held = guards::may_change(tx, caller, &organization, permission::WRITE_MEMBERSHIPS).await?;
+            let mut rehearsal = Rehearsal::of(&call);
+            let (organization, mut membership) =
+                lock(tx, caller, target.id, changes.role.as_ref(), &mut rehearsal).await?;
+            let held = guards::may(tx, caller, organization.id, permission::WRITE_MEMBERSHIPS).await?;
+            rehearsal.rule(guards::is_open_to(caller, &organization))?;
             guards::covers_all(&held, &guards::held_by(tx, &membership).await?)?;
             target.check_etag(&*membership)?;
             if changes.role.as_ref().is_some_and(|role| !role.is_owner()) {
-                guards::keeps_an_owner(tx, &membership).await?;
+                rehearsal.rule(guards::keeps_an_owner(tx, &membership).await)?;
             }
             membership.apply(changes.clone());
             let given = tx.roles().given(membership.organization_id, &membership.role).await?;
@@ -129,8 +134,12 @@ impl MembershipService for MembershipHandler {
             }
             let after = Held::by(&membership.role, &membership.permissions).and(&given.unwrap_or_default());
             guards::covers_all(&held, &after)?;
-            let membership = tx.memberships().save(membership, Action::MembershipUpdated, now).await?;
-            Ok(pb::UpdateMembershipResponse { membership: Some(membership.into()) })
+            let impact = rehearsal.impact(async { Ok(Impact::of_memberships(1)) }).await?;
+            let membership = match impact {
+                Some(_) => membership.into_inner(),
+                None => tx.memberships().save(membership, Action::MembershipUpdated, now).await?,
+            };
+            Ok(pb::UpdateMembershipResponse { membership: Some(membership.into()), impact })
         });
         Ok(Response::new(update.await?))
     }
@@ -143,7 +152,7 @@ impl MembershipService for MembershipHandler {
             called_to_act(request, |r| convert::target::<MembershipId>("membership_id", &r.membership_id, r.etag))?;
         let caller = &call.caller;
         let delete = self.app.change(&call, async |tx| {
-            let (organization, membership) = lock(tx, caller, target.id, None).await?;
+            let (organization, membership) = lock(tx, caller, target.id, None, &mut Rehearsal::of(&call)).await?;
             if caller.user_id() == Some(membership.user_id) {
                 guards::is_open_to(caller, &organization)?;
             } else {

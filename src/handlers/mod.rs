@@ -9,6 +9,7 @@ mod membership;
 mod oauth_account;
 mod organization;
 mod refresh_token;
+mod rehearsal;
 mod role;
 mod stream;
 mod user;
@@ -61,7 +62,12 @@ fn called_to_act<R: Act, T>(mut request: Request<R>, parse: impl FnOnce(R) -> Re
     let headers = std::mem::take(request.metadata_mut()).into_headers();
     let (caller, mut request) = called_by(request)?;
     let mut beside = Beside::take(&headers, &mut request);
+    let validate_only = request.validate_only();
     let parsed = beside.and(parse(request))?;
+    if validate_only {
+        // It does nothing that could be done twice.
+        beside.once = None;
+    }
     let origin = Origin {
         actor: Actor::from(&caller),
         method: R::METHOD.to_owned(),
@@ -70,7 +76,7 @@ fn called_to_act<R: Act, T>(mut request: Request<R>, parse: impl FnOnce(R) -> Re
         metadata: beside.metadata,
         request_id: beside.once.as_ref().map(|once| once.request_id),
     };
-    Ok((Call { caller, origin, once: beside.once }, parsed))
+    Ok((Call { caller, origin, validate_only, once: beside.once }, parsed))
 }
 
 /// What the page tokens of a caller's lists are read and written with.

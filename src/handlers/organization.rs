@@ -5,15 +5,15 @@ use std::collections::HashMap;
 use prost::Message;
 use tonic::{Request, Response, Status};
 
-use super::{called_by, called_to_act, guards, lists};
+use super::{called_by, called_to_act, guards, lists, rehearsal::Rehearsal};
 use crate::{
     context::App,
     convert,
     db::Conn,
-    error::{Entity, Error, Precondition, Result, Taken},
+    error::{Entity, Error, Result, Taken},
     models::{
-        Action, Call, Caller, Locked, Membership, MembershipKey, NewMembership, NewOrganization, OrganizationId,
-        OrganizationState, Permissions, Plan, RoleName, Slug, UserId, permission,
+        Action, Call, Caller, Impact, Locked, Membership, MembershipKey, NewMembership, NewOrganization,
+        OrganizationId, OrganizationState, Permissions, Plan, RoleName, Slug, UserId, permission,
     },
     pb::{self, organization_service_server::OrganizationService},
     security::random,
@@ -69,21 +69,25 @@ impl OrganizationHandler {
         call: &Call,
         target: &convert::Target<OrganizationId>,
         state: OrganizationState,
-        answer: fn(Option<pb::Organization>) -> A,
+        answer: fn(Option<pb::Organization>, Option<pb::Impact>) -> A,
     ) -> Result<Response<A>, Status> {
         let now = self.app.now();
         let set = self.app.change(call, async |tx| {
             let mut organization = find(tx.organizations().lock(&call.caller.reach(), target.id).await?)?;
             target.check_etag(&*organization)?;
-            if organization.state == state {
-                return Ok(answer(Some(organization.into_inner().into())));
-            }
+            let is_new = organization.state != state;
             organization.state = state;
+            let count =
+                async { if is_new { tx.organizations().impact(&organization).await } else { Ok(Impact::default()) } };
+            let impact = Rehearsal::of(call).impact(count).await?;
+            if impact.is_some() || !is_new {
+                return Ok(answer(Some(organization.into_inner().into()), impact));
+            }
             let action = match state {
                 OrganizationState::Active => Action::OrganizationReactivated,
                 OrganizationState::Suspended => Action::OrganizationSuspended,
             };
-            Ok(answer(Some(tx.organizations().save(organization, action, now).await?.into())))
+            Ok(answer(Some(tx.organizations().save(organization, action, now).await?.into()), None))
         });
         Ok(Response::new(set.await?))
     }
@@ -181,11 +185,17 @@ impl OrganizationService for OrganizationHandler {
         let (caller, now) = (&call.caller, self.app.now());
         let delete = self.app.change(&call, async |tx| {
             let mut organization = find(tx.organizations().lock(&caller.reach(), target.id).await?)?;
-            guards::may_change(tx, caller, &organization, permission::DELETE_ORGANIZATION).await?;
+            let mut rehearsal = Rehearsal::of(&call);
+            guards::may(tx, caller, organization.id, permission::DELETE_ORGANIZATION).await?;
+            rehearsal.rule(guards::is_open_to(caller, &organization))?;
             target.check_etag(&*organization)?;
             organization.deleted_at = Some(now);
-            let organization = tx.organizations().save(organization, Action::OrganizationDeleted, now).await?;
-            Ok(pb::DeleteOrganizationResponse { organization: Some(organization.into()) })
+            let impact = rehearsal.impact(tx.organizations().impact(&organization)).await?;
+            let organization = match impact {
+                Some(_) => organization.into_inner(),
+                None => tx.organizations().save(organization, Action::OrganizationDeleted, now).await?,
+            };
+            Ok(pb::DeleteOrganizationResponse { organization: Some(organization.into()), impact })
         });
         Ok(Response::new(delete.await?))
     }
@@ -230,7 +240,7 @@ impl OrganizationService for OrganizationHandler {
         let (call, target) = called_to_act(request, |r| {
             convert::target::<OrganizationId>("organization_id", &r.organization_id, r.etag)
         })?;
-        let answer = |organization| pb::SuspendOrganizationResponse { organization };
+        let answer = |organization, impact| pb::SuspendOrganizationResponse { organization, impact };
         self.set_state(&call, &target, OrganizationState::Suspended, answer).await
     }
 
@@ -241,7 +251,7 @@ impl OrganizationService for OrganizationHandler {
         let (call, target) = called_to_act(request, |r| {
             convert::target::<OrganizationId>("organization_id", &r.organization_id, r.etag)
         })?;
-        let answer = |organization| pb::ReactivateOrganizationResponse { organization };
+        let answer = |organization, _| pb::ReactivateOrganizationResponse { organization };
         self.set_state(&call, &target, OrganizationState::Active, answer).await
     }
 
@@ -299,22 +309,28 @@ impl OrganizationService for OrganizationHandler {
             return Err(Error::invalid("new_owner_user_id", "must not be the former owner").into());
         }
         let transfer_ownership = self.app.change(&call, async |tx| {
-            guards::lock_new_owner(tx, caller, transfer.to).await?;
+            let mut rehearsal = Rehearsal::of(&call);
+            rehearsal.rule(guards::lock_new_owner(tx, caller, transfer.to).await)?;
             let organization = find(tx.organizations().lock(&caller.reach(), transfer.organization_id).await?)?;
-            let held = guards::may_change(tx, caller, &organization, permission::TRANSFER_ORGANIZATION).await?;
+            let held = guards::may(tx, caller, organization.id, permission::TRANSFER_ORGANIZATION).await?;
+            rehearsal.rule(guards::is_open_to(caller, &organization))?;
             guards::has_role(tx, organization.id, &transfer.role).await?;
             let mut new = lock_membership(tx, caller, transfer.to, organization.id).await?;
             let mut former = lock_membership(tx, caller, from, organization.id).await?;
-            if !former.role.is_owner() {
-                return Err(Error::Precondition(Precondition::NotAnOwner));
-            }
+            rehearsal.rule(guards::is_owner(&former))?;
             guards::covers_all(&held, &guards::held_by(tx, &former).await?)?;
             guards::covers_all(&held, &guards::held_by(tx, &new).await?)?;
             new.role = RoleName::owner();
             former.role = transfer.role.clone();
-            let new = tx.memberships().save(new, Action::MembershipOwnershipTransferred, now).await?;
-            let former = tx.memberships().save(former, Action::MembershipUpdated, now).await?;
-            Ok(pb::TransferOwnershipResponse { new_owner: Some(new.into()), former_owner: Some(former.into()) })
+            let impact = rehearsal.impact(async { Ok(Impact::of_memberships(2)) }).await?;
+            let (new, former) = if impact.is_some() {
+                (new.into_inner(), former.into_inner())
+            } else {
+                let new = tx.memberships().save(new, Action::MembershipOwnershipTransferred, now).await?;
+                (new, tx.memberships().save(former, Action::MembershipUpdated, now).await?)
+            };
+            let (new_owner, former_owner) = (Some(new.into()), Some(former.into()));
+            Ok(pb::TransferOwnershipResponse { new_owner, former_owner, impact })
         });
         Ok(Response::new(transfer_ownership.await?))
     }

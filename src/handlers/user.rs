@@ -5,12 +5,12 @@ use std::collections::HashMap;
 use prost::Message;
 use tonic::{Request, Response, Status};
 
-use super::{called_by, called_to_act, guards, lists};
+use super::{called_by, called_to_act, guards, lists, rehearsal::Rehearsal};
 use crate::{
     context::App,
     convert,
     error::{Entity, Error, Result},
-    models::{Action, Call, User, UserId, UserState},
+    models::{Action, Call, Impact, User, UserId, UserState},
     pb::{self, user_service_server::UserService},
     status::not_found,
 };
@@ -34,21 +34,22 @@ impl UserHandler {
         call: &Call,
         target: &convert::Target<UserId>,
         change: StateChange,
-        answer: fn(Option<pb::User>) -> A,
+        answer: fn(Option<pb::User>, Option<pb::Impact>) -> A,
     ) -> Result<Response<A>, Status> {
         let now = self.app.now();
         let changed = self.app.change(call, async |tx| {
+            let mut rehearsal = Rehearsal::of(call);
             let mut user = find(tx.users().lock(&call.caller.reach(), target.id).await?)?;
             target.check_etag(&*user)?;
             if change.takes_power_from(&user) {
-                guards::platform_keeps_an_admin(tx, &user).await?;
+                rehearsal.rule(guards::platform_keeps_an_admin(tx, &user).await)?;
             }
             let action = match change {
                 StateChange::Suspend if user.state == UserState::Suspended => None,
                 StateChange::Reactivate if user.state == UserState::Active => None,
                 StateChange::PlatformAdmin(is_admin) if user.is_platform_admin == is_admin => None,
                 StateChange::Suspend => {
-                    guards::no_organization_loses_its_last_owner(tx, &user).await?;
+                    rehearsal.rule(guards::no_organization_loses_its_last_owner(tx, &user).await)?;
                     user.state = UserState::Suspended;
                     Some(Action::UserSuspended)
                 }
@@ -57,7 +58,7 @@ impl UserHandler {
                     Some(Action::UserReactivated)
                 }
                 StateChange::Delete => {
-                    guards::no_organization_loses_its_last_owner(tx, &user).await?;
+                    rehearsal.rule(guards::no_organization_loses_its_last_owner(tx, &user).await)?;
                     user.deleted_at = Some(now);
                     Some(Action::UserDeleted)
                 }
@@ -71,11 +72,16 @@ impl UserHandler {
                     Some(Action::UserPlatformAdminRevoked)
                 }
             };
+            let count =
+                async { if action.is_some() { tx.users().impact(&user, now).await } else { Ok(Impact::default()) } };
+            if let Some(impact) = rehearsal.impact(count).await? {
+                return Ok(answer(Some(user.into_inner().into()), Some(impact)));
+            }
             let user = match action {
                 Some(action) => tx.users().save(user, action, now).await?,
                 None => user.into_inner(),
             };
-            Ok(answer(Some(user.into())))
+            Ok(answer(Some(user.into()), None))
         });
         Ok(Response::new(changed.await?))
     }
@@ -167,7 +173,7 @@ impl UserService for UserHandler {
         request: Request<pb::DeleteUserRequest>,
     ) -> Result<Response<pb::DeleteUserResponse>, Status> {
         let (call, target) = called_to_act(request, |r| convert::target("user_id", &r.user_id, r.etag))?;
-        self.change(&call, &target, StateChange::Delete, |user| pb::DeleteUserResponse { user }).await
+        self.change(&call, &target, StateChange::Delete, |user, impact| pb::DeleteUserResponse { user, impact }).await
     }
 
     async fn get_user_by_email(
@@ -207,7 +213,7 @@ impl UserService for UserHandler {
         request: Request<pb::SuspendUserRequest>,
     ) -> Result<Response<pb::SuspendUserResponse>, Status> {
         let (call, target) = called_to_act(request, |r| convert::target("user_id", &r.user_id, r.etag))?;
-        self.change(&call, &target, StateChange::Suspend, |user| pb::SuspendUserResponse { user }).await
+        self.change(&call, &target, StateChange::Suspend, |user, impact| pb::SuspendUserResponse { user, impact }).await
     }
 
     async fn reactivate_user(
@@ -215,7 +221,7 @@ impl UserService for UserHandler {
         request: Request<pb::ReactivateUserRequest>,
     ) -> Result<Response<pb::ReactivateUserResponse>, Status> {
         let (call, target) = called_to_act(request, |r| convert::target("user_id", &r.user_id, r.etag))?;
-        self.change(&call, &target, StateChange::Reactivate, |user| pb::ReactivateUserResponse { user }).await
+        self.change(&call, &target, StateChange::Reactivate, |user, _| pb::ReactivateUserResponse { user }).await
     }
 
     async fn undelete_user(
@@ -263,7 +269,7 @@ impl UserService for UserHandler {
         request: Request<pb::GrantPlatformAdminRequest>,
     ) -> Result<Response<pb::GrantPlatformAdminResponse>, Status> {
         let (call, target) = called_to_act(request, |r| convert::target("user_id", &r.user_id, r.etag))?;
-        self.change(&call, &target, StateChange::PlatformAdmin(true), |user| pb::GrantPlatformAdminResponse { user })
+        self.change(&call, &target, StateChange::PlatformAdmin(true), |user, _| pb::GrantPlatformAdminResponse { user })
             .await
     }
 
@@ -272,7 +278,9 @@ impl UserService for UserHandler {
         request: Request<pb::RevokePlatformAdminRequest>,
     ) -> Result<Response<pb::RevokePlatformAdminResponse>, Status> {
         let (call, target) = called_to_act(request, |r| convert::target("user_id", &r.user_id, r.etag))?;
-        self.change(&call, &target, StateChange::PlatformAdmin(false), |user| pb::RevokePlatformAdminResponse { user })
-            .await
+        self.change(&call, &target, StateChange::PlatformAdmin(false), |user, _| pb::RevokePlatformAdminResponse {
+            user,
+        })
+        .await
     }
 }

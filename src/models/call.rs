@@ -11,6 +11,8 @@ pub struct Call {
     pub caller: Caller,
     /// What its events tell of it.
     pub origin: Origin,
+    /// True if nothing is to be done but to tell what would be.
+    pub validate_only: bool,
     /// Set if the request may be sent again.
     pub once: Option<Once>,
 }

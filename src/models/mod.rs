@@ -6,6 +6,7 @@ pub mod caller;
 pub mod email;
 pub mod event;
 pub mod id;
+pub mod impact;
 pub mod invitation;
 pub mod ip_range;
 pub mod json;
@@ -36,6 +37,7 @@ pub use id::{
     ApiKeyId, EventId, FamilyId, InvitationId, MembershipId, OAuthAccountId, OrganizationId, PrincipalId,
     RefreshTokenId, RequestId, ResourceId, RoleId, UserId,
 };
+pub use impact::Impact;
 pub use invitation::{Invitation, InvitationFilter, InvitationKey, NewInvitation};
 pub use ip_range::{IpRange, IpRanges};
 pub use json::JsonObject;

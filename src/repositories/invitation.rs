@@ -98,6 +98,17 @@ impl InvitationRepository<'_> {
         })
     }
 
+    /// How many invitations there are to the address of a locked user.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn count_to(&mut self, user: &Locked<User>) -> Result<i64> {
+        query!(self.conn, c => {
+            let to_user = invitations::table.filter(invitations::email_normalized.eq(&user.email_normalized));
+            to_user.count().get_result(c)
+        })
+    }
+
     /// Locks an invitation. Lock its organization first.
     ///
     /// # Errors

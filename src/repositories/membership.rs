@@ -182,6 +182,16 @@ impl MembershipRepository<'_> {
         })
     }
 
+    /// How many memberships a locked user has, those of deleted organizations too.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn count_of_user(&mut self, user: &Locked<User>) -> Result<i64> {
+        query!(self.conn, c => {
+            memberships::table.filter(memberships::user_id.eq(user.id)).count().get_result(c)
+        })
+    }
+
     /// Locks a membership. Lock its organization first.
     ///
     /// # Errors

@@ -11,9 +11,9 @@ use crate::{
     },
     error::Result,
     models::{
-        Action, Cursor, JsonObject, Locked, Name, Organization, OrganizationFilter, OrganizationId, OrganizationState,
-        Page, PageRequest, Plan, Reach, Resource as _, Revision, SearchKey, Slug, StateFilter, Timestamp, WebUrl,
-        text::prefix_end,
+        Action, Cursor, Impact, JsonObject, Locked, Name, Organization, OrganizationFilter, OrganizationId,
+        OrganizationState, Page, PageRequest, Plan, Reach, Resource as _, Revision, SearchKey, Slug, StateFilter,
+        Timestamp, WebUrl, text::prefix_end,
     },
 };
 
@@ -270,6 +270,19 @@ impl OrganizationRepository<'_> {
         query!(self.conn, c => {
             let deleted = organizations::table.filter(organizations::deleted_at.lt(before));
             deleted.order(organizations::deleted_at).select(organizations::id).limit(limit).load(c)
+        })
+    }
+
+    /// What hangs on a locked organization and stops when the organization does.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn impact(&mut self, organization: &Locked<Organization>) -> Result<Impact> {
+        Ok(Impact {
+            memberships: self.conn.memberships().count(organization).await?,
+            api_keys: self.conn.api_keys().count_of_organization(organization).await?,
+            sessions: 0,
+            invitations: self.conn.invitations().count(organization).await?,
         })
     }
 

@@ -141,6 +141,23 @@ impl RefreshTokenRepository<'_> {
         })
     }
 
+    /// How many live sessions a locked user has.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn count_live(&mut self, user: &Locked<User>, now: Timestamp) -> Result<i64> {
+        query!(self.conn, c => {
+            refresh_tokens::table
+                .filter(refresh_tokens::user_id.eq(user.id))
+                .filter(refresh_tokens::revoked_at.is_null())
+                .filter(refresh_tokens::rotated_at.is_null())
+                .filter(refresh_tokens::expires_at.gt(now))
+                .filter(refresh_tokens::family_expires_at.gt(now))
+                .count()
+                .get_result(c)
+        })
+    }
+
     /// Removes up to `limit` refresh tokens of a locked user and tells how many.
     ///
     /// # Errors

@@ -15,8 +15,9 @@ use crate::{
     },
     error::Result,
     models::{
-        Action, Cursor, JsonObject, Locked, Name, NormalizedEmail, Page, PageRequest, Reach, Resource as _, Revision,
-        StateFilter, Timestamp, User, UserFilter, UserId, UserState, WebUrl, email::GivenEmail, text::prefix_end,
+        Action, Cursor, Impact, JsonObject, Locked, Name, NormalizedEmail, Page, PageRequest, Reach, Resource as _,
+        Revision, StateFilter, Timestamp, User, UserFilter, UserId, UserState, WebUrl, email::GivenEmail,
+        text::prefix_end,
     },
     security::random::first_uuid_at,
 };
@@ -277,6 +278,19 @@ impl UserRepository<'_> {
         removed += conn.api_keys().forget_maker(user, left(limit, removed), now).await?;
         removed += conn.invitations().forget_inviter(user, left(limit, removed), now).await?;
         Ok(removed)
+    }
+
+    /// What hangs on a locked user and stops when the user does.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn impact(&mut self, user: &Locked<User>, now: Timestamp) -> Result<Impact> {
+        Ok(Impact {
+            memberships: self.conn.memberships().count_of_user(user).await?,
+            api_keys: self.conn.api_keys().count_of_user(user).await?,
+            sessions: self.conn.refresh_tokens().count_live(user, now).await?,
+            invitations: self.conn.invitations().count_to(user).await?,
+        })
     }
 
     /// Erases a locked user and everything that hangs on it.

@@ -162,9 +162,9 @@ impl World {
             "avatar_url" | "logo_url" | "metadata" | "settings" | "email_verified" | "permissions" | "description"
             | "former_owner_role" | "user_agent" | "ip_address" | "etag" | "page_size" | "page_token" | "state"
             | "email_prefix" | "name_prefix" | "created_from" | "created_before" | "except_family_id"
-            | "expires_at" | "include_revoked" | "reason" | "message" | "life" | "overlap" | "allowed_ip_ranges"
-            | "required_scope" | "request_id" | "resource_type" | "resource_id" | "actor_user_id"
-            | "actor_api_key_id" | "actions" | "cursor" => None,
+            | "expires_at" | "include_revoked" | "reason" | "message" | "life" | "overlap" | "validate_only"
+            | "allowed_ip_ranges" | "required_scope" | "request_id" | "resource_type" | "resource_id"
+            | "actor_user_id" | "actor_api_key_id" | "actions" | "cursor" => None,
             "resource_types" => Some(Value::List(vec![Value::EnumNumber(pb::ResourceType::Organization.into())])),
             other => panic!("teach this test what to put into {other} of {}", field.parent_message().full_name()),
         }
