@@ -34,6 +34,7 @@ pub mod interceptors;
 pub mod models;
 pub mod repositories;
 pub mod security;
+pub mod selftest;
 pub mod server;
 pub mod services;
 pub mod status;

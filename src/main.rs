@@ -5,9 +5,12 @@ use std::{process::ExitCode, sync::Arc};
 use tenantry::{
     bootstrap,
     clock::SystemClock,
-    config::{self, AdminCommand, AdminCreateArgs, Cli, Command, MigrateArgs, ServeArgs},
+    config::{
+        self, AdminCommand, AdminCreateArgs, Cli, Command, IsolationArgs, MigrateArgs, SelftestCommand, ServeArgs,
+    },
     db::{Database, migrations},
     error::chain,
+    selftest,
     server::Server,
     telemetry,
 };
@@ -37,6 +40,7 @@ async fn run(cli: Cli) -> Result<(), String> {
         Command::Serve(args) => serve(&args).await,
         Command::Migrate(args) => migrate(&args).await,
         Command::Admin(AdminCommand::Create(args)) => create_admin(&args).await,
+        Command::Selftest(SelftestCommand::Isolation(args)) => try_isolation(&args).await,
     }
 }
 
@@ -76,6 +80,12 @@ async fn migrate(args: &MigrateArgs) -> Result<(), String> {
     migrations::at_startup(&args.database, async || Ok(())).await?;
     tracing::info!("the schema is the newest");
     Ok(())
+}
+
+async fn try_isolation(args: &IsolationArgs) -> Result<(), String> {
+    let report = selftest::isolation(&args.endpoint, &selftest::Key::new(&args.api_key.0)?).await?;
+    println!("{report}");
+    if report.is_good() { Ok(()) } else { Err("the tenants of this service are not shown to be apart".to_owned()) }
 }
 
 async fn create_admin(args: &AdminCreateArgs) -> Result<(), String> {

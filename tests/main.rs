@@ -34,6 +34,7 @@ mod plans;
 mod readme;
 mod refresh_token;
 mod role;
+mod selftest;
 mod startup;
 mod support;
 mod sweeps;

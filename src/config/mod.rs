@@ -37,6 +37,9 @@ pub enum Command {
     /// Manage platform admins from the machine that the database is on.
     #[command(subcommand)]
     Admin(AdminCommand),
+    /// Try a running service from outside.
+    #[command(subcommand)]
+    Selftest(SelftestCommand),
 }
 
 /// What can be done about platform admins.
@@ -44,6 +47,29 @@ pub enum Command {
 pub enum AdminCommand {
     /// Create a platform admin, or make an existing user one. Standard output carries the new API key and nothing else.
     Create(Box<AdminCreateArgs>),
+}
+
+/// What can be tried.
+#[derive(Debug, Subcommand)]
+pub enum SelftestCommand {
+    /// Try to get from one tenant into another, through every method that reflection shows.
+    ///
+    /// It makes two throw-away organizations, some users around them and one more organization for each method that changes something,
+    /// calls every method as every kind of caller with own, foreign and missing ids, prints a table, removes what it made, and ends with
+    /// a failure if anything leaks or could not be tried. What it did stays in the events.
+    Isolation(IsolationArgs),
+}
+
+/// Settings of `tenantry selftest isolation`.
+#[derive(Args, Clone, Debug)]
+pub struct IsolationArgs {
+    /// Where the service is, as `http://127.0.0.1:50051`
+    #[arg(long, value_name = "URL")]
+    pub endpoint: String,
+
+    /// The API key of a platform admin, with all scopes. As a variable it is in no list of processes
+    #[arg(long, env = "TENANTRY_API_KEY", value_name = "KEY", hide_env_values = true)]
+    pub api_key: SecretText,
 }
 
 /// Where the database is and how it is used.
@@ -286,8 +312,9 @@ fn settings_table(serve: &clap::Command) -> String {
 /// The first variable of the environment with our prefix that is no setting: a typo must not be ignored.
 pub fn unknown_variable() -> Option<String> {
     let cli = Cli::command();
-    let known: Vec<&OsStr> =
-        cli.get_subcommands().flat_map(clap::Command::get_arguments).filter_map(Arg::get_env).collect();
+    let nested = cli.get_subcommands().flat_map(clap::Command::get_subcommands);
+    let commands = cli.get_subcommands().chain(nested);
+    let known: Vec<&OsStr> = commands.flat_map(clap::Command::get_arguments).filter_map(Arg::get_env).collect();
     env::vars_os()
         .map(|(name, _)| name)
         .filter(|name| !known.contains(&name.as_os_str()))

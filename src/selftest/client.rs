@@ -1,0 +1,239 @@
+//! Calls of any method by its descriptor, with any credential; and what reflection tells.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    time::Duration,
+};
+
+use prost::{
+    Message,
+    bytes::{Buf, BufMut},
+};
+use prost_reflect::{DescriptorPool, DynamicMessage, MethodDescriptor, Value};
+use tonic::{
+    Code, Request, Status,
+    codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder},
+    metadata::{Ascii, MetadataValue},
+    transport::{Channel, Endpoint},
+};
+use tonic_reflection::pb::v1::{
+    ServerReflectionRequest, server_reflection_client::ServerReflectionClient,
+    server_reflection_request::MessageRequest, server_reflection_response::MessageResponse,
+};
+
+use crate::security::random;
+
+/// How long a call may take.
+const TIMEOUT: Duration = Duration::from_secs(30);
+/// The option that carries a method's rule.
+const ACCESS: &str = "tenantry.v1.access";
+
+/// The text of an API key. It never prints itself.
+#[derive(Clone)]
+pub struct Key(MetadataValue<Ascii>);
+
+impl Key {
+    /// Takes a key.
+    ///
+    /// # Errors
+    /// If it can be none.
+    pub fn new(text: &str) -> Result<Self, String> {
+        let mut value: MetadataValue<Ascii> = format!("Bearer {text}")
+            .parse()
+            .map_err(|_| "an API key has only printable ASCII characters".to_owned())?;
+        value.set_sensitive(true);
+        Ok(Self(value))
+    }
+}
+
+impl std::fmt::Debug for Key {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Key(..)")
+    }
+}
+
+/// Who may call a method, as its option says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Rule {
+    /// Anyone.
+    Public,
+    /// Whoever has a key that can be used.
+    AnyKey,
+    /// Whoever has a key with the scope.
+    Scope,
+}
+
+/// A connection to a service, and the methods that it shows.
+pub(super) struct Client {
+    channel: Channel,
+    pool: DescriptorPool,
+    services: BTreeSet<String>,
+    /// The key of a platform admin.
+    pub(super) admin: Key,
+    /// What every name begins with that is made through it.
+    pub(super) run: String,
+}
+
+impl Client {
+    /// Connects, and reads what the service has by reflection.
+    pub(super) async fn connect(endpoint: &str, admin: &Key) -> Result<Self, String> {
+        let target = Endpoint::from_shared(endpoint.to_owned())
+            .map_err(|error| format!("{endpoint} is no endpoint: {error}"))?;
+        let failed = |error| format!("{endpoint} cannot be reached: {error}");
+        let channel = target.timeout(TIMEOUT).connect_timeout(TIMEOUT).connect().await.map_err(failed)?;
+        let (services, pool) = reflect(channel.clone()).await.map_err(|error| format!("{endpoint}: {error}"))?;
+        let run = format!("selftest-{}-", random::base62(12).to_lowercase());
+        Ok(Self { channel, pool, services, admin: admin.clone(), run })
+    }
+
+    /// A name that nothing else has.
+    pub(super) fn new_name(&self) -> String {
+        format!("{}{}", self.run, random::base62(12).to_lowercase())
+    }
+
+    /// Every method that reflection shows.
+    pub(super) fn methods(&self) -> Vec<MethodDescriptor> {
+        let shown = self.pool.services().filter(|service| self.services.contains(service.full_name()));
+        shown.flat_map(|service| service.methods().collect::<Vec<_>>()).collect()
+    }
+
+    /// The rule of a method. Whatever has no option is public: health and reflection.
+    pub(super) fn rule(&self, method: &MethodDescriptor) -> Rule {
+        let options = method.options();
+        let extension = self.pool.get_extension_by_name(ACCESS).filter(|option| options.has_extension(option));
+        let Some(extension) = extension else { return Rule::Public };
+        let access = options.get_extension(&extension);
+        let flag = |name| {
+            let field = access.as_message().and_then(|access| access.get_field_by_name(name));
+            field.is_some_and(|value| value.as_bool() == Some(true))
+        };
+        match (flag("public"), flag("any_key")) {
+            (true, _) => Rule::Public,
+            (_, true) => Rule::AnyKey,
+            _ => Rule::Scope,
+        }
+    }
+
+    /// Calls a method; of a stream, it takes the first message.
+    pub(super) async fn call(
+        &self,
+        method: &MethodDescriptor,
+        key: Option<&Key>,
+        request: &DynamicMessage,
+    ) -> Result<DynamicMessage, Status> {
+        let path = format!("/{}/{}", method.parent_service().full_name(), method.name());
+        let answer = self.call_path(&path, key, request.encode_to_vec()).await?;
+        DynamicMessage::decode(method.output(), answer.as_slice())
+            .map_err(|error| Status::internal(format!("the answer cannot be read: {error}")))
+    }
+
+    /// Calls a method of `tenantry.v1` as the platform admin.
+    pub(super) async fn admin<A: Message + Default>(&self, method: &str, request: &impl Message) -> Result<A, Status> {
+        let path = format!("/tenantry.v1.{method}");
+        let answer = self.call_path(&path, Some(&self.admin), request.encode_to_vec()).await?;
+        A::decode(answer.as_slice()).map_err(|error| Status::internal(format!("the answer cannot be read: {error}")))
+    }
+
+    async fn call_path(&self, path: &str, key: Option<&Key>, message: Vec<u8>) -> Result<Vec<u8>, Status> {
+        let mut grpc = tonic::client::Grpc::new(self.channel.clone());
+        grpc.ready().await.map_err(|error| Status::unavailable(error.to_string()))?;
+        let mut request = Request::new(message);
+        if let Some(Key(bearer)) = key {
+            request.metadata_mut().insert("authorization", bearer.clone());
+        }
+        let path = path.parse().map_err(|_| Status::internal("a method has no path"))?;
+        let mut answers = grpc.server_streaming(request, path, Bytes).await?.into_inner();
+        let first = tokio::time::timeout(TIMEOUT, answers.message());
+        match first.await {
+            Ok(answer) => answer.map(Option::unwrap_or_default),
+            Err(_) => Err(Status::new(Code::DeadlineExceeded, "a stream said nothing")),
+        }
+    }
+}
+
+/// The services of a server, and the descriptors of all their files.
+async fn reflect(channel: Channel) -> Result<(BTreeSet<String>, DescriptorPool), String> {
+    let failed = |status: Status| format!("reflection: {}", status.message());
+    let services = match ask(&channel, MessageRequest::ListServices(String::new())).await.map_err(failed)? {
+        MessageResponse::ListServicesResponse(listed) => listed.service,
+        _ => return Err("reflection tells no services".to_owned()),
+    };
+    let services: BTreeSet<String> = services.into_iter().map(|service| service.name).collect();
+    let mut asked: VecDeque<MessageRequest> =
+        services.iter().map(|name| MessageRequest::FileContainingSymbol(name.clone())).collect();
+    let mut files: BTreeMap<String, Vec<u8>> = BTreeMap::new();
+    while let Some(question) = asked.pop_front() {
+        let found = match ask(&channel, question).await.map_err(failed)? {
+            MessageResponse::FileDescriptorResponse(found) => found.file_descriptor_proto,
+            _ => return Err("reflection tells no descriptor of a service that it lists".to_owned()),
+        };
+        for bytes in found {
+            let file = prost_types::FileDescriptorProto::decode(bytes.as_slice())
+                .map_err(|error| format!("reflection tells a broken descriptor: {error}"))?;
+            for name in file.dependency.iter().filter(|name| !files.contains_key(*name)) {
+                asked.push_back(MessageRequest::FileByFilename(name.clone()));
+            }
+            files.insert(file.name().to_owned(), bytes);
+        }
+    }
+    // As one set, by hand: decoded and encoded again it would have lost the options.
+    let mut set = Vec::new();
+    for bytes in files.into_values() {
+        prost::encoding::bytes::encode(1, &bytes, &mut set);
+    }
+    let mut pool = DescriptorPool::new();
+    pool.decode_file_descriptor_set(set.as_slice())
+        .map_err(|error| format!("reflection tells a broken set: {error}"))?;
+    Ok((services, pool))
+}
+
+async fn ask(channel: &Channel, question: MessageRequest) -> Result<MessageResponse, Status> {
+    let request = ServerReflectionRequest { host: String::new(), message_request: Some(question) };
+    let mut client = ServerReflectionClient::new(channel.clone()).max_decoding_message_size(usize::MAX);
+    let mut answers = client.server_reflection_info(tokio_stream::iter([request])).await?.into_inner();
+    let answer = answers.message().await?.and_then(|answer| answer.message_response);
+    answer.ok_or_else(|| Status::internal("reflection does not answer"))
+}
+
+/// The value of a field that is a text.
+pub(super) fn text(text: &str) -> Value {
+    Value::String(text.to_owned())
+}
+
+/// Messages as their bytes.
+#[derive(Clone, Copy)]
+struct Bytes;
+
+impl Codec for Bytes {
+    type Encode = Vec<u8>;
+    type Decode = Vec<u8>;
+    type Encoder = Self;
+    type Decoder = Self;
+
+    fn encoder(&mut self) -> Self {
+        *self
+    }
+
+    fn decoder(&mut self) -> Self {
+        *self
+    }
+}
+
+impl Encoder for Bytes {
+    type Item = Vec<u8>;
+    type Error = Status;
+
+    fn encode(&mut self, item: Vec<u8>, out: &mut EncodeBuf<'_>) -> Result<(), Status> {
+        out.put_slice(&item);
+        Ok(())
+    }
+}
+
+impl Decoder for Bytes {
+    type Item = Vec<u8>;
+    type Error = Status;
+
+    fn decode(&mut self, from: &mut DecodeBuf<'_>) -> Result<Option<Vec<u8>>, Status> {
+        Ok(Some(from.copy_to_bytes(from.remaining()).to_vec()))
+    }
+}

@@ -1,0 +1,135 @@
+//! What was tried, and what was found, as a table.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
+
+use prost_reflect::{DynamicMessage, MethodDescriptor};
+use tonic::{Code, Status};
+
+use super::client::Rule;
+
+/// What was found of every method.
+#[derive(Debug, Default)]
+pub struct Report {
+    /// One for each method that reflection shows.
+    pub rows: Vec<Row>,
+    /// What could not be removed again.
+    pub left: Vec<String>,
+}
+
+/// What was found of one method.
+#[derive(Debug)]
+pub struct Row {
+    /// Full name of the method.
+    pub method: String,
+    /// How many calls were made.
+    pub calls: usize,
+    /// What is wrong with the walls.
+    pub leaks: BTreeSet<String>,
+    /// Why it was not tried as it should be.
+    pub untested: BTreeSet<String>,
+    pub(super) rule: Rule,
+    own: BTreeMap<&'static str, usize>,
+    outside: BTreeMap<&'static str, usize>,
+}
+
+impl Report {
+    /// True if every method was tried and nothing leaks.
+    pub fn is_good(&self) -> bool {
+        !self.rows.is_empty()
+            && self.left.is_empty()
+            && self.rows.iter().all(|row| row.leaks.is_empty() && row.untested.is_empty())
+    }
+}
+
+impl Row {
+    pub(super) fn new(method: &MethodDescriptor, rule: Rule) -> Self {
+        Self {
+            method: method.full_name().to_owned(),
+            calls: 0,
+            leaks: BTreeSet::new(),
+            untested: BTreeSet::new(),
+            rule,
+            own: BTreeMap::new(),
+            outside: BTreeMap::new(),
+        }
+    }
+
+    pub(super) fn leak(&mut self, what: String) {
+        self.leaks.insert(what);
+    }
+
+    pub(super) fn untested(&mut self, why: String) {
+        self.untested.insert(why);
+    }
+
+    /// Counts an answer about the caller's own things.
+    pub(super) fn own(&mut self, outcome: &Result<DynamicMessage, Status>) {
+        *self.own.entry(word(outcome)).or_default() += 1;
+    }
+
+    /// Counts an answer about another tenant's things.
+    pub(super) fn outside(&mut self, outcome: &Result<DynamicMessage, Status>) {
+        *self.outside.entry(word(outcome)).or_default() += 1;
+    }
+
+    fn verdict(&self) -> &'static str {
+        match (self.leaks.is_empty(), self.untested.is_empty()) {
+            (false, _) => "LEAK",
+            (true, false) => "NOT TESTED",
+            (true, true) => "ok",
+        }
+    }
+}
+
+fn word(outcome: &Result<DynamicMessage, Status>) -> &'static str {
+    match outcome {
+        Ok(_) => "ok",
+        Err(status) => match status.code() {
+            Code::NotFound => "not found",
+            Code::PermissionDenied => "denied",
+            Code::Unauthenticated => "unauthenticated",
+            Code::FailedPrecondition => "precondition",
+            Code::InvalidArgument => "invalid",
+            Code::AlreadyExists => "exists",
+            _ => "other",
+        },
+    }
+}
+
+fn list(counts: &BTreeMap<&'static str, usize>) -> String {
+    counts.iter().map(|(word, count)| format!("{word} {count}")).collect::<Vec<_>>().join(", ")
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let width = self.rows.iter().map(|row| row.method.len()).max().unwrap_or_default();
+        writeln!(
+            f,
+            "{:width$}  {:10}  {:>5}  {:24}  about another tenant's things",
+            "method", "verdict", "calls", "about own things"
+        )?;
+        for row in &self.rows {
+            let (own, outside) = (list(&row.own), list(&row.outside));
+            writeln!(f, "{:width$}  {:10}  {:>5}  {own:24}  {outside}", row.method, row.verdict(), row.calls)?;
+            for what in row.leaks.iter().chain(&row.untested) {
+                writeln!(f, "    {what}")?;
+            }
+        }
+        for left in &self.left {
+            writeln!(f, "left behind: {left}")?;
+        }
+        let count = |verdict: &str| self.rows.iter().filter(|row| row.verdict() == verdict).count();
+        let calls: usize = self.rows.iter().map(|row| row.calls).sum();
+        write!(
+            f,
+            "{} methods, {calls} calls: {} good, {} with a leak, {} not tested",
+            self.rows.len(),
+            count("ok"),
+            count("LEAK"),
+            count("NOT TESTED"),
+        )
+    }
+}

@@ -1,0 +1,216 @@
+//! Requests for any method, by what the names of its fields say: which thing of a world a field names, and what to put into the others.
+
+use prost::Message as _;
+use prost_reflect::{DynamicMessage, FieldDescriptor, Kind, MessageDescriptor, MethodDescriptor, Value};
+
+use super::{
+    client::text,
+    world::{ROLE, World},
+};
+use crate::security::random;
+
+/// What a field of a request is for.
+enum Part {
+    /// It names a thing of a world.
+    Names(fn(&World) -> &str),
+    /// It needs a value, which says nothing of any world.
+    Needs(Value),
+    /// It may be left out.
+    Optional,
+    /// It names something, and it is not known what.
+    Unknown,
+}
+
+/// The ways to call a method: each of the alternatives that a request has, and in each, which of its fields name things.
+pub(super) struct Variants {
+    input: MessageDescriptor,
+    service: String,
+    method: String,
+    /// What new names begin with.
+    run: String,
+    /// For each way, the field that is taken of the first `oneof`, and how many fields name things.
+    ways: Vec<(Option<String>, usize)>,
+    unknown: Option<String>,
+}
+
+/// One way to call a method, and which of its naming fields name the other world: all, or one.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Variant {
+    way: usize,
+    /// `None` for all.
+    only: Option<usize>,
+}
+
+impl Variants {
+    /// Those of a method.
+    pub(super) fn of(method: &MethodDescriptor, run: &str) -> Self {
+        let input = method.input();
+        let choices: Vec<Option<String>> = match input.oneofs().find(|oneof| !oneof.is_synthetic()) {
+            Some(oneof) => oneof.fields().map(|field| Some(field.name().to_owned())).collect(),
+            None => vec![None],
+        };
+        let mut variants = Self {
+            input,
+            service: method.parent_service().name().to_owned(),
+            method: method.name().to_owned(),
+            run: run.to_owned(),
+            ways: Vec::new(),
+            unknown: None,
+        };
+        for choice in choices {
+            let mut builder = Builder { variants: &variants, choice: choice.as_deref(), named: 0, unknown: None };
+            let nothing = World::nothing();
+            builder.build(&variants.input, &mut |_| &nothing);
+            let Builder { named, unknown, .. } = builder;
+            variants.unknown = variants.unknown.or(unknown);
+            variants.ways.push((choice, named));
+        }
+        variants
+    }
+
+    /// A field that names something, and it is not known what.
+    pub(super) fn unknown(&self) -> Option<&str> {
+        self.unknown.as_deref()
+    }
+
+    /// True if no field names anything.
+    pub(super) fn name_nothing(&self) -> bool {
+        self.ways.iter().all(|(_, named)| *named == 0)
+    }
+
+    /// Every way to name things of another world: all fields at once, and each by itself.
+    pub(super) fn all(&self) -> Vec<Variant> {
+        let of_way = |(way, (_, named)): (usize, &(Option<String>, usize))| {
+            let each = if *named > 1 { 0..*named } else { 0..0 };
+            let all = (*named > 0).then_some(Variant { way, only: None });
+            all.into_iter().chain(each.map(move |only| Variant { way, only: Some(only) })).collect::<Vec<_>>()
+        };
+        self.ways.iter().enumerate().flat_map(of_way).collect()
+    }
+
+    /// The request of a variant: what it does not name in the other world, it names in the caller's own.
+    pub(super) fn request(&self, variant: Variant, own: &World, other: &World) -> DynamicMessage {
+        let choice = self.ways.get(variant.way).and_then(|(choice, _)| choice.as_deref());
+        let mut builder = Builder { variants: self, choice, named: 0, unknown: None };
+        let mut pick = |at| if variant.only.is_none_or(|only| only == at) { other } else { own };
+        builder.build(&self.input, &mut pick)
+    }
+
+    /// How many ways there are.
+    pub(super) fn ways(&self) -> usize {
+        self.ways.len()
+    }
+
+    /// The request of a way about the caller's own things.
+    pub(super) fn own(&self, way: usize, own: &World) -> DynamicMessage {
+        self.request(Variant { way, only: None }, own, own)
+    }
+}
+
+struct Builder<'a> {
+    variants: &'a Variants,
+    choice: Option<&'a str>,
+    named: usize,
+    unknown: Option<String>,
+}
+
+impl Builder<'_> {
+    fn build<'w>(&mut self, message: &MessageDescriptor, pick: &mut impl FnMut(usize) -> &'w World) -> DynamicMessage {
+        let mut built = DynamicMessage::new(message.clone());
+        for field in message.fields() {
+            let is_left_out = field.containing_oneof().is_some_and(|oneof| {
+                // The choice is made of the request's own; of others the first is taken.
+                let first = oneof.fields().next();
+                let chosen = self.choice.filter(|choice| oneof.fields().any(|field| field.name() == *choice));
+                chosen.map_or(first.as_ref() != Some(&field), |chosen| chosen != field.name())
+            });
+            if is_left_out {
+                continue;
+            }
+            if let Some(value) = self.value(&field, pick) {
+                let value = if field.is_list() { Value::List(vec![value]) } else { value };
+                built.set_field(&field, value);
+            }
+        }
+        built
+    }
+
+    fn value<'w>(&mut self, field: &FieldDescriptor, pick: &mut impl FnMut(usize) -> &'w World) -> Option<Value> {
+        if let Kind::Message(message) = field.kind()
+            && message.package_name().starts_with("tenantry.")
+        {
+            return Some(Value::Message(self.build(&message, pick)));
+        }
+        match self.part(field) {
+            Part::Names(thing) => {
+                let at = self.named;
+                self.named += 1;
+                Some(text(thing(pick(at))))
+            }
+            Part::Needs(value) => Some(value),
+            Part::Optional => None,
+            Part::Unknown => {
+                self.unknown = Some(field.full_name().to_owned());
+                None
+            }
+        }
+    }
+
+    /// What a field is for.
+    fn part(&self, field: &FieldDescriptor) -> Part {
+        let Variants { service, method, run, .. } = self.variants;
+        let is_about_invitations = service == "InvitationService";
+        // A call that makes something names something new; any other call names what is there.
+        let makes = ["Create", "Update", "Link"].iter().any(|verb| method.starts_with(verb));
+        let is_role_name = field.parent_message().name() == "OrganizationAndRoleName";
+        let new = || format!("{run}{}", random::base62(12).to_lowercase());
+        match field.name() {
+            "user_id" if is_about_invitations => Part::Names(|world| &world.invited_id),
+            "user_id" | "user_ids" | "owner_user_id" | "former_owner_user_id" | "member_user_id" | "actor_user_id" => {
+                Part::Names(|world| &world.user_id)
+            }
+            "new_owner_user_id" => Part::Names(|world| &world.colleague_id),
+            "organization_id" | "organization_ids" | "resource_id" => Part::Names(|world| &world.organization_id),
+            "membership_id" => Part::Names(|world| &world.membership_id),
+            "role_id" => Part::Names(|world| &world.role_id),
+            "invitation_id" => Part::Names(|world| &world.invitation_id),
+            "oauth_account_id" => Part::Names(|world| &world.oauth_account_id),
+            "refresh_token_id" | "except_family_id" => Part::Names(|world| &world.refresh_token_id),
+            "api_key_id" | "actor_api_key_id" => Part::Names(|world| &world.api_key_id),
+            "plaintext_token" if is_about_invitations => Part::Names(|world| &world.invitation_token),
+            "plaintext_token" => Part::Names(|world| &world.refresh_token),
+            "plaintext_key" => Part::Names(|world| &world.api_key),
+            "email" if makes => Part::Needs(text(&format!("{}@example.invalid", new()))),
+            "email" => Part::Names(|world| &world.email),
+            "name" => Part::Needs(Value::String(if is_role_name { ROLE.to_owned() } else { new() })),
+            "slug" | "provider_user_id" if makes => Part::Needs(text(&new())),
+            "slug" => Part::Names(|world| &world.slug),
+            "provider_user_id" => Part::Names(|world| &world.provider_user_id),
+            "provider" => Part::Needs(text("selftest")),
+            "role" => Part::Needs(text("viewer")),
+            "scopes" => Part::Needs(text("users:read")),
+            "permission" => Part::Needs(text("selftest:read")),
+            // The first that means something, and an organization.
+            "environment" => Part::Needs(Value::EnumNumber(1)),
+            "resource_types" => Part::Needs(Value::EnumNumber(2)),
+            "update_mask" => self.mask(field).map_or(Part::Optional, Part::Needs),
+            "request_id" => Part::Optional,
+            name if field.kind() == Kind::String
+                && (name.ends_with("_id") || name.ends_with("_ids") || name.starts_with("plaintext_")) =>
+            {
+                Part::Unknown
+            }
+            _ => Part::Optional,
+        }
+    }
+
+    /// A mask that names a field of the request.
+    fn mask(&self, field: &FieldDescriptor) -> Option<Value> {
+        let Kind::Message(message) = field.kind() else { return None };
+        let path = ["name", "role", "description"]
+            .into_iter()
+            .find(|path| self.variants.input.get_field_by_name(path).is_some())?;
+        let mask = prost_types::FieldMask { paths: vec![path.to_owned()] };
+        DynamicMessage::decode(message, mask.encode_to_vec().as_slice()).ok().map(Value::Message)
+    }
+}

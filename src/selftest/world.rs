@@ -1,0 +1,335 @@
+//! Throw-away tenants: one thing of every kind, made by the platform admin and removed again.
+
+use prost::Message;
+use tonic::{Code, Status};
+
+use super::client::{Client, Key};
+use crate::{
+    clock::{Clock as _, SystemClock},
+    models::{Environment, InvitationId, RefreshTokenId},
+    pb::{self, create_api_key_request::Owner, list_api_keys_request, list_invitations_request},
+    security::{
+        random,
+        token::{mint_api_key, mint_invitation_token, mint_refresh_token},
+    },
+};
+
+/// The name of the role that every world has.
+pub(super) const ROLE: &str = "selftest";
+
+/// One thing of every kind, all of one tenant.
+#[derive(Clone, Default)]
+pub(super) struct World {
+    /// What every text of its own has in it.
+    pub(super) mark: String,
+    /// The owner of its organization.
+    pub(super) user_id: String,
+    pub(super) email: String,
+    /// A viewer.
+    pub(super) colleague_id: String,
+    /// Who is invited, and no member.
+    pub(super) invited_id: String,
+    pub(super) organization_id: String,
+    pub(super) slug: String,
+    /// The colleague's.
+    pub(super) membership_id: String,
+    pub(super) role_id: String,
+    pub(super) invitation_id: String,
+    pub(super) invitation_token: String,
+    pub(super) oauth_account_id: String,
+    pub(super) provider_user_id: String,
+    pub(super) refresh_token_id: String,
+    pub(super) refresh_token: String,
+    pub(super) api_key_id: String,
+    pub(super) api_key: String,
+}
+
+fn missing_part() -> Status {
+    Status::internal("an answer lacks what was made")
+}
+
+impl World {
+    /// Makes a world.
+    pub(super) async fn make(client: &Client, what: &str) -> Result<Self, String> {
+        let failed = |status: Status| format!("the tenant that is {what} cannot be made: {}", status.message());
+        Self::try_make(client).await.map_err(failed)
+    }
+
+    async fn try_make(client: &Client) -> Result<Self, Status> {
+        let mark = client.new_name();
+        let user = make_user(client, &mark, "owner").await?;
+        let colleague = make_user(client, &mark, "colleague").await?;
+        let invited = make_user(client, &mark, "invited").await?;
+        let request = pb::CreateOrganizationRequest {
+            name: mark.clone(),
+            slug: mark.clone(),
+            owner_user_id: user.id.clone(),
+            ..Default::default()
+        };
+        let created: pb::CreateOrganizationResponse =
+            client.admin("OrganizationService/CreateOrganization", &request).await?;
+        let organization = created.organization.ok_or_else(missing_part)?;
+        let membership = make_member(client, &colleague.id, &organization.id, "viewer").await?;
+        let request = pb::CreateRoleRequest {
+            organization_id: organization.id.clone(),
+            name: ROLE.to_owned(),
+            description: mark.clone(),
+            permissions: vec!["selftest:read".to_owned()],
+            ..Default::default()
+        };
+        let role: pb::CreateRoleResponse = client.admin("RoleService/CreateRole", &request).await?;
+        let request = pb::CreateInvitationRequest {
+            organization_id: organization.id.clone(),
+            email: invited.email.clone(),
+            role: "viewer".to_owned(),
+            message: mark.clone(),
+            ..Default::default()
+        };
+        let invitation: pb::CreateInvitationResponse =
+            client.admin("InvitationService/CreateInvitation", &request).await?;
+        let request = pb::LinkOAuthAccountRequest {
+            user_id: user.id.clone(),
+            provider: "selftest".to_owned(),
+            provider_user_id: mark.clone(),
+            tokens: Some(pb::OAuthTokens { access_token: mark.clone(), ..Default::default() }),
+            ..Default::default()
+        };
+        let account: pb::LinkOAuthAccountResponse =
+            client.admin("OAuthAccountService/LinkOAuthAccount", &request).await?;
+        let request = pb::CreateRefreshTokenRequest { user_id: user.id.clone(), ..Default::default() };
+        let session: pb::CreateRefreshTokenResponse =
+            client.admin("RefreshTokenService/CreateRefreshToken", &request).await?;
+        let (key, api_key) = make_key(client, Owner::OrganizationId(organization.id.clone()), "*", &mark, None).await?;
+        Ok(Self {
+            email: user.email,
+            user_id: user.id,
+            colleague_id: colleague.id,
+            invited_id: invited.id,
+            organization_id: organization.id,
+            slug: organization.slug,
+            membership_id: membership.id,
+            role_id: role.role.ok_or_else(missing_part)?.id,
+            invitation_id: invitation.invitation.ok_or_else(missing_part)?.id,
+            invitation_token: invitation.plaintext_token,
+            oauth_account_id: account.oauth_account.ok_or_else(missing_part)?.id,
+            provider_user_id: mark.clone(),
+            refresh_token_id: session.refresh_token.ok_or_else(missing_part)?.id,
+            refresh_token: session.plaintext_token,
+            api_key_id: key.id,
+            api_key,
+            mark,
+        })
+    }
+
+    /// A world of which nothing exists.
+    pub(super) fn missing() -> Self {
+        let id = || random::uuid(SystemClock.now());
+        let (invitation, session) = (id(), id());
+        let mark = format!("selftest-{}", random::base62(16).to_lowercase());
+        Self {
+            user_id: id().to_string(),
+            email: address(&mark, "owner"),
+            colleague_id: id().to_string(),
+            invited_id: id().to_string(),
+            organization_id: id().to_string(),
+            slug: mark.clone(),
+            membership_id: id().to_string(),
+            role_id: id().to_string(),
+            invitation_token: mint_invitation_token(InvitationId(invitation)).0.expose().to_owned(),
+            invitation_id: invitation.to_string(),
+            oauth_account_id: id().to_string(),
+            provider_user_id: mark.clone(),
+            refresh_token: mint_refresh_token(RefreshTokenId(session)).0.expose().to_owned(),
+            refresh_token_id: session.to_string(),
+            api_key_id: id().to_string(),
+            api_key: mint_api_key(Environment::Live).0.expose().to_owned(),
+            mark,
+        }
+    }
+
+    /// A world without anything, not even names for it.
+    pub(super) fn nothing() -> Self {
+        Self::default()
+    }
+
+    /// The world as somebody names it who has not got its mail: the token of an invitation lets whoever has it see the invitation, so
+    /// that the one that is tried is of the same invitation, and forged.
+    pub(super) fn as_named_from_outside(&self) -> Self {
+        let id = self.invitation_id.parse().map(InvitationId);
+        let forged = id.map(|id| mint_invitation_token(id).0.expose().to_owned()).unwrap_or_default();
+        Self { invitation_token: forged, ..self.clone() }
+    }
+
+    /// All that names a thing of it.
+    pub(super) fn names(&self) -> [&str; 17] {
+        [
+            &self.mark,
+            &self.user_id,
+            &self.email,
+            &self.colleague_id,
+            &self.invited_id,
+            &self.organization_id,
+            &self.slug,
+            &self.membership_id,
+            &self.role_id,
+            &self.invitation_id,
+            &self.invitation_token,
+            &self.oauth_account_id,
+            &self.provider_user_id,
+            &self.refresh_token_id,
+            &self.refresh_token,
+            &self.api_key_id,
+            &self.api_key,
+        ]
+    }
+
+    /// All that can be read of it.
+    pub(super) async fn state(&self, client: &Client) -> Result<Vec<Vec<u8>>, String> {
+        let failed = |status: Status| format!("the foreign tenant cannot be read: {}", status.message());
+        self.try_state(client).await.map_err(failed)
+    }
+
+    async fn try_state(&self, client: &Client) -> Result<Vec<Vec<u8>>, Status> {
+        let organization = || self.organization_id.clone();
+        let mut state = Vec::new();
+        macro_rules! read {
+            ($method:literal, $request:expr => $answer:ty) => {{
+                let answer: $answer = client.admin($method, &$request).await?;
+                state.push(answer.encode_to_vec());
+            }};
+        }
+        for user_id in [&self.user_id, &self.colleague_id, &self.invited_id] {
+            read!("UserService/GetUser", pb::GetUserRequest { user_id: user_id.clone() } => pb::GetUserResponse);
+            let of_user = pb::ListRefreshTokensRequest { user_id: user_id.clone(), ..Default::default() };
+            read!("RefreshTokenService/ListRefreshTokens", of_user => pb::ListRefreshTokensResponse);
+            let of_user = pb::ListOAuthAccountsRequest { user_id: user_id.clone(), ..Default::default() };
+            read!("OAuthAccountService/ListOAuthAccounts", of_user => pb::ListOAuthAccountsResponse);
+            let owner = Some(list_api_keys_request::Owner::UserId(user_id.clone()));
+            let of_user = pb::ListApiKeysRequest { owner, include_revoked: true, ..Default::default() };
+            read!("ApiKeyService/ListApiKeys", of_user => pb::ListApiKeysResponse);
+            let of_user = pb::ListMembershipsRequest { user_id: user_id.clone(), ..Default::default() };
+            read!("MembershipService/ListMemberships", of_user => pb::ListMembershipsResponse);
+        }
+        let one = pb::GetOrganizationRequest { organization_id: organization() };
+        read!("OrganizationService/GetOrganization", one => pb::GetOrganizationResponse);
+        let all = pb::ListMembershipsRequest { organization_id: organization(), ..Default::default() };
+        read!("MembershipService/ListMemberships", all => pb::ListMembershipsResponse);
+        let all = pb::ListRolesRequest { organization_id: organization(), ..Default::default() };
+        read!("RoleService/ListRoles", all => pb::ListRolesResponse);
+        let filter = Some(list_invitations_request::Filter::OrganizationId(organization()));
+        let all = pb::ListInvitationsRequest { filter, ..Default::default() };
+        read!("InvitationService/ListInvitations", all => pb::ListInvitationsResponse);
+        let owner = Some(list_api_keys_request::Owner::OrganizationId(organization()));
+        let all = pb::ListApiKeysRequest { owner, include_revoked: true, ..Default::default() };
+        read!("ApiKeyService/ListApiKeys", all => pb::ListApiKeysResponse);
+        Ok(state)
+    }
+}
+
+fn address(mark: &str, word: &str) -> String {
+    format!("{mark}-{word}@example.invalid")
+}
+
+/// Makes a user.
+pub(super) async fn make_user(client: &Client, mark: &str, word: &str) -> Result<pb::User, Status> {
+    let request = pb::CreateUserRequest {
+        email: address(mark, word),
+        name: format!("{mark} {word}"),
+        email_verified: true,
+        ..Default::default()
+    };
+    let created: pb::CreateUserResponse = client.admin("UserService/CreateUser", &request).await?;
+    let user = created.user.ok_or_else(missing_part)?;
+    Ok(user)
+}
+
+/// Makes a user a member.
+pub(super) async fn make_member(
+    client: &Client,
+    user_id: &str,
+    organization_id: &str,
+    role: &str,
+) -> Result<pb::Membership, Status> {
+    let request = pb::CreateMembershipRequest {
+        user_id: user_id.to_owned(),
+        organization_id: organization_id.to_owned(),
+        role: role.to_owned(),
+        ..Default::default()
+    };
+    let created: pb::CreateMembershipResponse = client.admin("MembershipService/CreateMembership", &request).await?;
+    created.membership.ok_or_else(missing_part)
+}
+
+/// Makes an API key, and tells its text.
+pub(super) async fn make_key(
+    client: &Client,
+    owner: Owner,
+    scope: &str,
+    name: &str,
+    expires_at: Option<prost_types::Timestamp>,
+) -> Result<(pb::ApiKey, String), Status> {
+    let request = pb::CreateApiKeyRequest {
+        owner: Some(owner),
+        name: name.to_owned(),
+        scopes: vec![scope.to_owned()],
+        environment: pb::ApiKeyEnvironment::Test.into(),
+        expires_at,
+        ..Default::default()
+    };
+    let created: pb::CreateApiKeyResponse = client.admin("ApiKeyService/CreateApiKey", &request).await?;
+    Ok((created.api_key.ok_or_else(missing_part)?, created.plaintext_key))
+}
+
+/// Makes a key of a user that may do whatever the user may.
+pub(super) async fn make_user_key(client: &Client, user_id: &str) -> Result<Key, Status> {
+    let (_, text) = make_key(client, Owner::UserId(user_id.to_owned()), "*", "selftest", None).await?;
+    Key::new(&text).map_err(Status::internal)
+}
+
+/// Removes whatever begins with a name: organizations first, as a user who owns one stays. Tells what is left.
+pub(super) async fn remove_all(client: &Client, name: &str) -> Vec<String> {
+    let mut left = Vec::new();
+    for state in [pb::OrganizationState::Unspecified, pb::OrganizationState::Deleted] {
+        let page = pb::ListOrganizationsRequest {
+            name_prefix: name.to_owned(),
+            state: state.into(),
+            page_size: 1000,
+            ..Default::default()
+        };
+        match client.admin::<pb::ListOrganizationsResponse>("OrganizationService/ListOrganizations", &page).await {
+            Err(status) => left.push(format!("organizations: {}", status.message())),
+            Ok(found) => {
+                for organization in found.organizations {
+                    let id = organization.id;
+                    let purge = pb::PurgeOrganizationRequest { organization_id: id.clone(), ..Default::default() };
+                    let purged = client.admin("OrganizationService/PurgeOrganization", &purge).await;
+                    left.extend(still_there("organization", &id, purged.map(|_: pb::PurgeOrganizationResponse| ())));
+                }
+            }
+        }
+    }
+    for state in [pb::UserState::Unspecified, pb::UserState::Deleted] {
+        let page = pb::ListUsersRequest {
+            email_prefix: name.to_owned(),
+            state: state.into(),
+            page_size: 1000,
+            ..Default::default()
+        };
+        match client.admin::<pb::ListUsersResponse>("UserService/ListUsers", &page).await {
+            Err(status) => left.push(format!("users: {}", status.message())),
+            Ok(found) => {
+                for user in found.users {
+                    let purge = pb::PurgeUserRequest { user_id: user.id.clone(), ..Default::default() };
+                    let purged = client.admin("UserService/PurgeUser", &purge).await;
+                    left.extend(still_there("user", &user.id, purged.map(|_: pb::PurgeUserResponse| ())));
+                }
+            }
+        }
+    }
+    left
+}
+
+fn still_there(what: &str, id: &str, purged: Result<(), Status>) -> Option<String> {
+    let status = purged.err().filter(|status| status.code() != Code::NotFound)?;
+    Some(format!("{what} {id}: {}", status.message()))
+}
