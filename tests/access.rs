@@ -59,7 +59,7 @@ async fn useless_keys(t: &Test, user: &pb::User) -> Vec<(&'static str, Vec<Strin
 }
 
 both! {
-    async fn without_a_usable_key_every_method_answers_alike(t) {
+    async fn r37_without_a_usable_key_every_method_answers_alike(t) {
         let world = World::make(&t).await;
         let keys = useless_keys(&t, &world.user).await;
         let before = t.database.rows().await;
@@ -78,7 +78,7 @@ both! {
         assert_eq!(t.database.rows().await, before, "a refused call changed something");
     }
 
-    async fn with_too_small_a_scope_every_method_is_denied(t) {
+    async fn r38_with_too_small_a_scope_every_method_is_denied(t) {
         let world = World::make(&t).await;
         let admin = t.first_admin().await;
         for method in raw::methods() {
@@ -119,7 +119,7 @@ both! {
         }
     }
 
-    async fn a_key_of_another_organization_reaches_nothing(t) {
+    async fn r39_foreign_and_missing_ids_are_answered_alike_and_reach_nothing(t) {
         let (world, other) = (World::make(&t).await, World::make(&t).await);
         let organization = pb::Organization { id: other.organization_id.clone(), ..Default::default() };
         let keys = [t.organization_key(&organization).await, t.user_key(&other.user).await];
@@ -177,7 +177,7 @@ both! {
         assert_eq!(t.database.rows().await, before, "a refused call changed something");
     }
 
-    async fn paths_that_look_like_a_method_are_none(t) {
+    async fn r40_paths_that_look_like_a_method_are_none(t) {
         for path in [
             "/tenantry.v1.UserService/GetUserX",
             "/tenantry.v1.userservice/GetUser",

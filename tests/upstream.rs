@@ -60,7 +60,7 @@ both! {
             let answer = raw::call(&t.anonymous(), &raw::path(&method), request, raw::bearer(&[&key])).await;
             refused(answer, ErrorReason::InvitationNotFound);
         }
-        // It is still as it was; every other method: `access::a_key_of_another_organization_reaches_nothing`.
+        // It is still as it was; every other method: `access::r39_foreign_and_missing_ids_are_answered_alike_and_reach_nothing`.
         let key = Some(get_invitation_request::Key::PlaintextToken(acme.invitation_token));
         let got = t.admin().invitations().get_invitation(pb::GetInvitationRequest { key }).await.unwrap().into_inner();
         assert_eq!(got.invitation.unwrap().etag, "r1");

@@ -140,7 +140,15 @@ impl Held {
 
     /// True if all that is held there is held here.
     pub fn covers_all(&self, other: &Self) -> bool {
-        let covers_base = self.base >= other.base || self.given.iter().any(|given| given.as_str() == "*");
+        let holds = |permissions: &[&str]| permissions.iter().all(|permission| self.covers(permission));
+        let covers_base = match other.base {
+            _ if self.base >= other.base || self.given.iter().any(|given| given.as_str() == "*") => true,
+            Base::Nothing => true,
+            Base::EveryMember => holds(&OF_EVERY_MEMBER),
+            Base::Member => holds(&OF_EVERY_MEMBER) && holds(&OF_MEMBERS),
+            // They hold also what nobody has named yet.
+            Base::Admin | Base::Everything => false,
+        };
         covers_base && other.given.iter().all(|permission| self.covers(permission.as_str()))
     }
 }
@@ -289,6 +297,8 @@ mod tests {
         let deputy = held("admin", &["organizations:delete"]);
         assert!(deputy.covers_all(&held("admin", &[])) && !held("admin", &[]).covers_all(&deputy));
         assert!(held("viewer", &["*"]).covers_all(&held("owner", &[])));
+        assert!(held("host", &["invitations:*"]).covers_all(&held("member", &[])));
+        assert!(!held("host", &["invitations:write"]).covers_all(&held("member", &[])));
     }
 
     #[test]

@@ -52,7 +52,7 @@ pub(super) async fn outside(
                 if !differ {
                     is_as_far_as(caller, &a, row);
                     tells_nothing(caller, &a, &of_foreign, &foreign, row);
-                    row.outside(&a);
+                    row.outside(caller.kind, &a);
                     break;
                 }
                 if tells_nothing(caller, &a, &of_foreign, &foreign, row) {

@@ -31,8 +31,8 @@ pub struct Row {
     /// Why it was not tried as it should be.
     pub untested: BTreeSet<String>,
     pub(super) rule: Rule,
-    own: BTreeMap<&'static str, usize>,
-    outside: BTreeMap<&'static str, usize>,
+    own: BTreeSet<&'static str>,
+    outside: BTreeMap<&'static str, BTreeSet<&'static str>>,
 }
 
 impl Report {
@@ -52,7 +52,7 @@ impl Row {
             leaks: BTreeSet::new(),
             untested: BTreeSet::new(),
             rule,
-            own: BTreeMap::new(),
+            own: BTreeSet::new(),
             outside: BTreeMap::new(),
         }
     }
@@ -65,14 +65,14 @@ impl Row {
         self.untested.insert(why);
     }
 
-    /// Counts an answer about the caller's own things.
+    /// Notes an answer about the caller's own things.
     pub(super) fn own(&mut self, outcome: &Result<DynamicMessage, Status>) {
-        *self.own.entry(word(outcome)).or_default() += 1;
+        self.own.insert(word(outcome));
     }
 
-    /// Counts an answer about another tenant's things.
-    pub(super) fn outside(&mut self, outcome: &Result<DynamicMessage, Status>) {
-        *self.outside.entry(word(outcome)).or_default() += 1;
+    /// Notes an answer to a kind of caller about another tenant's things.
+    pub(super) fn outside(&mut self, kind: &'static str, outcome: &Result<DynamicMessage, Status>) {
+        self.outside.entry(kind).or_default().insert(word(outcome));
     }
 
     fn verdict(&self) -> &'static str {
@@ -99,8 +99,24 @@ fn word(outcome: &Result<DynamicMessage, Status>) -> &'static str {
     }
 }
 
-fn list(counts: &BTreeMap<&'static str, usize>) -> String {
-    counts.iter().map(|(word, count)| format!("{word} {count}")).collect::<Vec<_>>().join(", ")
+fn list(words: &BTreeSet<&'static str>) -> String {
+    words.iter().copied().collect::<Vec<_>>().join(" or ")
+}
+
+impl Report {
+    /// What everybody is answered, method by method: about own things, and then about another tenant's, with the kinds of callers.
+    pub fn matrix(&self) -> String {
+        let mut lines = Vec::new();
+        for row in &self.rows {
+            lines.push(format!("{}: {}", row.method, list(&row.own)));
+            let mut kinds: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+            for (kind, words) in &row.outside {
+                kinds.entry(list(words)).or_default().push(kind);
+            }
+            lines.extend(kinds.into_iter().map(|(words, kinds)| format!("    {words}: {}", kinds.join(", "))));
+        }
+        lines.join("\n")
+    }
 }
 
 impl fmt::Display for Report {
@@ -112,7 +128,7 @@ impl fmt::Display for Report {
             "method", "verdict", "calls", "about own things"
         )?;
         for row in &self.rows {
-            let (own, outside) = (list(&row.own), list(&row.outside));
+            let (own, outside) = (list(&row.own), list(&row.outside.values().flatten().copied().collect()));
             writeln!(f, "{:width$}  {:10}  {:>5}  {own:24}  {outside}", row.method, row.verdict(), row.calls)?;
             for what in row.leaks.iter().chain(&row.untested) {
                 writeln!(f, "    {what}")?;
