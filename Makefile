@@ -31,7 +31,7 @@ test: $(TOOLS)/grpcurl ## Run every test on SQLite and on PostgreSQL, and say ho
 	exit $$status
 
 .PHONY: test-slow
-test-slow: ## Run the long tests: mirrors under load for a minute, their latency, a sweep of a million rows (release build)
+test-slow: ## Run the long tests: 10,000 random sequences beside a model, mirrors under load, a sweep of a million rows (release build)
 	tests/support/with-postgres.sh cargo test --locked --release --test integration -- --ignored --nocapture --test-threads 1 slow_
 
 .PHONY: test-faults

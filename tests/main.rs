@@ -28,6 +28,7 @@ mod lists;
 mod membership;
 mod migrations;
 mod mirror;
+mod model;
 mod oauth_account;
 mod organization;
 mod plans;

@@ -293,7 +293,7 @@ both! {
                 "invitations:read" => bobs.invitations().list_invitations(pb::ListInvitationsRequest { filter: Some(pb::list_invitations_request::Filter::OrganizationId(acme.id.clone())), ..Default::default() }).await.is_ok(),
                 "invitations:write" => bobs.invitations().create_invitation(pb::CreateInvitationRequest { organization_id: acme.id.clone(), email: format!("{}@example.com", crate::support::given::unique("i")), role: "viewer".to_owned(), ..Default::default() }).await.is_ok(),
                 "api_keys:read" => bobs.api_keys().list_api_keys(pb::ListApiKeysRequest { owner: Some(pb::list_api_keys_request::Owner::OrganizationId(acme.id.clone())), ..Default::default() }).await.is_ok(),
-                "api_keys:write" => bobs.api_keys().create_api_key(pb::CreateApiKeyRequest { owner: Some(Owner::OrganizationId(acme.id.clone())), name: "k".to_owned(), scopes: vec!["x:y".to_owned()], environment: 1, ..Default::default() }).await.is_ok(),
+                "api_keys:write" => bobs.api_keys().create_api_key(pb::CreateApiKeyRequest { owner: Some(Owner::OrganizationId(acme.id.clone())), name: "k".to_owned(), scopes: vec!["api_keys:write".to_owned()], environment: 1, ..Default::default() }).await.is_ok(),
                 "events:read" => bobs.events().list_events(pb::ListEventsRequest { organization_id: acme.id.clone(), ..Default::default() }).await.is_ok(),
                 other => panic!("teach this test what {other} opens"),
             };

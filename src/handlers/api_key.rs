@@ -8,7 +8,9 @@ use crate::{
     convert,
     db::Conn,
     error::{Denial, Entity, Error, Limit, Precondition, Result},
-    models::{Action, ApiKey, ApiKeyId, ApiKeyOwner, Caller, IpRanges, Locked, Reach, Scopes, Timestamp, permission},
+    models::{
+        Action, ApiKey, ApiKeyId, ApiKeyOwner, Caller, Held, IpRanges, Locked, Reach, Scopes, Timestamp, permission,
+    },
     pb::{self, api_key_service_server::ApiKeyService},
     security::token::mint_api_key,
 };
@@ -70,8 +72,9 @@ fn is_in_force(key: &ApiKey) -> Result<()> {
     }
 }
 
-/// Refuses an owner that the caller does not see, whose keys it may not manage, that is suspended, or that has as many as it may.
-async fn may_make_for(tx: &mut Conn, caller: &Caller, owner: ApiKeyOwner, most: u32) -> Result<()> {
+/// Refuses an owner that the caller does not see, whose keys, or keys of such scopes, it may not make, that is suspended, or that has as
+/// many as it may.
+async fn may_make_for(tx: &mut Conn, caller: &Caller, owner: ApiKeyOwner, scopes: &Scopes, most: u32) -> Result<()> {
     match owner {
         ApiKeyOwner::User(id) => {
             let user = tx.users().lock(&caller.reach(), id).await?.ok_or(Error::NotFound(Entity::User))?;
@@ -82,7 +85,8 @@ async fn may_make_for(tx: &mut Conn, caller: &Caller, owner: ApiKeyOwner, most: 
         ApiKeyOwner::Organization(id) => {
             let organization = tx.organizations().lock(&caller.reach(), id).await?;
             let organization = organization.ok_or(Error::NotFound(Entity::Organization))?;
-            guards::may_change(tx, caller, &organization, permission::WRITE_API_KEYS).await?;
+            let held = guards::may_change(tx, caller, &organization, permission::WRITE_API_KEYS).await?;
+            guards::covers_all(&held, &Held::by_own_key(scopes))?;
             guards::active_organization(&organization)?;
             guards::has_room(Limit::ApiKeys, most, tx.api_keys().count_of_organization(&organization)).await
         }
@@ -95,11 +99,13 @@ async fn lock(tx: &mut Conn, caller: &Caller, id: ApiKeyId) -> Result<Locked<Api
     find(tx.api_keys().lock(&reach, id).await?)
 }
 
-/// Refuses to change an organization's key to whoever may not, and a suspended one's to everyone but platform admins.
-async fn may_change(tx: &mut Conn, caller: &Caller, key: &ApiKey) -> Result<()> {
+/// Refuses to change an organization's key to whoever may not, or does not hold there what such scopes give, and a suspended
+/// organization's to everyone but platform admins.
+async fn may_change(tx: &mut Conn, caller: &Caller, key: &ApiKey, scopes: &Scopes) -> Result<()> {
     let Some(id) = key.organization_id else { return Ok(()) };
     let organization = tx.organizations().get(&caller.reach(), id).await?;
-    guards::may_change(tx, caller, &find(organization)?, permission::WRITE_API_KEYS).await.map(drop)
+    let held = guards::may_change(tx, caller, &find(organization)?, permission::WRITE_API_KEYS).await?;
+    guards::covers_all(&held, &Held::by_own_key(scopes))
 }
 
 /// Revokes a locked key, unless it is.
@@ -124,8 +130,8 @@ impl ApiKeyService for ApiKeyHandler {
         let (plaintext, secret) = mint_api_key(new.environment);
         let key = new.to_api_key(self.app.new_id(now), secret, caller.user_id(), now);
         let create = self.app.change(&call, async |tx| {
-            may_make_for(tx, caller, new.owner, self.app.policy.max_api_keys).await?;
             may_hand_out(caller, &key)?;
+            may_make_for(tx, caller, new.owner, &new.scopes, self.app.policy.max_api_keys).await?;
             tx.api_keys().insert(&key).await?;
             Ok(pb::CreateApiKeyResponse {
                 api_key: Some(key.clone().into()),
@@ -183,10 +189,10 @@ impl ApiKeyService for ApiKeyHandler {
         let caller = &call.caller;
         let update = self.app.change(&call, async |tx| {
             let mut key = lock(tx, caller, target.id).await?;
-            may_change(tx, caller, &key).await?;
-            if let Some(scopes) = &changes.scopes {
-                may_give(caller, &scopes.iter().filter(|scope| !key.scopes.hold(scope)).cloned().collect())?;
-            }
+            let more = changes.scopes.iter().flat_map(Scopes::iter).filter(|scope| !key.scopes.hold(scope));
+            let more: Scopes = more.cloned().collect();
+            may_give(caller, &more)?;
+            may_change(tx, caller, &key, &more).await?;
             if let Some(expires_at) = changes.expires_at {
                 may_last(caller, expires_at)?;
             }
@@ -212,9 +218,9 @@ impl ApiKeyService for ApiKeyHandler {
         let (caller, now) = (&call.caller, self.app.now());
         let rotate = self.app.change(&call, async |tx| {
             let mut key = lock(tx, caller, target.id).await?;
-            may_change(tx, caller, &key).await?;
             // Whoever is told a secret can do what the key can.
             may_hand_out(caller, &key)?;
+            may_change(tx, caller, &key, &key.scopes).await?;
             target.check_etag(&*key)?;
             is_in_force(&key)?;
             let (plaintext, secret) = mint_api_key(key.environment);

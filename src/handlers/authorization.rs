@@ -71,7 +71,7 @@ async fn of_key(
         (_, Some(owner)) => return of_user(conn, caller, owner, question).await,
         (own, None) if own != Some(organization.id) => Basis::NotAMember,
         _ if organization.state == OrganizationState::Suspended => Basis::OrganizationSuspended,
-        _ if Held::by_own_key().covers(question.permission.as_str()) => Basis::OrganizationKey,
+        _ if Held::by_own_key(&key.scopes).covers(question.permission.as_str()) => Basis::OrganizationKey,
         _ => Basis::NotGiven,
     }))
 }

@@ -85,7 +85,7 @@ pub(super) fn active_organization(organization: &Organization) -> Result<()> {
 pub(super) async fn held(conn: &mut Conn, caller: &Caller, organization: OrganizationId) -> Result<Held> {
     match caller.principal {
         Principal::User { is_platform_admin: true, .. } => Ok(Held::everything()),
-        Principal::Organization(own) if own == organization => Ok(Held::by_own_key()),
+        Principal::Organization(own) if own == organization => Ok(Held::by_own_key(&caller.scopes)),
         Principal::Organization(_) => Ok(Held::nothing()),
         Principal::User { id, .. } => conn.memberships().held(id, organization).await,
     }

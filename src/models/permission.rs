@@ -3,7 +3,7 @@
 //! A permission is a string `resource:verb` with the wildcards of scopes. Those of [`OWN`] open methods of this service; any other is
 //! the application's own, which it names, gives and asks for.
 
-use super::{ApiKeyId, Membership, OrganizationId, Permissions, Role, RoleName, Scope, UserId, scope};
+use super::{ApiKeyId, Membership, OrganizationId, Permissions, Role, RoleName, Scope, Scopes, UserId, scope};
 
 /// The permissions that open methods of this service.
 pub const OWN: [&str; 14] = [
@@ -118,9 +118,23 @@ impl Held {
         self
     }
 
-    /// What an organization's own key holds there: as much as an admin, as with it nobody becomes more than the admin who made it.
-    pub fn by_own_key() -> Self {
-        Self { base: Base::Admin, given: Permissions::default() }
+    /// What an organization's own key holds there: what its scopes say, and at most what an admin holds. So whoever makes one, and
+    /// must hold all that it does, does not become more by it.
+    pub fn by_own_key(scopes: &Scopes) -> Self {
+        if scopes.iter().any(|scope| scope.as_str() == "*") {
+            return Self { base: Base::Admin, given: Permissions::default() };
+        }
+        let is_withheld = |permission: &&str| NOT_OF_ADMINS.contains(permission);
+        let held = scopes.iter().flat_map(|scope| {
+            if !NOT_OF_ADMINS.iter().any(|withheld| scope::covers(scope.as_str(), withheld)) {
+                return vec![scope.clone()];
+            }
+            let all = OWN.into_iter().filter(|permission| scope::covers(scope.as_str(), permission));
+            all.filter(|permission| !is_withheld(permission))
+                .filter_map(|permission| Scope::parse(permission).ok())
+                .collect()
+        });
+        Self { base: Base::EveryMember, given: held.collect() }
     }
 
     /// What platform admins hold everywhere.
@@ -299,6 +313,18 @@ mod tests {
         assert!(held("viewer", &["*"]).covers_all(&held("owner", &[])));
         assert!(held("host", &["invitations:*"]).covers_all(&held("member", &[])));
         assert!(!held("host", &["invitations:write"]).covers_all(&held("member", &[])));
+    }
+
+    #[test]
+    fn an_organizations_key_holds_what_its_scopes_say_and_never_more_than_an_admin() {
+        let key = |scopes: &[&str]| Held::by_own_key(&scopes.iter().map(|text| Scope::parse(text).unwrap()).collect());
+        let (admin, clerk) = (held("admin", &[]), held("clerk", &["api_keys:write", "invoices:*"]));
+        assert_eq!(key(&["*"]), admin);
+        let wide = key(&["organizations:*", "organizations:delete"]);
+        assert!(wide.covers(WRITE_ORGANIZATION) && !wide.covers(DELETE_ORGANIZATION) && admin.covers_all(&wide));
+        assert!(clerk.covers_all(&key(&["invoices:read", "api_keys:write"])));
+        assert!(!clerk.covers_all(&key(&["memberships:write"])) && !clerk.covers_all(&key(&["*"])));
+        assert!(!key(&["memberships:write"]).covers_all(&admin));
     }
 
     #[test]

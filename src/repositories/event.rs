@@ -2,17 +2,14 @@
 
 use std::{cmp::Reverse, time::Duration};
 
-use diesel::{
-    dsl::{exists, max},
-    prelude::*,
-};
+use diesel::{dsl::max, prelude::*};
 use diesel_async::RunQueryDsl;
 
 use super::{reach::within, row};
 use crate::{
     db::{
         Conn, execute, query,
-        schema::{event_floor, events, memberships},
+        schema::{event_floor, events},
     },
     error::{Error, Result},
     models::{
@@ -168,7 +165,7 @@ impl EventRepository<'_> {
         let rows: Vec<(Sequence, EventRow)> = query!(self.conn, c => {
             let mut query = events::table.select((events::sequence, EventRow::as_select())).into_boxed::<Backend>();
             query = query.filter(events::sequence.gt(after)).filter(events::sequence.le(up_to));
-            // Compared with true, so that no other index can be taken than that of the range, which is short: that of a large
+            // The reach, and the filter within it. Compared with true, so that no other index can be taken than that of the range, which is short: that of a large
             // tenant would be sorted as a whole for each look.
             if let Some(id) = organization_id {
                 query = query.filter(events::organization_id.eq(id).eq(true));
@@ -179,11 +176,6 @@ impl EventRepository<'_> {
             if let Some(actions) = &filter.actions {
                 query = query.filter(events::action.eq_any(actions).eq(true));
             }
-            let query = match *reach {
-                // Said above already.
-                Reach::Everything | Reach::Organization(_) => query,
-                Reach::User(_) => within!(events, query, reach),
-            };
             query.order(events::sequence).limit(limit).load(c)
         })?;
         // After the look: whatever was removed before it has moved the floor.

@@ -119,20 +119,14 @@ macro_rules! within {
             Reach::User(user) => alive.filter(api_keys::user_id.eq(user)),
         }
     }};
-    (events, $query:expr, $reach:expr) => {{
-        use $crate::repositories::reach::SEEN;
+    // What is about a user. Whoever names an organization, and may see its events, looks with the organization's reach.
+    (events, $query:expr, $reach:expr) => {
         match *$reach {
             Reach::Everything => $query,
             Reach::Organization(organization) => $query.filter(events::organization_id.eq(organization)),
-            Reach::User(user) => $query.filter(
-                events::user_id.eq(user).or(exists(
-                    SEEN.filter(SEEN.field(memberships::organization_id).nullable().eq(events::organization_id))
-                        .filter(SEEN.field(memberships::user_id).eq(user))
-                        .filter(SEEN.field(memberships::role).eq_any(["owner", "admin"])),
-                )),
-            ),
+            Reach::User(user) => $query.filter(events::user_id.eq(user)),
         }
-    }};
+    };
     // Tables whose rows belong to one user.
     ($table:ident, $query:expr, $reach:expr) => {{
         let alive = $crate::repositories::reach::everything!($table, $query);

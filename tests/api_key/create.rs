@@ -2,7 +2,7 @@
 
 use tenantry::pb::{self, ErrorReason, create_api_key_request::Owner};
 
-use crate::support::{both, object, refusal::fields, refused, time_in};
+use crate::support::{both, mask, object, refusal::fields, refused, time_in};
 
 fn new(owner: Owner, scopes: &[&str]) -> pb::CreateApiKeyRequest {
     pb::CreateApiKeyRequest {
@@ -23,6 +23,50 @@ fn of_organization(organization: &pb::Organization) -> Owner {
 }
 
 both! {
+    async fn a_role_that_may_write_keys_makes_none_that_may_do_more(t) {
+        let (ada, bob, carl) = (t.user("ada").await, t.user("bob").await, t.user("carl").await);
+        let acme = t.organization(&ada).await;
+        t.role(&acme, "clerk", &["api_keys:*", "invoices:*"]).await;
+        t.member(&bob, &acme, "clerk").await;
+        let carls = t.member(&carl, &acme, "viewer").await;
+        let of_acme = |scopes: &[&str]| pb::CreateApiKeyRequest {
+            owner: Some(Owner::OrganizationId(acme.id.clone())),
+            name: "made".to_owned(),
+            scopes: scopes.iter().map(ToString::to_string).collect(),
+            environment: 1,
+            ..Default::default()
+        };
+        let mut bobs = t.with_key(&t.user_key(&bob).await).api_keys();
+        for more in ["*", "memberships:write", "roles:*", "organizations:write", "permissions:check"] {
+            refused(bobs.create_api_key(of_acme(&[more])).await, ErrorReason::RoleInsufficient);
+        }
+        let made = bobs.create_api_key(of_acme(&["invoices:read", "users:read"])).await.unwrap().into_inner().api_key.unwrap();
+        let widen = |id: &str, scopes: &[&str]| pb::UpdateApiKeyRequest {
+            api_key_id: id.to_owned(),
+            scopes: scopes.iter().map(ToString::to_string).collect(),
+            update_mask: mask(&["scopes"]),
+            ..Default::default()
+        };
+        refused(bobs.update_api_key(widen(&made.id, &["memberships:write"])).await, ErrorReason::RoleInsufficient);
+        bobs.update_api_key(widen(&made.id, &["invoices:*"])).await.unwrap();
+        // Nor is it told a secret of one.
+        let (strong, _) = t.key(Owner::OrganizationId(acme.id.clone()), &["*"]).await;
+        let rotate = |id: &str| pb::RotateApiKeyRequest { api_key_id: id.to_owned(), ..Default::default() };
+        refused(bobs.rotate_api_key(rotate(&strong.id)).await, ErrorReason::RoleInsufficient);
+        bobs.rotate_api_key(rotate(&made.id)).await.unwrap();
+        // A key that may write memberships, and nothing else, gives none of what it does not hold.
+        let (_, narrow) = t.key(Owner::OrganizationId(acme.id.clone()), &["memberships:write"]).await;
+        let promote = |role: &str| pb::UpdateMembershipRequest {
+            membership_id: carls.id.clone(),
+            role: role.to_owned(),
+            update_mask: mask(&["role"]),
+            ..Default::default()
+        };
+        refused(t.with_key(&narrow).memberships().update_membership(promote("admin")).await, ErrorReason::RoleInsufficient);
+        t.with_key(&narrow).memberships().update_membership(promote("viewer")).await.unwrap();
+        t.with_key(&t.organization_key(&acme).await).memberships().update_membership(promote("admin")).await.unwrap();
+    }
+
     async fn a_key_has_one_form_and_tells_its_secret_once(t) {
         let ada = t.user("ada").await;
         let request = pb::CreateApiKeyRequest {

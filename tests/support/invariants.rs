@@ -3,7 +3,7 @@
 use super::database::TestDatabase;
 
 /// Queries that must find nothing, each with what it would mean.
-const NOTHING: [(&str, &str); 9] = [
+const NOTHING: [(&str, &str); 11] = [
     (
         "I1: two active tokens in a session",
         "SELECT 'x' AS value FROM cf_refresh_tokens WHERE rotated_at IS NULL AND revoked_at IS NULL GROUP BY family_id HAVING count(*) > 1",
@@ -34,6 +34,18 @@ const NOTHING: [(&str, &str); 9] = [
         "SELECT 'x' AS value FROM (SELECT user_id FROM cf_api_keys WHERE user_id IS NOT NULL UNION ALL \
          SELECT user_id FROM cf_oauth_accounts UNION ALL SELECT user_id FROM cf_refresh_tokens) h \
          WHERE NOT EXISTS (SELECT 1 FROM cf_users u WHERE u.id = h.user_id)",
+    ),
+    (
+        "I4: a role, an invitation or a key without its organization",
+        "SELECT 'x' AS value FROM (SELECT organization_id FROM cf_roles UNION ALL SELECT organization_id FROM cf_invitations UNION ALL \
+         SELECT organization_id FROM cf_api_keys WHERE organization_id IS NOT NULL) h \
+         WHERE NOT EXISTS (SELECT 1 FROM cf_organizations o WHERE o.id = h.organization_id)",
+    ),
+    (
+        "I4: a membership or an invitation with a role that its organization does not have",
+        "SELECT 'x' AS value FROM (SELECT organization_id, role FROM cf_memberships UNION ALL \
+         SELECT organization_id, role FROM cf_invitations) h WHERE role NOT IN ('owner', 'admin', 'member', 'viewer') \
+         AND NOT EXISTS (SELECT 1 FROM cf_roles r WHERE r.organization_id = h.organization_id AND r.name = h.role)",
     ),
     (
         "I5: an e-mail that two users have",

@@ -1,0 +1,620 @@
+//! Random sequences of what can be done in an organization, each step beside a model of it: refused exactly when the model says so, and
+//! after each sequence the service holds what the model holds. The model knows sets of permissions and nothing of how they are stored.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use tenantry::{
+    models::permission::OWN,
+    pb::{
+        self, ApiKeyVerdict, accept_invitation_request, create_api_key_request::Owner, decline_invitation_request,
+        list_api_keys_request, list_invitations_request,
+    },
+};
+use tonic::Status;
+
+use crate::support::{Api, Backend, Test, both, invariants, long_on_both, mask, run};
+
+/// Users of a worker, one after the other in one organization at a time.
+const USERS: usize = 4;
+/// Workers beside each other.
+const WORKERS: u64 = 8;
+/// Steps of a sequence.
+const STEPS: usize = 12;
+/// The names of the organization's own roles.
+const OWN_ROLES: [&str; 3] = ["clerk", "deputy", "host"];
+/// What stands in the model for all permissions that nobody has named.
+const UNNAMED: &str = "unnamed";
+
+type Set = BTreeSet<&'static str>;
+
+/// Random numbers that one seed decides (splitmix64).
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    fn below(&mut self, end: usize) -> usize {
+        usize::try_from(self.next() % u64::try_from(end).unwrap()).unwrap()
+    }
+
+    fn one<T: Copy>(&mut self, of: &[T]) -> T {
+        of[self.below(of.len())]
+    }
+}
+
+/// Who does something.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Actor {
+    Admin,
+    User(usize),
+    Key,
+}
+
+/// What is done.
+#[derive(Clone, Debug)]
+enum Step {
+    Add(usize, &'static str),
+    SetRole(usize, &'static str),
+    Remove(usize),
+    Leave(usize),
+    Transfer(usize, usize),
+    CreateRole(&'static str, Vec<&'static str>),
+    UpdateRole(&'static str, Vec<&'static str>),
+    DeleteRole(&'static str),
+    Invite(usize, &'static str),
+    Resend(usize),
+    Revoke(usize),
+    Accept(usize),
+    Decline(usize),
+    CreateKey,
+    RotateKey(usize),
+    RevokeKey(usize),
+    VerifyKey(usize),
+    SuspendUser(usize),
+    ReactivateUser(usize),
+    Suspend(bool),
+}
+
+#[derive(Clone, Debug, PartialEq)]
+struct Key {
+    id: String,
+    texts: Vec<String>,
+    revoked: bool,
+}
+
+/// What the service should hold.
+#[derive(Default)]
+struct Model {
+    active: [bool; USERS],
+    suspended: bool,
+    /// Their ids, and what they give.
+    roles: BTreeMap<&'static str, (String, Vec<&'static str>)>,
+    /// Their ids, and their roles.
+    members: BTreeMap<usize, (String, &'static str)>,
+    /// Their ids, their roles, their tokens.
+    invitations: BTreeMap<usize, (String, &'static str, String)>,
+    keys: Vec<Key>,
+}
+
+impl Model {
+    /// All that a role gives; `None` if there is none.
+    fn gives(&self, role: &str) -> Option<Set> {
+        let of_every_member = ["organizations:read", "memberships:read", "users:read", "roles:read"];
+        let mut all: Set = OWN.into_iter().chain([UNNAMED]).collect();
+        Some(match role {
+            "owner" => all,
+            "admin" => {
+                all.retain(|permission| !["organizations:delete", "organizations:transfer"].contains(permission));
+                all
+            }
+            "member" => of_every_member.into_iter().chain(["invitations:read"]).collect(),
+            "viewer" => of_every_member.into_iter().collect(),
+            own => of_every_member.into_iter().chain(self.roles.get(own)?.1.iter().copied()).collect(),
+        })
+    }
+
+    /// What an actor holds; `None` for one whose key does not work, or who is no member.
+    fn holds(&self, actor: Actor) -> Option<Set> {
+        match actor {
+            Actor::Admin => self.gives("owner"),
+            Actor::Key => self.gives("admin").filter(|_| !self.suspended),
+            Actor::User(user) => self.gives(self.members.get(&user)?.1).filter(|_| self.active[user]),
+        }
+    }
+
+    /// True if an actor holds a permission and all of what it is about, where things can be changed.
+    fn may(&self, actor: Actor, permission: &str, about: &[Option<Set>]) -> bool {
+        let Some(held) = self.holds(actor) else { return false };
+        held.contains(permission)
+            && self.is_open_to(actor)
+            && about.iter().all(|set| set.as_ref().is_some_and(|set| held.is_superset(set)))
+    }
+
+    fn is_open_to(&self, actor: Actor) -> bool {
+        actor == Actor::Admin || !self.suspended
+    }
+
+    /// True if somebody else than a user is an owner and active.
+    fn has_owner_without(&self, user: usize) -> bool {
+        self.members.iter().any(|(other, (_, role))| *other != user && *role == "owner" && self.active[*other])
+    }
+
+    fn role_of(&self, user: usize) -> Option<&'static str> {
+        self.members.get(&user).map(|(_, role)| *role)
+    }
+
+    /// True if a step is done, false if it is refused.
+    fn allows(&self, actor: Actor, step: &Step) -> bool {
+        let gives = |role: &str| self.gives(role);
+        match step {
+            Step::Add(user, role) => {
+                actor == Actor::Admin
+                    && gives(role).is_some()
+                    && self.role_of(*user).is_none()
+                    && (*role != "owner" || self.active[*user])
+            }
+            Step::SetRole(user, role) => self.role_of(*user).is_some_and(|before| {
+                self.may(actor, "memberships:write", &[gives(before), gives(role)])
+                    && (before != "owner" || *role == "owner" || self.has_owner_without(*user))
+                    && (*role != "owner" || before == "owner" || self.active[*user])
+            }),
+            Step::Remove(user) => self.role_of(*user).is_some_and(|role| {
+                let may = if actor == Actor::User(*user) {
+                    self.active[*user] && self.is_open_to(actor)
+                } else {
+                    self.may(actor, "memberships:write", &[gives(role)])
+                };
+                may && (role != "owner" || self.has_owner_without(*user))
+            }),
+            Step::Leave(user) => self
+                .role_of(*user)
+                .is_some_and(|role| self.active[*user] && (role != "owner" || self.has_owner_without(*user))),
+            Step::Transfer(from, to) => {
+                from != to
+                    && self.active[*to]
+                    && self.role_of(*from) == Some("owner")
+                    && self
+                        .role_of(*to)
+                        .is_some_and(|role| self.may(actor, "organizations:transfer", &[gives("owner"), gives(role)]))
+            }
+            Step::CreateRole(name, permissions) => {
+                !self.roles.contains_key(name)
+                    && self.may(actor, "roles:write", &[Some(with_every_members(permissions))])
+            }
+            Step::UpdateRole(name, permissions) => {
+                self.may(actor, "roles:write", &[gives(name), Some(with_every_members(permissions))])
+            }
+            Step::DeleteRole(name) => {
+                self.may(actor, "roles:write", &[gives(name)])
+                    && self.members.values().all(|(_, role)| role != name)
+                    && self.invitations.values().all(|(_, role, _)| role != name)
+            }
+            Step::Invite(user, role) => {
+                self.may(actor, "invitations:write", &[gives(role)])
+                    && self.role_of(*user).is_none()
+                    && !self.invitations.contains_key(user)
+            }
+            Step::Resend(user) | Step::Revoke(user) => self
+                .invitations
+                .get(user)
+                .is_some_and(|(_, role, _)| self.may(actor, "invitations:write", &[gives(role)])),
+            Step::Accept(user) => {
+                self.invitations.contains_key(user)
+                    && self.active[*user]
+                    && !self.suspended
+                    && self.role_of(*user).is_none()
+            }
+            Step::Decline(user) => self.invitations.contains_key(user) && self.active[*user],
+            Step::CreateKey => self.may(actor, "api_keys:write", &[]) && !self.suspended,
+            Step::RotateKey(key) => {
+                self.keys.get(*key).is_some_and(|key| !key.revoked)
+                    && self.may(actor, "api_keys:write", &[])
+                    && self.sees_keys(actor)
+            }
+            Step::RevokeKey(key) => {
+                self.keys.get(*key).is_some()
+                    && self.holds(actor).is_some_and(|held| held.contains("api_keys:write"))
+                    && self.sees_keys(actor)
+            }
+            Step::VerifyKey(key) => self.keys.get(*key).is_some_and(|key| !key.revoked && !self.suspended),
+            Step::SuspendUser(user) => {
+                !self.active[*user] || self.role_of(*user) != Some("owner") || self.has_owner_without(*user)
+            }
+            Step::ReactivateUser(_) | Step::Suspend(_) => true,
+        }
+    }
+
+    /// Whoever may not see a key cannot name it.
+    fn sees_keys(&self, actor: Actor) -> bool {
+        actor == Actor::Key || self.holds(actor).is_some_and(|held| held.contains("api_keys:read"))
+    }
+}
+
+fn with_every_members(permissions: &[&'static str]) -> Set {
+    ["organizations:read", "memberships:read", "users:read", "roles:read"]
+        .into_iter()
+        .chain(permissions.iter().copied())
+        .collect()
+}
+
+/// One organization of the service, and the users around it.
+struct World {
+    admin: Api,
+    users: Vec<(pb::User, Api)>,
+    organization_id: String,
+    key: Api,
+    model: Model,
+}
+
+impl World {
+    async fn make(t: &Test, users: Vec<(pb::User, Api)>) -> Self {
+        let organization = t.organization(&users[0].0).await;
+        let owner = t.membership(&users[0].0.id, &organization.id).await.unwrap();
+        let mut model = Model { active: [true; USERS], ..Model::default() };
+        model.members.insert(0, (owner.id, "owner"));
+        let key = t.with_key(&t.organization_key(&organization).await);
+        Self { admin: t.admin(), users, organization_id: organization.id, key, model }
+    }
+
+    fn api(&self, actor: Actor) -> &Api {
+        match actor {
+            Actor::Admin => &self.admin,
+            Actor::Key => &self.key,
+            Actor::User(user) => &self.users[user].1,
+        }
+    }
+
+    fn user_id(&self, user: usize) -> String {
+        self.users[user].0.id.clone()
+    }
+
+    /// Does a step in the service, and, where it is done, in the model.
+    async fn take(&mut self, actor: Actor, step: &Step) -> Result<(), Status> {
+        let api = self.api(actor);
+        let organization_id = self.organization_id.clone();
+        let missing = || crate::support::MISSING_ID.to_owned();
+        let membership_id = |user: &usize| self.model.members.get(user).map_or_else(missing, |(id, _)| id.clone());
+        let role_id = |name: &str| self.model.roles.get(name).map_or_else(missing, |(id, _)| id.clone());
+        let invitation_id = |user: &usize| self.model.invitations.get(user).map_or_else(missing, |(id, ..)| id.clone());
+        let key_id = |key: &usize| self.model.keys.get(*key).map_or_else(missing, |key| key.id.clone());
+        let texts = |permissions: &[&str]| permissions.iter().map(ToString::to_string).collect::<Vec<_>>();
+        match step {
+            Step::Add(user, role) => {
+                let request = pb::CreateMembershipRequest {
+                    user_id: self.user_id(*user),
+                    organization_id,
+                    role: (*role).to_owned(),
+                    ..Default::default()
+                };
+                let made = api.memberships().create_membership(request).await?.into_inner().membership.unwrap();
+                self.model.members.insert(*user, (made.id, role));
+            }
+            Step::SetRole(user, role) => {
+                let request = pb::UpdateMembershipRequest {
+                    membership_id: membership_id(user),
+                    role: (*role).to_owned(),
+                    update_mask: mask(&["role"]),
+                    ..Default::default()
+                };
+                api.memberships().update_membership(request).await?;
+                self.model.members.get_mut(user).unwrap().1 = role;
+            }
+            Step::Remove(user) => {
+                let request = pb::DeleteMembershipRequest { membership_id: membership_id(user), ..Default::default() };
+                api.memberships().delete_membership(request).await?;
+                self.model.members.remove(user);
+            }
+            Step::Leave(user) => {
+                let request = pb::LeaveOrganizationRequest { organization_id, ..Default::default() };
+                self.api(Actor::User(*user)).organizations().leave_organization(request).await?;
+                self.model.members.remove(user);
+            }
+            Step::Transfer(from, to) => {
+                let request = pb::TransferOwnershipRequest {
+                    organization_id,
+                    new_owner_user_id: self.user_id(*to),
+                    former_owner_user_id: self.user_id(*from),
+                    ..Default::default()
+                };
+                api.organizations().transfer_ownership(request).await?;
+                self.model.members.get_mut(from).unwrap().1 = "admin";
+                self.model.members.get_mut(to).unwrap().1 = "owner";
+            }
+            Step::CreateRole(name, permissions) => {
+                let request = pb::CreateRoleRequest {
+                    organization_id,
+                    name: (*name).to_owned(),
+                    permissions: texts(permissions),
+                    ..Default::default()
+                };
+                let made = api.roles().create_role(request).await?.into_inner().role.unwrap();
+                self.model.roles.insert(name, (made.id, permissions.clone()));
+            }
+            Step::UpdateRole(name, permissions) => {
+                let request = pb::UpdateRoleRequest {
+                    role_id: role_id(name),
+                    permissions: texts(permissions),
+                    update_mask: mask(&["permissions"]),
+                    ..Default::default()
+                };
+                api.roles().update_role(request).await?;
+                self.model.roles.get_mut(name).unwrap().1.clone_from(permissions);
+            }
+            Step::DeleteRole(name) => {
+                let request = pb::DeleteRoleRequest { role_id: role_id(name), ..Default::default() };
+                api.roles().delete_role(request).await?;
+                self.model.roles.remove(name);
+            }
+            Step::Invite(user, role) => {
+                let request = pb::CreateInvitationRequest {
+                    organization_id,
+                    email: self.users[*user].0.email.clone(),
+                    role: (*role).to_owned(),
+                    ..Default::default()
+                };
+                let made = api.invitations().create_invitation(request).await?.into_inner();
+                self.model.invitations.insert(*user, (made.invitation.unwrap().id, role, made.plaintext_token));
+            }
+            Step::Resend(user) => {
+                let request = pb::ResendInvitationRequest { invitation_id: invitation_id(user), ..Default::default() };
+                let sent = api.invitations().resend_invitation(request).await?.into_inner();
+                self.model.invitations.get_mut(user).unwrap().2 = sent.plaintext_token;
+            }
+            Step::Revoke(user) => {
+                let request = pb::RevokeInvitationRequest { invitation_id: invitation_id(user), ..Default::default() };
+                api.invitations().revoke_invitation(request).await?;
+                self.model.invitations.remove(user);
+            }
+            Step::Accept(user) => {
+                let token = self.model.invitations.get(user).map_or("cf_inv_none", |(.., token)| token).to_owned();
+                let key = Some(accept_invitation_request::Key::PlaintextToken(token));
+                let request = pb::AcceptInvitationRequest { key, ..Default::default() };
+                let made = self.api(Actor::User(*user)).invitations().accept_invitation(request).await?.into_inner();
+                let (_, role, _) = self.model.invitations.remove(user).unwrap();
+                self.model.members.insert(*user, (made.membership.unwrap().id, role));
+            }
+            Step::Decline(user) => {
+                let key = Some(decline_invitation_request::Key::InvitationId(invitation_id(user)));
+                let request = pb::DeclineInvitationRequest { key, ..Default::default() };
+                self.api(Actor::User(*user)).invitations().decline_invitation(request).await?;
+                self.model.invitations.remove(user);
+            }
+            Step::CreateKey => {
+                let request = pb::CreateApiKeyRequest {
+                    owner: Some(Owner::OrganizationId(organization_id)),
+                    name: "made".to_owned(),
+                    scopes: vec!["users:read".to_owned()],
+                    environment: 1,
+                    ..Default::default()
+                };
+                let made = api.api_keys().create_api_key(request).await?.into_inner();
+                self.model.keys.push(Key {
+                    id: made.api_key.unwrap().id,
+                    texts: vec![made.plaintext_key],
+                    revoked: false,
+                });
+            }
+            Step::RotateKey(key) => {
+                let request = pb::RotateApiKeyRequest { api_key_id: key_id(key), ..Default::default() };
+                let made = api.api_keys().rotate_api_key(request).await?.into_inner();
+                let texts = &mut self.model.keys[*key].texts;
+                texts.push(made.plaintext_key);
+                // The one before works a while longer, and none from before that.
+                texts.drain(..texts.len().saturating_sub(2));
+            }
+            Step::RevokeKey(key) => {
+                let request = pb::RevokeApiKeyRequest { api_key_id: key_id(key), ..Default::default() };
+                api.api_keys().revoke_api_key(request).await?;
+                self.model.keys[*key].revoked = true;
+            }
+            Step::VerifyKey(key) => {
+                let texts =
+                    self.model.keys.get(*key).map_or_else(|| vec!["cf_live_none".to_owned()], |key| key.texts.clone());
+                for text in texts {
+                    let request = pb::VerifyApiKeyRequest { plaintext_key: text, ..Default::default() };
+                    let found = self.admin.api_keys().verify_api_key(request).await?.into_inner();
+                    if found.verdict() != ApiKeyVerdict::Valid {
+                        return Err(Status::failed_precondition(found.verdict().as_str_name()));
+                    }
+                }
+            }
+            Step::SuspendUser(user) => {
+                let request = pb::SuspendUserRequest { user_id: self.user_id(*user), ..Default::default() };
+                self.admin.users().suspend_user(request).await?;
+                self.model.active[*user] = false;
+            }
+            Step::ReactivateUser(user) => {
+                let request = pb::ReactivateUserRequest { user_id: self.user_id(*user), ..Default::default() };
+                self.admin.users().reactivate_user(request).await?;
+                self.model.active[*user] = true;
+            }
+            Step::Suspend(true) => {
+                let request = pb::SuspendOrganizationRequest { organization_id, ..Default::default() };
+                self.admin.organizations().suspend_organization(request).await?;
+                self.model.suspended = true;
+            }
+            Step::Suspend(false) => {
+                let request = pb::ReactivateOrganizationRequest { organization_id, ..Default::default() };
+                self.admin.organizations().reactivate_organization(request).await?;
+                self.model.suspended = false;
+            }
+        }
+        Ok(())
+    }
+
+    /// Asserts that the service holds what the model holds.
+    async fn assert_is_as_the_model(&self, what: &str) {
+        let organization_id = || self.organization_id.clone();
+        let all = pb::ListMembershipsRequest { organization_id: organization_id(), ..Default::default() };
+        let members = self.admin.memberships().list_memberships(all).await.unwrap().into_inner().memberships;
+        let members: BTreeSet<_> = members.into_iter().map(|made| (made.id, made.user_id, made.role)).collect();
+        let expected = self.model.members.iter();
+        let expected: BTreeSet<_> =
+            expected.map(|(user, (id, role))| (id.clone(), self.user_id(*user), (*role).to_owned())).collect();
+        assert_eq!(members, expected, "{what}");
+        assert!(self.model.has_owner_without(USERS), "{what}: no active owner");
+
+        let all = pb::ListRolesRequest { organization_id: organization_id(), ..Default::default() };
+        let roles = self.admin.roles().list_roles(all).await.unwrap().into_inner().roles;
+        let roles: BTreeSet<_> = roles.into_iter().map(|made| (made.id, made.name, made.permissions)).collect();
+        let sorted = |permissions: &[&str]| {
+            permissions.iter().map(ToString::to_string).collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>()
+        };
+        let expected = self.model.roles.iter();
+        let expected: BTreeSet<_> =
+            expected.map(|(name, (id, permissions))| (id.clone(), (*name).to_owned(), sorted(permissions))).collect();
+        assert_eq!(roles, expected, "{what}");
+
+        let filter = Some(list_invitations_request::Filter::OrganizationId(organization_id()));
+        let all = pb::ListInvitationsRequest { filter, ..Default::default() };
+        let invitations = self.admin.invitations().list_invitations(all).await.unwrap().into_inner().invitations;
+        let invitations: BTreeSet<_> = invitations.into_iter().map(|made| (made.id, made.email, made.role)).collect();
+        let expected = self.model.invitations.iter();
+        let expected: BTreeSet<_> = expected
+            .map(|(user, (id, role, _))| (id.clone(), self.users[*user].0.email.clone(), (*role).to_owned()))
+            .collect();
+        assert_eq!(invitations, expected, "{what}");
+
+        let owner = Some(list_api_keys_request::Owner::OrganizationId(organization_id()));
+        let all = pb::ListApiKeysRequest { owner, include_revoked: true, ..Default::default() };
+        let keys = self.admin.api_keys().list_api_keys(all).await.unwrap().into_inner().api_keys;
+        // Without the one that the organization calls with.
+        let keys: BTreeSet<_> =
+            keys.into_iter().filter(|key| key.name == "made").map(|key| (key.id, key.revoked_at.is_some())).collect();
+        let expected: BTreeSet<_> = self.model.keys.iter().map(|key| (key.id.clone(), key.revoked)).collect();
+        assert_eq!(keys, expected, "{what}");
+    }
+
+    /// Takes the organization away, and gives the users back as they were.
+    async fn clear(self) -> Vec<(pb::User, Api)> {
+        let request =
+            pb::PurgeOrganizationRequest { organization_id: self.organization_id.clone(), ..Default::default() };
+        self.admin.organizations().purge_organization(request).await.unwrap();
+        for user in (0..USERS).filter(|user| !self.model.active[*user]) {
+            let request = pb::ReactivateUserRequest { user_id: self.user_id(user), ..Default::default() };
+            self.admin.users().reactivate_user(request).await.unwrap();
+        }
+        self.users
+    }
+}
+
+/// A step, and who tries it.
+fn any_step(random: &mut Random, keys: usize) -> (Actor, Step) {
+    let actor = match random.below(8) {
+        0 => Actor::Admin,
+        1 => Actor::Key,
+        _ => Actor::User(random.below(USERS)),
+    };
+    let role = random.one(&["owner", "admin", "member", "viewer", "clerk", "deputy", "host"]);
+    let own_role = random.one(&OWN_ROLES);
+    let (user, other, key) = (random.below(USERS), random.below(USERS), random.below(keys + 1));
+    let permissions: Vec<&str> = (0..random.below(4)).map(|_| random.one(&OWN)).collect();
+    let step = match random.below(24) {
+        0..=2 => return (Actor::Admin, Step::Add(user, role)),
+        3 | 4 => Step::SetRole(user, role),
+        5 => Step::Remove(user),
+        6 => Step::Leave(user),
+        7 => Step::Transfer(user, other),
+        8 | 9 => Step::CreateRole(own_role, permissions),
+        10 => Step::UpdateRole(own_role, permissions),
+        11 => Step::DeleteRole(own_role),
+        12..=14 => Step::Invite(user, role),
+        15 => Step::Resend(user),
+        16 => Step::Revoke(user),
+        17 => Step::Accept(user),
+        18 => Step::Decline(user),
+        19 => Step::CreateKey,
+        20 => {
+            if random.below(2) == 0 {
+                Step::RotateKey(key)
+            } else {
+                Step::RevokeKey(key)
+            }
+        }
+        21 => Step::VerifyKey(key),
+        22 => {
+            if random.below(2) == 0 {
+                Step::SuspendUser(user)
+            } else {
+                Step::ReactivateUser(user)
+            }
+        }
+        _ => Step::Suspend(random.below(3) == 0),
+    };
+    (actor, step)
+}
+
+/// Runs sequences and tells how many steps were done and how many refused.
+async fn run_sequences(t: &Test, seed: u64, sequences: u64) -> (usize, usize) {
+    let mut users = Vec::new();
+    for _ in 0..USERS {
+        let user = t.verified_user("user").await;
+        let key = t.with_key(&t.user_key(&user).await);
+        users.push((user, key));
+    }
+    let (mut done, mut refused) = (0, 0);
+    for sequence in 0..sequences {
+        let mut random = Random(seed.wrapping_add(sequence.wrapping_mul(0x1000_0000)));
+        let mut world = World::make(t, users).await;
+        let mut taken = Vec::new();
+        for _ in 0..STEPS {
+            let (actor, step) = any_step(&mut random, world.model.keys.len());
+            let allowed = world.model.allows(actor, &step);
+            let result = world.take(actor, &step).await;
+            taken.push(format!("{actor:?} {step:?}: {}", if result.is_ok() { "done" } else { "refused" }));
+            assert_eq!(
+                result.is_ok(),
+                allowed,
+                "seed {seed}, sequence {sequence}: {result:?} after\n{}",
+                taken.join("\n")
+            );
+            *if allowed { &mut done } else { &mut refused } += 1;
+        }
+        world.assert_is_as_the_model(&format!("seed {seed}, sequence {sequence} after\n{}", taken.join("\n"))).await;
+        users = world.clear().await;
+    }
+    (done, refused)
+}
+
+/// Runs so many sequences on several workers. `TENANTRY_TEST_SEED` runs those of a seed again.
+async fn follow_the_model(t: std::sync::Arc<Test>, sequences: u64) {
+    let seed = std::env::var("TENANTRY_TEST_SEED").map_or_else(|_| rand_seed(), |seed| seed.parse().unwrap());
+    println!("seed {seed}: TENANTRY_TEST_SEED={seed} runs the same sequences");
+    let workers: Vec<_> = (0..WORKERS)
+        .map(|worker| {
+            let t = std::sync::Arc::clone(&t);
+            tokio::spawn(async move { run_sequences(&t, seed.wrapping_add(worker << 56), sequences / WORKERS).await })
+        })
+        .collect();
+    let (mut done, mut refused) = (0, 0);
+    for worker in workers {
+        let (of_worker, refused_of_worker) = worker.await.unwrap();
+        done += of_worker;
+        refused += refused_of_worker;
+    }
+    println!("{sequences} sequences: {done} steps done, {refused} refused");
+    assert!(done > refused / 4 && refused > done / 4, "both are tried: {done} done, {refused} refused");
+    invariants::assert_hold(&t.database).await;
+}
+
+fn rand_seed() -> u64 {
+    u64::from_be_bytes(tenantry::security::random::bytes())
+}
+
+both! {
+    async fn random_sequences_do_what_a_model_says(t) {
+        follow_the_model(t, 400).await;
+    }
+}
+
+async fn ten_thousand(backend: Backend) {
+    run(backend, &[], |t| follow_the_model(t, 10_000)).await;
+}
+
+long_on_both!(slow_ten_thousand_random_sequences_do_what_a_model_says = super::ten_thousand);
