@@ -200,9 +200,9 @@ pub(super) fn text(text: &str) -> Value {
     Value::String(text.to_owned())
 }
 
-/// Messages as their bytes.
-#[derive(Clone, Copy)]
-struct Bytes;
+/// Messages as their bytes: for calls of methods by their paths.
+#[derive(Clone, Copy, Debug)]
+pub struct Bytes;
 
 impl Codec for Bytes {
     type Encode = Vec<u8>;

@@ -14,7 +14,7 @@ mod world;
 
 use self::{callers::Callers, client::Client, request::Variants, world::World};
 pub use self::{
-    client::Key,
+    client::{Bytes, Key},
     report::{Report, Row},
 };
 

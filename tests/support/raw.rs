@@ -1,12 +1,8 @@
 //! Calls by path with the bytes that a test wants, and requests made from the descriptor set.
 
 use prost_reflect::{DescriptorPool, MethodDescriptor};
-use tenantry::DESCRIPTOR_SET;
-use tonic::{
-    Request, Status,
-    codec::{BufferSettings, Codec, DecodeBuf, Decoder, EncodeBuf, Encoder},
-    metadata::MetadataMap,
-};
+use tenantry::{DESCRIPTOR_SET, selftest::Bytes};
+use tonic::{Request, Status, metadata::MetadataMap};
 
 use super::Api;
 
@@ -58,47 +54,4 @@ pub fn bearer(keys: &[&str]) -> MetadataMap {
         metadata.append("authorization", format!("Bearer {key}").parse().unwrap());
     }
     metadata
-}
-
-#[derive(Clone, Copy)]
-struct Bytes;
-
-impl Codec for Bytes {
-    type Encode = Vec<u8>;
-    type Decode = Vec<u8>;
-    type Encoder = Self;
-    type Decoder = Self;
-
-    fn encoder(&mut self) -> Self {
-        *self
-    }
-
-    fn decoder(&mut self) -> Self {
-        *self
-    }
-}
-
-impl Encoder for Bytes {
-    type Item = Vec<u8>;
-    type Error = Status;
-
-    fn encode(&mut self, item: Vec<u8>, out: &mut EncodeBuf<'_>) -> Result<(), Status> {
-        bytes::BufMut::put_slice(out, &item);
-        Ok(())
-    }
-
-    fn buffer_settings(&self) -> BufferSettings {
-        BufferSettings::default()
-    }
-}
-
-impl Decoder for Bytes {
-    type Item = Vec<u8>;
-    type Error = Status;
-
-    fn decode(&mut self, from: &mut DecodeBuf<'_>) -> Result<Option<Vec<u8>>, Status> {
-        let mut bytes = vec![0; bytes::Buf::remaining(from)];
-        bytes::Buf::copy_to_slice(from, &mut bytes);
-        Ok(Some(bytes))
-    }
 }
