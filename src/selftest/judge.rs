@@ -43,24 +43,30 @@ pub(super) async fn outside(
         let of_foreign = variants.request(variant, own, &foreign);
         let of_missing = variants.request(variant, own, &missing);
         for caller in &callers.0 {
-            let mut differ = true;
+            let mut found = Compared::NoAnswer;
             for _ in 0..ATTEMPTS {
                 let key = caller.key.as_ref();
                 let (a, b) = tokio::join!(client.call(method, key, &of_foreign), client.call(method, key, &of_missing));
                 row.calls += 2;
-                differ = told(&a, &foreign, own) != told(&b, &missing, own);
-                if !differ {
+                tells_nothing(caller, &a, &of_foreign, &foreign, row);
+                found = match (is_an_answer(&a) && is_an_answer(&b), told(&a, &foreign, own) == told(&b, &missing, own))
+                {
+                    (false, _) => Compared::NoAnswer,
+                    (true, false) => Compared::Different,
+                    (true, true) => Compared::Alike,
+                };
+                if found == Compared::Alike {
                     is_as_far_as(caller, &a, row);
-                    tells_nothing(caller, &a, &of_foreign, &foreign, row);
                     row.outside(caller.kind, &a);
                     break;
                 }
-                if tells_nothing(caller, &a, &of_foreign, &foreign, row) {
-                    break;
-                }
             }
-            if differ {
-                row.leak(format!("{} learns whether a thing of another tenant exists ({variant:?})", caller.kind));
+            match found {
+                Compared::Alike => {}
+                Compared::Different => {
+                    row.leak(format!("{} learns whether a thing of another tenant exists ({variant:?})", caller.kind));
+                }
+                Compared::NoAnswer => row.untested(format!("{} gets no answer ({variant:?})", caller.kind)),
             }
         }
     }
@@ -104,6 +110,33 @@ pub(super) async fn own(
     Ok(())
 }
 
+/// How what is foreign and what is missing are answered.
+#[derive(PartialEq, Eq)]
+enum Compared {
+    Alike,
+    Different,
+    /// One of them is not: the service is overloaded, or has a fault.
+    NoAnswer,
+}
+
+/// True unless the service could not answer.
+fn is_an_answer(outcome: &Outcome) -> bool {
+    use Code as C;
+    let code = outcome.as_ref().err().map(Status::code);
+    !matches!(
+        code,
+        Some(
+            C::Unavailable
+                | C::ResourceExhausted
+                | C::DeadlineExceeded
+                | C::Internal
+                | C::Unknown
+                | C::DataLoss
+                | C::Cancelled
+        )
+    )
+}
+
 /// True if a call came so far that it found what it is about.
 fn reaches(outcome: &Outcome) -> bool {
     match outcome {
@@ -126,18 +159,16 @@ fn is_as_far_as(caller: &Caller, outcome: &Outcome, row: &mut Row) {
 }
 
 /// Notes what an answer tells of the foreign tenant beyond what was asked with.
-fn tells_nothing(caller: &Caller, outcome: &Outcome, asked: &DynamicMessage, foreign: &World, row: &mut Row) -> bool {
+fn tells_nothing(caller: &Caller, outcome: &Outcome, asked: &DynamicMessage, foreign: &World, row: &mut Row) {
     let asked = format!("{asked:?}");
     let said = match outcome {
         Ok(answer) => format!("{answer:?}"),
         Err(status) => format!("{} {}", status.message(), String::from_utf8_lossy(status.details())),
     };
     let names = foreign.names();
-    let found = names.iter().find(|name| said.contains(**name) && !asked.contains(**name));
-    if found.is_some() {
+    if names.iter().any(|name| said.contains(name) && !asked.contains(name)) {
         row.leak(format!("{} is told something of another tenant", caller.kind));
     }
-    found.is_some()
 }
 
 /// What an answer says, whatever things it was asked about and whenever.
