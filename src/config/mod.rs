@@ -63,7 +63,7 @@ pub enum SelftestCommand {
 /// Settings of `tenantry selftest isolation`.
 #[derive(Args, Clone, Debug)]
 pub struct IsolationArgs {
-    /// Where the service is, as `http://127.0.0.1:50051`
+    /// Where the service is, as `http://127.0.0.1:50051`; plaintext only
     #[arg(long, value_name = "URL")]
     pub endpoint: String,
 

@@ -21,7 +21,7 @@ use tonic_reflection::pb::v1::{
     server_reflection_request::MessageRequest, server_reflection_response::MessageResponse,
 };
 
-use crate::security::random;
+use crate::{pb, security::random};
 
 /// How long a call may take.
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -75,15 +75,23 @@ pub(super) struct Client {
 }
 
 impl Client {
-    /// Connects, and reads what the service has by reflection.
+    /// Connects, reads what the service has by reflection, and tries the key.
     pub(super) async fn connect(endpoint: &str, admin: &Key) -> Result<Self, String> {
+        // Without TLS here the key would go over the wire as it is, whatever the URL says.
+        if !endpoint.starts_with("http://") {
+            return Err(format!("{endpoint} is no endpoint: it must begin with http://"));
+        }
         let target = Endpoint::from_shared(endpoint.to_owned())
             .map_err(|error| format!("{endpoint} is no endpoint: {error}"))?;
         let failed = |error| format!("{endpoint} cannot be reached: {error}");
         let channel = target.timeout(TIMEOUT).connect_timeout(TIMEOUT).connect().await.map_err(failed)?;
         let (services, pool) = reflect(channel.clone()).await.map_err(|error| format!("{endpoint}: {error}"))?;
         let run = format!("selftest-{}-", random::base62(12).to_lowercase());
-        Ok(Self { channel, pool, services, admin: admin.clone(), run })
+        let client = Self { channel, pool, services, admin: admin.clone(), run };
+        let one = pb::ListUsersRequest { page_size: 1, ..Default::default() };
+        let listed = client.admin::<pb::ListUsersResponse>("UserService/ListUsers", &one).await;
+        listed.map_err(|status| format!("the API key cannot be used: {}", status.message()))?;
+        Ok(client)
     }
 
     /// A name that nothing else has.
