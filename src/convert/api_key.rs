@@ -109,9 +109,8 @@ pub fn update(request: pb::UpdateApiKeyRequest, now: Timestamp) -> Result<(Targe
 pub fn rotate(request: pb::RotateApiKeyRequest) -> Result<(Target<ApiKeyId>, Duration)> {
     let mut check = Check::default();
     let id = check.id("api_key_id", &request.api_key_id);
-    let overlap = request.overlap.map_or(Some(OVERLAP), |overlap| Duration::try_from(overlap).ok());
-    let overlap = overlap.filter(|overlap| *overlap <= MAX_OVERLAP).ok_or("must be 0 to 720 hours");
-    let (Some(id), Some(overlap)) = (id, check.field("overlap", overlap)) else { return Err(check.failed()) };
+    let overlap = check.duration("overlap", request.overlap, Duration::ZERO..=MAX_OVERLAP, OVERLAP);
+    let (Some(id), Some(overlap)) = (id, overlap) else { return Err(check.failed()) };
     Ok((Target { id, etag: request.etag }, overlap))
 }
 

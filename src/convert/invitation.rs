@@ -1,6 +1,6 @@
 //! Invitations on the wire.
 
-use std::time::Duration;
+use std::{ops::RangeInclusive, time::Duration};
 
 use super::{Check, Listing, Lists, Target, time};
 use crate::{
@@ -14,9 +14,10 @@ use crate::{
     },
 };
 
-const HOUR: Duration = Duration::from_hours(1);
-/// The shortest life, the longest, and the one that is taken without one.
-const LIFE: (Duration, Duration, Duration) = (HOUR, Duration::from_hours(720), Duration::from_hours(168));
+/// How long an invitation can be accepted.
+const LIFE: RangeInclusive<Duration> = Duration::from_hours(1)..=Duration::from_hours(720);
+/// How long, if nobody says.
+const USUAL_LIFE: Duration = Duration::from_hours(168);
 
 /// The key that a request names: each request has a oneof of its own for it.
 macro_rules! key {
@@ -42,7 +43,7 @@ pub fn create(request: &pb::CreateInvitationRequest) -> Result<NewInvitation> {
     let email = check.field("email", Email::parse(&request.email));
     let role = check.field("role", RoleName::parse(&request.role));
     let message = check.optional("message", &request.message, Lines::parse);
-    let life = life(&mut check, request.life.as_ref());
+    let life = check.duration("life", request.life, LIFE, USUAL_LIFE);
     let (Some(organization_id), Some(email), Some(role), Some(message), Some(life)) =
         (organization_id, email, role, message, life)
     else {
@@ -87,7 +88,7 @@ pub fn list(lists: Lists<'_>, request: &pb::ListInvitationsRequest) -> Result<Li
 pub fn resend(request: pb::ResendInvitationRequest) -> Result<(Target<InvitationId>, Duration)> {
     let mut check = Check::default();
     let id = check.id("invitation_id", &request.invitation_id);
-    let life = life(&mut check, request.life.as_ref());
+    let life = check.duration("life", request.life, LIFE, USUAL_LIFE);
     let (Some(id), Some(life)) = (id, life) else { return Err(check.failed()) };
     Ok((Target { id, etag: request.etag }, life))
 }
@@ -120,13 +121,6 @@ fn answered_by(
     let user_id = check.optional_id("user_id", user_id);
     let (Some(key), Some(user_id)) = (key, user_id) else { return Err(check.failed()) };
     Ok((key, user_id))
-}
-
-fn life(check: &mut Check, life: Option<&prost_types::Duration>) -> Option<Duration> {
-    let (shortest, longest, usual) = LIFE;
-    let life = life.map_or(Some(usual), |life| Duration::try_from(*life).ok());
-    let life = life.filter(|life| (shortest..=longest).contains(life));
-    check.field("life", life.ok_or("must be 1 to 720 hours"))
 }
 
 impl From<Invitation> for pb::Invitation {

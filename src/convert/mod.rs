@@ -19,7 +19,7 @@ pub mod refresh_token;
 pub mod role;
 pub mod user;
 
-use std::fmt::Display;
+use std::{fmt::Display, ops::RangeInclusive, time::Duration};
 
 pub use list::{Listing, Lists};
 use prost_types::FieldMask;
@@ -85,6 +85,20 @@ impl Check {
     /// A time that may be unset.
     pub fn optional_time(&mut self, field: &str, time: Option<&prost_types::Timestamp>) -> Option<Option<Timestamp>> {
         time.map_or(Some(None), |time| self.field(field, read_time(time)).map(Some))
+    }
+
+    /// A duration within a range, or the usual one if it is unset.
+    pub fn duration(
+        &mut self,
+        field: &str,
+        duration: Option<prost_types::Duration>,
+        range: RangeInclusive<Duration>,
+        usual: Duration,
+    ) -> Option<Duration> {
+        let read = duration.map_or(Some(usual), |duration| Duration::try_from(duration).ok());
+        let hours = |duration: &Duration| duration.as_secs() / 3600;
+        let rule = format!("must be {} to {} hours", hours(range.start()), hours(range.end()));
+        self.field(field, read.filter(|duration| range.contains(duration)).ok_or(rule))
     }
 
     /// An enum value that must be specified. `known` maps each value but the unspecified one.

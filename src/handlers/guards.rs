@@ -125,9 +125,10 @@ pub(super) async fn held_by(conn: &mut Conn, membership: &Membership) -> Result<
     conn.memberships().held_by(membership.organization_id, &membership.role, &membership.permissions).await
 }
 
-/// Refuses a role that an organization does not have.
-pub(super) async fn has_role(conn: &mut Conn, organization: OrganizationId, role: &RoleName) -> Result<()> {
-    conn.roles().given(organization, role).await?.map(drop).ok_or(Error::NotFound(Entity::Role))
+/// Refuses a role that an organization does not have. Tells what it gives.
+pub(super) async fn has_role(conn: &mut Conn, organization: OrganizationId, role: &RoleName) -> Result<Held> {
+    let given = conn.roles().given(organization, role).await?;
+    given.map(|given| Held::by(role, &given)).ok_or(Error::NotFound(Entity::Role))
 }
 
 /// Refuses to give, change or take what the caller does not hold.

@@ -12,7 +12,7 @@ use crate::{
     db::Conn,
     error::{Entity, Error, Limit, Precondition, Result, Taken},
     models::{
-        Action, Caller, Held, Invitation, InvitationFilter, InvitationId, InvitationKey, Locked, NewMembership,
+        Action, Caller, Invitation, InvitationFilter, InvitationId, InvitationKey, Locked, NewMembership,
         NormalizedEmail, Organization, Permissions, Reach, SecretHash, User, UserId, permission,
     },
     pb::{self, invitation_service_server::InvitationService},
@@ -75,8 +75,8 @@ async fn lock(tx: &mut Conn, reach: &Reach, id: InvitationId) -> Result<(Locked<
 async fn lock_to_manage(tx: &mut Conn, caller: &Caller, id: InvitationId) -> Result<Locked<Invitation>> {
     let (organization, invitation) = lock(tx, &caller.reach(), id).await?;
     let held = guards::may_change(tx, caller, &organization, permission::WRITE_INVITATIONS).await?;
-    let given = tx.memberships().held_by(organization.id, &invitation.role, &Permissions::default()).await?;
-    guards::covers_all(&held, &given)?;
+    // It is there as long as an invitation gives it.
+    guards::covers_all(&held, &guards::has_role(tx, organization.id, &invitation.role).await?)?;
     Ok(invitation)
 }
 
@@ -108,7 +108,7 @@ async fn visible(conn: &mut Conn, caller: &Caller, presented: &Presented) -> Res
             guards::may(conn, caller, found.organization_id, permission::READ_INVITATIONS).await.map(|_| found)
         }
     };
-    let (Err(_), Some(user)) = (&seen, caller.user_id()) else { return seen };
+    let (Err(_), Reach::User(user)) = (&seen, caller.reach()) else { return seen };
     // Whoever is invited sees the invitation without seeing the organization.
     let own = conn.invitations().get(&Reach::Everything, presented.id).await?;
     let user = conn.users().get(&caller.reach(), user).await?;
@@ -148,8 +148,7 @@ impl InvitationService for InvitationHandler {
             let organization = tx.organizations().lock(&caller.reach(), new.organization_id).await?;
             let organization = organization.ok_or(Error::NotFound(Entity::Organization))?;
             let held = guards::may_change(tx, caller, &organization, permission::WRITE_INVITATIONS).await?;
-            let given = tx.roles().given(organization.id, &new.role).await?.ok_or(Error::NotFound(Entity::Role))?;
-            guards::covers_all(&held, &Held::by(&new.role, &given))?;
+            guards::covers_all(&held, &guards::has_role(tx, organization.id, &new.role).await?)?;
             let members = Reach::Organization(organization.id);
             if tx.users().get_by_email(&members, new.email.normalized()).await?.is_some() {
                 return Err(Error::Taken(Taken::Member));

@@ -3,7 +3,7 @@
 use diesel::{dsl::exists, prelude::*};
 use diesel_async::RunQueryDsl;
 
-use super::{delete_up_to, reach::within, row};
+use super::{delete_up_to, forget_user, reach::within, row};
 use crate::{
     db::{
         Conn, ForUpdate, execute, query,
@@ -312,26 +312,7 @@ impl ApiKeyRepository<'_> {
     /// # Errors
     /// When the database cannot be used.
     pub async fn forget_maker(&mut self, user: &Locked<User>, limit: i64, now: Timestamp) -> Result<usize> {
-        let made: Vec<ApiKeyId> = query!(self.conn, c => {
-            api_keys::table.filter(api_keys::created_by.eq(user.id)).select(api_keys::id).limit(limit).load(c)
-        })?;
-        if made.is_empty() {
-            return Ok(0);
-        }
-        let rows: Vec<ApiKeyRow> = query!(self.conn, c => {
-            diesel::update(api_keys::table.filter(api_keys::id.eq_any(&made)))
-                .set((
-                    api_keys::created_by.eq(None::<UserId>),
-                    api_keys::updated_at.eq(now),
-                    api_keys::revision.eq(api_keys::revision + 1),
-                ))
-                .returning(ApiKeyRow::as_returning())
-                .get_results(c)
-        })?;
-        for after in rows.into_iter().map(ApiKey::from) {
-            let before = ApiKey { created_by: Some(user.id), ..after.clone() };
-            self.conn.changed(Action::ApiKeyUpdated, before, &after);
-        }
-        Ok(made.len())
+        let action = Action::ApiKeyUpdated;
+        Ok(forget_user!(limit, self.conn, api_keys: ApiKeyRow of ApiKey, ApiKeyId, created_by, action, user, now))
     }
 }

@@ -3,7 +3,7 @@
 use diesel::{dsl::exists, prelude::*};
 use diesel_async::RunQueryDsl;
 
-use super::{delete_up_to, reach::within, row};
+use super::{delete_up_to, forget_user, reach::within, row};
 use crate::{
     db::{
         Conn, ForUpdate, execute, query,
@@ -197,28 +197,10 @@ impl InvitationRepository<'_> {
     /// # Errors
     /// When the database cannot be used.
     pub async fn forget_inviter(&mut self, user: &Locked<User>, limit: i64, now: Timestamp) -> Result<usize> {
-        let made: Vec<InvitationId> = query!(self.conn, c => {
-            let made = invitations::table.filter(invitations::invited_by.eq(user.id));
-            made.select(invitations::id).limit(limit).load(c)
-        })?;
-        if made.is_empty() {
-            return Ok(0);
-        }
-        let rows: Vec<InvitationRow> = query!(self.conn, c => {
-            diesel::update(invitations::table.filter(invitations::id.eq_any(&made)))
-                .set((
-                    invitations::invited_by.eq(None::<UserId>),
-                    invitations::updated_at.eq(now),
-                    invitations::revision.eq(invitations::revision + 1),
-                ))
-                .returning(InvitationRow::as_returning())
-                .get_results(c)
-        })?;
-        for after in rows.into_iter().map(Invitation::from) {
-            let before = Invitation { invited_by: Some(user.id), ..after.clone() };
-            self.conn.changed(Action::InvitationUpdated, before, &after);
-        }
-        Ok(made.len())
+        let action = Action::InvitationUpdated;
+        Ok(
+            forget_user!(limit, self.conn, invitations: InvitationRow of Invitation, InvitationId, invited_by, action, user, now),
+        )
     }
 
     /// A batch of all invitations within a reach, in order of id, whatever their organizations are.

@@ -161,6 +161,34 @@ macro_rules! delete_up_to {
     }};
 }
 
+/// Forgets of up to a number of resources of a table the user in one of their columns, who is to be erased, and tells how many.
+macro_rules! forget_user {
+    ($limit:expr, $conn:expr, $table:ident: $row:ident of $model:ident, $id:ident, $column:ident, $action:expr, $user:expr, $now:expr) => {{
+        let limit = i64::min($limit, $crate::repositories::MAX_BATCH);
+        let ids: Vec<$id> = query!($conn, c => {
+            $table::table.filter($table::$column.eq($user.id)).select($table::id).limit(limit).load(c)
+        })?;
+        let mut rows: Vec<$row> = Vec::new();
+        if !ids.is_empty() {
+            rows = query!($conn, c => {
+                diesel::update($table::table.filter($table::id.eq_any(&ids)))
+                    .set((
+                        $table::$column.eq(None::<UserId>),
+                        $table::updated_at.eq($now),
+                        $table::revision.eq($table::revision + 1),
+                    ))
+                    .returning($row::as_returning())
+                    .get_results(c)
+            })?;
+        }
+        for after in rows.into_iter().map($model::from) {
+            let before = $model { $column: Some($user.id), ..after.clone() };
+            $conn.changed($action, before, &after);
+        }
+        ids.len()
+    }};
+}
+
 /// How many more may be removed of `limit`.
 fn left(limit: i64, removed: usize) -> i64 {
     limit.saturating_sub(i64::try_from(removed).unwrap_or(i64::MAX))
@@ -169,4 +197,4 @@ fn left(limit: i64, removed: usize) -> i64 {
 /// Most rows of one statement: SQLite binds at most 32,766 values.
 const MAX_BATCH: i64 = 10_000;
 
-use {delete_up_to, row};
+use {delete_up_to, forget_user, row};

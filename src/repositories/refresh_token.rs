@@ -88,7 +88,19 @@ macro_rules! current_of {
     };
 }
 
-pub(super) use current_of;
+/// The current tokens of a user's sessions that have not expired.
+macro_rules! live_of {
+    ($user_id:expr, $now:expr) => {
+        refresh_tokens::user_id
+            .eq($user_id)
+            .and(refresh_tokens::revoked_at.is_null())
+            .and(refresh_tokens::rotated_at.is_null())
+            .and(refresh_tokens::expires_at.gt($now))
+            .and(refresh_tokens::family_expires_at.gt($now))
+    };
+}
+
+pub(super) use {current_of, live_of};
 
 impl RefreshTokenRepository<'_> {
     /// Stores a new refresh token.
@@ -140,12 +152,7 @@ impl RefreshTokenRepository<'_> {
         page: &PageRequest,
     ) -> Result<Page<RefreshToken>> {
         let rows: Vec<RefreshTokenRow> = query!(self.conn, c => {
-            let query = refresh_tokens::table
-                .filter(refresh_tokens::user_id.eq(user_id))
-                .filter(refresh_tokens::revoked_at.is_null())
-                .filter(refresh_tokens::rotated_at.is_null())
-                .filter(refresh_tokens::expires_at.gt(now))
-                .filter(refresh_tokens::family_expires_at.gt(now));
+            let query = refresh_tokens::table.filter(live_of!(user_id, now));
             let mut query = query.select(RefreshTokenRow::as_select()).into_boxed::<Backend>();
             if let Some(cursor) = &page.after {
                 query = query.filter(refresh_tokens::id.gt(RefreshTokenId(cursor.id)));

@@ -6,7 +6,7 @@ use diesel_async::RunQueryDsl;
 use super::{
     delete_up_to,
     reach::within,
-    refresh_token::{RefreshTokenRepository, RefreshTokenRow, current_of},
+    refresh_token::{RefreshTokenRepository, RefreshTokenRow, current_of, live_of},
 };
 use crate::{
     db::{
@@ -147,14 +147,7 @@ impl RefreshTokenRepository<'_> {
     /// When the database cannot be used.
     pub async fn count_live(&mut self, user: &Locked<User>, now: Timestamp) -> Result<i64> {
         query!(self.conn, c => {
-            refresh_tokens::table
-                .filter(refresh_tokens::user_id.eq(user.id))
-                .filter(refresh_tokens::revoked_at.is_null())
-                .filter(refresh_tokens::rotated_at.is_null())
-                .filter(refresh_tokens::expires_at.gt(now))
-                .filter(refresh_tokens::family_expires_at.gt(now))
-                .count()
-                .get_result(c)
+            refresh_tokens::table.filter(live_of!(user.id, now)).count().get_result(c)
         })
     }
 

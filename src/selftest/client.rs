@@ -9,7 +9,7 @@ use prost::{
     Message,
     bytes::{Buf, BufMut},
 };
-use prost_reflect::{DescriptorPool, DynamicMessage, MethodDescriptor, Value};
+use prost_reflect::{DescriptorPool, DynamicMessage, MethodDescriptor};
 use tonic::{
     Code, Request, Status,
     codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder},
@@ -201,11 +201,6 @@ async fn ask(channel: &Channel, question: MessageRequest) -> Result<MessageRespo
     let mut answers = client.server_reflection_info(tokio_stream::iter([request])).await?.into_inner();
     let answer = answers.message().await?.and_then(|answer| answer.message_response);
     answer.ok_or_else(|| Status::internal("reflection does not answer"))
-}
-
-/// The value of a field that is a text.
-pub(super) fn text(text: &str) -> Value {
-    Value::String(text.to_owned())
 }
 
 /// Messages as their bytes: for calls of methods by their paths.

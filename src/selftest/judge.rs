@@ -17,16 +17,16 @@ const ATTEMPTS: usize = 3;
 /// What became of a call.
 type Outcome = Result<DynamicMessage, Status>;
 
-/// Calls a method as everybody, about what is the foreign tenant's and about what does not exist.
+/// Calls a method as everybody, about what is the foreign tenant's, whose state is told, and about what does not exist.
 pub(super) async fn outside(
     client: &Client,
     method: &MethodDescriptor,
     variants: &Variants,
     (own, foreign): (&World, &World),
     callers: &Callers,
+    state: &mut Vec<Vec<u8>>,
     row: &mut Row,
 ) -> Result<(), String> {
-    let before = foreign.state(client).await?;
     if variants.name_nothing() {
         // Nothing to cross with: it must only not be open to those who have no key.
         for caller in callers.0.iter().filter(|caller| caller.power == Power::Nothing) {
@@ -38,9 +38,9 @@ pub(super) async fn outside(
             }
         }
     }
-    let (foreign, missing) = (foreign.as_named_from_outside(), World::missing());
+    let (named, missing) = (foreign.as_named_from_outside(), World::missing());
     for variant in variants.all() {
-        let of_foreign = variants.request(variant, own, &foreign);
+        let of_foreign = variants.request(variant, own, &named);
         let of_missing = variants.request(variant, own, &missing);
         for caller in &callers.0 {
             let mut found = Compared::NoAnswer;
@@ -48,9 +48,8 @@ pub(super) async fn outside(
                 let key = caller.key.as_ref();
                 let (a, b) = tokio::join!(client.call(method, key, &of_foreign), client.call(method, key, &of_missing));
                 row.calls += 2;
-                tells_nothing(caller, &a, &of_foreign, &foreign, row);
-                found = match (is_an_answer(&a) && is_an_answer(&b), told(&a, &foreign, own) == told(&b, &missing, own))
-                {
+                tells_nothing(caller, &a, &of_foreign, &named, row);
+                found = match (is_an_answer(&a) && is_an_answer(&b), told(&a, &named, own) == told(&b, &missing, own)) {
                     (false, _) => Compared::NoAnswer,
                     (true, false) => Compared::Different,
                     (true, true) => Compared::Alike,
@@ -70,7 +69,8 @@ pub(super) async fn outside(
             }
         }
     }
-    if foreign.state(client).await? != before {
+    let before = std::mem::replace(state, foreign.state(client).await?);
+    if *state != before {
         row.leak("something of the foreign tenant was changed".to_owned());
     }
     Ok(())

@@ -37,6 +37,7 @@ async fn try_all(client: &Client) -> Result<Report, String> {
     let foreign = World::make(client, "foreign").await?;
     let own = World::make(client, "own").await?;
     let callers = Callers::make(client, &own).await?;
+    let mut state = foreign.state(client).await?;
     let mut report = Report::default();
     for method in client.methods() {
         let variants = Variants::of(&method, &client.run);
@@ -44,7 +45,7 @@ async fn try_all(client: &Client) -> Result<Report, String> {
         if let Some(field) = variants.unknown() {
             row.untested(format!("it is not known what the field {field} names"));
         }
-        judge::outside(client, &method, &variants, (&own, &foreign), &callers, &mut row).await?;
+        judge::outside(client, &method, &variants, (&own, &foreign), &callers, &mut state, &mut row).await?;
         judge::own(client, &method, &variants, &own, &mut row).await?;
         report.rows.push(row);
     }

@@ -3,10 +3,7 @@
 use prost::Message as _;
 use prost_reflect::{DynamicMessage, FieldDescriptor, Kind, MessageDescriptor, MethodDescriptor, Value};
 
-use super::{
-    client::text,
-    world::{ROLE, World},
-};
+use super::world::{ROLE, World};
 use crate::security::random;
 
 /// What a field of a request is for.
@@ -59,7 +56,7 @@ impl Variants {
         };
         for choice in choices {
             let mut builder = Builder { variants: &variants, choice: choice.as_deref(), named: 0, unknown: None };
-            let nothing = World::nothing();
+            let nothing = World::default();
             builder.build(&variants.input, &mut |_| &nothing);
             let Builder { named, unknown, .. } = builder;
             variants.unknown = variants.unknown.or(unknown);
@@ -213,4 +210,9 @@ impl Builder<'_> {
         let mask = prost_types::FieldMask { paths: vec![path.to_owned()] };
         DynamicMessage::decode(message, mask.encode_to_vec().as_slice()).ok().map(Value::Message)
     }
+}
+
+/// The value of a field that is a text.
+fn text(text: &str) -> Value {
+    Value::String(text.to_owned())
 }

@@ -17,7 +17,7 @@ use crate::{
 /// The name of the role that every world has.
 pub(super) const ROLE: &str = "selftest";
 
-/// One thing of every kind, all of one tenant.
+/// One thing of every kind, all of one tenant; by default nothing, not even names for it.
 #[derive(Clone, Default)]
 pub(super) struct World {
     /// What every text of its own has in it.
@@ -145,11 +145,6 @@ impl World {
             api_key: mint_api_key(Environment::Live).0.expose().to_owned(),
             mark,
         }
-    }
-
-    /// A world without anything, not even names for it.
-    pub(super) fn nothing() -> Self {
-        Self::default()
     }
 
     /// The world as somebody names it who has not got its mail: the token of an invitation lets whoever has it see the invitation, so

@@ -16,12 +16,7 @@ pub fn unique(word: &str) -> String {
 impl Test {
     /// A user.
     pub async fn user(&self, name: &str) -> pb::User {
-        let request = pb::CreateUserRequest {
-            email: format!("{}@example.com", unique(name)),
-            name: name.to_owned(),
-            ..Default::default()
-        };
-        self.admin().users().create_user(request).await.unwrap().into_inner().user.unwrap()
+        self.new_user(name, false).await
     }
 
     /// The platform admin that the first start made.
@@ -74,10 +69,14 @@ impl Test {
 
     /// A user who has verified its e-mail.
     pub async fn verified_user(&self, name: &str) -> pb::User {
+        self.new_user(name, true).await
+    }
+
+    async fn new_user(&self, name: &str, email_verified: bool) -> pb::User {
         let request = pb::CreateUserRequest {
             email: format!("{}@example.com", unique(name)),
             name: name.to_owned(),
-            email_verified: true,
+            email_verified,
             ..Default::default()
         };
         self.admin().users().create_user(request).await.unwrap().into_inner().user.unwrap()
