@@ -137,6 +137,7 @@ pub async fn create_admin(db: &Database, clock: &dyn Clock, email: &str, name: &
                 avatar_url: None,
                 metadata: JsonObject::default(),
                 email_verified: false,
+                external_id: None,
             };
             let mut user = new.into_user(random::uuid(now).into(), now);
             user.is_platform_admin = true;

@@ -11,7 +11,7 @@ use crate::{
     db::{Conn, Database, Work},
     error::{Error, Result, Taken},
     fault,
-    models::{Call, Change, Origin, Sealed, Timestamp},
+    models::{Call, Change, Once, Origin, Sealed, Timestamp},
     repositories::ClaimedRequest,
     security::{
         random,
@@ -64,6 +64,21 @@ impl App {
         answer
     }
 
+    /// The answer that a request got before, for a call that does work before it changes anything: done again, that work might not come
+    /// to the same.
+    ///
+    /// # Errors
+    /// [`Taken::RequestId`] for a request id that named another request; when the database cannot be used.
+    pub async fn answered<A: Message + Default>(&self, call: &Call) -> Result<Option<A>> {
+        let Some(once) = &call.once else { return Ok(None) };
+        let (credential, since) = (call.caller.presented.id(), self.now().before(self.policy.request_memory));
+        let sealed = self.db.read(async |conn| conn.remembered_answers().get(credential, once.request_id, since).await);
+        match sealed.await? {
+            Some(sealed) => self.open(call, once, &sealed).map(Some),
+            None => Ok(None),
+        }
+    }
+
     /// Writes the event of something that changes nothing.
     ///
     /// # Errors
@@ -80,21 +95,25 @@ impl App {
     /// Takes a request on, or finds the answer that it got before.
     async fn claim<A: Message + Default>(&self, tx: &mut Conn, call: &Call, now: Timestamp) -> Result<Claim<A>> {
         let Some(once) = &call.once else { return Ok(Claim::Open(None)) };
-        let key = call.caller.api_key_id;
+        let credential = call.caller.presented.id();
         let since = now.before(self.policy.request_memory);
-        let sealed = match tx.remembered_answers().claim(key, once.request_id, since, now).await? {
+        let sealed = match tx.remembered_answers().claim(credential, once.request_id, since, now).await? {
             Ok(claimed) => return Ok(Claim::Open(Some(claimed))),
             Err(sealed) => sealed,
         };
-        let opened = self.keys.open(&sealed, place(call)).map_err(Error::SealedValueUnreadable)?;
+        self.open(call, once, &sealed).map(Claim::Answered)
+    }
+
+    /// Opens a remembered answer, if it is one to the same request.
+    fn open<A: Message + Default>(&self, call: &Call, once: &Once, sealed: &Sealed) -> Result<A> {
+        let opened = self.keys.open(sealed, place(call)).map_err(Error::SealedValueUnreadable)?;
         let Some((fingerprint, answer)) = opened.split_first_chunk::<32>() else {
             return Err(Error::internal("a remembered answer is too short"));
         };
         if *fingerprint != once.fingerprint {
             return Err(Error::Taken(Taken::RequestId));
         }
-        let answer = A::decode(answer).map_err(|error| Error::Internal(Box::new(error)))?;
-        Ok(Claim::Answered(answer))
+        A::decode(answer).map_err(|error| Error::Internal(Box::new(error)))
     }
 
     async fn remember<A: Message>(
@@ -128,7 +147,7 @@ fn seal(keys: &KeyRing, call: &Call, fingerprint: &[u8; 32], answer: &impl Messa
 /// Where the sealed answer to a call belongs.
 fn place(call: &Call) -> Place<'static> {
     let row = call.once.as_ref().map(|once| once.request_id.0).unwrap_or_default();
-    Place { table: "cf_remembered_answers", column: "answer", row, owner: call.caller.api_key_id.0 }
+    Place { table: "cf_remembered_answers", column: "answer", row, owner: call.caller.presented.id().0 }
 }
 
 impl App {

@@ -5,13 +5,16 @@ use std::{sync::Arc, time::Duration};
 use uuid::Uuid;
 
 use crate::{
+    attempts::Attempts,
     clock::Clock,
     credentials::Credentials,
     db::Database,
     feed::Feed,
     gather::Gather,
+    hashing::Hashing,
     models::{Organization, Timestamp, User, refresh_token::Lifetimes},
-    security::{event_cursor::EventCursors, page_token::PageTokens, random, sealing::KeyRing},
+    security::{event_cursor::EventCursors, page_token::PageTokens, password, random, sealing::KeyRing},
+    signing_keys::SigningKeys,
 };
 
 /// The application: where rows are, what time it is, which keys there are, and the settings that handlers need.
@@ -38,6 +41,14 @@ pub struct Inner {
     pub organizations: Gather<Organization>,
     /// What is known of API keys.
     pub credentials: Credentials,
+    /// What hashes passwords.
+    pub hashing: Hashing,
+    /// What new passwords must be.
+    pub passwords: password::Policy,
+    /// Wrong passwords and tokens.
+    pub attempts: Attempts,
+    /// What signs access tokens.
+    pub signing_keys: SigningKeys,
     /// The settings.
     pub policy: Policy,
 }
@@ -63,21 +74,20 @@ pub struct Policy {
     pub max_api_keys: u32,
     /// Most members of an organization; 0 for any number.
     pub max_members: u32,
+    /// Most sessions of a user; 0 for any number.
+    pub max_sessions: u32,
+    /// How long an access token lasts.
+    pub access_token_life: Duration,
+    /// How long the tokens to verify and to change an e-mail work.
+    pub email_token_life: Duration,
+    /// How long the token to reset a password works.
+    pub password_reset_life: Duration,
 }
 
 impl App {
     /// Puts the parts together.
-    pub fn new(
-        db: Database,
-        clock: Arc<dyn Clock>,
-        keys: KeyRing,
-        feed: Feed,
-        credentials: Credentials,
-        policy: Policy,
-    ) -> Self {
-        let (pages, cursors) = (PageTokens::new(&keys), EventCursors::new(&keys));
-        let (users, organizations) = (Gather::new(db.clone()), Gather::new(db.clone()));
-        Self(Arc::new(Inner { db, clock, keys, pages, cursors, feed, users, organizations, credentials, policy }))
+    pub fn new(parts: Inner) -> Self {
+        Self(Arc::new(parts))
     }
 
     /// This moment.

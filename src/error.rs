@@ -1,8 +1,8 @@
 //! The failures of the domain. Nothing here knows the wire or the database; `status.rs` and `db/error.rs` do.
 
-use std::error::Error as StdError;
+use std::{error::Error as StdError, time::Duration};
 
-use crate::models::OrganizationId;
+use crate::{models::OrganizationId, security::password::Unacceptable};
 
 /// A result whose error is ours.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -23,7 +23,9 @@ pub enum Error {
     #[error("{}", .0.message())]
     Precondition(Precondition),
     /// No usable credential.
-    #[error("a valid API key is required: send exactly one metadata entry `authorization: Bearer <key>`")]
+    #[error(
+        "a valid API key or access token is required: send exactly one metadata entry `authorization: Bearer <key>`"
+    )]
     Unauthenticated,
     /// The caller may not do this.
     #[error("{}", .0.message())]
@@ -61,6 +63,17 @@ pub enum Error {
     /// As many calls are being answered as the server takes.
     #[error("the server has as many calls as it takes; repeat the call later")]
     Overloaded,
+    /// Too many wrong passwords or tokens came; so long until the next try is taken.
+    #[error("too many wrong passwords or tokens came from this caller or this address; repeat the call later")]
+    TooManyAttempts(Duration),
+    /// A new password breaks a rule, in a field of the request.
+    #[error("{field} {}", .rule.words())]
+    PasswordUnacceptable {
+        /// The field.
+        field: &'static str,
+        /// The rule.
+        rule: Unacceptable,
+    },
     /// The server stops.
     #[error("the server is stopping; resume from the last cursor")]
     Stopping,
@@ -148,6 +161,10 @@ impl Entity {
 pub enum Taken {
     /// The e-mail of a user.
     UserEmail,
+    /// The external id of a user.
+    UserExternalId,
+    /// A user has a password already.
+    Password,
     /// The slug of an organization.
     OrganizationSlug,
     /// A user is a member already.
@@ -169,8 +186,9 @@ impl Taken {
     pub fn field(self) -> &'static str {
         match self {
             Self::UserEmail | Self::Invitation | Self::Member => "email",
+            Self::UserExternalId => "external_id",
             Self::OrganizationSlug => "slug",
-            Self::Membership => "user_id",
+            Self::Membership | Self::Password => "user_id",
             Self::OAuthAccount => "provider_user_id",
             Self::Role => "name",
             Self::RequestId => "request_id",
@@ -180,6 +198,10 @@ impl Taken {
     fn message(self) -> &'static str {
         match self {
             Self::UserEmail => "another user has this e-mail",
+            Self::UserExternalId => "another user has this external id",
+            Self::Password => {
+                "the user has a password already; only who knows it, or reads the user's mail, can replace it"
+            }
             Self::OrganizationSlug => "another organization has this slug",
             Self::Membership => "the user is a member of the organization already",
             Self::OAuthAccount => "the account at the provider is linked already",
@@ -243,6 +265,12 @@ pub enum Precondition {
     InvitationEmailMismatch,
     /// The user has not verified its e-mail.
     EmailNotVerified,
+    /// Nobody is signed in by the e-mail and the password.
+    SignInRejected,
+    /// The password is not the user's.
+    PasswordRejected,
+    /// The mailed token cannot be used.
+    OneTimeTokenRejected,
 }
 
 impl Precondition {
@@ -266,6 +294,9 @@ impl Precondition {
             Self::RefreshTokenRejected => "the refresh token cannot be used",
             Self::InvitationExpired => "the invitation has expired; have it sent again",
             Self::InvitationEmailMismatch => "the invitation is to another e-mail than the user's",
+            Self::SignInRejected => "nobody is signed in by this e-mail and password",
+            Self::PasswordRejected => "the password cannot be used",
+            Self::OneTimeTokenRejected => "the token cannot be used; start again",
             Self::EmailNotVerified => "the user has not verified its e-mail; present the token of the invitation",
         }
     }
@@ -278,6 +309,8 @@ pub enum Denial {
     ScopeMissing(String),
     /// Platform administration.
     NotPlatformAdmin,
+    /// An API key, where it came with an access token.
+    ApiKeyRequired,
     /// A role high enough.
     RoleInsufficient,
     /// A scope that the caller wants to give.
@@ -293,6 +326,7 @@ impl Denial {
         match self {
             Self::ScopeMissing(scope) => format!("the API key lacks the scope {scope}"),
             Self::NotPlatformAdmin => "only a platform admin may do this".to_owned(),
+            Self::ApiKeyRequired => "the method takes an API key and not a user's access token".to_owned(),
             Self::RoleInsufficient => "the caller's role in the organization is too low for this".to_owned(),
             Self::ExpiryNotHeld => "the caller's API key expires and cannot give a longer life than its own".to_owned(),
             Self::IpRangeNotHeld => {

@@ -56,6 +56,8 @@ pub enum Kind {
     Snapshot,
     /// Answers questions about API keys.
     Verify,
+    /// Brings users over.
+    Import,
 }
 
 /// The right to have a stream open, until it is dropped.
@@ -186,12 +188,11 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::models::{ApiKeyId, IpRanges, OrganizationId, Principal, Scopes, UserId, api_key::KeyPrefix};
+    use crate::models::{FamilyId, IpRanges, OrganizationId, Presented, Principal, Scopes, UserId};
 
     fn caller(principal: Principal) -> Caller {
         Caller {
-            api_key_id: ApiKeyId(Uuid::nil()),
-            prefix: KeyPrefix::new("cf_test_000000000000").unwrap(),
+            presented: Presented::Session(FamilyId(Uuid::nil())),
             address: None,
             principal,
             scopes: Scopes::default().into(),

@@ -17,7 +17,9 @@
 //! `repositories` and `db` know diesel, only `db` knows that there are two databases, only [`status`] makes a status of an
 //! error. `tests/architecture.rs` checks it.
 
+pub mod attempts;
 pub mod bootstrap;
+pub mod calibrate;
 pub mod change;
 pub mod clock;
 pub mod config;
@@ -30,6 +32,7 @@ pub mod fault;
 pub mod feed;
 pub mod gather;
 pub mod handlers;
+pub mod hashing;
 pub mod interceptors;
 pub mod models;
 pub mod repositories;
@@ -37,11 +40,13 @@ pub mod security;
 pub mod selftest;
 pub mod server;
 pub mod services;
+pub mod signing_keys;
 pub mod status;
 pub mod sweep;
 pub mod telemetry;
 pub mod transport;
 pub mod usage;
+pub mod well_known;
 
 /// The messages, clients and servers of `proto/tenantry/v1`. Their documentation is the comments of the protos.
 pub mod pb {

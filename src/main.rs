@@ -3,15 +3,17 @@
 use std::{process::ExitCode, sync::Arc};
 
 use tenantry::{
-    bootstrap,
-    clock::SystemClock,
+    bootstrap, calibrate, change,
+    clock::{Clock as _, SystemClock},
     config::{
-        self, AdminCommand, AdminCreateArgs, Cli, Command, IsolationArgs, MigrateArgs, SelftestCommand, ServeArgs,
+        self, AdminCommand, AdminCreateArgs, Cli, Command, HashCommand, IsolationArgs, MigrateArgs, RotateArgs,
+        SelftestCommand, ServeArgs, SigningKeysArgs, SigningKeysCommand,
     },
     db::{Database, migrations},
     error::chain,
     selftest,
     server::Server,
+    signing_keys::{self, Former},
     telemetry,
 };
 use tokio::signal::unix::{SignalKind, signal};
@@ -40,6 +42,12 @@ async fn run(cli: Cli) -> Result<(), String> {
         Command::Serve(args) => serve(&args).await,
         Command::Migrate(args) => migrate(&args).await,
         Command::Admin(AdminCommand::Create(args)) => create_admin(&args).await,
+        Command::SigningKeys(SigningKeysCommand::List(args)) => signing_keys(&args, None).await,
+        Command::SigningKeys(SigningKeysCommand::Rotate(args)) => signing_keys(&args.at, Some(&args)).await,
+        Command::Hash(HashCommand::Calibrate(args)) => {
+            println!("{}", calibrate::calibrate(args.threads(), args.target));
+            Ok(())
+        }
         Command::Selftest(SelftestCommand::Isolation(args)) => try_isolation(&args).await,
     }
 }
@@ -86,6 +94,26 @@ async fn try_isolation(args: &IsolationArgs) -> Result<(), String> {
     let report = selftest::isolation(&args.endpoint, &selftest::Key::new(&args.api_key.0)?).await?;
     println!("{report}");
     if report.is_good() { Ok(()) } else { Err("the tenants of this service are not shown to be apart".to_owned()) }
+}
+
+/// Lists the signing keys, after making another one if that is asked for.
+async fn signing_keys(args: &SigningKeysArgs, rotate: Option<&RotateArgs>) -> Result<(), String> {
+    telemetry::init(&args.log)?;
+    let keys = migrations::at_startup(&args.database, async || {
+        let db = Database::open(&args.database, args.database.database_timeout).await?;
+        let ring = bootstrap::key_ring(args.sealing.sealing_keys.as_ref(), &args.database, &db, &SystemClock).await?;
+        let (ring, now) = (&ring, SystemClock.now());
+        let keys = change::by_system(&db, &SystemClock, async |tx| {
+            if let Some(rotate) = rotate {
+                let former = if rotate.revoke_former { Former::Stop } else { Former::Outlive };
+                signing_keys::rotate(tx, ring, rotate.signing_algorithm.into(), rotate.lead, former, now).await?;
+            }
+            tx.signing_keys().all().await
+        });
+        keys.await.map_err(|error| chain(&error))
+    });
+    print!("{}", signing_keys::table(&keys.await?, SystemClock.now()));
+    Ok(())
 }
 
 async fn create_admin(args: &AdminCreateArgs) -> Result<(), String> {

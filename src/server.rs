@@ -5,21 +5,27 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
 
 use crate::{
-    DESCRIPTOR_SET, bootstrap,
+    DESCRIPTOR_SET,
+    attempts::{self, Attempts},
+    bootstrap, change,
     clock::Clock,
     config::ServeArgs,
-    context::{App, Policy},
+    context::{App, Inner, Policy},
     credentials::Credentials,
     db::{Database, migrations},
     error::chain,
     feed::Feed,
+    gather::Gather,
+    hashing::Hashing,
     interceptors::{
         AccessTable, Around, Audit, Authenticate, Authorize, Before, Deadline, Intercepted, Overload, RequestId,
         WireErrors,
     },
     models::{Plaintext, refresh_token::Lifetimes},
+    security::{event_cursor::EventCursors, page_token::PageTokens},
     services::Services,
-    sweep, transport, usage,
+    signing_keys::{self, SigningKeys},
+    sweep, transport, usage, well_known,
 };
 
 /// How long a server that stops may take to write when keys were last used.
@@ -48,6 +54,8 @@ impl Server {
         let address = listener.local_addr().map_err(|error| format!("cannot listen on {}: {error}", args.listen))?;
 
         let access = access_table(args)?;
+        args.authentication.parties()?;
+        args.authentication.hashing()?;
         let (app, first_admin_key) = migrations::at_startup(&args.database, async || open(args, clock).await).await?;
         let services = Services::new(&app, args.reflection).await?;
         let feed = app.feed.clone();
@@ -58,7 +66,10 @@ impl Server {
             tokio::spawn(sweep::run(app.clone(), args.sweep_interval));
         }
         tokio::spawn(usage::run(app.clone(), args.usage_interval));
+        tokio::spawn(attempts::run(app.clone()));
+        tokio::spawn(signing_keys::run(app.clone(), args.authentication.schedule()));
         let service = Intercepted::new(interceptors(app.clone(), access, args), services);
+        let service = well_known::Beside::new(app.clone(), Arc::new(service));
 
         let (stop, stopped) = oneshot::channel::<()>();
         let task = tokio::spawn(transport::serve(listener, Arc::new(service), async move {
@@ -87,6 +98,7 @@ impl Server {
         };
         // No call uses a key any more.
         let _ = tokio::time::timeout(LAST_WRITE, usage::write(&self.app)).await;
+        let _ = tokio::time::timeout(LAST_WRITE, attempts::write(&self.app)).await;
         stopped
     }
 }
@@ -100,6 +112,16 @@ async fn open(args: &ServeArgs, clock: Arc<dyn Clock>) -> Result<(App, Option<Pl
     let first_admin = bootstrap::first_admin(&db, clock.as_ref()).await;
     let first_admin =
         first_admin.map_err(|error| format!("the first platform admin cannot be made: {}", chain(&error)))?;
+    let sign_in = &args.authentication;
+    let schedule = sign_in.schedule();
+    let now = clock.now();
+    let sealing = &keys;
+    let keep = change::by_system(&db, clock.as_ref(), async |tx| signing_keys::keep(tx, sealing, schedule, now).await);
+    let signing_keys = match keep.await {
+        Ok(()) => SigningKeys::open(db.clone(), keys.clone(), sign_in.parties()?).await,
+        Err(error) => Err(error),
+    };
+    let signing_keys = signing_keys.map_err(|error| format!("the signing keys cannot be used: {}", chain(&error)))?;
     let policy = Policy {
         restore_window: args.restore_window,
         lifetimes: Lifetimes { token: args.refresh_token_life, family: args.session_life },
@@ -110,9 +132,29 @@ async fn open(args: &ServeArgs, clock: Arc<dyn Clock>) -> Result<(App, Option<Pl
         stream_timeout: args.stream_timeout,
         max_api_keys: args.max_api_keys,
         max_members: args.max_members,
+        max_sessions: sign_in.max_sessions,
+        access_token_life: sign_in.access_token_life,
+        email_token_life: sign_in.email_token_life,
+        password_reset_life: sign_in.password_reset_life,
     };
     let credentials = Credentials::new(db.clone(), args.credential_cache.0, args.usage_interval);
-    Ok((App::new(db, clock, keys, Feed::new(args.max_streams), credentials, policy), first_admin))
+    let app = App::new(Inner {
+        clock,
+        pages: PageTokens::new(&keys),
+        cursors: EventCursors::new(&keys),
+        feed: Feed::new(args.max_streams),
+        users: Gather::new(db.clone()),
+        organizations: Gather::new(db.clone()),
+        credentials,
+        hashing: Hashing::new(sign_in.hashing()?),
+        passwords: sign_in.password_policy(),
+        attempts: Attempts::new(sign_in.limits()),
+        signing_keys,
+        policy,
+        keys,
+        db,
+    });
+    Ok((app, first_admin))
 }
 
 /// Reads who may call what from the descriptors of everything that is served.

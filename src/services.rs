@@ -12,8 +12,8 @@ use crate::{
     DESCRIPTOR_SET,
     context::App,
     handlers::{
-        ApiKeyHandler, AuthorizationHandler, EventHandler, InvitationHandler, MembershipHandler, OAuthAccountHandler,
-        OrganizationHandler, RefreshTokenHandler, RoleHandler, UserHandler,
+        ApiKeyHandler, AuthenticationHandler, AuthorizationHandler, EventHandler, InvitationHandler, MembershipHandler,
+        OAuthAccountHandler, OrganizationHandler, RefreshTokenHandler, RoleHandler, UserHandler,
     },
     interceptors::Inner,
     pb,
@@ -66,6 +66,7 @@ services! {
     oauth_accounts: o_auth_account_service_server::OAuthAccountServiceServer of OAuthAccountHandler,
     refresh_tokens: refresh_token_service_server::RefreshTokenServiceServer of RefreshTokenHandler,
     api_keys: api_key_service_server::ApiKeyServiceServer of ApiKeyHandler,
+    authentication: authentication_service_server::AuthenticationServiceServer of AuthenticationHandler,
     authorization: authorization_service_server::AuthorizationServiceServer of AuthorizationHandler,
     events: event_service_server::EventServiceServer of EventHandler,
 }

@@ -8,6 +8,7 @@ use tonic_types::{ErrorDetails, PreconditionViolation, StatusExt as _};
 use crate::{
     error::{Denial, Entity, Error, Precondition, Taken, chain},
     pb::ErrorReason,
+    security::password::Unacceptable,
     telemetry,
 };
 
@@ -31,6 +32,7 @@ fn classify(error: &Error) -> (Code, ErrorReason) {
             match denial {
                 Denial::ScopeMissing(_) => R::ScopeMissing,
                 Denial::NotPlatformAdmin => R::PlatformAdminRequired,
+                Denial::ApiKeyRequired => R::ApiKeyRequired,
                 Denial::RoleInsufficient => R::RoleInsufficient,
                 Denial::ScopeNotHeld(_) => R::ScopeNotHeld,
                 Denial::ExpiryNotHeld => R::ExpiryNotHeld,
@@ -42,6 +44,8 @@ fn classify(error: &Error) -> (Code, ErrorReason) {
             Code::AlreadyExists,
             match taken {
                 Taken::UserEmail => R::UserEmailTaken,
+                Taken::UserExternalId => R::UserExternalIdTaken,
+                Taken::Password => R::PasswordExists,
                 Taken::OrganizationSlug => R::OrganizationSlugTaken,
                 Taken::Membership | Taken::Member => R::MembershipExists,
                 Taken::OAuthAccount => R::OauthAccountLinked,
@@ -65,6 +69,9 @@ fn classify(error: &Error) -> (Code, ErrorReason) {
                 Precondition::InvitationExpired => R::InvitationExpired,
                 Precondition::InvitationEmailMismatch => R::InvitationEmailMismatch,
                 Precondition::EmailNotVerified => R::EmailNotVerified,
+                Precondition::SignInRejected => R::SignInRejected,
+                Precondition::PasswordRejected => R::PasswordRejected,
+                Precondition::OneTimeTokenRejected => R::OneTimeTokenRejected,
             },
         ),
         Error::EtagMismatch => (Code::Aborted, R::EtagMismatch),
@@ -74,6 +81,8 @@ fn classify(error: &Error) -> (Code, ErrorReason) {
         Error::EventCursorExpired => (Code::OutOfRange, R::EventCursorExpired),
         Error::StreamTooSlow => (Code::Aborted, R::StreamTooSlow),
         Error::StreamLimitReached => (Code::ResourceExhausted, R::StreamLimitReached),
+        Error::TooManyAttempts(_) => (Code::ResourceExhausted, R::TooManyAttempts),
+        Error::PasswordUnacceptable { .. } => (Code::InvalidArgument, R::PasswordUnacceptable),
         Error::Overloaded => (Code::ResourceExhausted, R::Overloaded),
         Error::SealedValueUnreadable(_) => (Code::DataLoss, R::SealedValueUnreadable),
         Error::Internal(_) => (Code::Internal, R::Internal),
@@ -126,6 +135,20 @@ impl From<Error> for Status {
             Error::Precondition(Precondition::LastOwner(organizations)) => {
                 let violation = |id: &_| PreconditionViolation::new("LAST_OWNER", format!("organizations/{id}"), "");
                 details.set_precondition_failure(organizations.iter().map(violation).collect::<Vec<_>>());
+            }
+            Error::TooManyAttempts(wait) => {
+                details.set_retry_info(Some(*wait));
+            }
+            Error::PasswordUnacceptable { field, rule } => {
+                details.add_bad_request_violation(*field, rule.words());
+                let (name, bound) = match rule {
+                    Unacceptable::TooShort(least) => ("TOO_SHORT", Some(("least", least))),
+                    Unacceptable::TooLong(most) => ("TOO_LONG", Some(("most", most))),
+                    Unacceptable::Common => ("COMMON", None),
+                    Unacceptable::Personal => ("PERSONAL", None),
+                };
+                metadata.insert("rule".to_owned(), name.to_owned());
+                metadata.extend(bound.map(|(bound, number)| (bound.to_owned(), number.to_string())));
             }
             Error::Conflict | Error::Stopping | Error::Overloaded => {
                 details.set_retry_info(Some(RETRY_DELAY));

@@ -37,16 +37,19 @@ enum Job {
     Events,
     /// Invitations that nobody has accepted or sent again.
     Invitations,
+    /// Tokens that were mailed and did not come back.
+    OneTimeTokens,
 }
 
 impl Job {
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 7] = [
         Self::RefreshTokens,
         Self::Users,
         Self::Organizations,
         Self::RememberedAnswers,
         Self::Events,
         Self::Invitations,
+        Self::OneTimeTokens,
     ];
 
     /// Removes up to about `limit` rows and tells how many.
@@ -60,6 +63,7 @@ impl Job {
                 tx.remembered_answers().delete_before(now.before(policy.request_memory), limit).await
             }
             Self::Invitations => tx.invitations().delete_expired(now.before(INVITATION_KEPT), limit).await,
+            Self::OneTimeTokens => tx.one_time_tokens().delete_expired(now, limit).await,
             Self::Events => tx.events().delete_before(now.before(policy.event_retention), limit).await,
         }
     }

@@ -1,4 +1,5 @@
-//! What carries the calls: takes connections, speaks HTTP/2 on each, and runs the calls that come on it.
+//! What carries the calls: takes connections, speaks HTTP/2 on each, and runs the calls that come on it. A connection that begins as
+//! HTTP/1 does is served as that: plain requests come so.
 //!
 //! A call that is answered at once, as most reads are, is answered on its connection's task: all that a read from the socket
 //! brings are begun there, and what is answered leaves in one write. A call that has to wait for something gets a task of its own,
@@ -16,7 +17,12 @@ use std::{
 };
 
 use http::Response;
-use hyper::{body::Incoming, rt::Executor, server::conn::http2::Builder, service::service_fn};
+use hyper::{
+    body::Incoming,
+    rt::Executor,
+    server::conn::{http1, http2::Builder},
+    service::service_fn,
+};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -34,6 +40,10 @@ const MAX_LOCAL_RESETS: usize = 256;
 const MAX_HEADER_BYTES: u32 = 16 * 1024;
 /// When a silent peer is asked whether it is there, and how long its answer may take.
 const KEEPALIVE: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(10));
+/// How long a plain request may take to come, once its connection is there.
+const PLAIN_TIMEOUT: Duration = Duration::from_secs(5);
+/// Most bytes of a plain request.
+const MAX_PLAIN_BYTES: usize = 16 * 1024;
 /// How long to take no connection after the system had nothing left for one, as when all file descriptors are in use.
 const REST: Duration = Duration::from_millis(100);
 
@@ -88,6 +98,15 @@ fn is_the_peers(error: &io::Error) -> bool {
 /// Serves one connection.
 async fn connection(stream: TcpStream, service: Arc<dyn Answer>, mut stopped: watch::Receiver<()>) {
     let peer = stream.connect_info();
+    let is_plain = tokio::select! {
+        is_plain = is_plain(&stream) => is_plain,
+        _ = stopped.changed() => return,
+    };
+    match is_plain {
+        Ok(true) => return plain(stream, service, stopped).await,
+        Ok(false) => {}
+        Err(error) => return tracing::debug!(error = chain(&error), "a connection failed"),
+    }
     let calls = Calls::default();
     let answer = service_fn(|mut request: Request| {
         request.extensions_mut().insert(peer.clone());
@@ -108,6 +127,29 @@ async fn connection(stream: TcpStream, service: Arc<dyn Answer>, mut stopped: wa
     });
     if let Err(error) = ended.await {
         tracing::debug!(error = chain(&error), "a connection failed");
+    }
+}
+
+/// Whether a connection begins with a request of HTTP/1, and not as every one of HTTP/2 does.
+async fn is_plain(stream: &TcpStream) -> io::Result<bool> {
+    let mut begin = [0; 1];
+    stream.peek(&mut begin).await?;
+    Ok(matches!(begin, [b'G' | b'H']))
+}
+
+/// Serves the one plain request of a connection.
+async fn plain(stream: TcpStream, service: Arc<dyn Answer>, mut stopped: watch::Receiver<()>) {
+    let answer = service_fn(|request: Request| Arc::clone(&service).answer(request));
+    let mut builder = http1::Builder::new();
+    builder.timer(TokioTimer::new()).header_read_timeout(PLAIN_TIMEOUT).max_buf_size(MAX_PLAIN_BYTES).keep_alive(false);
+    let served = builder.serve_connection(TokioIo::new(stream), answer);
+    tokio::select! {
+        served = tokio::time::timeout(PLAIN_TIMEOUT * 2, served) => {
+            if let Ok(Err(error)) = served {
+                tracing::debug!(error = chain(&error), "a connection failed");
+            }
+        }
+        _ = stopped.changed() => {}
     }
 }
 

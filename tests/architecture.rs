@@ -23,6 +23,9 @@ fn sources() -> Vec<Source> {
                 directories.push(path);
                 continue;
             }
+            if path.extension().is_none_or(|extension| extension != "rs") {
+                continue;
+            }
             let text = fs::read_to_string(&path).unwrap();
             let code = text.split("#[cfg(test)]").next().unwrap_or_default();
             let code: Vec<&str> = code.lines().map(|line| line.split("//").next().unwrap_or_default()).collect();
@@ -168,8 +171,13 @@ fn every_query_on_tenant_data_takes_a_reach_or_a_lock() {
         "owned_by",
         "with_active_owner",
         "credential_of",
+        "by_external_ids",
+        "taken_emails",
+        "names_of_member",
+        "beyond",
         "used",
         // What reach follows from.
+        "standing",
         "held",
         "held_by",
         "given",
@@ -183,7 +191,10 @@ fn every_query_on_tenant_data_takes_a_reach_or_a_lock() {
         "delete_before",
     ];
     for source in sources().iter().filter(|source| source.path.starts_with("repositories/")) {
-        if ["sealing_key.rs", "remembered_answer.rs"].iter().any(|file| source.path.ends_with(file)) {
+        if ["sealing_key.rs", "signing_key.rs", "remembered_answer.rs", "/password.rs", "one_time_token.rs"]
+            .iter()
+            .any(|file| source.path.ends_with(file))
+        {
             continue;
         }
         for method in source.code.split("pub async fn ").skip(1) {

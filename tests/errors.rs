@@ -2,7 +2,7 @@
 
 use tenantry::pb::{
     self, ErrorReason, accept_invitation_request, create_api_key_request::Owner, get_membership_request,
-    get_role_request, revoke_refresh_token_request,
+    get_role_request, imported_user_result::Outcome, revoke_refresh_token_request,
 };
 use tonic::{Response, Status, Streaming};
 use tonic_types::StatusExt as _;
@@ -115,6 +115,70 @@ async fn provoke(t: &Test, reason: ErrorReason) -> Result<Vec<u8>, Status> {
         }
         R::ApiKeyNotFound => {
             done(admin.api_keys().get_api_key(pb::GetApiKeyRequest { api_key_id: missing() }).await.map(drop))
+        }
+        R::ApiKeyRequired => {
+            let token = t.signed_in(&world.user).await.access_token;
+            let request = pb::CreateRefreshTokenRequest { user_id: world.user.id, ..Default::default() };
+            done(t.with_key(&token).refresh_tokens().create_refresh_token(request).await.map(drop))
+        }
+        R::PasswordExists => {
+            let password = "some phrase or another".to_owned();
+            let request = pb::SetPasswordRequest { user_id: world.user.id, password, ..Default::default() };
+            done(admin.authentication().set_password(request).await.map(drop))
+        }
+        R::PasswordUnacceptable => {
+            let password = "short".to_owned();
+            let request = pb::SetPasswordRequest { user_id: world.invited.id, password, ..Default::default() };
+            done(admin.authentication().set_password(request).await.map(drop))
+        }
+        R::SignInRejected => {
+            let password = "not the phrase".to_owned();
+            let request = pb::SignInRequest { email: world.email, password, ..Default::default() };
+            done(admin.authentication().sign_in(request).await.map(drop))
+        }
+        R::PasswordRejected => {
+            let password = "not the phrase".to_owned();
+            let request = pb::VerifyPasswordRequest { user_id: world.user.id, password, ..Default::default() };
+            done(admin.authentication().verify_password(request).await.map(drop))
+        }
+        R::OneTimeTokenRejected => {
+            let plaintext_token = "cf_ev_x".to_owned();
+            let request = pb::ConfirmEmailVerificationRequest { plaintext_token, ..Default::default() };
+            done(admin.authentication().confirm_email_verification(request).await.map(drop))
+        }
+        R::TooManyAttempts => {
+            let request = pb::SignInRequest {
+                email: world.email,
+                password: "not the phrase".to_owned(),
+                ip_address: "192.0.2.7".to_owned(),
+                ..Default::default()
+            };
+            loop {
+                let status = admin.authentication().sign_in(request.clone()).await.unwrap_err();
+                if reason_of(&status) != "SIGN_IN_REJECTED" {
+                    assert!(status.get_details_retry_info().unwrap().retry_delay.unwrap() <= DAY);
+                    return Err(status);
+                }
+            }
+        }
+        R::UserExternalIdTaken => {
+            let import = async |email: String| {
+                let user = pb::ImportedUser {
+                    external_id: "the-same".to_owned(),
+                    email,
+                    name: "X".to_owned(),
+                    ..Default::default()
+                };
+                crate::user::import::import(t, vec![user]).await.remove(0)
+            };
+            let Some(Outcome::CreatedUserId(user_id)) = import(format!("{}@x.test", unique("a"))).await else {
+                panic!()
+            };
+            let delete = pb::DeleteUserRequest { user_id: user_id.clone(), ..Default::default() };
+            admin.users().delete_user(delete).await?;
+            import(format!("{}@x.test", unique("a"))).await;
+            let undelete = pb::UndeleteUserRequest { user_id, ..Default::default() };
+            done(admin.users().undelete_user(undelete).await.map(drop))
         }
         R::UserEmailTaken => done(admin.users().create_user(create(&world.email)).await.map(drop)),
         R::OrganizationSlugTaken => {

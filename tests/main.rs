@@ -14,6 +14,7 @@
 mod access;
 mod api_key;
 mod architecture;
+mod authentication;
 mod authorization;
 mod command_line;
 mod connections;

@@ -1,14 +1,20 @@
 //! The command line and the settings. Each setting is an option of `tenantry serve` and an environment variable; the table
 //! of them is `tenantry serve --help`, which the README repeats.
 
+mod authentication;
 mod values;
 
 use std::{env, ffi::OsStr, fmt::Write as _, net::SocketAddr, time::Duration};
 
 use clap::{Arg, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 
-pub use self::values::{ByteSize, DatabaseUrl, SecretText};
 use self::values::{DAY, DatabaseUrlParser, duration, positive};
+pub use self::{
+    authentication::{
+        AlgorithmName, AuthenticationArgs, CalibrateArgs, HashCommand, RotateArgs, SigningKeysArgs, SigningKeysCommand,
+    },
+    values::{ByteSize, DatabaseUrl, SecretText},
+};
 
 /// The prefix of every variable.
 pub const ENV_PREFIX: &str = "TENANTRY_";
@@ -37,6 +43,12 @@ pub enum Command {
     /// Manage platform admins from the machine that the database is on.
     #[command(subcommand)]
     Admin(AdminCommand),
+    /// Look at the keys that access tokens are signed with, and replace them.
+    #[command(subcommand)]
+    SigningKeys(SigningKeysCommand),
+    /// Measure what hashing passwords costs.
+    #[command(subcommand)]
+    Hash(HashCommand),
     /// Try a running service from outside.
     #[command(subcommand)]
     Selftest(SelftestCommand),
@@ -214,6 +226,10 @@ pub struct ServeArgs {
         hide_env_values = true
     )]
     pub credential_cache: ByteSize,
+
+    /// Signing in.
+    #[command(flatten)]
+    pub authentication: AuthenticationArgs,
 
     /// Whether to serve reflection, which grpcurl needs
     #[arg(long, env = "TENANTRY_REFLECTION", value_name = "BOOL", default_value_t = true, action = clap::ArgAction::Set, hide_env_values = true)]

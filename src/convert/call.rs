@@ -103,6 +103,21 @@ changes! {
         RotateRefreshTokenRequest of RotateRefreshToken,
         RevokeRefreshTokenRequest of RevokeRefreshToken,
         RevokeAllRefreshTokensRequest of RevokeAllRefreshTokens;
+    AuthenticationService:
+        SignUpRequest of SignUp,
+        SignInRequest of SignIn,
+        RefreshRequest of Refresh,
+        SignOutRequest of SignOut,
+        VerifyPasswordRequest of VerifyPassword,
+        SetPasswordRequest of SetPassword,
+        ChangePasswordRequest of ChangePassword,
+        ImportPasswordHashRequest of ImportPasswordHash,
+        StartEmailVerificationRequest of StartEmailVerification,
+        ConfirmEmailVerificationRequest of ConfirmEmailVerification,
+        StartPasswordResetRequest of StartPasswordReset,
+        ConfirmPasswordResetRequest of ConfirmPasswordReset,
+        StartEmailChangeRequest of StartEmailChange,
+        ConfirmEmailChangeRequest of ConfirmEmailChange;
     ApiKeyService:
         CreateApiKeyRequest of CreateApiKey,
         UpdateApiKeyRequest of UpdateApiKey,

@@ -8,8 +8,8 @@ use super::{Check, Listing, Lists, diff, specified, time};
 use crate::{
     error::{Error, Result},
     models::{
-        Action, Actor, ActorKind, Change, Event, EventFilter, EventId, OrganizationId, Origin, Principal, ResourceType,
-        Sequence, State, Timestamp,
+        Action, Actor, ActorKind, Change, Event, EventFilter, EventId, OrganizationId, Origin, Presented, Principal,
+        ResourceType, Sequence, State, Timestamp,
         event::{Details, View},
         stored::StoredText as _,
     },
@@ -42,19 +42,29 @@ struct Stored {
     reason: String,
     #[prost(uint32, tag = "9")]
     count: u32,
+    #[prost(string, tag = "10")]
+    session: String,
 }
 
 /// The event of a change.
 pub fn of_change(change: Change, origin: &Origin, id: EventId, now: Timestamp) -> Event {
+    let api_key = |presented| match presented {
+        Presented::ApiKey { id, .. } => Some(id),
+        Presented::Session(_) => None,
+    };
     let (actor_kind, actor_user_id, actor_organization_id, actor_api_key_id) = match origin.actor {
         Actor::System => (ActorKind::System, None, None, None),
-        Actor::Key { owner: Principal::Organization(owner), id } => {
-            (ActorKind::Organization, None, Some(owner), Some(id))
+        Actor::Caller { owner: Principal::Organization(owner), presented } => {
+            (ActorKind::Organization, None, Some(owner), api_key(presented))
         }
-        Actor::Key { owner: Principal::User { id: owner, is_platform_admin }, id } => {
+        Actor::Caller { owner: Principal::User { id: owner, is_platform_admin }, presented } => {
             let kind = if is_platform_admin { ActorKind::PlatformAdmin } else { ActorKind::User };
-            (kind, Some(owner), None, Some(id))
+            (kind, Some(owner), None, api_key(presented))
         }
+    };
+    let session = match origin.actor {
+        Actor::Caller { presented: Presented::Session(id), .. } => id.to_string(),
+        Actor::Caller { .. } | Actor::System => String::new(),
     };
     let refusal = change.refusal;
     let stored = Stored {
@@ -65,6 +75,7 @@ pub fn of_change(change: Change, origin: &Origin, id: EventId, now: Timestamp) -
         ip_address: origin.ip_address.map(|address| address.to_canonical().to_string()).unwrap_or_default(),
         request_id: origin.request_id.map(|id| id.to_string()).unwrap_or_default(),
         metadata: origin.metadata.clone(),
+        session,
         count: refusal.as_ref().map_or(0, |refusal| refusal.count),
         reason: refusal.map(|refusal| refusal.reason).unwrap_or_default(),
     };
@@ -140,6 +151,7 @@ pub fn told((sequence, event): (Sequence, Event), view: View) -> Result<pb::Even
             api_key_id: text(event.actor_api_key_id.filter(|_| shown == Shown::All)),
             ip_address: of_call(stored.ip_address),
             call_id: of_call(stored.call_id),
+            family_id: of_call(stored.session),
         }),
     })
 }

@@ -4,6 +4,7 @@
 //! answers `Some` of the value, or `None` after noting the violation.
 
 pub mod api_key;
+pub mod authentication;
 pub mod authorization;
 pub mod call;
 mod diff;
@@ -99,6 +100,11 @@ impl Check {
         let hours = |duration: &Duration| duration.as_secs() / 3600;
         let rule = format!("must be {} to {} hours", hours(range.start()), hours(range.end()));
         self.field(field, read.filter(|duration| range.contains(duration)).ok_or(rule))
+    }
+
+    /// What is wrong, each as the field and its rule.
+    fn rules(self) -> Vec<String> {
+        self.violations.into_iter().map(|Violation { field, rule }| format!("{field} {rule}")).collect()
     }
 
     /// An enum value that must be specified. `known` maps each value but the unspecified one.

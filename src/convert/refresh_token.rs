@@ -32,7 +32,7 @@ pub fn create(request: &pb::CreateRefreshTokenRequest) -> Result<NewSession> {
     let (Some(user_id), Some(user_agent), Some(ip_address)) = (user_id, user_agent, ip_address) else {
         return Err(check.failed());
     };
-    Ok(NewSession { user_id, user_agent, ip_address })
+    Ok(NewSession { user_id, user_agent, ip_address, organization_id: None })
 }
 
 /// Reads a ListRefreshTokens.
@@ -79,7 +79,7 @@ pub fn revoke_all(request: &pb::RevokeAllRefreshTokensRequest) -> Result<(UserId
     Ok((user_id, except))
 }
 
-fn required(field: &str, secret: String) -> Result<Plaintext> {
+pub(super) fn required(field: &str, secret: String) -> Result<Plaintext> {
     let secret = Plaintext::new(secret);
     if secret.expose().is_empty() { Err(Error::invalid(field, "must not be empty")) } else { Ok(secret) }
 }
@@ -95,6 +95,8 @@ impl From<RefreshToken> for pb::RefreshToken {
             expires_at: Some(time(token.expires_at)),
             family_expires_at: Some(time(token.family_expires_at)),
             created_at: Some(time(token.created_at)),
+            organization_id: token.organization_id.map(|id| id.to_string()).unwrap_or_default(),
+            api_key_id: token.api_key_id.map(|id| id.to_string()).unwrap_or_default(),
         }
     }
 }

@@ -2,13 +2,17 @@
 
 use super::{Check, Listing, Lists, Target, json, time};
 use crate::{
-    error::Result,
+    error::{Error, Result},
     models::{
-        Email, EmailPrefix, Name, NewUser, Resource as _, StateFilter, User, UserChanges, UserFilter, UserId,
-        UserState, WebUrl,
+        Email, EmailPrefix, ExternalId, Name, NewUser, PasswordHash, Resource as _, StateFilter, User, UserChanges,
+        UserFilter, UserId, UserState, WebUrl,
     },
     pb,
+    security::password::{Hash, Limits},
 };
+
+/// Most users of a batch that is brought over.
+const MAX_IMPORTED: usize = 500;
 
 /// Reads a CreateUser.
 ///
@@ -23,7 +27,50 @@ pub fn create(request: pb::CreateUserRequest) -> Result<NewUser> {
     let (Some(email), Some(name), Some(avatar_url), Some(metadata)) = (email, name, avatar_url, metadata) else {
         return Err(check.failed());
     };
-    Ok(NewUser { email, name, avatar_url, metadata, email_verified: request.email_verified })
+    Ok(NewUser { email, name, avatar_url, metadata, email_verified: request.email_verified, external_id: None })
+}
+
+/// A user of a batch that is brought over.
+pub struct Imported {
+    /// As it was sent.
+    pub external_id: String,
+    /// The user to make, and the hash of its password if there is one; or every rule that is broken.
+    pub user: std::result::Result<(NewUser, Option<PasswordHash>), Vec<String>>,
+}
+
+/// Reads a batch of ImportUsers.
+///
+/// # Errors
+/// [`Error::Invalid`](crate::error::Error::Invalid) for a batch of too many or none; what is wrong with a user is told of it.
+pub fn import(request: pb::ImportUsersRequest, limits: Limits) -> Result<Vec<Imported>> {
+    if !(1..=MAX_IMPORTED).contains(&request.users.len()) {
+        return Err(Error::invalid("users", "must have 1 to 500 items"));
+    }
+    Ok(request.users.into_iter().map(|user| imported(user, limits)).collect())
+}
+
+fn imported(user: pb::ImportedUser, limits: Limits) -> Imported {
+    let mut check = Check::default();
+    let external_id = check.field("external_id", ExternalId::parse(&user.external_id));
+    let email = check.field("email", Email::parse(&user.email));
+    let name = check.field("name", Name::parse(&user.name));
+    let avatar_url = check.optional("avatar_url", &user.avatar_url, WebUrl::parse);
+    let metadata = check.object("metadata", user.metadata);
+    let hash = check.optional("password_hash", &user.password_hash, |text| {
+        Hash::parse(text, limits).map(|_| PasswordHash::new(text.to_owned()))
+    });
+    let new = (|| {
+        let new = NewUser {
+            email: email?,
+            name: name?,
+            avatar_url: avatar_url?,
+            metadata: metadata?,
+            email_verified: user.email_verified,
+            external_id: Some(external_id?),
+        };
+        Some((new, hash?))
+    })();
+    Imported { external_id: user.external_id, user: new.ok_or_else(|| check.rules()) }
 }
 
 /// Reads a ListUsers.
@@ -105,6 +152,7 @@ impl From<User> for pb::User {
             created_at: Some(time(user.created_at)),
             updated_at: Some(time(user.updated_at)),
             deleted_at: user.deleted_at.map(time),
+            external_id: user.external_id.map(|id| id.as_str().to_owned()).unwrap_or_default(),
         }
     }
 }

@@ -56,7 +56,19 @@ impl Forgotten {
             | A::MembershipDeleted => {
                 subject.user_id.zip(subject.organization_id).map(|(user, own)| Self::Standing(user, own))
             }
-            A::UserCreated
+            A::UserSignedIn
+            | A::UserSignInFailed
+            | A::UserPasswordVerified
+            | A::UserPasswordSet
+            | A::UserPasswordChanged
+            | A::UserPasswordReset
+            | A::UserPasswordImported
+            | A::UserPasswordResetStarted
+            | A::UserEmailVerificationStarted
+            | A::UserEmailVerified
+            | A::UserEmailChangeStarted
+            | A::UserEmailChanged
+            | A::UserCreated
             | A::UserUpdated
             | A::OrganizationCreated
             | A::OrganizationUpdated

@@ -63,6 +63,8 @@ struct Inner {
 pub struct Known {
     /// The key with what its owner is.
     pub credential: Credential,
+    /// Which of its secrets it was found by.
+    pub prefix: KeyPrefix,
     /// Who calls with it.
     pub caller: Caller,
     /// The key as an encoded [`pb::ApiKey`].
@@ -165,7 +167,15 @@ impl Credentials {
                 let stamp = self.0.changes.stamp(&[credential.key.id.0, credential.principal.id().0]);
                 let caller = credential.caller(*prefix);
                 let encoded = pb::ApiKey::from(credential.key.clone()).encode_to_vec().into();
-                Arc::new(Known { credential, caller, encoded, stamp, last_use: LastUse::default(), until })
+                Arc::new(Known {
+                    credential,
+                    prefix: *prefix,
+                    caller,
+                    encoded,
+                    stamp,
+                    last_use: LastUse::default(),
+                    until,
+                })
             });
             let is_kept = self.0.changes.moment() == moment;
             if is_kept || look == LOOKS {
@@ -203,7 +213,7 @@ impl Credentials {
 
     /// Notes that a key is used.
     pub fn note_use(&self, known: &Known, now: Timestamp) {
-        self.0.uses.note(&known.caller.prefix, &known.last_use, now);
+        self.0.uses.note(&known.prefix, &known.last_use, now);
     }
 
     /// Takes the last uses that were noted, to be written.

@@ -5,8 +5,9 @@ use diesel::result::{DatabaseErrorInformation, DatabaseErrorKind, Error as Diese
 use crate::error::{Error, Taken};
 
 /// Unique constraints: their names on PostgreSQL, their columns on SQLite, their meaning.
-const UNIQUE: [(&str, &str, Taken); 6] = [
+const UNIQUE: [(&str, &str, Taken); 7] = [
     ("cf_users_email_key", "cf_users.email_normalized", Taken::UserEmail),
+    ("cf_users_external_id_key", "cf_users.external_id", Taken::UserExternalId),
     ("cf_organizations_slug_key", "cf_organizations.slug", Taken::OrganizationSlug),
     (
         "cf_memberships_user_id_organization_id_key",

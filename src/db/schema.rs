@@ -12,7 +12,6 @@ diesel::table! {
         email_normalized -> Text,
         name -> Text,
         avatar_url -> Nullable<Text>,
-        password_hash -> Nullable<Text>,
         email_verified_at -> Nullable<Instant>,
         is_platform_admin -> Bool,
         state -> Text,
@@ -21,6 +20,7 @@ diesel::table! {
         deleted_at -> Nullable<Instant>,
         created_at -> Instant,
         updated_at -> Instant,
+        external_id -> Nullable<Text>,
     }
 }
 
@@ -105,6 +105,8 @@ diesel::table! {
         revoked_reason -> Nullable<Text>,
         created_at -> Instant,
         updated_at -> Instant,
+        organization_id -> Nullable<Id>,
+        api_key_id -> Nullable<Id>,
     }
 }
 
@@ -190,8 +192,8 @@ diesel::table! {
     use crate::db::types::{Id, Instant};
 
     #[sql_name = "cf_remembered_answers"]
-    remembered_answers (api_key_id, request_id) {
-        api_key_id -> Id,
+    remembered_answers (credential_id, request_id) {
+        credential_id -> Id,
         request_id -> Id,
         answer -> Nullable<Binary>,
         created_at -> Instant,
@@ -236,8 +238,69 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::db::types::{Id, Instant};
+
+    #[sql_name = "cf_passwords"]
+    passwords (user_id) {
+        user_id -> Id,
+        hash -> Text,
+        is_imported -> Bool,
+        changed_at -> Instant,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::db::types::{Id, Instant};
+
+    #[sql_name = "cf_sign_in_failures"]
+    sign_in_failures (account_id, source) {
+        account_id -> Id,
+        source -> Text,
+        failures -> BigInt,
+        last_failed_at -> Instant,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::db::types::{Id, Instant};
+
+    #[sql_name = "cf_one_time_tokens"]
+    one_time_tokens (id) {
+        id -> Id,
+        user_id -> Id,
+        purpose -> Text,
+        token_hash -> Binary,
+        user_email_normalized -> Text,
+        email -> Text,
+        expires_at -> Instant,
+        created_at -> Instant,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::db::types::{Id, Instant};
+
+    #[sql_name = "cf_signing_keys"]
+    signing_keys (id) {
+        id -> Id,
+        algorithm -> Text,
+        public_key -> Binary,
+        private_key -> Binary,
+        signs_from -> Instant,
+        verifies_until -> Nullable<Instant>,
+        created_at -> Instant,
+    }
+}
+
 diesel::allow_tables_to_appear_in_same_query!(
     users,
+    passwords,
+    one_time_tokens,
     organizations,
     memberships,
     roles,

@@ -17,10 +17,11 @@ use diesel::{
 use uuid::Uuid;
 
 use crate::models::{
-    Action, ActorKind, ApiKeyId, Environment, EventId, FamilyId, InvitationId, IpRanges, JsonObject, MembershipId,
-    Name, NormalizedEmail, OAuthAccountId, OrganizationId, OrganizationState, Plan, RefreshTokenId, RequestId,
-    ResourceId, ResourceType, RevokedReason, RoleId, RoleName, Scopes, Sealed, SearchKey, SecretHash, Slug, Timestamp,
-    UserId, UserState, WebUrl,
+    AccountId, Action, ActorKind, ApiKeyId, CredentialId, Environment, EventId, ExternalId, FamilyId, InvitationId,
+    IpRanges, JsonObject, MembershipId, Name, NormalizedEmail, OAuthAccountId, OneTimeTokenId, OrganizationId,
+    OrganizationState, PasswordHash, Plan, PublicKey, Purpose, RefreshTokenId, RequestId, ResourceId, ResourceType,
+    RevokedReason, RoleId, RoleName, Scopes, Sealed, SearchKey, SecretHash, SigningAlgorithm, SigningKeyId, Slug,
+    Source, Timestamp, UserId, UserState, WebUrl,
     api_key::KeyPrefix,
     email::GivenEmail,
     event::Details,
@@ -143,6 +144,10 @@ ids!(
     EventId,
     ResourceId,
     RequestId,
+    OneTimeTokenId,
+    SigningKeyId,
+    CredentialId,
+    AccountId,
 );
 
 column_value!(Timestamp as Instant);
@@ -229,6 +234,11 @@ texts!(
     Action,
     ActorKind,
     ResourceType,
+    ExternalId,
+    PasswordHash,
+    Source,
+    Purpose,
+    SigningAlgorithm,
 );
 
 macro_rules! documents {
@@ -307,4 +317,5 @@ bytes!(
     },
     Sealed: |bytes| Ok(Sealed::new(bytes)),
     Details: |bytes| Ok(Details(bytes)),
+    PublicKey: |bytes| Ok(PublicKey(bytes)),
 );

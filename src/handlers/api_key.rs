@@ -255,8 +255,9 @@ impl ApiKeyService for ApiKeyHandler {
     ) -> Result<Response<pb::RevokeOwnApiKeyResponse>, Status> {
         let (call, reason) = called_to_act(request, |r| convert::api_key::revoke_own(&r))?;
         let (caller, now) = (&call.caller, self.app.now());
+        let id = guards::api_key(caller)?;
         let revoked = self.app.change(&call, async |tx| {
-            let key = find(tx.api_keys().lock(&caller.reach(), caller.api_key_id).await?)?;
+            let key = find(tx.api_keys().lock(&caller.reach(), id).await?)?;
             let key = revoke(tx, key, reason.as_ref(), now).await?;
             Ok(pb::RevokeOwnApiKeyResponse { api_key: Some(key.into()) })
         });

@@ -4,8 +4,9 @@ use crate::{
     db::Conn,
     error::{Denial, Entity, Error, Limit, Precondition, Result},
     models::{
-        ApiKey, ApiKeyId, Caller, Held, Membership, Organization, OrganizationId, OrganizationState, Principal, Reach,
-        RoleName, Scope, StateFilter, Timestamp, User, UserId, UserState, Verdict, permission,
+        ApiKey, ApiKeyId, Caller, FamilyId, Held, Membership, Organization, OrganizationId, OrganizationState,
+        Presented, Principal, Reach, RoleName, Scope, StateFilter, Timestamp, Use, User, UserId, UserState, Verdict,
+        permission,
     },
 };
 
@@ -19,11 +20,24 @@ pub(super) fn platform_admin(caller: &Caller) -> Result<()> {
 
 /// Refuses a caller whose key, or its scope, or its owner's being a platform admin has ended since it was presented.
 pub(super) async fn still_holds(conn: &mut Conn, caller: &Caller, scope: &Scope, now: Timestamp) -> Result<()> {
-    let credential = conn.api_keys().credential_of(caller).await?.ok_or(Error::Unauthenticated)?;
-    if credential.standing(&caller.uses_key(scope), now) != Verdict::Valid {
+    let (id, prefix) = match caller.presented {
+        Presented::ApiKey { id, prefix } => (id, prefix),
+        Presented::Session(session) => return still_goes_on(conn, caller, session, now).await,
+    };
+    let credential = conn.api_keys().credential_of(id).await?.ok_or(Error::Unauthenticated)?;
+    let used = Use { prefix, address: caller.address, scope: Some(scope) };
+    if credential.standing(&used, now) != Verdict::Valid {
         return Err(Error::Unauthenticated);
     }
-    if caller.is_platform_admin() { platform_admin(&credential.caller(caller.prefix)) } else { Ok(()) }
+    if caller.is_platform_admin() { platform_admin(&credential.caller(prefix)) } else { Ok(()) }
+}
+
+/// Refuses a caller whose access token, or its session, has ended since it was presented.
+async fn still_goes_on(conn: &mut Conn, caller: &Caller, session: FamilyId, now: Timestamp) -> Result<()> {
+    let user = caller.user_id().ok_or(Error::Unauthenticated)?;
+    let is_over = caller.ends_at.is_some_and(|ends_at| ends_at <= now);
+    let standing = conn.refresh_tokens().standing(user, session, now).await?;
+    if standing.is_some() && !is_over { Ok(()) } else { Err(Error::Unauthenticated) }
 }
 
 /// Refuses everyone but platform admins to list the deleted.
@@ -56,6 +70,11 @@ pub(super) fn is_own(caller: &Caller, id: UserId) -> Result<()> {
     if caller.user_id() == Some(id) { Ok(()) } else { platform_admin(caller) }
 }
 
+/// Refuses an access token where what is done would outlast it, or is done with a key. Tells the key.
+pub(super) fn api_key(caller: &Caller) -> Result<ApiKeyId> {
+    caller.api_key_id().ok_or(Error::Denied(Denial::ApiKeyRequired))
+}
+
 /// Refuses one more where there are as many as there may be; a limit of 0 is none, and nothing is counted.
 pub(super) async fn has_room(limit: Limit, most: u32, count: impl Future<Output = Result<i64>>) -> Result<()> {
     if most == 0 || count.await? < i64::from(most) {
@@ -75,7 +94,12 @@ pub(super) fn active_user(user: &User) -> Result<()> {
 
 /// Refuses what a suspended organization cannot have.
 pub(super) fn active_organization(organization: &Organization) -> Result<()> {
-    match organization.state {
+    organization_state(organization.state)
+}
+
+/// Refuses what an organization in this state cannot have.
+pub(super) fn organization_state(state: OrganizationState) -> Result<()> {
+    match state {
         OrganizationState::Active => Ok(()),
         OrganizationState::Suspended => Err(Error::Precondition(Precondition::OrganizationSuspended)),
     }

@@ -1,22 +1,28 @@
 //! How things are asked for: tonic in, tonic out. Every method is four steps: parse, decide, store, answer.
 
 mod api_key;
+mod authentication;
 mod authorization;
 mod event;
 mod guards;
 mod invitation;
+mod mailed;
 mod membership;
 mod oauth_account;
 mod organization;
+mod proof;
 mod refresh_token;
 mod rehearsal;
 mod role;
+mod session;
 mod stream;
 mod user;
+mod user_import;
 mod verification;
 mod verify_stream;
 
 pub use api_key::ApiKeyHandler;
+pub use authentication::AuthenticationHandler;
 pub use authorization::AuthorizationHandler;
 pub use event::EventHandler;
 pub use invitation::InvitationHandler;
@@ -77,6 +83,22 @@ fn called_to_act<R: Act, T>(mut request: Request<R>, parse: impl FnOnce(R) -> Re
         request_id: beside.once.as_ref().map(|once| once.request_id),
     };
     Ok((Call { caller, origin, validate_only, once: beside.once }, parsed))
+}
+
+/// Who changes something with a stream of requests.
+fn called_to_stream<T>(mut request: Request<T>, method: &str) -> Result<(Call, T)> {
+    let ip_address = request.remote_addr().map(|address| address.ip());
+    let headers = std::mem::take(request.metadata_mut()).into_headers();
+    let (caller, stream) = called_by(request)?;
+    let origin = Origin {
+        actor: Actor::from(&caller),
+        method: method.to_owned(),
+        call_id: telemetry::request_id(),
+        ip_address,
+        metadata: Beside::metadata(&headers),
+        request_id: None,
+    };
+    Ok((Call { caller, origin, validate_only: false, once: None }, stream))
 }
 
 /// What the page tokens of a caller's lists are read and written with.

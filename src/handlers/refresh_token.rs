@@ -1,22 +1,18 @@
 //! `RefreshTokenService`.
 
-use std::sync::{Mutex, PoisonError};
-
 use tonic::{Request, Response, Status};
 
-use super::{called_by, called_to_act, guards, lists};
+use super::{
+    called_by, called_to_act, guards, lists,
+    session::{self, Going},
+};
 use crate::{
     context::App,
     convert::{self, refresh_token::RefreshTokenKey},
-    db::Conn,
-    error::{Entity, Error, Precondition, Result},
-    models::{Plaintext, Reach, RefreshToken, RefreshTokenId, RevokedReason, Sealed, SecretHash, Timestamp},
+    error::{Entity, Error, Result},
+    models::RevokedReason,
     pb::{self, refresh_token_service_server::RefreshTokenService},
-    repositories::Presented,
-    security::{
-        sealing::Place,
-        token::{mint_refresh_token, read_refresh_token},
-    },
+    security::token::read_refresh_token,
 };
 
 /// Answers `RefreshTokenService`.
@@ -25,79 +21,11 @@ pub struct RefreshTokenHandler {
     app: App,
 }
 
-/// A token that may be answered: the row, and the secret that is told once.
-type Told = (RefreshToken, Plaintext);
-
 impl RefreshTokenHandler {
     /// The handler on an application.
     pub fn new(app: App) -> Self {
         Self { app }
     }
-
-    /// Trades a presented token for its successor. `None` for one that cannot be used; what that changed, such as the
-    /// end of a family whose token came twice, is to be committed.
-    async fn rotate(
-        &self,
-        tx: &mut Conn,
-        reach: &Reach,
-        id: RefreshTokenId,
-        hash: &SecretHash,
-        now: Timestamp,
-    ) -> Result<Option<Told>> {
-        let Some(presented) = tx.refresh_tokens().get_presented(reach, id, hash).await? else { return Ok(None) };
-        if presented.is_tradable(now) {
-            return self.trade(tx, presented, now).await.map(Some);
-        }
-        let token = presented.token();
-        if token.rotated_at.is_none() || token.revoked_at.is_some() {
-            return Ok(None);
-        }
-        let family = tx.refresh_tokens().lock_family(reach, token.family_id).await?;
-        let again = self.unused_successor(tx, &presented, now).await?;
-        if let (Some(family), None) = (family, &again) {
-            tx.refresh_tokens().revoke(&[family], RevokedReason::Reused, now).await?;
-        }
-        Ok(again.filter(|_| presented.user_is_active()))
-    }
-
-    /// Trades a token that can be traded.
-    async fn trade(&self, tx: &mut Conn, presented: Presented, now: Timestamp) -> Result<Told> {
-        let token = presented.token();
-        let id = self.app.new_id(now);
-        let (plaintext, hash) = mint_refresh_token(id);
-        let successor = token.successor(id, hash, self.app.policy.lifetimes.token, now);
-        let grace = !self.app.policy.rotation_grace.is_zero();
-        let sealed = grace.then(|| self.seal(&plaintext, token));
-        tx.refresh_tokens().rotate(presented, &successor, sealed, now).await?;
-        Ok((successor, plaintext))
-    }
-
-    /// The successor of a traded token, if it may be told again: within the grace, and not yet used itself.
-    async fn unused_successor(&self, tx: &mut Conn, presented: &Presented, now: Timestamp) -> Result<Option<Told>> {
-        let token = presented.token();
-        let (Some(rotated_at), Some(sealed)) = (token.rotated_at, &token.successor_sealed) else { return Ok(None) };
-        if now >= rotated_at.after(self.app.policy.rotation_grace) {
-            return Ok(None);
-        }
-        let successor = tx.refresh_tokens().get_current_successor(presented).await?;
-        let Some(successor) = successor.filter(|successor| successor.is_live(now)) else { return Ok(None) };
-        let secret = self.app.keys.open(sealed, place(token)).map_err(Error::SealedValueUnreadable)?;
-        let secret = String::from_utf8_lossy(&secret).into_owned();
-        Ok(Some((successor, Plaintext::new(secret))))
-    }
-
-    fn seal(&self, secret: &Plaintext, token: &RefreshToken) -> Sealed {
-        self.app.keys.seal(secret.expose().as_bytes(), place(token))
-    }
-}
-
-/// Where the sealed secret of a token's successor belongs.
-fn place(token: &RefreshToken) -> Place<'static> {
-    Place { table: "cf_refresh_tokens", column: "successor_sealed", row: token.id.0, owner: token.user_id.0 }
-}
-
-fn rejected() -> Error {
-    Error::Precondition(Precondition::RefreshTokenRejected)
 }
 
 #[tonic::async_trait]
@@ -108,12 +36,10 @@ impl RefreshTokenService for RefreshTokenHandler {
     ) -> Result<Response<pb::CreateRefreshTokenResponse>, Status> {
         let (call, new) = called_to_act(request, |r| convert::refresh_token::create(&r))?;
         let now = self.app.now();
-        let id = self.app.new_id(now);
-        let (plaintext, hash) = mint_refresh_token(id);
-        let token = new.to_refresh_token(id, hash, self.app.policy.lifetimes, now);
+        let (token, plaintext) = session::first_token(&self.app, &call, &new, now);
         let create = self.app.change(&call, async |tx| {
             guards::active_user(&guards::own_user(tx, &call.caller, new.user_id).await?)?;
-            tx.refresh_tokens().insert(&token).await?;
+            session::begin(&self.app, tx, &token, now).await?;
             Ok(pb::CreateRefreshTokenResponse {
                 refresh_token: Some(token.clone().into()),
                 plaintext_token: plaintext.expose().to_owned(),
@@ -144,26 +70,14 @@ impl RefreshTokenService for RefreshTokenHandler {
         request: Request<pb::RotateRefreshTokenRequest>,
     ) -> Result<Response<pb::RotateRefreshTokenResponse>, Status> {
         let (call, presented) = called_to_act(request, convert::refresh_token::rotate)?;
-        let (id, hash) = &read_refresh_token(presented.expose()).ok_or_else(rejected)?;
         let now = self.app.now();
-        let reach = call.caller.reach();
-        // Almost every token is presented once, by one. Where a statement has a way to go, it is read before the transaction, and
-        // traded by the one statement that this then has.
-        let presented = if self.app.db.has_round_trips() {
-            self.app.db.read(async |conn| conn.refresh_tokens().get_presented(&reach, *id, hash).await).await?
-        } else {
-            None
-        };
-        let presented = Mutex::new(presented.filter(|presented| presented.is_tradable(now)));
+        let going = &Going::new(&call, &presented, None);
+        let as_read = &session::read(&self.app, going, now).await?;
         let rotate = self.app.change_or_refuse(&call, async |tx| {
-            let as_read = presented.lock().unwrap_or_else(PoisonError::into_inner).take();
-            let told = match as_read {
-                Some(presented) => Some(self.trade(tx, presented, now).await?),
-                None => self.rotate(tx, &reach, *id, hash, now).await?,
-            };
-            Ok(told.ok_or_else(rejected).map(|(token, secret)| pb::RotateRefreshTokenResponse {
-                refresh_token: Some(token.into()),
-                plaintext_token: secret.expose().to_owned(),
+            let told = session::go_on(&self.app, tx, going, as_read, now).await?;
+            Ok(told.ok_or_else(session::rejected).map(|told| pb::RotateRefreshTokenResponse {
+                refresh_token: Some(told.token.into()),
+                plaintext_token: told.plaintext.expose().to_owned(),
             }))
         });
         Ok(Response::new(rotate.await?))

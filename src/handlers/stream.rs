@@ -84,6 +84,10 @@ impl<M> Stream for Messages<M> {
                 return Poll::Ready(Some(Err(status)));
             }
         }
-        self.messages.poll_recv(cx).map(|message| message.map(Ok))
+        match self.messages.poll_recv(cx) {
+            // The work has ended, and is about to say why.
+            Poll::Ready(None) if self.end.is_some() => Poll::Pending,
+            message => message.map(|message| message.map(Ok)),
+        }
     }
 }

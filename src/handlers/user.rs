@@ -3,17 +3,27 @@
 use std::collections::HashMap;
 
 use prost::Message;
-use tonic::{Request, Response, Status};
+use tonic::{Request, Response, Status, Streaming};
 
-use super::{called_by, called_to_act, guards, lists, rehearsal::Rehearsal};
+use super::{
+    called_by, called_to_act, called_to_stream, guards, lists,
+    rehearsal::Rehearsal,
+    scope_of,
+    stream::{Messages, stream},
+    user_import::Import,
+};
 use crate::{
     context::App,
     convert,
     error::{Entity, Error, Result},
+    feed::Kind,
     models::{Action, Call, Impact, User, UserId, UserState},
     pb::{self, user_service_server::UserService},
     status::not_found,
 };
+
+/// The method whose requests are a stream.
+const IMPORT_USERS: &str = "tenantry.v1.UserService.ImportUsers";
 
 /// Answers `UserService`.
 #[derive(Clone)]
@@ -109,6 +119,8 @@ fn find<T>(user: Option<T>) -> Result<T> {
 
 #[tonic::async_trait]
 impl UserService for UserHandler {
+    type ImportUsersStream = Messages<pb::ImportUsersResponse>;
+
     async fn create_user(
         &self,
         request: Request<pb::CreateUserRequest>,
@@ -159,6 +171,10 @@ impl UserService for UserHandler {
             let mut user = find(tx.users().lock(&caller.reach(), target.id).await?)?;
             if caller.user_id() != Some(user.id) {
                 guards::platform_admin(caller)?;
+            }
+            if changes.email.is_some() && !caller.is_platform_admin() {
+                // What a stolen token could make of it is a password reset.
+                guards::api_key(caller)?;
             }
             target.check_etag(&*user)?;
             user.apply(changes.clone());
@@ -262,6 +278,18 @@ impl UserService for UserHandler {
             Ok(pb::PurgeUserResponse {})
         });
         Ok(Response::new(purge.await?))
+    }
+
+    async fn import_users(
+        &self,
+        request: Request<Streaming<pb::ImportUsersRequest>>,
+    ) -> Result<Response<Self::ImportUsersStream>, Status> {
+        let scope = scope_of(&request)?;
+        let (call, batches) = called_to_stream(request, IMPORT_USERS)?;
+        let slot = self.app.feed.open(&call.caller, Kind::Import)?;
+        let import = Import { app: self.app.clone(), call, scope, batches };
+        let answers = stream(&self.app.feed, slot, self.app.policy.stream_timeout, |sender| import.run(sender));
+        Ok(Response::new(answers))
     }
 
     async fn grant_platform_admin(

@@ -93,7 +93,7 @@ impl Verifier {
             return Verification { found: None, until: answer.until, is_kept: false };
         };
         let now = self.app.now();
-        let used = Use { prefix: known.caller.prefix, address: question.address, scope: question.scope.as_ref() };
+        let used = Use { prefix: known.prefix, address: question.address, scope: question.scope.as_ref() };
         let verdict = known.credential.check(hash, &used, now);
         if sees.found && verdict == Verdict::Valid {
             self.app.credentials.note_use(&known, now);

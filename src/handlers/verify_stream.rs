@@ -101,7 +101,7 @@ impl Answers {
 
     /// Withdraws what is forgotten.
     fn withdraw(&mut self, forgotten: Forgotten) {
-        let (key, owner) = (self.caller.api_key_id, self.caller.principal.id());
+        let (key, owner) = (self.caller.api_key_id(), self.caller.principal.id());
         let withdrawn = match forgotten {
             Forgotten::Key(id) => self.told.remove(|told, _| told == id),
             Forgotten::Owner(id) => self.told.remove(|_, owner| owner == id),
@@ -117,7 +117,7 @@ impl Answers {
         };
         self.ready.extend(withdrawn.into_iter().map(|id| Message::Withdrawal(one(id))));
         let concerns_caller = match forgotten {
-            Forgotten::Key(id) => id == key,
+            Forgotten::Key(id) => Some(id) == key,
             Forgotten::Owner(id) => id == owner,
             Forgotten::Standing(..) => false,
             Forgotten::Everything => true,

@@ -24,12 +24,14 @@ pub enum Access {
     Public,
     /// Whoever has a key that can be used, whatever it was made for.
     AnyKey,
-    /// Whoever holds the scope, and is a platform admin where that is asked for.
+    /// Whoever holds the scope, and is a platform admin, or comes with an API key, where that is asked for.
     Scope {
         /// The scope.
         scope: Scope,
         /// Whether the caller must be a platform admin.
         platform_admin: bool,
+        /// Whether an access token does not do.
+        api_key: bool,
     },
 }
 
@@ -72,13 +74,14 @@ fn rule(pool: &DescriptorPool, method: &MethodDescriptor) -> std::result::Result
     let access = value.as_message().ok_or("the access option is no message")?;
     let flag = |name| access.get_field_by_name(name).is_some_and(|value| value.as_bool() == Some(true));
     let scope = access.get_field_by_name("scope").as_deref().and_then(Value::as_str).unwrap_or_default().to_owned();
+    let api_key = flag("api_key");
     match (flag("public"), flag("any_key"), scope.as_str(), flag("platform_admin")) {
-        (true, false, "", false) => Ok(Access::Public),
-        (false, true, "", false) => Ok(Access::AnyKey),
+        (true, false, "", false) if !api_key => Ok(Access::Public),
+        (false, true, "", false) if !api_key => Ok(Access::AnyKey),
         (false, false, scope, platform_admin) if !scope.contains('*') => {
             let scope =
                 Scope::parse(scope).map_err(|_| "the access option has neither public nor a well-formed scope")?;
-            Ok(Access::Scope { scope, platform_admin })
+            Ok(Access::Scope { scope, platform_admin, api_key })
         }
         _ => Err("the access option is contradictory"),
     }
@@ -103,7 +106,10 @@ mod tests {
     fn every_method_of_ours_has_a_rule() {
         let table = AccessTable::read(&[DESCRIPTOR_SET, tonic_health::pb::FILE_DESCRIPTOR_SET]).unwrap();
         let scope = Scope::parse("users:write").unwrap();
-        assert_eq!(table.0["/tenantry.v1.UserService/PurgeUser"], Access::Scope { scope, platform_admin: true });
+        assert_eq!(
+            table.0["/tenantry.v1.UserService/PurgeUser"],
+            Access::Scope { scope, platform_admin: true, api_key: false }
+        );
         assert_eq!(table.0["/grpc.health.v1.Health/Check"], Access::Public);
     }
 

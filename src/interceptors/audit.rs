@@ -18,7 +18,7 @@ use crate::{
     convert::call::Beside,
     error::chain,
     models::{
-        Action, Actor, ApiKeyId, Caller, Change, Origin, Principal, Timestamp,
+        Action, Actor, Caller, Change, CredentialId, Origin, Principal, Timestamp,
         event::{Refusal, Subject},
     },
     telemetry,
@@ -37,8 +37,8 @@ pub struct Audit {
     kinds: Arc<Mutex<HashMap<RefusalKind, Told>>>,
 }
 
-/// What makes refusals alike: the key, the method, the reason.
-type RefusalKind = (ApiKeyId, String, String);
+/// What makes refusals alike: the credential, the method, the reason.
+type RefusalKind = (CredentialId, String, String);
 
 /// When refusals of a kind were last told, and how many came since.
 struct Told {
@@ -54,8 +54,8 @@ impl Audit {
 
     /// Leaves the event of a refused call, unless one of its kind was told just now. That it cannot be written changes nothing
     /// for the caller: the call is refused anyway.
-    pub(super) async fn refused(&self, origin: Origin, key: ApiKeyId, mut change: Change, reason: &str) {
-        let kind = (key, origin.method.clone(), reason.to_owned());
+    pub(super) async fn refused(&self, origin: Origin, credential: CredentialId, mut change: Change, reason: &str) {
+        let kind = (credential, origin.method.clone(), reason.to_owned());
         let Some(count) = self.admit(kind, self.app.now()) else { return };
         change.refusal = Some(Refusal { reason: reason.to_owned(), count });
         if let Err(error) = self.app.note(&origin, change).await {
@@ -90,15 +90,16 @@ impl Around for Audit {
     async fn around<S: Inner>(&self, request: Request, inner: S) -> Response<Body> {
         let (parts, body) = request.into_parts();
         // Taken from every call and used for few: nothing here is copied.
-        let caller = parts.extensions.get::<Caller>().map(|caller| (caller.principal, caller.api_key_id));
+        let caller = parts.extensions.get::<Caller>().map(|caller| (caller.principal, caller.presented));
         let seen = Seen::of(&parts);
         let response = inner.call(Request::from_parts(parts, body)).await;
         let denied =
             Status::from_header_map(response.headers()).filter(|status| status.code() == Code::PermissionDenied);
-        if let (Some((owner, id)), Some(status)) = (caller, denied) {
+        if let (Some((owner, presented)), Some(status)) = (caller, denied) {
             let reason = status.get_details_error_info().map(|info| info.reason).unwrap_or_default();
             let change = Change::nothing(Action::CallDenied, subject(owner));
-            Box::pin(self.refused(seen.origin(Actor::Key { owner, id }), id, change, &reason)).await;
+            Box::pin(self.refused(seen.origin(Actor::Caller { owner, presented }), presented.id(), change, &reason))
+                .await;
         }
         response
     }

@@ -1,4 +1,5 @@
-//! Who are you: finds the caller of a presented API key, or answers UNAUTHENTICATED. What the caller may do is decided after.
+//! Who are you: finds the caller of a presented API key or access token, or answers UNAUTHENTICATED. What the caller may do is decided
+//! after.
 
 use http::{HeaderMap, header::AUTHORIZATION, request::Parts};
 
@@ -10,7 +11,7 @@ use super::{
 use crate::{
     context::App,
     error::{Error, Result},
-    models::{Action, Actor, Caller, Change, State, Use, Verdict},
+    models::{Action, Actor, Caller, Change, FamilyId, Presented, State, Timestamp, Use, UserId, Verdict},
     security::token::read_api_key,
 };
 
@@ -27,10 +28,15 @@ impl Authenticate {
         Self { app, audit }
     }
 
-    /// The caller of the one key in these headers. Every other case has one answer; a known key that is refused leaves an
+    /// The caller of the one credential in these headers. Every other case has one answer; a known key that is refused leaves an
     /// event for its owner.
     async fn caller(&self, parts: &Parts) -> Result<Caller> {
-        let (prefix, hash) = presented(&parts.headers).and_then(read_api_key).ok_or(Error::Unauthenticated)?;
+        let presented = presented(&parts.headers).ok_or(Error::Unauthenticated)?;
+        // What an encoded JSON object begins with, and no key does.
+        if presented.starts_with("ey") {
+            return Box::pin(self.signed_in(presented, parts)).await;
+        }
+        let (prefix, hash) = read_api_key(presented).ok_or(Error::Unauthenticated)?;
         let known = self.app.credentials.find(&prefix).await?.found.ok_or(Error::Unauthenticated)?;
         let credential = &known.credential;
         let address = remote_address(parts);
@@ -39,13 +45,25 @@ impl Authenticate {
             self.app.credentials.note_use(&known, now);
             return Ok(Caller { address, ..known.caller.clone() });
         }
-        let actor = Actor::Key { owner: credential.principal, id: credential.key.id };
-        let (id, subject) = (credential.key.id, State::from(credential.key.clone()).subject());
+        let presented = Presented::ApiKey { id: credential.key.id, prefix };
+        let actor = Actor::Caller { owner: credential.principal, presented };
+        let (id, subject) = (presented.id(), State::from(credential.key.clone()).subject());
         let change = Change::nothing(Action::ApiKeyRejected, subject);
         // Beside the call: how long the answer takes must not tell that the key is known.
         let (audit, origin) = (self.audit.clone(), Seen::of(parts).origin(actor));
         tokio::spawn(async move { audit.refused(origin, id, change, "UNAUTHENTICATED").await });
         Err(Error::Unauthenticated)
+    }
+
+    /// The user of an access token, if it is good, its session goes on and the user is active: looked up with every call.
+    async fn signed_in(&self, token: &str, parts: &Parts) -> Result<Caller> {
+        let now = self.app.now();
+        let claims = self.app.signing_keys.verify(token, now).await?.ok_or(Error::Unauthenticated)?;
+        let (user, session) = (UserId(claims.sub), FamilyId(claims.sid));
+        let ends_at = self.app.db.read(async |conn| conn.refresh_tokens().standing(user, session, now).await).await?;
+        let ends_at = ends_at.ok_or(Error::Unauthenticated)?;
+        let token_ends_at = claims.exp.checked_mul(1_000_000).and_then(Timestamp::from_micros).unwrap_or(now);
+        Ok(Caller { address: remote_address(parts), ..Caller::of_session(session, user, ends_at, token_ends_at) })
     }
 }
 

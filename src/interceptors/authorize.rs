@@ -9,7 +9,7 @@ use crate::{
     models::Caller,
 };
 
-/// Refuses a caller without the method's scope, and one who is no platform admin where the method asks for one.
+/// Refuses a caller without the method's scope, and one who is no platform admin, or has no API key, where the method asks for one.
 #[derive(Clone, Copy, Debug)]
 pub struct Authorize;
 
@@ -17,10 +17,13 @@ impl Intercept for Authorize {
     async fn before(&self, parts: &mut Parts) -> Result<()> {
         // Only a wrong order of the layers leaves a call without a rule or a caller.
         let rule = parts.extensions.get::<Access>().ok_or_else(|| Error::internal("a call came without a rule"))?;
-        let Access::Scope { scope, platform_admin } = rule else { return Ok(()) };
+        let Access::Scope { scope, platform_admin, api_key } = rule else { return Ok(()) };
         let caller = parts.extensions.get::<Caller>().ok_or_else(|| Error::internal("a call came without a caller"))?;
         if !caller.scopes.hold(scope) {
             return Err(Error::Denied(Denial::ScopeMissing(scope.as_str().to_owned())));
+        }
+        if *api_key && caller.session().is_some() {
+            return Err(Error::Denied(Denial::ApiKeyRequired));
         }
         if *platform_admin && !caller.is_platform_admin() {
             return Err(Error::Denied(Denial::NotPlatformAdmin));

@@ -3,8 +3,8 @@
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use super::{
-    ApiKeyId, Caller, IpRanges, JsonObject, Name, OrganizationId, Principal, Revision, Scope, Scopes, SecretHash,
-    Timestamp, UserId,
+    ApiKeyId, Caller, IpRanges, JsonObject, Name, OrganizationId, Presented, Principal, Revision, Scope, Scopes,
+    SecretHash, Timestamp, UserId,
     locked::resource,
     stored::{StoredText, words},
 };
@@ -333,8 +333,7 @@ impl Credential {
     /// Who calls with the secret of a prefix, from wherever.
     pub fn caller(&self, prefix: KeyPrefix) -> Caller {
         Caller {
-            api_key_id: self.key.id,
-            prefix,
+            presented: Presented::ApiKey { id: self.key.id, prefix },
             address: None,
             principal: self.principal,
             scopes: Arc::new(self.key.scopes.clone()),

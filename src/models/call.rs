@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, net::IpAddr};
 
-use super::{ApiKeyId, Caller, Principal, RequestId};
+use super::{Caller, Presented, Principal, RequestId};
 
 /// A call that changes something.
 #[derive(Clone, Debug)]
@@ -39,12 +39,12 @@ pub struct Origin {
 pub enum Actor {
     /// The service itself, or its command line.
     System,
-    /// The owner of an API key.
-    Key {
+    /// The owner of a credential.
+    Caller {
         /// The owner.
         owner: Principal,
-        /// The key.
-        id: ApiKeyId,
+        /// What it presented.
+        presented: Presented,
     },
 }
 
@@ -73,6 +73,6 @@ impl Origin {
 
 impl From<&Caller> for Actor {
     fn from(caller: &Caller) -> Self {
-        Self::Key { owner: caller.principal, id: caller.api_key_id }
+        Self::Caller { owner: caller.principal, presented: caller.presented }
     }
 }

@@ -3,31 +3,54 @@
 use std::{net::IpAddr, sync::Arc};
 
 use super::{
-    ApiKeyId, IpRanges, OrganizationId, PrincipalId, Scope, Scopes, Timestamp, Use, UserId, api_key::KeyPrefix,
+    ApiKeyId, CredentialId, FamilyId, IpRanges, OrganizationId, PrincipalId, Scopes, Timestamp, UserId,
+    api_key::KeyPrefix,
 };
 
-/// Who is asking: made by the interceptors from the presented API key, read by the handlers.
+/// Who is asking: made by the interceptors from the presented credential, read by the handlers.
 #[derive(Clone, Debug)]
 pub struct Caller {
-    /// The key that was presented.
-    pub api_key_id: ApiKeyId,
-    /// Which of the key's secrets was presented.
-    pub prefix: KeyPrefix,
+    /// What was presented.
+    pub presented: Presented,
     /// The address that the call came from.
     pub address: Option<IpAddr>,
-    /// Whose key it is.
+    /// Whose it is.
     pub principal: Principal,
-    /// What the key was made for.
+    /// What it was made for.
     pub scopes: Arc<Scopes>,
-    /// From where the key may be used.
+    /// From where it may be used.
     pub ip_ranges: Arc<IpRanges>,
-    /// When the key stops.
+    /// When the key, or the session, stops: what its owner makes with it cannot last longer.
     pub expires_at: Option<Timestamp>,
-    /// When the presented secret stops, with the key or before it.
+    /// When what was presented stops, with the key or the session or before it.
     pub ends_at: Option<Timestamp>,
 }
 
-/// The owner of a presented key.
+/// What a caller presents.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Presented {
+    /// An API key.
+    ApiKey {
+        /// The key.
+        id: ApiKeyId,
+        /// Which of its secrets.
+        prefix: KeyPrefix,
+    },
+    /// The access token of a user's session.
+    Session(FamilyId),
+}
+
+impl Presented {
+    /// Its id, whatever it is.
+    pub fn id(self) -> CredentialId {
+        match self {
+            Self::ApiKey { id, .. } => CredentialId(id.0),
+            Self::Session(id) => CredentialId(id.0),
+        }
+    }
+}
+
+/// The owner of a presented credential.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Principal {
     /// An organization.
@@ -36,7 +59,7 @@ pub enum Principal {
     User {
         /// The user.
         id: UserId,
-        /// Whether the user is a platform admin, looked up with this call.
+        /// Whether the user acts as a platform admin, looked up with this call: never with an access token.
         is_platform_admin: bool,
     },
 }
@@ -72,9 +95,33 @@ impl Caller {
         }
     }
 
-    /// How the caller uses its key when it calls for a scope.
-    pub fn uses_key<'a>(&self, scope: &'a Scope) -> Use<'a> {
-        Use { prefix: self.prefix, address: self.address, scope: Some(scope) }
+    /// Who calls with an access token of a session that ends sometime: for everything that its user may do.
+    pub fn of_session(session: FamilyId, user: UserId, session_ends_at: Timestamp, token_ends_at: Timestamp) -> Self {
+        Self {
+            presented: Presented::Session(session),
+            address: None,
+            principal: Principal::User { id: user, is_platform_admin: false },
+            scopes: Arc::new(Scopes::all()),
+            ip_ranges: Arc::default(),
+            expires_at: Some(session_ends_at),
+            ends_at: Some(token_ends_at),
+        }
+    }
+
+    /// The presented API key, if it is one.
+    pub fn api_key_id(&self) -> Option<ApiKeyId> {
+        match self.presented {
+            Presented::ApiKey { id, .. } => Some(id),
+            Presented::Session(_) => None,
+        }
+    }
+
+    /// The session of the presented access token, if it is one.
+    pub fn session(&self) -> Option<FamilyId> {
+        match self.presented {
+            Presented::ApiKey { .. } => None,
+            Presented::Session(id) => Some(id),
+        }
     }
 
     /// True if the caller is a platform admin.
@@ -82,7 +129,7 @@ impl Caller {
         matches!(self.principal, Principal::User { is_platform_admin: true, .. })
     }
 
-    /// The user whose key was presented, if it is a user's.
+    /// The user whose credential was presented, if it is a user's.
     pub fn user_id(&self) -> Option<UserId> {
         match self.principal {
             Principal::User { id, .. } => Some(id),

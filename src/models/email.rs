@@ -17,7 +17,7 @@ pub struct Email {
 pub struct GivenEmail(String);
 
 /// An address folded (NFKC, lower case). Two spellings with one normalised form are one address.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct NormalizedEmail(String);
 
 /// The beginning of a normalised address.

@@ -47,6 +47,12 @@ ids! {
     ResourceId,
     /// Names the user or the organization that an API key belongs to.
     PrincipalId,
+    /// Names a token that was mailed.
+    OneTimeTokenId,
+    /// Names a key that access tokens are signed with.
+    SigningKeyId,
+    /// Names what a caller presents: an API key, or the session of an access token.
+    CredentialId,
     /// Names a request that may be sent again.
     RequestId,
 }

@@ -1,5 +1,6 @@
 //! What things are: the types and the pure rules. No database, no wire, no clock and no randomness here.
 
+pub mod action;
 pub mod api_key;
 pub mod call;
 pub mod caller;
@@ -13,29 +14,34 @@ pub mod json;
 pub mod locked;
 pub mod membership;
 pub mod oauth_account;
+pub mod one_time_token;
 pub mod organization;
 pub mod page;
+pub mod password;
 pub mod permission;
 pub mod refresh_token;
 pub mod role;
 pub mod scope;
 pub mod secret;
+pub mod sign_in;
+pub mod signing_key;
 pub mod slug;
 pub mod stored;
 pub mod text;
 pub mod timestamp;
 pub mod user;
 
+pub use action::Action;
 pub use api_key::{
     ApiKey, ApiKeyChanges, ApiKeyFilter, ApiKeyOwner, Credential, Environment, NewApiKey, OwnerState, Use, Verdict,
 };
 pub use call::{Actor, Call, Once, Origin};
-pub use caller::{Caller, Principal, Reach};
+pub use caller::{Caller, Presented, Principal, Reach};
 pub use email::{Email, EmailPrefix, NormalizedEmail};
-pub use event::{Action, ActorKind, Change, Event, EventFilter, ResourceType, Sequence, State};
+pub use event::{ActorKind, Change, Event, EventFilter, ResourceType, Sequence, State};
 pub use id::{
-    ApiKeyId, EventId, FamilyId, InvitationId, MembershipId, OAuthAccountId, OrganizationId, PrincipalId,
-    RefreshTokenId, RequestId, ResourceId, RoleId, UserId,
+    ApiKeyId, CredentialId, EventId, FamilyId, InvitationId, MembershipId, OAuthAccountId, OneTimeTokenId,
+    OrganizationId, PrincipalId, RefreshTokenId, RequestId, ResourceId, RoleId, SigningKeyId, UserId,
 };
 pub use impact::Impact;
 pub use invitation::{Invitation, InvitationFilter, InvitationKey, NewInvitation};
@@ -44,16 +50,20 @@ pub use json::JsonObject;
 pub use locked::{Locked, Resource, Revision};
 pub use membership::{Membership, MembershipChanges, MembershipFilter, MembershipKey, NewMembership};
 pub use oauth_account::{NewOAuthAccount, OAuthAccount, OAuthAccountFilter, ProviderAccount, ProviderTokens};
+pub use one_time_token::{OneTimeToken, Purpose};
 pub use organization::{
     NewOrganization, Organization, OrganizationChanges, OrganizationFilter, OrganizationState, Plan, StateFilter,
 };
 pub use page::{Cursor, Page, PageRequest};
+pub use password::Password;
 pub use permission::Held;
 pub use refresh_token::{NewSession, RefreshToken, RevokedReason};
 pub use role::{NewRole, Role, RoleChanges, RoleKey, RoleName};
 pub use scope::{Permissions, Scope, Scopes};
-pub use secret::{Plaintext, Sealed, SecretHash};
+pub use secret::{PasswordHash, Plaintext, Sealed, SecretHash};
+pub use sign_in::{AccountId, Failures, Source};
+pub use signing_key::{PublicKey, SigningAlgorithm, SigningKey};
 pub use slug::Slug;
 pub use text::{Name, SearchKey, WebUrl};
 pub use timestamp::Timestamp;
-pub use user::{NewUser, User, UserChanges, UserFilter, UserState};
+pub use user::{ExternalId, NewUser, User, UserChanges, UserFilter, UserState};

@@ -3,7 +3,7 @@
 use std::{net::IpAddr, time::Duration};
 
 use super::{
-    FamilyId, RefreshTokenId, Revision, Sealed, SecretHash, Timestamp, UserId,
+    ApiKeyId, FamilyId, OrganizationId, RefreshTokenId, Revision, Sealed, SecretHash, Timestamp, UserId,
     locked::resource,
     stored::{stored_as_is, words},
     text::is_forbidden,
@@ -44,6 +44,10 @@ pub struct RefreshToken {
     pub created_at: Timestamp,
     /// When it was last written.
     pub updated_at: Timestamp,
+    /// The organization that the session is for.
+    pub organization_id: Option<OrganizationId>,
+    /// The API key that the session was begun with, if that was noted: it goes on with no other.
+    pub api_key_id: Option<ApiKeyId>,
 }
 
 resource!(RefreshToken);
@@ -69,6 +73,8 @@ pub struct NewSession {
     pub user_agent: Option<UserAgent>,
     /// Where it begins.
     pub ip_address: Option<IpText>,
+    /// The organization that it is for.
+    pub organization_id: Option<OrganizationId>,
 }
 
 /// How long tokens and sessions last.
@@ -86,6 +92,7 @@ impl NewSession {
         &self,
         id: RefreshTokenId,
         token_hash: SecretHash,
+        api_key_id: Option<ApiKeyId>,
         lifetimes: Lifetimes,
         now: Timestamp,
     ) -> RefreshToken {
@@ -107,11 +114,18 @@ impl NewSession {
             revoked_reason: None,
             created_at: now,
             updated_at: now,
+            organization_id: self.organization_id,
+            api_key_id,
         }
     }
 }
 
 impl RefreshToken {
+    /// True if whoever presents an API key may go on with the session.
+    pub fn goes_on_with(&self, api_key_id: Option<ApiKeyId>) -> bool {
+        self.api_key_id.is_none() || self.api_key_id == api_key_id
+    }
+
     /// True until the token, or its session, expires or is revoked.
     pub fn is_live(&self, now: Timestamp) -> bool {
         self.revoked_at.is_none() && now < self.expires_at && now < self.family_expires_at

@@ -65,6 +65,11 @@ impl Scopes {
     /// Most scopes of one key, and most permissions of one membership.
     pub const MAX: usize = 100;
 
+    /// The scopes that cover every other.
+    pub fn all() -> Self {
+        Self(vec![Scope("*".to_owned())])
+    }
+
     /// True if one of these covers `scope`.
     pub fn hold(&self, scope: &Scope) -> bool {
         self.0.iter().any(|held| held.covers(scope))

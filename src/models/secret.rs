@@ -42,6 +42,24 @@ impl SecretHash {
     }
 }
 
+/// The hash of a password: a PHC string, or what another system wrote. It is no secret as a key is one, and is to be seen by nobody.
+#[derive(Clone)]
+pub struct PasswordHash(String);
+
+impl PasswordHash {
+    /// Takes a hash.
+    pub fn new(text: String) -> Self {
+        Self(text)
+    }
+
+    /// The text, for the one check that needs it.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+super::stored::stored_as_is!(PasswordHash);
+
 /// A value sealed under the key ring.
 #[derive(Clone)]
 pub struct Sealed(Vec<u8>);
@@ -68,7 +86,7 @@ macro_rules! never_prints {
     )+};
 }
 
-never_prints!(Plaintext, SecretHash, Sealed);
+never_prints!(Plaintext, SecretHash, Sealed, PasswordHash);
 
 #[cfg(test)]
 mod tests {
@@ -78,6 +96,7 @@ mod tests {
     fn a_secret_never_prints_itself() {
         assert_eq!(format!("{:?}", Plaintext::new("canary".to_owned())), "Plaintext(..)");
         assert_eq!(format!("{:?}", SecretHash::new([7; 32])), "SecretHash(..)");
+        assert_eq!(format!("{:?}", PasswordHash::new("canary".to_owned())), "PasswordHash(..)");
         assert_eq!(format!("{:?}", Sealed::new(vec![7])), "Sealed(..)");
     }
 }

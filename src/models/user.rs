@@ -2,7 +2,11 @@
 
 use super::{
     Email, EmailPrefix, JsonObject, Name, NormalizedEmail, OrganizationId, Revision, Timestamp, UserId, WebUrl,
-    email::GivenEmail, locked::resource, organization::StateFilter, stored::words,
+    email::GivenEmail,
+    locked::resource,
+    organization::StateFilter,
+    stored::{stored_as_is, words},
+    text::is_forbidden,
 };
 
 /// A person's account.
@@ -34,6 +38,8 @@ pub struct User {
     pub created_at: Timestamp,
     /// When it was last written.
     pub updated_at: Timestamp,
+    /// What names it where it came from.
+    pub external_id: Option<ExternalId>,
 }
 
 resource!(User);
@@ -48,6 +54,36 @@ words! {
     }
 }
 
+/// What names a user where it came from: 1 to 255 bytes without control characters.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct ExternalId(String);
+
+impl ExternalId {
+    /// Most bytes.
+    pub const MAX_BYTES: usize = 255;
+
+    /// Checks an id. It is kept as given.
+    ///
+    /// # Errors
+    /// Says which rule it breaks.
+    pub fn parse(text: &str) -> Result<Self, &'static str> {
+        if !(1..=Self::MAX_BYTES).contains(&text.len()) {
+            Err("must have 1 to 255 bytes")
+        } else if text.chars().any(is_forbidden) {
+            Err("must not contain control characters")
+        } else {
+            Ok(Self(text.to_owned()))
+        }
+    }
+
+    /// The id as given.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+stored_as_is!(ExternalId);
+
 /// What a new user is made of.
 #[derive(Clone, Debug)]
 pub struct NewUser {
@@ -61,6 +97,8 @@ pub struct NewUser {
     pub metadata: JsonObject,
     /// The maker vouches for the address.
     pub email_verified: bool,
+    /// What names it where it comes from.
+    pub external_id: Option<ExternalId>,
 }
 
 impl NewUser {
@@ -81,6 +119,7 @@ impl NewUser {
             deleted_at: None,
             created_at: now,
             updated_at: now,
+            external_id: self.external_id,
         }
     }
 }
@@ -154,6 +193,7 @@ mod tests {
             avatar_url: None,
             metadata: JsonObject::default(),
             email_verified: true,
+            external_id: None,
         };
         let mut user = new.into_user(UserId(Uuid::nil()), now);
         user.apply(UserChanges { email: Some(Email::parse("Ada@Example.com")?), ..UserChanges::default() });

@@ -11,10 +11,9 @@ use crate::{
     },
     error::{Error, Result},
     models::{
-        Action, ApiKey, ApiKeyFilter, ApiKeyId, ApiKeyOwner, Caller, Credential, Cursor, Environment, IpRanges,
-        JsonObject, Locked, Name, Organization, OrganizationId, OrganizationState, OwnerState, Page, PageRequest,
-        Principal, Reach, Resource as _, Revision, Scopes, SecretHash, Timestamp, User, UserId, UserState,
-        api_key::KeyPrefix,
+        Action, ApiKey, ApiKeyFilter, ApiKeyId, ApiKeyOwner, Credential, Cursor, Environment, IpRanges, JsonObject,
+        Locked, Name, Organization, OrganizationId, OrganizationState, OwnerState, Page, PageRequest, Principal, Reach,
+        Resource as _, Revision, Scopes, SecretHash, Timestamp, User, UserId, UserState, api_key::KeyPrefix,
     },
 };
 
@@ -162,9 +161,9 @@ impl ApiKeyRepository<'_> {
     ///
     /// # Errors
     /// When the database cannot be used.
-    pub async fn credential_of(&mut self, caller: &Caller) -> Result<Option<Credential>> {
+    pub async fn credential_of(&mut self, id: ApiKeyId) -> Result<Option<Credential>> {
         let found: Option<Found> = query!(self.conn, c => {
-            let query = credentials!().filter(api_keys::id.eq(caller.api_key_id));
+            let query = credentials!().filter(api_keys::id.eq(id));
             async move { query.get_result(c).await.optional() }
         })?;
         found.map(read_credential).transpose()

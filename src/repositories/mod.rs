@@ -9,13 +9,16 @@ mod event;
 mod invitation;
 mod membership;
 mod oauth_account;
+mod one_time_token;
 mod organization;
+mod password;
 mod reach;
 mod refresh_token;
 mod remembered_answer;
 mod role;
 mod sealing_key;
 mod session;
+mod signing_key;
 mod user;
 
 pub use self::{
@@ -24,11 +27,14 @@ pub use self::{
     invitation::InvitationRepository,
     membership::MembershipRepository,
     oauth_account::OAuthAccountRepository,
+    one_time_token::OneTimeTokenRepository,
     organization::OrganizationRepository,
+    password::PasswordRepository,
     refresh_token::{Presented, RefreshTokenRepository},
     remembered_answer::{ClaimedRequest, RememberedAnswerRepository},
     role::RoleRepository,
     sealing_key::SealingKeyRepository,
+    signing_key::SigningKeyRepository,
     user::UserRepository,
 };
 use crate::{
@@ -70,6 +76,21 @@ impl Conn {
     /// Refresh tokens.
     pub fn refresh_tokens(&mut self) -> RefreshTokenRepository<'_> {
         RefreshTokenRepository { conn: self }
+    }
+
+    /// Passwords.
+    pub fn passwords(&mut self) -> PasswordRepository<'_> {
+        PasswordRepository { conn: self }
+    }
+
+    /// Tokens that work once.
+    pub fn one_time_tokens(&mut self) -> OneTimeTokenRepository<'_> {
+        OneTimeTokenRepository { conn: self }
+    }
+
+    /// The keys that access tokens are signed with.
+    pub fn signing_keys(&mut self) -> SigningKeyRepository<'_> {
+        SigningKeyRepository { conn: self }
     }
 
     /// API keys.

@@ -13,7 +13,7 @@ use crate::{
     models::{
         Action, Cursor, Impact, JsonObject, Locked, Name, Organization, OrganizationFilter, OrganizationId,
         OrganizationState, Page, PageRequest, Plan, Reach, Resource as _, Revision, SearchKey, Slug, StateFilter,
-        Timestamp, WebUrl, text::prefix_end,
+        Timestamp, UserId, WebUrl, text::prefix_end,
     },
 };
 
@@ -56,6 +56,22 @@ macro_rules! filtered {
 }
 
 impl OrganizationRepository<'_> {
+    /// The names and slugs of up to 100 organizations that a user is a member of. It takes no reach: nobody is told of them.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn names_of_member(&mut self, user: UserId) -> Result<Vec<(Name, Slug)>> {
+        query!(self.conn, c => {
+            memberships::table
+                .inner_join(organizations::table.on(organizations::id.eq(memberships::organization_id)))
+                .filter(memberships::user_id.eq(user))
+                .filter(organizations::deleted_at.is_null())
+                .select((organizations::name, organizations::slug))
+                .limit(100)
+                .load(c)
+        })
+    }
+
     /// Stores a new organization.
     ///
     /// # Errors

@@ -17,8 +17,8 @@ use crate::{
     },
     error::Result,
     models::{
-        Action, Cursor, FamilyId, Page, PageRequest, Reach, RefreshToken, RefreshTokenId, Revision, RevokedReason,
-        Sealed, SecretHash, Timestamp, UserId, UserState,
+        Action, ApiKeyId, Cursor, FamilyId, OrganizationId, Page, PageRequest, Reach, RefreshToken, RefreshTokenId,
+        Revision, RevokedReason, Sealed, SecretHash, Timestamp, UserId, UserState,
         refresh_token::{IpText, UserAgent},
     },
 };
@@ -40,6 +40,8 @@ row!(refresh_tokens: RefreshTokenRow of RefreshToken {
     revoked_reason: Option<RevokedReason>,
     created_at: Timestamp,
     updated_at: Timestamp,
+    organization_id: Option<OrganizationId>,
+    api_key_id: Option<ApiKeyId>,
 });
 
 /// Stores refresh tokens.

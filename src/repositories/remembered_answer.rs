@@ -6,17 +6,17 @@ use diesel_async::RunQueryDsl;
 use crate::{
     db::{Conn, execute, query, schema::remembered_answers},
     error::Result,
-    models::{ApiKeyId, RequestId, Sealed, Timestamp},
+    models::{CredentialId, RequestId, Sealed, Timestamp},
 };
 
-/// Stores remembered answers. They belong to the key that asked and to no other; that is their reach.
+/// Stores remembered answers. They belong to the credential that asked and to no other; that is their reach.
 pub struct RememberedAnswerRepository<'c> {
     pub(super) conn: &'c mut Conn,
 }
 
 /// A request that the running transaction is the only one to answer.
 #[derive(Debug)]
-pub struct ClaimedRequest(ApiKeyId, RequestId);
+pub struct ClaimedRequest(CredentialId, RequestId);
 
 impl RememberedAnswerRepository<'_> {
     /// Takes a request on, unless it was answered since `since`. Waits for another transaction that has taken it on and not
@@ -26,7 +26,7 @@ impl RememberedAnswerRepository<'_> {
     /// The answer of before is the `Err` of the inner result; the outer one is for when the database cannot be used.
     pub async fn claim(
         &mut self,
-        key: ApiKeyId,
+        key: CredentialId,
         request: RequestId,
         since: Timestamp,
         now: Timestamp,
@@ -34,6 +34,20 @@ impl RememberedAnswerRepository<'_> {
         if self.insert(key, request, now).await? {
             return Ok(Ok(ClaimedRequest(key, request)));
         }
+        if let Some(answer) = self.get(key, request, since).await? {
+            return Ok(Err(answer));
+        }
+        // Past its time, and not yet swept.
+        self.forget(ClaimedRequest(key, request)).await?;
+        self.insert(key, request, now).await?;
+        Ok(Ok(ClaimedRequest(key, request)))
+    }
+
+    /// The answer to a request, if it was answered since `since`.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn get(&mut self, key: CredentialId, request: RequestId, since: Timestamp) -> Result<Option<Sealed>> {
         let found: Option<(Option<Sealed>, Timestamp)> = query!(self.conn, c => async {
             remembered_answers::table
                 .find((key, request))
@@ -42,22 +56,14 @@ impl RememberedAnswerRepository<'_> {
                 .await
                 .optional()
         })?;
-        match found {
-            Some((Some(answer), created_at)) if created_at >= since => Ok(Err(answer)),
-            _ => {
-                // Past its time, and not yet swept.
-                self.forget(ClaimedRequest(key, request)).await?;
-                self.insert(key, request, now).await?;
-                Ok(Ok(ClaimedRequest(key, request)))
-            }
-        }
+        Ok(found.filter(|(_, created_at)| *created_at >= since).and_then(|(answer, _)| answer))
     }
 
-    async fn insert(&mut self, key: ApiKeyId, request: RequestId, now: Timestamp) -> Result<bool> {
+    async fn insert(&mut self, key: CredentialId, request: RequestId, now: Timestamp) -> Result<bool> {
         let inserted = query!(self.conn, c => {
             diesel::insert_into(remembered_answers::table)
                 .values((
-                    remembered_answers::api_key_id.eq(key),
+                    remembered_answers::credential_id.eq(key),
                     remembered_answers::request_id.eq(request),
                     remembered_answers::created_at.eq(now),
                 ))
@@ -92,11 +98,11 @@ impl RememberedAnswerRepository<'_> {
     /// # Errors
     /// When the database cannot be used.
     pub async fn delete_before(&mut self, before: Timestamp, limit: i64) -> Result<usize> {
-        let old: Vec<(ApiKeyId, RequestId)> = query!(self.conn, c => {
+        let old: Vec<(CredentialId, RequestId)> = query!(self.conn, c => {
             remembered_answers::table
                 .filter(remembered_answers::created_at.lt(before))
                 .order(remembered_answers::created_at)
-                .select((remembered_answers::api_key_id, remembered_answers::request_id))
+                .select((remembered_answers::credential_id, remembered_answers::request_id))
                 .limit(limit)
                 .load(c)
         })?;

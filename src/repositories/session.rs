@@ -10,14 +10,18 @@ use super::{
 };
 use crate::{
     db::{
-        ForUpdate, query,
+        ForUpdate, first, query,
         schema::{refresh_tokens, users},
     },
     error::Result,
     models::{
         Action, FamilyId, Locked, Reach, RefreshToken, RefreshTokenId, RevokedReason, Sealed, Timestamp, User, UserId,
+        UserState,
     },
 };
+
+/// Most sessions beyond as many as there may be that are ended at once: there are more only where the settings allowed more before.
+const MAX_BEYOND: i64 = 100;
 
 // The current token of a family.
 alias! {
@@ -139,6 +143,42 @@ impl RefreshTokenRepository<'_> {
         query!(self.conn, c => {
             diesel::select(exists(refresh_tokens::table.filter(current_of!(user_id, ids)))).get_result(c)
         })
+    }
+
+    /// The live sessions of a user that are too many, the oldest ones, where one more is to begin.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn beyond(&mut self, user_id: UserId, most: u32, now: Timestamp) -> Result<Vec<FamilyId>> {
+        let mut families: Vec<FamilyId> = query!(self.conn, c => {
+            refresh_tokens::table
+                .filter(live_of!(user_id, now))
+                .select(refresh_tokens::family_id)
+                .order(refresh_tokens::family_id.desc())
+                .limit(i64::from(most).saturating_add(MAX_BEYOND))
+                .load(c)
+        })?;
+        Ok(families.split_off(families.len().min(usize::try_from(most.saturating_sub(1)).unwrap_or(usize::MAX))))
+    }
+
+    /// When the session of an access token ends, if it goes on and its user is active. It takes no reach: it is what reach follows from.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn standing(&mut self, user_id: UserId, family: FamilyId, now: Timestamp) -> Result<Option<Timestamp>> {
+        first!(
+            self.conn,
+            refresh_tokens::table
+                .inner_join(users::table.on(users::id.eq(refresh_tokens::user_id)))
+                .filter(refresh_tokens::user_id.eq(user_id))
+                .filter(refresh_tokens::family_id.eq(family))
+                .filter(refresh_tokens::revoked_at.is_null())
+                .filter(refresh_tokens::rotated_at.is_null())
+                .filter(refresh_tokens::family_expires_at.gt(now))
+                .filter(users::state.eq(UserState::Active))
+                .filter(users::deleted_at.is_null())
+                .select(refresh_tokens::family_expires_at)
+        )
     }
 
     /// How many live sessions a locked user has.

@@ -15,9 +15,9 @@ use crate::{
     },
     error::Result,
     models::{
-        Action, Cursor, Impact, JsonObject, Locked, Name, NormalizedEmail, Page, PageRequest, Reach, Resource as _,
-        Revision, StateFilter, Timestamp, User, UserFilter, UserId, UserState, WebUrl, email::GivenEmail,
-        text::prefix_end,
+        Action, Cursor, ExternalId, Impact, JsonObject, Locked, Name, NormalizedEmail, Page, PageRequest, Reach,
+        Resource as _, Revision, StateFilter, Timestamp, User, UserFilter, UserId, UserState, WebUrl,
+        email::GivenEmail, text::prefix_end,
     },
     security::random::first_uuid_at,
 };
@@ -36,6 +36,7 @@ row!(users: UserRow of User {
     deleted_at: Option<Timestamp>,
     created_at: Timestamp,
     updated_at: Timestamp,
+    external_id: Option<ExternalId>,
 });
 
 /// Stores users.
@@ -220,6 +221,35 @@ impl UserRepository<'_> {
         Ok(any.is_none())
     }
 
+    /// The users that have some external ids. It takes no reach: only platform admins import.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn by_external_ids(&mut self, ids: &[ExternalId]) -> Result<Vec<(ExternalId, UserId)>> {
+        let found: Vec<(Option<ExternalId>, UserId)> = query!(self.conn, c => {
+            users::table
+                .filter(users::external_id.eq_any(ids))
+                .filter(users::deleted_at.is_null())
+                .select((users::external_id, users::id))
+                .load(c)
+        })?;
+        Ok(found.into_iter().filter_map(|(external_id, id)| Some((external_id?, id))).collect())
+    }
+
+    /// Those of some addresses that a user has. It takes no reach: only platform admins import.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn taken_emails(&mut self, emails: &[NormalizedEmail]) -> Result<Vec<NormalizedEmail>> {
+        query!(self.conn, c => {
+            users::table
+                .filter(users::email_normalized.eq_any(emails))
+                .filter(users::deleted_at.is_null())
+                .select(users::email_normalized)
+                .load(c)
+        })
+    }
+
     /// Writes a locked user as it is now.
     ///
     /// # Errors
@@ -276,6 +306,8 @@ impl UserRepository<'_> {
         removed += conn.api_keys().delete_of_user(user, left(limit, removed)).await?;
         // Keys of others that the user made.
         removed += conn.api_keys().forget_maker(user, left(limit, removed), now).await?;
+        conn.passwords().delete_of_user(user).await?;
+        conn.one_time_tokens().delete_of_user(user).await?;
         removed += conn.invitations().forget_inviter(user, left(limit, removed), now).await?;
         Ok(removed)
     }

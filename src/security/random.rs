@@ -21,6 +21,11 @@ pub fn bytes<const N: usize>() -> [u8; N] {
     bytes
 }
 
+/// The system's generator, as the library that signs wants it.
+pub fn generator() -> ring::rand::SystemRandom {
+    ring::rand::SystemRandom::new()
+}
+
 /// `length` random letters and digits, each of 62 alike: 5.95 bits of randomness a character.
 pub fn base62(length: usize) -> String {
     let mut text = String::with_capacity(length);

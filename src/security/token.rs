@@ -1,7 +1,7 @@
-//! The texts of API keys, refresh tokens and invitation tokens: made, recognised, hashed.
+//! The texts of API keys, refresh tokens and the tokens that are mailed: made, recognised, hashed.
 //!
 //! API key: `cf_live_` or `cf_test_`, 12 characters that find it, 43 that prove it, 6 of checksum. Refresh token: `cf_rt_`, 22
-//! characters of its id, 43 that prove it, 6 of checksum; that of an invitation likewise with `cf_inv_`. The checksum lets a typo or a scanner be answered without the database.
+//! characters of its id, 43 that prove it, 6 of checksum; that of an invitation likewise with `cf_inv_`, and those that are mailed with `cf_ev_`, `cf_pr_` and `cf_ec_`. The checksum lets a typo or a scanner be answered without the database.
 //! The 43 characters carry 256 random bits, so that a plain SHA-256 protects them.
 
 use sha2::{Digest as _, Sha256};
@@ -10,7 +10,8 @@ use uuid::Uuid;
 
 use super::random;
 use crate::models::{
-    Environment, InvitationId, Plaintext, RefreshTokenId, SecretHash, api_key::KeyPrefix, stored::StoredText as _,
+    Environment, InvitationId, OneTimeTokenId, Plaintext, Purpose, RefreshTokenId, SecretHash, api_key::KeyPrefix,
+    stored::StoredText as _,
 };
 
 const PUBLIC_CHARS: usize = 12;
@@ -20,6 +21,15 @@ const SECRET_CHARS: usize = 43;
 const CHECKSUM_CHARS: usize = 6;
 const REFRESH_TOKEN_PREFIX: &str = "cf_rt_";
 const INVITATION_TOKEN_PREFIX: &str = "cf_inv_";
+
+/// What the tokens that are mailed begin with.
+fn one_time_token_prefix(purpose: Purpose) -> &'static str {
+    match purpose {
+        Purpose::EmailVerification => "cf_ev_",
+        Purpose::PasswordReset => "cf_pr_",
+        Purpose::EmailChange => "cf_ec_",
+    }
+}
 
 /// Makes an API key: what the caller is told once, and what is stored of it.
 #[expect(clippy::expect_used, reason = "the parts have fixed lengths")]
@@ -39,6 +49,11 @@ pub fn mint_invitation_token(id: InvitationId) -> (Plaintext, SecretHash) {
     mint_of(INVITATION_TOKEN_PREFIX, id.0)
 }
 
+/// Makes the text of a token that is mailed, which the caller is told once, and the hash that is stored.
+pub fn mint_one_time_token(purpose: Purpose, id: OneTimeTokenId) -> (Plaintext, SecretHash) {
+    mint_of(one_time_token_prefix(purpose), id.0)
+}
+
 /// Takes a presented API key apart, or answers `None` if no key ever looked like it.
 pub fn read_api_key(presented: &str) -> Option<(KeyPrefix, SecretHash)> {
     let environment = ["cf_live_", "cf_test_"].into_iter().find(|word| presented.starts_with(word))?;
@@ -55,6 +70,11 @@ pub fn read_refresh_token(presented: &str) -> Option<(RefreshTokenId, SecretHash
 /// Takes the presented token of an invitation apart, or answers `None` if no such token ever looked like it.
 pub fn read_invitation_token(presented: &str) -> Option<(InvitationId, SecretHash)> {
     read_of(INVITATION_TOKEN_PREFIX, presented).map(|(id, hash)| (InvitationId(id), hash))
+}
+
+/// Takes the presented token of a purpose apart, or answers `None` if no such token ever looked like it.
+pub fn read_one_time_token(purpose: Purpose, presented: &str) -> Option<(OneTimeTokenId, SecretHash)> {
+    read_of(one_time_token_prefix(purpose), presented).map(|(id, hash)| (OneTimeTokenId(id), hash))
 }
 
 fn mint_of(prefix: &str, id: Uuid) -> (Plaintext, SecretHash) {

@@ -6,7 +6,7 @@ use tonic::Status;
 
 use super::{
     client::{Client, Key},
-    world::{World, make_key, make_member, make_user, make_user_key},
+    world::{World, address, make_key, make_member, make_user, make_user_key, sign_in},
 };
 use crate::{
     models::Environment,
@@ -49,6 +49,8 @@ impl Callers {
         let rules = |kind, key| Caller { kind, key: Some(key), power: Power::Rules };
         let useless = |kind, key| Caller { kind, key, power: Power::Nothing };
 
+        let colleague =
+            pb::User { id: own.colleague_id.clone(), email: address(&own.mark, "colleague"), ..Default::default() };
         let stranger = make_user(client, &own.mark, "stranger").await?;
         let suspended = make_user(client, &own.mark, "suspended").await?;
         make_member(client, &suspended.id, &own.organization_id, "admin").await?;
@@ -73,6 +75,7 @@ impl Callers {
             Caller { kind: "a key without the scope", key: Some(key(&scopeless)?), power: Power::NoScope },
             rules("an owner", make_user_key(client, &own.user_id).await?),
             rules("a viewer", make_user_key(client, &own.colleague_id).await?),
+            rules("a signed-in viewer", key(&sign_in(client, &colleague).await?)?),
             rules("an organization", key(&of_organization)?),
             rules("a user without an organization", make_user_key(client, &stranger.id).await?),
         ];

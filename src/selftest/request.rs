@@ -166,6 +166,9 @@ impl Builder<'_> {
             "user_id" | "user_ids" | "owner_user_id" | "former_owner_user_id" | "member_user_id" | "actor_user_id" => {
                 Part::Names(|world| &world.user_id)
             }
+            "email" | "new_email" if method == "SignUp" || field.name() == "new_email" => {
+                Part::Needs(text(&format!("{}@example.invalid", new())))
+            }
             "new_owner_user_id" => Part::Names(|world| &world.colleague_id),
             "organization_id" | "organization_ids" | "resource_id" => Part::Names(|world| &world.organization_id),
             "membership_id" => Part::Names(|world| &world.membership_id),
@@ -176,6 +179,10 @@ impl Builder<'_> {
             "api_key_id" | "actor_api_key_id" => Part::Names(|world| &world.api_key_id),
             "plaintext_token" if is_about_invitations => Part::Names(|world| &world.invitation_token),
             "plaintext_token" => Part::Names(|world| &world.refresh_token),
+            "access_token" => Part::Names(|world| &world.access_token),
+            "external_id" => Part::Needs(text(&new())),
+            "password" | "new_password" => Part::Needs(text("a phrase of the selftest")),
+            "current_password" => Part::Needs(text("a phrase that nobody has")),
             "plaintext_key" => Part::Names(|world| &world.api_key),
             "email" if makes => Part::Needs(text(&format!("{}@example.invalid", new()))),
             "email" => Part::Names(|world| &world.email),

@@ -40,6 +40,7 @@ pub(super) struct World {
     pub(super) provider_user_id: String,
     pub(super) refresh_token_id: String,
     pub(super) refresh_token: String,
+    pub(super) access_token: String,
     pub(super) api_key_id: String,
     pub(super) api_key: String,
 }
@@ -99,6 +100,7 @@ impl World {
         let request = pb::CreateRefreshTokenRequest { user_id: user.id.clone(), ..Default::default() };
         let session: pb::CreateRefreshTokenResponse =
             client.admin("RefreshTokenService/CreateRefreshToken", &request).await?;
+        let access_token = sign_in(client, &user).await?;
         let (key, api_key) = make_key(client, Owner::OrganizationId(organization.id.clone()), "*", &mark, None).await?;
         Ok(Self {
             email: user.email,
@@ -115,6 +117,7 @@ impl World {
             provider_user_id: mark.clone(),
             refresh_token_id: session.refresh_token.ok_or_else(missing_part)?.id,
             refresh_token: session.plaintext_token,
+            access_token,
             api_key_id: key.id,
             api_key,
             mark,
@@ -141,6 +144,8 @@ impl World {
             provider_user_id: mark.clone(),
             refresh_token: mint_refresh_token(RefreshTokenId(session)).0.expose().to_owned(),
             refresh_token_id: session.to_string(),
+            // As long as one, and signed by nobody.
+            access_token: format!("eyJ{}", random::base62(400)),
             api_key_id: id().to_string(),
             api_key: mint_api_key(Environment::Live).0.expose().to_owned(),
             mark,
@@ -156,7 +161,7 @@ impl World {
     }
 
     /// All that names a thing of it.
-    pub(super) fn names(&self) -> [&str; 17] {
+    pub(super) fn names(&self) -> [&str; 18] {
         [
             &self.mark,
             &self.user_id,
@@ -173,6 +178,7 @@ impl World {
             &self.provider_user_id,
             &self.refresh_token_id,
             &self.refresh_token,
+            &self.access_token,
             &self.api_key_id,
             &self.api_key,
         ]
@@ -221,7 +227,8 @@ impl World {
     }
 }
 
-fn address(mark: &str, word: &str) -> String {
+/// The e-mail of a user of a world.
+pub(super) fn address(mark: &str, word: &str) -> String {
     format!("{mark}-{word}@example.invalid")
 }
 
@@ -236,6 +243,16 @@ pub(super) async fn make_user(client: &Client, mark: &str, word: &str) -> Result
     let created: pb::CreateUserResponse = client.admin("UserService/CreateUser", &request).await?;
     let user = created.user.ok_or_else(missing_part)?;
     Ok(user)
+}
+
+/// Gives a user a password and signs it in: the access token.
+pub(super) async fn sign_in(client: &Client, user: &pb::User) -> Result<String, Status> {
+    let password = random::base62(40);
+    let request = pb::SetPasswordRequest { user_id: user.id.clone(), password: password.clone(), ..Default::default() };
+    let _: pb::SetPasswordResponse = client.admin("AuthenticationService/SetPassword", &request).await?;
+    let request = pb::SignInRequest { email: user.email.clone(), password, ..Default::default() };
+    let signed_in: pb::SignInResponse = client.admin("AuthenticationService/SignIn", &request).await?;
+    Ok(signed_in.access_token)
 }
 
 /// Makes a user a member.

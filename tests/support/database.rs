@@ -101,7 +101,7 @@ impl TestDatabase {
         }
     }
 
-    /// Every row of every table but the events, as texts.
+    /// Every row of every table but the events and the wrong passwords, which are counted whatever becomes of a call, as texts.
     pub async fn rows(&self) -> Vec<String> {
         let tables = match self {
             Self::Sqlite(_) => {
@@ -110,7 +110,12 @@ impl TestDatabase {
             Self::Postgres(_) => "SELECT relname::text FROM pg_class WHERE relkind = 'r' AND relname LIKE 'cf\\_%'",
         };
         let mut rows = Vec::new();
-        for table in self.texts(tables).await.iter().filter(|table| *table != "cf_events") {
+        for table in self
+            .texts(tables)
+            .await
+            .iter()
+            .filter(|table| !["cf_events", "cf_sign_in_failures"].contains(&table.as_str()))
+        {
             let row = match self {
                 Self::Sqlite(_) => {
                     let columns = format!("SELECT 'quote(' || name || ')' AS value FROM pragma_table_info('{table}')");

@@ -13,7 +13,49 @@ pub fn unique(word: &str) -> String {
     format!("{word}{}", COUNT.fetch_add(1, Ordering::SeqCst))
 }
 
+/// The password of users of worlds.
+pub const PASSWORD: &str = "a phrase that tests know";
+/// A hash of it that costs nothing: PBKDF2 of one round.
+pub const CHEAP_HASH: &str = "$pbkdf2-sha256$1$c2FsdHNhbHQ$rCBmEZULjXMJvTR10r1.oufBeNz/uYyEYb8KrYYpWiI";
+
 impl Test {
+    /// Gives a user the password, as a hash that costs nothing.
+    pub async fn give_password(&self, user: &pb::User) {
+        let (user_id, password_hash) = (user.id.clone(), CHEAP_HASH.to_owned());
+        let import = pb::ImportPasswordHashRequest { user_id, password_hash, ..Default::default() };
+        self.admin().authentication().import_password_hash(import).await.unwrap();
+    }
+
+    /// Tokens that are mailed to a user: to verify its e-mail, to reset its password, to change its e-mail.
+    pub async fn mailed_tokens(&self, user: &pb::User) -> [String; 3] {
+        let mut api = self.admin().authentication();
+        let user_id = || user.id.clone();
+        let verify = pb::StartEmailVerificationRequest { user_id: user_id(), ..Default::default() };
+        let verify = api.start_email_verification(verify).await.unwrap().into_inner();
+        let reset = pb::StartPasswordResetRequest { email: user.email.clone(), ..Default::default() };
+        let reset = api.start_password_reset(reset).await.unwrap().into_inner();
+        let new_email = format!("{}@example.com", unique("changed"));
+        let change = pb::StartEmailChangeRequest { user_id: user_id(), new_email, ..Default::default() };
+        let change = api.start_email_change(change).await.unwrap().into_inner();
+        [verify.plaintext_token, reset.plaintext_token, change.plaintext_token]
+    }
+
+    /// Signs in with the password of worlds.
+    pub async fn signed_in(&self, user: &pb::User) -> pb::SignInResponse {
+        let sign_in =
+            pb::SignInRequest { email: user.email.clone(), password: PASSWORD.to_owned(), ..Default::default() };
+        self.admin().authentication().sign_in(sign_in).await.unwrap().into_inner()
+    }
+
+    /// A user with the password of worlds, and a client with an access token of its.
+    pub async fn signed_in_user(&self, name: &str) -> (pb::User, pb::SignInResponse, super::Api) {
+        let user = self.user(name).await;
+        self.give_password(&user).await;
+        let signed_in = self.signed_in(&user).await;
+        let api = self.with_key(&signed_in.access_token);
+        (user, signed_in, api)
+    }
+
     /// A user.
     pub async fn user(&self, name: &str) -> pb::User {
         self.new_user(name, false).await

@@ -21,9 +21,10 @@ use tenantry::{
     clock::MovableClock,
     config::{Cli, Command, ServeArgs},
     pb::{
-        api_key_service_client::ApiKeyServiceClient, authorization_service_client::AuthorizationServiceClient,
-        event_service_client::EventServiceClient, invitation_service_client::InvitationServiceClient,
-        membership_service_client::MembershipServiceClient, o_auth_account_service_client::OAuthAccountServiceClient,
+        api_key_service_client::ApiKeyServiceClient, authentication_service_client::AuthenticationServiceClient,
+        authorization_service_client::AuthorizationServiceClient, event_service_client::EventServiceClient,
+        invitation_service_client::InvitationServiceClient, membership_service_client::MembershipServiceClient,
+        o_auth_account_service_client::OAuthAccountServiceClient,
         organization_service_client::OrganizationServiceClient,
         refresh_token_service_client::RefreshTokenServiceClient, role_service_client::RoleServiceClient,
         user_service_client::UserServiceClient,
@@ -253,6 +254,10 @@ impl Api {
 
     pub fn invitations(&self) -> InvitationServiceClient<Through> {
         InvitationServiceClient::with_interceptor(self.channel.clone(), self.bearer.clone())
+    }
+
+    pub fn authentication(&self) -> AuthenticationServiceClient<Through> {
+        AuthenticationServiceClient::with_interceptor(self.channel.clone(), self.bearer.clone())
     }
 
     pub fn authorization(&self) -> AuthorizationServiceClient<Through> {

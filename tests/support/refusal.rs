@@ -47,7 +47,7 @@ pub fn code(reason: ErrorReason) -> Code {
     use ErrorReason as R;
     match reason {
         R::Unspecified => Code::Ok,
-        R::InvalidArgument | R::RequestMalformed => Code::InvalidArgument,
+        R::InvalidArgument | R::RequestMalformed | R::PasswordUnacceptable => Code::InvalidArgument,
         R::RequestTooLarge => Code::ResourceExhausted,
         R::MethodUnknown => Code::Unimplemented,
         R::Unauthenticated => Code::Unauthenticated,
@@ -56,6 +56,7 @@ pub fn code(reason: ErrorReason) -> Code {
         | R::RoleInsufficient
         | R::ScopeNotHeld
         | R::ExpiryNotHeld
+        | R::ApiKeyRequired
         | R::IpRangeNotHeld => Code::PermissionDenied,
         R::UserNotFound
         | R::OrganizationNotFound
@@ -66,6 +67,8 @@ pub fn code(reason: ErrorReason) -> Code {
         | R::RefreshTokenNotFound
         | R::ApiKeyNotFound => Code::NotFound,
         R::UserEmailTaken
+        | R::UserExternalIdTaken
+        | R::PasswordExists
         | R::OrganizationSlugTaken
         | R::MembershipExists
         | R::RoleExists
@@ -83,11 +86,14 @@ pub fn code(reason: ErrorReason) -> Code {
         | R::InvitationExpired
         | R::InvitationEmailMismatch
         | R::EmailNotVerified
+        | R::SignInRejected
+        | R::PasswordRejected
+        | R::OneTimeTokenRejected
         | R::RefreshTokenRejected => Code::FailedPrecondition,
         R::EtagMismatch | R::Conflict | R::StreamTooSlow => Code::Aborted,
         R::EventCursorExpired => Code::OutOfRange,
         R::StreamLimitReached => Code::ResourceExhausted,
-        R::Overloaded => Code::ResourceExhausted,
+        R::Overloaded | R::TooManyAttempts => Code::ResourceExhausted,
         R::Unavailable => Code::Unavailable,
         R::DeadlineExceeded => Code::DeadlineExceeded,
         R::SealedValueUnreadable => Code::DataLoss,

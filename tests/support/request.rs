@@ -4,7 +4,10 @@ use prost::Message as _;
 use prost_reflect::{DynamicMessage, FieldDescriptor, Kind, MethodDescriptor, ReflectMessage as _, Value};
 use tenantry::pb::{self, create_api_key_request::Owner};
 
-use super::{MISSING_ID, Test, given::unique};
+use super::{
+    MISSING_ID, Test,
+    given::{CHEAP_HASH, PASSWORD, unique},
+};
 
 /// One thing of every kind, all of one owner.
 #[derive(Clone)]
@@ -23,6 +26,8 @@ pub struct World {
     pub provider_user_id: String,
     pub refresh_token_id: String,
     pub plaintext_token: String,
+    /// Tokens that were mailed to the user: to verify its e-mail, to reset its password, to change its e-mail.
+    pub mailed_tokens: [String; 3],
     pub api_key_id: String,
     pub plaintext_key: String,
 }
@@ -37,6 +42,8 @@ impl World {
         let invited = t.verified_user("invited").await;
         let (invitation, invitation_token) = t.invitation(&organization, &invited.email, "member").await;
         let (token, plaintext_token) = t.session(&user).await;
+        t.give_password(&user).await;
+        let mailed_tokens = t.mailed_tokens(&user).await;
         let (key, plaintext_key) = t.key(Owner::OrganizationId(organization.id.clone()), &["users:read"]).await;
         Self {
             email: user.email.clone(),
@@ -51,6 +58,7 @@ impl World {
             provider_user_id: account.provider_user_id,
             refresh_token_id: token.id,
             plaintext_token,
+            mailed_tokens,
             api_key_id: key.id,
             plaintext_key,
             user,
@@ -74,6 +82,7 @@ impl World {
             provider_user_id: "missing".to_owned(),
             refresh_token_id: id(),
             plaintext_token: "cf_rt_missing".to_owned(),
+            mailed_tokens: ["cf_ev_missing", "cf_pr_missing", "cf_ec_missing"].map(str::to_owned),
             api_key_id: id(),
             plaintext_key: "cf_live_missing".to_owned(),
         }
@@ -99,11 +108,13 @@ impl World {
         let text = |text: &str| Some(Value::String(text.to_owned()));
         let texts = |text: &str| Some(Value::List(vec![Value::String(text.to_owned())]));
         // A call that makes something names something new; any other call names what is there.
-        let makes = ["Create", "Update", "Link"].iter().any(|verb| method.name().starts_with(verb));
+        let makes = ["Create", "Update", "Link", "SignUp"].iter().any(|verb| method.name().starts_with(verb));
         match field.name() {
             // Nobody: an ownership goes to another one than the world's user.
             "new_owner_user_id" => text("0190a5d0-0000-7000-8000-0000000000ff"),
             "user_id" if method.parent_service().name() == "InvitationService" => text(&self.invited.id),
+            // Who has none yet.
+            "user_id" if ["SetPassword", "ImportPasswordHash"].contains(&method.name()) => text(&self.invited.id),
             "user_id" | "owner_user_id" | "former_owner_user_id" | "member_user_id" => text(&self.user.id),
             "user_ids" => texts(&self.user.id),
             "organization_id" => text(&self.organization_id),
@@ -114,7 +125,15 @@ impl World {
             "oauth_account_id" => text(&self.oauth_account_id),
             "refresh_token_id" => text(&self.refresh_token_id),
             "api_key_id" => text(&self.api_key_id),
+            "plaintext_token" if method.name() == "ConfirmEmailVerification" => text(&self.mailed_tokens[0]),
+            "plaintext_token" if method.name() == "ConfirmPasswordReset" => text(&self.mailed_tokens[1]),
+            "plaintext_token" if method.name() == "ConfirmEmailChange" => text(&self.mailed_tokens[2]),
             "plaintext_token" => text(&self.plaintext_token),
+            "password" | "current_password" if method.name() != "SetPassword" => text(PASSWORD),
+            "password" | "new_password" => text("another phrase of some length"),
+            "password_hash" => text(CHEAP_HASH),
+            "new_email" => text(&format!("{}@example.com", unique("new"))),
+            "access_token" => text("eyJ.none.none"),
             "plaintext_key" => text(&self.plaintext_key),
             "email" if makes => text(&format!("{}@example.com", unique("made"))),
             "email" => text(&self.email),
@@ -146,6 +165,18 @@ impl World {
                 let question = DynamicMessage::decode(message, question.encode_to_vec().as_slice()).unwrap();
                 Some(Value::List(vec![Value::Message(question)]))
             }
+            "users" => {
+                let Kind::Message(message) = field.kind() else { return None };
+                let user = pb::ImportedUser {
+                    external_id: unique("external-"),
+                    email: format!("{}@example.com", unique("imported")),
+                    name: "Imported".to_owned(),
+                    password_hash: CHEAP_HASH.to_owned(),
+                    ..Default::default()
+                };
+                let user = DynamicMessage::decode(message, user.encode_to_vec().as_slice()).unwrap();
+                Some(Value::List(vec![Value::Message(user)]))
+            }
             "tokens" => match field.kind() {
                 Kind::Message(message) => Some(Value::Message(DynamicMessage::new(message))),
                 _ => None,
@@ -164,7 +195,8 @@ impl World {
             | "email_prefix" | "name_prefix" | "created_from" | "created_before" | "except_family_id"
             | "expires_at" | "include_revoked" | "reason" | "message" | "life" | "overlap" | "validate_only"
             | "allowed_ip_ranges" | "required_scope" | "request_id" | "resource_type" | "resource_id"
-            | "actor_user_id" | "actor_api_key_id" | "actions" | "cursor" => None,
+            | "organization_name" | "organization_slug" | "all_sessions" | "keep_sessions" | "actor_user_id"
+            | "actor_api_key_id" | "actions" | "cursor" => None,
             "resource_types" => Some(Value::List(vec![Value::EnumNumber(pb::ResourceType::Organization.into())])),
             other => panic!("teach this test what to put into {other} of {}", field.parent_message().full_name()),
         }

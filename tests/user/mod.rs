@@ -6,6 +6,7 @@ mod delete;
 mod get;
 mod get_by_email;
 mod grant_platform_admin;
+pub mod import;
 mod list;
 mod purge;
 mod reactivate;

@@ -1,0 +1,13 @@
+-- The keys that access tokens are signed with, a handful.
+CREATE TABLE cf_signing_keys (
+    id uuid NOT NULL CONSTRAINT cf_signing_keys_pkey PRIMARY KEY,
+    algorithm text COLLATE "C" NOT NULL CONSTRAINT cf_signing_keys_algorithm_check CHECK (algorithm IN ('EdDSA', 'ES256')),
+    public_key bytea NOT NULL,
+    -- PKCS#8, sealed.
+    private_key bytea NOT NULL,
+    -- Before that, whoever verifies learns to know it.
+    signs_from timestamptz NOT NULL,
+    -- Set when another key follows: the last token that it signs has expired then.
+    verifies_until timestamptz,
+    created_at timestamptz NOT NULL
+);

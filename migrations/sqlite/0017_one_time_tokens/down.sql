@@ -1,0 +1,1 @@
+DROP TABLE cf_one_time_tokens;

@@ -1,0 +1,192 @@
+//! Wrong passwords and tokens, beyond what is counted for an account: how many come from one caller and from one address, which bounds
+//! who tries many accounts; and the events that they leave, many of a kind as one, and beside the call, so that no answer takes longer
+//! where there is an account.
+
+use std::{
+    collections::HashMap,
+    net::IpAddr,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+use tokio::time::Instant;
+
+use crate::{
+    context::App,
+    error::{Error, Result, chain},
+    models::{Action, Change, CredentialId, Origin, State, User, UserId, event::Refusal},
+};
+
+/// Most callers and addresses whose wrong tries are counted, and most kinds of events that wait. Beyond that those are forgotten that
+/// are the least behind.
+const MAX_COUNTED: usize = 50_000;
+/// How often events of wrong passwords are written.
+const INTERVAL: Duration = Duration::from_secs(1);
+
+/// How many wrong tries are taken.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// From one address in a minute; 0 for any number.
+    pub per_address: u32,
+    /// From one caller in a minute; 0 for any number.
+    pub per_caller: u32,
+}
+
+/// Wrong tries of this process.
+pub struct Attempts {
+    limits: Limits,
+    addresses: Mutex<HashMap<IpAddr, Instant>>,
+    callers: Mutex<HashMap<CredentialId, Instant>>,
+    failed: Mutex<HashMap<(UserId, CredentialId), Failed>>,
+}
+
+/// Wrong passwords of a user that left no event yet.
+struct Failed {
+    user: User,
+    origin: Origin,
+    reason: &'static str,
+    count: u32,
+}
+
+impl Attempts {
+    /// Counts by limits.
+    pub fn new(limits: Limits) -> Self {
+        Self { limits, addresses: Mutex::default(), callers: Mutex::default(), failed: Mutex::default() }
+    }
+
+    /// Refuses a try of a caller, from an address if it is known, after too many wrong ones.
+    ///
+    /// # Errors
+    /// [`Error::TooManyAttempts`] with the time until the next one is taken.
+    pub fn admit(&self, caller: CredentialId, address: Option<IpAddr>) -> Result<()> {
+        let of_caller = wait(&self.callers, &caller, self.limits.per_caller);
+        let of_address = address.and_then(|address| wait(&self.addresses, &prefix(address), self.limits.per_address));
+        match of_caller.max(of_address) {
+            Some(wait) => Err(Error::TooManyAttempts(wait)),
+            None => Ok(()),
+        }
+    }
+
+    /// Counts a wrong try.
+    pub fn count(&self, caller: CredentialId, address: Option<IpAddr>) {
+        count(&self.callers, caller, self.limits.per_caller);
+        if let Some(address) = address {
+            count(&self.addresses, prefix(address), self.limits.per_address);
+        }
+    }
+
+    /// Notes a wrong password of a user, which will leave an event.
+    pub fn note(&self, user: &User, caller: CredentialId, origin: &Origin, reason: &'static str) {
+        let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+        if failed.len() >= MAX_COUNTED {
+            return;
+        }
+        let noted = failed.entry((user.id, caller));
+        let noted = noted.or_insert_with(|| Failed { user: user.clone(), origin: origin.clone(), reason, count: 0 });
+        noted.count = noted.count.saturating_add(1);
+    }
+}
+
+/// An IPv6 network has as many addresses as somebody likes: all of a /64 are one.
+fn prefix(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V4(_) => address,
+        IpAddr::V6(v6) => {
+            let [a, b, c, d, ..] = v6.segments();
+            IpAddr::V6([a, b, c, d, 0, 0, 0, 0].into())
+        }
+    }
+}
+
+/// A bucket that leaks evenly and holds as many as a minute lets out is the moment when it will be empty. This is how long it takes
+/// until there is room.
+fn wait<K: std::hash::Hash + Eq>(buckets: &Mutex<HashMap<K, Instant>>, key: &K, per_minute: u32) -> Option<Duration> {
+    let minute = Duration::from_mins(1);
+    let each = minute.checked_div(per_minute)?;
+    let empty_at = *buckets.lock().unwrap_or_else(PoisonError::into_inner).get(key)?;
+    let full = empty_at.saturating_duration_since(Instant::now()) + each;
+    full.checked_sub(minute).filter(|wait| !wait.is_zero())
+}
+
+fn count<K: std::hash::Hash + Eq + Clone>(buckets: &Mutex<HashMap<K, Instant>>, key: K, per_minute: u32) {
+    let Some(each) = Duration::from_mins(1).checked_div(per_minute) else { return };
+    let now = Instant::now();
+    let mut buckets = buckets.lock().unwrap_or_else(PoisonError::into_inner);
+    if buckets.len() >= MAX_COUNTED && !buckets.contains_key(&key) {
+        buckets.retain(|_, empty_at| *empty_at > now);
+        if buckets.len() >= MAX_COUNTED {
+            // Those who are behind the most stay.
+            let mut times: Vec<Instant> = buckets.values().copied().collect();
+            let middle = times.len() / 2;
+            let (_, median, _) = times.select_nth_unstable(middle);
+            let median = *median;
+            buckets.retain(|_, empty_at| *empty_at > median);
+        }
+    }
+    let empty_at = buckets.entry(key).or_insert(now);
+    *empty_at = (*empty_at).max(now) + each;
+}
+
+/// Writes the events of wrong passwords, again and again, until the process stops.
+pub async fn run(app: App) {
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(INTERVAL) => write(&app).await,
+            () = app.feed.stopped() => return,
+        }
+    }
+}
+
+/// Writes the events of wrong passwords that were noted. One that cannot be written is lost, as that of a refused call.
+pub async fn write(app: &App) {
+    let failed = std::mem::take(&mut *app.attempts.failed.lock().unwrap_or_else(PoisonError::into_inner));
+    for noted in failed.into_values() {
+        let mut change = Change::nothing(Action::UserSignInFailed, State::from(noted.user).subject());
+        change.refusal = Some(Refusal { reason: noted.reason.to_owned(), count: noted.count });
+        if let Err(error) = app.note(&noted.origin, change).await {
+            tracing::warn!(error = chain(&error), "the event of wrong passwords could not be written");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn as_many_wrong_tries_as_a_minute_allows_are_taken_at_once_and_then_one_after_the_other() {
+        let attempts = Attempts::new(Limits { per_address: 6, per_caller: 0 });
+        let (caller, address) = (CredentialId(Uuid::nil()), Some(IpAddr::from([192, 0, 2, 1])));
+        for _ in 0..6 {
+            assert!(attempts.admit(caller, address).is_ok());
+            attempts.count(caller, address);
+        }
+        let Err(Error::TooManyAttempts(wait)) = attempts.admit(caller, address) else { panic!("it is admitted") };
+        assert_eq!(wait, Duration::from_secs(10));
+        assert!(
+            attempts.admit(caller, Some(IpAddr::from([192, 0, 2, 2]))).is_ok() && attempts.admit(caller, None).is_ok()
+        );
+        tokio::time::advance(wait).await;
+        assert!(attempts.admit(caller, address).is_ok());
+        attempts.count(caller, address);
+        assert!(attempts.admit(caller, address).is_err());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_has_many_addresses_is_bounded_and_so_is_what_is_remembered() {
+        let attempts = Attempts::new(Limits { per_address: 1, per_caller: 0 });
+        let caller = CredentialId(Uuid::nil());
+        let of = |network: u32, host: u32| {
+            let (high, low) = (u16::try_from(network >> 16).unwrap(), u16::try_from(network & 0xFFFF).unwrap());
+            Some(IpAddr::from([0x2001, 0xdb8, high, low, 0, 0, 0, u16::try_from(host).unwrap()]))
+        };
+        attempts.count(caller, of(1, 1));
+        assert!(attempts.admit(caller, of(1, 2)).is_err() && attempts.admit(caller, of(2, 1)).is_ok());
+        for network in 0..u32::try_from(MAX_COUNTED).unwrap() + 10 {
+            attempts.count(caller, of(network, 1));
+        }
+        assert!(attempts.addresses.lock().unwrap().len() <= MAX_COUNTED);
+    }
+}

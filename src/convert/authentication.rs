@@ -1,0 +1,274 @@
+//! Signing in, on the wire.
+
+use super::{Check, refresh_token::required, time};
+use crate::{
+    error::{Error, Result},
+    models::{
+        Email, FamilyId, Name, NewOrganization, NewSession, NewUser, OrganizationId, Plaintext, Plan, SigningKey, Slug,
+        UserId,
+        refresh_token::{IpText, UserAgent},
+        stored::StoredText as _,
+    },
+    pb,
+    security::{access_token::Claims, password::MAX_BYTES},
+};
+
+/// Who wants to sign up.
+pub struct SignUp {
+    /// The user to make.
+    pub user: NewUser,
+    /// Its password.
+    pub password: Plaintext,
+    /// The organization to make, of an owner that has no id yet, and its slug.
+    pub organization: Option<(Name, Slug)>,
+}
+
+/// Who wants to sign in.
+pub struct SignIn {
+    /// Its e-mail.
+    pub email: Email,
+    /// The password that it says.
+    pub password: Plaintext,
+    /// The session to begin, once it is known whose.
+    pub session: NewSession,
+}
+
+/// A password that somebody says is its own.
+pub struct Said {
+    /// Whose it is said to be.
+    pub user_id: UserId,
+    /// The password.
+    pub password: Plaintext,
+    /// From where.
+    pub ip_address: Option<IpText>,
+}
+
+/// A password to be replaced.
+pub struct ChangePassword {
+    /// The current one.
+    pub current: Said,
+    /// The new one.
+    pub new_password: Plaintext,
+    /// Whether no session ends.
+    pub keep_sessions: bool,
+    /// The session that goes on anyway.
+    pub except: Option<FamilyId>,
+}
+
+/// A password that is presented: any, but of no more bytes than one can have.
+fn presented(check: &mut Check, field: &str, password: String) -> Option<Plaintext> {
+    let password = Plaintext::new(password);
+    let rule = match password.expose().len() {
+        0 => Err("must not be empty"),
+        bytes if bytes > MAX_BYTES => Err("must have at most 1,024 bytes"),
+        _ => Ok(password),
+    };
+    check.field(field, rule)
+}
+
+/// Reads a SignUp. What the password must be is looked at later.
+///
+/// # Errors
+/// Every violation at once.
+pub fn sign_up(request: pb::SignUpRequest) -> Result<SignUp> {
+    let mut check = Check::default();
+    let password = Plaintext::new(request.password);
+    let email = check.field("email", Email::parse(&request.email));
+    let name = check.field("name", Name::parse(&request.name));
+    let organization_name = check.optional("organization_name", &request.organization_name, Name::parse);
+    let slug = check.optional("organization_slug", &request.organization_slug, Slug::parse);
+    let (Some(email), Some(name), Some(organization_name), Some(slug)) = (email, name, organization_name, slug) else {
+        return Err(check.failed());
+    };
+    let organization = match (organization_name, slug) {
+        (Some(name), Some(slug)) => Some((name, slug)),
+        (None, None) => None,
+        (Some(_), None) => return Err(Error::invalid("organization_slug", "must be set with organization_name")),
+        (None, Some(_)) => return Err(Error::invalid("organization_name", "must be set with organization_slug")),
+    };
+    let user = NewUser {
+        email,
+        name,
+        avatar_url: None,
+        metadata: crate::models::JsonObject::default(),
+        email_verified: false,
+        external_id: None,
+    };
+    Ok(SignUp { user, password, organization })
+}
+
+/// The organization of somebody who signs up.
+pub fn own_organization(name: &Name, slug: &Slug, owner: UserId) -> NewOrganization {
+    NewOrganization {
+        name: name.clone(),
+        slug: Some(slug.clone()),
+        owner_user_id: owner,
+        logo_url: None,
+        plan: Plan::Free,
+        settings: crate::models::JsonObject::default(),
+    }
+}
+
+/// Reads a SignIn.
+///
+/// # Errors
+/// Every violation at once.
+pub fn sign_in(request: pb::SignInRequest) -> Result<SignIn> {
+    let mut check = Check::default();
+    let password = presented(&mut check, "password", request.password);
+    let email = check.field("email", Email::parse(&request.email));
+    let organization_id = check.optional_id("organization_id", &request.organization_id);
+    let user_agent = check.optional("user_agent", &request.user_agent, UserAgent::parse);
+    let ip_address = check.optional("ip_address", &request.ip_address, IpText::parse);
+    let (Some(password), Some(email), Some(organization_id), Some(user_agent), Some(ip_address)) =
+        (password, email, organization_id, user_agent, ip_address)
+    else {
+        return Err(check.failed());
+    };
+    // Nobody, until the password is proven.
+    let user_id = UserId(uuid::Uuid::nil());
+    Ok(SignIn { email, password, session: NewSession { user_id, user_agent, ip_address, organization_id } })
+}
+
+/// Reads a Refresh: the token, and the organization that the session is for from now on, if it says.
+///
+/// # Errors
+/// Every violation at once.
+pub fn refresh(request: pb::RefreshRequest) -> Result<(Plaintext, Option<Option<OrganizationId>>)> {
+    let mut check = Check::default();
+    let token = Plaintext::new(request.plaintext_token);
+    let token =
+        check.field("plaintext_token", (!token.expose().is_empty()).then_some(token).ok_or("must not be empty"));
+    let organization = match &request.organization_id {
+        None => Some(None),
+        Some(id) => check.optional_id("organization_id", id).map(Some),
+    };
+    let (Some(token), Some(organization)) = (token, organization) else { return Err(check.failed()) };
+    Ok((token, organization))
+}
+
+/// Reads a SignOut: the token, if there is one, and whether all sessions are meant.
+///
+/// # Errors
+/// It never fails; what is no token the handler finds out.
+pub fn sign_out(request: pb::SignOutRequest) -> Result<(Option<Plaintext>, bool)> {
+    let token = Plaintext::new(request.plaintext_token);
+    Ok(((!token.expose().is_empty()).then_some(token), request.all_sessions))
+}
+
+/// Reads a VerifyPassword.
+///
+/// # Errors
+/// Every violation at once.
+pub fn verify_password(request: pb::VerifyPasswordRequest) -> Result<Said> {
+    let mut check = Check::default();
+    said(&mut check, &request.user_id, ("password", request.password), &request.ip_address)
+        .ok_or_else(|| check.failed())
+}
+
+fn said(check: &mut Check, user_id: &str, (field, password): (&str, String), ip_address: &str) -> Option<Said> {
+    let password = presented(check, field, password);
+    let user_id = check.id("user_id", user_id);
+    let ip_address = check.optional("ip_address", ip_address, IpText::parse);
+    Some(Said { user_id: user_id?, password: password?, ip_address: ip_address? })
+}
+
+/// Reads a SetPassword. What the password must be is looked at later.
+///
+/// # Errors
+/// Every violation at once.
+pub fn set_password(request: pb::SetPasswordRequest) -> Result<(UserId, Plaintext)> {
+    let password = Plaintext::new(request.password);
+    Ok((super::id_of("user_id", &request.user_id)?, password))
+}
+
+/// Reads a ChangePassword. What the new password must be is looked at later.
+///
+/// # Errors
+/// Every violation at once.
+pub fn change_password(request: pb::ChangePasswordRequest) -> Result<ChangePassword> {
+    let mut check = Check::default();
+    let new_password = Plaintext::new(request.new_password);
+    let current =
+        said(&mut check, &request.user_id, ("current_password", request.current_password), &request.ip_address);
+    let except = check.optional_id("except_family_id", &request.except_family_id);
+    let (Some(current), Some(except)) = (current, except) else { return Err(check.failed()) };
+    Ok(ChangePassword { current, new_password, keep_sessions: request.keep_sessions, except })
+}
+
+/// Reads an ImportPasswordHash. What the hash must be is looked at later.
+///
+/// # Errors
+/// Every violation at once.
+pub fn import_password_hash(request: pb::ImportPasswordHashRequest) -> Result<(UserId, String)> {
+    Ok((super::id_of("user_id", &request.user_id)?, request.password_hash))
+}
+
+/// Reads a token that was mailed.
+///
+/// # Errors
+/// [`Error::Invalid`] for no token; whether it is a good one the handler finds out.
+pub fn mailed(token: String) -> Result<Plaintext> {
+    required("plaintext_token", token)
+}
+
+/// Reads a StartPasswordReset.
+///
+/// # Errors
+/// [`Error::Invalid`] for what is no address.
+pub fn start_password_reset(request: &pb::StartPasswordResetRequest) -> Result<Email> {
+    Email::parse(&request.email).map_err(|rule| Error::invalid("email", rule))
+}
+
+/// Reads a ConfirmPasswordReset: the token, and the new password, which is looked at later.
+///
+/// # Errors
+/// [`Error::Invalid`] for no token.
+pub fn confirm_password_reset(request: pb::ConfirmPasswordResetRequest) -> Result<(Plaintext, Plaintext, bool)> {
+    let new_password = Plaintext::new(request.new_password);
+    Ok((mailed(request.plaintext_token)?, new_password, request.keep_sessions))
+}
+
+/// Reads a StartEmailChange.
+///
+/// # Errors
+/// Every violation at once.
+pub fn start_email_change(request: &pb::StartEmailChangeRequest) -> Result<(UserId, Email)> {
+    let mut check = Check::default();
+    let user_id = check.id("user_id", &request.user_id);
+    let email = check.field("new_email", Email::parse(&request.new_email));
+    let (Some(user_id), Some(email)) = (user_id, email) else { return Err(check.failed()) };
+    Ok((user_id, email))
+}
+
+impl From<SigningKey> for pb::SigningKey {
+    fn from(key: SigningKey) -> Self {
+        Self {
+            id: key.id.to_string(),
+            algorithm: key.algorithm.as_stored().to_owned(),
+            created_at: Some(time(key.created_at)),
+            signs_from: Some(time(key.signs_from)),
+            verifies_until: key.verifies_until.map(time),
+        }
+    }
+}
+
+impl From<Claims> for pb::IntrospectTokenResponse {
+    fn from(claims: Claims) -> Self {
+        let seconds = |seconds| Some(prost_types::Timestamp { seconds, nanos: 0 });
+        Self {
+            active: true,
+            user_id: claims.sub.to_string(),
+            family_id: claims.sid.to_string(),
+            organization_id: claims.org_id.map(|id| id.to_string()).unwrap_or_default(),
+            role: claims.org_role.unwrap_or_default(),
+            permissions: claims.org_permissions.unwrap_or_default(),
+            client_id: claims.client_id,
+            issuer: claims.iss,
+            audience: claims.aud,
+            token_id: claims.jti.to_string(),
+            issued_at: seconds(claims.iat),
+            expires_at: seconds(claims.exp),
+        }
+    }
+}

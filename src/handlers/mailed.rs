@@ -1,0 +1,196 @@
+//! The tokens of `AuthenticationService` that are mailed and come back once.
+
+use tonic::Request;
+
+use super::{
+    authentication::{end_sessions, lock_active},
+    called_to_act, proof,
+};
+use crate::{
+    context::App,
+    convert,
+    db::Conn,
+    error::{Error, Precondition, Result},
+    models::{Action, Email, Locked, OneTimeToken, OneTimeTokenId, Plaintext, Purpose, SecretHash, User},
+    pb,
+    security::token::{mint_one_time_token, read_one_time_token},
+};
+
+/// Makes a token to be mailed to a user, or to another address that it wants to have.
+async fn start(
+    app: &App,
+    tx: &mut Conn,
+    user: &User,
+    (purpose, action): (Purpose, Action),
+    to: Option<&Email>,
+    minted: &(OneTimeTokenId, (Plaintext, SecretHash)),
+) -> Result<OneTimeToken> {
+    let life = match purpose {
+        Purpose::PasswordReset => app.policy.password_reset_life,
+        Purpose::EmailVerification | Purpose::EmailChange => app.policy.email_token_life,
+    };
+    let (id, (_, hash)) = minted;
+    let token = OneTimeToken::new((*id, hash.clone()), purpose, user, to, life, app.now());
+    tx.one_time_tokens().replace(&token).await?;
+    tx.passwords().happened(user, action);
+    Ok(token)
+}
+
+/// The id and the secret of a new token.
+fn mint(app: &App, purpose: Purpose) -> (OneTimeTokenId, (Plaintext, SecretHash)) {
+    let id = app.new_id(app.now());
+    (id, mint_one_time_token(purpose, id))
+}
+
+/// Takes a presented token that was mailed, read before.
+fn presented(purpose: Purpose, token: &Plaintext) -> Result<(OneTimeTokenId, SecretHash)> {
+    read_one_time_token(purpose, token.expose()).ok_or_else(token_rejected)
+}
+
+fn token_rejected() -> Error {
+    Error::Precondition(Precondition::OneTimeTokenRejected)
+}
+
+/// Answers StartEmailVerification.
+pub(super) async fn start_email_verification(
+    app: &App,
+    request: Request<pb::StartEmailVerificationRequest>,
+) -> Result<pb::StartEmailVerificationResponse> {
+    let (call, user_id) = called_to_act(request, |r| convert::id_of("user_id", &r.user_id))?;
+    let minted = &mint(app, Purpose::EmailVerification);
+    let start = app.change(&call, async |tx| {
+        let user = lock_active(tx, &call, user_id).await?;
+        let what = (Purpose::EmailVerification, Action::UserEmailVerificationStarted);
+        let token = start(app, tx, &user, what, None, minted).await?;
+        Ok(pb::StartEmailVerificationResponse {
+            email: token.email.as_str().to_owned(),
+            plaintext_token: minted.1.0.expose().to_owned(),
+            expires_at: Some(convert::time(token.expires_at)),
+        })
+    });
+    start.await
+}
+
+/// Answers ConfirmEmailVerification.
+pub(super) async fn confirm_email_verification(
+    app: &App,
+    request: Request<pb::ConfirmEmailVerificationRequest>,
+) -> Result<pb::ConfirmEmailVerificationResponse> {
+    let (call, mailed) = called_to_act(request, |r| convert::authentication::mailed(r.plaintext_token))?;
+    let now = app.now();
+    let confirm = app.change(&call, async |tx| {
+        let read = presented(Purpose::EmailVerification, &mailed)?;
+        let taken = tx.one_time_tokens().take(Purpose::EmailVerification, read, now).await?;
+        let (_, mut user) = taken.ok_or_else(token_rejected)?;
+        user.email_verified_at = Some(now);
+        let user = tx.users().save(user, Action::UserEmailVerified, now).await?;
+        Ok(pb::ConfirmEmailVerificationResponse { user: Some(user.into()) })
+    });
+    confirm.await
+}
+
+/// Answers StartPasswordReset.
+pub(super) async fn start_password_reset(
+    app: &App,
+    request: Request<pb::StartPasswordResetRequest>,
+) -> Result<pb::StartPasswordResetResponse> {
+    let (call, email) = called_to_act(request, |r| convert::authentication::start_password_reset(&r))?;
+    let minted = &mint(app, Purpose::PasswordReset);
+    let start = app.change(&call, async |tx| {
+        let found = tx.users().get_by_email(&call.caller.reach(), email.normalized()).await?;
+        let user = match found {
+            Some(found) => tx.users().lock(&call.caller.reach(), found.id).await?,
+            None => None,
+        };
+        // Under the lock: it may have another e-mail by now.
+        let is_meant = |user: &User| user.is_active() && user.email_normalized == *email.normalized();
+        let user = user.map(Locked::into_inner).filter(is_meant);
+        let Some(user) = user else { return Ok(pb::StartPasswordResetResponse::default()) };
+        let what = (Purpose::PasswordReset, Action::UserPasswordResetStarted);
+        let token = start(app, tx, &user, what, None, minted).await?;
+        Ok(pb::StartPasswordResetResponse {
+            user: Some(user.into()),
+            plaintext_token: minted.1.0.expose().to_owned(),
+            expires_at: Some(convert::time(token.expires_at)),
+        })
+    });
+    start.await
+}
+
+/// Answers ConfirmPasswordReset.
+pub(super) async fn confirm_password_reset(
+    app: &App,
+    request: Request<pb::ConfirmPasswordResetRequest>,
+) -> Result<pb::ConfirmPasswordResetResponse> {
+    let (call, (mailed, new_password, keep_sessions)) =
+        called_to_act(request, convert::authentication::confirm_password_reset)?;
+    if let Some(answer) = app.answered(&call).await? {
+        return Ok(answer);
+    }
+    let (purpose, now) = (Purpose::PasswordReset, app.now());
+    let read = presented(purpose, &mailed)?;
+    // Before anything is hashed: a token that is none costs nothing.
+    let found = app.db.read(async |conn| {
+        let user = conn.one_time_tokens().user_of(purpose, &read, now).await?.ok_or_else(token_rejected)?;
+        proof::names_of(conn, &user).await
+    });
+    proof::acceptable(app, "new_password", &new_password, &found.await?)?;
+    let hash = proof::hash(app, new_password).await?;
+    let confirm = app.change(&call, async |tx| {
+        let taken = tx.one_time_tokens().take(purpose, read.clone(), now).await?;
+        let (_, mut user) = taken.ok_or_else(token_rejected)?;
+        tx.passwords().forget_failures(&user, None).await?;
+        let password = proof::made_here(user.id, hash.clone(), now);
+        tx.passwords().replace(&user, &password, Action::UserPasswordReset).await?;
+        let ended_sessions = if keep_sessions { 0 } else { end_sessions(tx, user.id, None, now).await? };
+        // The mail has arrived.
+        let user = if user.email_verified_at.is_some() {
+            user.into_inner()
+        } else {
+            user.email_verified_at = Some(now);
+            tx.users().save(user, Action::UserEmailVerified, now).await?
+        };
+        Ok(pb::ConfirmPasswordResetResponse { user: Some(user.into()), ended_sessions })
+    });
+    confirm.await
+}
+
+/// Answers StartEmailChange.
+pub(super) async fn start_email_change(
+    app: &App,
+    request: Request<pb::StartEmailChangeRequest>,
+) -> Result<pb::StartEmailChangeResponse> {
+    let (call, (user_id, email)) = called_to_act(request, |r| convert::authentication::start_email_change(&r))?;
+    let minted = &mint(app, Purpose::EmailChange);
+    let start = app.change(&call, async |tx| {
+        let user = lock_active(tx, &call, user_id).await?;
+        let what = (Purpose::EmailChange, Action::UserEmailChangeStarted);
+        let token = start(app, tx, &user, what, Some(&email), minted).await?;
+        Ok(pb::StartEmailChangeResponse {
+            email: token.email.as_str().to_owned(),
+            plaintext_token: minted.1.0.expose().to_owned(),
+            expires_at: Some(convert::time(token.expires_at)),
+        })
+    });
+    start.await
+}
+
+/// Answers ConfirmEmailChange.
+pub(super) async fn confirm_email_change(
+    app: &App,
+    request: Request<pb::ConfirmEmailChangeRequest>,
+) -> Result<pb::ConfirmEmailChangeResponse> {
+    let (call, mailed) = called_to_act(request, |r| convert::authentication::mailed(r.plaintext_token))?;
+    let now = app.now();
+    let confirm = app.change(&call, async |tx| {
+        let read = presented(Purpose::EmailChange, &mailed)?;
+        let taken = tx.one_time_tokens().take(Purpose::EmailChange, read, now).await?;
+        let (mailed_to, mut user) = taken.ok_or_else(token_rejected)?;
+        let email = Email::parse(mailed_to.email.as_str()).map_err(Error::internal)?;
+        (user.email, user.email_normalized) = email.into_parts();
+        user.email_verified_at = Some(now);
+        let user = tx.users().save(user, Action::UserEmailChanged, now).await?;
+        Ok(pb::ConfirmEmailChangeResponse { user: Some(user.into()) })
+    });
+    confirm.await
+}

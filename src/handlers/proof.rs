@@ -1,0 +1,153 @@
+//! The proof of who somebody is: a password that is compared with the user's, whichever method asks, by one rule for how often and how
+//! fast. A second proof beside the password would have its place here.
+
+use std::net::IpAddr;
+
+use crate::{
+    context::App,
+    db::Conn,
+    error::{Error, Precondition, Result},
+    hashing::Compared,
+    models::{
+        AccountId, Call, NormalizedEmail, Password, PasswordHash, Plaintext, Reach, Source, User, UserId,
+        refresh_token::IpText, stored::StoredText as _,
+    },
+    security::{password::Unacceptable, sealing::tag},
+    status::reason_text,
+};
+
+/// Whose password somebody says to know.
+pub(super) struct Claimed {
+    account: AccountId,
+    user: Option<User>,
+    stored: Option<Password>,
+}
+
+/// A proven password.
+pub(super) struct Proof {
+    pub(super) user: User,
+    stored: Password,
+    source: Source,
+    /// A hash of the password as it would be made now, if the stored one is not.
+    anew: Option<PasswordHash>,
+}
+
+impl Claimed {
+    /// Whoever has an address.
+    pub(super) async fn by_email(app: &App, email: &NormalizedEmail) -> Result<Self> {
+        let found = app.db.read(async |conn| conn.passwords().get_by_email(email).await).await?;
+        Ok(match found {
+            Some((user, stored)) => Self { account: user.id.into(), user: Some(user), stored },
+            None => Self { account: decoy(app, email), user: None, stored: None },
+        })
+    }
+
+    /// A user that was found within the caller's reach.
+    pub(super) fn by_user(user: User, stored: Option<Password>) -> Self {
+        Self { account: user.id.into(), user: Some(user), stored }
+    }
+}
+
+/// The account that tries for an address are counted for that nobody has.
+fn decoy(app: &App, email: &NormalizedEmail) -> AccountId {
+    let keys = app.keys.derive("sign-in decoys");
+    let key = keys.first().map(|key| key.as_slice()).unwrap_or_default();
+    AccountId::decoy(tag(key, &[email.as_stored().as_bytes()]))
+}
+
+/// Compares a presented password with that of whoever is claimed. A wrong one, none, a suspended user, nobody at all and too many tries
+/// are one error, and take the same time: whatever is missing something else stands in for.
+pub(super) async fn prove(
+    app: &App,
+    call: &Call,
+    claimed: Claimed,
+    presented: Plaintext,
+    address: Option<&IpText>,
+    rejection: Precondition,
+) -> Result<Proof> {
+    let credential = call.caller.presented.id();
+    let ip: Option<IpAddr> = address.and_then(|address| address.as_stored().parse().ok());
+    app.attempts.admit(credential, ip)?;
+    let is_active = claimed.user.as_ref().is_some_and(User::is_active);
+    let with = app.hashing.comparable(claimed.stored.as_ref().filter(|_| is_active));
+    let turn = app.hashing.turn_to_compare(&with).await?;
+    // Once it has a turn: a try that is not looked at does not count.
+    let (account, now) = (claimed.account, app.now());
+    let source = match address {
+        Some(address) => {
+            let known = app.db.read(async |conn| conn.passwords().is_familiar(account, address, now).await);
+            if known.await? { Source::familiar(address) } else { Source::default() }
+        }
+        None => Source::default(),
+    };
+    let counted = app.change_by_system(async |tx| tx.passwords().count_try(account, &source, now).await).await?;
+    let compared = turn.compare(presented, with).await?;
+    match (compared, claimed.user, claimed.stored) {
+        (Compared::Matches(anew), Some(user), Some(stored)) if counted => Ok(Proof { user, stored, source, anew }),
+        (_, user, _) => {
+            app.attempts.count(credential, ip);
+            let error = Error::Precondition(rejection);
+            if let Some(user) = user {
+                app.attempts.note(&user, credential, &call.origin, reason_text(crate::status::reason(&error)));
+            }
+            Err(error)
+        }
+    }
+}
+
+impl Proof {
+    /// Takes a proof into the transaction that acts on it: locks the user, and refuses one who is no longer active or has another
+    /// password by now. Wrong tries before are forgotten, and an old hash is replaced.
+    pub(super) async fn hold(&self, tx: &mut Conn, rejection: Precondition) -> Result<User> {
+        let user = tx.users().lock(&Reach::Everything, self.user.id).await?;
+        let user = user.map(crate::models::Locked::into_inner).filter(User::is_active);
+        let Some(user) = user else { return Err(Error::Precondition(rejection)) };
+        let stored = tx.passwords().get(&user).await?;
+        if stored.is_none_or(|stored| stored.hash.expose() != self.stored.hash.expose()) {
+            return Err(Error::Precondition(rejection));
+        }
+        tx.passwords().forget_failures(&user, Some(&self.source)).await?;
+        Ok(user)
+    }
+
+    /// Writes the hash that would be made now, if the stored one is not.
+    pub(super) async fn renew(&self, tx: &mut Conn) -> Result<()> {
+        match &self.anew {
+            Some(hash) => tx.passwords().rehash(&self.stored, hash).await,
+            None => Ok(()),
+        }
+    }
+}
+
+/// The names that a user's password must not be: its own, its e-mail, and those of its organizations.
+pub(super) async fn names_of(conn: &mut Conn, user: &User) -> Result<Vec<String>> {
+    let mut names = own_names(user.email.as_str(), user.name.as_str());
+    for (name, slug) in conn.organizations().names_of_member(user.id).await? {
+        names.push(name.as_str().to_owned());
+        names.push(slug.as_str().to_owned());
+    }
+    Ok(names)
+}
+
+/// The names that somebody brings along.
+pub(super) fn own_names(email: &str, name: &str) -> Vec<String> {
+    let local = email.rsplit_once('@').map_or(email, |(local, _)| local);
+    [email, local, name].map(str::to_owned).to_vec()
+}
+
+/// Refuses a new password that breaks a rule.
+pub(super) fn acceptable(app: &App, field: &'static str, password: &Plaintext, names: &[String]) -> Result<()> {
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let checked: std::result::Result<(), Unacceptable> = app.passwords.check(password.expose(), &names);
+    checked.map_err(|rule| Error::PasswordUnacceptable { field, rule })
+}
+
+/// Hashes a new password.
+pub(super) async fn hash(app: &App, password: Plaintext) -> Result<PasswordHash> {
+    app.hashing.turn_to_make().await?.make(password).await
+}
+
+/// A password of a user, not yet stored.
+pub(super) fn made_here(user_id: UserId, hash: PasswordHash, now: crate::models::Timestamp) -> Password {
+    Password { user_id, hash, is_imported: false, changed_at: now }
+}

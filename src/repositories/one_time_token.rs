@@ -1,0 +1,129 @@
+//! How tokens that work once are stored.
+
+use diesel::prelude::*;
+use diesel_async::RunQueryDsl;
+
+use super::{delete_up_to, row, user::UserRow};
+use crate::{
+    db::{
+        Conn, ForUpdate, execute, query,
+        schema::{one_time_tokens, users},
+    },
+    error::Result,
+    models::{
+        Locked, NormalizedEmail, OneTimeToken, OneTimeTokenId, Purpose, SecretHash, Timestamp, User, UserId,
+        email::GivenEmail,
+    },
+};
+
+row!(one_time_tokens: OneTimeTokenRow of OneTimeToken {
+    id: OneTimeTokenId,
+    user_id: UserId,
+    purpose: Purpose,
+    token_hash: SecretHash,
+    user_email_normalized: NormalizedEmail,
+    email: GivenEmail,
+    expires_at: Timestamp,
+    created_at: Timestamp,
+});
+
+/// Stores tokens that work once. Who has one has it from the user's mail; that is their reach.
+pub struct OneTimeTokenRepository<'c> {
+    pub(super) conn: &'c mut Conn,
+}
+
+impl OneTimeTokenRepository<'_> {
+    /// Stores a new token of a locked user, in place of one of the same kind.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn replace(&mut self, token: &OneTimeToken) -> Result<()> {
+        let of_its_kind = one_time_tokens::table
+            .filter(one_time_tokens::user_id.eq(token.user_id))
+            .filter(one_time_tokens::purpose.eq(token.purpose));
+        query!(self.conn, c => diesel::delete(of_its_kind).execute(c))?;
+        execute!(self.conn, diesel::insert_into(one_time_tokens::table).values(OneTimeTokenRow::from(token)))
+    }
+
+    /// The user of a token, if it can be used. It is not taken.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn user_of(
+        &mut self,
+        purpose: Purpose,
+        (id, hash): &(OneTimeTokenId, SecretHash),
+        now: Timestamp,
+    ) -> Result<Option<User>> {
+        let found: Option<(OneTimeTokenRow, UserRow)> = query!(self.conn, c => async {
+            one_time_tokens::table
+                .inner_join(users::table.on(users::id.eq(one_time_tokens::user_id)))
+                .filter(one_time_tokens::id.eq(id))
+                .filter(one_time_tokens::purpose.eq(purpose))
+                .filter(users::deleted_at.is_null())
+                .select((OneTimeTokenRow::as_select(), UserRow::as_select()))
+                .get_result(c)
+                .await
+                .optional()
+        })?;
+        let found = found.map(|(token, user)| (OneTimeToken::from(token), User::from(user)));
+        let usable = found.filter(|(token, user)| token.token_hash.matches(hash) && token.is_usable(user, now));
+        Ok(usable.map(|(_, user)| user))
+    }
+
+    /// Takes the token of an id and locks its user: of many who present it at once one gets it. `None` for one that is not there, has
+    /// another secret or another purpose, or cannot be used any more.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn take(
+        &mut self,
+        purpose: Purpose,
+        (id, hash): (OneTimeTokenId, SecretHash),
+        now: Timestamp,
+    ) -> Result<Option<(OneTimeToken, Locked<User>)>> {
+        let owner: Option<(UserId, SecretHash)> = query!(self.conn, c => async {
+            one_time_tokens::table
+                .filter(one_time_tokens::id.eq(id))
+                .filter(one_time_tokens::purpose.eq(purpose))
+                .select((one_time_tokens::user_id, one_time_tokens::token_hash))
+                .get_result(c)
+                .await
+                .optional()
+        })?;
+        let Some((owner, _)) = owner.filter(|(_, stored)| stored.matches(&hash)) else { return Ok(None) };
+        let user: Option<UserRow> = query!(self.conn, c => {
+            let user = users::table.filter(users::id.eq(owner)).filter(users::deleted_at.is_null());
+            async move { ForUpdate(user.select(UserRow::as_select())).get_result(c).await.optional() }
+        })?;
+        let Some(user) = user.map(|row| Locked::new(User::from(row))) else { return Ok(None) };
+        // Under the lock, which whoever takes or makes one of the user's holds.
+        let token: Option<OneTimeTokenRow> = query!(self.conn, c => async {
+            one_time_tokens::table.find(id).select(OneTimeTokenRow::as_select()).get_result(c).await.optional()
+        })?;
+        let Some(token) = token.map(OneTimeToken::from).filter(|token| token.is_usable(&user, now)) else {
+            return Ok(None);
+        };
+        execute!(self.conn, diesel::delete(one_time_tokens::table.filter(one_time_tokens::id.eq(id))))?;
+        Ok(Some((token, user)))
+    }
+
+    /// Removes all tokens of a locked user.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn delete_of_user(&mut self, user: &Locked<User>) -> Result<()> {
+        execute!(self.conn, diesel::delete(one_time_tokens::table.filter(one_time_tokens::user_id.eq(user.id))))
+    }
+
+    /// Removes up to `limit` tokens that expired before, and tells how many. It takes no reach and leaves no event: the service itself
+    /// asks, and nothing that any call answers changes by it.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn delete_expired(&mut self, before: Timestamp, limit: i64) -> Result<usize> {
+        let matches = one_time_tokens::expires_at.lt(before);
+        let (found, _) = delete_up_to!(limit, self.conn, one_time_tokens: OneTimeTokenRow of OneTimeTokenId, matches);
+        Ok(found)
+    }
+}

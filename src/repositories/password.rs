@@ -1,0 +1,198 @@
+//! How passwords are stored, and how often wrong ones came.
+
+use diesel::{dsl::exists, prelude::*};
+use diesel_async::RunQueryDsl;
+
+use super::{row, user::UserRow};
+use crate::{
+    db::{
+        Conn, ForUpdate, execute, query,
+        schema::{passwords, refresh_tokens, sign_in_failures, users},
+    },
+    error::Result,
+    models::{
+        AccountId, Action, Change, Failures, Locked, NormalizedEmail, Password, PasswordHash, Source, State, Timestamp,
+        User, UserId, refresh_token::IpText,
+    },
+};
+
+row!(passwords: PasswordRow of Password {
+    user_id: UserId,
+    hash: PasswordHash,
+    is_imported: bool,
+    changed_at: Timestamp,
+});
+
+/// Stores passwords. They belong to users that were found before, or that nobody is told of until the password is proven; that is
+/// their reach.
+pub struct PasswordRepository<'c> {
+    pub(super) conn: &'c mut Conn,
+}
+
+impl PasswordRepository<'_> {
+    /// The user of an address, and its password. It takes no reach: who asks knows neither.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn get_by_email(&mut self, email: &NormalizedEmail) -> Result<Option<(User, Option<Password>)>> {
+        let found: Option<(UserRow, Option<PasswordRow>)> = query!(self.conn, c => async {
+            users::table
+                .left_join(passwords::table.on(passwords::user_id.eq(users::id)))
+                .filter(users::email_normalized.eq(email))
+                .filter(users::deleted_at.is_null())
+                .select((UserRow::as_select(), Option::<PasswordRow>::as_select()))
+                .get_result(c)
+                .await
+                .optional()
+        })?;
+        Ok(found.map(|(user, password)| (user.into(), password.map(Password::from))))
+    }
+
+    /// The password of a user that was found.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn get(&mut self, user: &User) -> Result<Option<Password>> {
+        let row: Option<PasswordRow> = query!(self.conn, c => async {
+            passwords::table.find(user.id).select(PasswordRow::as_select()).get_result(c).await.optional()
+        })?;
+        Ok(row.map(Password::from))
+    }
+
+    /// True if a user has a session that was begun from an address and is still going on. It takes no reach, and any account.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn is_familiar(&mut self, account: AccountId, address: &IpText, now: Timestamp) -> Result<bool> {
+        query!(self.conn, c => {
+            let sessions = refresh_tokens::table
+                .filter(refresh_tokens::user_id.eq(UserId(account.0)))
+                .filter(refresh_tokens::revoked_at.is_null())
+                .filter(refresh_tokens::rotated_at.is_null())
+                .filter(refresh_tokens::expires_at.gt(now))
+                .filter(refresh_tokens::ip_address.eq(address));
+            diesel::select(exists(sessions)).get_result(c)
+        })
+    }
+
+    /// Counts a try before its password is looked at, so that of many at once none is forgotten. False if it comes too early: then it is
+    /// not to be looked at. It takes no reach, and any account.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn count_try(&mut self, account: AccountId, source: &Source, now: Timestamp) -> Result<bool> {
+        query!(self.conn, c => {
+            diesel::insert_into(sign_in_failures::table)
+                .values((
+                    sign_in_failures::account_id.eq(account),
+                    sign_in_failures::source.eq(source),
+                    sign_in_failures::failures.eq(0),
+                    sign_in_failures::last_failed_at.eq(now),
+                ))
+                .on_conflict_do_nothing()
+                .execute(c)
+        })?;
+        let (count, last): (i64, Timestamp) = query!(self.conn, c => async {
+            let row = sign_in_failures::table.find((account, source));
+            ForUpdate(row.select((sign_in_failures::failures, sign_in_failures::last_failed_at))).get_result(c).await
+        })?;
+        let before = Failures { count, last };
+        let counted = before.and_one(now);
+        // Written in any case: it takes as long.
+        let after = counted.unwrap_or(before);
+        let found = sign_in_failures::table
+            .filter(sign_in_failures::account_id.eq(account))
+            .filter(sign_in_failures::source.eq(source.clone()));
+        execute!(
+            self.conn,
+            diesel::update(found)
+                .set((sign_in_failures::failures.eq(after.count), sign_in_failures::last_failed_at.eq(after.last)))
+        )?;
+        Ok(counted.is_some())
+    }
+
+    /// Forgets wrong passwords: of one source, or of all.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn forget_failures(&mut self, user: &User, source: Option<&Source>) -> Result<()> {
+        let of_user = sign_in_failures::table.filter(sign_in_failures::account_id.eq(AccountId::from(user.id)));
+        match source {
+            Some(source) => {
+                execute!(self.conn, diesel::delete(of_user.filter(sign_in_failures::source.eq(source.clone()))))
+            }
+            None => execute!(self.conn, diesel::delete(of_user)),
+        }
+    }
+
+    /// Gives a locked user its first password. False if it has one.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn insert(&mut self, user: &User, password: &Password, action: Action) -> Result<bool> {
+        let inserted = query!(self.conn, c => {
+            diesel::insert_into(passwords::table).values(PasswordRow::from(password)).on_conflict_do_nothing().execute(c)
+        })?;
+        if inserted > 0 {
+            self.happened(user, action);
+        }
+        Ok(inserted > 0)
+    }
+
+    /// Gives a locked user a password, in place of one that it may have.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn replace(&mut self, user: &User, password: &Password, action: Action) -> Result<()> {
+        execute!(
+            self.conn,
+            diesel::insert_into(passwords::table)
+                .values(PasswordRow::from(password))
+                .on_conflict(passwords::user_id)
+                .do_update()
+                .set(PasswordRow::from(password))
+        )?;
+        self.happened(user, action);
+        Ok(())
+    }
+
+    /// Writes another hash of the same password, if it is still the one that was looked at. It leaves no event: nothing that any call
+    /// answers changes by it.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn rehash(&mut self, before: &Password, hash: &PasswordHash) -> Result<()> {
+        let same = passwords::table
+            .filter(passwords::user_id.eq(before.user_id))
+            .filter(passwords::hash.eq(before.hash.clone()));
+        execute!(
+            self.conn,
+            diesel::update(same).set((passwords::hash.eq(hash.clone()), passwords::is_imported.eq(false)))
+        )
+    }
+
+    /// Notes something that happened to a user and changed nothing that is shown of it.
+    pub fn happened(&mut self, user: &User, action: Action) {
+        self.conn.record(Change::nothing(action, State::from(user.clone()).subject()));
+    }
+
+    /// Notes when a user signed in. The user's revision stays: nobody decides anything by it.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn signed_in(&mut self, user: &User, now: Timestamp) -> Result<()> {
+        let found = users::table.filter(users::id.eq(user.id));
+        execute!(self.conn, diesel::update(found).set(users::last_sign_in_at.eq(Some(now))))?;
+        self.happened(user, Action::UserSignedIn);
+        Ok(())
+    }
+
+    /// Removes the password of a locked user who is to be erased, and what was counted.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn delete_of_user(&mut self, user: &Locked<User>) -> Result<()> {
+        execute!(self.conn, diesel::delete(passwords::table.filter(passwords::user_id.eq(user.id))))?;
+        self.forget_failures(user, None).await
+    }
+}

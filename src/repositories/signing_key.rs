@@ -1,0 +1,75 @@
+//! How signing keys are stored. They belong to the service; nobody's reach is asked for.
+
+use diesel::prelude::*;
+use diesel_async::RunQueryDsl;
+
+use super::row;
+use crate::{
+    db::{Conn, ForUpdate, execute, query, schema::signing_keys},
+    error::Result,
+    models::{PublicKey, Sealed, SigningAlgorithm, SigningKey, SigningKeyId, Timestamp},
+};
+
+row!(signing_keys: SigningKeyRow of SigningKey {
+    id: SigningKeyId,
+    algorithm: SigningAlgorithm,
+    public_key: PublicKey,
+    private_key: Sealed,
+    signs_from: Timestamp,
+    verifies_until: Option<Timestamp>,
+    created_at: Timestamp,
+});
+
+/// Stores signing keys.
+pub struct SigningKeyRepository<'c> {
+    pub(super) conn: &'c mut Conn,
+}
+
+impl SigningKeyRepository<'_> {
+    /// Every key, in order of creation. There are a handful.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn all(&mut self) -> Result<Vec<SigningKey>> {
+        let rows: Vec<SigningKeyRow> = query!(self.conn, c => {
+            signing_keys::table.order(signing_keys::id).select(SigningKeyRow::as_select()).load(c)
+        })?;
+        Ok(rows.into_iter().map(SigningKey::from).collect())
+    }
+
+    /// Locks every key, in order of creation: of many who want to make the next one, one does.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn lock_all(&mut self) -> Result<Vec<SigningKey>> {
+        let rows: Vec<SigningKeyRow> = query!(self.conn, c => {
+            ForUpdate(signing_keys::table.order(signing_keys::id).select(SigningKeyRow::as_select())).load(c)
+        })?;
+        Ok(rows.into_iter().map(SigningKey::from).collect())
+    }
+
+    /// Stores a new key.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn insert(&mut self, key: &SigningKey) -> Result<()> {
+        execute!(self.conn, diesel::insert_into(signing_keys::table).values(SigningKeyRow::from(key)))
+    }
+
+    /// Says until when a locked key verifies.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn end(&mut self, id: SigningKeyId, verifies_until: Timestamp) -> Result<()> {
+        let found = signing_keys::table.filter(signing_keys::id.eq(id));
+        execute!(self.conn, diesel::update(found).set(signing_keys::verifies_until.eq(Some(verifies_until))))
+    }
+
+    /// Removes a key that no longer verifies.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn delete(&mut self, id: SigningKeyId) -> Result<()> {
+        execute!(self.conn, diesel::delete(signing_keys::table.filter(signing_keys::id.eq(id))))
+    }
+}

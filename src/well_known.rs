@@ -1,0 +1,63 @@
+//! What is served as plain HTTP beside the calls, on the same port: the JWK set, for libraries that fetch it from an address.
+
+use std::{convert::Infallible, sync::Arc};
+
+use http::{HeaderValue, Method, Response, StatusCode, header};
+use tonic::{body::Body, codegen::BoxFuture};
+
+use crate::{
+    context::App,
+    signing_keys::MAX_AGE_SECONDS,
+    transport::{Answer, Request},
+};
+
+/// Where the JWK set is (RFC 8615 names the directory, and every library knows the file).
+const JWKS: &str = "/.well-known/jwks.json";
+
+/// Answers plain requests, and leaves calls to somebody else.
+pub struct Beside {
+    app: App,
+    calls: Arc<dyn Answer>,
+}
+
+impl Beside {
+    /// Answers beside calls.
+    pub fn new(app: App, calls: Arc<dyn Answer>) -> Self {
+        Self { app, calls }
+    }
+
+    fn plain(&self, request: &Request) -> Response<Body> {
+        let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
+        if request.uri().path() != JWKS || !is_read {
+            return answer(StatusCode::NOT_FOUND, Body::empty());
+        }
+        let jwks = self.app.signing_keys.jwks(self.app.now());
+        let body = if request.method() == Method::HEAD { Body::empty() } else { Body::new(jwks) };
+        let mut response = answer(StatusCode::OK, body);
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/jwk-set+json"));
+        if let Ok(value) = HeaderValue::from_str(&format!("public, max-age={MAX_AGE_SECONDS}")) {
+            headers.insert(header::CACHE_CONTROL, value);
+        }
+        // Public keys are for everybody, a page in a browser included.
+        headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+        response
+    }
+}
+
+fn answer(status: StatusCode, body: Body) -> Response<Body> {
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
+}
+
+impl Answer for Beside {
+    fn answer(self: Arc<Self>, request: Request) -> BoxFuture<Response<Body>, Infallible> {
+        // A call is sent with POST.
+        if request.method() == Method::POST {
+            return Arc::clone(&self.calls).answer(request);
+        }
+        Box::pin(async move { Ok(self.plain(&request)) })
+    }
+}
