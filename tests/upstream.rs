@@ -5,7 +5,10 @@ use tenantry::pb::{
     self, ErrorReason, accept_invitation_request, create_api_key_request::Owner, get_invitation_request,
 };
 
-use crate::support::{DAY, both, mask, object, raw, refused, request::World, time_in};
+use crate::{
+    authentication::{introspect_token::forged, part},
+    support::{DAY, both, follow::list, given::CHEAP_HASH, mask, object, raw, refused, request::World, time_in},
+};
 
 both! {
     async fn u1_tenant_isolation_is_tried_through_every_method(t) {
@@ -250,6 +253,63 @@ both! {
             days += 1;
         }
         assert_eq!(days, 90);
+    }
+
+    async fn u11_an_access_token_has_every_claim_and_each_is_checked(t) {
+        let (user, signed_in, own) = t.signed_in_user("ada").await;
+        let (header, claims) = (part(&signed_in.access_token, 0), part(&signed_in.access_token, 1));
+        for claim in ["iss", "sub", "aud", "exp", "nbf", "iat", "jti", "sid", "client_id"] {
+            assert!(claims.get(claim).is_some(), "{claim}");
+        }
+        for name in ["alg", "typ", "kid"] {
+            assert!(header.get(name).is_some(), "{name}");
+        }
+        own.users().get_user(pb::GetUserRequest { user_id: user.id.clone() }).await.unwrap();
+        // Each of them missing, wrong or of another kind; another algorithm of the same key's family, and of others.
+        for (what, token) in forged(&t, &signed_in.access_token).await {
+            let called = t.with_key(&token).users().get_user(pb::GetUserRequest { user_id: user.id.clone() }).await;
+            assert!(called.is_err(), "{what}");
+        }
+    }
+
+    async fn u12_a_password_has_a_policy_and_a_bounded_hash_that_is_renewed_and_nobody_is_as_slow_as_somebody(t) {
+        let user = t.user("ada").await;
+        let set = async |password: &str| {
+            let (user_id, password) = (user.id.clone(), password.to_owned());
+            t.admin().authentication().set_password(pb::SetPasswordRequest { user_id, password, ..Default::default() }).await
+        };
+        for password in ["", "short", "passwordpassword"] {
+            refused(set(password).await, ErrorReason::PasswordUnacceptable);
+        }
+        let import = async |hash: String| {
+            let (user_id, password_hash) = (user.id.clone(), hash);
+            t.admin().authentication().import_password_hash(pb::ImportPasswordHashRequest { user_id, password_hash, ..Default::default() }).await
+        };
+        let digest = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY";
+        refused(import(format!("$argon2id$v=19$m=4194304,t=1,p=1$c2FsdHNhbHQ${digest}")).await, ErrorReason::InvalidArgument);
+        import(CHEAP_HASH.to_owned()).await.unwrap();
+        t.signed_in(&user).await;
+        let stored = t.database.texts("SELECT hash AS value FROM cf_passwords").await;
+        assert!(stored[0].starts_with("$argon2id$v=19$m=19456,t=2,p=1$"));
+        // The times are compared by `make test-slow`; that as much is done, by `r11_..`.
+    }
+
+    async fn u14_a_sign_up_is_all_or_nothing(t) {
+        let taken = t.organization(&t.user("owner").await).await;
+        let before = (t.database.rows().await, list(&t.admin(), pb::ListEventsRequest::default()).await);
+        let request = pb::SignUpRequest {
+            email: "new@example.com".to_owned(),
+            name: "New".to_owned(),
+            password: "seven wet dogs on a boat".to_owned(),
+            organization_name: "Harbour".to_owned(),
+            organization_slug: taken.slug,
+            ..Default::default()
+        };
+        // The organization comes after the user and the password.
+        refused(t.admin().authentication().sign_up(request.clone()).await, ErrorReason::OrganizationSlugTaken);
+        assert_eq!((t.database.rows().await, list(&t.admin(), pb::ListEventsRequest::default()).await), before);
+        let request = pb::SignUpRequest { organization_slug: "harbour".to_owned(), ..request };
+        t.admin().authentication().sign_up(request).await.unwrap();
     }
 
     async fn u13_email_is_compared_normalised_and_links_nothing(t) {

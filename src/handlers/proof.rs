@@ -103,7 +103,8 @@ impl Proof {
         let user = user.map(crate::models::Locked::into_inner).filter(User::is_active);
         let Some(user) = user else { return Err(Error::Precondition(rejection)) };
         let stored = tx.passwords().get(&user).await?;
-        if stored.is_none_or(|stored| stored.hash.expose() != self.stored.hash.expose()) {
+        // Not by the hash: another proof of the same password may have renewed it.
+        if stored.is_none_or(|stored| stored.changed_at != self.stored.changed_at) {
             return Err(Error::Precondition(rejection));
         }
         tx.passwords().forget_failures(&user, Some(&self.source)).await?;

@@ -77,7 +77,9 @@ impl Failures {
 
     /// This and another one, unless it comes too early.
     pub fn and_one(self, now: Timestamp) -> Option<Self> {
-        (self.next_at() <= now).then_some(Self { count: self.count.saturating_add(1), last: now })
+        // Of several at once the later one may be counted first.
+        let is_time = self.count < FREE || self.next_at() <= now;
+        is_time.then_some(Self { count: self.count.saturating_add(1), last: self.last.max(now) })
     }
 }
 

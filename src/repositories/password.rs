@@ -9,12 +9,15 @@ use crate::{
         Conn, ForUpdate, execute, query,
         schema::{passwords, refresh_tokens, sign_in_failures, users},
     },
-    error::Result,
+    error::{Error, Result},
     models::{
         AccountId, Action, Change, Failures, Locked, NormalizedEmail, Password, PasswordHash, Source, State, Timestamp,
         User, UserId, refresh_token::IpText,
     },
 };
+
+/// How often what is counted is looked for that others remove meanwhile.
+const LOOKS: usize = 5;
 
 row!(passwords: PasswordRow of Password {
     user_id: UserId,
@@ -81,22 +84,7 @@ impl PasswordRepository<'_> {
     /// # Errors
     /// When the database cannot be used.
     pub async fn count_try(&mut self, account: AccountId, source: &Source, now: Timestamp) -> Result<bool> {
-        query!(self.conn, c => {
-            diesel::insert_into(sign_in_failures::table)
-                .values((
-                    sign_in_failures::account_id.eq(account),
-                    sign_in_failures::source.eq(source),
-                    sign_in_failures::failures.eq(0),
-                    sign_in_failures::last_failed_at.eq(now),
-                ))
-                .on_conflict_do_nothing()
-                .execute(c)
-        })?;
-        let (count, last): (i64, Timestamp) = query!(self.conn, c => async {
-            let row = sign_in_failures::table.find((account, source));
-            ForUpdate(row.select((sign_in_failures::failures, sign_in_failures::last_failed_at))).get_result(c).await
-        })?;
-        let before = Failures { count, last };
+        let before = self.lock_failures(account, source, now).await?;
         let counted = before.and_one(now);
         // Written in any case: it takes as long.
         let after = counted.unwrap_or(before);
@@ -109,6 +97,33 @@ impl PasswordRepository<'_> {
                 .set((sign_in_failures::failures.eq(after.count), sign_in_failures::last_failed_at.eq(after.last)))
         )?;
         Ok(counted.is_some())
+    }
+
+    /// Locks what is counted for an account and a source, which begins with nothing.
+    async fn lock_failures(&mut self, account: AccountId, source: &Source, now: Timestamp) -> Result<Failures> {
+        for _ in 0..LOOKS {
+            query!(self.conn, c => {
+                diesel::insert_into(sign_in_failures::table)
+                    .values((
+                        sign_in_failures::account_id.eq(account),
+                        sign_in_failures::source.eq(source),
+                        sign_in_failures::failures.eq(0),
+                        sign_in_failures::last_failed_at.eq(now),
+                    ))
+                    .on_conflict_do_nothing()
+                    .execute(c)
+            })?;
+            let found: Option<(i64, Timestamp)> = query!(self.conn, c => async {
+                let row = sign_in_failures::table.find((account, source));
+                let row = row.select((sign_in_failures::failures, sign_in_failures::last_failed_at));
+                ForUpdate(row).get_result(c).await.optional()
+            })?;
+            if let Some((count, last)) = found {
+                return Ok(Failures { count, last });
+            }
+            // Whoever has just proven the password has removed it between the two.
+        }
+        Err(Error::Conflict)
     }
 
     /// Forgets wrong passwords: of one source, or of all.

@@ -6,6 +6,9 @@ use prost_reflect::{DynamicMessage, FieldDescriptor, Kind, MessageDescriptor, Me
 use super::world::{ROLE, World};
 use crate::security::random;
 
+/// A well-formed hash that no password is known to have.
+const HASH: &str = "$pbkdf2-sha256$1$c2VsZnRlc3Q$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+
 /// What a field of a request is for.
 enum Part {
     /// It names a thing of a world.
@@ -179,9 +182,10 @@ impl Builder<'_> {
             "api_key_id" | "actor_api_key_id" => Part::Names(|world| &world.api_key_id),
             "plaintext_token" if is_about_invitations => Part::Names(|world| &world.invitation_token),
             "plaintext_token" => Part::Names(|world| &world.refresh_token),
-            "access_token" => Part::Names(|world| &world.access_token),
+            "access_token" if method == "IntrospectToken" => Part::Names(|world| &world.access_token),
             "external_id" => Part::Needs(text(&new())),
             "password" | "new_password" => Part::Needs(text("a phrase of the selftest")),
+            "password_hash" => Part::Needs(text(HASH)),
             "current_password" => Part::Needs(text("a phrase that nobody has")),
             "plaintext_key" => Part::Names(|world| &world.api_key),
             "email" if makes => Part::Needs(text(&format!("{}@example.invalid", new()))),

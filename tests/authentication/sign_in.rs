@@ -80,6 +80,21 @@ both! {
         refused(t.admin().authentication().sign_in(wrong).await, ErrorReason::SignInRejected);
     }
 
+    async fn many_who_sign_in_at_once_with_an_imported_password_are_all_let_in(t) {
+        for _ in 0..5 {
+            let user = t.user("ada").await;
+            t.give_password(&user).await;
+            let mut calls = tokio::task::JoinSet::new();
+            for _ in 0..6 {
+                let (t, email) = (t.clone(), user.email.clone());
+                calls.spawn(async move { sign_in(&t, &email, PASSWORD).await });
+            }
+            for signed_in in calls.join_all().await {
+                signed_in.unwrap();
+            }
+        }
+    }
+
     async fn only_platform_admins_sign_users_in(t) {
         let user = t.user("ada").await;
         t.give_password(&user).await;

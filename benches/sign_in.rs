@@ -1,0 +1,193 @@
+//! What many who sign in at once take, and what the others notice of it.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use argon2::{Algorithm, Argon2, Params, Version};
+use base64::{Engine as _, engine::general_purpose::STANDARD_NO_PAD};
+use tenantry::pb::{self, create_api_key_request::Owner};
+use tokio::task::JoinSet;
+use tonic::Code;
+use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
+
+use crate::{
+    server::{admin_key, memory, ours},
+    support::{Api, Backend, database::TestDatabase},
+};
+
+/// How many sign in at once, again and again.
+const CLIENTS: usize = 64;
+/// How often the others ask.
+const EVERY: Duration = Duration::from_millis(5);
+/// The most that refusals and the others may take, and what memory may take beside the hashes.
+const REFUSAL: Duration = Duration::from_millis(600);
+const OTHERS: Duration = Duration::from_millis(60);
+const REST_MIB: f64 = 64.0;
+
+const PASSWORD: &str = "a phrase of the benchmark";
+
+/// What clients have seen.
+#[derive(Default)]
+struct Seen {
+    signed_in: Vec<Duration>,
+    refused: Vec<Duration>,
+}
+
+/// Measures, prints, and tells whether all goals are met.
+pub async fn run(lasting: Duration) -> bool {
+    let mut is_good = true;
+    for backend in [Backend::Sqlite, Backend::Postgres] {
+        is_good &= measure(backend, lasting).await;
+    }
+    is_good
+}
+
+async fn measure(backend: Backend, lasting: Duration) -> bool {
+    let database = TestDatabase::create(backend).await;
+    let key = admin_key(&database);
+    let serving = ours(&database);
+    let address = serving.address;
+    let admin = Api::new(address, Some(key.clone()));
+    let hash = current_hash();
+    let users: Vec<pb::ImportedUser> = (0..CLIENTS)
+        .map(|at| pb::ImportedUser {
+            external_id: at.to_string(),
+            email: format!("user-{at}@example.com"),
+            name: "User".to_owned(),
+            password_hash: hash.clone(),
+            ..Default::default()
+        })
+        .collect();
+    let batch = tokio_stream::once(pb::ImportUsersRequest { users });
+    let mut answers = admin.users().import_users(batch).await.unwrap().into_inner();
+    while answers.message().await.unwrap().is_some() {}
+    let request = pb::GetUserByEmailRequest { email: "user-0@example.com".to_owned() };
+    let user = admin.users().get_user_by_email(request).await.unwrap().into_inner().user.unwrap();
+    let request = pb::CreateApiKeyRequest {
+        owner: Some(Owner::UserId(user.id)),
+        name: "key".to_owned(),
+        scopes: vec!["*".to_owned()],
+        environment: 1,
+        ..Default::default()
+    };
+    let plaintext_key = admin.api_keys().create_api_key(request).await.unwrap().into_inner().plaintext_key;
+    // Warm, but for the memory of the hashes.
+    let verify = pb::VerifyApiKeyRequest { plaintext_key, ..Default::default() };
+    for _ in 0..1000 {
+        admin.api_keys().verify_api_key(verify.clone()).await.unwrap();
+    }
+    let base = memory(&serving);
+
+    let is_over = Arc::new(AtomicBool::new(false));
+    let mut clients = JoinSet::new();
+    for at in 0..CLIENTS {
+        let (is_over, api) = (Arc::clone(&is_over), Api::new(address, Some(key.clone())));
+        clients.spawn(async move {
+            let mut seen = Seen::default();
+            let request = pb::SignInRequest {
+                email: format!("user-{at}@example.com"),
+                password: PASSWORD.to_owned(),
+                ..Default::default()
+            };
+            while !is_over.load(Ordering::Relaxed) {
+                let begun = Instant::now();
+                match api.authentication().sign_in(request.clone()).await {
+                    Ok(_) => seen.signed_in.push(begun.elapsed()),
+                    Err(status) if status.code() == Code::ResourceExhausted => {
+                        seen.refused.push(begun.elapsed());
+                        // What RetryInfo says.
+                        tokio::time::sleep(Duration::from_millis(200)).await;
+                    }
+                    Err(status) => panic!("{status:?}"),
+                }
+            }
+            seen
+        });
+    }
+    let mut others = JoinSet::new();
+    let (over, api) = (Arc::clone(&is_over), Api::new(address, Some(key.clone())));
+    others.spawn(async move {
+        let mut took = Vec::new();
+        while !over.load(Ordering::Relaxed) {
+            let begun = Instant::now();
+            api.api_keys().verify_api_key(verify.clone()).await.unwrap();
+            took.push(begun.elapsed());
+            tokio::time::sleep(EVERY).await;
+        }
+        ("VerifyApiKey", took)
+    });
+    let (over, channel) = (Arc::clone(&is_over), Api::new(address, None).channel);
+    others.spawn(async move {
+        let mut took = Vec::new();
+        while !over.load(Ordering::Relaxed) {
+            let begun = Instant::now();
+            HealthClient::new(channel.clone()).check(HealthCheckRequest::default()).await.unwrap();
+            took.push(begun.elapsed());
+            tokio::time::sleep(EVERY).await;
+        }
+        ("health", took)
+    });
+
+    let (begun, mut peak) = (Instant::now(), base);
+    while begun.elapsed() < lasting {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        peak = peak.max(memory(&serving));
+    }
+    is_over.store(true, Ordering::Relaxed);
+    let mut all = Seen::default();
+    for seen in clients.join_all().await {
+        all.signed_in.extend(seen.signed_in);
+        all.refused.extend(seen.refused);
+    }
+    let permits = std::thread::available_parallelism().map_or(1, std::num::NonZero::get).min(256 / 19);
+    let bound = base + permits as f64 * 19.0 + REST_MIB;
+    let slowest_refusal = all.refused.iter().max().copied().unwrap_or_default();
+    println!("\n{backend:?}: {CLIENTS} clients sign in for {} s, {permits} hashes at once", lasting.as_secs());
+    println!(
+        "  {} signed in, {:.1} a second, p50 {:.0} ms, p99 {:.0} ms",
+        all.signed_in.len(),
+        all.signed_in.len() as f64 / lasting.as_secs_f64(),
+        millis(quantile(&mut all.signed_in, 50)),
+        millis(quantile(&mut all.signed_in, 99)),
+    );
+    let mut is_good = goal("refusals: slowest", millis(slowest_refusal), millis(REFUSAL), "ms");
+    println!("    ({} refusals, p50 {:.1} ms)", all.refused.len(), millis(quantile(&mut all.refused, 50)));
+    while let Some(done) = others.join_next().await {
+        let (what, mut took) = done.unwrap();
+        is_good &= goal(&format!("{what}: p99"), millis(quantile(&mut took, 99)), millis(OTHERS), "ms");
+        println!("    ({} calls, p50 {:.1} ms)", took.len(), millis(quantile(&mut took, 50)));
+    }
+    is_good &= goal(&format!("memory: peak ({base:.0} MiB before)"), peak, bound, "MiB");
+    drop(serving);
+    database.remove().await;
+    is_good
+}
+
+fn goal(what: &str, found: f64, most: f64, unit: &str) -> bool {
+    let is_met = found < most;
+    println!("  {what} {found:.1} {unit}, goal under {most:.1} {unit}: {}", if is_met { "met" } else { "MISSED" });
+    is_met
+}
+
+fn millis(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1000.0
+}
+
+fn quantile(durations: &mut [Duration], percent: usize) -> Duration {
+    durations.sort_unstable();
+    durations.get(durations.len() * percent / 100).copied().unwrap_or_default()
+}
+
+/// A hash of the password as the server makes it.
+fn current_hash() -> String {
+    let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, Params::new(19 * 1024, 2, 1, Some(32)).unwrap());
+    let mut digest = [0; 32];
+    argon2.hash_password_into(PASSWORD.as_bytes(), b"0123456789abcdef", &mut digest).unwrap();
+    let (salt, digest) = (STANDARD_NO_PAD.encode(b"0123456789abcdef"), STANDARD_NO_PAD.encode(digest));
+    format!("$argon2id$v=19$m=19456,t=2,p=1${salt}${digest}")
+}

@@ -1,0 +1,523 @@
+//! What sessions and access tokens are held to, each test named for its requirement.
+
+use std::{collections::HashSet, sync::Arc, time::Duration};
+
+use tenantry::pb::{self, ErrorReason, create_api_key_request::Owner};
+use tokio::{sync::Barrier, task::JoinSet};
+use tonic::{Code, Status};
+
+use crate::{
+    authentication::{claims, introspect_token::forged, refresh},
+    support::{
+        Api, Backend, DAY, Test, both,
+        database::TestDatabase,
+        follow::list,
+        given::{CHEAP_HASH, PASSWORD},
+        long_on_both, mask, on_both, refused,
+        serving::Serving,
+    },
+};
+
+/// A user with a session, begun with its password.
+async fn session(t: &Test) -> (pb::User, pb::SignInResponse) {
+    let user = t.user("ada").await;
+    t.give_password(&user).await;
+    let signed_in = t.signed_in(&user).await;
+    (user, signed_in)
+}
+
+/// The live sessions of a user.
+async fn live(t: &Test, user: &pb::User) -> Vec<pb::RefreshToken> {
+    let request = pb::ListRefreshTokensRequest { user_id: user.id.clone(), page_size: 1000, ..Default::default() };
+    t.admin().refresh_tokens().list_refresh_tokens(request).await.unwrap().into_inner().refresh_tokens
+}
+
+async fn get(api: &Api, user: &pb::User) -> Result<(), Status> {
+    api.users().get_user(pb::GetUserRequest { user_id: user.id.clone() }).await.map(drop)
+}
+
+both! {
+    async fn r15_a_token_is_opaque_has_256_random_bits_and_only_its_hash_is_stored(t) {
+        let (user, first) = session(&t).await;
+        let mut secrets = HashSet::new();
+        let mut token = first.plaintext_token;
+        for _ in 0..100 {
+            assert!(token.starts_with("cf_rt_") && token.len() == 77);
+            assert!(secrets.insert(token[28..71].to_owned()));
+            token = refresh(&t, &token).await.unwrap().plaintext_token;
+        }
+        let dump = t.database.rows().await.concat();
+        assert!(secrets.iter().all(|secret| !dump.contains(secret)) && !dump.contains("eyJ"));
+        assert_eq!(live(&t, &user).await.len(), 1);
+    }
+
+    async fn r16_each_use_makes_the_next_token_and_ends_the_one_before(t) {
+        let (_, first) = session(&t).await;
+        let second = refresh(&t, &first.plaintext_token).await.unwrap();
+        assert_ne!(second.plaintext_token, first.plaintext_token);
+        assert_eq!(second.refresh_token.unwrap().family_id, first.refresh_token.unwrap().family_id);
+        refused(refresh(&t, &first.plaintext_token).await, ErrorReason::RefreshTokenRejected);
+    }
+
+    async fn r17_a_retired_token_ends_its_session_and_its_access_tokens_and_is_told(t) {
+        let (user, first) = session(&t).await;
+        let second = refresh(&t, &first.plaintext_token).await.unwrap();
+        let third = refresh(&t, &second.plaintext_token).await.unwrap();
+        let api = t.with_key(&third.access_token);
+        get(&api, &user).await.unwrap();
+        refused(refresh(&t, &first.plaintext_token).await, ErrorReason::RefreshTokenRejected);
+        refused(refresh(&t, &third.plaintext_token).await, ErrorReason::RefreshTokenRejected);
+        refused(get(&api, &user).await, ErrorReason::Unauthenticated);
+        let reused = pb::ListEventsRequest { actions: vec!["refresh_token.reused".to_owned()], ..Default::default() };
+        let reused = list(&t.admin(), reused).await;
+        assert_eq!((reused.len(), &reused[0].resource_id), (1, &third.refresh_token.unwrap().family_id));
+    }
+
+    async fn r18_of_many_who_use_one_token_at_once_one_wins(t) {
+        for round in 0..10 {
+            let (user, first) = session(&t).await;
+            let wins = race(&t, &first.plaintext_token, 16).await;
+            assert!(wins <= 1, "round {round}: {wins} win");
+            assert!(live(&t, &user).await.len() <= 1);
+        }
+    }
+
+    async fn r19_the_order_of_tokens_needs_no_time(t) {
+        // All within less than a second, as on a clock that stands.
+        let (_, first) = session(&t).await;
+        let second = refresh(&t, &first.plaintext_token).await.unwrap();
+        refresh(&t, &second.plaintext_token).await.unwrap();
+        for retired in [second.plaintext_token, first.plaintext_token] {
+            refused(refresh(&t, &retired).await, ErrorReason::RefreshTokenRejected);
+        }
+    }
+
+    async fn r21_a_session_that_was_ended_stays_so_however_it_is_refreshed_meanwhile(t) {
+        for _ in 0..10 {
+            let (user, first) = session(&t).await;
+            end_against_refresh(&t, &user, first).await;
+        }
+    }
+
+    async fn r22_an_answer_that_was_lost_is_told_again_to_the_same_request_only(t) {
+        let (_, first) = session(&t).await;
+        let request = pb::RefreshRequest {
+            plaintext_token: first.plaintext_token.clone(),
+            request_id: uuid::Uuid::new_v4().to_string(),
+            ..Default::default()
+        };
+        let second = t.admin().authentication().refresh(request.clone()).await.unwrap().into_inner();
+        assert_eq!(t.admin().authentication().refresh(request.clone()).await.unwrap().into_inner(), second);
+        // By default there is no leeway for anything else.
+        refused(refresh(&t, &first.plaintext_token).await, ErrorReason::RefreshTokenRejected);
+        refused(refresh(&t, &second.plaintext_token).await, ErrorReason::RefreshTokenRejected);
+    }
+
+    with ["--rotation-grace", "10s"] async fn r22_the_grace_is_short_and_for_the_last_token_while_its_successor_is_unused(t) {
+        let (_, first) = session(&t).await;
+        let second = refresh(&t, &first.plaintext_token).await.unwrap();
+        let again = refresh(&t, &first.plaintext_token).await.unwrap();
+        assert_eq!(again.plaintext_token, second.plaintext_token);
+        refresh(&t, &second.plaintext_token).await.unwrap();
+        refused(refresh(&t, &first.plaintext_token).await, ErrorReason::RefreshTokenRejected);
+        let (_, first) = session(&t).await;
+        refresh(&t, &first.plaintext_token).await.unwrap();
+        t.advance(Duration::from_secs(11));
+        refused(refresh(&t, &first.plaintext_token).await, ErrorReason::RefreshTokenRejected);
+    }
+
+    async fn r23_a_session_ends_when_it_is_idle_and_in_any_case(t) {
+        let (_, idle) = session(&t).await;
+        t.advance(30 * DAY);
+        refused(refresh(&t, &idle.plaintext_token).await, ErrorReason::RefreshTokenRejected);
+        let (_, first) = session(&t).await;
+        let mut token = first.plaintext_token;
+        for day in 1..90 {
+            t.advance(DAY);
+            token = refresh(&t, &token).await.unwrap_or_else(|status| panic!("day {day}: {status:?}")).plaintext_token;
+        }
+        // The last access tokens end with it.
+        t.advance(Duration::from_mins(24 * 60 - 2));
+        let last = refresh(&t, &token).await.unwrap();
+        let ends_at = last.refresh_token.unwrap().family_expires_at.unwrap().seconds;
+        assert_eq!(last.access_token_expires_at.unwrap().seconds, ends_at);
+        t.advance(Duration::from_mins(2));
+        refused(refresh(&t, &last.plaintext_token).await, ErrorReason::RefreshTokenRejected);
+    }
+
+    async fn r24_a_session_is_bound_to_its_user_its_organization_and_its_api_key(t) {
+        let (user, first) = session(&t).await;
+        let admin = t.first_admin().await;
+        let (_, other_key) = t.key(Owner::UserId(admin.id), &["*"]).await;
+        let other = t.with_key(&other_key);
+        let request = pb::RefreshRequest { plaintext_token: first.plaintext_token.clone(), ..Default::default() };
+        refused(other.authentication().refresh(request).await, ErrorReason::RefreshTokenRejected);
+        let rotate = pb::RotateRefreshTokenRequest { plaintext_token: first.plaintext_token.clone(), ..Default::default() };
+        refused(other.refresh_tokens().rotate_refresh_token(rotate).await, ErrorReason::RefreshTokenRejected);
+        // It is still good for whom it is, and gives no more than before: an organization of others it does not get.
+        let foreign = t.organization(&t.user("owner").await).await;
+        let wider = pb::RefreshRequest { plaintext_token: first.plaintext_token.clone(), organization_id: Some(foreign.id), ..Default::default() };
+        refused(t.admin().authentication().refresh(wider).await, ErrorReason::OrganizationNotFound);
+        let second = refresh(&t, &first.plaintext_token).await.unwrap();
+        assert_eq!(claims(&second.access_token)["sub"], user.id.as_str());
+    }
+
+    async fn r25_each_refresh_looks_at_the_user_the_organization_the_membership_and_the_key(t) {
+        let admin = t.first_admin().await;
+        let begin = async |api: &Api| {
+            let user = t.user("ada").await;
+            t.give_password(&user).await;
+            let organization = t.organization(&t.user("owner").await).await;
+            let membership = t.member(&user, &organization, "member").await;
+            let request = pb::SignInRequest {
+                email: user.email.clone(),
+                password: PASSWORD.to_owned(),
+                organization_id: organization.id.clone(),
+                ..Default::default()
+            };
+            let first = api.authentication().sign_in(request).await.unwrap().into_inner();
+            (user, organization, membership, first.plaintext_token)
+        };
+        let (user, _, _, token) = begin(&t.admin()).await;
+        t.suspend(&user).await;
+        refused(refresh(&t, &token).await, ErrorReason::RefreshTokenRejected);
+
+        let (user, _, _, token) = begin(&t.admin()).await;
+        let delete = pb::DeleteUserRequest { user_id: user.id, ..Default::default() };
+        t.admin().users().delete_user(delete).await.unwrap();
+        refused(refresh(&t, &token).await, ErrorReason::RefreshTokenRejected);
+
+        let (_, _, membership, token) = begin(&t.admin()).await;
+        let delete = pb::DeleteMembershipRequest { membership_id: membership.id, ..Default::default() };
+        t.admin().memberships().delete_membership(delete).await.unwrap();
+        refused(refresh(&t, &token).await, ErrorReason::RefreshTokenRejected);
+
+        let (_, organization, _, token) = begin(&t.admin()).await;
+        let suspend = pb::SuspendOrganizationRequest { organization_id: organization.id.clone(), ..Default::default() };
+        t.admin().organizations().suspend_organization(suspend).await.unwrap();
+        refused(refresh(&t, &token).await, ErrorReason::RefreshTokenRejected);
+        let reactivate = pb::ReactivateOrganizationRequest { organization_id: organization.id.clone(), ..Default::default() };
+        t.admin().organizations().reactivate_organization(reactivate).await.unwrap();
+        let token = refresh(&t, &token).await.unwrap().plaintext_token;
+        let delete = pb::DeleteOrganizationRequest { organization_id: organization.id, ..Default::default() };
+        t.admin().organizations().delete_organization(delete).await.unwrap();
+        refused(refresh(&t, &token).await, ErrorReason::RefreshTokenRejected);
+
+        let (key, text) = t.key(Owner::UserId(admin.id), &["*"]).await;
+        let own = t.with_key(&text);
+        let (_, _, _, token) = begin(&own).await;
+        let revoke = pb::RevokeApiKeyRequest { api_key_id: key.id, ..Default::default() };
+        t.admin().api_keys().revoke_api_key(revoke).await.unwrap();
+        let request = pb::RefreshRequest { plaintext_token: token, ..Default::default() };
+        refused(own.authentication().refresh(request.clone()).await, ErrorReason::Unauthenticated);
+        refused(t.admin().authentication().refresh(request).await, ErrorReason::RefreshTokenRejected);
+    }
+
+    with ["--max-sessions", "3"] async fn r26_sessions_are_listed_and_ended_and_one_more_than_may_be_ends_the_oldest(t) {
+        let (user, first) = session(&t).await;
+        let (_, _, of_eve) = t.signed_in_user("eve").await;
+        let mut sessions = vec![first];
+        for _ in 0..4 {
+            sessions.push(t.signed_in(&user).await);
+        }
+        let family = |session: &pb::SignInResponse| session.refresh_token.clone().unwrap().family_id;
+        let kept: Vec<String> = sessions[2..].iter().map(family).collect();
+        assert_eq!(live(&t, &user).await.into_iter().map(|token| token.family_id).collect::<Vec<_>>(), kept);
+        for ended in &sessions[..2] {
+            refused(refresh(&t, &ended.plaintext_token).await, ErrorReason::RefreshTokenRejected);
+        }
+        // The user ends one and then all, a platform admin too, nobody else.
+        let own = t.with_key(&sessions[4].access_token);
+        let id = sessions[2].refresh_token.clone().unwrap().id;
+        let one = pb::RevokeRefreshTokenRequest { key: Some(pb::revoke_refresh_token_request::Key::RefreshTokenId(id)), ..Default::default() };
+        refused(of_eve.refresh_tokens().revoke_refresh_token(one.clone()).await, ErrorReason::RefreshTokenNotFound);
+        own.refresh_tokens().revoke_refresh_token(one).await.unwrap();
+        assert_eq!(live(&t, &user).await.len(), 2);
+        let all = pb::RevokeAllRefreshTokensRequest { user_id: user.id.clone(), ..Default::default() };
+        refused(of_eve.refresh_tokens().revoke_all_refresh_tokens(all.clone()).await, ErrorReason::UserNotFound);
+        t.admin().refresh_tokens().revoke_all_refresh_tokens(all).await.unwrap();
+        assert!(live(&t, &user).await.is_empty());
+        refused(get(&own, &user).await, ErrorReason::Unauthenticated);
+    }
+
+    async fn r27_every_token_that_cannot_be_used_is_refused_byte_for_byte_alike(t) {
+        let bytes = |status: Status| (status.code(), status.message().to_owned(), status.details().to_vec());
+        let (_, expired) = session(&t).await;
+        t.advance(31 * DAY);
+        let (_, signed_out) = session(&t).await;
+        let request = pb::SignOutRequest { plaintext_token: signed_out.plaintext_token.clone(), ..Default::default() };
+        t.admin().authentication().sign_out(request).await.unwrap();
+        let (_, used) = session(&t).await;
+        refresh(&t, &used.plaintext_token).await.unwrap();
+        let (suspended, of_suspended) = session(&t).await;
+        t.suspend(&suspended).await;
+        let (_, good) = session(&t).await;
+        let id = good.refresh_token.unwrap().id.parse::<uuid::Uuid>().unwrap().into();
+        let guessed = tenantry::security::token::mint_refresh_token(id).0.expose().to_owned();
+        let texts = ["x".to_owned(), guessed, expired.plaintext_token, signed_out.plaintext_token, used.plaintext_token, of_suspended.plaintext_token, good.access_token];
+        let mut answers = Vec::new();
+        for text in texts {
+            answers.push(bytes(refresh(&t, &text).await.unwrap_err()));
+        }
+        answers.dedup();
+        assert_eq!(answers.len(), 1, "{answers:?}");
+        refresh(&t, &good.plaintext_token).await.unwrap();
+    }
+
+    async fn r31_every_forged_token_is_refused_as_a_credential(t) {
+        let (user, signed_in) = session(&t).await;
+        get(&t.with_key(&signed_in.access_token), &user).await.unwrap();
+        for (what, token) in forged(&t, &signed_in.access_token).await {
+            let status = get(&t.with_key(&token), &user).await.expect_err(what);
+            assert_eq!(status.code(), Code::Unauthenticated, "{what}");
+        }
+        t.advance(Duration::from_mins(10) + Duration::from_secs(1));
+        refused(get(&t.with_key(&signed_in.access_token), &user).await, ErrorReason::Unauthenticated);
+    }
+
+    with ["--signing-algorithm", "ES256"] async fn r31_a_token_of_the_other_algorithm_is_as_good(t) {
+        let (user, signed_in) = session(&t).await;
+        assert_eq!(crate::authentication::part(&signed_in.access_token, 0)["alg"], "ES256");
+        get(&t.with_key(&signed_in.access_token), &user).await.unwrap();
+        let keys = t.admin().authentication().get_signing_keys(pb::GetSigningKeysRequest {}).await.unwrap().into_inner();
+        let jwks: serde_json::Value = serde_json::from_str(&keys.jwks).unwrap();
+        let key = &jwks["keys"][0];
+        assert_eq!((key["kty"].as_str(), key["crv"].as_str(), key["alg"].as_str()), (Some("EC"), Some("P-256"), Some("ES256")));
+        assert!([&key["x"], &key["y"]].iter().all(|part| part.as_str().unwrap().len() == 43));
+    }
+
+    with ["--max-failures-per-caller", "30"] async fn r32_introspection_tells_nothing_of_what_is_not_active_and_is_bounded(t) {
+        let (user, ended) = session(&t).await;
+        let request = pb::SignOutRequest { plaintext_token: ended.plaintext_token.clone(), ..Default::default() };
+        t.admin().authentication().sign_out(request).await.unwrap();
+        let expired = t.signed_in(&user).await;
+        t.advance(Duration::from_mins(11));
+        let good = t.signed_in(&user).await;
+        let organization = t.organization(&user).await;
+        let foreign = t.with_key(&t.organization_key(&organization).await);
+        let ask = async |api: &Api, token: &str| {
+            let request = pb::IntrospectTokenRequest { access_token: token.to_owned() };
+            api.authentication().introspect_token(request).await
+        };
+        let admin = t.admin();
+        for (api, token) in [(&admin, "x"), (&admin, &ended.access_token), (&admin, &expired.access_token), (&foreign, &good.access_token), (&admin, &good.plaintext_token)] {
+            assert_eq!(ask(api, token).await.unwrap().into_inner(), pb::IntrospectTokenResponse::default());
+        }
+        refused(ask(&t.anonymous(), &good.access_token).await, ErrorReason::Unauthenticated);
+        // What is good costs nothing, what is not has an end.
+        for _ in 0..40 {
+            assert!(ask(&admin, &good.access_token).await.unwrap().into_inner().active);
+        }
+        let mut refusals = 0;
+        let status = loop {
+            match ask(&foreign, "x").await {
+                Ok(_) => refusals += 1,
+                Err(status) => break status,
+            }
+        };
+        assert!((25..=35).contains(&refusals), "{refusals}");
+        refused(Err::<(), _>(status), ErrorReason::TooManyAttempts);
+    }
+
+    async fn r36_nobody_gives_itself_what_is_not_its_to_give(t) {
+        let (user, _, own) = t.signed_in_user("ada").await;
+        let before = t.reload_user(&user.id).await;
+        for field in ["email_verified_at", "is_platform_admin", "state", "deleted_at", "external_id", "id", "created_at", "etag", "password", "*"] {
+            let update = pb::UpdateUserRequest { user_id: user.id.clone(), update_mask: mask(&[field]), ..Default::default() };
+            for api in [&own, &t.with_key(&t.user_key(&user).await)] {
+                refused(api.users().update_user(update.clone()).await, ErrorReason::InvalidArgument);
+            }
+        }
+        // With an access token not even the e-mail: a password reset would go there.
+        let update = pb::UpdateUserRequest { user_id: user.id.clone(), email: "new@example.com".to_owned(), update_mask: mask(&["email"]), ..Default::default() };
+        refused(own.users().update_user(update).await, ErrorReason::ApiKeyRequired);
+        assert_eq!(t.reload_user(&user.id).await, before);
+        let update = pb::UpdateUserRequest { user_id: user.id.clone(), name: "Ada L.".to_owned(), update_mask: mask(&["name"]), ..Default::default() };
+        own.users().update_user(update).await.unwrap();
+        // Nor does a signed-in user make itself an owner where it is none.
+        let organization = t.organization(&t.user("owner").await).await;
+        let membership = t.member(&user, &organization, "member").await;
+        let update = pb::UpdateMembershipRequest { membership_id: membership.id, role: "owner".to_owned(), update_mask: mask(&["role"]), ..Default::default() };
+        refused(own.memberships().update_membership(update).await, ErrorReason::RoleInsufficient);
+    }
+
+    async fn a_signed_in_user_reaches_itself_and_its_organizations_as_far_as_its_role_goes(t) {
+        let (user, _, own) = t.signed_in_user("ada").await;
+        let (other, foreign) = (t.user("other").await, t.organization(&t.user("owner").await).await);
+        let organization = t.organization(&user).await;
+        get(&own, &user).await.unwrap();
+        refused(get(&own, &other).await, ErrorReason::UserNotFound);
+        let members = |organization: &pb::Organization| pb::ListMembershipsRequest { organization_id: organization.id.clone(), ..Default::default() };
+        own.memberships().list_memberships(members(&organization)).await.unwrap();
+        refused(own.memberships().list_memberships(members(&foreign)).await, ErrorReason::OrganizationNotFound);
+        let invite = |organization: &pb::Organization| pb::CreateInvitationRequest {
+            organization_id: organization.id.clone(),
+            email: "new@example.com".to_owned(),
+            role: "member".to_owned(),
+            ..Default::default()
+        };
+        own.invitations().create_invitation(invite(&organization)).await.unwrap();
+        t.member(&user, &foreign, "viewer").await;
+        own.memberships().list_memberships(members(&foreign)).await.unwrap();
+        refused(own.invitations().create_invitation(invite(&foreign)).await, ErrorReason::RoleInsufficient);
+        // Its events say who it was, and with which session.
+        let events = list(&t.admin(), pb::ListEventsRequest { actions: vec!["invitation.created".to_owned()], ..Default::default() }).await;
+        let actor = events[0].actor.clone().unwrap();
+        assert_eq!((actor.kind(), actor.user_id.as_str(), actor.api_key_id.as_str(), actor.family_id.len()), (pb::ActorKind::User, user.id.as_str(), "", 36));
+    }
+
+    async fn an_access_token_never_acts_as_a_platform_admin_and_makes_nothing_that_outlasts_its_session(t) {
+        let (user, signed_in, own) = t.signed_in_user("ada").await;
+        let grant = pb::GrantPlatformAdminRequest { user_id: user.id.clone(), ..Default::default() };
+        t.admin().users().grant_platform_admin(grant).await.unwrap();
+        let other = t.user("other").await;
+        refused(get(&own, &other).await, ErrorReason::UserNotFound);
+        let create = pb::CreateUserRequest { email: "x@example.com".to_owned(), name: "X".to_owned(), ..Default::default() };
+        refused(own.users().create_user(create).await, ErrorReason::PlatformAdminRequired);
+        let session = pb::CreateRefreshTokenRequest { user_id: user.id.clone(), ..Default::default() };
+        refused(own.refresh_tokens().create_refresh_token(session).await, ErrorReason::ApiKeyRequired);
+        refused(own.api_keys().revoke_own_api_key(pb::RevokeOwnApiKeyRequest::default()).await, ErrorReason::ApiKeyRequired);
+        let account = t.oauth_account(&user).await;
+        let tokens = pb::GetOAuthAccountTokensRequest { oauth_account_id: account.id };
+        refused(own.oauth_accounts().get_o_auth_account_tokens(tokens).await, ErrorReason::ApiKeyRequired);
+        let key = |expires_at| pb::CreateApiKeyRequest {
+            owner: Some(Owner::UserId(user.id.clone())),
+            name: "key".to_owned(),
+            scopes: vec!["users:read".to_owned()],
+            environment: 1,
+            expires_at,
+            ..Default::default()
+        };
+        refused(own.api_keys().create_api_key(key(None)).await, ErrorReason::ExpiryNotHeld);
+        let ends_at = signed_in.refresh_token.unwrap().family_expires_at;
+        own.api_keys().create_api_key(key(ends_at)).await.unwrap();
+        let later = ends_at.map(|at| prost_types::Timestamp { seconds: at.seconds + 1, ..at });
+        refused(own.api_keys().create_api_key(key(later)).await, ErrorReason::ExpiryNotHeld);
+    }
+
+    async fn what_stops_a_user_stops_its_access_tokens_with_the_next_call(t) {
+        let (user, _, own) = t.signed_in_user("ada").await;
+        get(&own, &user).await.unwrap();
+        t.suspend(&user).await;
+        refused(get(&own, &user).await, ErrorReason::Unauthenticated);
+        let reactivate = pb::ReactivateUserRequest { user_id: user.id.clone(), ..Default::default() };
+        t.admin().users().reactivate_user(reactivate).await.unwrap();
+        get(&own, &user).await.unwrap();
+        let delete = pb::DeleteUserRequest { user_id: user.id.clone(), ..Default::default() };
+        t.admin().users().delete_user(delete).await.unwrap();
+        refused(get(&own, &user).await, ErrorReason::Unauthenticated);
+    }
+
+    with ["--watch-heartbeat", "50ms"] async fn an_open_stream_ends_with_the_access_token_and_with_its_session(t) {
+        for by_session in [true, false] {
+            let (user, signed_in, own) = t.signed_in_user("ada").await;
+            let watch = pb::WatchEventsRequest::default();
+            let mut events = own.events().watch_events(watch).await.unwrap().into_inner();
+            events.message().await.unwrap().unwrap();
+            if by_session {
+                let request = pb::SignOutRequest { plaintext_token: signed_in.plaintext_token, ..Default::default() };
+                t.admin().authentication().sign_out(request).await.unwrap();
+            } else {
+                t.advance(Duration::from_mins(11));
+            }
+            let ended = async {
+                loop {
+                    if let Err(status) = events.message().await {
+                        return status;
+                    }
+                }
+            };
+            let status = tokio::time::timeout(Duration::from_mins(1), ended).await.unwrap_or_else(|_| panic!("{}", user.id));
+            refused(Err::<(), _>(status), ErrorReason::Unauthenticated);
+        }
+    }
+}
+
+/// How many of some who present one token at once get a successor.
+async fn race(t: &Arc<Test>, token: &str, callers: usize) -> usize {
+    let barrier = Arc::new(Barrier::new(callers));
+    let mut calls = JoinSet::new();
+    for _ in 0..callers {
+        let (t, token, barrier) = (Arc::clone(t), token.to_owned(), Arc::clone(&barrier));
+        calls.spawn(async move {
+            barrier.wait().await;
+            refresh(&t, &token).await.is_ok()
+        });
+    }
+    calls.join_all().await.into_iter().filter(|won| *won).count()
+}
+
+/// Refreshes a session again and again while it is signed out: after both, nothing of it works.
+async fn end_against_refresh(t: &Arc<Test>, user: &pb::User, first: pb::SignInResponse) {
+    let refreshing = tokio::spawn({
+        let (t, mut token) = (Arc::clone(t), first.plaintext_token.clone());
+        async move {
+            while let Ok(next) = refresh(&t, &token).await {
+                token = next.plaintext_token;
+            }
+            token
+        }
+    });
+    tokio::task::yield_now().await;
+    let request = pb::SignOutRequest { plaintext_token: first.plaintext_token, ..Default::default() };
+    t.admin().authentication().sign_out(request).await.unwrap();
+    let last = refreshing.await.unwrap();
+    refused(refresh(t, &last).await, ErrorReason::RefreshTokenRejected);
+    assert!(live(t, user).await.is_empty());
+}
+
+async fn five_hundred_races_with_one_token(backend: Backend) {
+    let body = async |t: Arc<Test>| {
+        for round in 0..500 {
+            let (user, first) = session(&t).await;
+            let wins = race(&t, &first.plaintext_token, 64).await;
+            assert!(wins <= 1 && live(&t, &user).await.len() <= 1, "round {round}: {wins} win");
+        }
+    };
+    crate::support::run(backend, &[], body).await;
+}
+
+async fn five_hundred_ends_against_a_refresh(backend: Backend) {
+    let body = async |t: Arc<Test>| {
+        for _ in 0..500 {
+            let (user, first) = session(&t).await;
+            end_against_refresh(&t, &user, first).await;
+        }
+    };
+    crate::support::run(backend, &[], body).await;
+}
+
+long_on_both! {
+    slow_r18_races_with_one_token = super::five_hundred_races_with_one_token,
+    slow_r21_ends_against_a_refresh = super::five_hundred_ends_against_a_refresh,
+}
+
+on_both!(r20_that_a_token_was_used_is_known_after_a_crash);
+
+async fn r20_that_a_token_was_used_is_known_after_a_crash(backend: Backend) {
+    let database = TestDatabase::empty(backend).await;
+    let start = async || {
+        let url = database.url();
+        tokio::task::spawn_blocking(move || Serving::start_patient(&url, &[])).await.unwrap()
+    };
+    let mut server = start().await;
+    let key = server.first_admin_key.clone().unwrap();
+    let email = "ada@example.com".to_owned();
+    let create = pb::CreateUserRequest { email: email.clone(), name: "Ada".to_owned(), ..Default::default() };
+    let user = server.with_key(&key).users().create_user(create).await.unwrap().into_inner().user.unwrap();
+    let password_hash = CHEAP_HASH.to_owned();
+    let import = pb::ImportPasswordHashRequest { user_id: user.id, password_hash, ..Default::default() };
+    server.with_key(&key).authentication().import_password_hash(import).await.unwrap();
+    let request = pb::SignInRequest { email, password: PASSWORD.to_owned(), ..Default::default() };
+    let first = server.with_key(&key).authentication().sign_in(request).await.unwrap().into_inner();
+    let go_on = |token: &str| pb::RefreshRequest { plaintext_token: token.to_owned(), ..Default::default() };
+    let second =
+        server.with_key(&key).authentication().refresh(go_on(&first.plaintext_token)).await.unwrap().into_inner();
+    server.crash();
+    let server = start().await;
+    let mut api = server.with_key(&key).authentication();
+    refused(api.refresh(go_on(&first.plaintext_token)).await, ErrorReason::RefreshTokenRejected);
+    refused(api.refresh(go_on(&second.plaintext_token)).await, ErrorReason::RefreshTokenRejected);
+    drop(server);
+    database.remove().await;
+}
