@@ -149,7 +149,7 @@ both! {
         let said = String::from_utf8(output.stderr).unwrap();
         assert!(!output.status.success() && said.contains("only a platform admin") && said.lines().count() == 1, "{said}");
         for (endpoint, key, wrong) in [
-            (format!("http://{}", t.address), "nothing", "the API key cannot be used: a valid API key is required"),
+            (format!("http://{}", t.address), "nothing", "the API key cannot be used: a valid API key or access token is required"),
             (format!("https://{}", t.address), "nothing", "it must begin with http://"),
             ("http://127.0.0.1:1".to_owned(), "nothing", "cannot be reached"),
         ] {
