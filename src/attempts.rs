@@ -5,7 +5,7 @@
 use std::{
     collections::HashMap,
     net::IpAddr,
-    sync::{Mutex, PoisonError},
+    sync::{Mutex, OnceLock, PoisonError},
     time::Duration,
 };
 
@@ -13,6 +13,7 @@ use tokio::time::Instant;
 
 use crate::{
     context::App,
+    db::Database,
     error::{Error, Result, chain},
     models::{Action, Change, CredentialId, Origin, State, User, UserId, event::Refusal},
 };
@@ -37,12 +38,13 @@ pub struct Attempts {
     limits: Limits,
     addresses: Mutex<HashMap<IpAddr, Instant>>,
     callers: Mutex<HashMap<CredentialId, Instant>>,
-    failed: Mutex<HashMap<(UserId, CredentialId), Failed>>,
+    failed: Mutex<HashMap<(Option<UserId>, CredentialId), Failed>>,
+    stand_in: OnceLock<UserId>,
 }
 
 /// Wrong passwords of a user that left no event yet.
 struct Failed {
-    user: User,
+    user: Option<User>,
     origin: Origin,
     reason: &'static str,
     count: u32,
@@ -51,7 +53,13 @@ struct Failed {
 impl Attempts {
     /// Counts by limits.
     pub fn new(limits: Limits) -> Self {
-        Self { limits, addresses: Mutex::default(), callers: Mutex::default(), failed: Mutex::default() }
+        Self {
+            limits,
+            addresses: Mutex::default(),
+            callers: Mutex::default(),
+            failed: Mutex::default(),
+            stand_in: OnceLock::new(),
+        }
     }
 
     /// Refuses a try of a caller, from an address if it is known, after too many wrong ones.
@@ -75,15 +83,27 @@ impl Attempts {
         }
     }
 
-    /// Notes a wrong password of a user, which will leave an event.
-    pub fn note(&self, user: &User, caller: CredentialId, origin: &Origin, reason: &'static str) {
+    /// Notes a wrong password of a user, which will leave an event. Of nobody it is noted too, which takes as long, and leaves none.
+    pub fn note(&self, user: Option<User>, caller: CredentialId, origin: &Origin, reason: &'static str) {
         let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
         if failed.len() >= MAX_COUNTED {
             return;
         }
-        let noted = failed.entry((user.id, caller));
-        let noted = noted.or_insert_with(|| Failed { user: user.clone(), origin: origin.clone(), reason, count: 0 });
+        let noted = failed.entry((user.as_ref().map(|user| user.id), caller));
+        let noted = noted.or_insert_with(|| Failed { user, origin: origin.clone(), reason, count: 0 });
         noted.count = noted.count.saturating_add(1);
+    }
+
+    /// Some user with a password, once there is one: what is read of it where nobody is found.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn stand_in(&self, db: &Database) -> Result<Option<UserId>> {
+        if let Some(known) = self.stand_in.get() {
+            return Ok(Some(*known));
+        }
+        let found = db.read(async |conn| conn.passwords().stand_in().await).await?;
+        Ok(found.map(|found| *self.stand_in.get_or_init(|| found)))
     }
 }
 
@@ -141,7 +161,8 @@ pub async fn run(app: App) {
 pub async fn write(app: &App) {
     let failed = std::mem::take(&mut *app.attempts.failed.lock().unwrap_or_else(PoisonError::into_inner));
     for noted in failed.into_values() {
-        let mut change = Change::nothing(Action::UserSignInFailed, State::from(noted.user).subject());
+        let Some(user) = noted.user else { continue };
+        let mut change = Change::nothing(Action::UserSignInFailed, State::from(user).subject());
         change.refusal = Some(Refusal { reason: noted.reason.to_owned(), count: noted.count });
         if let Err(error) = app.note(&noted.origin, change).await {
             tracing::warn!(error = chain(&error), "the event of wrong passwords could not be written");

@@ -281,7 +281,7 @@ both! {
     async fn r11_for_nobody_as_much_is_hashed_counted_and_stored(t) {
         // The times themselves `make test-slow` compares.
         let user = with(&t, PHRASE).await;
-        let counted = async || t.database.texts("SELECT 'x' AS value FROM cf_sign_in_failures").await.len();
+        let counted = async || t.database.texts("SELECT 'x' AS value FROM cf_sign_in_failures WHERE failures > 0").await.len();
         refused(sign_in(&t, &user.email, "wrong").await, ErrorReason::SignInRejected);
         assert_eq!(counted().await, 1);
         refused(sign_in(&t, "nobody@example.com", "wrong").await, ErrorReason::SignInRejected);
@@ -505,7 +505,7 @@ async fn r12_the_count_survives_a_crash(backend: Backend) {
     server.crash();
     let server = start().await;
     refused(server.with_key(&key).authentication().sign_in(tried(PASSWORD)).await, ErrorReason::SignInRejected);
-    let failures = database.texts("SELECT failures || '' AS value FROM cf_sign_in_failures").await;
+    let failures = database.texts("SELECT failures || '' AS value FROM cf_sign_in_failures WHERE failures > 0").await;
     assert_eq!(failures, ["10"]);
     drop(server);
     database.remove().await;

@@ -40,7 +40,7 @@ impl AuthenticationHandler {
             Ok((user, stored))
         });
         let (user, stored) = found.await?;
-        let claimed = Claimed::by_user(user, stored);
+        let claimed = Claimed::by_user(&self.app, user, stored);
         let address = said.ip_address.as_ref();
         proof::prove(&self.app, call, claimed, said.password, address, Precondition::PasswordRejected).await
     }

@@ -139,7 +139,7 @@ pub(super) async fn confirm_password_reset(
     let confirm = app.change(&call, async |tx| {
         let taken = tx.one_time_tokens().take(purpose, read.clone(), now).await?;
         let (_, mut user) = taken.ok_or_else(token_rejected)?;
-        tx.passwords().forget_failures(&user, None).await?;
+        tx.passwords().forget_all_failures(&user).await?;
         let password = proof::made_here(user.id, hash.clone(), now);
         tx.passwords().replace(&user, &password, Action::UserPasswordReset).await?;
         let ended_sessions = if keep_sessions { 0 } else { end_sessions(tx, user.id, None, now).await? };

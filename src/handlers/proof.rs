@@ -35,16 +35,21 @@ pub(super) struct Proof {
 impl Claimed {
     /// Whoever has an address.
     pub(super) async fn by_email(app: &App, email: &NormalizedEmail) -> Result<Self> {
-        let found = app.db.read(async |conn| conn.passwords().get_by_email(email).await).await?;
+        let stand_in = app.attempts.stand_in(&app.db).await?;
+        let found = app.db.read(async |conn| conn.passwords().get_by_email(email, stand_in).await).await?;
+        // Made in any case, as it takes a moment. Without a password there is nothing to guess, and nothing to count.
+        let decoy = decoy(app, email);
         Ok(match found {
-            Some((user, stored)) => Self { account: user.id.into(), user: Some(user), stored },
-            None => Self { account: decoy(app, email), user: None, stored: None },
+            Some((user, Some(stored))) => Self { account: user.id.into(), user: Some(user), stored: Some(stored) },
+            Some((user, None)) => Self { account: decoy, user: Some(user), stored: None },
+            None => Self { account: decoy, user: None, stored: None },
         })
     }
 
     /// A user that was found within the caller's reach.
-    pub(super) fn by_user(user: User, stored: Option<Password>) -> Self {
-        Self { account: user.id.into(), user: Some(user), stored }
+    pub(super) fn by_user(app: &App, user: User, stored: Option<Password>) -> Self {
+        let account = if stored.is_some() { user.id.into() } else { decoy(app, &user.email_normalized) };
+        Self { account, user: Some(user), stored }
     }
 }
 
@@ -87,9 +92,7 @@ pub(super) async fn prove(
         (_, user, _) => {
             app.attempts.count(credential, ip);
             let error = Error::Precondition(rejection);
-            if let Some(user) = user {
-                app.attempts.note(&user, credential, &call.origin, reason_text(crate::status::reason(&error)));
-            }
+            app.attempts.note(user, credential, &call.origin, reason_text(crate::status::reason(&error)));
             Err(error)
         }
     }
@@ -107,7 +110,7 @@ impl Proof {
         if stored.is_none_or(|stored| stored.changed_at != self.stored.changed_at) {
             return Err(Error::Precondition(rejection));
         }
-        tx.passwords().forget_failures(&user, Some(&self.source)).await?;
+        tx.passwords().forget_failures(&user, &self.source).await?;
         Ok(user)
     }
 

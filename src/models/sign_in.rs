@@ -47,6 +47,11 @@ impl Source {
         use super::stored::StoredText as _;
         Self(address.as_stored().to_owned())
     }
+
+    /// True for an address from which the user has a session.
+    pub fn is_familiar(&self) -> bool {
+        !self.0.is_empty()
+    }
 }
 
 stored_as_is!(Source);

@@ -33,22 +33,48 @@ pub struct PasswordRepository<'c> {
 }
 
 impl PasswordRepository<'_> {
-    /// The user of an address, and its password. It takes no reach: who asks knows neither.
+    /// The user of an address, and its password. Where nobody has the address the same is read of a stand-in and not answered, so that
+    /// it takes as long. It takes no reach: who asks knows neither.
     ///
     /// # Errors
     /// When the database cannot be used.
-    pub async fn get_by_email(&mut self, email: &NormalizedEmail) -> Result<Option<(User, Option<Password>)>> {
-        let found: Option<(UserRow, Option<PasswordRow>)> = query!(self.conn, c => async {
+    pub async fn get_by_email(
+        &mut self,
+        email: &NormalizedEmail,
+        stand_in: Option<UserId>,
+    ) -> Result<Option<(User, Option<Password>)>> {
+        let found: Option<UserId> = query!(self.conn, c => async {
+            users::table
+                .filter(users::email_normalized.eq(email))
+                .filter(users::deleted_at.is_null())
+                .select(users::id)
+                .get_result(c)
+                .await
+                .optional()
+        })?;
+        let Some(id) = found.or(stand_in) else { return Ok(None) };
+        let read: Option<(UserRow, Option<PasswordRow>)> = query!(self.conn, c => async {
             users::table
                 .left_join(passwords::table.on(passwords::user_id.eq(users::id)))
-                .filter(users::email_normalized.eq(email))
+                .filter(users::id.eq(id))
                 .filter(users::deleted_at.is_null())
                 .select((UserRow::as_select(), Option::<PasswordRow>::as_select()))
                 .get_result(c)
                 .await
                 .optional()
         })?;
-        Ok(found.map(|(user, password)| (user.into(), password.map(Password::from))))
+        let read = read.map(|(user, password)| (user.into(), password.map(Password::from)));
+        Ok(found.and(read))
+    }
+
+    /// Some user with a password, to stand in for those who are none. It takes no reach: nobody is told of it.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn stand_in(&mut self) -> Result<Option<UserId>> {
+        query!(self.conn, c => async {
+            passwords::table.order(passwords::user_id).select(passwords::user_id).first(c).await.optional()
+        })
     }
 
     /// The password of a user that was found.
@@ -99,20 +125,9 @@ impl PasswordRepository<'_> {
         Ok(counted.is_some())
     }
 
-    /// Locks what is counted for an account and a source, which begins with nothing.
+    /// Locks what is counted for an account and a source. Of an address from which the user has a session it begins with nothing.
     async fn lock_failures(&mut self, account: AccountId, source: &Source, now: Timestamp) -> Result<Failures> {
         for _ in 0..LOOKS {
-            query!(self.conn, c => {
-                diesel::insert_into(sign_in_failures::table)
-                    .values((
-                        sign_in_failures::account_id.eq(account),
-                        sign_in_failures::source.eq(source),
-                        sign_in_failures::failures.eq(0),
-                        sign_in_failures::last_failed_at.eq(now),
-                    ))
-                    .on_conflict_do_nothing()
-                    .execute(c)
-            })?;
             let found: Option<(i64, Timestamp)> = query!(self.conn, c => async {
                 let row = sign_in_failures::table.find((account, source));
                 let row = row.select((sign_in_failures::failures, sign_in_failures::last_failed_at));
@@ -121,23 +136,49 @@ impl PasswordRepository<'_> {
             if let Some((count, last)) = found {
                 return Ok(Failures { count, last });
             }
-            // Whoever has just proven the password has removed it between the two.
+            self.begin_to_count(account, source, now).await?;
         }
+        // Whoever has proven the password there meanwhile has removed it again and again.
         Err(Error::Conflict)
     }
 
-    /// Forgets wrong passwords: of one source, or of all.
+    /// Makes the row that counts for an account and a source, unless it is there.
+    async fn begin_to_count(&mut self, account: AccountId, source: &Source, now: Timestamp) -> Result<()> {
+        execute!(
+            self.conn,
+            diesel::insert_into(sign_in_failures::table)
+                .values((
+                    sign_in_failures::account_id.eq(account),
+                    sign_in_failures::source.eq(source.clone()),
+                    sign_in_failures::failures.eq(0),
+                    sign_in_failures::last_failed_at.eq(now),
+                ))
+                .on_conflict_do_nothing()
+        )
+    }
+
+    /// Forgets wrong passwords: those from a source.
     ///
     /// # Errors
     /// When the database cannot be used.
-    pub async fn forget_failures(&mut self, user: &User, source: Option<&Source>) -> Result<()> {
-        let of_user = sign_in_failures::table.filter(sign_in_failures::account_id.eq(AccountId::from(user.id)));
-        match source {
-            Some(source) => {
-                execute!(self.conn, diesel::delete(of_user.filter(sign_in_failures::source.eq(source.clone()))))
-            }
-            None => execute!(self.conn, diesel::delete(of_user)),
+    pub async fn forget_failures(&mut self, user: &User, source: &Source) -> Result<()> {
+        let of_source = sign_in_failures::table
+            .filter(sign_in_failures::account_id.eq(AccountId::from(user.id)))
+            .filter(sign_in_failures::source.eq(source.clone()));
+        if source.is_familiar() {
+            return execute!(self.conn, diesel::delete(of_source));
         }
+        // This one stays, so that what is counted next takes as long as for nobody.
+        execute!(self.conn, diesel::update(of_source).set(sign_in_failures::failures.eq(0)))
+    }
+
+    /// Forgets all wrong passwords of a user.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn forget_all_failures(&mut self, user: &User) -> Result<()> {
+        let of_user = sign_in_failures::table.filter(sign_in_failures::account_id.eq(AccountId::from(user.id)));
+        execute!(self.conn, diesel::update(of_user).set(sign_in_failures::failures.eq(0)))
     }
 
     /// Gives a locked user its first password. False if it has one.
@@ -149,6 +190,7 @@ impl PasswordRepository<'_> {
             diesel::insert_into(passwords::table).values(PasswordRow::from(password)).on_conflict_do_nothing().execute(c)
         })?;
         if inserted > 0 {
+            self.begin_to_count(user.id.into(), &Source::default(), password.changed_at).await?;
             self.happened(user, action);
         }
         Ok(inserted > 0)
@@ -167,6 +209,7 @@ impl PasswordRepository<'_> {
                 .do_update()
                 .set(PasswordRow::from(password))
         )?;
+        self.begin_to_count(user.id.into(), &Source::default(), password.changed_at).await?;
         self.happened(user, action);
         Ok(())
     }
@@ -208,6 +251,7 @@ impl PasswordRepository<'_> {
     /// When the database cannot be used.
     pub async fn delete_of_user(&mut self, user: &Locked<User>) -> Result<()> {
         execute!(self.conn, diesel::delete(passwords::table.filter(passwords::user_id.eq(user.id))))?;
-        self.forget_failures(user, None).await
+        let of_user = sign_in_failures::table.filter(sign_in_failures::account_id.eq(AccountId::from(user.id)));
+        execute!(self.conn, diesel::delete(of_user))
     }
 }

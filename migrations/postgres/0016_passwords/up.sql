@@ -8,7 +8,7 @@ CREATE TABLE cf_passwords (
     changed_at timestamptz NOT NULL
 );
 
--- Wrong passwords in a row: of a user, by source. The rows of those who are no users are a fixed number of decoys.
+-- Wrong passwords in a row: of a user who has a password, by source.
 CREATE TABLE cf_sign_in_failures (
     account_id uuid NOT NULL,
     -- An address from which the user has a session, or empty for all others.
@@ -17,5 +17,9 @@ CREATE TABLE cf_sign_in_failures (
     last_failed_at timestamptz NOT NULL,
     CONSTRAINT cf_sign_in_failures_pkey PRIMARY KEY (account_id, source)
 );
+
+-- Those who are no users, so that for them a row is written as for a user: UUIDs that are none, 0 to 1023.
+INSERT INTO cf_sign_in_failures (account_id, source, failures, last_failed_at)
+SELECT lpad(to_hex(number), 32, '0')::uuid, '', 0, to_timestamp(0) FROM generate_series(0, 1023) AS number;
 
 ALTER TABLE cf_users DROP COLUMN password_hash;

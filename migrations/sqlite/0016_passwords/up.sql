@@ -8,7 +8,7 @@ CREATE TABLE cf_passwords (
     changed_at integer NOT NULL
 ) STRICT;
 
--- Wrong passwords in a row: of a user, by source. The rows of those who are no users are a fixed number of decoys.
+-- Wrong passwords in a row: of a user who has a password, by source.
 CREATE TABLE cf_sign_in_failures (
     account_id blob NOT NULL,
     -- An address from which the user has a session, or empty for all others.
@@ -17,5 +17,10 @@ CREATE TABLE cf_sign_in_failures (
     last_failed_at integer NOT NULL,
     CONSTRAINT cf_sign_in_failures_pkey PRIMARY KEY (account_id, source)
 ) STRICT;
+
+-- Those who are no users, so that for them a row is written as for a user: UUIDs that are none, 0 to 1023.
+INSERT INTO cf_sign_in_failures (account_id, source, failures, last_failed_at)
+WITH RECURSIVE decoys (number) AS (SELECT 0 UNION ALL SELECT number + 1 FROM decoys WHERE number < 1023)
+SELECT unhex(printf('%032x', number)), '', 0, 0 FROM decoys;
 
 ALTER TABLE cf_users DROP COLUMN password_hash;
