@@ -176,6 +176,10 @@ impl Answers {
                 return Poll::Ready(Some(Err(error)));
             }
         }
+        if heartbeat && self.caller.session().is_some() && self.checks.is_empty() {
+            // What ends a session no key forgets.
+            self.checks.spawn(may_still_ask(self.app.clone(), self.caller.clone(), self.scope.clone()));
+        }
         if heartbeat && self.caller.ends_at.is_some_and(|ends_at| ends_at <= self.app.now()) {
             return Poll::Ready(Some(Err(Error::Unauthenticated)));
         }

@@ -84,6 +84,20 @@ impl Stream {
 }
 
 both! {
+    async fn a_stream_ends_with_the_session_of_its_access_token(t) {
+        let (_, signed_in, own) = t.signed_in_user("ada").await;
+        let mut stream = Stream::open(&own).await.unwrap();
+        stream.message().await.unwrap();
+        let request = pb::SignOutRequest { plaintext_token: signed_in.plaintext_token, ..Default::default() };
+        t.admin().authentication().sign_out(request).await.unwrap();
+        let status = loop {
+            if let Err(status) = stream.message().await {
+                break status;
+            }
+        };
+        refused(Err::<(), _>(status), ErrorReason::Unauthenticated);
+    }
+
     async fn many_questions_are_answered_each_with_its_id(t) {
         let ada = t.user("ada").await;
         let (_, good) = t.key(Owner::UserId(ada.id.clone()), &["invoices:read"]).await;
