@@ -12,7 +12,7 @@ use crate::{
         Backend, DAY, Test, both,
         database::TestDatabase,
         follow::list,
-        given::{CHEAP_HASH, PASSWORD, unique},
+        given::{PASSWORD, unique},
         on_both, refused,
         serving::Serving,
     },
@@ -481,18 +481,9 @@ on_both!(r12_the_count_survives_a_crash);
 
 async fn r12_the_count_survives_a_crash(backend: Backend) {
     let database = TestDatabase::empty(backend).await;
-    let start = async || {
-        let url = database.url();
-        tokio::task::spawn_blocking(move || Serving::start_patient(&url, &[])).await.unwrap()
-    };
-    let mut server = start().await;
+    let mut server = Serving::on(&database).await;
     let key = server.first_admin_key.clone().unwrap();
-    let email = "ada@example.com".to_owned();
-    let create = pb::CreateUserRequest { email: email.clone(), name: "Ada".to_owned(), ..Default::default() };
-    let user = server.with_key(&key).users().create_user(create).await.unwrap().into_inner().user.unwrap();
-    let import =
-        pb::ImportPasswordHashRequest { user_id: user.id, password_hash: CHEAP_HASH.to_owned(), ..Default::default() };
-    server.with_key(&key).authentication().import_password_hash(import).await.unwrap();
+    let email = server.user_with_password(&key).await.email;
     let tried = |password: &str| pb::SignInRequest {
         email: email.clone(),
         password: password.to_owned(),
@@ -503,7 +494,7 @@ async fn r12_the_count_survives_a_crash(backend: Backend) {
         refused(server.with_key(&key).authentication().sign_in(tried("wrong")).await, ErrorReason::SignInRejected);
     }
     server.crash();
-    let server = start().await;
+    let server = Serving::on(&database).await;
     refused(server.with_key(&key).authentication().sign_in(tried(PASSWORD)).await, ErrorReason::SignInRejected);
     let failures = database.texts("SELECT failures || '' AS value FROM cf_sign_in_failures WHERE failures > 0").await;
     assert_eq!(failures, ["10"]);

@@ -9,12 +9,8 @@ use tonic::{Code, Status};
 use crate::{
     authentication::{claims, introspect_token::forged, refresh},
     support::{
-        Api, Backend, DAY, Test, both,
-        database::TestDatabase,
-        follow::list,
-        given::{CHEAP_HASH, PASSWORD},
-        long_on_both, mask, on_both, refused,
-        serving::Serving,
+        Api, Backend, DAY, Test, both, database::TestDatabase, follow::list, given::PASSWORD, long_on_both, mask,
+        on_both, refused, serving::Serving,
     },
 };
 
@@ -496,25 +492,16 @@ on_both!(r20_that_a_token_was_used_is_known_after_a_crash);
 
 async fn r20_that_a_token_was_used_is_known_after_a_crash(backend: Backend) {
     let database = TestDatabase::empty(backend).await;
-    let start = async || {
-        let url = database.url();
-        tokio::task::spawn_blocking(move || Serving::start_patient(&url, &[])).await.unwrap()
-    };
-    let mut server = start().await;
+    let mut server = Serving::on(&database).await;
     let key = server.first_admin_key.clone().unwrap();
-    let email = "ada@example.com".to_owned();
-    let create = pb::CreateUserRequest { email: email.clone(), name: "Ada".to_owned(), ..Default::default() };
-    let user = server.with_key(&key).users().create_user(create).await.unwrap().into_inner().user.unwrap();
-    let password_hash = CHEAP_HASH.to_owned();
-    let import = pb::ImportPasswordHashRequest { user_id: user.id, password_hash, ..Default::default() };
-    server.with_key(&key).authentication().import_password_hash(import).await.unwrap();
+    let email = server.user_with_password(&key).await.email;
     let request = pb::SignInRequest { email, password: PASSWORD.to_owned(), ..Default::default() };
     let first = server.with_key(&key).authentication().sign_in(request).await.unwrap().into_inner();
     let go_on = |token: &str| pb::RefreshRequest { plaintext_token: token.to_owned(), ..Default::default() };
     let second =
         server.with_key(&key).authentication().refresh(go_on(&first.plaintext_token)).await.unwrap().into_inner();
     server.crash();
-    let server = start().await;
+    let server = Serving::on(&database).await;
     let mut api = server.with_key(&key).authentication();
     refused(api.refresh(go_on(&first.plaintext_token)).await, ErrorReason::RefreshTokenRejected);
     refused(api.refresh(go_on(&second.plaintext_token)).await, ErrorReason::RefreshTokenRejected);

@@ -15,7 +15,7 @@ use crate::{
     support::{
         Api, Backend, SEALING_KEYS, Test, both,
         database::TestDatabase,
-        given::{CHEAP_HASH, PASSWORD},
+        given::PASSWORD,
         on_both, refused,
         serving::{Serving, tenantry},
     },
@@ -125,21 +125,9 @@ on_both!(rotation_under_load_refuses_no_valid_token);
 /// ones that sign at once, which the other process has never heard of.
 async fn rotation_under_load_refuses_no_valid_token(backend: Backend) {
     let database = TestDatabase::empty(backend).await;
-    let start = async || {
-        let url = database.url();
-        tokio::task::spawn_blocking(move || Serving::start_patient(&url, &[])).await.unwrap()
-    };
-    let servers = [start().await, start().await];
+    let servers = [Serving::on(&database).await, Serving::on(&database).await];
     let key = servers[0].first_admin_key.clone().unwrap();
-    let create =
-        pb::CreateUserRequest { email: "ada@example.com".to_owned(), name: "Ada".to_owned(), ..Default::default() };
-    let user = servers[0].with_key(&key).users().create_user(create).await.unwrap().into_inner().user.unwrap();
-    let import = pb::ImportPasswordHashRequest {
-        user_id: user.id.clone(),
-        password_hash: CHEAP_HASH.to_owned(),
-        ..Default::default()
-    };
-    servers[0].with_key(&key).authentication().import_password_hash(import).await.unwrap();
+    let user = servers[0].user_with_password(&key).await;
     let (is_over, calls) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
     let mut clients = tokio::task::JoinSet::new();
     for at in 0..4 {

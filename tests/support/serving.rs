@@ -5,7 +5,13 @@ use std::{
     process::{Child, Command, Stdio},
 };
 
-use super::{Api, SEALING_KEYS};
+use tenantry::pb;
+
+use super::{
+    Api, SEALING_KEYS,
+    database::TestDatabase,
+    given::{CHEAP_HASH, unique},
+};
 
 /// The binary with no setting but those given.
 pub fn tenantry(arguments: &[&str]) -> Command {
@@ -72,6 +78,23 @@ impl Serving {
             ("TENANTRY_REQUEST_TIMEOUT", "1m"),
         ];
         Self::start(url, &[&fixed, variables].concat())
+    }
+
+    /// Starts the binary on a database of a test.
+    pub async fn on(database: &TestDatabase) -> Self {
+        let url = database.url();
+        tokio::task::spawn_blocking(move || Self::start_patient(&url, &[])).await.unwrap()
+    }
+
+    /// A user with the password of worlds.
+    pub async fn user_with_password(&self, key: &str) -> pb::User {
+        let (email, name) = (format!("{}@example.com", unique("ada")), "Ada".to_owned());
+        let create = pb::CreateUserRequest { email, name, ..Default::default() };
+        let user = self.with_key(key).users().create_user(create).await.unwrap().into_inner().user.unwrap();
+        let (user_id, password_hash) = (user.id.clone(), CHEAP_HASH.to_owned());
+        let import = pb::ImportPasswordHashRequest { user_id, password_hash, ..Default::default() };
+        self.with_key(key).authentication().import_password_hash(import).await.unwrap();
+        user
     }
 
     /// A client with a key.
