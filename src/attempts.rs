@@ -5,7 +5,7 @@
 use std::{
     collections::HashMap,
     net::IpAddr,
-    sync::{Mutex, OnceLock, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -21,6 +21,8 @@ use crate::{
 /// Most callers and addresses whose wrong tries are counted, and most kinds of events that wait. Beyond that those are forgotten that
 /// are the least behind.
 const MAX_COUNTED: usize = 50_000;
+/// Most users who stand in for nobody, more than any cache has at hand, and how long they do before they are looked for again.
+const STAND_INS: (i64, Duration) = (4096, Duration::from_mins(10));
 /// How often events of wrong passwords are written.
 const INTERVAL: Duration = Duration::from_secs(1);
 
@@ -39,7 +41,7 @@ pub struct Attempts {
     addresses: Mutex<HashMap<IpAddr, Instant>>,
     callers: Mutex<HashMap<CredentialId, Instant>>,
     failed: Mutex<HashMap<(Option<UserId>, CredentialId), Failed>>,
-    stand_in: OnceLock<UserId>,
+    stand_ins: Mutex<(Option<Instant>, Arc<[UserId]>)>,
 }
 
 /// Wrong passwords of a user that left no event yet.
@@ -58,7 +60,7 @@ impl Attempts {
             addresses: Mutex::default(),
             callers: Mutex::default(),
             failed: Mutex::default(),
-            stand_in: OnceLock::new(),
+            stand_ins: Mutex::new((None, Arc::from([]))),
         }
     }
 
@@ -94,16 +96,19 @@ impl Attempts {
         noted.count = noted.count.saturating_add(1);
     }
 
-    /// Some user with a password, once there is one: what is read of it where nobody is found.
+    /// Some users with a password, as many as are seldom read, once there are any: one of them is read where nobody is found.
     ///
     /// # Errors
     /// When the database cannot be used.
-    pub async fn stand_in(&self, db: &Database) -> Result<Option<UserId>> {
-        if let Some(known) = self.stand_in.get() {
-            return Ok(Some(*known));
+    pub async fn stand_ins(&self, db: &Database) -> Result<Arc<[UserId]>> {
+        let (read_at, known) = self.stand_ins.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if read_at.is_some_and(|read_at| read_at.elapsed() < STAND_INS.1) && !known.is_empty() {
+            return Ok(known);
         }
-        let found = db.read(async |conn| conn.passwords().stand_in().await).await?;
-        Ok(found.map(|found| *self.stand_in.get_or_init(|| found)))
+        let found = db.read(async |conn| conn.passwords().stand_ins(STAND_INS.0).await).await?;
+        let found: Arc<[UserId]> = found.into();
+        *self.stand_ins.lock().unwrap_or_else(PoisonError::into_inner) = (Some(Instant::now()), Arc::clone(&found));
+        Ok(found)
     }
 }
 

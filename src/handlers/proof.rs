@@ -12,13 +12,18 @@ use crate::{
         AccountId, Call, NormalizedEmail, Password, PasswordHash, Plaintext, Reach, Source, User, UserId,
         refresh_token::IpText, stored::StoredText as _,
     },
-    security::{password::Unacceptable, sealing::tag},
+    security::{
+        password::Unacceptable,
+        sealing::{TAG_BYTES, tag},
+    },
     status::reason_text,
 };
 
 /// Whose password somebody says to know.
 pub(super) struct Claimed {
     account: AccountId,
+    /// Whose count is read beside that of the account.
+    beside: AccountId,
     user: Option<User>,
     stored: Option<Password>,
 }
@@ -35,29 +40,47 @@ pub(super) struct Proof {
 impl Claimed {
     /// Whoever has an address.
     pub(super) async fn by_email(app: &App, email: &NormalizedEmail) -> Result<Self> {
-        let stand_in = app.attempts.stand_in(&app.db).await?;
+        let stand_ins = app.attempts.stand_ins(&app.db).await?;
+        let stand_in = stand_in(app, email, &stand_ins);
         let found = app.db.read(async |conn| conn.passwords().get_by_email(email, stand_in).await).await?;
         // Made in any case, as it takes a moment. Without a password there is nothing to guess, and nothing to count.
         let decoy = decoy(app, email);
         Ok(match found {
-            Some((user, Some(stored))) => Self { account: user.id.into(), user: Some(user), stored: Some(stored) },
-            Some((user, None)) => Self { account: decoy, user: Some(user), stored: None },
-            None => Self { account: decoy, user: None, stored: None },
+            Some((user, Some(stored))) => {
+                Self { account: user.id.into(), beside: decoy, user: Some(user), stored: Some(stored) }
+            }
+            found => {
+                let beside = stand_in.map_or(decoy, AccountId::from);
+                Self { account: decoy, beside, user: found.map(|(user, _)| user), stored: None }
+            }
         })
     }
 
     /// A user that was found within the caller's reach.
     pub(super) fn by_user(app: &App, user: User, stored: Option<Password>) -> Self {
-        let account = if stored.is_some() { user.id.into() } else { decoy(app, &user.email_normalized) };
-        Self { account, user: Some(user), stored }
+        let decoy = decoy(app, &user.email_normalized);
+        let account = if stored.is_some() { user.id.into() } else { decoy };
+        Self { account, beside: decoy, user: Some(user), stored }
     }
 }
 
 /// The account that tries for an address are counted for that nobody has.
 fn decoy(app: &App, email: &NormalizedEmail) -> AccountId {
-    let keys = app.keys.derive("sign-in decoys");
+    AccountId::decoy(digest(app, "sign-in decoys", email))
+}
+
+/// The user who is read for an address that nobody has: for one address always the same.
+fn stand_in(app: &App, email: &NormalizedEmail, stand_ins: &[UserId]) -> Option<UserId> {
+    let number = u128::from_be_bytes(digest(app, "sign-in stand-ins", email));
+    let at = number.checked_rem(u128::try_from(stand_ins.len()).ok()?)?;
+    stand_ins.get(usize::try_from(at).ok()?).copied()
+}
+
+/// What nobody can tell of an address without the keys of the service.
+fn digest(app: &App, purpose: &str, email: &NormalizedEmail) -> [u8; TAG_BYTES] {
+    let keys = app.keys.derive(purpose);
     let key = keys.first().map(|key| key.as_slice()).unwrap_or_default();
-    AccountId::decoy(tag(key, &[email.as_stored().as_bytes()]))
+    tag(key, &[email.as_stored().as_bytes()])
 }
 
 /// Compares a presented password with that of whoever is claimed. A wrong one, none, a suspended user, nobody at all and too many tries
@@ -77,7 +100,7 @@ pub(super) async fn prove(
     let with = app.hashing.comparable(claimed.stored.as_ref().filter(|_| is_active));
     let turn = app.hashing.turn_to_compare(&with).await?;
     // Once it has a turn: a try that is not looked at does not count.
-    let (account, now) = (claimed.account, app.now());
+    let (account, beside, now) = (claimed.account, claimed.beside, app.now());
     let source = match address {
         Some(address) => {
             let known = app.db.read(async |conn| conn.passwords().is_familiar(account, address, now).await);
@@ -85,7 +108,8 @@ pub(super) async fn prove(
         }
         None => Source::default(),
     };
-    let counted = app.change_by_system(async |tx| tx.passwords().count_try(account, &source, now).await).await?;
+    let counted =
+        app.change_by_system(async |tx| tx.passwords().count_try(account, beside, &source, now).await).await?;
     let compared = turn.compare(presented, with).await?;
     match (compared, claimed.user, claimed.stored) {
         (Compared::Matches(anew), Some(user), Some(stored)) if counted => Ok(Proof { user, stored, source, anew }),

@@ -67,13 +67,13 @@ impl PasswordRepository<'_> {
         Ok(found.and(read))
     }
 
-    /// Some user with a password, to stand in for those who are none. It takes no reach: nobody is told of it.
+    /// Some users with a password, to stand in for those who are none. It takes no reach: nobody is told of them.
     ///
     /// # Errors
     /// When the database cannot be used.
-    pub async fn stand_in(&mut self) -> Result<Option<UserId>> {
-        query!(self.conn, c => async {
-            passwords::table.order(passwords::user_id).select(passwords::user_id).first(c).await.optional()
+    pub async fn stand_ins(&mut self, limit: i64) -> Result<Vec<UserId>> {
+        query!(self.conn, c => {
+            passwords::table.order(passwords::user_id).select(passwords::user_id).limit(limit).load(c)
         })
     }
 
@@ -105,11 +105,22 @@ impl PasswordRepository<'_> {
     }
 
     /// Counts a try before its password is looked at, so that of many at once none is forgotten. False if it comes too early: then it is
-    /// not to be looked at. It takes no reach, and any account.
+    /// not to be looked at. What is counted `beside` it is only read: of a decoy for a user and of a user for a decoy, so that the one
+    /// that is seldom read is read in either case. It takes no reach, and any account.
     ///
     /// # Errors
     /// When the database cannot be used.
-    pub async fn count_try(&mut self, account: AccountId, source: &Source, now: Timestamp) -> Result<bool> {
+    pub async fn count_try(
+        &mut self,
+        account: AccountId,
+        beside: AccountId,
+        source: &Source,
+        now: Timestamp,
+    ) -> Result<bool> {
+        let _: Option<i64> = query!(self.conn, c => async {
+            let row = sign_in_failures::table.find((beside, Source::default()));
+            row.select(sign_in_failures::failures).get_result(c).await.optional()
+        })?;
         let before = self.lock_failures(account, source, now).await?;
         let counted = before.and_one(now);
         // Written in any case: it takes as long.
