@@ -41,7 +41,7 @@ pub struct Imported {
 /// Reads a batch of ImportUsers.
 ///
 /// # Errors
-/// [`Error::Invalid`](crate::error::Error::Invalid) for a batch of too many or none; what is wrong with a user is told of it.
+/// [`Error::Invalid`] for a batch of too many or none; what is wrong with a user is told of it.
 pub fn import(request: pb::ImportUsersRequest, limits: Limits) -> Result<Vec<Imported>> {
     if !(1..=MAX_IMPORTED).contains(&request.users.len()) {
         return Err(Error::invalid("users", "must have 1 to 500 items"));
@@ -117,7 +117,7 @@ pub fn update(request: pb::UpdateUserRequest) -> Result<(Target<UserId>, UserCha
 /// Reads a GetUserByEmail.
 ///
 /// # Errors
-/// [`Error::Invalid`](crate::error::Error::Invalid) for what is no address.
+/// [`Error::Invalid`] for what is no address.
 pub fn get_by_email(request: &pb::GetUserByEmailRequest) -> Result<Email> {
     let mut check = Check::default();
     check.field("email", Email::parse(&request.email)).ok_or_else(|| check.failed())
