@@ -9,13 +9,17 @@ use std::{
     time::Duration,
 };
 
+use prometheus_client::{
+    metrics::{counter::Counter, family::Family},
+    registry::Registry,
+};
 use tokio::time::Instant;
 
 use crate::{
     context::App,
     db::Database,
     error::{Error, Result, chain},
-    models::{Action, Change, CredentialId, Origin, State, User, UserId, event::Refusal},
+    models::{Action, Change, CredentialId, Origin, State, User, UserId, event::Refusal, ip_range::network},
 };
 
 /// Most callers and addresses whose wrong tries are counted, and most kinds of events that wait. Beyond that those are forgotten that
@@ -41,6 +45,7 @@ pub struct Attempts {
     addresses: Mutex<HashMap<IpAddr, Instant>>,
     callers: Mutex<HashMap<CredentialId, Instant>>,
     failed: Mutex<HashMap<(Option<UserId>, CredentialId), Failed>>,
+    failures: Family<[(&'static str, &'static str); 1], Counter>,
     stand_ins: Mutex<(Option<Instant>, Arc<[UserId]>)>,
 }
 
@@ -60,8 +65,20 @@ impl Attempts {
             addresses: Mutex::default(),
             callers: Mutex::default(),
             failed: Mutex::default(),
+            failures: Family::default(),
             stand_ins: Mutex::new((None, Arc::from([]))),
         }
+    }
+
+    /// Makes what it counts known.
+    pub fn register(&self, registry: &mut Registry) {
+        let help = "Credentials that did not let anybody in, by their class";
+        registry.register("authentication_failures", help, self.failures.clone());
+    }
+
+    /// Counts a credential of a class that does not let anybody in.
+    pub fn failed(&self, class: &'static str) {
+        self.failures.get_or_create(&[("class", class)]).inc();
     }
 
     /// Refuses a try of a caller, from an address if it is known, after too many wrong ones.
@@ -70,7 +87,7 @@ impl Attempts {
     /// [`Error::TooManyAttempts`] with the time until the next one is taken.
     pub fn admit(&self, caller: CredentialId, address: Option<IpAddr>) -> Result<()> {
         let of_caller = wait(&self.callers, &caller, self.limits.per_caller);
-        let of_address = address.and_then(|address| wait(&self.addresses, &prefix(address), self.limits.per_address));
+        let of_address = address.and_then(|address| wait(&self.addresses, &network(address), self.limits.per_address));
         match of_caller.max(of_address) {
             Some(wait) => Err(Error::TooManyAttempts(wait)),
             None => Ok(()),
@@ -81,12 +98,13 @@ impl Attempts {
     pub fn count(&self, caller: CredentialId, address: Option<IpAddr>) {
         count(&self.callers, caller, self.limits.per_caller);
         if let Some(address) = address {
-            count(&self.addresses, prefix(address), self.limits.per_address);
+            count(&self.addresses, network(address), self.limits.per_address);
         }
     }
 
     /// Notes a wrong password of a user, which will leave an event. Of nobody it is noted too, which takes as long, and leaves none.
     pub fn note(&self, user: Option<User>, caller: CredentialId, origin: &Origin, reason: &'static str) {
+        self.failed("password");
         let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
         if failed.len() >= MAX_COUNTED {
             return;
@@ -109,17 +127,6 @@ impl Attempts {
         let found: Arc<[UserId]> = found.into();
         *self.stand_ins.lock().unwrap_or_else(PoisonError::into_inner) = (Some(Instant::now()), Arc::clone(&found));
         Ok(found)
-    }
-}
-
-/// An IPv6 network has as many addresses as somebody likes: all of a /64 are one.
-fn prefix(address: IpAddr) -> IpAddr {
-    match address {
-        IpAddr::V4(_) => address,
-        IpAddr::V6(v6) => {
-            let [a, b, c, d, ..] = v6.segments();
-            IpAddr::V6([a, b, c, d, 0, 0, 0, 0].into())
-        }
     }
 }
 

@@ -151,6 +151,7 @@ pub async fn create_admin(db: &Database, clock: &dyn Clock, email: &str, name: &
             environment: Environment::Live,
             expires_at: None,
             allowed_ip_ranges: IpRanges::default(),
+            rate_limit: 0,
             metadata: JsonObject::default(),
         };
         tx.api_keys().insert(&key.to_api_key(random::uuid(now).into(), secret.clone(), Some(user.id), now)).await

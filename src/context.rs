@@ -12,9 +12,11 @@ use crate::{
     feed::Feed,
     gather::Gather,
     hashing::Hashing,
+    interceptors::Overload,
     models::{Organization, Timestamp, User, refresh_token::Lifetimes},
     security::{event_cursor::EventCursors, page_token::PageTokens, password, random, sealing::KeyRing},
     signing_keys::SigningKeys,
+    telemetry::metrics::Metrics,
 };
 
 /// The application: where rows are, what time it is, which keys there are, and the settings that handlers need.
@@ -49,6 +51,8 @@ pub struct Inner {
     pub attempts: Attempts,
     /// What signs access tokens.
     pub signing_keys: SigningKeys,
+    /// How many calls are in flight.
+    pub overload: Overload,
     /// The settings.
     pub policy: Policy,
 }
@@ -88,6 +92,19 @@ impl App {
     /// Puts the parts together.
     pub fn new(parts: Inner) -> Self {
         Self(Arc::new(parts))
+    }
+
+    /// Makes known what its parts count.
+    pub fn register(&self, metrics: &mut Metrics) {
+        self.db.register(metrics.registry());
+        self.hashing.register(metrics.registry());
+        self.attempts.register(metrics.registry());
+        self.overload.register(metrics.registry());
+        let app = self.clone();
+        metrics.observe(move || {
+            app.hashing.observe();
+            app.overload.observe();
+        });
     }
 
     /// This moment.

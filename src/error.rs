@@ -63,6 +63,17 @@ pub enum Error {
     /// As many calls are being answered as the server takes.
     #[error("the server has as many calls as it takes; repeat the call later")]
     Overloaded,
+    /// The credential makes more calls than it may.
+    #[error("the credential may make {per_second} calls a second; repeat the call later")]
+    RateLimited {
+        /// How many that are.
+        per_second: u32,
+        /// How long until the next one is taken.
+        wait: Duration,
+    },
+    /// The answer message is too large.
+    #[error("the answer would be larger than the server sends; ask for less at once")]
+    AnswerTooLarge,
     /// Too many wrong passwords or tokens came; so long until the next try is taken.
     #[error("too many wrong passwords or tokens came from this caller or this address; repeat the call later")]
     TooManyAttempts(Duration),
@@ -75,7 +86,7 @@ pub enum Error {
         rule: Unacceptable,
     },
     /// The server stops.
-    #[error("the server is stopping; resume from the last cursor")]
+    #[error("the server is stopping; repeat the call, or resume from the last cursor")]
     Stopping,
     /// A stored value does not open.
     #[error("a stored value cannot be opened: it was altered or moved")]
@@ -125,6 +136,8 @@ pub enum Entity {
     RefreshToken,
     /// An API key.
     ApiKey,
+    /// A service of gRPC.
+    Service,
 }
 
 impl Entity {
@@ -139,6 +152,7 @@ impl Entity {
             Self::OAuthAccount => "tenantry.v1.OAuthAccount",
             Self::RefreshToken => "tenantry.v1.RefreshToken",
             Self::ApiKey => "tenantry.v1.ApiKey",
+            Self::Service => "grpc.Service",
         }
     }
 
@@ -152,6 +166,7 @@ impl Entity {
             Self::OAuthAccount => "OAuth account",
             Self::RefreshToken => "refresh token",
             Self::ApiKey => "API key",
+            Self::Service => "service",
         }
     }
 }

@@ -197,6 +197,7 @@ mod tests {
             principal,
             scopes: Scopes::default().into(),
             ip_ranges: IpRanges::default().into(),
+            rate_limit: None,
             expires_at: None,
             ends_at: None,
         }

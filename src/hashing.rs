@@ -4,15 +4,20 @@
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
+use prometheus_client::{
+    metrics::{gauge::Gauge, histogram::Histogram},
+    registry::Registry,
+};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::{
     error::{Error, Result},
     models::{Password, PasswordHash, Plaintext},
     security::password::{Cost, Hash, Limits, Memory, Peppers, make, normal},
+    telemetry::metrics::seconds,
 };
 
 /// The longest that a call waits for its turn.
@@ -42,8 +47,13 @@ struct Inner {
     threads: Arc<Semaphore>,
     memory: Arc<Semaphore>,
     queue: Semaphore,
+    most_queued: usize,
     /// What hashes have worked in: to touch fresh memory takes as long as to hash.
     spare: Mutex<Vec<Memory>>,
+    /// How many calls wait for a turn, as it is shown.
+    queued: Gauge,
+    /// How long calls waited for their turn.
+    waits: Histogram,
     /// What a password is compared with where there is none.
     decoy: Hash,
 }
@@ -73,10 +83,25 @@ impl Hashing {
             threads: Arc::new(Semaphore::new(threads)),
             memory: Arc::new(Semaphore::new(usize::try_from(settings.memory_kib).unwrap_or(usize::MAX))),
             queue: Semaphore::new(threads * QUEUE),
+            most_queued: threads * QUEUE,
             spare: Mutex::default(),
             decoy: Hash::decoy(settings.cost),
+            queued: Gauge::default(),
+            waits: seconds(),
             settings,
         }))
+    }
+
+    /// Makes what it counts known.
+    pub fn register(&self, registry: &mut Registry) {
+        registry.register("hash_queue", "Calls that wait for their turn to hash a password", self.0.queued.clone());
+        registry.register("hash_wait_seconds", "Time that calls waited for that", self.0.waits.clone());
+    }
+
+    /// Shows how many wait at this moment.
+    pub fn observe(&self) {
+        let waiting = (self.0.most_queued).saturating_sub(self.0.queue.available_permits());
+        self.0.queued.set(i64::try_from(waiting).unwrap_or(i64::MAX));
     }
 
     /// What a hash may ask for that is brought over.
@@ -124,7 +149,9 @@ impl Hashing {
             let memory = Arc::clone(&inner.memory).acquire_many_owned(kib.min(inner.settings.memory_kib)).await;
             Some((thread.ok()?, memory.ok()?))
         };
+        let begun = Instant::now();
         let turn = tokio::time::timeout(PATIENCE, both).await.ok().flatten();
+        inner.waits.observe(begun.elapsed().as_secs_f64());
         let (thread, memory) = turn.ok_or(Error::Overloaded)?;
         Ok(Turn { inner: Arc::clone(inner), _thread: thread, _memory: memory })
     }

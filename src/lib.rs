@@ -33,6 +33,7 @@ pub mod feed;
 pub mod gather;
 pub mod handlers;
 pub mod hashing;
+pub mod health;
 pub mod interceptors;
 pub mod models;
 pub mod repositories;

@@ -53,7 +53,7 @@ async fn run(cli: Cli) -> Result<(), String> {
 }
 
 async fn serve(args: &ServeArgs) -> Result<(), String> {
-    telemetry::init(&args.log)?;
+    let telemetry = telemetry::init_serving(&args.telemetry)?;
     // Before anything is opened: a signal during the start is not lost.
     let listen = |kind| signal(kind).map_err(|error| format!("cannot listen for signals: {error}"));
     let (mut interrupt, mut terminate) = (listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?);
@@ -69,18 +69,23 @@ async fn serve(args: &ServeArgs) -> Result<(), String> {
             address = server.address,
         );
     }
-    tracing::info!(address = %server.address, database = ?args.database.database_url, "serving");
+    tracing::info!(
+        address = %server.address,
+        metrics = server.metrics_address.map(tracing::field::display),
+        database = ?args.database.database_url, "serving");
 
     tokio::select! {
         _ = interrupt.recv() => {}
         _ = terminate.recv() => {}
     }
     tracing::info!("stopping; a second signal stops at once");
-    tokio::select! {
+    let stopped = tokio::select! {
         stopped = server.stop() => stopped,
-        _ = interrupt.recv() => Ok(()),
-        _ = terminate.recv() => Ok(()),
-    }
+        _ = interrupt.recv() => return Ok(()),
+        _ = terminate.recv() => return Ok(()),
+    };
+    telemetry.end().await;
+    stopped
 }
 
 async fn migrate(args: &MigrateArgs) -> Result<(), String> {
@@ -91,7 +96,7 @@ async fn migrate(args: &MigrateArgs) -> Result<(), String> {
 }
 
 async fn try_isolation(args: &IsolationArgs) -> Result<(), String> {
-    let report = selftest::isolation(&args.endpoint, &selftest::Key::new(&args.api_key.0)?).await?;
+    let report = selftest::isolation(&args.endpoint, args.ca.as_deref(), &selftest::Key::new(&args.api_key.0)?).await?;
     println!("{report}");
     if report.is_good() { Ok(()) } else { Err("the tenants of this service are not shown to be apart".to_owned()) }
 }

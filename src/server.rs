@@ -2,7 +2,11 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
+use tokio::{
+    net::TcpListener,
+    sync::oneshot,
+    task::{JoinHandle, JoinSet},
+};
 
 use crate::{
     DESCRIPTOR_SET,
@@ -17,15 +21,19 @@ use crate::{
     feed::Feed,
     gather::Gather,
     hashing::Hashing,
+    health::Health,
     interceptors::{
-        AccessTable, Around, Audit, Authenticate, Authorize, Before, Deadline, Intercepted, Overload, RequestId,
-        WireErrors,
+        AccessTable, Around, Audit, Authenticate, Authorize, Before, Deadline, Faults, Intercepted, Observe, Overload,
+        RateLimit, Wire,
     },
     models::{Plaintext, refresh_token::Lifetimes},
     security::{event_cursor::EventCursors, page_token::PageTokens},
     services::Services,
     signing_keys::{self, SigningKeys},
-    sweep, transport, usage, well_known,
+    sweep,
+    telemetry::{metrics::Metrics, port::Port},
+    transport::{Tls, Transport},
+    usage, well_known,
 };
 
 /// How long a server that stops may take to write when keys were last used.
@@ -37,9 +45,15 @@ pub struct Server {
     pub address: SocketAddr,
     /// The API key of the platform admin that this start made on an empty database.
     pub first_admin_key: Option<Plaintext>,
+    /// Where it tells of itself, if it does.
+    pub metrics_address: Option<SocketAddr>,
     app: App,
+    health: Health,
     stop: oneshot::Sender<()>,
     task: JoinHandle<()>,
+    /// What runs beside the calls, and ends with them.
+    beside: JoinSet<()>,
+    shutdown_delay: Duration,
     shutdown_timeout: Duration,
 }
 
@@ -49,15 +63,23 @@ impl Server {
     /// # Errors
     /// Says in one line what is wrong.
     pub async fn start(args: &ServeArgs, clock: Arc<dyn Clock>) -> Result<Self, String> {
-        let listener = TcpListener::bind(args.listen).await;
-        let listener = listener.map_err(|error| format!("cannot listen on {}: {error}", args.listen))?;
-        let address = listener.local_addr().map_err(|error| format!("cannot listen on {}: {error}", args.listen))?;
+        args.network.check()?;
+        let statement_timeout = statement_timeout(args)?;
+        let (listener, address) = listen(args.network.listen).await?;
+        let metrics_listener = match args.telemetry.metrics_listen {
+            Some(address) => Some(listen(address).await?),
+            None => None,
+        };
+        let tls = Tls::open(&args.network.tls)?;
 
         let access = access_table(args)?;
         args.authentication.parties()?;
         args.authentication.hashing()?;
-        let (app, first_admin_key) = migrations::at_startup(&args.database, async || open(args, clock).await).await?;
-        let services = Services::new(&app, args.reflection).await?;
+        let opened = migrations::at_startup(&args.database, async || open(args, statement_timeout, clock).await).await;
+        let (app, first_admin_key) = opened?;
+        let health = Health::default();
+        let services = Services::new(&app, &health, &args.network, args.reflection)?;
+        let mut beside = JoinSet::new();
         let feed = app.feed.clone();
         tokio::spawn(feed.clone().run(app.db.clone()));
         let (running, credentials) = (feed.clone(), app.credentials.clone());
@@ -68,21 +90,54 @@ impl Server {
         tokio::spawn(usage::run(app.clone(), args.usage_interval));
         tokio::spawn(attempts::run(app.clone()));
         tokio::spawn(signing_keys::run(app.clone(), args.authentication.schedule()));
-        let service = Intercepted::new(interceptors(app.clone(), access, args), services);
-        let service = well_known::Beside::new(app.clone(), Arc::new(service));
+        beside.spawn(health.clone().follow(app.db.clone()));
+        if let Some(tls) = &tls {
+            beside.spawn(Arc::clone(tls).follow());
+        }
 
+        let mut metrics = Metrics::default();
+        health.register(metrics.registry());
+        app.register(&mut metrics);
+        let rates = RateLimit::new(args.rate_limit);
+        rates.register(metrics.registry());
+        beside.spawn(rates.clone().forget());
+        let interceptors = interceptors(app.clone(), access, rates, &mut metrics, args.request_timeout);
+        let service = Intercepted::new(interceptors, services);
+        let service = well_known::Beside::new(app.clone(), Arc::new(service));
+        let transport = Transport::new(Arc::new(service), args.network.clone(), tls);
+        transport.register(metrics.registry());
+
+        let metrics_address = metrics_listener.map(|(listener, address)| {
+            beside.spawn(Port { metrics, health: health.clone() }.serve(listener));
+            address
+        });
         let (stop, stopped) = oneshot::channel::<()>();
-        let task = tokio::spawn(transport::serve(listener, Arc::new(service), async move {
+        let task = tokio::spawn(transport.serve(listener, async move {
             let _ = stopped.await;
         }));
-        Ok(Self { address, first_admin_key, app, stop, task, shutdown_timeout: args.shutdown_timeout })
+        let (shutdown_delay, shutdown_timeout) = (args.shutdown_delay, args.shutdown_timeout);
+        Ok(Self {
+            address,
+            first_admin_key,
+            metrics_address,
+            app,
+            health,
+            stop,
+            task,
+            beside,
+            shutdown_delay,
+            shutdown_timeout,
+        })
     }
 
     /// Takes no more calls, lets those in flight end for as long as the settings say, and stops.
     ///
     /// # Errors
     /// Says in one line what ended the server before.
-    pub async fn stop(self) -> Result<(), String> {
+    pub async fn stop(mut self) -> Result<(), String> {
+        self.health.stop();
+        // Who stands in front of it sees that, and sends its calls elsewhere.
+        tokio::time::sleep(self.shutdown_delay).await;
         let _ = self.stop.send(());
         self.app.feed.stop();
         let abort = self.task.abort_handle();
@@ -96,6 +151,7 @@ impl Server {
                 Ok(())
             }
         };
+        self.beside.abort_all();
         // No call uses a key any more.
         let _ = tokio::time::timeout(LAST_WRITE, usage::write(&self.app)).await;
         let _ = tokio::time::timeout(LAST_WRITE, attempts::write(&self.app)).await;
@@ -103,10 +159,28 @@ impl Server {
     }
 }
 
+async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), String> {
+    let failed = |error| format!("cannot listen on {address}: {error}");
+    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let address = listener.local_addr().map_err(failed)?;
+    Ok((listener, address))
+}
+
+/// How long a statement may take: less than a call, so that the database has ended it when its call ends.
+fn statement_timeout(args: &ServeArgs) -> Result<Duration, String> {
+    match args.statement_timeout {
+        None => Ok(args.request_timeout.mul_f64(0.8)),
+        Some(timeout) if timeout < args.request_timeout => Ok(timeout),
+        Some(_) => Err("--statement-timeout must be less than --request-timeout".to_owned()),
+    }
+}
+
 /// Opens the database, checks the keys, and makes the first platform admin. Runs under the start-up lock.
-async fn open(args: &ServeArgs, clock: Arc<dyn Clock>) -> Result<(App, Option<Plaintext>), String> {
-    // A call's own deadline comes first; this ends what a lost call has left running.
-    let statement_timeout = args.request_timeout.saturating_add(Duration::from_secs(1));
+async fn open(
+    args: &ServeArgs,
+    statement_timeout: Duration,
+    clock: Arc<dyn Clock>,
+) -> Result<(App, Option<Plaintext>), String> {
     let db = Database::open(&args.database, statement_timeout).await?;
     let keys = bootstrap::key_ring(args.sealing.sealing_keys.as_ref(), &args.database, &db, clock.as_ref()).await?;
     let first_admin = bootstrap::first_admin(&db, clock.as_ref()).await;
@@ -150,6 +224,7 @@ async fn open(args: &ServeArgs, clock: Arc<dyn Clock>) -> Result<(App, Option<Pl
         passwords: sign_in.password_policy(),
         attempts: Attempts::new(sign_in.limits()),
         signing_keys,
+        overload: Overload::new(args.max_calls),
         policy,
         keys,
         db,
@@ -168,14 +243,23 @@ fn access_table(args: &ServeArgs) -> Result<AccessTable, String> {
 }
 
 /// The chain that every call walks, outermost first.
-fn interceptors(app: App, access: AccessTable, args: &ServeArgs) -> impl Around + 'static {
+fn interceptors(
+    app: App,
+    access: AccessTable,
+    rates: RateLimit,
+    metrics: &mut Metrics,
+    request_timeout: Duration,
+) -> impl Around + 'static {
+    let (observe, faults, overload) = (Observe::new(&access), Faults::default(), app.overload.clone());
+    observe.register(metrics.registry());
+    faults.register(metrics.registry());
     let audit = Audit::new(app.clone());
-    // Who are you, and after that, around everything that can deny a known caller, may you.
-    let caller = (Before(Authenticate::new(app, audit.clone())), (audit, Before(Authorize)));
+    // Who are you, have you not asked enough, and after that, around everything that can deny a known caller, may you.
+    let caller = (Before(Authenticate::new(app, audit.clone())), (Before(rates), (audit, Before(Authorize))));
     // Which method is it: nothing unknown goes further, and nothing beyond what the server takes.
-    let method = (Before(access), (Overload::new(args.max_calls), caller));
+    let method = (Before(access), (overload, caller));
     // Around everything that can answer in the library's words, and everything that can take time.
-    let answer = (Deadline(args.request_timeout), (WireErrors, method));
-    // First, so that every line that is logged and every answer carries the id.
-    (RequestId, answer)
+    let answer = (Deadline(request_timeout), (Wire, method));
+    // First, so that every line that is logged and every answer carries the id, also that to a fault.
+    (observe, (faults, answer))
 }

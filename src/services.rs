@@ -6,22 +6,21 @@ use tonic::{
     codegen::{BoxFuture, Service as _},
     service::{Routes, RoutesBuilder},
 };
-use tonic_health::server::HealthReporter;
+use tonic_health::pb::health_server::HealthServer;
 
 use crate::{
     DESCRIPTOR_SET,
+    config::NetworkArgs,
     context::App,
     handlers::{
-        ApiKeyHandler, AuthenticationHandler, AuthorizationHandler, EventHandler, InvitationHandler, MembershipHandler,
-        OAuthAccountHandler, OrganizationHandler, RefreshTokenHandler, RoleHandler, UserHandler,
+        ApiKeyHandler, AuthenticationHandler, AuthorizationHandler, EventHandler, HealthHandler, InvitationHandler,
+        MembershipHandler, OAuthAccountHandler, OrganizationHandler, RefreshTokenHandler, RoleHandler, UserHandler,
     },
+    health::Health,
     interceptors::Inner,
     pb,
     transport::Request,
 };
-
-/// Largest request message. The largest that a rule of a field allows, an OAuth account with its tokens, has about 60 KiB.
-const MAX_REQUEST_BYTES: usize = 256 * 1024;
 
 macro_rules! services {
     ($($field:ident: $module:ident :: $server:ident of $handler:ident),+ $(,)?) => {
@@ -33,17 +32,18 @@ macro_rules! services {
         }
 
         impl Services {
-            fn ours(app: &App, others: Routes) -> Self {
+            fn ours(app: &App, network: &NetworkArgs, others: Routes) -> Self {
                 Self {
                     $($field: pb::$module::$server::new($handler::new(app.clone()))
-                        .max_decoding_message_size(MAX_REQUEST_BYTES),)+
+                        .max_decoding_message_size(network.max_request_size)
+                        .max_encoding_message_size(network.max_answer_size),)+
                     others,
                 }
             }
 
-            /// Tells the health service what is served.
-            async fn set_serving(health: &HealthReporter) {
-                $(health.set_serving::<pb::$module::$server<$handler>>().await;)+
+            /// The names of ours.
+            fn names() -> Vec<&'static str> {
+                vec![$(pb::$module::SERVICE_NAME),+]
             }
 
             /// Finds the service in the path. Ours are found here, as the router of the library takes half as long as a whole call.
@@ -76,11 +76,10 @@ impl Services {
     ///
     /// # Errors
     /// Says in one line what is wrong.
-    pub async fn new(app: &App, reflection: bool) -> Result<Self, String> {
-        let (health, health_service) = tonic_health::server::health_reporter();
-        Self::set_serving(&health).await;
+    pub fn new(app: &App, health: &Health, network: &NetworkArgs, reflection: bool) -> Result<Self, String> {
+        let health = HealthServer::new(HealthHandler::new(health.clone(), Self::names()));
         let mut others = RoutesBuilder::default();
-        others.add_service(health_service);
+        others.add_service(health.max_decoding_message_size(network.max_request_size));
         if reflection {
             let builder = || {
                 tonic_reflection::server::Builder::configure()
@@ -90,10 +89,11 @@ impl Services {
                     .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
             };
             let failed = |error| format!("reflection cannot be built: {error}");
-            others.add_service(builder().build_v1().map_err(failed)?);
-            others.add_service(builder().build_v1alpha().map_err(failed)?);
+            let (v1, v1alpha) = (builder().build_v1().map_err(failed)?, builder().build_v1alpha().map_err(failed)?);
+            others.add_service(v1.max_decoding_message_size(network.max_request_size));
+            others.add_service(v1alpha.max_decoding_message_size(network.max_request_size));
         }
-        Ok(Self::ours(app, others.routes().prepare()))
+        Ok(Self::ours(app, network, others.routes().prepare()))
     }
 }
 

@@ -82,6 +82,8 @@ fn classify(error: &Error) -> (Code, ErrorReason) {
         Error::StreamTooSlow => (Code::Aborted, R::StreamTooSlow),
         Error::StreamLimitReached => (Code::ResourceExhausted, R::StreamLimitReached),
         Error::TooManyAttempts(_) => (Code::ResourceExhausted, R::TooManyAttempts),
+        Error::RateLimited { .. } => (Code::ResourceExhausted, R::RateLimited),
+        Error::AnswerTooLarge => (Code::ResourceExhausted, R::AnswerTooLarge),
         Error::PasswordUnacceptable { .. } => (Code::InvalidArgument, R::PasswordUnacceptable),
         Error::Overloaded => (Code::ResourceExhausted, R::Overloaded),
         Error::SealedValueUnreadable(_) => (Code::DataLoss, R::SealedValueUnreadable),
@@ -105,6 +107,7 @@ pub fn not_found(entity: Entity) -> ErrorReason {
         Entity::OAuthAccount => ErrorReason::OauthAccountNotFound,
         Entity::RefreshToken => ErrorReason::RefreshTokenNotFound,
         Entity::ApiKey => ErrorReason::ApiKeyNotFound,
+        Entity::Service => ErrorReason::ServiceNotFound,
     }
 }
 
@@ -139,6 +142,10 @@ impl From<Error> for Status {
             Error::TooManyAttempts(wait) => {
                 details.set_retry_info(Some(*wait));
             }
+            Error::RateLimited { per_second, wait } => {
+                details.set_retry_info(Some(*wait));
+                metadata.insert("calls_per_second".to_owned(), per_second.to_string());
+            }
             Error::PasswordUnacceptable { field, rule } => {
                 details.add_bad_request_violation(*field, rule.words());
                 let (name, bound) = match rule {
@@ -154,20 +161,15 @@ impl From<Error> for Status {
                 details.set_retry_info(Some(RETRY_DELAY));
             }
             Error::Unavailable(source) => {
-                tracing::warn!(
-                    request_id = telemetry::request_id(),
-                    error = chain(source.as_ref()),
-                    "the database cannot be used"
-                );
+                tracing::warn!(error = chain(source.as_ref()), "the database cannot be used");
                 details.set_retry_info(Some(RETRY_DELAY));
             }
             Error::SealedValueUnreadable(source) => {
-                tracing::error!(request_id = telemetry::request_id(), error = %source, "a sealed value cannot be opened");
+                tracing::error!(error = %source, "a sealed value cannot be opened");
             }
             Error::Internal(source) => {
-                let request_id = telemetry::request_id();
-                tracing::error!(request_id, error = chain(source.as_ref()), "internal error");
-                metadata.insert("request_id".to_owned(), request_id);
+                tracing::error!(error = chain(source.as_ref()), "internal error");
+                metadata.insert("request_id".to_owned(), telemetry::request_id());
             }
             _ => {}
         }

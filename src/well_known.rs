@@ -7,8 +7,9 @@ use tonic::{body::Body, codegen::BoxFuture};
 
 use crate::{
     context::App,
+    interceptors::plain,
     signing_keys::MAX_AGE_SECONDS,
-    transport::{Answer, Request},
+    transport::{Answer, Outgoing, Request},
 };
 
 /// Where the JWK set is (RFC 8615 names the directory, and every library knows the file).
@@ -26,14 +27,18 @@ impl Beside {
         Self { app, calls }
     }
 
-    fn plain(&self, request: &Request) -> Response<Body> {
+    fn answer_plain(&self, request: &Request) -> Response<Body> {
         let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
         if request.uri().path() != JWKS || !is_read {
-            return answer(StatusCode::NOT_FOUND, Body::empty());
+            // Everything else here is called, with POST.
+            let mut response = plain(StatusCode::METHOD_NOT_ALLOWED);
+            response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("POST"));
+            return response;
         }
-        let jwks = self.app.signing_keys.jwks(self.app.now());
-        let body = if request.method() == Method::HEAD { Body::empty() } else { Body::new(jwks) };
-        let mut response = answer(StatusCode::OK, body);
+        let mut response = plain(StatusCode::OK);
+        if request.method() == Method::GET {
+            *response.body_mut() = Body::new(self.app.signing_keys.jwks(self.app.now()));
+        }
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/jwk-set+json"));
         if let Ok(value) = HeaderValue::from_str(&format!("public, max-age={MAX_AGE_SECONDS}")) {
@@ -45,19 +50,12 @@ impl Beside {
     }
 }
 
-fn answer(status: StatusCode, body: Body) -> Response<Body> {
-    let mut response = Response::new(body);
-    *response.status_mut() = status;
-    response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    response
-}
-
 impl Answer for Beside {
-    fn answer(self: Arc<Self>, request: Request) -> BoxFuture<Response<Body>, Infallible> {
+    fn answer(self: Arc<Self>, request: Request) -> BoxFuture<Response<Outgoing>, Infallible> {
         // A call is sent with POST.
         if request.method() == Method::POST {
             return Arc::clone(&self.calls).answer(request);
         }
-        Box::pin(async move { Ok(self.plain(&request)) })
+        Box::pin(async move { Ok(self.answer_plain(&request).map(Outgoing::new)) })
     }
 }

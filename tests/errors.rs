@@ -1,5 +1,6 @@
 //! Every reason of the enum is produced by a call, with its code and its details, and says nothing of the inside.
 
+use prost_types::value::Kind;
 use tenantry::pb::{
     self, ErrorReason, accept_invitation_request, create_api_key_request::Owner, get_membership_request,
     get_role_request, imported_user_result::Outcome, revoke_refresh_token_request,
@@ -357,6 +358,48 @@ async fn provoke(t: &Test, reason: ErrorReason) -> Result<Vec<u8>, Status> {
         }
         // These need a database that somebody else holds: see below.
         R::Unavailable | R::DeadlineExceeded | R::Overloaded => Ok(Vec::new()),
+        R::RateLimited => {
+            let request = pb::CreateApiKeyRequest {
+                owner: Some(Owner::UserId(world.user.id.clone())),
+                name: "Slow".to_owned(),
+                scopes: vec!["users:read".to_owned()],
+                environment: pb::ApiKeyEnvironment::Live.into(),
+                rate_limit: 1,
+                ..Default::default()
+            };
+            let slow = admin.api_keys().create_api_key(request).await?.into_inner().plaintext_key;
+            loop {
+                let request = pb::GetUserRequest { user_id: world.user.id.clone() };
+                t.with_key(&slow).users().get_user(request).await?;
+            }
+        }
+        R::AnswerTooLarge => {
+            // As text, which is what is counted, a number is much smaller than on the wire.
+            let one = prost_types::Value { kind: Some(Kind::NumberValue(1.0)) };
+            let list = prost_types::ListValue { values: vec![one; 8000] };
+            let list = prost_types::Value { kind: Some(Kind::ListValue(list)) };
+            let settings = Some(prost_types::Struct { fields: [("list".to_owned(), list)].into() });
+            let owner_user_id = world.user.id.clone();
+            let mut organization_ids = Vec::new();
+            for number in 0..50 {
+                let request = pb::CreateOrganizationRequest {
+                    name: "Large".to_owned(),
+                    slug: format!("large-{number}"),
+                    settings: settings.clone(),
+                    owner_user_id: owner_user_id.clone(),
+                    ..Default::default()
+                };
+                let made = admin.organizations().create_organization(request).await?.into_inner();
+                organization_ids.push(made.organization.unwrap().id);
+            }
+            let request = pb::BatchGetOrganizationsRequest { organization_ids };
+            done(admin.organizations().batch_get_organizations(request).await.map(drop))
+        }
+        R::ServiceNotFound => {
+            let mut health = tonic_health::pb::health_client::HealthClient::new(admin.channel.clone());
+            let request = tonic_health::pb::HealthCheckRequest { service: "nobody.Service".to_owned() };
+            done(health.check(request).await.map(drop))
+        }
     }
 }
 
@@ -452,7 +495,7 @@ both! {
         eventually_creates(&t, create()).await;
     }
 
-    with ["--max-calls", "2", "--database-timeout", "30s"] async fn calls_beyond_what_the_server_takes_are_refused_at_once(t) {
+    with ["--max-calls", "3", "--database-timeout", "30s"] async fn calls_beyond_what_the_server_takes_are_refused_at_once(t) {
         let held = Held::by_another_process(&t).await;
         let create = |name: &str| pb::CreateUserRequest { email: format!("{name}@example.com"), name: "X".to_owned(), ..Default::default() };
         let mut calls = tokio::task::JoinSet::new();

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, convert::Infallible, future::poll_fn, path::Pat
 use http::Response;
 use tenantry::{
     selftest::{self, Key, Report},
-    transport::{self, Answer, Request},
+    transport::{Answer, Outgoing, Request, Transport},
 };
 use tokio::net::TcpListener;
 use tonic::{
@@ -15,10 +15,10 @@ use tonic::{
     transport::{Channel, Endpoint},
 };
 
-use crate::support::{Test, both, database::TestDatabase, raw, serving::tenantry};
+use crate::support::{Test, args, both, database::TestDatabase, raw, serving::tenantry};
 
 async fn try_isolation(endpoint: &str, t: &Test) -> Report {
-    selftest::isolation(endpoint, &Key::new(&t.admin_key).unwrap()).await.unwrap()
+    selftest::isolation(endpoint, None, &Key::new(&t.admin_key).unwrap()).await.unwrap()
 }
 
 /// What of the database is not history.
@@ -76,13 +76,14 @@ impl WithHoles {
         let admin = format!("Bearer {}", t.admin_key).parse().unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        tokio::spawn(transport::serve(listener, Arc::new(Self { channel, admin }), std::future::pending()));
+        let transport = Transport::new(Arc::new(Self { channel, admin }), args("sqlite:none", &[]).network, None);
+        tokio::spawn(transport.serve(listener, std::future::pending()));
         format!("http://{address}")
     }
 }
 
 impl Answer for WithHoles {
-    fn answer(self: Arc<Self>, mut request: Request) -> BoxFuture<Response<Body>, Infallible> {
+    fn answer(self: Arc<Self>, mut request: Request) -> BoxFuture<Response<Outgoing>, Infallible> {
         Box::pin(async move {
             let hole = HOLES.iter().find(|(path, _)| *path == request.uri().path()).map(|(_, hole)| *hole);
             let has_key = request.headers().contains_key("authorization");
@@ -98,11 +99,12 @@ impl Answer for WithHoles {
             poll_fn(|cx| channel.poll_ready(cx)).await.unwrap();
             let response = channel.call(request.map(Body::new)).await.unwrap();
             let is_refused = response.headers().contains_key("grpc-status");
-            Ok(match hole {
+            let response = match hole {
                 Some(Hole::DoesAndRefuses) => Status::not_found("role not found").into_http(),
                 Some(Hole::TellsWhatIsThere) if !is_refused => Status::permission_denied("not yours").into_http(),
                 _ => response,
-            })
+            };
+            Ok(response.map(Outgoing::new))
         })
     }
 }
@@ -150,7 +152,7 @@ both! {
         assert!(!output.status.success() && said.contains("only a platform admin") && said.lines().count() == 1, "{said}");
         for (endpoint, key, wrong) in [
             (format!("http://{}", t.address), "nothing", "the API key cannot be used: a valid API key or access token is required"),
-            (format!("https://{}", t.address), "nothing", "it must begin with http://"),
+            (format!("https://{}", t.address), "nothing", "cannot be reached"),
             ("http://127.0.0.1:1".to_owned(), "nothing", "cannot be reached"),
         ] {
             let mut command = tenantry(&["selftest", "isolation", "--endpoint", &endpoint]);

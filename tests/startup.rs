@@ -169,7 +169,7 @@ async fn an_address_in_use_is_named() {
     let address = taken.local_addr().unwrap().to_string();
     let database = TestDatabase::empty(Backend::Sqlite).await;
     let mut args = args(&database.url(), &[]);
-    args.listen = address.parse().unwrap();
+    args.network.listen = address.parse().unwrap();
     let error = Server::start(&args, Arc::new(MovableClock::default())).await.err().unwrap();
     assert!(error.contains(&address), "{error}");
     assert!(!file(&database, "").exists(), "nothing is opened before the address is ours");

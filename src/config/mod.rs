@@ -2,17 +2,21 @@
 //! of them is `tenantry serve --help`, which the README repeats.
 
 mod authentication;
+mod network;
+mod telemetry;
 mod values;
 
-use std::{env, ffi::OsStr, fmt::Write as _, net::SocketAddr, time::Duration};
+use std::{env, ffi::OsStr, fmt::Write as _, path::PathBuf, time::Duration};
 
-use clap::{Arg, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
+use clap::{Arg, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use self::values::{DAY, DatabaseUrlParser, duration, positive};
 pub use self::{
     authentication::{
         AlgorithmName, AuthenticationArgs, CalibrateArgs, HashCommand, RotateArgs, SigningKeysArgs, SigningKeysCommand,
     },
+    network::{NetworkArgs, TlsArgs, TlsVersion},
+    telemetry::{LogArgs, LogFormat, TelemetryArgs},
     values::{ByteSize, DatabaseUrl, SecretText},
 };
 
@@ -75,9 +79,13 @@ pub enum SelftestCommand {
 /// Settings of `tenantry selftest isolation`.
 #[derive(Args, Clone, Debug)]
 pub struct IsolationArgs {
-    /// Where the service is, as `http://127.0.0.1:50051`; plaintext only
+    /// Where the service is, as `http://127.0.0.1:50051`, or `https://` where it speaks TLS
     #[arg(long, value_name = "URL")]
     pub endpoint: String,
+
+    /// The authority that vouches for the certificate of the service, in PEM; without it, those of the system
+    #[arg(long, value_name = "FILE")]
+    pub ca: Option<PathBuf>,
 
     /// The API key of a platform admin, with all scopes. As a variable it is in no list of processes
     #[arg(long, env = "TENANTRY_API_KEY", value_name = "KEY", hide_env_values = true)]
@@ -120,15 +128,9 @@ pub struct SealingArgs {
 /// Settings of `tenantry serve`.
 #[derive(Args, Clone, Debug)]
 pub struct ServeArgs {
-    /// Address and port to serve on; port 0 takes a free one
-    #[arg(
-        long,
-        env = "TENANTRY_LISTEN",
-        value_name = "ADDRESS",
-        default_value = "127.0.0.1:50051",
-        hide_env_values = true
-    )]
-    pub listen: SocketAddr,
+    /// The network.
+    #[command(flatten)]
+    pub network: NetworkArgs,
 
     /// The database.
     #[command(flatten)]
@@ -142,6 +144,17 @@ pub struct ServeArgs {
     #[arg(long, env = "TENANTRY_REQUEST_TIMEOUT", value_name = "DURATION", default_value = "10s", hide_env_values = true,
           value_parser = duration::<100, 600_000>)]
     pub request_timeout: Duration,
+
+    /// How long a statement may take on PostgreSQL, less than a call, 10ms to 10m; without it four fifths of that
+    #[arg(long, env = "TENANTRY_STATEMENT_TIMEOUT", value_name = "DURATION", hide_env_values = true,
+          value_parser = duration::<10, 600_000>)]
+    pub statement_timeout: Option<Duration>,
+
+    /// How long a server that stops still takes calls after it says so in its health, 0s to 10m: as long as those in front of it need to
+    /// see it
+    #[arg(long, env = "TENANTRY_SHUTDOWN_DELAY", value_name = "DURATION", default_value = "0s", hide_env_values = true,
+          value_parser = duration::<0, 600_000>)]
+    pub shutdown_delay: Duration,
 
     /// How long a shutdown waits for calls in flight, 0s to 10m
     #[arg(long, env = "TENANTRY_SHUTDOWN_TIMEOUT", value_name = "DURATION", default_value = "10s", hide_env_values = true,
@@ -204,6 +217,10 @@ pub struct ServeArgs {
           value_parser = positive)]
     pub max_calls: usize,
 
+    /// How many calls a second one API key or session may make, unless the key says otherwise; 0 for any number
+    #[arg(long, env = "TENANTRY_RATE_LIMIT", value_name = "COUNT", default_value_t = 0, hide_env_values = true)]
+    pub rate_limit: u32,
+
     /// How many API keys that are not revoked an organization or a user may have; 0 for any number
     #[arg(long, env = "TENANTRY_MAX_API_KEYS", value_name = "COUNT", default_value_t = 1000, hide_env_values = true)]
     pub max_api_keys: u32,
@@ -235,30 +252,9 @@ pub struct ServeArgs {
     #[arg(long, env = "TENANTRY_REFLECTION", value_name = "BOOL", default_value_t = true, action = clap::ArgAction::Set, hide_env_values = true)]
     pub reflection: bool,
 
-    /// The log.
+    /// Log, metrics and traces.
     #[command(flatten)]
-    pub log: LogArgs,
-}
-
-/// What is logged, and how.
-#[derive(Args, Clone, Debug)]
-pub struct LogArgs {
-    /// What to log, on standard error: `error`, `warn`, `info`, `debug`, `trace`, or directives as `info,tenantry=debug`
-    #[arg(long, env = "TENANTRY_LOG", value_name = "FILTER", default_value = "info", hide_env_values = true)]
-    pub log: String,
-
-    /// How to write the log: `text` for people, `json` for one object a line
-    #[arg(long, env = "TENANTRY_LOG_FORMAT", value_name = "FORMAT", default_value = "text", hide_env_values = true)]
-    pub log_format: LogFormat,
-}
-
-/// How the log is written.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub enum LogFormat {
-    /// For people.
-    Text,
-    /// One JSON object a line.
-    Json,
+    pub telemetry: TelemetryArgs,
 }
 
 /// Settings of `tenantry migrate`.

@@ -28,6 +28,29 @@ pub(super) fn positive(text: &str) -> Result<usize, String> {
     text.parse().ok().filter(|number| *number > 0).ok_or_else(|| "must be 1 or more".to_owned())
 }
 
+/// Reads a number from 0 to 1.
+pub(super) fn ratio(text: &str) -> Result<f64, String> {
+    text.parse().ok().filter(|ratio| (0.0..=1.0).contains(ratio)).ok_or_else(|| "must be 0 to 1".to_owned())
+}
+
+/// Reads a size as `256KiB` and holds it to `MIN..=MAX` KiB.
+pub(super) fn size<const MIN: u64, const MAX: u64>(text: &str) -> Result<usize, String> {
+    let size = bytes(text).filter(|bytes| (MIN << 10..=MAX << 10).contains(bytes));
+    let size = size.and_then(|bytes| usize::try_from(bytes).ok());
+    size.ok_or_else(|| format!("must be {} to {}, as 256KiB", size_text(MIN), size_text(MAX)))
+}
+
+fn size_text(kib: u64) -> String {
+    if kib.is_multiple_of(1024) { format!("{}MiB", kib / 1024) } else { format!("{kib}KiB") }
+}
+
+/// A number of bytes with its unit.
+fn bytes(text: &str) -> Option<u64> {
+    let units = [("KiB", 10), ("MiB", 20), ("GiB", 30)];
+    let (number, shift) = units.into_iter().find_map(|(unit, shift)| Some((text.strip_suffix(unit)?, shift)))?;
+    number.trim().parse::<u64>().ok()?.checked_mul(1 << shift)
+}
+
 /// A number of bytes, as `64MiB`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ByteSize(pub u64);
@@ -36,10 +59,7 @@ impl std::str::FromStr for ByteSize {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let units = [("KiB", 10), ("MiB", 20), ("GiB", 30)];
-        let unit = units.into_iter().find_map(|(unit, shift)| Some((text.strip_suffix(unit)?, shift)));
-        let bytes = unit.and_then(|(number, shift)| number.trim().parse::<u64>().ok()?.checked_mul(1 << shift));
-        let bytes = bytes.filter(|bytes| (1 << 20..=1 << 36).contains(bytes));
+        let bytes = bytes(text).filter(|bytes| (1 << 20..=1 << 36).contains(bytes));
         bytes.map(Self).ok_or_else(|| "must be 1MiB to 64GiB, as 64MiB".to_owned())
     }
 }

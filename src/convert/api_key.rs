@@ -7,7 +7,9 @@ use crate::{
     error::Result,
     models::{
         ApiKey, ApiKeyChanges, ApiKeyFilter, ApiKeyId, ApiKeyOwner, Environment, IpRange, IpRanges, Name, NewApiKey,
-        Plaintext, Resource as _, Scope, SecretHash, Timestamp, api_key::KeyPrefix, stored::StoredText as _,
+        Plaintext, Resource as _, Scope, SecretHash, Timestamp,
+        api_key::{KeyPrefix, MAX_RATE_LIMIT},
+        stored::StoredText as _,
         text::is_forbidden,
     },
     pb::{self, api_key::Owner as WireOwner, create_api_key_request, list_api_keys_request},
@@ -50,6 +52,7 @@ pub fn create(request: pb::CreateApiKeyRequest, now: Timestamp) -> Result<NewApi
     let environment = check.choice("environment", environment(request.environment));
     let expires_at = expiry(&mut check, request.expires_at.as_ref(), now);
     let allowed_ip_ranges = ip_ranges(&mut check, &request.allowed_ip_ranges);
+    let rate_limit = rate_limit(&mut check, request.rate_limit);
     let metadata = check.object("metadata", request.metadata);
     let (
         Some(owner),
@@ -58,12 +61,13 @@ pub fn create(request: pb::CreateApiKeyRequest, now: Timestamp) -> Result<NewApi
         Some(environment),
         Some(expires_at),
         Some(allowed_ip_ranges),
+        Some(rate_limit),
         Some(metadata),
-    ) = (owner, name, scopes, environment, expires_at, allowed_ip_ranges, metadata)
+    ) = (owner, name, scopes, environment, expires_at, allowed_ip_ranges, rate_limit, metadata)
     else {
         return Err(check.failed());
     };
-    Ok(NewApiKey { owner, name, scopes, environment, expires_at, allowed_ip_ranges, metadata })
+    Ok(NewApiKey { owner, name, scopes, environment, expires_at, allowed_ip_ranges, rate_limit, metadata })
 }
 
 /// Reads a ListApiKeys.
@@ -85,20 +89,28 @@ pub fn list(lists: Lists<'_>, request: &pb::ListApiKeysRequest) -> Result<Listin
 pub fn update(request: pb::UpdateApiKeyRequest, now: Timestamp) -> Result<(Target<ApiKeyId>, ApiKeyChanges)> {
     let mut check = Check::default();
     let id = check.id("api_key_id", &request.api_key_id);
-    let mask =
-        check.mask(request.update_mask.as_ref(), &["name", "scopes", "expires_at", "metadata", "allowed_ip_ranges"]);
+    let fields = ["name", "scopes", "expires_at", "metadata", "allowed_ip_ranges", "rate_limit"];
+    let mask = check.mask(request.update_mask.as_ref(), &fields);
     let Some(mask) = mask else { return Err(check.failed()) };
     let name = mask.named("name", || check.field("name", Name::parse(&request.name)));
     let scopes = mask.named("scopes", || check.scopes("scopes", &request.scopes, 1));
     let expires_at = mask.named("expires_at", || expiry(&mut check, request.expires_at.as_ref(), now));
     let metadata = mask.named("metadata", || check.object("metadata", request.metadata));
     let ranges = mask.named("allowed_ip_ranges", || ip_ranges(&mut check, &request.allowed_ip_ranges));
-    let (Some(id), Some(name), Some(scopes), Some(expires_at), Some(metadata), Some(allowed_ip_ranges)) =
-        (id, name, scopes, expires_at, metadata, ranges)
+    let rate_limit = mask.named("rate_limit", || rate_limit(&mut check, request.rate_limit));
+    let (
+        Some(id),
+        Some(name),
+        Some(scopes),
+        Some(expires_at),
+        Some(metadata),
+        Some(allowed_ip_ranges),
+        Some(rate_limit),
+    ) = (id, name, scopes, expires_at, metadata, ranges, rate_limit)
     else {
         return Err(check.failed());
     };
-    let changes = ApiKeyChanges { name, scopes, expires_at, allowed_ip_ranges, metadata };
+    let changes = ApiKeyChanges { name, scopes, expires_at, allowed_ip_ranges, rate_limit, metadata };
     Ok((Target { id, etag: request.etag }, changes))
 }
 
@@ -155,6 +167,11 @@ fn ip_ranges(check: &mut Check, texts: &[String]) -> Option<IpRanges> {
         return None;
     }
     check.items("allowed_ip_ranges", texts, |text| IpRange::parse(text)).map(IpRanges::from_iter)
+}
+
+fn rate_limit(check: &mut Check, per_second: u32) -> Option<i64> {
+    let limit = (per_second <= MAX_RATE_LIMIT).then_some(per_second.into());
+    check.field("rate_limit", limit.ok_or("must be at most 1000000"))
 }
 
 /// What somebody wants to know of a presented key.
@@ -225,6 +242,7 @@ impl From<ApiKey> for pb::ApiKey {
             scopes: texts(&key.scopes),
             allowed_ip_ranges: key.allowed_ip_ranges.texts().collect(),
             rotated_at: key.rotated_at.map(time),
+            rate_limit: u32::try_from(key.rate_limit).unwrap_or_default(),
             environment: environment.into(),
             metadata: Some(json::object(key.metadata)),
             expires_at: key.expires_at.map(time),

@@ -60,6 +60,10 @@ pub(crate) fn to_error(error: DieselError) -> Error {
             DatabaseErrorKind::ForeignKeyViolation | DatabaseErrorKind::SerializationFailure => Error::Conflict,
             DatabaseErrorKind::NotNullViolation if is_revision(info.as_ref()) => Error::Conflict,
             DatabaseErrorKind::Unknown if info.message().contains("deadlock detected") => Error::Conflict,
+            // It would take as long again.
+            DatabaseErrorKind::Unknown if info.message().contains("due to statement timeout") => {
+                Error::DeadlineExceeded
+            }
             DatabaseErrorKind::Unknown if PASSING.iter().any(|text| info.message().contains(text)) => {
                 Error::Unavailable(Box::new(error))
             }

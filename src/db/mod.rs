@@ -12,22 +12,35 @@ mod postgres;
 mod prepared;
 pub(crate) mod schema;
 mod sqlite;
+mod statements;
 mod tls;
 pub(crate) mod types;
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{
+    path::Path,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 pub(crate) use error::to_error;
 pub(crate) use locking::ForUpdate;
 pub(crate) use prepared::Prepared;
+use prometheus_client::{
+    metrics::{counter::Counter, family::Family, histogram::Histogram},
+    registry::Registry,
+};
 use tokio::sync::Notify;
 
 use crate::{
     config::{DatabaseArgs, DatabaseUrl},
     error::{Error, Result},
-    models::Change,
+    models::{Action, Change, stored::StoredText as _},
     security::random,
+    telemetry::metrics::seconds,
 };
+
+/// What may be logged of a driver, which writes down the values of statements below that.
+pub const DRIVER_LOG: &str = "tokio_postgres=warn";
 
 /// How often a transaction is tried before its caller learns of the conflict.
 const TRANSACTION_ATTEMPTS: u32 = 5;
@@ -37,6 +50,8 @@ const TRANSACTION_ATTEMPTS: u32 = 5;
 pub struct Database {
     pools: Pools,
     committed: Arc<Notify>,
+    waits: Histogram,
+    events: Family<[(&'static str, String); 1], Counter>,
 }
 
 #[derive(Clone)]
@@ -51,7 +66,8 @@ enum Pools {
 pub struct Conn {
     pub(crate) handle: Handle,
     changes: Vec<Change>,
-    has_events: bool,
+    /// What its events are of.
+    actions: Vec<Action>,
 }
 
 /// What `query!` dispatches on.
@@ -85,12 +101,12 @@ macro_rules! query {
                 #[allow(dead_code, reason = "only boxed queries name it")]
                 type Backend = diesel::sqlite::Sqlite;
                 let $c = &mut **handle;
-                $query.await.map_err($crate::db::to_error)
+                $crate::db::in_span!("sqlite", $query).map_err($crate::db::to_error)
             }
             $crate::db::Handle::Postgres(handle) => {
                 #[allow(dead_code, reason = "only boxed queries name it")]
                 type Backend = diesel::pg::Pg;
-                $crate::db::on_postgres!(handle, $c => $query.await)
+                $crate::db::on_postgres!(handle, $c => $crate::db::in_span!("postgresql", $query))
             }
         }
     };
@@ -106,10 +122,11 @@ macro_rules! first {
                 let find = move |connection: &mut diesel::SqliteConnection| {
                     diesel::OptionalExtension::optional(diesel::RunQueryDsl::get_result(query, connection))
                 };
-                handle.spawn_blocking(find).await.map_err($crate::db::to_error)
+                $crate::db::in_span!("sqlite", handle.spawn_blocking(find)).map_err($crate::db::to_error)
             }
             $crate::db::Handle::Postgres(handle) => $crate::db::on_postgres!(handle, c => {
-                diesel::OptionalExtension::optional(diesel_async::RunQueryDsl::get_result($query, c).await)
+                let found = $crate::db::in_span!("postgresql", diesel_async::RunQueryDsl::get_result($query, c));
+                diesel::OptionalExtension::optional(found)
             }),
         }
     };
@@ -129,13 +146,15 @@ macro_rules! execute {
                 let execute = move |connection: &mut diesel::SqliteConnection| {
                     diesel::RunQueryDsl::execute(query, connection).map(drop)
                 };
-                handle.spawn_blocking(execute).await.map_err($crate::db::to_error).map_err($on_error)
+                let executed = $crate::db::in_span!("sqlite", handle.spawn_blocking(execute));
+                executed.map_err($crate::db::to_error).map_err($on_error)
             }
             $crate::db::Handle::Postgres(handle) => handle.defer($crate::db::Prepared($query), $on_error).await,
         }
     };
 }
 
+pub(crate) use statements::in_span;
 pub(crate) use {execute, first, on_postgres, query};
 
 /// What runs in a transaction: an async closure of a [`Conn`]. It is `Copy`, which one that only borrows is, because it may
@@ -165,7 +184,25 @@ impl Database {
                 Pools::Postgres(postgres::Pools::open(url, settings, statement_timeout).await?)
             }
         };
-        Ok(Self { pools, committed: Arc::default() })
+        Ok(Self { pools, committed: Arc::default(), waits: seconds(), events: Family::default() })
+    }
+
+    /// Makes what it counts known.
+    pub fn register(&self, registry: &mut Registry) {
+        let help = "Time that transactions waited for a connection and, on SQLite, for their turn to write";
+        registry.register("pool_wait_seconds", help, self.waits.clone());
+        registry.register("events", "Events of changes that were committed, by their action", self.events.clone());
+    }
+
+    /// Asks the database whether it answers.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] if it does not.
+    pub async fn ping(&self) -> Result<()> {
+        self.read(async |conn| {
+            query!(conn, c => diesel_async::RunQueryDsl::execute(diesel::sql_query("SELECT 1"), c)).map(drop)
+        })
+        .await
     }
 
     /// Runs short reads, of a few rows each. On PostgreSQL what is asked for at once is pipelined on shared connections, on
@@ -258,10 +295,13 @@ impl Database {
     where
         for<'tx> F: Work<&'tx mut Conn, Result<T>, Running: Send>,
     {
-        let mut tx = Conn::new(match &self.pools {
-            Pools::Sqlite(pools) => Handle::Sqlite(pools.begin().await?),
-            Pools::Postgres(pools) => Handle::Postgres(pools.begin().await?),
-        });
+        let asked = Instant::now();
+        let begun = match &self.pools {
+            Pools::Sqlite(pools) => pools.begin().await.map(Handle::Sqlite),
+            Pools::Postgres(pools) => pools.begin().await.map(Handle::Postgres),
+        };
+        self.waits.observe(asked.elapsed().as_secs_f64());
+        let mut tx = Conn::new(begun?);
         let done = match work(&mut tx).await {
             Ok(_) if !tx.changes.is_empty() => {
                 Err(Error::internal("a transaction would change something without an event"))
@@ -270,9 +310,12 @@ impl Database {
         };
         match done {
             Ok(value) => {
-                let has_events = tx.has_events;
+                let actions = std::mem::take(&mut tx.actions);
                 tx.commit().await?;
-                if has_events {
+                for action in &actions {
+                    self.events.get_or_create(&[("action", action.as_stored().to_owned())]).inc();
+                }
+                if !actions.is_empty() {
                     self.committed.notify_one();
                 }
                 Ok(value)
@@ -301,7 +344,7 @@ impl Database {
 
 impl Conn {
     fn new(handle: Handle) -> Self {
-        Self { handle, changes: Vec::new(), has_events: false }
+        Self { handle, changes: Vec::new(), actions: Vec::new() }
     }
 
     /// Ends a snapshot.
@@ -319,7 +362,7 @@ impl Conn {
 
     /// What was changed since the last call. Who takes it writes the events.
     pub(crate) fn take_changes(&mut self) -> Vec<Change> {
-        self.has_events |= !self.changes.is_empty();
+        self.actions.extend(self.changes.iter().map(|change| change.action));
         std::mem::take(&mut self.changes)
     }
 

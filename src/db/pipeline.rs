@@ -23,13 +23,17 @@ use diesel::{
     result::Error as DieselError,
 };
 use diesel_async::{RunQueryDsl as _, SimpleAsyncConnection as _};
+use tracing::Instrument as _;
 
 use super::{
     postgres::{Connection, Pooled},
     prepared::Prepared,
     to_error,
 };
-use crate::error::{Error, Result};
+use crate::{
+    error::{Error, Result},
+    telemetry::trace,
+};
 
 /// What an error of a statement means to whoever sent it.
 pub(crate) type OnError = fn(Error) -> Error;
@@ -194,13 +198,15 @@ impl Pipeline {
 
     fn answer_to(&self, statement: Together) -> Answer {
         let pooled = Arc::clone(&self.pooled);
-        Box::pin(async move { statement.execute(&mut &pooled.inner).await.map(drop) })
+        let span = trace::statement("postgresql");
+        Box::pin(async move { statement.execute(&mut &pooled.inner).await.map(drop) }.instrument(span))
     }
 
     /// A command without parameters, which needs not be prepared.
     fn command(&self, command: &'static str) -> Answer {
         let pooled = Arc::clone(&self.pooled);
-        Box::pin(async move { (&pooled.inner).batch_execute(command).await })
+        let span = trace::statement("postgresql");
+        Box::pin(async move { (&pooled.inner).batch_execute(command).await }.instrument(span))
     }
 
     /// Sends what is sent when it is first polled.

@@ -14,7 +14,7 @@ use diesel::{
     ConnectionError, ConnectionResult, QueryResult, QueryableByName, pg::Pg, query_builder::QueryFragment, sql_query,
     sql_types::Text,
 };
-use diesel_async::{AsyncPgConnection, SimpleAsyncConnection as _};
+use diesel_async::{AsyncConnection as _, AsyncPgConnection, SimpleAsyncConnection as _};
 use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
@@ -22,12 +22,15 @@ use super::{
     error::{is_lost, pool_error},
     pipeline::{OnError, Pipeline},
     prepared::Prepared,
-    tls, to_error,
+    statements, tls, to_error,
 };
 use crate::{
     config::DatabaseArgs,
     error::{Error, Result, chain},
 };
+
+/// How long what was sent to the server may go without an acknowledgement.
+const SILENCE: Duration = Duration::from_secs(20);
 
 /// A connection: one of a pool, which its holder has alone, or a shared one.
 pub(crate) enum Handle {
@@ -316,6 +319,10 @@ impl Connector {
         if config.get_application_name().is_none() {
             config.application_name("tenantry");
         }
+        // A network that drops what is sent, without a word, is noticed.
+        if config.get_tcp_user_timeout().is_none() {
+            config.tcp_user_timeout(SILENCE);
+        }
         let tls = tls::connector(config.get_ssl_mode()).map_err(|error| format!("TLS cannot be set up: {error}"))?;
         // No table is read as a whole by any call, however small it was when the statement was planned; and what finds a few rows
         // by an index is planned once, not each time.
@@ -355,6 +362,9 @@ impl Connector {
         });
         let mut connection = AsyncPgConnection::try_from(client).await?;
         connection.batch_execute(&self.session).await.map_err(ConnectionError::CouldntSetupConfiguration)?;
+        if let Some(noted) = statements::noted() {
+            connection.set_instrumentation(noted);
+        }
         Ok(Connection {
             inner: connection,
             closed,

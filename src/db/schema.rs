@@ -140,6 +140,7 @@ diesel::table! {
         former_last_used_at -> Nullable<Instant>,
         rotated_at -> Nullable<Instant>,
         allowed_ip_ranges -> JsonDoc,
+        rate_limit -> BigInt,
     }
 }
 

@@ -25,7 +25,7 @@ use diesel_async::{
 use super::{
     error::pool_error,
     group::{Member, Writer},
-    to_error,
+    statements, to_error,
 };
 use crate::{config::DatabaseArgs, error::Result};
 
@@ -212,6 +212,9 @@ pub(super) fn connect(path: &str, access: Access, timeout: Duration) -> Connecti
     let found = set().map_err(ConnectionError::CouldntSetupConfiguration)?;
     let wanted = Pragmas { journal_mode: "wal".to_owned(), synchronous: 2, foreign_keys: 1, query_only };
     if found == wanted {
+        if let Some(noted) = statements::noted() {
+            connection.set_instrumentation(noted);
+        }
         Ok(connection)
     } else {
         Err(ConnectionError::BadConnection(format!(

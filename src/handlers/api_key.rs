@@ -57,6 +57,11 @@ fn may_place(caller: &Caller, ranges: &IpRanges) -> Result<()> {
     if caller.ip_ranges.cover(ranges) { Ok(()) } else { Err(Error::Denied(Denial::IpRangeNotHeld)) }
 }
 
+/// Refuses whoever is no platform admin to say how often a key may call.
+fn may_limit(caller: &Caller) -> Result<()> {
+    if caller.is_platform_admin() { Ok(()) } else { Err(Error::Denied(Denial::NotPlatformAdmin)) }
+}
+
 /// Refuses to hand out a key that may do more, longer or from elsewhere than the caller's own.
 fn may_hand_out(caller: &Caller, key: &ApiKey) -> Result<()> {
     may_give(caller, &key.scopes)?;
@@ -128,8 +133,15 @@ impl ApiKeyService for ApiKeyHandler {
         let (call, new) = called_to_act(request, |r| convert::api_key::create(r, now))?;
         let caller = &call.caller;
         let (plaintext, secret) = mint_api_key(new.environment);
-        let key = new.to_api_key(self.app.new_id(now), secret, caller.user_id(), now);
+        let mut key = new.to_api_key(self.app.new_id(now), secret, caller.user_id(), now);
+        if key.rate_limit == 0 {
+            // Otherwise whoever is held to a limit would make itself keys that are not.
+            key.rate_limit = caller.rate_limit.map_or(0, i64::from);
+        }
         let create = self.app.change(&call, async |tx| {
+            if new.rate_limit != 0 {
+                may_limit(caller)?;
+            }
             may_hand_out(caller, &key)?;
             may_make_for(tx, caller, new.owner, &new.scopes, self.app.policy.max_api_keys).await?;
             tx.api_keys().insert(&key).await?;
@@ -200,6 +212,9 @@ impl ApiKeyService for ApiKeyHandler {
                 changes.allowed_ip_ranges.as_ref().filter(|ranges| !key.allowed_ip_ranges.cover(ranges))
             {
                 may_place(caller, ranges)?;
+            }
+            if changes.rate_limit.is_some_and(|limit| limit != key.rate_limit) {
+                may_limit(caller)?;
             }
             target.check_etag(&*key)?;
             is_in_force(&key)?;

@@ -348,6 +348,7 @@ impl AuthenticationService for AuthenticationHandler {
         };
         let Some(claims) = claims.filter(|_| standing.is_some()) else {
             self.app.attempts.count(credential, None);
+            self.app.attempts.failed("introspected_token");
             return Ok(Response::new(pb::IntrospectTokenResponse::default()));
         };
         Ok(Response::new(claims.into()))

@@ -5,6 +5,7 @@ mod authentication;
 mod authorization;
 mod event;
 mod guards;
+mod health;
 mod invitation;
 mod mailed;
 mod membership;
@@ -21,10 +22,13 @@ mod user_import;
 mod verification;
 mod verify_stream;
 
+use std::sync::Arc;
+
 pub use api_key::ApiKeyHandler;
 pub use authentication::AuthenticationHandler;
 pub use authorization::AuthorizationHandler;
 pub use event::EventHandler;
+pub use health::HealthHandler;
 pub use invitation::InvitationHandler;
 pub use membership::MembershipHandler;
 pub use oauth_account::OAuthAccountHandler;
@@ -41,7 +45,7 @@ use crate::{
         call::{Act, Beside},
     },
     error::{Error, Result},
-    interceptors::Access,
+    interceptors::{Access, Method},
     models::{Actor, Call, Caller, Origin, Scope},
     telemetry,
 };
@@ -55,7 +59,7 @@ fn called_by<T>(mut request: Request<T>) -> Result<(Caller, T)> {
 
 /// The scope that a method asks for: what the interceptors have checked, a stream goes on to.
 fn scope_of<T>(request: &Request<T>) -> Result<Scope> {
-    match request.extensions().get() {
+    match request.extensions().get::<Arc<Method>>().map(|method| &method.access) {
         Some(Access::Scope { scope, .. }) => Ok(scope.clone()),
         _ => Err(Error::internal("a stream was reached without a scope")),
     }

@@ -8,7 +8,7 @@ use std::{
 
 use tokio::sync::{mpsc, oneshot};
 use tokio_stream::Stream;
-use tonic::Status;
+use tonic::{Code, Status};
 
 use crate::{
     error::{Error, Result},
@@ -21,7 +21,7 @@ const ROOM: usize = 4;
 /// The side that tonic reads.
 pub struct Messages<M> {
     messages: mpsc::Receiver<M>,
-    end: Option<oneshot::Receiver<Status>>,
+    end: Option<oneshot::Receiver<std::result::Result<(), Status>>>,
 }
 
 /// The side that the handler writes.
@@ -63,12 +63,19 @@ where
             done = work => done,
             () = feed.stopped() => Err(Error::Stopping),
         };
-        if let Err(error) = done {
-            let _ = end.send(Status::from(error));
-        }
+        let _ = end.send(done.map_err(Status::from));
         drop(slot);
     });
     Messages { messages, end: Some(ended) }
+}
+
+/// What is wrong with a message that a client streams, as the library tells it.
+pub(super) fn broken(status: &Status) -> Error {
+    match status.code() {
+        Code::OutOfRange => Error::RequestTooLarge,
+        // Its client has gone, and nobody reads this.
+        _ => Error::RequestMalformed,
+    }
 }
 
 impl<M> Stream for Messages<M> {
@@ -79,7 +86,9 @@ impl<M> Stream for Messages<M> {
             && let Poll::Ready(ended) = Pin::new(end).poll(cx)
         {
             self.end = None;
-            if let Ok(status) = ended {
+            // Work that ends without a word has panicked: what it sent is not all.
+            let ended = ended.unwrap_or_else(|_| Err(Error::internal("the work of a stream panicked").into()));
+            if let Err(status) = ended {
                 self.messages.close();
                 return Poll::Ready(Some(Err(status)));
             }

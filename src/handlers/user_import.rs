@@ -1,22 +1,32 @@
 //! `UserService.ImportUsers`: batches of users on one stream, each batch one transaction, each user with an outcome of its own.
 
-use std::collections::{HashMap, HashSet};
+use std::{
+    collections::{HashMap, HashSet},
+    time::{Duration, Instant},
+};
 
 use tokio_stream::StreamExt as _;
 use tonic::Streaming;
 
-use super::{guards, stream::Sender};
+use super::{
+    guards,
+    stream::{Sender, broken},
+};
 use crate::{
     context::App,
     convert::{self, user::Imported},
     db::Conn,
     error::{Error, Result, Taken},
+    interceptors::{Place, Priority},
     models::{Action, Call, NormalizedEmail, Password, Scope, User, UserId, user::ExternalId},
     pb::{self, imported_user_result::Outcome},
 };
 
 /// How often a batch is tried again whose users somebody else has made meanwhile.
 const ATTEMPTS: usize = 5;
+
+/// How often an import asks whether there is a place for its next batch.
+const ASK_AGAIN: Duration = Duration::from_millis(20);
 
 /// An import that is going on.
 pub(super) struct Import {
@@ -37,7 +47,7 @@ impl Import {
             };
             let batch = match batch {
                 Some(Ok(batch)) => batch,
-                Some(Err(_)) => return Err(Error::RequestMalformed),
+                Some(Err(status)) => return Err(broken(&status)),
                 None => return Ok(()),
             };
             let users = convert::user::import(batch, self.app.hashing.limits())?;
@@ -49,6 +59,7 @@ impl Import {
 
     /// Takes a batch.
     async fn take(&self, users: &[Imported]) -> Result<pb::ImportUsersResponse> {
+        let _place = self.place().await?;
         let mut attempt = 1;
         loop {
             let taken = self.app.change(&self.call, async |tx| self.store(tx, users).await).await;
@@ -56,6 +67,18 @@ impl Import {
                 // Somebody has made one since it was looked for.
                 Err(Error::Taken(Taken::UserEmail | Taken::UserExternalId)) if attempt < ATTEMPTS => attempt += 1,
                 taken => return taken,
+            }
+        }
+    }
+
+    /// Waits until nothing that comes before an import needs the server.
+    async fn place(&self) -> Result<Place<'_>> {
+        let give_up = Instant::now() + self.app.policy.stream_timeout;
+        loop {
+            match self.app.overload.place(Priority::Import) {
+                Some(place) => return Ok(place),
+                None if Instant::now() < give_up => tokio::time::sleep(ASK_AGAIN).await,
+                None => return Err(Error::Overloaded),
             }
         }
     }

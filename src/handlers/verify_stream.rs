@@ -23,6 +23,7 @@ use tonic::{Status, Streaming};
 
 use super::{
     guards,
+    stream::broken,
     verification::{Verification, Verifier, valid_until},
 };
 use crate::{
@@ -207,7 +208,7 @@ impl Answers {
             }
             let question = match ready!(Pin::new(&mut self.questions).poll_next(cx)) {
                 Some(Ok(question)) => question,
-                Some(Err(_)) => return Poll::Ready(Some(Err(Error::RequestMalformed))),
+                Some(Err(status)) => return Poll::Ready(Some(Err(broken(&status)))),
                 None => {
                     self.has_more_questions = false;
                     continue;

@@ -1,5 +1,5 @@
-//! Who may call what, read from the method options of the descriptor set. Deny by default: a path that is not in the table
-//! is no method, and a method of ours without the option stops the server from starting.
+//! Who may call what, and what is answered first, read from the method options of the descriptor set. Deny by default: a path that is
+//! not in the table is no method, and a method of ours without the option stops the server from starting.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -10,12 +10,15 @@ use super::Intercept;
 use crate::{
     error::{Error, Result},
     models::Scope,
+    pb,
 };
 
 /// The option that carries a method's rule.
 const OPTION: &str = "tenantry.v1.access";
 /// Packages whose methods must carry it begin so.
 const OUR_PACKAGES: &str = "tenantry.";
+/// `MethodOptions.IdempotencyLevel.NO_SIDE_EFFECTS`.
+const NO_SIDE_EFFECTS: i32 = 1;
 
 /// Who may call a method.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,9 +38,56 @@ pub enum Access {
     },
 }
 
-/// The rule of every method by its path. It finds that of a call and puts it into the request.
+/// What the server knows of a method before it looks at the call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Method {
+    /// Its path.
+    pub path: String,
+    /// Who may call it.
+    pub access: Access,
+    /// What is answered before it where not all is.
+    pub priority: Priority,
+    /// Whether it answers with a stream.
+    pub is_stream: bool,
+}
+
+/// What is answered first where not all can be, the first ones first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Priority {
+    /// What others wait for before they answer anybody: whether a credential is good, what its owner may do.
+    Verify,
+    /// What keeps users signed in.
+    Refresh,
+    /// What only reads.
+    Read,
+    /// What changes something.
+    Write,
+    /// What hashes passwords.
+    SignIn,
+    /// What brings over many at once.
+    Import,
+}
+
+impl Priority {
+    /// All of them, the first ones first.
+    pub const ALL: [Self; 6] = [Self::Verify, Self::Refresh, Self::Read, Self::Write, Self::SignIn, Self::Import];
+
+    /// Its name, as in `Access.priority`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Verify => "verify",
+            Self::Refresh => "refresh",
+            Self::Read => "read",
+            Self::Write => "write",
+            Self::SignIn => "sign_in",
+            Self::Import => "import",
+        }
+    }
+}
+
+/// What is known of every method by its path. It finds that of a call and puts it into the request.
 #[derive(Clone, Debug)]
-pub struct AccessTable(Arc<HashMap<String, Access>>);
+pub struct AccessTable(Arc<HashMap<String, Arc<Method>>>);
 
 impl AccessTable {
     /// Reads encoded descriptor sets.
@@ -52,11 +102,25 @@ impl AccessTable {
                 .map_err(|error| format!("a descriptor set cannot be read: {error}"))?;
             for method in pool.services().flat_map(|service| service.methods().collect::<Vec<_>>()) {
                 let path = format!("/{}/{}", method.parent_service().full_name(), method.name());
-                let rule = rule(&pool, &method).map_err(|error| format!("{path}: {error}"))?;
-                rules.insert(path, rule);
+                let failed = |error| format!("{path}: {error}");
+                let access = rule(&pool, &method).map_err(failed)?;
+                let priority = priority(&pool, &method).map_err(failed)?;
+                let is_stream = method.is_server_streaming();
+                let method = Method { path: path.clone(), access, priority, is_stream };
+                rules.insert(path, Arc::new(method));
             }
         }
         Ok(Self(Arc::new(rules)))
+    }
+
+    /// Every method.
+    pub fn methods(&self) -> impl Iterator<Item = &Arc<Method>> {
+        self.0.values()
+    }
+
+    /// The method of a path.
+    pub fn method(&self, path: &str) -> Option<&Arc<Method>> {
+        self.0.get(path)
     }
 }
 
@@ -87,12 +151,39 @@ fn rule(pool: &DescriptorPool, method: &MethodDescriptor) -> std::result::Result
     }
 }
 
+/// What a method says of its priority, or what follows from its standard option: whatever only reads is a read.
+fn priority(pool: &DescriptorPool, method: &MethodDescriptor) -> std::result::Result<Priority, &'static str> {
+    use pb::Priority as P;
+    let options = method.options();
+    let said = pool.get_extension_by_name(OPTION).map(|extension| options.get_extension(&extension).into_owned());
+    let said = said.as_ref().and_then(Value::as_message).and_then(|access| access.get_field_by_name("priority"));
+    let said = said.as_deref().and_then(Value::as_enum_number).unwrap_or_default();
+    let only_reads = || {
+        let level = options.get_field_by_name("idempotency_level");
+        level.as_deref().and_then(Value::as_enum_number) == Some(NO_SIDE_EFFECTS)
+    };
+    match P::try_from(said).map_err(|_| "the priority is not known")? {
+        P::Unspecified if only_reads() => Ok(Priority::Read),
+        P::Unspecified => Ok(Priority::Write),
+        P::Verify => Ok(Priority::Verify),
+        P::Refresh => Ok(Priority::Refresh),
+        P::SignIn => Ok(Priority::SignIn),
+        P::Import => Ok(Priority::Import),
+    }
+}
+
 impl Intercept for AccessTable {
     async fn before(&self, parts: &mut Parts) -> Result<()> {
-        let rule = self.0.get(parts.uri.path()).filter(|_| parts.uri.query().is_none());
-        parts.extensions.insert(rule.cloned().ok_or(Error::MethodUnknown)?);
+        let method = self.0.get(parts.uri.path()).filter(|_| parts.uri.query().is_none());
+        parts.extensions.insert(method.cloned().ok_or(Error::MethodUnknown)?);
         Ok(())
     }
+}
+
+/// The method of a call.
+pub(super) fn method(parts: &Parts) -> Result<&Arc<Method>> {
+    // Only a wrong order of the interceptors leaves a call without one.
+    parts.extensions.get().ok_or_else(|| Error::internal("a call came without a method"))
 }
 
 #[cfg(test)]
@@ -107,10 +198,26 @@ mod tests {
         let table = AccessTable::read(&[DESCRIPTOR_SET, tonic_health::pb::FILE_DESCRIPTOR_SET]).unwrap();
         let scope = Scope::parse("users:write").unwrap();
         assert_eq!(
-            table.0["/tenantry.v1.UserService/PurgeUser"],
+            table.0["/tenantry.v1.UserService/PurgeUser"].access,
             Access::Scope { scope, platform_admin: true, api_key: false }
         );
-        assert_eq!(table.0["/grpc.health.v1.Health/Check"], Access::Public);
+        assert_eq!(table.0["/grpc.health.v1.Health/Check"].access, Access::Public);
+    }
+
+    #[test]
+    fn every_method_has_its_place_where_not_all_are_answered() {
+        let table = AccessTable::read(&[DESCRIPTOR_SET]).unwrap();
+        for (method, priority) in [
+            ("ApiKeyService/VerifyApiKey", Priority::Verify),
+            ("AuthorizationService/CheckPermission", Priority::Verify),
+            ("AuthenticationService/Refresh", Priority::Refresh),
+            ("UserService/GetUser", Priority::Read),
+            ("UserService/UpdateUser", Priority::Write),
+            ("AuthenticationService/SignIn", Priority::SignIn),
+            ("UserService/ImportUsers", Priority::Import),
+        ] {
+            assert_eq!(table.0[&format!("/tenantry.v1.{method}")].priority, priority, "{method}");
+        }
     }
 
     #[test]

@@ -5,7 +5,7 @@ use http::{HeaderMap, header::AUTHORIZATION, request::Parts};
 
 use super::{
     Audit, Intercept,
-    access::Access,
+    access::{self, Access},
     audit::{Seen, remote_address},
 };
 use crate::{
@@ -31,13 +31,15 @@ impl Authenticate {
     /// The caller of the one credential in these headers. Every other case has one answer; a known key that is refused leaves an
     /// event for its owner.
     async fn caller(&self, parts: &Parts) -> Result<Caller> {
-        let presented = presented(&parts.headers).ok_or(Error::Unauthenticated)?;
+        let Some(presented) = presented(&parts.headers) else { return Err(self.failed("missing")) };
         // What an encoded JSON object begins with, and no key does.
         if presented.starts_with("ey") {
             return Box::pin(self.signed_in(presented, parts)).await;
         }
-        let (prefix, hash) = read_api_key(presented).ok_or(Error::Unauthenticated)?;
-        let known = self.app.credentials.find(&prefix).await?.found.ok_or(Error::Unauthenticated)?;
+        let Some((prefix, hash)) = read_api_key(presented) else { return Err(self.failed("malformed")) };
+        let Some(known) = self.app.credentials.find(&prefix).await?.found else {
+            return Err(self.failed("unknown_api_key"));
+        };
         let credential = &known.credential;
         let address = remote_address(parts);
         let now = self.app.now();
@@ -52,16 +54,23 @@ impl Authenticate {
         // Beside the call: how long the answer takes must not tell that the key is known.
         let (audit, origin) = (self.audit.clone(), Seen::of(parts).origin(actor));
         tokio::spawn(async move { audit.refused(origin, id, change, "UNAUTHENTICATED").await });
-        Err(Error::Unauthenticated)
+        Err(self.failed("refused_api_key"))
+    }
+
+    /// Counts a credential that is none.
+    fn failed(&self, class: &'static str) -> Error {
+        self.app.attempts.failed(class);
+        Error::Unauthenticated
     }
 
     /// The user of an access token, if it is good, its session goes on and the user is active: looked up with every call.
     async fn signed_in(&self, token: &str, parts: &Parts) -> Result<Caller> {
         let now = self.app.now();
-        let claims = self.app.signing_keys.verify(token, now).await?.ok_or(Error::Unauthenticated)?;
+        let refused = || self.failed("access_token");
+        let claims = self.app.signing_keys.verify(token, now).await?.ok_or_else(refused)?;
         let (user, session) = (UserId(claims.sub), FamilyId(claims.sid));
         let ends_at = self.app.db.read(async |conn| conn.refresh_tokens().standing(user, session, now).await).await?;
-        let ends_at = ends_at.ok_or(Error::Unauthenticated)?;
+        let ends_at = ends_at.ok_or_else(refused)?;
         let token_ends_at = claims.exp.checked_mul(1_000_000).and_then(Timestamp::from_micros).unwrap_or(now);
         Ok(Caller { address: remote_address(parts), ..Caller::of_session(session, user, ends_at, token_ends_at) })
     }
@@ -69,7 +78,7 @@ impl Authenticate {
 
 impl Intercept for Authenticate {
     async fn before(&self, parts: &mut Parts) -> Result<()> {
-        if parts.extensions.get::<Access>() == Some(&Access::Public) {
+        if access::method(parts)?.access == Access::Public {
             return Ok(());
         }
         let caller = self.caller(parts).await?;

@@ -3,7 +3,10 @@
 
 use http::request::Parts;
 
-use super::{Intercept, access::Access};
+use super::{
+    Intercept,
+    access::{self, Access},
+};
 use crate::{
     error::{Denial, Error, Result},
     models::Caller,
@@ -15,9 +18,7 @@ pub struct Authorize;
 
 impl Intercept for Authorize {
     async fn before(&self, parts: &mut Parts) -> Result<()> {
-        // Only a wrong order of the layers leaves a call without a rule or a caller.
-        let rule = parts.extensions.get::<Access>().ok_or_else(|| Error::internal("a call came without a rule"))?;
-        let Access::Scope { scope, platform_admin, api_key } = rule else { return Ok(()) };
+        let Access::Scope { scope, platform_admin, api_key } = &access::method(parts)?.access else { return Ok(()) };
         let caller = parts.extensions.get::<Caller>().ok_or_else(|| Error::internal("a call came without a caller"))?;
         if !caller.scopes.hold(scope) {
             return Err(Error::Denied(Denial::ScopeMissing(scope.as_str().to_owned())));

@@ -6,26 +6,31 @@ mod audit;
 mod authenticate;
 mod authorize;
 mod deadline;
+mod faults;
+mod observe;
 mod overload;
-mod request_id;
+mod rate_limit;
 mod wire;
 
 use std::{convert::Infallible, sync::Arc};
 
-pub use access::{Access, AccessTable};
+pub use access::{Access, AccessTable, Method, Priority};
 pub use audit::Audit;
 pub use authenticate::Authenticate;
 pub use authorize::Authorize;
 pub use deadline::Deadline;
+pub use faults::Faults;
 use http::{Response, request::Parts};
-pub use overload::Overload;
-pub use request_id::RequestId;
+pub use observe::Observe;
+pub use overload::{Overload, Place};
+pub use rate_limit::RateLimit;
 use tonic::{Status, body::Body, codegen::BoxFuture};
-pub use wire::WireErrors;
+pub use wire::Wire;
+pub(crate) use wire::{plain, translate_trailers};
 
 use crate::{
     error::Result,
-    transport::{Answer, Request},
+    transport::{Answer, Outgoing, Request},
 };
 
 /// What an interceptor stands around: the next interceptor, or the services. No error leaves it; each is answered as a status.
@@ -98,7 +103,7 @@ where
     S: Send + Sync + 'static,
     for<'s> &'s S: Inner,
 {
-    fn answer(self: Arc<Self>, request: Request) -> BoxFuture<Response<Body>, Infallible> {
-        Box::pin(async move { Ok(self.around.around(request, &self.services).await) })
+    fn answer(self: Arc<Self>, request: Request) -> BoxFuture<Response<Outgoing>, Infallible> {
+        Box::pin(async move { Ok(self.around.around(request, &self.services).await.map(Outgoing::new)) })
     }
 }

@@ -1,17 +1,25 @@
-//! Gives the failures that the gRPC library answers by itself our codes and reasons, and none of its text.
+//! Holds calls to the protocol, and gives the failures that the gRPC library answers by itself our codes and reasons, and none of its
+//! text.
 
-use http::Response;
+use http::{HeaderMap, HeaderValue, Response, StatusCode, Version, header};
 use tonic::{Code, Status, body::Body};
 
 use super::{Around, Inner};
 use crate::{error::Error, transport::Request};
 
-/// Translates the library's own failures.
+/// Refuses what is no call of gRPC, and translates the library's own failures.
 #[derive(Clone, Copy, Debug)]
-pub struct WireErrors;
+pub struct Wire;
 
-impl Around for WireErrors {
+impl Around for Wire {
     async fn around<S: Inner>(&self, request: Request, inner: S) -> Response<Body> {
+        // A failure of HTTP, as whoever sends such a thing would not read a status of gRPC.
+        if request.version() != Version::HTTP_2 {
+            return plain(StatusCode::HTTP_VERSION_NOT_SUPPORTED);
+        }
+        if !is_grpc(request.headers()) {
+            return plain(StatusCode::UNSUPPORTED_MEDIA_TYPE);
+        }
         let response = inner.call(request).await;
         // A failure without any part of an answer stands in the headers; ours carries details, the library's does not.
         let library = Status::from_header_map(response.headers()).filter(|status| status.details().is_empty());
@@ -25,5 +33,63 @@ impl Around for WireErrors {
             _ => return response,
         };
         Status::from(error).into_http()
+    }
+}
+
+/// Whether the one content type is that of gRPC with messages of protobuf.
+fn is_grpc(headers: &HeaderMap) -> bool {
+    let mut types = headers.get_all(header::CONTENT_TYPE).iter();
+    let (Some(value), None) = (types.next(), types.next()) else { return false };
+    let media_type = value.as_bytes().split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
+    media_type.eq_ignore_ascii_case(b"application/grpc") || media_type.eq_ignore_ascii_case(b"application/grpc+proto")
+}
+
+/// An answer of plain HTTP.
+pub(crate) fn plain(status: StatusCode) -> Response<Body> {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
+}
+
+/// Translates a failure of the library that stands behind an answer that had begun: the next message was too large to be sent.
+pub(crate) fn translate_trailers(trailers: &mut HeaderMap) {
+    let library = Status::from_header_map(trailers).filter(|status| status.details().is_empty());
+    let error = match library.map(|status| status.code()) {
+        Some(Code::OutOfRange) => Error::AnswerTooLarge,
+        Some(Code::Internal) => Error::internal("an answer could not be encoded"),
+        _ => return,
+    };
+    *trailers = Status::from(error).into_http::<()>().into_parts().0.headers;
+    trailers.remove(header::CONTENT_TYPE);
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
+
+    use super::*;
+
+    #[test]
+    fn one_content_type_of_grpc_is_taken_and_nothing_else() {
+        let with = |values: &[&str]| {
+            let mut headers = HeaderMap::new();
+            for value in values {
+                headers.append(header::CONTENT_TYPE, value.parse().unwrap());
+            }
+            is_grpc(&headers)
+        };
+        for good in
+            ["application/grpc", "application/grpc+proto", "Application/GRPC", "application/grpc; charset=utf-8"]
+        {
+            assert!(with(&[good]), "{good}");
+        }
+        for bad in
+            ["", "application/json", "application/grpc-web", "application/grpc+json", "application/grpcx", "text/plain"]
+        {
+            assert!(!with(&[bad]), "{bad}");
+        }
+        assert!(!with(&[]));
+        assert!(!with(&["application/grpc", "application/grpc"]));
     }
 }

@@ -40,6 +40,8 @@ pub struct ApiKey {
     pub rotated_at: Option<Timestamp>,
     /// From where it may be used.
     pub allowed_ip_ranges: IpRanges,
+    /// How many calls a second it may make; 0 for what the server says.
+    pub rate_limit: i64,
     /// What it was made for.
     pub scopes: Scopes,
     /// Where it is meant to be used.
@@ -59,6 +61,9 @@ pub struct ApiKey {
 }
 
 resource!(ApiKey);
+
+/// Most calls a second that a key can be held to.
+pub const MAX_RATE_LIMIT: u32 = 1_000_000;
 
 words! {
     /// Where a key is meant to be used. The word is part of the key.
@@ -126,6 +131,8 @@ pub struct NewApiKey {
     pub expires_at: Option<Timestamp>,
     /// From where it may be used.
     pub allowed_ip_ranges: IpRanges,
+    /// How many calls a second it may make; 0 for what the server says.
+    pub rate_limit: i64,
     /// Free-form.
     pub metadata: JsonObject,
 }
@@ -158,6 +165,7 @@ impl NewApiKey {
             former_expires_at: None,
             rotated_at: None,
             allowed_ip_ranges: self.allowed_ip_ranges.clone(),
+            rate_limit: self.rate_limit,
             scopes: self.scopes.clone(),
             environment: self.environment,
             metadata: self.metadata.clone(),
@@ -181,6 +189,8 @@ pub struct ApiKeyChanges {
     pub expires_at: Option<Option<Timestamp>>,
     /// From where it may be used.
     pub allowed_ip_ranges: Option<IpRanges>,
+    /// How many calls a second it may make.
+    pub rate_limit: Option<i64>,
     /// Free-form.
     pub metadata: Option<JsonObject>,
 }
@@ -235,6 +245,9 @@ impl ApiKey {
         }
         if let Some(ranges) = changes.allowed_ip_ranges {
             self.allowed_ip_ranges = ranges;
+        }
+        if let Some(rate_limit) = changes.rate_limit {
+            self.rate_limit = rate_limit;
         }
         if let Some(metadata) = changes.metadata {
             self.metadata = metadata;
@@ -338,6 +351,7 @@ impl Credential {
             principal: self.principal,
             scopes: Arc::new(self.key.scopes.clone()),
             ip_ranges: Arc::new(self.key.allowed_ip_ranges.clone()),
+            rate_limit: u32::try_from(self.key.rate_limit).ok().filter(|limit| *limit > 0),
             expires_at: self.key.expires_at,
             ends_at: self.key.ends_at(&prefix),
         }

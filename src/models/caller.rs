@@ -20,6 +20,8 @@ pub struct Caller {
     pub scopes: Arc<Scopes>,
     /// From where it may be used.
     pub ip_ranges: Arc<IpRanges>,
+    /// How many calls a second it may make, if it says so itself.
+    pub rate_limit: Option<u32>,
     /// When the key, or the session, stops: what its owner makes with it cannot last longer.
     pub expires_at: Option<Timestamp>,
     /// When what was presented stops, with the key or the session or before it.
@@ -103,6 +105,7 @@ impl Caller {
             principal: Principal::User { id: user, is_platform_admin: false },
             scopes: Arc::new(Scopes::all()),
             ip_ranges: Arc::default(),
+            rate_limit: None,
             expires_at: Some(session_ends_at),
             ends_at: Some(token_ends_at),
         }

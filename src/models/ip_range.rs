@@ -7,6 +7,17 @@ use serde_json::Value;
 
 use super::{scope::strings, stored::StoredJson};
 
+/// Whom an address is counted for. An IPv6 network has as many addresses as somebody likes: all of a /64 are one.
+pub fn network(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V4(_) => address,
+        IpAddr::V6(v6) => {
+            let [a, b, c, d, ..] = v6.segments();
+            IpAddr::V6([a, b, c, d, 0, 0, 0, 0].into())
+        }
+    }
+}
+
 /// Ranges of IP addresses, sorted, each once. None at all is every address.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct IpRanges(Vec<IpNet>);

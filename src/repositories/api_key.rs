@@ -32,6 +32,7 @@ row!(api_keys: ApiKeyRow of ApiKey {
     former_expires_at: Option<Timestamp>,
     rotated_at: Option<Timestamp>,
     allowed_ip_ranges: IpRanges,
+    rate_limit: i64,
     scopes: Scopes,
     environment: Environment,
     metadata: JsonObject,

@@ -2,6 +2,8 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
+    fs,
+    path::Path,
     time::Duration,
 };
 
@@ -14,7 +16,7 @@ use tonic::{
     Code, Request, Status,
     codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder},
     metadata::{Ascii, MetadataValue},
-    transport::{Channel, Endpoint},
+    transport::{Certificate, Channel, ClientTlsConfig, Endpoint},
 };
 use tonic_reflection::pb::v1::{
     ServerReflectionRequest, server_reflection_client::ServerReflectionClient,
@@ -76,13 +78,23 @@ pub(super) struct Client {
 
 impl Client {
     /// Connects, reads what the service has by reflection, and tries the key.
-    pub(super) async fn connect(endpoint: &str, admin: &Key) -> Result<Self, String> {
-        // Without TLS here the key would go over the wire as it is, whatever the URL says.
-        if !endpoint.starts_with("http://") {
-            return Err(format!("{endpoint} is no endpoint: it must begin with http://"));
+    pub(super) async fn connect(endpoint: &str, ca: Option<&Path>, admin: &Key) -> Result<Self, String> {
+        let is_tls = endpoint.starts_with("https://");
+        if !is_tls && !endpoint.starts_with("http://") {
+            return Err(format!("{endpoint} is no endpoint: it must begin with http:// or https://"));
         }
-        let target = Endpoint::from_shared(endpoint.to_owned())
-            .map_err(|error| format!("{endpoint} is no endpoint: {error}"))?;
+        let no_endpoint = |error| format!("{endpoint} is no endpoint: {error}");
+        let mut target = Endpoint::from_shared(endpoint.to_owned()).map_err(no_endpoint)?;
+        if is_tls {
+            let tls = match ca {
+                Some(path) => {
+                    let pem = fs::read(path).map_err(|error| format!("{} cannot be read: {error}", path.display()))?;
+                    ClientTlsConfig::new().ca_certificate(Certificate::from_pem(pem))
+                }
+                None => ClientTlsConfig::new().with_native_roots(),
+            };
+            target = target.tls_config(tls).map_err(no_endpoint)?;
+        }
         let failed = |error| format!("{endpoint} cannot be reached: {error}");
         let channel = target.timeout(TIMEOUT).connect_timeout(TIMEOUT).connect().await.map_err(failed)?;
         let (services, pool) = reflect(channel.clone()).await.map_err(|error| format!("{endpoint}: {error}"))?;

@@ -12,6 +12,8 @@ mod report;
 mod request;
 mod world;
 
+use std::path::Path;
+
 use self::{callers::Callers, client::Client, request::Variants, world::World};
 pub use self::{
     client::{Bytes, Key},
@@ -22,8 +24,8 @@ pub use self::{
 ///
 /// # Errors
 /// Says in one line why it could not be tried. A leak is no error: it is in the report.
-pub async fn isolation(endpoint: &str, admin: &Key) -> Result<Report, String> {
-    let client = Client::connect(endpoint, admin).await?;
+pub async fn isolation(endpoint: &str, ca: Option<&Path>, admin: &Key) -> Result<Report, String> {
+    let client = Client::connect(endpoint, ca, admin).await?;
     let tried = try_all(&client).await;
     let left = world::remove_all(&client, &client.run).await;
     match tried {

@@ -48,7 +48,7 @@ both! {
         refused(roles.create_role(new(&acme.id, "clerk", &[])).await, ErrorReason::RoleInsufficient);
     }
 
-    async fn an_organization_has_at_most_100_roles_also_when_many_are_made_at_once(t) {
+    with ["--max-calls", "256"] async fn an_organization_has_at_most_100_roles_also_when_many_are_made_at_once(t) {
         let ada = t.user("ada").await;
         let acme = t.organization(&ada).await;
         let made: Vec<_> = (0..110)

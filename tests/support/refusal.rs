@@ -65,6 +65,7 @@ pub fn code(reason: ErrorReason) -> Code {
         | R::InvitationNotFound
         | R::OauthAccountNotFound
         | R::RefreshTokenNotFound
+        | R::ServiceNotFound
         | R::ApiKeyNotFound => Code::NotFound,
         R::UserEmailTaken
         | R::UserExternalIdTaken
@@ -93,7 +94,7 @@ pub fn code(reason: ErrorReason) -> Code {
         R::EtagMismatch | R::Conflict | R::StreamTooSlow => Code::Aborted,
         R::EventCursorExpired => Code::OutOfRange,
         R::StreamLimitReached => Code::ResourceExhausted,
-        R::Overloaded | R::TooManyAttempts => Code::ResourceExhausted,
+        R::Overloaded | R::TooManyAttempts | R::RateLimited | R::AnswerTooLarge => Code::ResourceExhausted,
         R::Unavailable => Code::Unavailable,
         R::DeadlineExceeded => Code::DeadlineExceeded,
         R::SealedValueUnreadable => Code::DataLoss,

@@ -196,7 +196,7 @@ impl World {
             | "expires_at" | "include_revoked" | "reason" | "message" | "life" | "overlap" | "validate_only"
             | "allowed_ip_ranges" | "required_scope" | "request_id" | "resource_type" | "resource_id"
             | "organization_name" | "organization_slug" | "all_sessions" | "keep_sessions" | "actor_user_id"
-            | "actor_api_key_id" | "actions" | "cursor" => None,
+            | "actor_api_key_id" | "actions" | "cursor" | "rate_limit" => None,
             "resource_types" => Some(Value::List(vec![Value::EnumNumber(pb::ResourceType::Organization.into())])),
             other => panic!("teach this test what to put into {other} of {}", field.parent_message().full_name()),
         }

@@ -1,0 +1,1 @@
+ALTER TABLE cf_api_keys DROP COLUMN rate_limit;

@@ -1,0 +1,90 @@
+//! Whether the process is alive, and whether it is ready: it is as long as the database answers and nobody has asked it to stop.
+
+use std::time::Duration;
+
+use prometheus_client::{metrics::gauge::Gauge, registry::Registry};
+use tokio::sync::watch;
+
+use crate::{
+    db::Database,
+    error::{Error, chain},
+};
+
+/// How often the database is asked, and how long it may take to answer. Together they are less than what it may take until it shows.
+const INTERVAL: Duration = Duration::from_secs(1);
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// How things stand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Standing {
+    database_answers: bool,
+    /// Somebody has asked the process to stop.
+    pub is_stopping: bool,
+}
+
+impl Standing {
+    /// True if calls can be answered.
+    pub fn is_ready(self) -> bool {
+        self.database_answers && !self.is_stopping
+    }
+}
+
+/// Knows how things stand.
+#[derive(Clone)]
+pub struct Health {
+    standing: watch::Sender<Standing>,
+    shown: Gauge,
+}
+
+impl Default for Health {
+    /// Of a process whose database has just answered.
+    fn default() -> Self {
+        let standing = Standing { database_answers: true, is_stopping: false };
+        let shown = Gauge::default();
+        shown.set(1);
+        Self { standing: watch::Sender::new(standing), shown }
+    }
+}
+
+impl Health {
+    /// Makes it known to whoever watches.
+    pub fn register(&self, registry: &mut Registry) {
+        registry.register("database_up", "Whether the database answers: 1 or 0", self.shown.clone());
+    }
+
+    /// True if calls can be answered.
+    pub fn is_ready(&self) -> bool {
+        self.standing.borrow().is_ready()
+    }
+
+    /// Notes that the process is to stop.
+    pub fn stop(&self) {
+        self.standing.send_modify(|standing| standing.is_stopping = true);
+    }
+
+    /// How things stand, now and after each change.
+    pub fn standings(&self) -> watch::Receiver<Standing> {
+        self.standing.subscribe()
+    }
+
+    /// Asks the database again and again. It runs until it is dropped.
+    pub async fn follow(self, db: Database) {
+        loop {
+            tokio::time::sleep(INTERVAL).await;
+            let answer = tokio::time::timeout(PATIENCE, db.ping()).await;
+            let answer = answer.unwrap_or_else(|elapsed| Err(Error::Unavailable(Box::new(elapsed))));
+            let database_answers = answer.is_ok();
+            let has_changed = self.standing.send_if_modified(|standing| {
+                std::mem::replace(&mut standing.database_answers, database_answers) != database_answers
+            });
+            self.shown.set(i64::from(database_answers));
+            match answer {
+                Ok(()) if has_changed => tracing::info!("the database answers again: the service is ready"),
+                Err(error) if has_changed => {
+                    tracing::error!(error = chain(&error), "the database does not answer: the service is not ready");
+                }
+                _ => {}
+            }
+        }
+    }
+}

@@ -1,0 +1,182 @@
+//! Gives every call an id, a span and its place in the metrics: the id is on its log lines, on its answer, and in the answer to a fault
+//! of ours.
+
+use std::{
+    collections::HashMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use http::{HeaderName, HeaderValue, Response, StatusCode};
+use prometheus_client::{
+    encoding::EncodeLabelSet,
+    metrics::{counter::Counter, family::Family, histogram::Histogram},
+    registry::Registry,
+};
+use tonic::{Code, Status, body::Body};
+use tracing::Instrument as _;
+
+use super::{AccessTable, Around, Inner};
+use crate::{
+    security::random,
+    telemetry::{REQUEST_ID, metrics::seconds, trace},
+    transport::Request,
+};
+
+/// The metadata entry of the id, in the request and in the answer.
+const HEADER: HeaderName = HeaderName::from_static("x-request-id");
+/// Longest id that is taken from a client.
+const MAX_CHARS: usize = 64;
+/// The method of calls of no method.
+const UNKNOWN: &str = "unknown";
+
+/// Which calls a counter counts.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Labels {
+    service: String,
+    method: String,
+    code: &'static str,
+}
+
+/// Which calls a histogram is of.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct MethodLabels {
+    service: String,
+    method: String,
+}
+
+/// Takes the client's id, or makes one; and looks at how the call ends.
+pub struct Observe {
+    calls: Family<Labels, Counter>,
+    durations: Family<MethodLabels, Histogram>,
+    methods: HashMap<String, Arc<Meter>>,
+    unknown: Arc<Meter>,
+}
+
+/// The counters of one method. That of the calls that succeed, and the histogram, are at hand.
+struct Meter {
+    calls: Family<Labels, Counter>,
+    service: String,
+    method: String,
+    ok: Counter,
+    duration: Histogram,
+}
+
+impl Observe {
+    /// Counts the calls of these methods.
+    pub fn new(access: &AccessTable) -> Self {
+        let make: fn() -> Histogram = seconds;
+        let (calls, durations) = (Family::default(), Family::new_with_constructor(make));
+        let meter = |path: &str| Arc::new(Meter::new(path, &calls, &durations));
+        let methods = access.methods().map(|method| (method.path.clone(), meter(&method.path))).collect();
+        let unknown = meter(UNKNOWN);
+        Self { calls, durations, methods, unknown }
+    }
+
+    /// Makes what it counts known.
+    pub fn register(&self, registry: &mut Registry) {
+        registry.register("calls", "Calls that were answered, by how; a stream when it has begun", self.calls.clone());
+        let help = "Time until calls were answered; of a stream, until it began";
+        registry.register("call_duration_seconds", help, self.durations.clone());
+    }
+}
+
+impl Meter {
+    fn new(path: &str, calls: &Family<Labels, Counter>, durations: &Family<MethodLabels, Histogram>) -> Self {
+        let (service, method) = path.trim_start_matches('/').split_once('/').unwrap_or((UNKNOWN, UNKNOWN));
+        let (service, method) = (service.to_owned(), method.to_owned());
+        let ok = Labels { service: service.clone(), method: method.clone(), code: code_name(Code::Ok) };
+        let of_method = MethodLabels { service: service.clone(), method: method.clone() };
+        Self {
+            ok: calls.get_or_create_owned(&ok),
+            duration: durations.get_or_create_owned(&of_method),
+            calls: calls.clone(),
+            service,
+            method,
+        }
+    }
+
+    fn answered(&self, code: Code, elapsed: Duration) {
+        self.duration.observe(elapsed.as_secs_f64());
+        if code == Code::Ok {
+            self.ok.inc();
+            return;
+        }
+        let labels = Labels { service: self.service.clone(), method: self.method.clone(), code: code_name(code) };
+        self.calls.get_or_create(&labels).inc();
+    }
+}
+
+/// A call that its client may still give up.
+struct Pending<'a>(&'a Meter, Instant, Option<Code>);
+
+impl Drop for Pending<'_> {
+    fn drop(&mut self) {
+        self.0.answered(self.2.unwrap_or(Code::Cancelled), self.1.elapsed());
+    }
+}
+
+impl Around for Observe {
+    async fn around<S: Inner>(&self, request: Request, inner: S) -> Response<Body> {
+        let id = request.headers().get(HEADER).and_then(read).unwrap_or_else(random::call_id);
+        let span = trace::call(request.headers(), request.uri().path(), &id);
+        let meter = self.methods.get(request.uri().path()).unwrap_or(&self.unknown);
+        let header = HeaderValue::from_str(&id);
+        let (ends, path) =
+            (span.clone(), tracing::enabled!(tracing::Level::DEBUG).then(|| request.uri().path().to_owned()));
+        let answer = async move {
+            let mut pending = Pending(meter, Instant::now(), None);
+            let response = inner.call(request).await;
+            let status = Status::from_header_map(response.headers());
+            let code = match &status {
+                Some(status) => status.code(),
+                None if response.status() == StatusCode::OK => Code::Ok,
+                None => Code::Unknown,
+            };
+            pending.2 = Some(code);
+            trace::answered(&ends, code_name(code), matches!(code, Code::Internal | Code::Unknown | Code::DataLoss));
+            if let Some(method) = path {
+                let message = status.as_ref().map(Status::message).unwrap_or_default();
+                tracing::debug!(method, ?code, error = message, elapsed = ?pending.1.elapsed(), "answered");
+            }
+            response
+        };
+        let mut response = REQUEST_ID.scope(id, answer).instrument(span).await;
+        if let Ok(mut header) = header {
+            // No two answers have the same: remembering it would push what is alike out of the connection's header table.
+            header.set_sensitive(true);
+            response.headers_mut().insert(HEADER, header);
+        }
+        response
+    }
+}
+
+/// A code as the protocol names it.
+fn code_name(code: Code) -> &'static str {
+    match code {
+        Code::Ok => "OK",
+        Code::Cancelled => "CANCELLED",
+        Code::Unknown => "UNKNOWN",
+        Code::InvalidArgument => "INVALID_ARGUMENT",
+        Code::DeadlineExceeded => "DEADLINE_EXCEEDED",
+        Code::NotFound => "NOT_FOUND",
+        Code::AlreadyExists => "ALREADY_EXISTS",
+        Code::PermissionDenied => "PERMISSION_DENIED",
+        Code::ResourceExhausted => "RESOURCE_EXHAUSTED",
+        Code::FailedPrecondition => "FAILED_PRECONDITION",
+        Code::Aborted => "ABORTED",
+        Code::OutOfRange => "OUT_OF_RANGE",
+        Code::Unimplemented => "UNIMPLEMENTED",
+        Code::Internal => "INTERNAL",
+        Code::Unavailable => "UNAVAILABLE",
+        Code::DataLoss => "DATA_LOSS",
+        Code::Unauthenticated => "UNAUTHENTICATED",
+    }
+}
+
+/// A client's id, if it is one that cannot confuse a log: up to 64 letters, digits, `-` and `_`.
+fn read(value: &HeaderValue) -> Option<String> {
+    let text = value.to_str().ok()?;
+    let harmless = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
+    ((1..=MAX_CHARS).contains(&text.len()) && text.bytes().all(harmless)).then(|| text.to_owned())
+}

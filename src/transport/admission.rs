@@ -1,0 +1,120 @@
+//! How many connections there are, in all and of each peer.
+
+use std::{
+    collections::HashMap,
+    net::IpAddr,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use prometheus_client::{
+    metrics::{counter::Counter, family::Family, gauge::Gauge},
+    registry::Registry,
+};
+
+use crate::models::ip_range::network;
+
+/// Counts connections, and refuses those beyond what there may be.
+#[derive(Clone)]
+pub(super) struct Admission(Arc<Inner>);
+
+struct Inner {
+    max: u32,
+    max_per_peer: u32,
+    seats: Mutex<Seats>,
+    open: Gauge,
+    refused: Family<[(&'static str, &'static str); 1], Counter>,
+}
+
+#[derive(Default)]
+struct Seats {
+    all: u32,
+    of: HashMap<IpAddr, u32>,
+}
+
+/// The place of a connection, until it is dropped.
+pub(super) struct Seat {
+    admission: Arc<Inner>,
+    peer: IpAddr,
+}
+
+impl Admission {
+    pub(super) fn new(max: u32, max_per_peer: u32) -> Self {
+        let seats = Mutex::default();
+        Self(Arc::new(Inner { max, max_per_peer, seats, open: Gauge::default(), refused: Family::default() }))
+    }
+
+    pub(super) fn register(&self, registry: &mut Registry) {
+        registry.register("connections", "Connections that are open", self.0.open.clone());
+        let help = "Connections that were closed as they came, by the limit that they were beyond";
+        registry.register("connections_refused", help, self.0.refused.clone());
+    }
+
+    /// A place for a connection of a peer, if there is one.
+    pub(super) fn admit(&self, peer: IpAddr) -> Option<Seat> {
+        let peer = network(peer.to_canonical());
+        let mut seats = self.0.seats();
+        let of_peer = seats.of.get(&peer).copied().unwrap_or_default();
+        let refused = if seats.all >= self.0.max {
+            Some("all")
+        } else {
+            (self.0.max_per_peer > 0 && of_peer >= self.0.max_per_peer).then_some("peer")
+        };
+        if let Some(limit) = refused {
+            self.0.refused.get_or_create(&[("limit", limit)]).inc();
+            return None;
+        }
+        seats.all += 1;
+        seats.of.insert(peer, of_peer + 1);
+        self.0.open.inc();
+        Some(Seat { admission: Arc::clone(&self.0), peer })
+    }
+}
+
+impl Inner {
+    fn seats(&self) -> std::sync::MutexGuard<'_, Seats> {
+        self.seats.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        let mut seats = self.admission.seats();
+        seats.all -= 1;
+        if let Some(of_peer) = seats.of.get_mut(&self.peer) {
+            *of_peer -= 1;
+            if *of_peer == 0 {
+                seats.of.remove(&self.peer);
+            }
+        }
+        self.admission.open.dec();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
+
+    use super::*;
+
+    #[test]
+    fn a_peer_has_its_part_of_all_places_and_gives_them_back() {
+        let admission = Admission::new(3, 2);
+        let (one, other) = (IpAddr::from([192, 0, 2, 1]), IpAddr::from([192, 0, 2, 2]));
+        let first = admission.admit(one).unwrap();
+        let _second = admission.admit(one).unwrap();
+        assert!(admission.admit(one).is_none(), "it has its part");
+        let _third = admission.admit(other).unwrap();
+        assert!(admission.admit(other).is_none(), "there are no more");
+        drop(first);
+        assert!(admission.admit(other).is_some());
+        assert_eq!(admission.0.seats().of.len(), 2, "nothing is remembered of who has gone");
+    }
+
+    #[test]
+    fn an_ipv6_network_is_one_peer() {
+        let admission = Admission::new(10, 1);
+        let _first = admission.admit("2001:db8::1".parse().unwrap()).unwrap();
+        assert!(admission.admit("2001:db8::2".parse().unwrap()).is_none());
+        assert!(admission.admit("2001:db8:0:1::1".parse().unwrap()).is_some());
+    }
+}

@@ -1,0 +1,116 @@
+//! The body of an answer on its way out: in pieces of which each is asked for, so that it is known whether the client takes them.
+
+use std::{
+    cell::Cell,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use hyper::body::{Body as HttpBody, Frame, SizeHint};
+use prost::bytes::Bytes;
+use tonic::{Status, body::Body};
+
+use crate::interceptors::translate_trailers;
+
+/// Most bytes that are handed to the connection at once. What was handed over and not sent is beyond anybody's reach, and is held for
+/// as long as the client likes; the rest is given up with the call.
+const PIECE: usize = 16 * 1024;
+
+thread_local! {
+    /// What the call that is being polled does with its answer.
+    static TAKING: Cell<Taking> = const { Cell::new(Taking { given: 0, is_offered: false }) };
+}
+
+/// What becomes of an answer.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Taking {
+    /// Pieces that were taken.
+    given: u32,
+    /// Something is there, and the client has no room for it.
+    is_offered: bool,
+}
+
+impl Taking {
+    pub(super) fn given(self) -> u32 {
+        self.given
+    }
+
+    pub(super) fn is_offered(self) -> bool {
+        self.is_offered
+    }
+
+    /// Notes what becomes of the answer while it is polled.
+    pub(super) fn during<T>(&mut self, poll: impl FnOnce() -> T) -> T {
+        TAKING.set(*self);
+        let done = poll();
+        *self = TAKING.get();
+        done
+    }
+
+    fn note(given: u32, is_offered: bool) {
+        TAKING.with(|taking| taking.set(Self { given: taking.get().given.wrapping_add(given), is_offered }));
+    }
+}
+
+/// The body of an answer.
+pub struct Outgoing {
+    body: Body,
+    /// What is left of a frame that is larger than a piece.
+    rest: Bytes,
+}
+
+impl Outgoing {
+    /// Sends a body.
+    pub fn new(body: Body) -> Self {
+        Taking::note(0, true);
+        Self { body, rest: Bytes::new() }
+    }
+
+    fn piece(&mut self, mut data: Bytes) -> Frame<Bytes> {
+        let piece = data.split_to(data.len().min(PIECE));
+        self.rest = data;
+        Taking::note(1, true);
+        Frame::data(piece)
+    }
+}
+
+impl HttpBody for Outgoing {
+    type Data = Bytes;
+    type Error = Status;
+
+    /// It is asked for when the client has room.
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
+        if !self.rest.is_empty() {
+            let rest = std::mem::take(&mut self.rest);
+            return Poll::Ready(Some(Ok(self.piece(rest))));
+        }
+        match Pin::new(&mut self.body).poll_frame(cx) {
+            Poll::Ready(Some(Ok(frame))) => Poll::Ready(Some(Ok(match frame.into_data() {
+                Ok(data) => self.piece(data),
+                Err(mut frame) => {
+                    if let Some(trailers) = frame.trailers_mut() {
+                        translate_trailers(trailers);
+                    }
+                    Taking::note(1, false);
+                    frame
+                }
+            }))),
+            Poll::Pending => {
+                Taking::note(1, false);
+                Poll::Pending
+            }
+            ended @ Poll::Ready(_) => ended,
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.rest.is_empty() && self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
