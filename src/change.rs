@@ -56,6 +56,7 @@ impl App {
                 }
             }
             let forgotten = write_events(tx, &call.origin, now).await?;
+            fault::point("before_commit");
             Ok((answer, forgotten))
         });
         let (answer, forgotten) = done.await?;

@@ -224,7 +224,7 @@ async fn open(
         passwords: sign_in.password_policy(),
         attempts: Attempts::new(sign_in.limits()),
         signing_keys,
-        overload: Overload::new(args.max_calls),
+        overload: Overload::new(args.max_calls, args.max_streams),
         policy,
         keys,
         db,

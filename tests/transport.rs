@@ -1,65 +1,14 @@
 //! What carries the calls, seen from the wire.
 
-use bytes::{BufMut as _, Bytes, BytesMut};
-use h2::client::{ResponseFuture, SendRequest};
-use prost::Message;
 use tenantry::pb::{self, ErrorReason};
-use tonic::{Code, Status};
 
-use crate::support::{Test, both, held::Held, refusal::reason_of, refused};
-
-/// A connection of HTTP/2.
-#[derive(Clone)]
-struct Connection {
-    requests: SendRequest<Bytes>,
-    key: String,
-}
-
-impl Connection {
-    async fn open(t: &Test) -> Self {
-        let stream = tokio::net::TcpStream::connect(t.address).await.unwrap();
-        let (requests, connection) = h2::client::handshake(stream).await.unwrap();
-        tokio::spawn(connection);
-        Self { requests, key: t.admin_key.clone() }
-    }
-
-    /// Begins a call: it is sent when this returns.
-    async fn begin(&self, path: &str, headers: &[(&str, &str)], message: &impl Message) -> ResponseFuture {
-        let mut requests = self.requests.clone().ready().await.unwrap();
-        let mut request = http::Request::post(format!("http://test{path}"))
-            .header("content-type", "application/grpc")
-            .header("authorization", format!("Bearer {}", self.key));
-        for (name, value) in headers {
-            request = request.header(*name, *value);
-        }
-        let (response, mut body) = requests.send_request(request.body(()).unwrap(), false).unwrap();
-        let mut frame = BytesMut::new();
-        frame.put_u8(0);
-        frame.put_u32(u32::try_from(message.encoded_len()).unwrap());
-        message.encode(&mut frame).unwrap();
-        body.send_data(frame.freeze(), true).unwrap();
-        response
-    }
-
-    /// Calls, and tells how the call ended.
-    async fn call(&self, path: &str, headers: &[(&str, &str)], message: &impl Message) -> Result<(), Status> {
-        ended(self.begin(path, headers, message).await).await
-    }
-}
-
-/// How a call ended.
-async fn ended(response: ResponseFuture) -> Result<(), Status> {
-    let (head, mut body) = response.await.unwrap().into_parts();
-    while let Some(data) = body.data().await {
-        let data = data.unwrap();
-        body.flow_control().release_capacity(data.len()).unwrap();
-    }
-    let trailers = body.trailers().await.unwrap().unwrap_or(head.headers);
-    match Status::from_header_map(&trailers).unwrap() {
-        status if status.code() == Code::Ok => Ok(()),
-        status => Err(status),
-    }
-}
+use crate::support::{
+    both,
+    held::Held,
+    http2::{Connection, ended},
+    refusal::reason_of,
+    refused,
+};
 
 const CREATE_USER: &str = "/tenantry.v1.UserService/CreateUser";
 const LIST_USERS: &str = "/tenantry.v1.UserService/ListUsers";

@@ -1,16 +1,22 @@
 //! Refuses calls beyond as many as the server takes at once, before they cost anything: so that those that it takes are answered
 //! as fast as ever, however many are sent. What others wait for is taken last of all to be refused.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering},
+use std::{
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    task::{Context, Poll},
 };
 
 use http::Response;
+use hyper::body::{Body as HttpBody, Frame};
 use prometheus_client::{
     metrics::{counter::Counter, family::Family, gauge::Gauge},
     registry::Registry,
 };
+use prost::bytes::Bytes;
 use tonic::{Status, body::Body};
 
 use super::{
@@ -39,18 +45,23 @@ pub struct Overload(Arc<Places>);
 struct Places {
     in_flight: AtomicUsize,
     of_the_public: AtomicUsize,
+    /// Streams that anybody may open: as many as other streams.
+    public_streams: AtomicUsize,
     max: usize,
+    max_streams: usize,
     shown: Gauge,
     refused: Family<[(&'static str, &'static str); 1], Counter>,
 }
 
 impl Overload {
-    /// Takes up to `max` calls.
-    pub fn new(max: usize) -> Self {
+    /// Takes up to `max` calls, and so many streams of anybody.
+    pub fn new(max: usize, max_streams: usize) -> Self {
         Self(Arc::new(Places {
             in_flight: AtomicUsize::new(0),
             of_the_public: AtomicUsize::new(0),
+            public_streams: AtomicUsize::new(0),
             max,
+            max_streams,
             shown: Gauge::default(),
             refused: Family::default(),
         }))
@@ -96,10 +107,53 @@ impl Drop for Place<'_> {
     }
 }
 
+/// A stream of anybody, until it is dropped.
+struct PublicStream(Arc<Places>);
+
+impl PublicStream {
+    fn open(places: &Arc<Places>) -> Option<Self> {
+        let before = places.public_streams.fetch_add(1, Ordering::Relaxed);
+        let stream = Self(Arc::clone(places));
+        (before < places.max_streams).then_some(stream)
+    }
+}
+
+impl Drop for PublicStream {
+    fn drop(&mut self) {
+        self.0.public_streams.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// The body of a stream, which keeps its place.
+struct Held {
+    body: Body,
+    _place: PublicStream,
+}
+
+impl HttpBody for Held {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+}
+
 impl Around for Overload {
     async fn around<I: Inner>(&self, request: Request, inner: I) -> Response<Body> {
         let (parts, body) = request.into_parts();
         let place = match access::method(&parts) {
+            Ok(method) if method.access == Access::Public && method.is_stream => {
+                let Some(place) = PublicStream::open(&self.0) else {
+                    return Status::from(Error::StreamLimitReached).into_http();
+                };
+                let response = inner.call(Request::from_parts(parts, body)).await;
+                return response.map(|body| Body::new(Held { body, _place: place }));
+            }
             Ok(method) if method.access == Access::Public => take(&self.0.of_the_public, self.0.max),
             Ok(method) => self.place(method.priority),
             Err(error) => return Status::from(error).into_http(),
@@ -117,7 +171,7 @@ mod tests {
 
     #[test]
     fn what_comes_last_is_refused_first_and_what_comes_first_last() {
-        let overload = Overload::new(128);
+        let overload = Overload::new(128, 1);
         let mut held = Vec::new();
         let mut refused = Vec::new();
         while refused.len() < Priority::ALL.len() {
@@ -135,7 +189,7 @@ mod tests {
 
     #[test]
     fn every_priority_has_a_place_on_the_smallest_server() {
-        let overload = Overload::new(1);
+        let overload = Overload::new(1, 1);
         for priority in Priority::ALL {
             assert!(overload.place(priority).is_some(), "{priority:?}");
         }

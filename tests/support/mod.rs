@@ -1,9 +1,11 @@
 //! What tests share: a server of their own, clients with any key, things that are given, and what a refusal must be.
 
+pub mod canary;
 pub mod database;
 pub mod follow;
 pub mod given;
 pub mod held;
+pub mod http2;
 pub mod invariants;
 pub mod load;
 pub mod mirror;
@@ -153,6 +155,7 @@ pub const SEALING_KEYS: &str = "k1:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
 
 impl Test {
     async fn start(backend: Backend, options: &[&str]) -> Self {
+        canary::watch();
         let database = database::TestDatabase::create(backend).await;
         let clock = Arc::new(MovableClock::default());
         let args = args(&database.url(), options);

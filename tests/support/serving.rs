@@ -8,7 +8,7 @@ use std::{
 use tenantry::pb;
 
 use super::{
-    Api, SEALING_KEYS,
+    Api, SEALING_KEYS, canary,
     database::TestDatabase,
     given::{CHEAP_HASH, unique},
 };
@@ -33,9 +33,19 @@ pub struct Serving {
 impl Serving {
     /// Starts the binary on a free port and waits until it serves.
     pub fn start(url: &str, variables: &[(&str, &str)]) -> Self {
+        Self::start_telling(url, variables, std::sync::mpsc::channel().0)
+    }
+
+    /// The same, and tells what it logs.
+    pub fn start_telling(url: &str, variables: &[(&str, &str)], told: std::sync::mpsc::Sender<String>) -> Self {
         let mut command =
             tenantry(&["serve", "--listen", "127.0.0.1:0", "--database-url", url, "--log-format", "json"]);
-        command.envs(variables.iter().copied()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        // Everything is logged, and looked at.
+        command
+            .env("TENANTRY_LOG", "trace")
+            .envs(variables.iter().copied())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
         let mut process = command.spawn().unwrap();
         let mut log = BufReader::new(process.stderr.take().unwrap());
         let mut printed = BufReader::new(process.stdout.take().unwrap());
@@ -43,13 +53,20 @@ impl Serving {
         let address = loop {
             let mut line = String::new();
             assert!(log.read_line(&mut line).unwrap() > 0, "the server ended: {lines:?}");
+            canary::check(&line);
             if let Some((_, rest)) = line.split_once("\"address\":\"") {
                 break rest.split('"').next().unwrap().parse().unwrap();
             }
             lines.push(line);
         };
         // Whoever is not read from is blocked, sooner or later.
-        std::thread::spawn(move || std::io::copy(&mut log, &mut std::io::sink()));
+        std::thread::spawn(move || {
+            for line in log.lines().map_while(Result::ok) {
+                canary::check(&line);
+                // Nobody may listen.
+                let _ = told.send(line);
+            }
+        });
         // What is printed is printed before the log says that it serves.
         let migrated = lines.iter().any(|line| line.contains("migrated"));
         let mut first_admin_key = None;
