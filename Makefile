@@ -38,7 +38,7 @@ test-slow: ## Run the long tests: 10,000 random sequences beside a model, mirror
 	tests/support/with-postgres.sh cargo test --locked --release --test integration -- --ignored --nocapture --test-threads 1 slow_
 
 .PHONY: test-faults
-test-faults: ## Run the crash tests: kill -9 under load, 30 rounds on each database
+test-faults: ## Run the tests of faults, about 12 minutes: kill -9, floods of the wire, overload, stops, a database that is killed or paused
 	tests/support/with-postgres.sh cargo test --locked --test integration -- --ignored --nocapture --test-threads 1 faults_
 
 .PHONY: bench

@@ -75,5 +75,19 @@ for attempt in 1 2 3 4 5 6 7 8 9 10; do
 done
 cd "$cd_back"
 
+# What tests of faults do to the server.
+control="$directory/control"
+cat >"$control" <<END
+#!/usr/bin/env bash
+case "\$1" in
+kill) ${as_user[*]} $bin/pg_ctl -D $directory/data -m immediate -s stop ;;
+start) cd $directory && ${as_user[*]} $bin/pg_ctl -D $directory/data -l $directory/server.log -o "$options" -w -s start ;;
+pause) pkill -STOP -f "^$bin/postgres -D $directory/data" ; pkill -STOP -P "\$(head -1 $directory/data/postmaster.pid)" ;;
+resume) pkill -CONT -P "\$(head -1 $directory/data/postmaster.pid)" ; pkill -CONT -f "^$bin/postgres -D $directory/data" ;;
+esac
+END
+chmod +x "$control"
+export TENANTRY_TEST_POSTGRES_CONTROL="$control"
+
 export TENANTRY_TEST_POSTGRES_URL="postgres://postgres@127.0.0.1:$port/postgres?sslmode=disable"
 "$@"
