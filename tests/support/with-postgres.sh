@@ -82,8 +82,8 @@ cat >"$control" <<END
 case "\$1" in
 kill) ${as_user[*]} $bin/pg_ctl -D $directory/data -m immediate -s stop ;;
 start) cd $directory && ${as_user[*]} $bin/pg_ctl -D $directory/data -l $directory/server.log -o "$options" -w -s start ;;
-pause) pkill -STOP -f "^$bin/postgres -D $directory/data" ; pkill -STOP -P "\$(head -1 $directory/data/postmaster.pid)" ;;
-resume) pkill -CONT -P "\$(head -1 $directory/data/postmaster.pid)" ; pkill -CONT -f "^$bin/postgres -D $directory/data" ;;
+pause) kill -STOP "\$(head -1 $directory/data/postmaster.pid)" && pkill -STOP -P "\$(head -1 $directory/data/postmaster.pid)" ;;
+resume) pkill -CONT -P "\$(head -1 $directory/data/postmaster.pid)" && kill -CONT "\$(head -1 $directory/data/postmaster.pid)" ;;
 esac
 END
 chmod +x "$control"
