@@ -215,7 +215,8 @@ impl Hostile {
 /// Whether a call may simply be sent again. What a client's library finds itself, of a connection that has gone, it tells as CANCELLED
 /// where others tell UNAVAILABLE; that the server never said.
 fn is_unavailable(status: &Status) -> bool {
-    let is_the_clients = std::error::Error::source(status).is_some_and(|source| source.is::<tonic::transport::Error>());
+    let is_the_clients =
+        std::error::Error::source(status).is_some_and(<dyn std::error::Error>::is::<tonic::transport::Error>);
     status.code() == Code::Unavailable || status.code() == Code::Cancelled && is_the_clients
 }
 

@@ -9,6 +9,7 @@ use tokio::{
 };
 use tonic::{Code, Status};
 use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient};
+use tonic_types::StatusExt as _;
 
 use crate::support::{
     both,
@@ -345,7 +346,6 @@ both! {
             }
         };
         let status = refused(Err::<(), _>(status), ErrorReason::RateLimited);
-        use tonic_types::StatusExt as _;
         assert!(status.get_details_retry_info().unwrap().retry_delay.unwrap() <= Duration::from_secs(1));
         assert_eq!(status.get_details_error_info().unwrap().metadata["calls_per_second"], "10");
         get(&other, &bob).await.unwrap();
