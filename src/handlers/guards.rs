@@ -94,12 +94,7 @@ pub(super) fn active_user(user: &User) -> Result<()> {
 
 /// Refuses what a suspended organization cannot have.
 pub(super) fn active_organization(organization: &Organization) -> Result<()> {
-    organization_state(organization.state)
-}
-
-/// Refuses what an organization in this state cannot have.
-pub(super) fn organization_state(state: OrganizationState) -> Result<()> {
-    match state {
+    match organization.state {
         OrganizationState::Active => Ok(()),
         OrganizationState::Suspended => Err(Error::Precondition(Precondition::OrganizationSuspended)),
     }

@@ -3,14 +3,13 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use super::guards;
 use crate::{
     context::App,
     db::Conn,
     error::{Entity, Error, Precondition, Result},
     models::{
-        Call, NewSession, OrganizationId, OrganizationState, Permissions, Plaintext, Reach, RefreshToken,
-        RefreshTokenId, RevokedReason, RoleName, Sealed, SecretHash, Timestamp, permission,
+        Call, NewSession, OrganizationId, Permissions, Plaintext, Reach, RefreshToken, RefreshTokenId, RevokedReason,
+        RoleName, Sealed, SecretHash, Timestamp, permission,
         permission::{Held, Standing},
     },
     repositories,
@@ -64,11 +63,11 @@ pub(super) async fn begin(app: &App, tx: &mut Conn, token: &RefreshToken, now: T
     let most = app.policy.max_sessions;
     if most > 0 {
         let beyond = tx.refresh_tokens().beyond(token.user_id, most, now).await?;
+        let mut ending = Vec::with_capacity(beyond.len());
         for family in beyond {
-            if let Some(family) = tx.refresh_tokens().lock_family(&Reach::Everything, family).await? {
-                tx.refresh_tokens().revoke(&[family], RevokedReason::Revoked, now).await?;
-            }
+            ending.extend(tx.refresh_tokens().lock_family(&Reach::Everything, family).await?);
         }
+        tx.refresh_tokens().revoke(&ending, RevokedReason::Revoked, now).await?;
     }
     tx.refresh_tokens().insert(token).await
 }
@@ -170,7 +169,12 @@ async fn unused_successor(
     }
     let successor = tx.refresh_tokens().get_current_successor(presented).await?;
     let Some(successor) = successor.filter(|successor| successor.is_live(now)) else { return Ok(None) };
-    let Ok(standing) = standing(tx, &successor, successor.organization_id).await else { return Ok(None) };
+    let standing = match standing(tx, &successor, successor.organization_id).await {
+        Ok(standing) => standing,
+        Err(Error::NotFound(_) | Error::Precondition(_)) => return Ok(None),
+        // A database that does not answer says nothing against the token.
+        Err(error) => return Err(error),
+    };
     let secret = app.keys.open(sealed, place(token)).map_err(Error::SealedValueUnreadable)?;
     let plaintext = Plaintext::new(String::from_utf8_lossy(&secret).into_owned());
     Ok(Some(Told { token: successor, plaintext, standing }))
@@ -194,11 +198,9 @@ pub(super) async fn standing(
     let Some(organization) = organization else { return Ok(None) };
     let standing = conn.memberships().standing(&Reach::Everything, token.user_id, organization).await?;
     let standing = standing.ok_or(Error::NotFound(Entity::Organization))?;
-    guards::organization_state(if standing.organization_is_active {
-        OrganizationState::Active
-    } else {
-        OrganizationState::Suspended
-    })?;
+    if !standing.organization_is_active {
+        return Err(Error::Precondition(Precondition::OrganizationSuspended));
+    }
     Ok(Some(standing))
 }
 
