@@ -12,8 +12,9 @@ use tracing::{
     field::{Field, Visit},
 };
 use tracing_subscriber::{
+    Layer,
     fmt::{
-        FmtContext, FormatEvent, FormatFields,
+        FmtContext, FormatEvent, FormatFields, MakeWriter,
         format::Writer,
         time::{FormatTime as _, SystemTime},
     },
@@ -30,8 +31,14 @@ pub(super) struct Line {
 }
 
 impl Line {
-    pub(super) fn new(format: LogFormat) -> Self {
-        Self { format, number: AtomicU64::new(1) }
+    /// Writes lines somewhere.
+    pub(super) fn layer<S, W>(format: LogFormat, writer: W) -> impl Layer<S> + Send + Sync + use<S, W>
+    where
+        S: Subscriber + for<'a> LookupSpan<'a>,
+        W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+    {
+        let line = Self { format, number: AtomicU64::new(1) };
+        tracing_subscriber::fmt::layer().event_format(line).with_writer(writer)
     }
 }
 

@@ -9,10 +9,9 @@ pub mod trace;
 use std::{io, panic, time::Duration};
 
 use opentelemetry_sdk::trace::SdkTracerProvider;
+use tracing::Subscriber;
 use tracing_subscriber::{
-    EnvFilter, Layer as _, Registry,
-    layer::{Layered, SubscriberExt as _},
-    util::SubscriberInitExt as _,
+    EnvFilter, Layer as _, fmt::MakeWriter, layer::SubscriberExt as _, util::SubscriberInitExt as _,
 };
 
 use self::log::Line;
@@ -54,9 +53,15 @@ pub fn init(args: &LogArgs) -> Result<(), String> {
 /// Says in one line what is wrong with the settings.
 pub fn init_serving(args: &TelemetryArgs) -> Result<Telemetry, String> {
     let provider = trace::provider(args)?;
-    let layer = provider.as_ref().map(trace::layer);
-    let subscriber = with_log(&args.log, io::stderr)?.with(layer);
-    subscriber.try_init().map_err(|error| format!("the log cannot be set up: {error}"))?;
+    // A layer without a filter, also one that is not there, would let every span of every library be made.
+    let initialized = match &provider {
+        None => with_log(&args.log, io::stderr)?.try_init(),
+        Some(provider) => {
+            let log = Line::layer(args.log.log_format, io::stderr).with_filter(filter(&args.log)?);
+            tracing_subscriber::registry().with(log).with(trace::layer(provider)).try_init()
+        }
+    };
+    initialized.map_err(|error| format!("the log cannot be set up: {error}"))?;
     // As a line like any other, and not as text of several.
     panic::set_hook(Box::new(|panic| {
         let place = panic.location().map(ToString::to_string).unwrap_or_default();
@@ -70,19 +75,19 @@ pub fn init_serving(args: &TelemetryArgs) -> Result<Telemetry, String> {
 ///
 /// # Errors
 /// Says in one line what is wrong with the settings.
-pub fn with_log<W>(
-    args: &LogArgs,
-    writer: W,
-) -> Result<Layered<impl tracing_subscriber::Layer<Registry>, Registry>, String>
+pub fn with_log<W>(args: &LogArgs, writer: W) -> Result<impl Subscriber + Send + Sync + use<W>, String>
 where
-    W: for<'a> tracing_subscriber::fmt::MakeWriter<'a> + Send + Sync + 'static,
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
+    Ok(tracing_subscriber::registry().with(filter(args)?).with(Line::layer(args.log_format, writer)))
+}
+
+fn filter(args: &LogArgs) -> Result<EnvFilter, String> {
     let mut filter = EnvFilter::try_new(&args.log).map_err(|error| format!("--log: {error}"))?;
     for muted in MUTED {
         filter = filter.add_directive(muted.parse().map_err(|error| format!("{muted}: {error}"))?);
     }
-    let layer = tracing_subscriber::fmt::layer().event_format(Line::new(args.log_format)).with_writer(writer);
-    Ok(tracing_subscriber::registry().with(layer.with_filter(filter)))
+    Ok(filter)
 }
 
 impl Telemetry {
