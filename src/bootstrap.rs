@@ -12,8 +12,8 @@ use crate::{
     db::Database,
     error::{Entity, Error, Precondition, Result, Taken, chain},
     models::{
-        Action, ApiKeyOwner, Email, Environment, IpRanges, JsonObject, Name, NewApiKey, NewUser, Plaintext, Reach, RevokedReason,
-        Scope, Scopes,
+        Action, ApiKeyOwner, Email, Environment, IpRanges, JsonObject, Name, NewApiKey, NewUser, Plaintext, Reach,
+        RevokedReason, Scope, Scopes,
     },
     security::{
         random,
@@ -177,7 +177,9 @@ pub async fn create_admin(
             rate_limit: 0,
             metadata: JsonObject::default(),
         };
-        tx.api_keys().insert(&key.to_api_key(random::uuid(now).into(), secret.clone(), (Some(user.id), false), now)).await
+        tx.api_keys()
+            .insert(&key.to_api_key(random::uuid(now).into(), secret.clone(), (Some(user.id), false), now))
+            .await
     });
     create.await?;
     Ok(plaintext)

@@ -356,7 +356,8 @@ impl Denial {
             }
             Self::RateNotHeld => "the caller's API key is held to a rate and cannot give a higher one".to_owned(),
             Self::FormerSecret => {
-                "the key was rotated and this is its former secret, which writes no keys; RevokeOwnApiKey takes it".to_owned()
+                "the key was rotated and this is its former secret, which writes no keys; RevokeOwnApiKey takes it"
+                    .to_owned()
             }
             Self::ExpiryNotHeld => "the caller's API key expires and cannot give a longer life than its own".to_owned(),
             Self::IpRangeNotHeld => {

@@ -200,6 +200,7 @@ mod tests {
             rate_limit: None,
             expires_at: None,
             ends_at: None,
+            is_former_secret: false,
         }
     }
 

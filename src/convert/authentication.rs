@@ -207,7 +207,13 @@ pub fn change_password(request: pb::ChangePasswordRequest) -> Result<ChangePassw
         said(&mut check, &request.user_id, ("current_password", request.current_password), &request.ip_address);
     let except = check.optional_id("except_family_id", &request.except_family_id);
     let (Some(current), Some(except)) = (current, except) else { return Err(check.failed()) };
-    Ok(ChangePassword { current, new_password, keep_sessions: request.keep_sessions, except, revoke_api_keys: request.revoke_api_keys })
+    Ok(ChangePassword {
+        current,
+        new_password,
+        keep_sessions: request.keep_sessions,
+        except,
+        revoke_api_keys: request.revoke_api_keys,
+    })
 }
 
 /// Reads an ImportPasswordHash. What the hash must be is looked at later.

@@ -2,15 +2,15 @@
 
 use tonic::{Request, Response, Status, Streaming};
 
-use super::{authority, called_by, called_to_act, guards, lists, scope_of, verification::Verifier, verify_stream::Answers};
+use super::{
+    authority, called_by, called_to_act, guards, lists, scope_of, verification::Verifier, verify_stream::Answers,
+};
 use crate::{
     context::App,
     convert,
     db::Conn,
     error::{Denial, Entity, Error, Limit, Precondition, Result},
-    models::{
-        Action, ApiKey, ApiKeyId, ApiKeyOwner, Caller, Locked, Reach, Timestamp, permission,
-    },
+    models::{Action, ApiKey, ApiKeyId, ApiKeyOwner, Caller, Locked, Reach, Timestamp, permission},
     pb::{self, api_key_service_server::ApiKeyService},
     security::token::mint_api_key,
 };

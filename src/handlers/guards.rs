@@ -216,11 +216,7 @@ pub(super) async fn orphaned_without(tx: &mut Conn, user: &User) -> Result<Vec<O
 }
 
 /// Those of some organizations that have no active owner, `without` a user. Hold their locks.
-async fn orphaned(
-    tx: &mut Conn,
-    mut ids: Vec<OrganizationId>,
-    without: Option<UserId>,
-) -> Result<Vec<OrganizationId>> {
+async fn orphaned(tx: &mut Conn, mut ids: Vec<OrganizationId>, without: Option<UserId>) -> Result<Vec<OrganizationId>> {
     if !ids.is_empty() {
         let owned = tx.memberships().with_active_owner(&ids, without).await?;
         ids.retain(|id| !owned.contains(id));

@@ -12,7 +12,9 @@ use crate::{
     convert,
     db::Conn,
     error::{Error, Precondition, Result},
-    models::{Action, Caller, Email, Locked, OneTimeToken, OneTimeTokenId, Plaintext, Purpose, SecretHash, Timestamp, User},
+    models::{
+        Action, Caller, Email, Locked, OneTimeToken, OneTimeTokenId, Plaintext, Purpose, SecretHash, Timestamp, User,
+    },
     pb,
     security::token::{mint_one_time_token, read_one_time_token},
 };
@@ -151,8 +153,7 @@ pub(super) async fn confirm_password_reset(
     app: &App,
     request: Request<pb::ConfirmPasswordResetRequest>,
 ) -> Result<pb::ConfirmPasswordResetResponse> {
-    let (call, reset) =
-        called_to_act(request, convert::authentication::confirm_password_reset)?;
+    let (call, reset) = called_to_act(request, convert::authentication::confirm_password_reset)?;
     if let Some(answer) = app.answered(&call).await? {
         return Ok(answer);
     }

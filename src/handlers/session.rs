@@ -8,8 +8,8 @@ use crate::{
     db::Conn,
     error::{Entity, Error, Precondition, Result},
     models::{
-        Call, FamilyId, NewSession, OrganizationId, Permissions, Plaintext, Reach, RefreshToken, RefreshTokenId, RevokedReason,
-        RoleName, Sealed, SecretHash, Timestamp, UserId, permission,
+        Call, FamilyId, NewSession, OrganizationId, Permissions, Plaintext, Reach, RefreshToken, RefreshTokenId,
+        RevokedReason, RoleName, Sealed, SecretHash, Timestamp, UserId, permission,
         permission::{Held, Standing},
     },
     repositories,

@@ -184,7 +184,8 @@ fn gives(
     }
     let mut given = Vec::new();
     for action in list(EMITS, "actions").iter().filter_map(Value::as_str) {
-        let action = Action::from_stored(action.to_owned()).map_err(|_| "an action of the emits option is not known")?;
+        let action =
+            Action::from_stored(action.to_owned()).map_err(|_| "an action of the emits option is not known")?;
         given.extend(action.gives());
     }
     for grants in [&mut said, &mut given] {
@@ -199,7 +200,9 @@ fn gives(
         Access::Scope { api_key: false, .. } if said.contains(&Grant::ApiKey) => {
             Err("a method that gives API keys must take an API key")
         }
-        Access::Public | Access::AnyKey if !said.is_empty() => Err("a method that gives authority must ask for a scope"),
+        Access::Public | Access::AnyKey if !said.is_empty() => {
+            Err("a method that gives authority must ask for a scope")
+        }
         _ => Ok(said),
     }
 }

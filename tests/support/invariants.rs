@@ -19,9 +19,9 @@ const NOTHING: [(&str, &str); 11] = [
          WHERE t.revoked_at IS NULL AND r.revoked_at IS NOT NULL",
     ),
     (
-        "I3: an organization without an active owner",
+        "I3: an organization without an owner",
         "SELECT 'x' AS value FROM cf_organizations o WHERE o.deleted_at IS NULL AND NOT EXISTS (SELECT 1 FROM cf_memberships m \
-         JOIN cf_users u ON u.id = m.user_id WHERE m.organization_id = o.id AND m.role = 'owner' AND u.state = 'active' \
+         JOIN cf_users u ON u.id = m.user_id WHERE m.organization_id = o.id AND m.role = 'owner' \
          AND u.deleted_at IS NULL)",
     ),
     (
