@@ -4,19 +4,22 @@ use tonic::Request;
 
 use super::{
     authentication::{end_sessions, lock_active},
-    called_to_act, proof,
+    called_to_act,
+    mailed_again::{self, Mailed},
+    proof,
 };
 use crate::{
     context::App,
     convert,
     db::Conn,
     error::{Error, Precondition, Result},
-    models::{Action, Email, Locked, OneTimeToken, OneTimeTokenId, Plaintext, Purpose, SecretHash, User},
+    models::{Action, Email, Locked, OneTimeTokenId, Plaintext, Purpose, SecretHash, User},
     pb,
     security::token::{mint_one_time_token, read_one_time_token},
 };
 
-/// Makes a token to be mailed to a user, or to another address that it wants to have.
+/// The token to be mailed to a user, or to another address that it wants to have: a new one, or the one that was mailed before and
+/// still serves, which leaves no event.
 async fn start(
     app: &App,
     tx: &mut Conn,
@@ -24,16 +27,16 @@ async fn start(
     (purpose, action): (Purpose, Action),
     to: Option<&Email>,
     minted: &(OneTimeTokenId, (Plaintext, SecretHash)),
-) -> Result<OneTimeToken> {
+) -> Result<Mailed> {
     let life = match purpose {
         Purpose::PasswordReset => app.policy.password_reset_life,
         Purpose::EmailVerification | Purpose::EmailChange => app.policy.email_token_life,
     };
-    let (id, (_, hash)) = minted;
-    let token = OneTimeToken::new((*id, hash.clone()), purpose, user, to, life, app.now());
-    tx.one_time_tokens().replace(&token).await?;
-    tx.passwords().happened(user, action);
-    Ok(token)
+    let mailed = mailed_again::told(app, tx, user, purpose, to, life, minted).await?;
+    if mailed.is_new {
+        tx.passwords().happened(user, action);
+    }
+    Ok(mailed)
 }
 
 /// The id and the secret of a new token.
@@ -61,10 +64,10 @@ pub(super) async fn start_email_verification(
     let start = app.change(&call, async |tx| {
         let user = lock_active(tx, &call, user_id).await?;
         let what = (Purpose::EmailVerification, Action::UserEmailVerificationStarted);
-        let token = start(app, tx, &user, what, None, minted).await?;
+        let Mailed { token, plaintext, .. } = start(app, tx, &user, what, None, minted).await?;
         Ok(pb::StartEmailVerificationResponse {
             email: token.email.as_str().to_owned(),
-            plaintext_token: minted.1.0.expose().to_owned(),
+            plaintext_token: plaintext.expose().to_owned(),
             expires_at: Some(convert::time(token.expires_at)),
         })
     });
@@ -107,10 +110,10 @@ pub(super) async fn start_password_reset(
         let user = user.map(Locked::into_inner).filter(is_meant);
         let Some(user) = user else { return Ok(pb::StartPasswordResetResponse::default()) };
         let what = (Purpose::PasswordReset, Action::UserPasswordResetStarted);
-        let token = start(app, tx, &user, what, None, minted).await?;
+        let Mailed { token, plaintext, .. } = start(app, tx, &user, what, None, minted).await?;
         Ok(pb::StartPasswordResetResponse {
             user: Some(user.into()),
-            plaintext_token: minted.1.0.expose().to_owned(),
+            plaintext_token: plaintext.expose().to_owned(),
             expires_at: Some(convert::time(token.expires_at)),
         })
     });
@@ -135,7 +138,7 @@ pub(super) async fn confirm_password_reset(
         proof::names_of(conn, &user).await
     });
     proof::acceptable(app, "new_password", &new_password, &found.await?)?;
-    let hash = proof::hash(app, new_password).await?;
+    let hash = proof::hash(app, &call, new_password).await?;
     let confirm = app.change(&call, async |tx| {
         let taken = tx.one_time_tokens().take(purpose, read.clone(), now).await?;
         let (_, mut user) = taken.ok_or_else(token_rejected)?;
@@ -165,10 +168,10 @@ pub(super) async fn start_email_change(
     let start = app.change(&call, async |tx| {
         let user = lock_active(tx, &call, user_id).await?;
         let what = (Purpose::EmailChange, Action::UserEmailChangeStarted);
-        let token = start(app, tx, &user, what, Some(&email), minted).await?;
+        let Mailed { token, plaintext, .. } = start(app, tx, &user, what, Some(&email), minted).await?;
         Ok(pb::StartEmailChangeResponse {
             email: token.email.as_str().to_owned(),
-            plaintext_token: minted.1.0.expose().to_owned(),
+            plaintext_token: plaintext.expose().to_owned(),
             expires_at: Some(convert::time(token.expires_at)),
         })
     });
