@@ -227,7 +227,16 @@ mod tests {
         let attempts = Attempts::new(Limits { per_address: 1, per_caller: 0 });
         let of = |network: u32, host: u32| {
             let (high, low) = (u16::try_from(network >> 16).unwrap(), u16::try_from(network & 0xFFFF).unwrap());
-            Origins::Address(super::network(IpAddr::from([0x2001, 0xdb8, high, low, 0, 0, 0, u16::try_from(host).unwrap()])))
+            Origins::Address(super::network(IpAddr::from([
+                0x2001,
+                0xdb8,
+                high,
+                low,
+                0,
+                0,
+                0,
+                u16::try_from(host).unwrap(),
+            ])))
         };
         attempts.count(of(1, 1));
         assert!(attempts.wait(&of(1, 2)).is_some() && attempts.wait(&of(2, 1)).is_none());

@@ -158,7 +158,9 @@ impl From<Error> for Status {
                 metadata.extend(bound.map(|(bound, number)| (bound.to_owned(), number.to_string())));
             }
             Error::NoSigningKey => {
-                tracing::error!("no signing key is in force yet: the clock of this process is behind the one that made the keys");
+                tracing::error!(
+                    "no signing key is in force yet: the clock of this process is behind the one that made the keys"
+                );
                 details.set_retry_info(Some(RETRY_DELAY));
             }
             Error::Conflict | Error::Stopping | Error::Overloaded => {

@@ -11,8 +11,7 @@ use crate::{
     hashing::Compared,
     models::{
         AccountId, Call, NormalizedEmail, Password, PasswordHash, Plaintext, PrincipalId, Reach, Source, Timestamp,
-        User, UserId,
-        refresh_token::IpText, stored::StoredText as _,
+        User, UserId, refresh_token::IpText, stored::StoredText as _,
     },
     security::{
         password::Unacceptable,

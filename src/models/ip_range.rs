@@ -131,11 +131,27 @@ mod tests {
             ("::ffff:203.0.113.7", "203.0.113.7"),
             ("[::ffff:203.0.113.7]:1", "203.0.113.7"),
         ] {
-            assert_eq!(parse_address(text).map(|read| read.to_canonical().to_string()), Some(address.to_owned()), "{text}");
+            assert_eq!(
+                parse_address(text).map(|read| read.to_canonical().to_string()),
+                Some(address.to_owned()),
+                "{text}"
+            );
         }
         for text in [
-            "unknown", "_hidden", "203.0.113.7:", "203.0.113.7:99999", "203.0.113.7:+1", "203.0.113.7%eth0", "[203.0.113.7]", "[2001:db8::1",
-            "[2001:db8::1]443", "fe80::1%", "1.2.3.4, 5.6.7.8", "example.com:80", ":80", "",
+            "unknown",
+            "_hidden",
+            "203.0.113.7:",
+            "203.0.113.7:99999",
+            "203.0.113.7:+1",
+            "203.0.113.7%eth0",
+            "[203.0.113.7]",
+            "[2001:db8::1",
+            "[2001:db8::1]443",
+            "fe80::1%",
+            "1.2.3.4, 5.6.7.8",
+            "example.com:80",
+            ":80",
+            "",
         ] {
             assert!(parse_address(text).is_none(), "{text}");
         }

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use super::{
-    Email, NormalizedEmail, OneTimeTokenId, Sealed, SecretHash, Timestamp, User, UserId, email::GivenEmail, stored::words,
+    Email, NormalizedEmail, OneTimeTokenId, Sealed, SecretHash, Timestamp, User, UserId, email::GivenEmail,
+    stored::words,
 };
 
 words! {

@@ -154,7 +154,9 @@ mod tests {
             assert_eq!(failures.count, count);
             match count {
                 10 => assert_eq!(now, begin()),
-                50 => assert!(now > begin().after(Duration::from_hours(7)) && now < begin().after(Duration::from_hours(8))),
+                50 => assert!(
+                    now > begin().after(Duration::from_hours(7)) && now < begin().after(Duration::from_hours(8))
+                ),
                 100 => assert!(now > begin().after(Duration::from_hours(50 * 24))),
                 _ => {}
             }

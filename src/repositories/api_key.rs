@@ -11,9 +11,10 @@ use crate::{
     },
     error::{Error, Result},
     models::{
-        Action, ApiKey, ApiKeyFilter, ApiKeyId, ApiKeyOwner, Credential, Cursor, Environment, Held, IpRanges, JsonObject,
-        Locked, Name, Organization, OrganizationId, OrganizationState, OwnerState, Page, PageRequest, Permissions, Principal, Reach,
-        Resource as _, Revision, RoleName, Scopes, SecretHash, Timestamp, User, UserId, UserState, api_key::KeyPrefix,
+        Action, ApiKey, ApiKeyFilter, ApiKeyId, ApiKeyOwner, Credential, Cursor, Environment, Held, IpRanges,
+        JsonObject, Locked, Name, Organization, OrganizationId, OrganizationState, OwnerState, Page, PageRequest,
+        Permissions, Principal, Reach, Resource as _, Revision, RoleName, Scopes, SecretHash, Timestamp, User, UserId,
+        UserState, api_key::KeyPrefix,
     },
 };
 
@@ -166,9 +167,8 @@ impl ApiKeyRepository<'_> {
                 .await
                 .optional()
         })?;
-        Ok(found.map(|(row, role, given, own)| {
-            (ApiKey::from(row), Held::by(&role, &given).and(&own.unwrap_or_default()))
-        }))
+        Ok(found
+            .map(|(row, role, given, own)| (ApiKey::from(row), Held::by(&role, &given).and(&own.unwrap_or_default()))))
     }
 
     /// The key of a prefix with what its owner is now. A presented secret decides what becomes of it, so it takes no reach.

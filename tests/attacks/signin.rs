@@ -282,6 +282,8 @@ both! {
             verify(&t.admin(), &user, told, PASSWORD).await.unwrap();
         }
         refused(from(&t, "unknown", &user.email, PASSWORD).await, ErrorReason::InvalidArgument);
+        let question = pb::VerifyApiKeyRequest { plaintext_key: t.admin_key.clone(), ip_address: "203.0.113.7:51234".to_owned(), ..Default::default() };
+        t.admin().api_keys().verify_api_key(question).await.unwrap();
     }
 
     async fn v24_starting_again_and_again_does_not_make_the_token_in_the_mail_useless(t) {
@@ -386,8 +388,7 @@ async fn s36_a_process_whose_clock_is_behind_the_first_signing_key_asks_to_come_
     let clock = Arc::new(MovableClock::default());
     let behind = Server::start(&args(&t.database.url(), &[]), clock.clone()).await.unwrap();
     let api = Api::new(behind.address, Some(admin_key));
-    let request =
-        pb::SignInRequest { email: user.email.clone(), password: PASSWORD.to_owned(), ..Default::default() };
+    let request = pb::SignInRequest { email: user.email.clone(), password: PASSWORD.to_owned(), ..Default::default() };
     let status = refused(api.authentication().sign_in(request.clone()).await, ErrorReason::Unavailable);
     assert!(status.get_details_retry_info().unwrap().retry_delay.is_some());
     // Nothing was begun, and it goes on by itself.

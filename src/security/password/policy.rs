@@ -69,7 +69,8 @@ impl Policy {
         }
         let folded = fold(password);
         // As typed as well: of a repeated character the normal form may repeat a long text, which looks like a phrase.
-        let [visible, typed] = [&folded, password].map(|text| text.chars().filter(|c| !is_ignorable(*c)).collect::<String>());
+        let [visible, typed] =
+            [&folded, password].map(|text| text.chars().filter(|c| !is_ignorable(*c)).collect::<String>());
         if is_common(&folded) || is_common(&visible) || repeats(&typed) {
             return Err(Unacceptable::Common);
         }
@@ -257,7 +258,8 @@ mod tests {
 
     #[test]
     fn nothing_that_costs_a_guesser_nothing_makes_a_password_longer() {
-        let invisible = "\u{200b}\u{200c}\u{2060}\u{ad}\u{34f}\u{3164}\u{feff}\u{e0041}\u{fe0f}\u{115f}\u{2800}\u{1}\u{202e}";
+        let invisible =
+            "\u{200b}\u{200c}\u{2060}\u{ad}\u{34f}\u{3164}\u{feff}\u{e0041}\u{fe0f}\u{115f}\u{2800}\u{1}\u{202e}";
         let short = [
             "\u{fdfa}".to_owned(),
             "\u{3300}\u{3301}\u{3302}\u{3303}".to_owned(),
