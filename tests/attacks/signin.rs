@@ -73,6 +73,17 @@ async fn fill(t: &Test, address: &str) {
     }
 }
 
+/// An id as it is among the values that a statement binds.
+fn bound(t: &Test, id: &str) -> String {
+    match t.database {
+        TestDatabase::Sqlite(_) => {
+            let bytes = uuid::Uuid::parse_str(id).unwrap().into_bytes();
+            bytes.map(|byte| byte.to_string()).join(", ")
+        }
+        TestDatabase::Postgres(_) => id.to_owned(),
+    }
+}
+
 async fn start_reset(t: &Test, user: &pb::User) -> pb::StartPasswordResetResponse {
     let request = pb::StartPasswordResetRequest { email: user.email.clone(), ..Default::default() };
     t.admin().authentication().start_password_reset(request).await.unwrap().into_inner()
@@ -358,12 +369,13 @@ both! {
             };
             // Until the caller's own key is known, which is looked up once.
             get(MISSING_ID).await;
-            statements::watch(&asking.id);
+            let bound = bound(&own, &asking.id);
+            statements::watch(&bound);
             let mut costs = BTreeSet::new();
             for id in [MISSING_ID, &of_ada.id, &of_acme.id, MISSING_ID] {
-                let before = statements::seen(&asking.id);
+                let before = statements::seen(&bound);
                 get(id).await;
-                costs.insert(statements::seen(&asking.id) - before);
+                costs.insert(statements::seen(&bound) - before);
             }
             assert_eq!(costs, BTreeSet::from([2]));
         }
