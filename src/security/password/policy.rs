@@ -22,7 +22,7 @@ const MIN_WORD: usize = 4;
 /// The rules for new passwords.
 #[derive(Clone, Debug)]
 pub struct Policy {
-    /// Fewest characters, counted as [`length`] does.
+    /// Fewest characters (code points) that somebody sees, as typed and in the normal form.
     pub min_chars: usize,
     /// Names of the product that no password may be.
     pub product_names: Vec<String>,
