@@ -39,6 +39,9 @@ pub enum Error {
     /// The database cannot be used in time.
     #[error("the database could not be used in time; repeat the call later")]
     Unavailable(#[source] Box<dyn StdError + Send + Sync>),
+    /// No key signs access tokens yet, by the clock of this process.
+    #[error("no access token can be signed yet; repeat the call later")]
+    NoSigningKey,
     /// The call took longer than the server allows.
     #[error("the call took longer than the server's request timeout")]
     DeadlineExceeded,
@@ -74,8 +77,8 @@ pub enum Error {
     /// The answer message is too large.
     #[error("the answer would be larger than the server sends; ask for less at once")]
     AnswerTooLarge,
-    /// Too many wrong passwords or tokens came; so long until the next try is taken.
-    #[error("too many wrong passwords or tokens came from this caller or this address; repeat the call later")]
+    /// Too many wrong passwords came; so long until the next try is taken.
+    #[error("too many wrong passwords came from this address or this caller; repeat the call later")]
     TooManyAttempts(Duration),
     /// A new password breaks a rule, in a field of the request.
     #[error("{field} {}", .rule.words())]

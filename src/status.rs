@@ -79,7 +79,7 @@ fn classify(error: &Error) -> (Code, ErrorReason) {
         ),
         Error::EtagMismatch => (Code::Aborted, R::EtagMismatch),
         Error::Conflict => (Code::Aborted, R::Conflict),
-        Error::Unavailable(_) | Error::Stopping => (Code::Unavailable, R::Unavailable),
+        Error::Unavailable(_) | Error::NoSigningKey | Error::Stopping => (Code::Unavailable, R::Unavailable),
         Error::DeadlineExceeded => (Code::DeadlineExceeded, R::DeadlineExceeded),
         Error::EventCursorExpired => (Code::OutOfRange, R::EventCursorExpired),
         Error::StreamTooSlow => (Code::Aborted, R::StreamTooSlow),
@@ -162,6 +162,12 @@ impl From<Error> for Status {
                 };
                 metadata.insert("rule".to_owned(), name.to_owned());
                 metadata.extend(bound.map(|(bound, number)| (bound.to_owned(), number.to_string())));
+            }
+            Error::NoSigningKey => {
+                tracing::error!(
+                    "no signing key is in force yet: the clock of this process is behind the one that made the keys"
+                );
+                details.set_retry_info(Some(RETRY_DELAY));
             }
             Error::Conflict | Error::Stopping | Error::Overloaded => {
                 details.set_retry_info(Some(RETRY_DELAY));

@@ -171,6 +171,7 @@ fn every_query_on_tenant_data_takes_a_reach_or_a_lock() {
         "owned_by",
         "with_active_owner",
         "credential_of",
+        "get_as_member",
         "by_external_ids",
         "taken_emails",
         "names_of_member",

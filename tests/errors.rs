@@ -91,6 +91,33 @@ async fn provoke(t: &Test, reason: ErrorReason) -> Result<Vec<u8>, Status> {
             let here = admin.api_keys().create_api_key(ranged(&["127.0.0.0/8"])).await?.into_inner().plaintext_key;
             done(t.with_key(&here).api_keys().create_api_key(ranged(&[])).await.map(drop))
         }
+        R::RateNotHeld => {
+            let limited = |rate_limit| pb::CreateApiKeyRequest {
+                owner: Some(Owner::UserId(world.user.id.clone())),
+                name: "x".to_owned(),
+                scopes: vec!["api_keys:write".to_owned()],
+                environment: 1,
+                rate_limit,
+                ..Default::default()
+            };
+            let unlimited = admin.api_keys().create_api_key(limited(0)).await?.into_inner().api_key.unwrap();
+            let key = admin.api_keys().create_api_key(limited(20)).await?.into_inner().plaintext_key;
+            let request = pb::RotateApiKeyRequest { api_key_id: unlimited.id, ..Default::default() };
+            done(t.with_key(&key).api_keys().rotate_api_key(request).await.map(drop))
+        }
+        R::FormerSecret => {
+            let (key, former) = t.key(Owner::UserId(world.user.id), &["*"]).await;
+            let rotate = || pb::RotateApiKeyRequest { api_key_id: key.id.clone(), ..Default::default() };
+            admin.api_keys().rotate_api_key(rotate()).await?;
+            done(t.with_key(&former).api_keys().rotate_api_key(rotate()).await.map(drop))
+        }
+        R::CredentialRequired => {
+            let request = pb::ConfirmEmailVerificationRequest {
+                plaintext_token: world.mailed_tokens[0].clone(),
+                ..Default::default()
+            };
+            done(admin.authentication().confirm_email_verification(request).await.map(drop))
+        }
         R::UserNotFound => done(admin.users().get_user(pb::GetUserRequest { user_id: missing() }).await.map(drop)),
         R::OrganizationNotFound => {
             let request = pb::GetOrganizationRequest { organization_id: missing() };

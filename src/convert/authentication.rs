@@ -132,10 +132,10 @@ pub fn sign_in(request: pb::SignInRequest) -> Result<SignIn> {
     let password = presented(&mut check, "password", request.password);
     let email = check.field("email", Email::parse(&request.email));
     let organization_id = check.optional_id("organization_id", &request.organization_id);
-    let user_agent = check.optional("user_agent", &request.user_agent, UserAgent::parse);
+    let user_agent = UserAgent::of(&request.user_agent);
     let ip_address = check.optional("ip_address", &request.ip_address, IpText::parse);
-    let (Some(password), Some(email), Some(organization_id), Some(user_agent), Some(ip_address)) =
-        (password, email, organization_id, user_agent, ip_address)
+    let (Some(password), Some(email), Some(organization_id), Some(ip_address)) =
+        (password, email, organization_id, ip_address)
     else {
         return Err(check.failed());
     };

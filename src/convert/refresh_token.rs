@@ -27,9 +27,9 @@ pub enum RefreshTokenKey {
 pub fn create(request: &pb::CreateRefreshTokenRequest) -> Result<NewSession> {
     let mut check = Check::default();
     let user_id = check.id("user_id", &request.user_id);
-    let user_agent = check.optional("user_agent", &request.user_agent, UserAgent::parse);
+    let user_agent = UserAgent::of(&request.user_agent);
     let ip_address = check.optional("ip_address", &request.ip_address, IpText::parse);
-    let (Some(user_id), Some(user_agent), Some(ip_address)) = (user_id, user_agent, ip_address) else {
+    let (Some(user_id), Some(ip_address)) = (user_id, ip_address) else {
         return Err(check.failed());
     };
     Ok(NewSession { user_id, user_agent, ip_address, organization_id: None })

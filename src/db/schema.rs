@@ -281,6 +281,7 @@ diesel::table! {
         email -> Text,
         expires_at -> Instant,
         created_at -> Instant,
+        plaintext_sealed -> Nullable<Binary>,
     }
 }
 

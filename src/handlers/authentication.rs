@@ -80,7 +80,7 @@ impl AuthenticationService for AuthenticationHandler {
             names.extend([name.as_str().to_owned(), slug.as_str().to_owned()]);
         }
         proof::acceptable(app, "password", &new.password, &names)?;
-        let hash = proof::hash(app, new.password).await?;
+        let hash = proof::hash(app, &call, new.password).await?;
         let now = app.now();
         let user = new.user.into_user(app.new_id(now), now);
         let password = proof::made_here(user.id, hash, now);
@@ -233,7 +233,7 @@ impl AuthenticationService for AuthenticationHandler {
             proof::names_of(conn, &user).await
         });
         proof::acceptable(&self.app, "password", &password, &found.await?)?;
-        let hash = proof::hash(&self.app, password).await?;
+        let hash = proof::hash(&self.app, &call, password).await?;
         let password = proof::made_here(user_id, hash, self.app.now());
         let set = self.app.change(&call, async |tx| {
             let user = lock_active(tx, &call, user_id).await?;
@@ -259,7 +259,7 @@ impl AuthenticationService for AuthenticationHandler {
         });
         proof::acceptable(&self.app, "new_password", &asked.new_password, &found.await?)?;
         let proof = Box::pin(self.prove_own(&call, asked.current)).await?;
-        let hash = proof::hash(&self.app, asked.new_password).await?;
+        let hash = proof::hash(&self.app, &call, asked.new_password).await?;
         let now = self.app.now();
         let password = proof::made_here(proof.user.id, hash, now);
         let except = asked.except.or(call.caller.session());
@@ -368,8 +368,6 @@ impl AuthenticationService for AuthenticationHandler {
         request: Request<pb::IntrospectTokenRequest>,
     ) -> Result<Response<pb::IntrospectTokenResponse>, Status> {
         let (caller, request) = called_by(request)?;
-        let credential = caller.presented.id();
-        self.app.attempts.admit(credential, None)?;
         let now = self.app.now();
         let claims = self.app.signing_keys.verify(&request.access_token, now).await?;
         let claims = claims.filter(|claims| match caller.reach() {
@@ -382,7 +380,7 @@ impl AuthenticationService for AuthenticationHandler {
             None => None,
         };
         let Some(claims) = standing else {
-            self.app.attempts.count(credential, None);
+            // Not refused after many: a signature cannot be guessed, and the caller asks for all of its users.
             self.app.attempts.failed("introspected_token");
             return Ok(Response::new(pb::IntrospectTokenResponse::default()));
         };

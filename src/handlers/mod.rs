@@ -10,6 +10,7 @@ mod guards;
 mod health;
 mod invitation;
 mod mailed;
+mod mailed_again;
 mod membership;
 mod oauth_account;
 mod organization;

@@ -1,9 +1,10 @@
 //! Refresh tokens and the sessions they carry.
 
-use std::{net::IpAddr, time::Duration};
+use std::time::Duration;
 
 use super::{
     ApiKeyId, FamilyId, OrganizationId, RefreshTokenId, Revision, Sealed, SecretHash, Timestamp, UserId,
+    ip_range::parse_address,
     locked::resource,
     stored::{stored_as_is, words},
     text::is_forbidden,
@@ -148,7 +149,8 @@ impl RefreshToken {
     }
 }
 
-/// A user agent: at most 512 bytes without control characters.
+/// A user agent: at most 512 bytes without control characters. It is for information only, so that what a browser sends decides
+/// nothing: a longer one is cut, and control characters become spaces.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UserAgent(String);
 
@@ -156,18 +158,12 @@ impl UserAgent {
     /// Most bytes.
     pub const MAX_BYTES: usize = 512;
 
-    /// Checks a user agent.
-    ///
-    /// # Errors
-    /// Says which rule it breaks.
-    pub fn parse(text: &str) -> Result<Self, &'static str> {
-        if text.len() > Self::MAX_BYTES {
-            Err("must have at most 512 bytes")
-        } else if text.chars().any(is_forbidden) {
-            Err("must not contain control characters")
-        } else {
-            Ok(Self(text.to_owned()))
-        }
+    /// Takes a user agent as a browser sent it. `None` for one that says nothing.
+    pub fn of(text: &str) -> Option<Self> {
+        let cut = text.get(..text.floor_char_boundary(Self::MAX_BYTES)).unwrap_or_default();
+        let clean = cut.replace(is_forbidden, " ");
+        let clean = clean.trim();
+        (!clean.is_empty()).then(|| Self(clean.to_owned()))
     }
 }
 
@@ -176,14 +172,28 @@ impl UserAgent {
 pub struct IpText(String);
 
 impl IpText {
-    /// Checks an address.
+    /// Checks an address, in any form that [`parse_address`] takes.
     ///
     /// # Errors
     /// Says which rule it breaks.
     pub fn parse(text: &str) -> Result<Self, &'static str> {
-        let address: IpAddr = text.parse().map_err(|_| "must be an IPv4 or IPv6 address")?;
+        let address = parse_address(text).ok_or("must be an IPv4 or IPv6 address")?;
         Ok(Self(address.to_canonical().to_string()))
     }
 }
 
 stored_as_is!(UserAgent, IpText);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_user_agent_is_cut_and_cleaned_and_never_refused() {
+        let of = |text: &str| UserAgent::of(text).map(|agent| agent.0);
+        assert_eq!(of("a\tb\u{202e}c\0"), Some("a b c".to_owned()));
+        assert_eq!(of(&"x".repeat(100_000)), Some("x".repeat(512)));
+        assert_eq!(of(&format!("{}é", "x".repeat(511))), Some("x".repeat(511)));
+        assert_eq!((of(" \t "), of("")), (None, None));
+    }
+}

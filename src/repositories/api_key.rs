@@ -7,13 +7,14 @@ use super::{MAX_BATCH, delete_up_to, forget_user, reach::within, row};
 use crate::{
     db::{
         Conn, ForUpdate, execute, query,
-        schema::{api_keys, organizations, users},
+        schema::{api_keys, memberships, organizations, roles, users},
     },
     error::{Error, Result},
     models::{
-        Action, ApiKey, ApiKeyFilter, ApiKeyId, ApiKeyOwner, Credential, Cursor, Environment, IpRanges, JsonObject,
-        Locked, Name, Organization, OrganizationId, OrganizationState, OwnerState, Page, PageRequest, Principal, Reach,
-        Resource as _, Revision, Scopes, SecretHash, Timestamp, User, UserId, UserState, api_key::KeyPrefix,
+        Action, ApiKey, ApiKeyFilter, ApiKeyId, ApiKeyOwner, Credential, Cursor, Environment, Held, IpRanges,
+        JsonObject, Locked, Name, Organization, OrganizationId, OrganizationState, OwnerState, Page, PageRequest,
+        Permissions, Principal, Reach, Resource as _, Revision, RoleName, Scopes, SecretHash, Timestamp, User, UserId,
+        UserState, api_key::KeyPrefix,
     },
 };
 
@@ -137,6 +138,38 @@ impl ApiKeyRepository<'_> {
             async { within!(api_keys, query, reach).get_result(c).await.optional() }
         })?;
         Ok(row.map(ApiKey::from))
+    }
+
+    /// The key of an organization that a user is a member of, and what the user holds there. One statement, whatever is found, so that
+    /// a key of others takes as long as none. It takes no reach: whether the user may see the key, what it holds says.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn get_as_member(&mut self, user: UserId, id: ApiKeyId) -> Result<Option<(ApiKey, Held)>> {
+        type Found = (ApiKeyRow, RoleName, Permissions, Option<Permissions>);
+        let found: Option<Found> = query!(self.conn, c => async {
+            api_keys::table
+                .inner_join(organizations::table.on(organizations::id.nullable().eq(api_keys::organization_id)))
+                .inner_join(memberships::table.on(memberships::organization_id.eq(organizations::id)))
+                .left_join(roles::table.on(
+                    roles::organization_id.eq(memberships::organization_id).and(roles::name.eq(memberships::role))
+                ))
+                .filter(api_keys::id.eq(id))
+                .filter(organizations::deleted_at.is_null())
+                .filter(memberships::user_id.eq(user))
+                .filter(exists(users::table.filter(users::id.eq(user)).filter(users::deleted_at.is_null())))
+                .select((
+                    ApiKeyRow::as_select(),
+                    memberships::role,
+                    memberships::permissions,
+                    roles::permissions.nullable(),
+                ))
+                .get_result(c)
+                .await
+                .optional()
+        })?;
+        Ok(found
+            .map(|(row, role, given, own)| (ApiKey::from(row), Held::by(&role, &given).and(&own.unwrap_or_default()))))
     }
 
     /// The key of a prefix with what its owner is now. A presented secret decides what becomes of it, so it takes no reach.

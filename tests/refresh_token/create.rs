@@ -55,6 +55,6 @@ both! {
     async fn every_violation_is_told_at_once(t) {
         let request = pb::CreateRefreshTokenRequest { user_id: String::new(), user_agent: "\n".to_owned(), ip_address: "1.2.3".to_owned(), ..Default::default() };
         let status = refused(t.admin().refresh_tokens().create_refresh_token(request).await, ErrorReason::InvalidArgument);
-        assert_eq!(fields(&status), ["user_id", "user_agent", "ip_address"]);
+        assert_eq!(fields(&status), ["user_id", "ip_address"]);
     }
 }
