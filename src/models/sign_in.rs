@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-use super::{RefreshToken, Timestamp, User, UserId, refresh_token::IpText, stored::stored_as_is};
+use super::{Timestamp, UserId, refresh_token::IpText, stored::stored_as_is};
 
 /// Wrong passwords in a row that cost no time.
 const FREE: i64 = 10;
@@ -37,7 +37,7 @@ impl From<UserId> for AccountId {
     }
 }
 
-/// From where somebody tries: an address from which the user has a session, or anywhere else.
+/// From where somebody tries: an address from which the user has signed in, in a session that goes on, or anywhere else.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Source(String);
 
@@ -86,15 +86,6 @@ impl Failures {
         let is_time = self.count < FREE || self.next_at() <= now;
         is_time.then_some(Self { count: self.count.saturating_add(1), last: self.last.max(now) })
     }
-}
-
-/// A user who begins or goes on with a session.
-#[derive(Clone, Debug)]
-pub struct SignedIn {
-    /// The user.
-    pub user: User,
-    /// The session's current token.
-    pub token: RefreshToken,
 }
 
 #[cfg(test)]
