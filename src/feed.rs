@@ -188,7 +188,7 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::models::{SessionId, IpRanges, OrganizationId, Presented, Principal, Scopes, UserId};
+    use crate::models::{IpRanges, OrganizationId, Presented, Principal, Scopes, SessionId, UserId};
 
     fn caller(principal: Principal) -> Caller {
         Caller {

@@ -4,8 +4,8 @@ use super::{Check, refresh_token::required, time};
 use crate::{
     error::{Error, Result},
     models::{
-        Email, SessionId, Name, NewOrganization, NewSession, NewUser, OrganizationId, Plaintext, Plan, SigningKey, Slug,
-        UserId,
+        Email, Name, NewOrganization, NewSession, NewUser, OrganizationId, Plaintext, Plan, SessionId, SigningKey,
+        Slug, UserId,
         refresh_token::{IpText, UserAgent},
         stored::StoredText as _,
     },
@@ -127,7 +127,11 @@ pub fn sign_in(request: pb::SignInRequest) -> Result<SignIn> {
     };
     // Nobody, until the password is proven.
     let user_id = UserId(uuid::Uuid::nil());
-    Ok(SignIn { email, password, session: NewSession { user_id, by_password: true, user_agent, ip_address, organization_id } })
+    Ok(SignIn {
+        email,
+        password,
+        session: NewSession { user_id, by_password: true, user_agent, ip_address, organization_id },
+    })
 }
 
 /// Reads a Refresh: the token, and the organization that the session is for from now on, if it says.

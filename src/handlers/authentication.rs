@@ -13,7 +13,7 @@ use crate::{
     db::Conn,
     error::{Entity, Error, Precondition, Result, Taken},
     models::{
-        Action, Call, SessionId, NewMembership, Password, PasswordHash, Permissions, Reach, RevokedReason, RoleName,
+        Action, Call, NewMembership, Password, PasswordHash, Permissions, Reach, RevokedReason, RoleName, SessionId,
         Timestamp, User, UserId,
     },
     pb::{self, authentication_service_server::AuthenticationService},
@@ -47,7 +47,12 @@ impl AuthenticationHandler {
 }
 
 /// Ends the sessions of a user but one, and tells how many.
-pub(super) async fn end_sessions(tx: &mut Conn, user: UserId, except: Option<SessionId>, now: Timestamp) -> Result<i64> {
+pub(super) async fn end_sessions(
+    tx: &mut Conn,
+    user: UserId,
+    except: Option<SessionId>,
+    now: Timestamp,
+) -> Result<i64> {
     let ended = tx.refresh_tokens().end_of_user(user, except, RevokedReason::RevokedAll, now).await?;
     Ok(i64::try_from(ended).unwrap_or(i64::MAX))
 }

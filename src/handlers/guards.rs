@@ -4,8 +4,8 @@ use crate::{
     db::Conn,
     error::{Denial, Entity, Error, Limit, Precondition, Result},
     models::{
-        ApiKey, ApiKeyId, Caller, SessionId, Held, Membership, Organization, OrganizationId, OrganizationState,
-        Presented, Principal, Reach, RoleName, Scope, StateFilter, Timestamp, Use, User, UserId, UserState, Verdict,
+        ApiKey, ApiKeyId, Caller, Held, Membership, Organization, OrganizationId, OrganizationState, Presented,
+        Principal, Reach, RoleName, Scope, SessionId, StateFilter, Timestamp, Use, User, UserId, UserState, Verdict,
         permission,
     },
 };

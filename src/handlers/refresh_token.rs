@@ -118,8 +118,7 @@ impl RefreshTokenService for RefreshTokenHandler {
         let (caller, now) = (&call.caller, self.app.now());
         let revoke = self.app.change(&call, async |tx| {
             let user = lock_own(tx, caller, user_id).await?;
-            let revoked =
-                tx.refresh_tokens().end_of_user(user.id, except, RevokedReason::RevokedAll, now).await?;
+            let revoked = tx.refresh_tokens().end_of_user(user.id, except, RevokedReason::RevokedAll, now).await?;
             Ok(pb::RevokeAllRefreshTokensResponse { revoked_sessions: i64::try_from(revoked).unwrap_or(i64::MAX) })
         });
         Ok(Response::new(revoke.await?))

@@ -10,8 +10,8 @@ use crate::{
     db::Conn,
     error::{Entity, Error, Precondition, Result},
     models::{
-        Call, Locked, NewSession, OrganizationId, Permissions, Plaintext, Reach, RevokedReason, RoleName,
-        Session, SessionId, Timestamp, TokenState, User, permission,
+        Call, Locked, NewSession, OrganizationId, Permissions, Plaintext, Reach, RevokedReason, RoleName, Session,
+        SessionId, Timestamp, TokenState, User, permission,
         permission::{Held, Standing},
     },
     repositories,

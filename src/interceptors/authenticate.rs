@@ -11,7 +11,7 @@ use super::{
 use crate::{
     context::App,
     error::{Error, Result},
-    models::{Action, Actor, Caller, Change, SessionId, Presented, State, Timestamp, Use, UserId, Verdict},
+    models::{Action, Actor, Caller, Change, Presented, SessionId, State, Timestamp, Use, UserId, Verdict},
     security::token::read_api_key,
 };
 

@@ -3,7 +3,7 @@
 use std::{net::IpAddr, sync::Arc};
 
 use super::{
-    ApiKeyId, CredentialId, SessionId, IpRanges, OrganizationId, PrincipalId, Scopes, Timestamp, UserId,
+    ApiKeyId, CredentialId, IpRanges, OrganizationId, PrincipalId, Scopes, SessionId, Timestamp, UserId,
     api_key::KeyPrefix,
 };
 

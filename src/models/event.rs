@@ -1,8 +1,8 @@
 //! Events: what happened, as it is stored.
 
 use super::{
-    ApiKey, ApiKeyId, EventId, Invitation, Membership, OAuthAccount, Organization, OrganizationId, Reach,
-    ResourceId, Revision, Role, Session, Timestamp, User, UserId, action::Action, stored::words,
+    ApiKey, ApiKeyId, EventId, Invitation, Membership, OAuthAccount, Organization, OrganizationId, Reach, ResourceId,
+    Revision, Role, Session, Timestamp, User, UserId, action::Action, stored::words,
 };
 
 /// The place of an event in the order of all.

@@ -40,8 +40,8 @@ pub use caller::{Caller, Presented, Principal, Reach};
 pub use email::{Email, EmailPrefix, NormalizedEmail};
 pub use event::{ActorKind, Change, Event, EventFilter, ResourceType, Sequence, State};
 pub use id::{
-    ApiKeyId, CredentialId, EventId, SessionId, InvitationId, MembershipId, OAuthAccountId, OneTimeTokenId,
-    OrganizationId, PrincipalId, RequestId, ResourceId, RoleId, SigningKeyId, UserId,
+    ApiKeyId, CredentialId, EventId, InvitationId, MembershipId, OAuthAccountId, OneTimeTokenId, OrganizationId,
+    PrincipalId, RequestId, ResourceId, RoleId, SessionId, SigningKeyId, UserId,
 };
 pub use impact::Impact;
 pub use invitation::{Invitation, InvitationFilter, InvitationKey, NewInvitation};

@@ -13,9 +13,7 @@ use crate::{
         schema::{refresh_tokens, users},
     },
     error::Result,
-    models::{
-        Action, Locked, OrganizationId, RevokedReason, Session, SessionId, Timestamp, User, UserId, UserState,
-    },
+    models::{Action, Locked, OrganizationId, RevokedReason, Session, SessionId, Timestamp, User, UserId, UserState},
 };
 
 /// Most sessions of a user that are kept although they are not live; when one more begins, the oldest of them are removed.
