@@ -665,7 +665,7 @@ where
 const REFRESHES: usize = 20_000;
 
 async fn a_session_of_a_million_refreshes(backend: Backend) {
-    crate::support::run(backend, &["--sealing-keys", SEALING_KEYS], async |t: Arc<Test>| {
+    crate::support::run(backend, &["--sealing-keys", SEALING_KEYS], |t: Arc<Test>| async move {
         let (user, first) = session(&t).await;
         let long = first.refresh_token.clone().unwrap();
         let mut token = first.plaintext_token;
