@@ -147,8 +147,7 @@ pub async fn create_admin(
                     return Err(Error::Precondition(Precondition::EmailNotVerified));
                 }
                 tx.api_keys().revoke_of_user(&user, "the user became a platform admin", now).await?;
-                let sessions = tx.refresh_tokens().lock_live_families(&Reach::Everything, user.id, None, now).await?;
-                tx.refresh_tokens().revoke(&sessions, RevokedReason::RevokedAll, now).await?;
+                tx.refresh_tokens().end_of_user(user.id, None, RevokedReason::RevokedAll, now).await?;
                 tx.one_time_tokens().delete_of_user(&user).await?;
                 user.is_platform_admin = true;
                 tx.users().save(user, Action::UserPlatformAdminGranted, now).await?

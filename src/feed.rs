@@ -188,11 +188,11 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::models::{FamilyId, IpRanges, OrganizationId, Presented, Principal, Scopes, UserId};
+    use crate::models::{IpRanges, OrganizationId, Presented, Principal, Scopes, SessionId, UserId};
 
     fn caller(principal: Principal) -> Caller {
         Caller {
-            presented: Presented::Session(FamilyId(Uuid::nil())),
+            presented: Presented::Session(SessionId(Uuid::nil())),
             address: None,
             principal,
             scopes: Scopes::default().into(),

@@ -281,7 +281,7 @@ both! {
             actions(&events),
             ["oauth_account.tokens_opened", "oauth_account.linked", "refresh_token.reused", "refresh_token.rotated", "refresh_token.created", "user.created"],
         );
-        assert!(events[2..5].iter().all(|event| event.resource_id == token.family_id));
+        assert!(events[2..5].iter().all(|event| event.resource_id == token.id));
         assert_eq!(events[0].changes, []);
     }
 

@@ -4,8 +4,8 @@ use super::{Check, refresh_token::required, time};
 use crate::{
     error::{Error, Result},
     models::{
-        Email, FamilyId, Name, NewOrganization, NewSession, NewUser, OrganizationId, Plaintext, Plan, SigningKey, Slug,
-        UserId,
+        Email, Name, NewOrganization, NewSession, NewUser, OrganizationId, Plaintext, Plan, SessionId, SigningKey,
+        Slug, UserId,
         refresh_token::{IpText, UserAgent},
         stored::StoredText as _,
     },
@@ -52,7 +52,7 @@ pub struct ChangePassword {
     /// Whether no session ends.
     pub keep_sessions: bool,
     /// The session that goes on anyway.
-    pub except: Option<FamilyId>,
+    pub except: Option<SessionId>,
     /// Whether the user's API keys are revoked.
     pub revoke_api_keys: bool,
 }
@@ -141,7 +141,11 @@ pub fn sign_in(request: pb::SignInRequest) -> Result<SignIn> {
     };
     // Nobody, until the password is proven.
     let user_id = UserId(uuid::Uuid::nil());
-    Ok(SignIn { email, password, session: NewSession { user_id, user_agent, ip_address, organization_id } })
+    Ok(SignIn {
+        email,
+        password,
+        session: NewSession { user_id, by_password: true, user_agent, ip_address, organization_id },
+    })
 }
 
 /// Reads a Refresh: the token, and the organization that the session is for from now on, if it says.

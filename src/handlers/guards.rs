@@ -4,8 +4,8 @@ use crate::{
     db::Conn,
     error::{Denial, Entity, Error, Limit, Precondition, Result},
     models::{
-        ApiKey, ApiKeyId, Caller, FamilyId, Held, Membership, Organization, OrganizationId, OrganizationState,
-        Presented, Principal, Reach, RoleName, Scope, StateFilter, Timestamp, Use, User, UserId, UserState, Verdict,
+        ApiKey, ApiKeyId, Caller, Held, Membership, Organization, OrganizationId, OrganizationState, Presented,
+        Principal, Reach, RoleName, Scope, SessionId, StateFilter, Timestamp, Use, User, UserId, UserState, Verdict,
         permission::{self, Lack},
     },
 };
@@ -33,7 +33,7 @@ pub(super) async fn still_holds(conn: &mut Conn, caller: &Caller, scope: &Scope,
 }
 
 /// Refuses a caller whose access token, or its session, has ended since it was presented.
-async fn still_goes_on(conn: &mut Conn, caller: &Caller, session: FamilyId, now: Timestamp) -> Result<()> {
+async fn still_goes_on(conn: &mut Conn, caller: &Caller, session: SessionId, now: Timestamp) -> Result<()> {
     let user = caller.user_id().ok_or(Error::Unauthenticated)?;
     let is_over = caller.ends_at.is_some_and(|ends_at| ends_at <= now);
     let standing = conn.refresh_tokens().standing(user, session, now).await?;

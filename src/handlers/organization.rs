@@ -200,7 +200,10 @@ impl OrganizationService for OrganizationHandler {
             let impact = rehearsal.impact(tx.organizations().impact(&organization)).await?;
             let organization = match impact {
                 Some(_) => organization.into_inner(),
-                None => tx.organizations().save(organization, Action::OrganizationDeleted, now).await?,
+                None => {
+                    tx.refresh_tokens().end_of_organization(organization.id, now).await?;
+                    tx.organizations().save(organization, Action::OrganizationDeleted, now).await?
+                }
             };
             Ok(pb::DeleteOrganizationResponse { organization: Some(organization.into()), impact })
         });

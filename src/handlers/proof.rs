@@ -10,8 +10,8 @@ use crate::{
     error::{Error, Precondition, Result},
     hashing::Compared,
     models::{
-        AccountId, Call, NormalizedEmail, Password, PasswordHash, Plaintext, PrincipalId, Reach, Source, Timestamp,
-        User, UserId, refresh_token::IpText, stored::StoredText as _,
+        AccountId, Call, Locked, NormalizedEmail, Password, PasswordHash, Plaintext, PrincipalId, Reach, Source,
+        Timestamp, User, UserId, refresh_token::IpText, stored::StoredText as _,
     },
     security::{
         password::Unacceptable,
@@ -151,10 +151,9 @@ pub(super) async fn prove(
 impl Proof {
     /// Takes a proof into the transaction that acts on it: locks the user, and refuses one who is no longer active or has another
     /// password by now. Wrong tries before are forgotten, and an old hash is replaced.
-    pub(super) async fn hold(&self, tx: &mut Conn, rejection: Precondition) -> Result<User> {
+    pub(super) async fn hold(&self, tx: &mut Conn, rejection: Precondition) -> Result<Locked<User>> {
         let user = tx.users().lock(&Reach::Everything, self.user.id).await?;
-        let user = user.map(crate::models::Locked::into_inner).filter(User::is_active);
-        let Some(user) = user else { return Err(Error::Precondition(rejection)) };
+        let Some(user) = user.filter(|user| user.is_active()) else { return Err(Error::Precondition(rejection)) };
         let stored = tx.passwords().get(&user).await?;
         // Not by the hash: another proof of the same password may have renewed it.
         if stored.is_none_or(|stored| stored.changed_at != self.stored.changed_at) {

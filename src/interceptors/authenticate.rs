@@ -11,7 +11,7 @@ use super::{
 use crate::{
     context::App,
     error::{Error, Result},
-    models::{Action, Actor, Caller, Change, FamilyId, Presented, State, Timestamp, Use, UserId, Verdict},
+    models::{Action, Actor, Caller, Change, Presented, SessionId, State, Timestamp, Use, UserId, Verdict},
     security::token::read_api_key,
 };
 
@@ -68,7 +68,7 @@ impl Authenticate {
         let now = self.app.now();
         let refused = || self.failed("access_token");
         let claims = self.app.signing_keys.verify(token, now).await?.ok_or_else(refused)?;
-        let (user, session) = (UserId(claims.sub), FamilyId(claims.sid));
+        let (user, session) = (UserId(claims.sub), SessionId(claims.sid));
         let ends_at = self.app.db.read(async |conn| conn.refresh_tokens().standing(user, session, now).await).await?;
         let ends_at = ends_at.ok_or_else(refused)?;
         let token_ends_at = claims.exp.checked_mul(1_000_000).and_then(Timestamp::from_micros).unwrap_or(now);

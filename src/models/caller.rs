@@ -3,7 +3,7 @@
 use std::{net::IpAddr, sync::Arc};
 
 use super::{
-    ApiKeyId, CredentialId, FamilyId, IpRanges, OrganizationId, PrincipalId, Scopes, Timestamp, UserId,
+    ApiKeyId, CredentialId, IpRanges, OrganizationId, PrincipalId, Scopes, SessionId, Timestamp, UserId,
     api_key::KeyPrefix,
 };
 
@@ -41,7 +41,7 @@ pub enum Presented {
         prefix: KeyPrefix,
     },
     /// The access token of a user's session.
-    Session(FamilyId),
+    Session(SessionId),
 }
 
 impl Presented {
@@ -100,7 +100,7 @@ impl Caller {
     }
 
     /// Who calls with an access token of a session that ends sometime: for everything that its user may do.
-    pub fn of_session(session: FamilyId, user: UserId, session_ends_at: Timestamp, token_ends_at: Timestamp) -> Self {
+    pub fn of_session(session: SessionId, user: UserId, session_ends_at: Timestamp, token_ends_at: Timestamp) -> Self {
         Self {
             presented: Presented::Session(session),
             address: None,
@@ -123,7 +123,7 @@ impl Caller {
     }
 
     /// The session of the presented access token, if it is one.
-    pub fn session(&self) -> Option<FamilyId> {
+    pub fn session(&self) -> Option<SessionId> {
         match self.presented {
             Presented::ApiKey { .. } => None,
             Presented::Session(id) => Some(id),

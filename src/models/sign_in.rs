@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-use super::{RefreshToken, Timestamp, User, UserId, refresh_token::IpText, stored::stored_as_is};
+use super::{Timestamp, UserId, refresh_token::IpText, stored::stored_as_is};
 
 /// Wrong passwords in a row that cost no time.
 const FREE: i64 = 10;
@@ -45,7 +45,7 @@ impl From<UserId> for AccountId {
     }
 }
 
-/// From where somebody tries: an address from which the user has a session, or anywhere else.
+/// From where somebody tries: an address from which the user has signed in, in a session that goes on, or anywhere else.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Source(String);
 
@@ -115,15 +115,6 @@ impl Failures {
         }
         self.and_one(source, now)
     }
-}
-
-/// A user who begins or goes on with a session.
-#[derive(Clone, Debug)]
-pub struct SignedIn {
-    /// The user.
-    pub user: User,
-    /// The session's current token.
-    pub token: RefreshToken,
 }
 
 #[cfg(test)]

@@ -88,7 +88,8 @@ impl PasswordRepository<'_> {
         Ok(row.map(Password::from))
     }
 
-    /// True if a user has a session that was begun from an address and is still going on. It takes no reach, and any account.
+    /// True if a user has signed in from an address, with its password, in a session that is still going on. A session that
+    /// CreateRefreshToken began says nothing of the password. It takes no reach, and any account.
     ///
     /// # Errors
     /// When the database cannot be used.
@@ -97,7 +98,7 @@ impl PasswordRepository<'_> {
             let sessions = refresh_tokens::table
                 .filter(refresh_tokens::user_id.eq(UserId(account.0)))
                 .filter(refresh_tokens::revoked_at.is_null())
-                .filter(refresh_tokens::rotated_at.is_null())
+                .filter(refresh_tokens::by_password)
                 .filter(refresh_tokens::expires_at.gt(now))
                 .filter(refresh_tokens::ip_address.eq(address));
             diesel::select(exists(sessions)).get_result(c)

@@ -1,4 +1,5 @@
-//! Attacks that once worked, each with its smallest input and the right answer.
+//! Attacks that once worked, each named for its item, with its smallest input and the right answer.
 
 mod authority;
+mod sessions;
 mod signin;
