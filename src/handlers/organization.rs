@@ -53,7 +53,7 @@ impl OrganizationHandler {
                 guards::platform_admin(caller)?;
             }
             guards::active_user(&user)?;
-            tx.organizations().insert(&organization).await?;
+            tx.organizations().insert(&organization, user.id).await?;
             tx.memberships().insert(&membership).await?;
             Ok(pb::CreateOrganizationResponse {
                 organization: Some(organization.clone().into()),

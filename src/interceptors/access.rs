@@ -6,7 +6,7 @@ use std::{collections::HashMap, sync::Arc};
 use http::request::Parts;
 use prost_reflect::{DescriptorPool, MethodDescriptor, Value};
 
-use super::Intercept;
+use super::{Intercept, bulk::Bulk};
 use crate::{
     error::{Error, Result},
     models::Scope,
@@ -49,6 +49,10 @@ pub struct Method {
     pub priority: Priority,
     /// Whether it answers with a stream.
     pub is_stream: bool,
+    /// Whether it is asked with a stream.
+    pub takes_stream: bool,
+    /// What makes its answer large, if anything does.
+    pub bulk: Option<Bulk>,
 }
 
 /// What is answered first where not all can be, the first ones first.
@@ -105,8 +109,14 @@ impl AccessTable {
                 let failed = |error| format!("{path}: {error}");
                 let access = rule(&pool, &method).map_err(failed)?;
                 let priority = priority(&pool, &method).map_err(failed)?;
-                let is_stream = method.is_server_streaming();
-                let method = Method { path: path.clone(), access, priority, is_stream };
+                let method = Method {
+                    path: path.clone(),
+                    access,
+                    priority,
+                    is_stream: method.is_server_streaming(),
+                    takes_stream: method.is_client_streaming(),
+                    bulk: Bulk::of(&method),
+                };
                 rules.insert(path, Arc::new(method));
             }
         }
