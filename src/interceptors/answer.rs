@@ -79,10 +79,6 @@ impl HttpBody for Made {
     fn is_end_stream(&self) -> bool {
         self.data.is_empty() && self.trailers.is_none()
     }
-
-    fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(u64::try_from(self.data.len()).unwrap_or(u64::MAX))
-    }
 }
 
 /// An answer that keeps something in use until the last of it is with the connection.

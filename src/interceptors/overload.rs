@@ -34,9 +34,10 @@ fn share(priority: Priority) -> usize {
 
 /// What part of the places of a priority one owner may have. Platform admins may have all.
 const PARTS: usize = 4;
-/// How many calls wait for their message or their turn, for each place that there is: one owner's, and a platform admin's.
-const WAITING_OF_OWNER: (usize, usize) = (1, 2);
-const WAITING_OF_ADMIN: usize = 8;
+/// How many calls of one owner wait without a place, for their message or for their turn, in halves of the places that there are; and
+/// those of a platform admin.
+const WAITING_OF_OWNER: usize = 1;
+const WAITING_OF_ADMIN: usize = 16;
 /// Most streams of each kind that one peer has open without a credential.
 const STREAMS_OF_A_PEER: usize = 16;
 
@@ -100,8 +101,8 @@ impl Overload {
 
     /// How many calls of one owner may wait without a place.
     pub(super) fn most_waiting(&self, is_platform_admin: bool) -> usize {
-        let (part, parts) = WAITING_OF_OWNER;
-        if is_platform_admin { self.0.max * WAITING_OF_ADMIN } else { (self.0.max * part / parts).max(1) }
+        let halves = if is_platform_admin { WAITING_OF_ADMIN } else { WAITING_OF_OWNER };
+        (self.0.max * halves / 2).max(1)
     }
 
     /// A place for a stream without a credential: a peer has few, so that no few peers have them all; watches of the health are counted
@@ -178,7 +179,7 @@ mod tests {
     fn no_peer_has_every_public_stream_and_one_kind_takes_nothing_from_the_other() {
         let (overload, shares) = (Overload::new(1, 40), Shares::default());
         let peers: Vec<_> = (1..=3).map(|last| shares.of_peer([192, 0, 2, last].into())).collect();
-        let watches = |peer| std::iter::from_fn(|| overload.public_stream(peer, true).ok()).collect::<Vec<_>>();
+        let watches = |peer: &Arc<Share>| std::iter::from_fn(|| overload.public_stream(peer, true).ok()).collect::<Vec<_>>();
         let mut held: Vec<_> = peers.iter().map(watches).collect();
         assert_eq!(held.iter().map(Vec::len).collect::<Vec<_>>(), [16, 16, 8]);
         assert!(overload.public_stream(&peers[2], false).is_ok());
