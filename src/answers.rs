@@ -120,7 +120,10 @@ impl Answers {
             // Asked for before it is looked, so that nothing that is given back meanwhile is missed.
             let freed = budget.freed.notified();
             let waits = Waits::begin(&budget.waiting);
-            if budget.making.fetch_update(SeqCst, SeqCst, |making| (making + bytes <= most).then_some(making + bytes)).is_ok()
+            if budget
+                .making
+                .fetch_update(SeqCst, SeqCst, |making| (making + bytes <= most).then_some(making + bytes))
+                .is_ok()
             {
                 match budget.take(holder, bytes) {
                     Some(used) => return Ok(Held { budget: Arc::clone(budget), used, is_made: false }),

@@ -231,7 +231,8 @@ mod tests {
     fn organizations_of_one_user_have_together_what_one_tenant_has() {
         let feed = Feed::new(50);
         let accountable = PrincipalId(Uuid::from_u128(99));
-        let tenant = |id| Caller { accountable, ..caller(Principal::Organization(OrganizationId(Uuid::from_u128(id)))) };
+        let tenant =
+            |id| Caller { accountable, ..caller(Principal::Organization(OrganizationId(Uuid::from_u128(id)))) };
         let mut slots: Vec<Slot> = (0..20).filter_map(|id| feed.open(&tenant(id), Kind::Watch).ok()).collect();
         assert_eq!(slots.len(), 5);
         slots.clear();

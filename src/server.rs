@@ -24,8 +24,8 @@ use crate::{
     hashing::Hashing,
     health::Health,
     interceptors::{
-        AccessTable, Around, Audit, Authenticate, Authorize, Before, Deadline, Faults, Gate, Intercepted, Limits, Observe,
-        Overload, RateLimit, Wire,
+        AccessTable, Around, Audit, Authenticate, Authorize, Before, Deadline, Faults, Gate, Intercepted, Limits,
+        Observe, Overload, RateLimit, Wire,
     },
     models::{Plaintext, refresh_token::Lifetimes},
     security::{event_cursor::EventCursors, page_token::PageTokens},

@@ -91,7 +91,6 @@ impl Authenticate {
     }
 }
 
-
 /// The text after `Bearer` of the only authorization header. Two headers are as good as none: whoever looked at the other
 /// one would have seen somebody else.
 fn presented(headers: &HeaderMap) -> Option<&str> {

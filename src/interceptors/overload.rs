@@ -179,7 +179,8 @@ mod tests {
     fn no_peer_has_every_public_stream_and_one_kind_takes_nothing_from_the_other() {
         let (overload, shares) = (Overload::new(1, 40), Shares::default());
         let peers: Vec<_> = (1..=3).map(|last| shares.of_peer([192, 0, 2, last].into())).collect();
-        let watches = |peer: &Arc<Share>| std::iter::from_fn(|| overload.public_stream(peer, true).ok()).collect::<Vec<_>>();
+        let watches =
+            |peer: &Arc<Share>| std::iter::from_fn(|| overload.public_stream(peer, true).ok()).collect::<Vec<_>>();
         let mut held: Vec<_> = peers.iter().map(watches).collect();
         assert_eq!(held.iter().map(Vec::len).collect::<Vec<_>>(), [16, 16, 8]);
         assert!(overload.public_stream(&peers[2], false).is_ok());

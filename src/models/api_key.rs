@@ -3,8 +3,8 @@
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use super::{
-    ApiKeyId, Caller, IpRanges, JsonObject, Name, OrganizationId, Presented, Principal, PrincipalId, Revision, Scope, Scopes,
-    SecretHash, Timestamp, UserId,
+    ApiKeyId, Caller, IpRanges, JsonObject, Name, OrganizationId, Presented, Principal, PrincipalId, Revision, Scope,
+    Scopes, SecretHash, Timestamp, UserId,
     locked::resource,
     stored::{StoredText, words},
 };

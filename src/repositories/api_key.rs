@@ -12,8 +12,9 @@ use crate::{
     error::{Error, Result},
     models::{
         Action, ApiKey, ApiKeyFilter, ApiKeyId, ApiKeyOwner, Credential, Cursor, Environment, IpRanges, JsonObject,
-        Locked, Name, Organization, OrganizationId, OrganizationState, OwnerState, Page, PageRequest, Principal, PrincipalId, Reach,
-        Resource as _, Revision, Scopes, SecretHash, Timestamp, User, UserId, UserState, api_key::KeyPrefix,
+        Locked, Name, Organization, OrganizationId, OrganizationState, OwnerState, Page, PageRequest, Principal,
+        PrincipalId, Reach, Resource as _, Revision, Scopes, SecretHash, Timestamp, User, UserId, UserState,
+        api_key::KeyPrefix,
     },
 };
 

@@ -21,9 +21,7 @@ use crate::{
         Api, Backend,
         database::TestDatabase,
         given::unique,
-        http2::{
-            DATA, END_HEADERS, END_STREAM, HEADERS, PREFACE, SETTINGS, call_headers, frame, framed,
-        },
+        http2::{DATA, END_HEADERS, END_STREAM, HEADERS, PREFACE, SETTINGS, call_headers, frame, framed},
         long_on_both, mask, object, raw,
         serving::Serving,
     },
@@ -62,7 +60,14 @@ fn calls(path: &str, key: Option<&str>, message: Option<&[u8]>, count: u32) -> V
 }
 
 /// Sends bytes on new connections again and again.
-async fn again_and_again(to: SocketAddr, number: u8, settings: Vec<u8>, bytes: Vec<u8>, pause: Duration, over: Arc<AtomicBool>) {
+async fn again_and_again(
+    to: SocketAddr,
+    number: u8,
+    settings: Vec<u8>,
+    bytes: Vec<u8>,
+    pause: Duration,
+    over: Arc<AtomicBool>,
+) {
     while !over.load(Ordering::Relaxed) {
         if let Some(mut writes) = hostile(to, number, &settings).await {
             let _ = writes.write_all(&bytes).await;
@@ -178,7 +183,11 @@ async fn half_calls_take_nothing_from_others(backend: Backend) {
     attacks.join_all().await;
     for (kind, mut seen) in KINDS.into_iter().zip(seen) {
         let p99 = seen.p99();
-        println!("{backend:?}: beside half calls: {kind}: {} answered, {} refused, p99 {p99:.1?}", seen.times.len(), seen.refused.len());
+        println!(
+            "{backend:?}: beside half calls: {kind}: {} answered, {} refused, p99 {p99:.1?}",
+            seen.times.len(),
+            seen.refused.len()
+        );
         assert!(seen.refused.is_empty(), "{kind}: {:?}", seen.refused);
         assert!(kind == "writes" || p99 <= Duration::from_millis(100), "{kind}: {p99:?}");
     }
@@ -206,7 +215,8 @@ async fn untaken_answers_take_little_memory(backend: Backend) {
         owner_user_id: owner.id.clone(),
         ..Default::default()
     };
-    let organization = api.organizations().create_organization(create).await.unwrap().into_inner().organization.unwrap();
+    let organization =
+        api.organizations().create_organization(create).await.unwrap().into_inner().organization.unwrap();
     let own = key_of(&api, Owner::OrganizationId(organization.id.clone()), &["*"]).await.unwrap();
     for _ in 0..200 {
         let user = pb::CreateUserRequest {
