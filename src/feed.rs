@@ -43,7 +43,7 @@ struct Open {
     /// Of tenants, and of platform admins.
     streams: [usize; 2],
     snapshots: [usize; 2],
-    /// Of each who is accountable and has one: streams, and the snapshots among them.
+    /// Of each who is accountable and has one: streams, and the snapshots among them. Those of platform admins are nobody's part.
     of: HashMap<PrincipalId, (usize, usize)>,
 }
 
@@ -102,8 +102,10 @@ impl Feed {
         }
         open.streams[usize::from(is_platform_admin)] += 1;
         open.snapshots[usize::from(is_platform_admin)] += usize::from(is_snapshot);
-        let of = open.of.entry(accountable).or_default();
-        *of = (of.0 + 1, of.1 + usize::from(is_snapshot));
+        if !is_platform_admin {
+            let of = open.of.entry(accountable).or_default();
+            *of = (of.0 + 1, of.1 + usize::from(is_snapshot));
+        }
         Ok(Slot { feed: self.clone(), accountable, is_platform_admin, kind })
     }
 
@@ -175,7 +177,9 @@ impl Drop for Slot {
         let mut open = self.feed.0.open.lock().unwrap_or_else(PoisonError::into_inner);
         open.streams[usize::from(self.is_platform_admin)] -= 1;
         open.snapshots[usize::from(self.is_platform_admin)] -= usize::from(self.kind == Kind::Snapshot);
-        if let Some((own, own_snapshots)) = open.of.get_mut(&self.accountable) {
+        if !self.is_platform_admin
+            && let Some((own, own_snapshots)) = open.of.get_mut(&self.accountable)
+        {
             *own -= 1;
             *own_snapshots -= usize::from(self.kind == Kind::Snapshot);
             if *own == 0 {
