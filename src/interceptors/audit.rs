@@ -41,9 +41,9 @@ pub struct Audit {
 
 /// What makes refusals alike: the credential, the method, the reason.
 type RefusalKind = (CredentialId, String, String);
-/// Whose refusals they are. Those of keys with a wrong secret, or that cannot be used, are counted apart: anybody who has seen the
-/// beginning of a key causes them.
-type RefusalOwner = (PrincipalId, Action);
+/// Whose refusals they are, and whether they are of keys with a wrong secret, or that cannot be used: those are counted apart, as anybody
+/// who has seen the beginning of a key causes them.
+type RefusalOwner = (PrincipalId, bool);
 
 /// The kinds of refusals that were told within [`FOLD`].
 #[derive(Default)]
@@ -85,7 +85,8 @@ impl Audit {
         let kind = (credential, origin.method.clone(), reason.to_owned());
         let count = {
             let mut kinds = self.kinds.lock().unwrap_or_else(PoisonError::into_inner);
-            kinds.admit((accountable, change.action), kind, self.app.now())
+            let is_rejection = change.action == Action::ApiKeyRejected;
+            kinds.admit((accountable, is_rejection), kind, self.app.now())
         };
         let Some(count) = count else { return };
         change.refusal = Some(Refusal { reason: reason.to_owned(), count });
@@ -224,7 +225,7 @@ mod tests {
     }
 
     fn owner(number: u128) -> RefusalOwner {
-        (PrincipalId(Uuid::from_u128(number)), Action::CallDenied)
+        (PrincipalId(Uuid::from_u128(number)), false)
     }
 
     #[test]
@@ -234,7 +235,7 @@ mod tests {
         let told = (0..1000).filter(|number| kinds.admit(owner(1), kind(*number), now).is_some()).count();
         assert_eq!(told, MAX_KINDS_OF_OWNER + 1);
         assert_eq!(kinds.admit(owner(2), kind(1), now), Some(1));
-        assert_eq!(kinds.admit((owner(1).0, Action::ApiKeyRejected), kind(1), now), Some(1), "it is counted apart");
+        assert_eq!(kinds.admit((owner(1).0, true), kind(1), now), Some(1), "it is counted apart");
         // A while later those that were folded are told in one.
         let later = now.after(FOLD);
         for number in 0..100 {
