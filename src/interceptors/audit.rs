@@ -32,6 +32,9 @@ const MAX_KINDS_OF_OWNER: usize = 100;
 /// Most kinds of all owners together that are told apart. Beyond them each owner has one kind, so that nobody's refusals are lost.
 const MAX_KINDS: usize = 100_000;
 
+/// How often the kinds of all owners are looked at where there are too many.
+const LOOK: Duration = Duration::from_secs(1);
+
 /// Leaves the events of refusals.
 #[derive(Clone)]
 pub struct Audit {
@@ -51,6 +54,8 @@ struct Kinds {
     of: HashMap<RefusalOwner, KindsOfOwner>,
     /// How many there are of all owners.
     all: usize,
+    /// When those of all owners were last looked at, to forget what is past its time.
+    looked: Option<Timestamp>,
 }
 
 #[derive(Default)]
@@ -99,8 +104,13 @@ impl Audit {
 impl Kinds {
     /// How many refusals to tell now, if any.
     fn admit(&mut self, owner: RefusalOwner, kind: RefusalKind, now: Timestamp) -> Option<u32> {
-        if self.all >= MAX_KINDS {
-            self.of.retain(|_, of| !of.forget(now, &mut self.all));
+        // Not with each refusal: there are many to look at.
+        if self.all >= MAX_KINDS && self.looked.is_none_or(|looked| now >= looked.after(LOOK)) {
+            self.looked = Some(now);
+            self.of.retain(|_, of| {
+                of.forget(now, &mut self.all);
+                !of.kinds.is_empty() || of.others.as_ref().is_some_and(|told| told.is_recent(now))
+            });
         }
         let of = self.of.entry(owner).or_default();
         if let Some(told) = of.kinds.get_mut(&kind) {
@@ -125,15 +135,11 @@ impl Kinds {
 }
 
 impl KindsOfOwner {
-    /// Forgets the kinds that are past their time. True if nothing is left.
-    fn forget(&mut self, now: Timestamp, all: &mut usize) -> bool {
+    /// Forgets the kinds that are past their time.
+    fn forget(&mut self, now: Timestamp, all: &mut usize) {
         let before = self.kinds.len();
         self.kinds.retain(|_, told| told.is_recent(now));
         *all -= before - self.kinds.len();
-        if self.others.as_ref().is_some_and(|told| !told.is_recent(now)) {
-            self.others = None;
-        }
-        self.kinds.is_empty() && self.others.is_none()
     }
 }
 
