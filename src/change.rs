@@ -203,7 +203,7 @@ async fn write_events(tx: &mut Conn, origin: &Origin, now: Timestamp) -> Result<
     // In order, so that events of one moment are listed as they happened.
     let mut ids: Vec<_> = changes.iter().map(|_| random::uuid(now)).collect();
     ids.sort_unstable();
-    let forgotten = changes.iter().filter_map(|change| Forgotten::by(change.action, &change.subject)).collect();
+    let forgotten = changes.iter().flat_map(|change| Forgotten::all_by(change.action, &change.subject)).collect();
     let events = changes.into_iter().zip(ids);
     let events: Vec<_> = events.map(|(change, id)| convert::event::of_change(change, origin, id.into(), now)).collect();
     tx.events().insert(&events).await?;

@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 use uuid::Uuid;
 
 use crate::{
+    answers::Answers,
     attempts::Attempts,
     clock::Clock,
     credentials::Credentials,
@@ -15,6 +16,7 @@ use crate::{
     interceptors::Overload,
     models::{Organization, Timestamp, User, refresh_token::Lifetimes},
     security::{event_cursor::EventCursors, page_token::PageTokens, password, random, sealing::KeyRing},
+    shares::Shares,
     signing_keys::SigningKeys,
     telemetry::metrics::Metrics,
 };
@@ -53,6 +55,10 @@ pub struct Inner {
     pub signing_keys: SigningKeys,
     /// How many calls are in flight.
     pub overload: Overload,
+    /// What each who is accountable uses.
+    pub shares: Shares,
+    /// How many bytes of answers are held.
+    pub answers: Answers,
     /// The settings.
     pub policy: Policy,
 }
@@ -100,10 +106,12 @@ impl App {
         self.hashing.register(metrics.registry());
         self.attempts.register(metrics.registry());
         self.overload.register(metrics.registry());
+        self.answers.register(metrics.registry());
         let app = self.clone();
         metrics.observe(move || {
             app.hashing.observe();
             app.overload.observe();
+            app.answers.observe();
         });
     }
 

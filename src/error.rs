@@ -45,6 +45,9 @@ pub enum Error {
     /// The call took longer than the server allows.
     #[error("the call took longer than the server's request timeout")]
     DeadlineExceeded,
+    /// The request message did not come soon after its headers.
+    #[error("the request message did not come in time; repeat the call")]
+    RequestTooSlow,
     /// The bytes are not the message of the method.
     #[error("the request is not the message of this method, or nests too deep")]
     RequestMalformed,
@@ -60,14 +63,17 @@ pub enum Error {
     /// The client does not take the messages of a stream.
     #[error("the client did not take the stream's messages in time; resume from the last cursor")]
     StreamTooSlow,
+    /// A stream without a credential is as old as it may be.
+    #[error("the stream has been open as long as the server lets one without a credential be; open another one")]
+    StreamTooOld,
     /// Too many streams.
     #[error("the server has as many streams open as it takes; close some, or try later")]
     StreamLimitReached,
     /// As many calls are being answered as the server takes.
     #[error("the server has as many calls as it takes; repeat the call later")]
     Overloaded,
-    /// The credential makes more calls than it may.
-    #[error("the credential may make {per_second} calls a second; repeat the call later")]
+    /// The owner of the credential makes more calls than it may.
+    #[error("the owner of the credential may make {per_second} calls a second with it; repeat the call later")]
     RateLimited {
         /// How many that are.
         per_second: u32,

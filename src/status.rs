@@ -79,8 +79,10 @@ fn classify(error: &Error) -> (Code, ErrorReason) {
         ),
         Error::EtagMismatch => (Code::Aborted, R::EtagMismatch),
         Error::Conflict => (Code::Aborted, R::Conflict),
-        Error::Unavailable(_) | Error::NoSigningKey | Error::Stopping => (Code::Unavailable, R::Unavailable),
-        Error::DeadlineExceeded => (Code::DeadlineExceeded, R::DeadlineExceeded),
+        Error::Unavailable(_) | Error::NoSigningKey | Error::Stopping | Error::StreamTooOld => {
+            (Code::Unavailable, R::Unavailable)
+        }
+        Error::DeadlineExceeded | Error::RequestTooSlow => (Code::DeadlineExceeded, R::DeadlineExceeded),
         Error::EventCursorExpired => (Code::OutOfRange, R::EventCursorExpired),
         Error::StreamTooSlow => (Code::Aborted, R::StreamTooSlow),
         Error::StreamLimitReached => (Code::ResourceExhausted, R::StreamLimitReached),

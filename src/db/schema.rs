@@ -42,6 +42,7 @@ diesel::table! {
         deleted_at -> Nullable<Instant>,
         created_at -> Instant,
         updated_at -> Instant,
+        accountable_user_id -> Nullable<Id>,
     }
 }
 

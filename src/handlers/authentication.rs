@@ -106,7 +106,7 @@ impl AuthenticationService for AuthenticationHandler {
             authority::own_organization(tx);
             tx.passwords().insert(&user, &password, Action::UserPasswordSet).await?;
             if let Some((organization, membership)) = &organization {
-                tx.organizations().insert(organization).await?;
+                tx.organizations().insert(organization, user.id).await?;
                 tx.memberships().insert(membership).await?;
             }
             Ok(pb::SignUpResponse {

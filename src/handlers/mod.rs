@@ -32,7 +32,7 @@ pub use api_key::ApiKeyHandler;
 pub use authentication::AuthenticationHandler;
 pub use authorization::AuthorizationHandler;
 pub use event::EventHandler;
-pub use health::HealthHandler;
+pub use health::{HealthHandler, LIVENESS};
 pub use invitation::InvitationHandler;
 pub use membership::MembershipHandler;
 pub use oauth_account::OAuthAccountHandler;

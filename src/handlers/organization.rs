@@ -56,7 +56,7 @@ impl OrganizationHandler {
                 guards::platform_admin(caller)?;
             }
             guards::active_user(&user)?;
-            tx.organizations().insert(&organization).await?;
+            tx.organizations().insert(&organization, user.id).await?;
             authority::own_organization(tx);
             tx.memberships().insert(&membership).await?;
             Ok(pb::CreateOrganizationResponse {

@@ -6,7 +6,7 @@ use std::{collections::HashMap, sync::Arc};
 use http::request::Parts;
 use prost_reflect::{DescriptorPool, MethodDescriptor, Value};
 
-use super::Intercept;
+use super::{Intercept, bulk::Bulk};
 use crate::{
     error::{Error, Result},
     models::{Action, Grant, Scope, stored::StoredText as _},
@@ -55,6 +55,10 @@ pub struct Method {
     pub is_stream: bool,
     /// The authority that it can give, in order.
     pub gives: Vec<Grant>,
+    /// Whether it is asked with a stream.
+    pub takes_stream: bool,
+    /// What makes its answer large, if anything does.
+    pub bulk: Option<Bulk>,
 }
 
 /// What is answered first where not all can be, the first ones first.
@@ -111,9 +115,16 @@ impl AccessTable {
                 let failed = |error| format!("{path}: {error}");
                 let access = rule(&pool, &method).map_err(failed)?;
                 let priority = priority(&pool, &method).map_err(failed)?;
-                let is_stream = method.is_server_streaming();
                 let gives = gives(&pool, &method, &access).map_err(failed)?;
-                let method = Method { path: path.clone(), access, priority, is_stream, gives };
+                let method = Method {
+                    path: path.clone(),
+                    access,
+                    priority,
+                    is_stream: method.is_server_streaming(),
+                    gives,
+                    takes_stream: method.is_client_streaming(),
+                    bulk: Bulk::of(&method),
+                };
                 rules.insert(path, Arc::new(method));
             }
         }

@@ -16,6 +16,10 @@ pub struct Caller {
     pub address: Option<IpAddr>,
     /// Whose it is.
     pub principal: Principal,
+    /// Whose share of the server the call uses: the user; for an organization's key the user that it was created for, or whom its
+    /// ownership was transferred to, as long as that one owns it, and otherwise the organization. Whatever is bounded for each caller
+    /// is counted for this one, so that more keys or organizations are not more of it.
+    pub accountable: PrincipalId,
     /// What it was made for.
     pub scopes: Arc<Scopes>,
     /// From where it may be used.
@@ -105,6 +109,7 @@ impl Caller {
             presented: Presented::Session(session),
             address: None,
             principal: Principal::User { id: user, is_platform_admin: false },
+            accountable: PrincipalId(user.0),
             scopes: Arc::new(Scopes::all()),
             ip_ranges: Arc::default(),
             rate_limit: None,

@@ -13,8 +13,8 @@ use crate::{
     models::{
         Action, ApiKey, ApiKeyFilter, ApiKeyId, ApiKeyOwner, Credential, Cursor, Environment, Held, IpRanges,
         JsonObject, Locked, Name, Organization, OrganizationId, OrganizationState, OwnerState, Page, PageRequest,
-        Permissions, Principal, Reach, Resource as _, Revision, RoleName, Scopes, SecretHash, Timestamp, User, UserId,
-        UserState, api_key::KeyPrefix,
+        Permissions, Principal, PrincipalId, Reach, Resource as _, Revision, RoleName, Scopes, SecretHash, Timestamp,
+        User, UserId, UserState, api_key::KeyPrefix,
     },
 };
 
@@ -47,8 +47,8 @@ row!(api_keys: ApiKeyRow of ApiKey {
 
 /// What a check of a key needs of an owner that is a user: state, tombstone, platform admin.
 type UserOwner = (UserState, Option<Timestamp>, bool);
-/// What it needs of an owner that is an organization: state, tombstone.
-type OrganizationOwner = (OrganizationState, Option<Timestamp>);
+/// What it needs of an owner that is an organization: state, tombstone, the user who accounts for what its keys use.
+type OrganizationOwner = (OrganizationState, Option<Timestamp>, Option<UserId>);
 
 /// A key as found with its owner.
 type Found = (ApiKeyRow, Option<UserOwner>, Option<OrganizationOwner>);
@@ -62,23 +62,25 @@ macro_rules! credentials {
             .select((
                 ApiKeyRow::as_select(),
                 (users::state, users::deleted_at, users::is_platform_admin).nullable(),
-                (organizations::state, organizations::deleted_at).nullable(),
+                (organizations::state, organizations::deleted_at, organizations::accountable_user_id).nullable(),
             ))
     };
 }
 
 fn read_credential((row, user, organization): Found) -> Result<Credential> {
     let key = ApiKey::from(row);
-    let (principal, owner) = match (key.user_id, user, key.organization_id, organization) {
+    let (principal, owner, accountable) = match (key.user_id, user, key.organization_id, organization) {
         (Some(id), Some((state, deleted_at, is_platform_admin)), None, None) => {
-            (Principal::User { id, is_platform_admin }, owner_state(state == UserState::Active, deleted_at))
+            let principal = Principal::User { id, is_platform_admin };
+            (principal, owner_state(state == UserState::Active, deleted_at), PrincipalId(id.0))
         }
-        (None, None, Some(id), Some((state, deleted_at))) => {
-            (Principal::Organization(id), owner_state(state == OrganizationState::Active, deleted_at))
+        (None, None, Some(id), Some((state, deleted_at, accountable))) => {
+            let accountable = accountable.map_or(PrincipalId(id.0), |user| PrincipalId(user.0));
+            (Principal::Organization(id), owner_state(state == OrganizationState::Active, deleted_at), accountable)
         }
         _ => return Err(Error::internal(format!("the API key {} has not exactly one owner", key.id))),
     };
-    Ok(Credential { key, principal, owner })
+    Ok(Credential { key, principal, owner, accountable })
 }
 
 fn owner_state(is_active: bool, deleted_at: Option<Timestamp>) -> OwnerState {

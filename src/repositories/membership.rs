@@ -264,8 +264,27 @@ impl MembershipRepository<'_> {
         let (before, membership) = membership.into_before_and_after();
         let found = memberships::table.filter(memberships::id.eq(membership.id));
         execute!(self.conn, diesel::update(found).set(MembershipRow::from(&membership)))?;
+        if action == Action::MembershipOwnershipTransferred {
+            let found = organizations::table.filter(organizations::id.eq(membership.organization_id));
+            let accountable = organizations::accountable_user_id.eq(Some(membership.user_id));
+            execute!(self.conn, diesel::update(found).set(accountable))?;
+        } else if before.role.is_owner() && !membership.role.is_owner() {
+            self.no_longer_accountable(membership.user_id, vec![membership.organization_id]).await?;
+        }
         self.conn.changed(action, before, &membership);
         Ok(membership)
+    }
+
+    /// Notes that a user does not account any more for what the keys of some organizations use: a founder who has gone must not be
+    /// able to use up their share, nor they that of the founder. From now on such an organization has a share of its own.
+    async fn no_longer_accountable(&mut self, user: UserId, organizations: Vec<OrganizationId>) -> Result<()> {
+        query!(self.conn, c => {
+            let own = organizations::table
+                .filter(organizations::id.eq_any(&organizations))
+                .filter(organizations::accountable_user_id.eq(user));
+            diesel::update(own).set(organizations::accountable_user_id.eq(None::<UserId>)).execute(c)
+        })?;
+        Ok(())
     }
 
     /// A batch of all memberships within a reach, in order of id, whatever their users and organizations are.
@@ -295,6 +314,11 @@ impl MembershipRepository<'_> {
     pub async fn delete_of_user(&mut self, user: &Locked<User>, limit: i64) -> Result<usize> {
         let matches = memberships::user_id.eq(user.id);
         let (found, rows) = delete_up_to!(limit, self.conn, memberships: MembershipRow of MembershipId, matches);
+        let owned = rows.iter().filter(|row| row.role.is_owner()).map(|row| row.organization_id);
+        let owned: Vec<OrganizationId> = owned.collect();
+        if !owned.is_empty() {
+            self.no_longer_accountable(user.id, owned).await?;
+        }
         self.conn.removed_all::<Membership, _>(Action::MembershipDeleted, rows);
         Ok(found)
     }
@@ -316,6 +340,9 @@ impl MembershipRepository<'_> {
     /// When the database cannot be used.
     pub async fn delete(&mut self, membership: Locked<Membership>) -> Result<()> {
         execute!(self.conn, diesel::delete(memberships::table.filter(memberships::id.eq(membership.id))))?;
+        if membership.role.is_owner() {
+            self.no_longer_accountable(membership.user_id, vec![membership.organization_id]).await?;
+        }
         self.conn.removed(Action::MembershipDeleted, membership.into_inner());
         Ok(())
     }

@@ -72,12 +72,14 @@ impl OrganizationRepository<'_> {
         })
     }
 
-    /// Stores a new organization.
+    /// Stores a new organization. What its own API keys use counts as used by `accountable`: see `memberships` for when that ends.
     ///
     /// # Errors
     /// [`Taken::OrganizationSlug`](crate::error::Taken::OrganizationSlug).
-    pub async fn insert(&mut self, organization: &Organization) -> Result<()> {
-        execute!(self.conn, diesel::insert_into(organizations::table).values(OrganizationRow::from(organization)))?;
+    pub async fn insert(&mut self, organization: &Organization, accountable: UserId) -> Result<()> {
+        let accountable = organizations::accountable_user_id.eq(Some(accountable));
+        let values = (OrganizationRow::from(organization), accountable);
+        execute!(self.conn, diesel::insert_into(organizations::table).values(values))?;
         self.conn.made(Action::OrganizationCreated, organization);
         Ok(())
     }

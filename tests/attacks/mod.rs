@@ -1,5 +1,8 @@
 //! Attacks that once worked, each named for its item, with its smallest input and the right answer.
 
 mod authority;
+mod load;
 mod sessions;
+mod shares;
 mod signin;
+mod wire;
