@@ -5,7 +5,7 @@ use std::{cmp::Reverse, time::Duration};
 use diesel::{dsl::max, prelude::*};
 use diesel_async::RunQueryDsl;
 
-use super::{reach::within, row};
+use super::{compared, reach::within, row};
 use crate::{
     db::{
         Conn, execute, query,
@@ -47,6 +47,80 @@ pub struct EventRepository<'c> {
     pub(super) conn: &'c mut Conn,
 }
 
+/// What finds the events of a list in their order, by one index. What belongs to one tenant or to one of its resources goes before
+/// what may be of many.
+#[derive(Clone, Copy)]
+enum Driver {
+    Everything,
+    Resource(ResourceId),
+    User(UserId),
+    Organization(OrganizationId),
+    ActorApiKey(ApiKeyId),
+    ActorUser(UserId),
+}
+
+impl Driver {
+    /// `None` for a list by actions alone, which several ranges of one index find.
+    fn of(filter: &EventFilter) -> Option<Self> {
+        Some(match (filter.resource_id, filter.user_id, filter.organization_id) {
+            (Some(id), ..) => Self::Resource(id),
+            (None, Some(id), _) => Self::User(id),
+            (None, None, Some(id)) => Self::Organization(id),
+            (None, None, None) => match (filter.actor_api_key_id, filter.actor_user_id, &filter.actions) {
+                (Some(id), ..) => Self::ActorApiKey(id),
+                (None, Some(id), _) => Self::ActorUser(id),
+                (None, None, Some(_)) => return None,
+                (None, None, None) => Self::Everything,
+            },
+        })
+    }
+
+    /// True if a filter asks for more than what finds its events.
+    fn leaves_some_of(self, filter: &EventFilter) -> bool {
+        let asked = [
+            filter.resource_id.is_some(),
+            filter.user_id.is_some(),
+            filter.organization_id.is_some(),
+            filter.actor_api_key_id.is_some(),
+            filter.actor_user_id.is_some(),
+            filter.actions.is_some(),
+        ];
+        asked.into_iter().filter(|asked| *asked).count() > 1
+    }
+}
+
+/// The times and the page of a list, in its order.
+macro_rules! in_time {
+    ($query:expr, $filter:expr, $page:expr) => {{
+        let mut query = $query;
+        if let Some(from) = $filter.created_from {
+            query = query.filter(events::id.ge(EventId(first_uuid_at(from))));
+        }
+        if let Some(before) = $filter.created_before {
+            query = query.filter(events::id.lt(EventId(first_uuid_at(before))));
+        }
+        if let Some(cursor) = &$page.after {
+            query = query.filter(events::id.lt(EventId(cursor.id)));
+        }
+        query.order(events::id.desc())
+    }};
+}
+
+/// What the index of a driver finds, in the order of a list.
+macro_rules! searched {
+    ($query:expr, $driver:expr, $filter:expr, $page:expr) => {{
+        let query = match $driver {
+            Driver::Everything => $query,
+            Driver::Resource(id) => $query.filter(events::resource_id.eq(id)),
+            Driver::User(id) => $query.filter(events::user_id.eq(id)),
+            Driver::Organization(id) => $query.filter(events::organization_id.eq(id)),
+            Driver::ActorApiKey(id) => $query.filter(events::actor_api_key_id.eq(id)),
+            Driver::ActorUser(id) => $query.filter(events::actor_user_id.eq(id)),
+        };
+        in_time!(query, $filter, $page)
+    }};
+}
+
 impl EventRepository<'_> {
     /// Stores events, in the order in which they are given. It is the last thing that a transaction does, so that other
     /// transactions wait for its place in the order no longer than its commit takes.
@@ -80,7 +154,7 @@ impl EventRepository<'_> {
             _ => None,
         };
         if filter.user_id.zip(own).is_some_and(|(asked, own)| asked != own) {
-            return Ok(Page { rows: Vec::new(), has_more: false });
+            return Ok(page.page(Vec::<PlacedRow>::new(), PlacedRow::cursor));
         }
         let user_id = filter.user_id.or(own);
         let organization_id = match *reach {
@@ -89,62 +163,95 @@ impl EventRepository<'_> {
         };
         let filter = EventFilter { organization_id, user_id, ..filter.clone() };
         // An index holds the events of one action in order; what is asked for is the head of several such.
-        let actions = filter.actions.as_ref().filter(|_| filter.is_by_action_alone());
-        let heads = actions.map_or(vec![None], |actions| actions.iter().copied().map(Some).collect());
-        let mut rows: Vec<(Sequence, EventRow)> = Vec::new();
-        for action in heads {
-            rows.extend(self.head(reach, &filter, action, page).await?);
+        let Some(driver) = Driver::of(&filter) else {
+            let actions = filter.actions.as_deref().unwrap_or_default();
+            let rows = self.heads(reach, &filter, actions, page).await?;
+            return Ok(page.page(rows.into_iter().map(PlacedRow).collect(), PlacedRow::cursor));
+        };
+        let mut looked_to = None;
+        if driver.leaves_some_of(&filter) {
+            looked_to = query!(self.conn, c => {
+                let query = events::table.select(events::id).into_boxed::<Backend>();
+                let last = searched!(query, driver, &filter, page).limit(1).offset(page.look() - 1);
+                async { last.get_result(c).await.optional() }
+            })?;
         }
-        rows.sort_by_key(|(_, row)| Reverse(row.id));
-        rows.truncate(usize::try_from(page.limit()).unwrap_or(usize::MAX));
-        Ok(page.page(rows.into_iter().map(PlacedRow).collect(), |row| Cursor { text: None, id: row.0.1.id.0 }))
+        let rows = self.looked_at(reach, &filter, driver, looked_to, page).await?;
+        let looked_to = looked_to.map(|id: EventId| Cursor { text: None, id: id.0 });
+        let rows = rows.into_iter().map(PlacedRow).collect();
+        Ok(page.page_looked_at(rows, looked_to, PlacedRow::cursor))
     }
 
-    /// The newest events of a filter, and of one action if one is given, as many as a page asks for.
-    async fn head(
+    /// The newest events that pass a filter, of those up to a place that its index finds.
+    async fn looked_at(
         &mut self,
         reach: &Reach,
         filter: &EventFilter,
-        action: Option<Action>,
+        driver: Driver,
+        looked_to: Option<EventId>,
         page: &PageRequest,
     ) -> Result<Vec<(Sequence, EventRow)>> {
         query!(self.conn, c => {
-            let mut query = events::table.select((events::sequence, EventRow::as_select())).into_boxed::<Backend>();
-            query = match (action, &filter.actions) {
-                (Some(action), _) => query.filter(events::action.eq(action)),
-                (None, Some(actions)) => query.filter(events::action.eq_any(actions)),
-                (None, None) => query,
-            };
+            let query = events::table.select((events::sequence, EventRow::as_select())).into_boxed::<Backend>();
+            let mut query = searched!(query, driver, filter, page);
+            if let Some(last) = looked_to {
+                query = query.filter(events::id.ge(last));
+            }
+            if let Some(actions) = &filter.actions {
+                query = query.filter(compared(events::action.eq_any(actions)));
+            }
+            // What the driver is found by is compared once more, which costs nothing.
             if let Some(id) = filter.organization_id {
-                query = query.filter(events::organization_id.eq(id));
+                query = query.filter(compared(events::organization_id.eq(id)));
             }
             if let Some(id) = filter.user_id {
-                query = query.filter(events::user_id.eq(id));
-            }
-            if let Some(id) = filter.resource_id {
-                query = query.filter(events::resource_id.eq(id));
+                query = query.filter(compared(events::user_id.eq(id)));
             }
             if let Some(id) = filter.actor_user_id {
-                query = query.filter(events::actor_user_id.eq(id));
+                query = query.filter(compared(events::actor_user_id.eq(id)));
             }
             if let Some(id) = filter.actor_api_key_id {
-                query = query.filter(events::actor_api_key_id.eq(id));
+                query = query.filter(compared(events::actor_api_key_id.eq(id)));
             }
+            query = match *reach {
+                Reach::Everything => query,
+                Reach::Organization(organization) => {
+                    query.filter(compared(events::organization_id.eq(organization)))
+                }
+                Reach::User(user) => query.filter(compared(events::user_id.eq(user))),
+            };
             if *reach != Reach::Everything && (filter.actor_user_id.is_some() || filter.actor_api_key_id.is_some()) {
                 // Who of the platform acted is not shown, so it cannot be asked for either.
                 query = query.filter(events::actor_kind.eq_any([ActorKind::User, ActorKind::Organization]));
             }
-            if let Some(from) = filter.created_from {
-                query = query.filter(events::id.ge(EventId(first_uuid_at(from))));
-            }
-            if let Some(before) = filter.created_before {
-                query = query.filter(events::id.lt(EventId(first_uuid_at(before))));
-            }
-            if let Some(cursor) = &page.after {
-                query = query.filter(events::id.lt(EventId(cursor.id)));
-            }
-            within!(events, query, reach).order(events::id.desc()).limit(page.limit()).load(c)
+            query.limit(page.limit()).load(c)
         })
+    }
+
+    /// The newest events of some actions, as many as a page asks for. Only a reach of everything lists by action alone.
+    async fn heads(
+        &mut self,
+        reach: &Reach,
+        filter: &EventFilter,
+        actions: &[Action],
+        page: &PageRequest,
+    ) -> Result<Vec<(Sequence, EventRow)>> {
+        let mut ids: Vec<EventId> = Vec::new();
+        for action in actions {
+            let more: Vec<EventId> = query!(self.conn, c => {
+                let query = events::table.select(events::id).into_boxed::<Backend>();
+                in_time!(query.filter(events::action.eq(*action)), filter, page).limit(page.limit()).load(c)
+            })?;
+            ids.extend(more);
+        }
+        ids.sort_unstable_by_key(|id| Reverse(*id));
+        ids.truncate(usize::try_from(page.limit()).unwrap_or(usize::MAX));
+        let mut rows: Vec<(Sequence, EventRow)> = query!(self.conn, c => {
+            let query = events::table.select((events::sequence, EventRow::as_select())).into_boxed::<Backend>();
+            within!(events, query.filter(events::id.eq_any(&ids)), reach).load(c)
+        })?;
+        rows.sort_unstable_by_key(|(_, row)| Reverse(row.id));
+        Ok(rows)
     }
 
     /// Up to `limit` events after one place and up to another, in their order.
@@ -298,6 +405,12 @@ impl EventRepository<'_> {
 
 /// A row with its place.
 struct PlacedRow((Sequence, EventRow));
+
+impl PlacedRow {
+    fn cursor(&self) -> Cursor {
+        Cursor { text: None, id: self.0.1.id.0 }
+    }
+}
 
 impl From<PlacedRow> for Placed {
     fn from(PlacedRow((sequence, row)): PlacedRow) -> Self {

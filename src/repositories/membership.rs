@@ -4,7 +4,7 @@ use diesel::{dsl::exists, prelude::*};
 use diesel_async::RunQueryDsl;
 
 use super::{
-    delete_up_to,
+    compared, delete_up_to,
     reach::{first_within, within},
     role::RoleRow,
     row,
@@ -44,7 +44,11 @@ impl MembershipRepository<'_> {
     /// # Errors
     /// [`Taken::Membership`](crate::error::Taken::Membership).
     pub async fn insert(&mut self, membership: &Membership) -> Result<()> {
-        execute!(self.conn, diesel::insert_into(memberships::table).values(MembershipRow::from(membership)))?;
+        // The member's e-mail, which the members of an organization are searched by: `UserRepository::save` keeps it.
+        let of_user = users::table.filter(users::id.eq(membership.user_id)).select(users::email_normalized);
+        let user_email = memberships::user_email.eq(of_user.single_value().assume_not_null());
+        let values = (MembershipRow::from(membership), user_email);
+        execute!(self.conn, diesel::insert_into(memberships::table).values(values))?;
         self.conn.made(Action::MembershipCreated, membership);
         Ok(())
     }
@@ -161,9 +165,12 @@ impl MembershipRepository<'_> {
             if let Some(id) = filter.user_id {
                 query = query.filter(memberships::user_id.eq(id));
             }
-            if let Some(role) = &filter.role {
-                query = query.filter(memberships::role.eq(role));
-            }
+            query = match &filter.role {
+                // Of a user that has few memberships, or of an organization by an index.
+                Some(role) if filter.user_id.is_some() => query.filter(compared(memberships::role.eq(role))),
+                Some(role) => query.filter(memberships::role.eq(role)),
+                None => query,
+            };
             if let Some(cursor) = &page.after {
                 query = query.filter(memberships::id.gt(MembershipId(cursor.id)));
             }

@@ -210,6 +210,40 @@ macro_rules! forget_user {
     }};
 }
 
+/// What comes after a place in order of two columns, the first of them a text.
+macro_rules! after {
+    ($query:expr, $cursor:expr, $text:expr, $id:expr) => {
+        match $cursor {
+            Some((text, id)) => {
+                $query.filter($text.ge(text.to_owned())).filter($crate::repositories::compared($text.gt(text.to_owned()).or($id.gt(*id))))
+            }
+            None => $query,
+        }
+    };
+}
+
+/// What comes up to a place in order of two columns, the first of them a text.
+macro_rules! up_to {
+    ($query:expr, $place:expr, $text:expr, $id:expr) => {
+        match $place {
+            Some((text, id)) => {
+                $query.filter($text.le(text.to_owned())).filter($crate::repositories::compared($text.lt(text.to_owned()).or($id.le(*id))))
+            }
+            None => $query,
+        }
+    };
+}
+
+// A condition that rows are compared with and no index is searched by, on either database: `condition IS TRUE`. A list is driven
+// by one index, which its order or its tenant decides. Without this, a planner may prefer the index of another filter and walk
+// what belongs to everybody.
+diesel::postfix_operator!(IsTrue, " IS TRUE");
+
+/// Compares rows with a condition without searching an index by it.
+fn compared<E>(condition: E) -> IsTrue<E> {
+    IsTrue::new(condition)
+}
+
 /// How many more may be removed of `limit`.
 fn left(limit: i64, removed: usize) -> i64 {
     limit.saturating_sub(i64::try_from(removed).unwrap_or(i64::MAX))
@@ -218,4 +252,4 @@ fn left(limit: i64, removed: usize) -> i64 {
 /// Most rows of one statement: SQLite binds at most 32,766 values.
 const MAX_BATCH: i64 = 10_000;
 
-use {delete_up_to, forget_user, row};
+use {after, delete_up_to, forget_user, row, up_to};

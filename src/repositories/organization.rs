@@ -3,7 +3,7 @@
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 
-use super::{MAX_BATCH, left, reach::within, row};
+use super::{MAX_BATCH, after, compared, left, reach::within, row, up_to};
 use crate::{
     db::{
         Conn, ForUpdate, execute, query,
@@ -37,8 +37,8 @@ pub struct OrganizationRepository<'c> {
     pub(super) conn: &'c mut Conn,
 }
 
-/// The filters of a list, on whatever the query is from.
-macro_rules! filtered {
+/// The state and the plan of a list, where its index is theirs.
+macro_rules! in_state {
     ($query:expr, $filter:expr) => {{
         let mut query = $query;
         query = match $filter.state {
@@ -53,6 +53,47 @@ macro_rules! filtered {
         }
         query
     }};
+}
+
+/// The state and the plan of a list, compared with what another index found.
+macro_rules! compared_with {
+    ($query:expr, $filter:expr) => {{
+        let mut query = $query;
+        query = match $filter.state {
+            StateFilter::NotDeleted => query.filter(compared(organizations::deleted_at.is_null())),
+            StateFilter::Is(state) => query
+                .filter(compared(organizations::deleted_at.is_null()))
+                .filter(compared(organizations::state.eq(state))),
+            StateFilter::Deleted => query.filter(compared(organizations::deleted_at.is_not_null())),
+        };
+        if let Some(plan) = $filter.plan {
+            query = query.filter(compared(organizations::plan.eq(plan)));
+        }
+        query
+    }};
+}
+
+/// A place in the order of name and id.
+type NamePlace = (String, OrganizationId);
+
+fn name_place(cursor: &Cursor) -> NamePlace {
+    (cursor.text.clone().unwrap_or_default(), OrganizationId(cursor.id))
+}
+
+fn name_cursor((text, id): NamePlace) -> Cursor {
+    Cursor { text: Some(text), id: id.0 }
+}
+
+fn id_cursor(id: OrganizationId) -> Cursor {
+    Cursor { text: None, id: id.0 }
+}
+
+fn row_id(row: &OrganizationRow) -> Cursor {
+    id_cursor(row.id)
+}
+
+fn row_name(row: &OrganizationRow) -> Cursor {
+    name_cursor((row.name_normalized.as_str().to_owned(), row.id))
 }
 
 impl OrganizationRepository<'_> {
@@ -136,56 +177,146 @@ impl OrganizationRepository<'_> {
             Reach::User(id) => filter.member_user_id.or(Some(id)),
             Reach::Everything | Reach::Organization(_) => filter.member_user_id,
         };
-        let after = page.after.as_ref().map(|cursor| OrganizationId(cursor.id));
-        let rows: Vec<OrganizationRow> = if let Some(prefix) = &filter.name_prefix {
-            query!(self.conn, c => {
-                let query = organizations::table.select(OrganizationRow::as_select()).into_boxed::<Backend>();
-                let mut query = filtered!(query, filter)
-                    .filter(organizations::name_normalized.ge(prefix.as_str()))
-                    .filter(organizations::name_normalized.lt(prefix_end(prefix.as_str())));
-                if let Some(cursor) = &page.after {
-                    let text = cursor.text.as_deref().unwrap_or_default();
-                    query = query.filter(organizations::name_normalized.ge(text)).filter(
-                        organizations::name_normalized.gt(text).or(organizations::id.gt(OrganizationId(cursor.id))),
-                    );
+        match (member_user_id, &filter.name_prefix) {
+            (Some(id), None) => self.list_of_member(reach, id, filter, page).await,
+            (Some(id), Some(prefix)) => self.list_of_member_by_name(reach, id, prefix, filter, page).await,
+            (None, None) => self.list_all(reach, filter, page).await,
+            (None, Some(prefix)) => self.list_all_by_name(reach, prefix, filter, page).await,
+        }
+    }
+
+    /// A page of all organizations.
+    async fn list_all(
+        &mut self,
+        reach: &Reach,
+        filter: &OrganizationFilter,
+        page: &PageRequest,
+    ) -> Result<Page<Organization>> {
+        // The deleted of a plan are the only ones that no index finds in order.
+        let mut looked_to: Option<OrganizationId> = None;
+        if matches!(filter.state, StateFilter::Deleted) && filter.plan.is_some() {
+            looked_to = query!(self.conn, c => {
+                let query = organizations::table.select(organizations::id).into_boxed::<Backend>();
+                let mut query = query.filter(organizations::deleted_at.is_not_null());
+                if let Some(after) = &page.after {
+                    query = query.filter(organizations::id.gt(OrganizationId(after.id)));
                 }
-                if let Some(id) = member_user_id {
-                    let of_member = memberships::table.filter(memberships::user_id.eq(id));
-                    query = query.filter(organizations::id.eq_any(of_member.select(memberships::organization_id)));
-                }
-                within!(also deleted organizations, query, reach)
-                    .order((organizations::name_normalized, organizations::id))
-                    .limit(page.limit())
-                    .load(c)
-            })?
-        } else if let Some(id) = member_user_id {
-            // From the member's side, in its organizations' order: the cost is the page's, whatever else is stored.
-            query!(self.conn, c => {
-                let joined = memberships::table
-                    .inner_join(organizations::table.on(organizations::id.eq(memberships::organization_id)));
-                let query = joined.filter(memberships::user_id.eq(id)).select(OrganizationRow::as_select());
-                let mut query = filtered!(query.into_boxed::<Backend>(), filter);
-                if let Some(after) = after {
-                    query = query.filter(memberships::organization_id.gt(after));
-                }
-                within!(also deleted organizations, query, reach)
-                    .order(memberships::organization_id)
-                    .limit(page.limit())
-                    .load(c)
-            })?
-        } else {
-            query!(self.conn, c => {
-                let query = organizations::table.select(OrganizationRow::as_select()).into_boxed::<Backend>();
-                let mut query = filtered!(query, filter);
-                if let Some(after) = after {
-                    query = query.filter(organizations::id.gt(after));
-                }
-                within!(also deleted organizations, query, reach).order(organizations::id).limit(page.limit()).load(c)
-            })?
-        };
-        let text =
-            |row: &OrganizationRow| filter.name_prefix.is_some().then(|| row.name_normalized.as_str().to_owned());
-        Ok(page.page(rows, |row| Cursor { text: text(row), id: row.id.0 }))
+                let last = query.order(organizations::id).limit(1).offset(page.look() - 1);
+                async { last.get_result(c).await.optional() }
+            })?;
+        }
+        let rows: Vec<OrganizationRow> = query!(self.conn, c => {
+            let query = organizations::table.select(OrganizationRow::as_select()).into_boxed::<Backend>();
+            let mut query = in_state!(query, filter);
+            if let Some(after) = &page.after {
+                query = query.filter(organizations::id.gt(OrganizationId(after.id)));
+            }
+            if let Some(last) = looked_to {
+                query = query.filter(organizations::id.le(last));
+            }
+            within!(also deleted organizations, query, reach).order(organizations::id).limit(page.limit()).load(c)
+        })?;
+        Ok(page.page_looked_at(rows, looked_to.map(id_cursor), row_id))
+    }
+
+    /// A page of all organizations whose name begins so.
+    async fn list_all_by_name(
+        &mut self,
+        reach: &Reach,
+        prefix: &str,
+        filter: &OrganizationFilter,
+        page: &PageRequest,
+    ) -> Result<Page<Organization>> {
+        let after = page.after.as_ref().map(name_place);
+        macro_rules! searched {
+            ($query:expr) => {{
+                let query = match filter.state {
+                    StateFilter::Deleted => $query.filter(organizations::deleted_at.is_not_null()),
+                    StateFilter::NotDeleted | StateFilter::Is(_) => $query.filter(organizations::deleted_at.is_null()),
+                };
+                let query = query
+                    .filter(organizations::name_normalized.ge(prefix.to_owned()))
+                    .filter(organizations::name_normalized.lt(prefix_end(prefix)));
+                let query = after!(query, &after, organizations::name_normalized, organizations::id);
+                query.order((organizations::name_normalized, organizations::id))
+            }};
+        }
+        // An organization's own key reaches one row, which its id finds.
+        let is_filtered = matches!(filter.state, StateFilter::Is(_)) || filter.plan.is_some();
+        let mut looked_to: Option<NamePlace> = None;
+        if is_filtered && *reach == Reach::Everything {
+            looked_to = query!(self.conn, c => {
+                let places = (organizations::name_normalized, organizations::id);
+                let query = organizations::table.select(places).into_boxed::<Backend>();
+                let last = searched!(query).limit(1).offset(page.look() - 1);
+                async { last.get_result(c).await.optional() }
+            })?;
+        }
+        let rows: Vec<OrganizationRow> = query!(self.conn, c => {
+            let query = searched!(organizations::table.select(OrganizationRow::as_select()).into_boxed::<Backend>());
+            let query = up_to!(query, &looked_to, organizations::name_normalized, organizations::id);
+            let query = compared_with!(query, filter);
+            within!(also deleted organizations, query, reach).limit(page.limit()).load(c)
+        })?;
+        Ok(page.page_looked_at(rows, looked_to.map(name_cursor), row_name))
+    }
+
+    /// A page of the organizations of a member, from the member's side: the cost is the page's, whatever else is stored.
+    async fn list_of_member(
+        &mut self,
+        reach: &Reach,
+        member: UserId,
+        filter: &OrganizationFilter,
+        page: &PageRequest,
+    ) -> Result<Page<Organization>> {
+        let rows: Vec<OrganizationRow> = query!(self.conn, c => {
+            let joined = memberships::table
+                .inner_join(organizations::table.on(organizations::id.eq(memberships::organization_id)));
+            let query = joined.filter(memberships::user_id.eq(member)).select(OrganizationRow::as_select());
+            let mut query = compared_with!(query.into_boxed::<Backend>(), filter);
+            if let Some(after) = &page.after {
+                query = query.filter(memberships::organization_id.gt(OrganizationId(after.id)));
+            }
+            within!(also deleted organizations, query, reach)
+                .order(memberships::organization_id)
+                .limit(page.limit())
+                .load(c)
+        })?;
+        Ok(page.page(rows, row_id))
+    }
+
+    /// A page of the organizations of a member whose name begins so. All that it is a member of are looked at.
+    async fn list_of_member_by_name(
+        &mut self,
+        reach: &Reach,
+        member: UserId,
+        prefix: &str,
+        filter: &OrganizationFilter,
+        page: &PageRequest,
+    ) -> Result<Page<Organization>> {
+        let after = page.after.as_ref().map(name_place);
+        let mut places: Vec<NamePlace> = query!(self.conn, c => {
+            let joined = memberships::table
+                .inner_join(organizations::table.on(organizations::id.eq(memberships::organization_id)));
+            let query = joined
+                .filter(memberships::user_id.eq(member))
+                .select((organizations::name_normalized, organizations::id));
+            let query = compared_with!(query.into_boxed::<Backend>(), filter)
+                .filter(compared(organizations::name_normalized.ge(prefix.to_owned())))
+                .filter(compared(organizations::name_normalized.lt(prefix_end(prefix))));
+            within!(also deleted organizations, query, reach).load(c)
+        })?;
+        places.retain(|place| after.as_ref().is_none_or(|after| place > after));
+        places.sort_unstable();
+        places.truncate(usize::try_from(page.limit()).unwrap_or(usize::MAX));
+        let ids: Vec<OrganizationId> = places.iter().map(|(_, id)| *id).collect();
+        let mut rows: Vec<OrganizationRow> = query!(self.conn, c => {
+            let query = organizations::table.filter(organizations::id.eq_any(&ids));
+            query.select(OrganizationRow::as_select()).load(c)
+        })?;
+        let place = |row: &OrganizationRow| (row.name_normalized.as_str().to_owned(), row.id);
+        rows.sort_by_cached_key(place);
+        Ok(page.page(rows, row_name))
     }
 
     /// Locks an organization. It also serialises every change of its memberships.

@@ -73,10 +73,11 @@ macro_rules! within {
         match *$reach {
             Reach::Everything => alive,
             Reach::Organization(organization) => alive.filter(memberships::organization_id.eq(organization)),
-            Reach::User(user) => alive.filter(
+            // What a list or a lookup names finds them; whether they are within reach is compared.
+            Reach::User(user) => alive.filter($crate::repositories::compared(
                 memberships::user_id.eq(user).or(memberships::organization_id
                     .eq_any($crate::repositories::reach::organizations_of!(user))),
-            ),
+            )),
         }
     }};
     (roles, $query:expr, $reach:expr) => {

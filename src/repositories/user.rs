@@ -4,9 +4,9 @@ use diesel::{dsl::exists, prelude::*};
 use diesel_async::RunQueryDsl;
 
 use super::{
-    MAX_BATCH, left,
-    reach::{first_within, within},
-    row,
+    MAX_BATCH, after, compared, left,
+    reach::{OWN, SEEN, first_within, organizations_of, within},
+    row, up_to,
 };
 use crate::{
     db::{
@@ -44,25 +44,82 @@ pub struct UserRepository<'c> {
     pub(super) conn: &'c mut Conn,
 }
 
-/// The filters of a list, on whatever the query is from.
-macro_rules! filtered {
+/// The state that a list asks for, where its index is that of the state.
+macro_rules! in_state {
+    ($query:expr, $filter:expr) => {
+        match $filter.state {
+            StateFilter::NotDeleted => $query.filter(users::deleted_at.is_null()),
+            StateFilter::Is(state) => $query.filter(users::deleted_at.is_null()).filter(users::state.eq(state)),
+            StateFilter::Deleted => $query.filter(users::deleted_at.is_not_null()),
+        }
+    };
+}
+
+/// The state and the times of a list, compared with what another index found.
+macro_rules! compared_with {
     ($query:expr, $filter:expr) => {{
         let mut query = $query;
         query = match $filter.state {
-            StateFilter::NotDeleted => query.filter(users::deleted_at.is_null()),
-            StateFilter::Is(state) => query.filter(users::deleted_at.is_null()).filter(users::state.eq(state)),
-            StateFilter::Deleted => query.filter(users::deleted_at.is_not_null()),
+            StateFilter::NotDeleted => query.filter(compared(users::deleted_at.is_null())),
+            StateFilter::Is(state) => {
+                query.filter(compared(users::deleted_at.is_null())).filter(compared(users::state.eq(state)))
+            }
+            StateFilter::Deleted => query.filter(compared(users::deleted_at.is_not_null())),
         };
-        // Ids begin with the time: bounding them too lets the primary key find the range.
         if let Some(from) = $filter.created_from {
-            query = query.filter(users::created_at.ge(from)).filter(users::id.ge(UserId(first_uuid_at(from))));
+            query = query.filter(users::created_at.ge(from));
         }
         if let Some(before) = $filter.created_before {
-            query = query.filter(users::created_at.lt(before)).filter(users::id.lt(UserId(first_uuid_at(before))));
+            query = query.filter(users::created_at.lt(before));
         }
         query
     }};
 }
+
+/// The times of a list as bounds of an id. Ids begin with the time, so an index in order of id finds the range.
+macro_rules! created {
+    ($query:expr, $filter:expr, $id:expr) => {{
+        let mut query = $query;
+        if let Some(from) = $filter.created_from {
+            query = query.filter($id.ge(UserId(first_uuid_at(from))));
+        }
+        if let Some(before) = $filter.created_before {
+            query = query.filter($id.lt(UserId(first_uuid_at(before))));
+        }
+        query
+    }};
+}
+
+/// A place in the order of e-mail and id.
+type EmailPlace = (String, UserId);
+
+fn email_place(cursor: &Cursor) -> EmailPlace {
+    (cursor.text.clone().unwrap_or_default(), UserId(cursor.id))
+}
+
+fn email_cursor((text, id): EmailPlace) -> Cursor {
+    Cursor { text: Some(text), id: id.0 }
+}
+
+fn id_cursor(id: UserId) -> Cursor {
+    Cursor { text: None, id: id.0 }
+}
+
+fn row_id(row: &UserRow) -> Cursor {
+    id_cursor(row.id)
+}
+
+fn row_email(row: &UserRow) -> Cursor {
+    email_cursor((row.email_normalized.as_str().to_owned(), row.id))
+}
+
+/// True if a filter asks for users of a time.
+fn is_of_a_time(filter: &UserFilter) -> bool {
+    filter.created_from.is_some() || filter.created_before.is_some()
+}
+
+/// How many members of each of a user's organizations are looked at, at first, beyond the organization's part of a page.
+const STEP: i64 = 8;
 
 impl UserRepository<'_> {
     /// Stores a new user.
@@ -120,53 +177,305 @@ impl UserRepository<'_> {
             Reach::Organization(id) => filter.organization_id.or(Some(id)),
             Reach::Everything | Reach::User(_) => filter.organization_id,
         };
-        let after = page.after.as_ref().map(|cursor| UserId(cursor.id));
-        let rows: Vec<UserRow> = if let Some(prefix) = &filter.email_prefix {
-            query!(self.conn, c => {
-                let mut query = filtered!(users::table.select(UserRow::as_select()).into_boxed::<Backend>(), filter);
-                query = query
-                    .filter(users::email_normalized.ge(prefix.as_str()))
-                    .filter(users::email_normalized.lt(prefix_end(prefix.as_str())));
-                if let Some(cursor) = &page.after {
-                    let text = cursor.text.as_deref().unwrap_or_default();
-                    query = query.filter(users::email_normalized.ge(text)).filter(
-                        users::email_normalized.gt(text).or(users::id.gt(UserId(cursor.id))),
-                    );
+        match (organization_id, *reach, &filter.email_prefix) {
+            (Some(id), ..) if !self.has_within(reach, id).await? => Ok(page.page(Vec::<UserRow>::new(), row_id)),
+            (Some(id), _, None) => self.list_members(id, filter, page).await,
+            (Some(id), _, Some(prefix)) => self.list_members_by_email(id, prefix, filter, page).await,
+            (None, Reach::User(user), None) => self.list_around(user, filter, page).await,
+            (None, Reach::User(user), Some(prefix)) => self.list_around_by_email(user, prefix, filter, page).await,
+            (None, _, None) => self.list_all(filter, page).await,
+            (None, _, Some(prefix)) => self.list_all_by_email(prefix, filter, page).await,
+        }
+    }
+
+    /// True if the members of an organization are within a reach.
+    async fn has_within(&mut self, reach: &Reach, organization: OrganizationId) -> Result<bool> {
+        match *reach {
+            Reach::Everything => Ok(true),
+            Reach::Organization(own) => Ok(own == organization),
+            Reach::User(user) => {
+                let own: Option<OrganizationId> = query!(self.conn, c => {
+                    let own = organizations_of!(user).filter(OWN.field(memberships::organization_id).eq(organization));
+                    async { own.get_result(c).await.optional() }
+                })?;
+                Ok(own.is_some())
+            }
+        }
+    }
+
+    /// A page of everybody.
+    async fn list_all(&mut self, filter: &UserFilter, page: &PageRequest) -> Result<Page<User>> {
+        let rows: Vec<UserRow> = query!(self.conn, c => {
+            let query = in_state!(users::table.select(UserRow::as_select()).into_boxed::<Backend>(), filter);
+            let mut query = created!(query, filter, users::id);
+            if let Some(from) = filter.created_from {
+                query = query.filter(users::created_at.ge(from));
+            }
+            if let Some(before) = filter.created_before {
+                query = query.filter(users::created_at.lt(before));
+            }
+            if let Some(after) = &page.after {
+                query = query.filter(users::id.gt(UserId(after.id)));
+            }
+            query.order(users::id).limit(page.limit()).load(c)
+        })?;
+        Ok(page.page(rows, row_id))
+    }
+
+    /// A page of everybody whose e-mail begins so.
+    async fn list_all_by_email(&mut self, prefix: &str, filter: &UserFilter, page: &PageRequest) -> Result<Page<User>> {
+        let after = page.after.as_ref().map(email_place);
+        macro_rules! searched {
+            ($query:expr) => {{
+                let query = match filter.state {
+                    StateFilter::Deleted => $query.filter(users::deleted_at.is_not_null()),
+                    StateFilter::NotDeleted | StateFilter::Is(_) => $query.filter(users::deleted_at.is_null()),
+                };
+                let query = query
+                    .filter(users::email_normalized.ge(prefix.to_owned()))
+                    .filter(users::email_normalized.lt(prefix_end(prefix)));
+                let query = after!(query, &after, users::email_normalized, users::id);
+                query.order((users::email_normalized, users::id))
+            }};
+        }
+        let mut looked_to: Option<EmailPlace> = None;
+        if matches!(filter.state, StateFilter::Is(_)) || is_of_a_time(filter) {
+            looked_to = query!(self.conn, c => {
+                let query = users::table.select((users::email_normalized, users::id)).into_boxed::<Backend>();
+                let last = searched!(query).limit(1).offset(page.look() - 1);
+                async { last.get_result(c).await.optional() }
+            })?;
+        }
+        let rows: Vec<UserRow> = query!(self.conn, c => {
+            let query = searched!(users::table.select(UserRow::as_select()).into_boxed::<Backend>());
+            let query = up_to!(query, &looked_to, users::email_normalized, users::id);
+            compared_with!(query, filter).limit(page.limit()).load(c)
+        })?;
+        Ok(page.page_looked_at(rows, looked_to.map(email_cursor), row_email))
+    }
+
+    /// A page of the members of an organization.
+    async fn list_members(
+        &mut self,
+        organization: OrganizationId,
+        filter: &UserFilter,
+        page: &PageRequest,
+    ) -> Result<Page<User>> {
+        macro_rules! searched {
+            ($query:expr) => {{
+                let query = $query.filter(memberships::organization_id.eq(organization));
+                let mut query = created!(query, filter, memberships::user_id);
+                if let Some(after) = &page.after {
+                    query = query.filter(memberships::user_id.gt(UserId(after.id)));
                 }
-                if let Some(id) = organization_id {
-                    query = query.filter(exists(
-                        memberships::table
-                            .filter(memberships::user_id.eq(users::id))
-                            .filter(memberships::organization_id.eq(id)),
-                    ));
+                query.order(memberships::user_id)
+            }};
+        }
+        let mut looked_to: Option<UserId> = None;
+        if !matches!(filter.state, StateFilter::NotDeleted) {
+            looked_to = query!(self.conn, c => {
+                let query = memberships::table.select(memberships::user_id).into_boxed::<Backend>();
+                let last = searched!(query).limit(1).offset(page.look() - 1);
+                async { last.get_result(c).await.optional() }
+            })?;
+        }
+        let rows: Vec<UserRow> = query!(self.conn, c => {
+            let members = memberships::table.inner_join(users::table.on(users::id.eq(memberships::user_id)));
+            let mut query = searched!(members.select(UserRow::as_select()).into_boxed::<Backend>());
+            if let Some(last) = looked_to {
+                query = query.filter(memberships::user_id.le(last));
+            }
+            compared_with!(query, filter).limit(page.limit()).load(c)
+        })?;
+        Ok(page.page_looked_at(rows, looked_to.map(id_cursor), row_id))
+    }
+
+    /// A page of the members of an organization whose e-mail begins so.
+    async fn list_members_by_email(
+        &mut self,
+        organization: OrganizationId,
+        prefix: &str,
+        filter: &UserFilter,
+        page: &PageRequest,
+    ) -> Result<Page<User>> {
+        let after = page.after.as_ref().map(email_place);
+        macro_rules! searched {
+            ($query:expr) => {{
+                let query = $query
+                    .filter(memberships::organization_id.eq(organization))
+                    .filter(memberships::user_email.ge(prefix.to_owned()))
+                    .filter(memberships::user_email.lt(prefix_end(prefix)));
+                let query = after!(query, &after, memberships::user_email, memberships::user_id);
+                query.order((memberships::user_email, memberships::user_id))
+            }};
+        }
+        let mut looked_to: Option<EmailPlace> = None;
+        if !matches!(filter.state, StateFilter::NotDeleted) || is_of_a_time(filter) {
+            looked_to = query!(self.conn, c => {
+                let places = (memberships::user_email, memberships::user_id);
+                let query = memberships::table.select(places).into_boxed::<Backend>();
+                let last = searched!(query).limit(1).offset(page.look() - 1);
+                async { last.get_result(c).await.optional() }
+            })?;
+        }
+        let rows: Vec<UserRow> = query!(self.conn, c => {
+            let members = memberships::table.inner_join(users::table.on(users::id.eq(memberships::user_id)));
+            let query = searched!(members.select(UserRow::as_select()).into_boxed::<Backend>());
+            let query = up_to!(query, &looked_to, memberships::user_email, memberships::user_id);
+            compared_with!(query, filter).limit(page.limit()).load(c)
+        })?;
+        Ok(page.page_looked_at(rows, looked_to.map(email_cursor), row_email))
+    }
+
+    /// A page of a user and of those who share an organization with it. The members of its organizations are merged in order:
+    /// of each, no more are read than may stand on the page.
+    async fn list_around(&mut self, user: UserId, filter: &UserFilter, page: &PageRequest) -> Result<Page<User>> {
+        let own: Vec<OrganizationId> = query!(self.conn, c => organizations_of!(user).load(c))?;
+        let mut after = page.after.as_ref().map(|cursor| UserId(cursor.id));
+        let mut step = STEP + page.limit() / i64::try_from(own.len().max(1)).unwrap_or(i64::MAX);
+        let (mut rows, mut looked): (Vec<UserRow>, i64) = (Vec::new(), 0);
+        loop {
+            // Up to the nearest of the places that are so many members further in each, nobody is missed.
+            let ends: Vec<Option<UserId>> = query!(self.conn, c => {
+                let further = SEEN.select(SEEN.field(memberships::user_id)).into_boxed::<Backend>();
+                let mut further = created!(further, filter, SEEN.field(memberships::user_id));
+                if let Some(after) = after {
+                    further = further.filter(SEEN.field(memberships::user_id).gt(after));
                 }
-                within!(also deleted users, query, reach)
-                    .order((users::email_normalized, users::id))
-                    .limit(page.limit())
+                let further = further
+                    .filter(SEEN.field(memberships::organization_id).eq(OWN.field(memberships::organization_id)))
+                    .order(SEEN.field(memberships::user_id))
+                    .limit(1)
+                    .offset(step);
+                OWN.filter(OWN.field(memberships::user_id).eq(user))
+                    .filter(OWN.field(memberships::organization_id).eq_any(&own))
+                    .select(further.single_value())
                     .load(c)
-            })?
-        } else if let Some(id) = organization_id {
-            // From the organization's side, in its members' order: the cost is the page's, whatever else is stored.
-            query!(self.conn, c => {
-                let members = memberships::table.inner_join(users::table.on(users::id.eq(memberships::user_id)));
-                let query = members.filter(memberships::organization_id.eq(id)).select(UserRow::as_select());
-                let mut query = filtered!(query.into_boxed::<Backend>(), filter);
+            })?;
+            let end = ends.into_iter().flatten().min();
+            let mut found: Vec<UserId> = query!(self.conn, c => {
+                let query = memberships::table.select(memberships::user_id).into_boxed::<Backend>();
+                let query = query.filter(memberships::organization_id.eq_any(&own));
+                let mut query = created!(query, filter, memberships::user_id);
                 if let Some(after) = after {
                     query = query.filter(memberships::user_id.gt(after));
                 }
-                within!(also deleted users, query, reach).order(memberships::user_id).limit(page.limit()).load(c)
-            })?
-        } else {
-            query!(self.conn, c => {
-                let mut query = filtered!(users::table.select(UserRow::as_select()).into_boxed::<Backend>(), filter);
-                if let Some(after) = after {
-                    query = query.filter(users::id.gt(after));
+                if let Some(end) = end {
+                    query = query.filter(memberships::user_id.le(end));
                 }
-                within!(also deleted users, query, reach).order(users::id).limit(page.limit()).load(c)
-            })?
-        };
-        let text = |row: &UserRow| filter.email_prefix.is_some().then(|| row.email_normalized.as_str().to_owned());
-        Ok(page.page(rows, |row| Cursor { text: text(row), id: row.id.0 }))
+                query.load(c)
+            })?;
+            looked += i64::try_from(found.len()).unwrap_or(i64::MAX);
+            let is_beyond = |id| after.is_some_and(|after| id <= after) || end.is_some_and(|end| id > end);
+            if !is_beyond(user) {
+                found.push(user);
+            }
+            found.sort_unstable();
+            found.dedup();
+            for ids in found.chunks(page.size.saturating_add(1)) {
+                let more: Vec<UserRow> = query!(self.conn, c => {
+                    let query = users::table.filter(users::id.eq_any(ids)).select(UserRow::as_select());
+                    let query = created!(query.into_boxed::<Backend>(), filter, users::id);
+                    compared_with!(query, filter).load(c)
+                })?;
+                let begun = rows.len();
+                rows.extend(more);
+                if let Some(more) = rows.get_mut(begun..) {
+                    more.sort_unstable_by_key(|row| row.id);
+                }
+                if rows.len() > page.size {
+                    break;
+                }
+            }
+            if rows.len() > page.size || end.is_none() || looked >= page.look() {
+                return Ok(page.page_looked_at(rows, end.map(id_cursor), row_id));
+            }
+            (after, step) = (end, step.saturating_mul(2));
+        }
+    }
+
+    /// A page of a user and of those who share an organization with it, whose e-mail begins so.
+    async fn list_around_by_email(
+        &mut self,
+        user: UserId,
+        prefix: &str,
+        filter: &UserFilter,
+        page: &PageRequest,
+    ) -> Result<Page<User>> {
+        let own: Vec<OrganizationId> = query!(self.conn, c => organizations_of!(user).load(c))?;
+        let email: Option<String> = query!(self.conn, c => {
+            let query = users::table.filter(users::id.eq(user)).select(users::email_normalized);
+            async { query.get_result(c).await.optional() }
+        })?;
+        let itself = email.filter(|email| email.starts_with(prefix)).map(|email| (email, user));
+        let mut after = page.after.as_ref().map(email_place);
+        let mut step = STEP + page.limit() / i64::try_from(own.len().max(1)).unwrap_or(i64::MAX);
+        let (mut rows, mut looked): (Vec<UserRow>, i64) = (Vec::new(), 0);
+        loop {
+            let ends: Vec<Option<String>> = query!(self.conn, c => {
+                let further = SEEN.select(SEEN.field(memberships::user_email)).into_boxed::<Backend>();
+                let further = further
+                    .filter(SEEN.field(memberships::user_email).ge(prefix.to_owned()))
+                    .filter(SEEN.field(memberships::user_email).lt(prefix_end(prefix)));
+                let further =
+                    after!(further, &after, SEEN.field(memberships::user_email), SEEN.field(memberships::user_id));
+                let further = further
+                    .filter(SEEN.field(memberships::organization_id).eq(OWN.field(memberships::organization_id)))
+                    .order((SEEN.field(memberships::user_email), SEEN.field(memberships::user_id)))
+                    .limit(1)
+                    .offset(step);
+                OWN.filter(OWN.field(memberships::user_id).eq(user))
+                    .filter(OWN.field(memberships::organization_id).eq_any(&own))
+                    .select(further.single_value())
+                    .load(c)
+            })?;
+            // All that have the e-mail of the place: a deleted user may share it.
+            let end = ends.into_iter().flatten().min();
+            let mut found: Vec<EmailPlace> = query!(self.conn, c => {
+                let places = (memberships::user_email, memberships::user_id);
+                let query = memberships::table.select(places).into_boxed::<Backend>();
+                let query = query
+                    .filter(memberships::organization_id.eq_any(&own))
+                    .filter(memberships::user_email.ge(prefix.to_owned()))
+                    .filter(memberships::user_email.lt(prefix_end(prefix)));
+                let mut query = after!(query, &after, memberships::user_email, memberships::user_id);
+                if let Some(end) = &end {
+                    query = query.filter(memberships::user_email.le(end.clone()));
+                }
+                query.load(c)
+            })?;
+            looked += i64::try_from(found.len()).unwrap_or(i64::MAX);
+            let is_beyond = |place: &EmailPlace| {
+                after.as_ref().is_some_and(|after| place <= after) || end.as_ref().is_some_and(|end| place.0 > *end)
+            };
+            found.extend(itself.clone().filter(|place| !is_beyond(place)));
+            found.sort_unstable();
+            found.dedup();
+            let ids: Vec<UserId> = found.iter().map(|(_, id)| *id).collect();
+            for ids in ids.chunks(page.size.saturating_add(1)) {
+                let more: Vec<UserRow> = query!(self.conn, c => {
+                    let query = users::table.filter(users::id.eq_any(ids)).select(UserRow::as_select());
+                    compared_with!(query.into_boxed::<Backend>(), filter).load(c)
+                })?;
+                let begun = rows.len();
+                rows.extend(more);
+                if let Some(more) = rows.get_mut(begun..) {
+                    more.sort_unstable_by(|one, other| {
+                        let place = |row: &UserRow| (row.email_normalized.as_str().to_owned(), row.id);
+                        place(one).cmp(&place(other))
+                    });
+                }
+                if rows.len() > page.size {
+                    break;
+                }
+            }
+            if rows.len() > page.size || end.is_none() || looked >= page.look() {
+                // The place after everybody who has the e-mail.
+                let looked_to = end.map(|text| Cursor { text: Some(text), id: uuid::Uuid::max() });
+                return Ok(page.page_looked_at(rows, looked_to, row_email));
+            }
+            (after, step) = (end.map(|text| (text, UserId(uuid::Uuid::max()))), step.saturating_mul(2));
+        }
     }
 
     /// Locks a user.
@@ -259,6 +568,12 @@ impl UserRepository<'_> {
         let (before, user) = user.into_before_and_after();
         let found = users::table.filter(users::id.eq(user.id));
         execute!(self.conn, diesel::update(found).set(UserRow::from(&user)))?;
+        if before.email_normalized != user.email_normalized {
+            // What the members of its organizations are searched by. It is no change of the memberships.
+            let own = memberships::table.filter(memberships::user_id.eq(user.id));
+            let email = memberships::user_email.eq(user.email_normalized.as_str().to_owned());
+            execute!(self.conn, diesel::update(own).set(email))?;
+        }
         self.conn.changed(action, before, &user);
         Ok(user)
     }
