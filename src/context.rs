@@ -14,6 +14,7 @@ use crate::{
     hashing::Hashing,
     interceptors::Overload,
     models::{Organization, Timestamp, User, refresh_token::Lifetimes},
+    request_memory::RequestMemory,
     security::{event_cursor::EventCursors, page_token::PageTokens, password, random, sealing::KeyRing},
     signing_keys::SigningKeys,
     telemetry::metrics::Metrics,
@@ -53,6 +54,8 @@ pub struct Inner {
     pub signing_keys: SigningKeys,
     /// How many calls are in flight.
     pub overload: Overload,
+    /// How many requests are remembered for whom.
+    pub request_memory: RequestMemory,
     /// The settings.
     pub policy: Policy,
 }
@@ -78,6 +81,8 @@ pub struct Policy {
     pub max_api_keys: u32,
     /// Most members of an organization; 0 for any number.
     pub max_members: u32,
+    /// Most organizations that a user owns; 0 for any number.
+    pub max_organizations: u32,
     /// Most sessions of a user; 0 for any number.
     pub max_sessions: u32,
     /// How long an access token lasts.

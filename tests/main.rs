@@ -14,6 +14,7 @@
 mod access;
 mod api_key;
 mod architecture;
+mod attacks;
 mod authentication;
 mod authorization;
 mod clients;

@@ -272,6 +272,10 @@ impl InvitationService for InvitationHandler {
             }
             let most = self.app.policy.max_members;
             guards::has_room(Limit::Members, most, tx.memberships().count(&organization)).await?;
+            if invitation.role.is_owner() {
+                guards::may_own_another(tx, caller, &user, self.app.policy.max_organizations).await?;
+            }
+            guards::may_join_another(tx, caller, &user).await?;
             let new = NewMembership {
                 user_id,
                 organization_id: organization.id,

@@ -7,11 +7,14 @@ use super::{called_by, called_to_act, guards, lists};
 use crate::{
     context::App,
     convert,
-    error::{Entity, Error, Result},
+    error::{Entity, Error, Limit, Result},
     models::{Action, Change, OAuthAccount, OAuthAccountId, Plaintext, ProviderTokens, Sealed, State},
     pb::{self, o_auth_account_service_server::OAuthAccountService},
     security::sealing::{OpenError, Place},
 };
+
+/// Most accounts of a user.
+const MAX_ACCOUNTS: u32 = 100;
 
 /// Answers `OAuthAccountService`.
 #[derive(Clone)]
@@ -78,7 +81,8 @@ impl OAuthAccountService for OAuthAccountHandler {
         let mut account = new.to_oauth_account(self.app.new_id(now), now);
         self.seal(&mut account, &new.tokens);
         let link = self.app.change(&call, async |tx| {
-            guards::visible_user(tx, &call.caller, new.user_id).await?;
+            let user = tx.users().lock(&call.caller.reach(), new.user_id).await?.ok_or(Error::NotFound(Entity::User))?;
+            guards::has_room(Limit::OAuthAccounts, MAX_ACCOUNTS, tx.oauth_accounts().count_of_user(&user)).await?;
             tx.oauth_accounts().insert(&account).await?;
             Ok(pb::LinkOAuthAccountResponse { oauth_account: Some(account.clone().into()) })
         });

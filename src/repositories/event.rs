@@ -89,18 +89,19 @@ impl Driver {
     }
 }
 
-/// The times and the page of a list, in its order.
+/// The times and the page of a list, in its order, up to a place if one is given. There is one bound at each end: of two, SQLite searches
+/// by the first and walks to the other.
 macro_rules! in_time {
-    ($query:expr, $filter:expr, $page:expr) => {{
+    ($query:expr, $filter:expr, $page:expr, $looked_to:expr) => {{
         let mut query = $query;
-        if let Some(from) = $filter.created_from {
-            query = query.filter(events::id.ge(EventId(first_uuid_at(from))));
+        let from = $filter.created_from.map(|from| EventId(first_uuid_at(from)));
+        if let Some(from) = from.max($looked_to) {
+            query = query.filter(events::id.ge(from));
         }
-        if let Some(before) = $filter.created_before {
-            query = query.filter(events::id.lt(EventId(first_uuid_at(before))));
-        }
-        if let Some(cursor) = &$page.after {
-            query = query.filter(events::id.lt(EventId(cursor.id)));
+        let before = $filter.created_before.map(|before| EventId(first_uuid_at(before)));
+        let before = before.into_iter().chain($page.after.as_ref().map(|cursor| EventId(cursor.id))).min();
+        if let Some(before) = before {
+            query = query.filter(events::id.lt(before));
         }
         query.order(events::id.desc())
     }};
@@ -108,7 +109,7 @@ macro_rules! in_time {
 
 /// What the index of a driver finds, in the order of a list.
 macro_rules! searched {
-    ($query:expr, $driver:expr, $filter:expr, $page:expr) => {{
+    ($query:expr, $driver:expr, $filter:expr, $page:expr, $looked_to:expr) => {{
         let query = match $driver {
             Driver::Everything => $query,
             Driver::Resource(id) => $query.filter(events::resource_id.eq(id)),
@@ -117,7 +118,7 @@ macro_rules! searched {
             Driver::ActorApiKey(id) => $query.filter(events::actor_api_key_id.eq(id)),
             Driver::ActorUser(id) => $query.filter(events::actor_user_id.eq(id)),
         };
-        in_time!(query, $filter, $page)
+        in_time!(query, $filter, $page, $looked_to)
     }};
 }
 
@@ -172,7 +173,7 @@ impl EventRepository<'_> {
         if driver.leaves_some_of(&filter) {
             looked_to = query!(self.conn, c => {
                 let query = events::table.select(events::id).into_boxed::<Backend>();
-                let last = searched!(query, driver, &filter, page).limit(1).offset(page.look() - 1);
+                let last = searched!(query, driver, &filter, page, None::<EventId>).limit(1).offset(page.look() - 1);
                 async { last.get_result(c).await.optional() }
             })?;
         }
@@ -193,10 +194,7 @@ impl EventRepository<'_> {
     ) -> Result<Vec<(Sequence, EventRow)>> {
         query!(self.conn, c => {
             let query = events::table.select((events::sequence, EventRow::as_select())).into_boxed::<Backend>();
-            let mut query = searched!(query, driver, filter, page);
-            if let Some(last) = looked_to {
-                query = query.filter(events::id.ge(last));
-            }
+            let mut query = searched!(query, driver, filter, page, looked_to);
             if let Some(actions) = &filter.actions {
                 query = query.filter(compared(events::action.eq_any(actions)));
             }
@@ -240,7 +238,7 @@ impl EventRepository<'_> {
         for action in actions {
             let more: Vec<EventId> = query!(self.conn, c => {
                 let query = events::table.select(events::id).into_boxed::<Backend>();
-                in_time!(query.filter(events::action.eq(*action)), filter, page).limit(page.limit()).load(c)
+                in_time!(query.filter(events::action.eq(*action)), filter, page, None::<EventId>).limit(page.limit()).load(c)
             })?;
             ids.extend(more);
         }

@@ -199,6 +199,22 @@ impl MembershipRepository<'_> {
         })
     }
 
+    /// How many organizations that are not deleted a user is an owner of. It takes no reach, as all of them count.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn count_owned_by(&mut self, user: UserId) -> Result<i64> {
+        query!(self.conn, c => {
+            memberships::table
+                .inner_join(organizations::table.on(organizations::id.eq(memberships::organization_id)))
+                .filter(memberships::user_id.eq(user))
+                .filter(memberships::role.eq(RoleName::OWNER))
+                .filter(organizations::deleted_at.is_null())
+                .count()
+                .get_result(c)
+        })
+    }
+
     /// Locks a membership. Lock its organization first.
     ///
     /// # Errors

@@ -210,28 +210,23 @@ macro_rules! forget_user {
     }};
 }
 
-/// What comes after a place in order of two columns, the first of them a text.
-macro_rules! after {
-    ($query:expr, $cursor:expr, $text:expr, $id:expr) => {
-        match $cursor {
-            Some((text, id)) => {
-                $query.filter($text.ge(text.to_owned())).filter($crate::repositories::compared($text.gt(text.to_owned()).or($id.gt(*id))))
-            }
-            None => $query,
+/// What begins with a prefix, after a place and up to another, in order of two columns, the first of them a text. There is one bound
+/// at each end: of two, SQLite searches by the first and walks to the other.
+macro_rules! between {
+    ($query:expr, $prefix:expr, $after:expr, $up_to:expr, $text:expr, $id:expr) => {{
+        let query = match $after {
+            Some((text, id)) => $query
+                .filter($text.ge(String::clone(text)))
+                .filter($crate::repositories::compared($text.gt(String::clone(text)).or($id.gt(*id)))),
+            None => $query.filter($text.ge(str::to_owned($prefix))),
+        };
+        match $up_to {
+            Some((text, id)) => query
+                .filter($text.le(String::clone(text)))
+                .filter($crate::repositories::compared($text.lt(String::clone(text)).or($id.le(*id)))),
+            None => query.filter($text.lt(prefix_end($prefix))),
         }
-    };
-}
-
-/// What comes up to a place in order of two columns, the first of them a text.
-macro_rules! up_to {
-    ($query:expr, $place:expr, $text:expr, $id:expr) => {
-        match $place {
-            Some((text, id)) => {
-                $query.filter($text.le(text.to_owned())).filter($crate::repositories::compared($text.lt(text.to_owned()).or($id.le(*id))))
-            }
-            None => $query,
-        }
-    };
+    }};
 }
 
 // A condition that rows are compared with and no index is searched by, on either database: `condition IS TRUE`. A list is driven
@@ -252,4 +247,4 @@ fn left(limit: i64, removed: usize) -> i64 {
 /// Most rows of one statement: SQLite binds at most 32,766 values.
 const MAX_BATCH: i64 = 10_000;
 
-use {after, delete_up_to, forget_user, row, up_to};
+use {between, delete_up_to, forget_user, row};

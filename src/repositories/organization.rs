@@ -3,7 +3,7 @@
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 
-use super::{MAX_BATCH, after, compared, left, reach::within, row, up_to};
+use super::{MAX_BATCH, between, compared, left, reach::within, row};
 use crate::{
     db::{
         Conn, ForUpdate, execute, query,
@@ -229,15 +229,13 @@ impl OrganizationRepository<'_> {
     ) -> Result<Page<Organization>> {
         let after = page.after.as_ref().map(name_place);
         macro_rules! searched {
-            ($query:expr) => {{
+            ($query:expr, $looked_to:expr) => {{
                 let query = match filter.state {
                     StateFilter::Deleted => $query.filter(organizations::deleted_at.is_not_null()),
                     StateFilter::NotDeleted | StateFilter::Is(_) => $query.filter(organizations::deleted_at.is_null()),
                 };
-                let query = query
-                    .filter(organizations::name_normalized.ge(prefix.to_owned()))
-                    .filter(organizations::name_normalized.lt(prefix_end(prefix)));
-                let query = after!(query, &after, organizations::name_normalized, organizations::id);
+                let (text, id) = (organizations::name_normalized, organizations::id);
+                let query = between!(query, prefix, &after, $looked_to, text, id);
                 query.order((organizations::name_normalized, organizations::id))
             }};
         }
@@ -248,13 +246,13 @@ impl OrganizationRepository<'_> {
             looked_to = query!(self.conn, c => {
                 let places = (organizations::name_normalized, organizations::id);
                 let query = organizations::table.select(places).into_boxed::<Backend>();
-                let last = searched!(query).limit(1).offset(page.look() - 1);
+                let last = searched!(query, &None::<NamePlace>).limit(1).offset(page.look() - 1);
                 async { last.get_result(c).await.optional() }
             })?;
         }
         let rows: Vec<OrganizationRow> = query!(self.conn, c => {
-            let query = searched!(organizations::table.select(OrganizationRow::as_select()).into_boxed::<Backend>());
-            let query = up_to!(query, &looked_to, organizations::name_normalized, organizations::id);
+            let query = organizations::table.select(OrganizationRow::as_select()).into_boxed::<Backend>();
+            let query = searched!(query, &looked_to);
             let query = compared_with!(query, filter);
             within!(also deleted organizations, query, reach).limit(page.limit()).load(c)
         })?;

@@ -4,9 +4,9 @@ use diesel::{dsl::exists, prelude::*};
 use diesel_async::RunQueryDsl;
 
 use super::{
-    MAX_BATCH, after, compared, left,
+    MAX_BATCH, between, compared, left,
     reach::{OWN, SEEN, first_within, organizations_of, within},
-    row, up_to,
+    row,
 };
 use crate::{
     db::{
@@ -76,15 +76,65 @@ macro_rules! compared_with {
     }};
 }
 
-/// The times of a list as bounds of an id. Ids begin with the time, so an index in order of id finds the range.
-macro_rules! created {
-    ($query:expr, $filter:expr, $id:expr) => {{
-        let mut query = $query;
-        if let Some(from) = $filter.created_from {
-            query = query.filter($id.ge(UserId(first_uuid_at(from))));
+/// Which ids a list holds: from the first, or after the one, up to the last. There is one bound at each end: of two, SQLite searches
+/// by the first and walks to the other. Ids begin with the time, so times are bounds of them.
+#[derive(Clone, Copy, Default)]
+struct Range {
+    from: Option<UserId>,
+    after: Option<UserId>,
+    before: Option<UserId>,
+    up_to: Option<UserId>,
+}
+
+impl Range {
+    fn of(filter: &UserFilter, after: Option<UserId>) -> Self {
+        let from = filter.created_from.map(|from| UserId(first_uuid_at(from)));
+        let before = filter.created_before.map(|before| UserId(first_uuid_at(before)));
+        Self { before, up_to: None, ..Self { from, ..Self::default() }.begun_after(after) }
+    }
+
+    /// The part of it that begins after an id.
+    fn begun_after(self, after: Option<UserId>) -> Self {
+        match (self.from, after) {
+            (Some(from), Some(after)) if from > after => self,
+            (_, Some(after)) => Self { from: None, after: Some(after), ..self },
+            (_, None) => self,
         }
-        if let Some(before) = $filter.created_before {
-            query = query.filter($id.lt(UserId(first_uuid_at(before))));
+    }
+
+    /// The part of it that ends with an id, if that is within it.
+    fn ended_with(self, last: Option<UserId>) -> Self {
+        match last {
+            Some(last) if self.before.is_none_or(|before| last < before) => {
+                Self { before: None, up_to: Some(last), ..self }
+            }
+            _ => self,
+        }
+    }
+
+    fn contains(self, id: UserId) -> bool {
+        self.from.is_none_or(|from| id >= from)
+            && self.after.is_none_or(|after| id > after)
+            && self.before.is_none_or(|before| id < before)
+            && self.up_to.is_none_or(|last| id <= last)
+    }
+}
+
+/// The rows whose id is in a range.
+macro_rules! in_range {
+    ($query:expr, $range:expr, $id:expr) => {{
+        let (mut query, range): (_, Range) = ($query, $range);
+        if let Some(from) = range.from {
+            query = query.filter($id.ge(from));
+        }
+        if let Some(after) = range.after {
+            query = query.filter($id.gt(after));
+        }
+        if let Some(before) = range.before {
+            query = query.filter($id.lt(before));
+        }
+        if let Some(last) = range.up_to {
+            query = query.filter($id.le(last));
         }
         query
     }};
@@ -103,6 +153,16 @@ fn email_cursor((text, id): EmailPlace) -> Cursor {
 
 fn id_cursor(id: UserId) -> Cursor {
     Cursor { text: None, id: id.0 }
+}
+
+/// No id is after it.
+fn last_id() -> UserId {
+    UserId(uuid::Uuid::max())
+}
+
+/// Where the page before ended.
+fn page_end(page: &PageRequest) -> Option<UserId> {
+    page.after.as_ref().map(|cursor| UserId(cursor.id))
 }
 
 fn row_id(row: &UserRow) -> Cursor {
@@ -207,15 +267,12 @@ impl UserRepository<'_> {
     async fn list_all(&mut self, filter: &UserFilter, page: &PageRequest) -> Result<Page<User>> {
         let rows: Vec<UserRow> = query!(self.conn, c => {
             let query = in_state!(users::table.select(UserRow::as_select()).into_boxed::<Backend>(), filter);
-            let mut query = created!(query, filter, users::id);
+            let mut query = in_range!(query, Range::of(filter, page_end(page)), users::id);
             if let Some(from) = filter.created_from {
                 query = query.filter(users::created_at.ge(from));
             }
             if let Some(before) = filter.created_before {
                 query = query.filter(users::created_at.lt(before));
-            }
-            if let Some(after) = &page.after {
-                query = query.filter(users::id.gt(UserId(after.id)));
             }
             query.order(users::id).limit(page.limit()).load(c)
         })?;
@@ -226,15 +283,12 @@ impl UserRepository<'_> {
     async fn list_all_by_email(&mut self, prefix: &str, filter: &UserFilter, page: &PageRequest) -> Result<Page<User>> {
         let after = page.after.as_ref().map(email_place);
         macro_rules! searched {
-            ($query:expr) => {{
+            ($query:expr, $looked_to:expr) => {{
                 let query = match filter.state {
                     StateFilter::Deleted => $query.filter(users::deleted_at.is_not_null()),
                     StateFilter::NotDeleted | StateFilter::Is(_) => $query.filter(users::deleted_at.is_null()),
                 };
-                let query = query
-                    .filter(users::email_normalized.ge(prefix.to_owned()))
-                    .filter(users::email_normalized.lt(prefix_end(prefix)));
-                let query = after!(query, &after, users::email_normalized, users::id);
+                let query = between!(query, prefix, &after, $looked_to, users::email_normalized, users::id);
                 query.order((users::email_normalized, users::id))
             }};
         }
@@ -242,13 +296,13 @@ impl UserRepository<'_> {
         if matches!(filter.state, StateFilter::Is(_)) || is_of_a_time(filter) {
             looked_to = query!(self.conn, c => {
                 let query = users::table.select((users::email_normalized, users::id)).into_boxed::<Backend>();
-                let last = searched!(query).limit(1).offset(page.look() - 1);
+                let last = searched!(query, &None::<EmailPlace>).limit(1).offset(page.look() - 1);
                 async { last.get_result(c).await.optional() }
             })?;
         }
         let rows: Vec<UserRow> = query!(self.conn, c => {
-            let query = searched!(users::table.select(UserRow::as_select()).into_boxed::<Backend>());
-            let query = up_to!(query, &looked_to, users::email_normalized, users::id);
+            let query = users::table.select(UserRow::as_select()).into_boxed::<Backend>();
+            let query = searched!(query, &looked_to);
             compared_with!(query, filter).limit(page.limit()).load(c)
         })?;
         Ok(page.page_looked_at(rows, looked_to.map(email_cursor), row_email))
@@ -261,30 +315,25 @@ impl UserRepository<'_> {
         filter: &UserFilter,
         page: &PageRequest,
     ) -> Result<Page<User>> {
+        let range = Range::of(filter, page_end(page));
         macro_rules! searched {
-            ($query:expr) => {{
+            ($query:expr, $range:expr) => {{
                 let query = $query.filter(memberships::organization_id.eq(organization));
-                let mut query = created!(query, filter, memberships::user_id);
-                if let Some(after) = &page.after {
-                    query = query.filter(memberships::user_id.gt(UserId(after.id)));
-                }
-                query.order(memberships::user_id)
+                in_range!(query, $range, memberships::user_id).order(memberships::user_id)
             }};
         }
         let mut looked_to: Option<UserId> = None;
         if !matches!(filter.state, StateFilter::NotDeleted) {
             looked_to = query!(self.conn, c => {
                 let query = memberships::table.select(memberships::user_id).into_boxed::<Backend>();
-                let last = searched!(query).limit(1).offset(page.look() - 1);
+                let last = searched!(query, range).limit(1).offset(page.look() - 1);
                 async { last.get_result(c).await.optional() }
             })?;
         }
         let rows: Vec<UserRow> = query!(self.conn, c => {
             let members = memberships::table.inner_join(users::table.on(users::id.eq(memberships::user_id)));
-            let mut query = searched!(members.select(UserRow::as_select()).into_boxed::<Backend>());
-            if let Some(last) = looked_to {
-                query = query.filter(memberships::user_id.le(last));
-            }
+            let query = members.select(UserRow::as_select()).into_boxed::<Backend>();
+            let query = searched!(query, range.ended_with(looked_to));
             compared_with!(query, filter).limit(page.limit()).load(c)
         })?;
         Ok(page.page_looked_at(rows, looked_to.map(id_cursor), row_id))
@@ -300,12 +349,10 @@ impl UserRepository<'_> {
     ) -> Result<Page<User>> {
         let after = page.after.as_ref().map(email_place);
         macro_rules! searched {
-            ($query:expr) => {{
-                let query = $query
-                    .filter(memberships::organization_id.eq(organization))
-                    .filter(memberships::user_email.ge(prefix.to_owned()))
-                    .filter(memberships::user_email.lt(prefix_end(prefix)));
-                let query = after!(query, &after, memberships::user_email, memberships::user_id);
+            ($query:expr, $looked_to:expr) => {{
+                let query = $query.filter(memberships::organization_id.eq(organization));
+                let query =
+                    between!(query, prefix, &after, $looked_to, memberships::user_email, memberships::user_id);
                 query.order((memberships::user_email, memberships::user_id))
             }};
         }
@@ -314,14 +361,13 @@ impl UserRepository<'_> {
             looked_to = query!(self.conn, c => {
                 let places = (memberships::user_email, memberships::user_id);
                 let query = memberships::table.select(places).into_boxed::<Backend>();
-                let last = searched!(query).limit(1).offset(page.look() - 1);
+                let last = searched!(query, &None::<EmailPlace>).limit(1).offset(page.look() - 1);
                 async { last.get_result(c).await.optional() }
             })?;
         }
         let rows: Vec<UserRow> = query!(self.conn, c => {
             let members = memberships::table.inner_join(users::table.on(users::id.eq(memberships::user_id)));
-            let query = searched!(members.select(UserRow::as_select()).into_boxed::<Backend>());
-            let query = up_to!(query, &looked_to, memberships::user_email, memberships::user_id);
+            let query = searched!(members.select(UserRow::as_select()).into_boxed::<Backend>(), &looked_to);
             compared_with!(query, filter).limit(page.limit()).load(c)
         })?;
         Ok(page.page_looked_at(rows, looked_to.map(email_cursor), row_email))
@@ -331,18 +377,14 @@ impl UserRepository<'_> {
     /// of each, no more are read than may stand on the page.
     async fn list_around(&mut self, user: UserId, filter: &UserFilter, page: &PageRequest) -> Result<Page<User>> {
         let own: Vec<OrganizationId> = query!(self.conn, c => organizations_of!(user).load(c))?;
-        let mut after = page.after.as_ref().map(|cursor| UserId(cursor.id));
+        let mut range = Range::of(filter, page_end(page));
         let mut step = STEP + page.limit() / i64::try_from(own.len().max(1)).unwrap_or(i64::MAX);
         let (mut rows, mut looked): (Vec<UserRow>, i64) = (Vec::new(), 0);
         loop {
             // Up to the nearest of the places that are so many members further in each, nobody is missed.
             let ends: Vec<Option<UserId>> = query!(self.conn, c => {
                 let further = SEEN.select(SEEN.field(memberships::user_id)).into_boxed::<Backend>();
-                let mut further = created!(further, filter, SEEN.field(memberships::user_id));
-                if let Some(after) = after {
-                    further = further.filter(SEEN.field(memberships::user_id).gt(after));
-                }
-                let further = further
+                let further = in_range!(further, range, SEEN.field(memberships::user_id))
                     .filter(SEEN.field(memberships::organization_id).eq(OWN.field(memberships::organization_id)))
                     .order(SEEN.field(memberships::user_id))
                     .limit(1)
@@ -356,27 +398,16 @@ impl UserRepository<'_> {
             let mut found: Vec<UserId> = query!(self.conn, c => {
                 let query = memberships::table.select(memberships::user_id).into_boxed::<Backend>();
                 let query = query.filter(memberships::organization_id.eq_any(&own));
-                let mut query = created!(query, filter, memberships::user_id);
-                if let Some(after) = after {
-                    query = query.filter(memberships::user_id.gt(after));
-                }
-                if let Some(end) = end {
-                    query = query.filter(memberships::user_id.le(end));
-                }
-                query.load(c)
+                in_range!(query, range.ended_with(end), memberships::user_id).load(c)
             })?;
             looked += i64::try_from(found.len()).unwrap_or(i64::MAX);
-            let is_beyond = |id| after.is_some_and(|after| id <= after) || end.is_some_and(|end| id > end);
-            if !is_beyond(user) {
-                found.push(user);
-            }
+            found.extend(Some(user).filter(|user| range.ended_with(end).contains(*user)));
             found.sort_unstable();
             found.dedup();
             for ids in found.chunks(page.size.saturating_add(1)) {
                 let more: Vec<UserRow> = query!(self.conn, c => {
                     let query = users::table.filter(users::id.eq_any(ids)).select(UserRow::as_select());
-                    let query = created!(query.into_boxed::<Backend>(), filter, users::id);
-                    compared_with!(query, filter).load(c)
+                    compared_with!(query.into_boxed::<Backend>(), filter).load(c)
                 })?;
                 let begun = rows.len();
                 rows.extend(more);
@@ -390,7 +421,7 @@ impl UserRepository<'_> {
             if rows.len() > page.size || end.is_none() || looked >= page.look() {
                 return Ok(page.page_looked_at(rows, end.map(id_cursor), row_id));
             }
-            (after, step) = (end, step.saturating_mul(2));
+            (range, step) = (range.begun_after(end), step.saturating_mul(2));
         }
     }
 
@@ -414,12 +445,8 @@ impl UserRepository<'_> {
         loop {
             let ends: Vec<Option<String>> = query!(self.conn, c => {
                 let further = SEEN.select(SEEN.field(memberships::user_email)).into_boxed::<Backend>();
-                let further = further
-                    .filter(SEEN.field(memberships::user_email).ge(prefix.to_owned()))
-                    .filter(SEEN.field(memberships::user_email).lt(prefix_end(prefix)));
-                let further =
-                    after!(further, &after, SEEN.field(memberships::user_email), SEEN.field(memberships::user_id));
-                let further = further
+                let (text, id) = (SEEN.field(memberships::user_email), SEEN.field(memberships::user_id));
+                let further = between!(further, prefix, &after, &None::<EmailPlace>, text, id)
                     .filter(SEEN.field(memberships::organization_id).eq(OWN.field(memberships::organization_id)))
                     .order((SEEN.field(memberships::user_email), SEEN.field(memberships::user_id)))
                     .limit(1)
@@ -434,14 +461,9 @@ impl UserRepository<'_> {
             let mut found: Vec<EmailPlace> = query!(self.conn, c => {
                 let places = (memberships::user_email, memberships::user_id);
                 let query = memberships::table.select(places).into_boxed::<Backend>();
-                let query = query
-                    .filter(memberships::organization_id.eq_any(&own))
-                    .filter(memberships::user_email.ge(prefix.to_owned()))
-                    .filter(memberships::user_email.lt(prefix_end(prefix)));
-                let mut query = after!(query, &after, memberships::user_email, memberships::user_id);
-                if let Some(end) = &end {
-                    query = query.filter(memberships::user_email.le(end.clone()));
-                }
+                let query = query.filter(memberships::organization_id.eq_any(&own));
+                let up_to = end.clone().map(|text| (text, last_id()));
+                let query = between!(query, prefix, &after, &up_to, memberships::user_email, memberships::user_id);
                 query.load(c)
             })?;
             looked += i64::try_from(found.len()).unwrap_or(i64::MAX);
@@ -471,10 +493,10 @@ impl UserRepository<'_> {
             }
             if rows.len() > page.size || end.is_none() || looked >= page.look() {
                 // The place after everybody who has the e-mail.
-                let looked_to = end.map(|text| Cursor { text: Some(text), id: uuid::Uuid::max() });
+                let looked_to = end.map(|text| Cursor { text: Some(text), id: last_id().0 });
                 return Ok(page.page_looked_at(rows, looked_to, row_email));
             }
-            (after, step) = (end.map(|text| (text, UserId(uuid::Uuid::max()))), step.saturating_mul(2));
+            (after, step) = (end.map(|text| (text, last_id())), step.saturating_mul(2));
         }
     }
 
