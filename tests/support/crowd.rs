@@ -1,6 +1,6 @@
 //! A platform with many users of others, and every list that somebody can ask of it.
 
-use prost_reflect::{DynamicMessage, FieldDescriptor, MethodDescriptor, ReflectMessage as _, Value};
+use prost_reflect::{DynamicMessage, FieldDescriptor, MessageDescriptor, MethodDescriptor, ReflectMessage as _, Value};
 use prost_types::Timestamp;
 use tenantry::pb::{self, create_api_key_request::Owner};
 
@@ -176,6 +176,8 @@ pub struct Question {
     pub name: String,
     /// The request.
     pub request: DynamicMessage,
+    /// What the answer is.
+    pub answer: MessageDescriptor,
 }
 
 impl Small {
@@ -215,7 +217,7 @@ impl Small {
                 request.set_field(field, value.clone());
                 name = format!("{name} {}={word}", field.name());
             }
-            Question { path: raw::path(method), name, request }
+            Question { path: raw::path(method), name, request, answer: method.output() }
         };
         let values: Vec<_> = fields.iter().map(|field| (field, self.values(field))).collect();
         let mut questions = vec![ask(&[])];
