@@ -214,12 +214,9 @@ macro_rules! forget_user {
 /// at each end: of two, SQLite searches by the first and walks to the other.
 macro_rules! between {
     ($query:expr, $prefix:expr, $after:expr, $up_to:expr, $text:expr, $id:expr) => {{
-        let query = match $after {
-            Some((text, id)) => $query
-                .filter($text.ge(String::clone(text)))
-                .filter($crate::repositories::compared($text.gt(String::clone(text)).or($id.gt(*id)))),
-            None => $query.filter($text.ge(str::to_owned($prefix))),
-        };
+        let query = $query
+            .filter($text.ge(String::clone(&$after.0)))
+            .filter($crate::repositories::compared($text.gt(String::clone(&$after.0)).or($id.gt($after.1))));
         match $up_to {
             Some((text, id)) => query
                 .filter($text.le(String::clone(text)))
