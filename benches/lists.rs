@@ -91,7 +91,11 @@ async fn measure(t: &Test, backend: Backend) -> String {
     for ((method, kind), pages) in measured {
         let quickest = fastest[&method];
         let (slowest, _, filters) = pages.iter().max().unwrap().clone();
-        let row = Row { lists: pages.len(), ratio: slowest.as_secs_f64() / quickest.as_secs_f64(), slowest: (slowest, filters) };
+        let row = Row {
+            lists: pages.len(),
+            ratio: slowest.as_secs_f64() / quickest.as_secs_f64(),
+            slowest: (slowest, filters),
+        };
         let ratio = if row.ratio > MOST { format!("**{:.2}**", row.ratio) } else { format!("{:.2}", row.ratio) };
         let filters = row.slowest.1.trim_start_matches(&method);
         writeln!(

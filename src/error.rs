@@ -72,7 +72,9 @@ pub enum Error {
         wait: Duration,
     },
     /// As many answers are remembered for the owner of the credential as may be; so long until there is room for one.
-    #[error("as many requests with a request id are remembered as may be; repeat the call later, or without a request id")]
+    #[error(
+        "as many requests with a request id are remembered as may be; repeat the call later, or without a request id"
+    )]
     RequestMemoryFull(Duration),
     /// The answer message is too large.
     #[error("the answer would be larger than the server sends; ask for less at once")]

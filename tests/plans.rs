@@ -52,7 +52,8 @@ async fn plan(t: &Test, statement: &str) -> Vec<String> {
 
 /// True if a plan reads a table or an index as a whole. One that is read in its order is a page, if nothing else is asked for.
 fn reads_a_whole(statement: &str, plan: &[String]) -> bool {
-    let is_sorted = plan.iter().any(|step| step.contains("USE TEMP B-TREE FOR") || step.trim_start().starts_with("Sort"));
+    let is_sorted =
+        plan.iter().any(|step| step.contains("USE TEMP B-TREE FOR") || step.trim_start().starts_with("Sort"));
     let is_page = statement.contains(" LIMIT ") && !is_sorted && !compares_rows(statement);
     plan.iter().enumerate().any(|(at, step)| {
         let step = step.trim_start().trim_start_matches("->").trim_start();
@@ -79,7 +80,8 @@ fn compares_rows(statement: &str) -> bool {
     let plain: String = condition.chars().filter(|c| !"()`\"".contains(*c)).collect();
     let of_index = |term: &str| {
         let term = term.trim();
-        term.ends_with(".deleted_at IS NULL") || term.ends_with(".deleted_at IS NOT NULL")
+        term.ends_with(".deleted_at IS NULL")
+            || term.ends_with(".deleted_at IS NOT NULL")
             || term.ends_with(".is_platform_admin")
     };
     !plain.split(" AND ").all(of_index)

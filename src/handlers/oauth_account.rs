@@ -81,7 +81,8 @@ impl OAuthAccountService for OAuthAccountHandler {
         let mut account = new.to_oauth_account(self.app.new_id(now), now);
         self.seal(&mut account, &new.tokens);
         let link = self.app.change(&call, async |tx| {
-            let user = tx.users().lock(&call.caller.reach(), new.user_id).await?.ok_or(Error::NotFound(Entity::User))?;
+            let user =
+                tx.users().lock(&call.caller.reach(), new.user_id).await?.ok_or(Error::NotFound(Entity::User))?;
             guards::has_room(Limit::OAuthAccounts, MAX_ACCOUNTS, tx.oauth_accounts().count_of_user(&user)).await?;
             tx.oauth_accounts().insert(&account).await?;
             Ok(pb::LinkOAuthAccountResponse { oauth_account: Some(account.clone().into()) })

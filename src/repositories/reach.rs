@@ -1,4 +1,7 @@
 //! What a caller may touch, as SQL. One arm per table; a tombstone, and what hangs on one, is within nobody's reach.
+//!
+//! Whether the owner of a row is deleted is compared, once the row is found: a planner without statistics would else begin with the
+//! index of all owners that are not deleted.
 
 use diesel::alias;
 
@@ -24,7 +27,7 @@ macro_rules! organizations_of {
                 .on(OWN_ORGANIZATIONS.field(organizations::id).eq(OWN.field(memberships::organization_id))),
         )
         .filter(OWN.field(memberships::user_id).eq($user))
-        .filter(OWN_ORGANIZATIONS.field(organizations::deleted_at).is_null())
+        .filter($crate::repositories::compared(OWN_ORGANIZATIONS.field(organizations::deleted_at).is_null()))
         .select(OWN.field(memberships::organization_id))
     }};
 }
@@ -103,14 +106,14 @@ macro_rules! within {
                 api_keys::user_id.is_null().or(exists(
                     users::table
                         .filter(users::id.nullable().eq(api_keys::user_id))
-                        .filter(users::deleted_at.is_null()),
+                        .filter($crate::repositories::compared(users::deleted_at.is_null())),
                 )),
             )
             .filter(
                 api_keys::organization_id.is_null().or(exists(
                     organizations::table
                         .filter(organizations::id.nullable().eq(api_keys::organization_id))
-                        .filter(organizations::deleted_at.is_null()),
+                        .filter($crate::repositories::compared(organizations::deleted_at.is_null())),
                 )),
             );
         match *$reach {
@@ -147,11 +150,15 @@ macro_rules! everything {
     };
     (memberships, $query:expr) => {
         $query
-            .filter(exists(users::table.filter(users::id.eq(memberships::user_id)).filter(users::deleted_at.is_null())))
+            .filter(exists(
+                users::table
+                    .filter(users::id.eq(memberships::user_id))
+                    .filter($crate::repositories::compared(users::deleted_at.is_null())),
+            ))
             .filter(exists(
                 organizations::table
                     .filter(organizations::id.eq(memberships::organization_id))
-                    .filter(organizations::deleted_at.is_null()),
+                    .filter($crate::repositories::compared(organizations::deleted_at.is_null())),
             ))
     };
     (roles, $query:expr) => {
@@ -165,12 +172,16 @@ macro_rules! everything {
         $query.filter(exists(
             organizations::table
                 .filter(organizations::id.eq($table::organization_id))
-                .filter(organizations::deleted_at.is_null()),
+                .filter($crate::repositories::compared(organizations::deleted_at.is_null())),
         ))
     };
     // Tables whose rows belong to one user.
     ($table:ident, $query:expr) => {
-        $query.filter(exists(users::table.filter(users::id.eq($table::user_id)).filter(users::deleted_at.is_null())))
+        $query.filter(exists(
+            users::table
+                .filter(users::id.eq($table::user_id))
+                .filter($crate::repositories::compared(users::deleted_at.is_null())),
+        ))
     };
 }
 

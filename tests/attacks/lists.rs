@@ -312,9 +312,12 @@ async fn revoked_keys(t: &Test, user: &pb::User, count: usize) {
         .map(|number| {
             let key = uuid::Uuid::new_v4();
             let (key, owner, hash, time) = match t.database {
-                TestDatabase::Sqlite(_) => {
-                    (format!("x'{}'", key.simple()), format!("x'{}'", of_user.simple()), "zeroblob(32)", number.to_string())
-                }
+                TestDatabase::Sqlite(_) => (
+                    format!("x'{}'", key.simple()),
+                    format!("x'{}'", of_user.simple()),
+                    "zeroblob(32)",
+                    number.to_string(),
+                ),
                 TestDatabase::Postgres(_) => {
                     (format!("'{key}'"), format!("'{of_user}'"), "'\\x00'::bytea", format!("to_timestamp({number})"))
                 }

@@ -48,20 +48,32 @@ pub async fn fill(database: &TestDatabase, count: usize) {
 }
 
 fn sqlite(count: usize) -> Vec<String> {
-    let id = |kind: usize, number: &str| {
-        format!("unhex(printf('%012x700{kind}8%015x', {BEGUN} + {number}, {number}))")
-    };
+    let id = |kind: usize, number: &str| format!("unhex(printf('%012x700{kind}8%015x', {BEGUN} + {number}, {number}))");
     let (user, organization, membership, event, key) = (id(1, "n"), id(2, "n"), id(3, "n"), id(4, "n"), id(5, "n"));
     let (first_user, crowd, of_owner, first_key) = (id(1, "0"), id(2, "0"), id(6, "n"), id(5, "0"));
-    let series = |to: usize| format!("WITH RECURSIVE s(n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM s WHERE n < {})", to - 1);
+    let series =
+        |to: usize| format!("WITH RECURSIVE s(n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM s WHERE n < {})", to - 1);
     let time = format!("({BEGUN} + n) * 1000");
     statements(&Words {
         few: series(count / 10),
         keys: series(count.min(1000)),
         many: series(count),
         from: "FROM s".to_owned(),
-        user, organization, membership, event, key, first_user, crowd, of_owner, first_key, time,
-        no: "0", json: "'{}'", list: "'[]'", bytes: "x''", hash: "randomblob(32)",
+        user,
+        organization,
+        membership,
+        event,
+        key,
+        first_user,
+        crowd,
+        of_owner,
+        first_key,
+        time,
+        no: "0",
+        json: "'{}'",
+        list: "'[]'",
+        bytes: "x''",
+        hash: "randomblob(32)",
     })
 }
 
@@ -78,8 +90,21 @@ fn postgres(count: usize) -> Vec<String> {
         keys: series(count.min(1000)),
         many: series(count),
         from: "FROM s".to_owned(),
-        user, organization, membership, event, key, first_user, crowd, of_owner, first_key, time,
-        no: "false", json: "'{}'", list: "'[]'", bytes: "''", hash: "decode(md5(n::text), 'hex')",
+        user,
+        organization,
+        membership,
+        event,
+        key,
+        first_user,
+        crowd,
+        of_owner,
+        first_key,
+        time,
+        no: "false",
+        json: "'{}'",
+        list: "'[]'",
+        bytes: "''",
+        hash: "decode(md5(n::text), 'hex')",
     })
 }
 
@@ -110,7 +135,8 @@ fn statements(words: &Words) -> Vec<String> {
     let Words { few, keys, many, from, user, organization, membership, event, key, .. } = words;
     let Words { first_user, crowd, of_owner, first_key, time, no, json, list, bytes, hash, .. } = words;
     let deleted = |every: usize| format!("CASE WHEN n % {every} = 7 THEN {time} END");
-    let rare = |every: usize, rare: &str, usual: &str| format!("CASE WHEN n % {every} = 3 THEN '{rare}' ELSE '{usual}' END");
+    let rare =
+        |every: usize, rare: &str, usual: &str| format!("CASE WHEN n % {every} = 3 THEN '{rare}' ELSE '{usual}' END");
     vec![
         format!(
             "INSERT INTO cf_users (id, revision, email, email_normalized, name, is_platform_admin, state, metadata, deleted_at, \
@@ -242,7 +268,8 @@ impl Small {
             let value = |(word, text): &(&str, &str)| ((*word).to_owned(), Value::String((*text).to_owned()));
             texts.iter().map(value).collect()
         };
-        let numbers = |numbers: &[i32]| numbers.iter().map(|number| (number.to_string(), Value::EnumNumber(*number))).collect();
+        let numbers =
+            |numbers: &[i32]| numbers.iter().map(|number| (number.to_string(), Value::EnumNumber(*number))).collect();
         let (of_crowd, crowd) = (id(USER, 0), id(ORGANIZATION, 0));
         match field.name() {
             "organization_id" => texts(&[("own", &self.organization.id), ("crowd", &crowd)]),

@@ -96,7 +96,7 @@ pub fn code(reason: ErrorReason) -> Code {
         R::StreamLimitReached => Code::ResourceExhausted,
         R::Overloaded | R::TooManyAttempts | R::RateLimited | R::AnswerTooLarge | R::RequestMemoryFull => {
             Code::ResourceExhausted
-        },
+        }
         R::Unavailable => Code::Unavailable,
         R::DeadlineExceeded => Code::DeadlineExceeded,
         R::SealedValueUnreadable => Code::DataLoss,

@@ -13,8 +13,8 @@ use crate::{
     db::{query, schema::events},
     error::Result,
     models::{
-        Action, ActorKind, ApiKeyId, Cursor, EventFilter, EventId, OrganizationId, Page, PageRequest, Reach, ResourceId,
-        Sequence, UserId,
+        Action, ActorKind, ApiKeyId, Cursor, EventFilter, EventId, OrganizationId, Page, PageRequest, Reach,
+        ResourceId, Sequence, UserId,
     },
     security::random::first_uuid_at,
 };

@@ -1,6 +1,6 @@
 //! Lists of users. Each is driven by one index; what it does not serve is compared row by row, up to a number of rows.
 
-mod around;
+mod members;
 
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
@@ -19,7 +19,9 @@ use crate::{
         schema::{memberships, users},
     },
     error::Result,
-    models::{Cursor, OrganizationId, Page, PageRequest, Reach, StateFilter, User, UserFilter, UserId, text::prefix_end},
+    models::{
+        Cursor, OrganizationId, Page, PageRequest, Reach, StateFilter, User, UserFilter, UserId, text::prefix_end,
+    },
     security::random::first_uuid_at,
 };
 
@@ -144,10 +146,16 @@ impl UserRepository<'_> {
             return Ok(page.page(Vec::<UserRow>::new(), row_id));
         }
         match (organization_id, *reach, &filter.email_prefix) {
-            (Some(id), _, None) => self.list_members(id, filter, page).await,
-            (Some(id), _, Some(prefix)) => self.list_members_by_email(id, prefix, filter, page).await,
-            (None, Reach::User(user), None) => self.list_around(user, filter, page).await,
-            (None, Reach::User(user), Some(prefix)) => self.list_around_by_email(user, prefix, filter, page).await,
+            (Some(id), _, None) => self.list_members(&[id], None, filter, page).await,
+            (Some(id), _, Some(prefix)) => self.list_members_by_email(&[id], None, prefix, filter, page).await,
+            (None, Reach::User(user), prefix) => {
+                // Itself, and those who share an organization with it.
+                let own: Vec<OrganizationId> = query!(self.conn, c => organizations_of!(user).load(c))?;
+                match prefix {
+                    None => self.list_members(&own, Some(user), filter, page).await,
+                    Some(prefix) => self.list_members_by_email(&own, Some(user), prefix, filter, page).await,
+                }
+            }
             (None, _, None) => self.list_all(filter, page).await,
             (None, _, Some(prefix)) => self.list_all_by_email(prefix, filter, page).await,
         }
@@ -209,75 +217,6 @@ impl UserRepository<'_> {
         let rows: Vec<UserRow> = query!(self.conn, c => {
             let query = users::table.select(UserRow::as_select()).into_boxed::<Backend>();
             let query = searched!(query, &looked_to);
-            compared_with!(query, filter).limit(page.limit()).load(c)
-        })?;
-        Ok(page.page_looked_at(rows, looked_to.map(email_cursor), row_email))
-    }
-
-    /// A page of the members of an organization.
-    async fn list_members(
-        &mut self,
-        organization: OrganizationId,
-        filter: &UserFilter,
-        page: &PageRequest,
-    ) -> Result<Page<User>> {
-        let range = Range::of(filter, page);
-        macro_rules! searched {
-            ($query:expr, $range:expr) => {{
-                let range: Range = $range;
-                $query
-                    .filter(memberships::organization_id.eq(organization))
-                    .filter(memberships::user_id.gt(range.after))
-                    .filter(memberships::user_id.le(range.up_to))
-                    .order(memberships::user_id)
-            }};
-        }
-        let mut looked_to: Option<UserId> = None;
-        if !matches!(filter.state, StateFilter::NotDeleted) {
-            looked_to = query!(self.conn, c => {
-                let query = memberships::table.select(memberships::user_id).into_boxed::<Backend>();
-                let last = searched!(query, range).limit(1).offset(page.look() - 1);
-                async { last.get_result(c).await.optional() }
-            })?;
-        }
-        let rows: Vec<UserRow> = query!(self.conn, c => {
-            let members = memberships::table.inner_join(users::table.on(users::id.eq(memberships::user_id)));
-            let query = members.select(UserRow::as_select()).into_boxed::<Backend>();
-            let query = searched!(query, range.up_to(looked_to));
-            compared_with!(query, filter).limit(page.limit()).load(c)
-        })?;
-        Ok(page.page_looked_at(rows, looked_to.map(id_cursor), row_id))
-    }
-
-    /// A page of the members of an organization whose e-mail begins so.
-    async fn list_members_by_email(
-        &mut self,
-        organization: OrganizationId,
-        prefix: &str,
-        filter: &UserFilter,
-        page: &PageRequest,
-    ) -> Result<Page<User>> {
-        let after = begin(prefix, page);
-        macro_rules! searched {
-            ($query:expr, $looked_to:expr) => {{
-                let query = $query.filter(memberships::organization_id.eq(organization));
-                let query =
-                    between!(query, prefix, after, $looked_to, memberships::user_email, memberships::user_id);
-                query.order((memberships::user_email, memberships::user_id))
-            }};
-        }
-        let mut looked_to: Option<EmailPlace> = None;
-        if !matches!(filter.state, StateFilter::NotDeleted) || is_of_a_time(filter) {
-            looked_to = query!(self.conn, c => {
-                let places = (memberships::user_email, memberships::user_id);
-                let query = memberships::table.select(places).into_boxed::<Backend>();
-                let last = searched!(query, &None::<EmailPlace>).limit(1).offset(page.look() - 1);
-                async { last.get_result(c).await.optional() }
-            })?;
-        }
-        let rows: Vec<UserRow> = query!(self.conn, c => {
-            let members = memberships::table.inner_join(users::table.on(users::id.eq(memberships::user_id)));
-            let query = searched!(members.select(UserRow::as_select()).into_boxed::<Backend>(), &looked_to);
             compared_with!(query, filter).limit(page.limit()).load(c)
         })?;
         Ok(page.page_looked_at(rows, looked_to.map(email_cursor), row_email))
