@@ -101,9 +101,9 @@ impl OrganizationRepository<'_> {
         };
         match (member_user_id, &filter.name_prefix) {
             (Some(id), None) => self.list_of_member(reach, id, filter, page).await,
-            (Some(id), Some(prefix)) => self.list_of_member_by_name(reach, id, prefix, filter, page).await,
+            (Some(id), Some(prefix)) => self.list_of_member_by_name(reach, id, prefix.as_str(), filter, page).await,
             (None, None) => self.list_all(reach, filter, page).await,
-            (None, Some(prefix)) => self.list_all_by_name(reach, prefix, filter, page).await,
+            (None, Some(prefix)) => self.list_all_by_name(reach, prefix.as_str(), filter, page).await,
         }
     }
 

@@ -147,17 +147,17 @@ impl UserRepository<'_> {
         }
         match (organization_id, *reach, &filter.email_prefix) {
             (Some(id), _, None) => self.list_members(&[id], None, filter, page).await,
-            (Some(id), _, Some(prefix)) => self.list_members_by_email(&[id], None, prefix, filter, page).await,
+            (Some(id), _, Some(prefix)) => self.list_members_by_email(&[id], None, prefix.as_str(), filter, page).await,
             (None, Reach::User(user), prefix) => {
                 // Itself, and those who share an organization with it.
                 let own: Vec<OrganizationId> = query!(self.conn, c => organizations_of!(user).load(c))?;
                 match prefix {
                     None => self.list_members(&own, Some(user), filter, page).await,
-                    Some(prefix) => self.list_members_by_email(&own, Some(user), prefix, filter, page).await,
+                    Some(prefix) => self.list_members_by_email(&own, Some(user), prefix.as_str(), filter, page).await,
                 }
             }
             (None, _, None) => self.list_all(filter, page).await,
-            (None, _, Some(prefix)) => self.list_all_by_email(prefix, filter, page).await,
+            (None, _, Some(prefix)) => self.list_all_by_email(prefix.as_str(), filter, page).await,
         }
     }
 
@@ -169,7 +169,7 @@ impl UserRepository<'_> {
             Reach::User(user) => {
                 let own: Option<OrganizationId> = query!(self.conn, c => {
                     let own = organizations_of!(user).filter(OWN.field(memberships::organization_id).eq(organization));
-                    async { own.get_result(c).await.optional() }
+                    async move { own.get_result(c).await.optional() }
                 })?;
                 Ok(own.is_some())
             }
