@@ -46,19 +46,19 @@ impl Driver {
             },
         })
     }
+}
 
-    /// True if a filter asks for more than what finds its events.
-    fn leaves_some_of(self, filter: &EventFilter) -> bool {
-        let asked = [
-            filter.resource_id.is_some(),
-            filter.user_id.is_some(),
-            filter.organization_id.is_some(),
-            filter.actor_api_key_id.is_some(),
-            filter.actor_user_id.is_some(),
-            filter.actions.is_some(),
-        ];
-        asked.into_iter().filter(|asked| *asked).count() > 1
-    }
+/// True if a filter asks for more than what one index finds.
+fn asks_for_several(filter: &EventFilter) -> bool {
+    let asked = [
+        filter.resource_id.is_some(),
+        filter.user_id.is_some(),
+        filter.organization_id.is_some(),
+        filter.actor_api_key_id.is_some(),
+        filter.actor_user_id.is_some(),
+        filter.actions.is_some(),
+    ];
+    asked.into_iter().filter(|asked| *asked).count() > 1
 }
 
 /// The times and the page of a list, in its order, up to a place if one is given. There is one bound at each end: of two, SQLite searches
@@ -121,7 +121,7 @@ impl EventRepository<'_> {
             return Ok(page.page(rows.into_iter().map(PlacedRow).collect(), PlacedRow::cursor));
         };
         let mut looked_to = None;
-        if driver.leaves_some_of(&filter) {
+        if asks_for_several(&filter) {
             looked_to = query!(self.conn, c => {
                 let query = events::table.select(events::id).into_boxed::<Backend>();
                 let last = searched!(query, driver, &filter, page, None::<EventId>).limit(1).offset(page.look() - 1);
