@@ -1,7 +1,7 @@
 //! What a caller may touch, as SQL. One arm per table; a tombstone, and what hangs on one, is within nobody's reach.
 //!
-//! Whether the owner of a row is deleted is compared, once the row is found: a planner without statistics would else begin with the
-//! index of all owners that are not deleted.
+//! Whether the owner of a row is deleted is compared, once the row is found: a planner without statistics would else begin with all
+//! owners that are not deleted.
 
 use diesel::alias;
 
@@ -22,13 +22,13 @@ macro_rules! organizations_of {
             db::schema::{memberships, organizations},
             repositories::reach::{OWN, OWN_ORGANIZATIONS},
         };
-        OWN.inner_join(
-            OWN_ORGANIZATIONS
-                .on(OWN_ORGANIZATIONS.field(organizations::id).eq(OWN.field(memberships::organization_id))),
-        )
-        .filter(OWN.field(memberships::user_id).eq($user))
-        .filter($crate::repositories::compared(OWN_ORGANIZATIONS.field(organizations::deleted_at).is_null()))
-        .select(OWN.field(memberships::organization_id))
+        OWN.filter(OWN.field(memberships::user_id).eq($user))
+            .filter($crate::repositories::compared(diesel::dsl::exists(
+                OWN_ORGANIZATIONS
+                    .filter(OWN_ORGANIZATIONS.field(organizations::id).eq(OWN.field(memberships::organization_id)))
+                    .filter(OWN_ORGANIZATIONS.field(organizations::deleted_at).is_null()),
+            )))
+            .select(OWN.field(memberships::organization_id))
     }};
 }
 
@@ -106,14 +106,14 @@ macro_rules! within {
                 api_keys::user_id.is_null().or(exists(
                     users::table
                         .filter(users::id.nullable().eq(api_keys::user_id))
-                        .filter($crate::repositories::compared(users::deleted_at.is_null())),
+                        .filter(users::deleted_at.is_null()),
                 )),
             )
             .filter(
                 api_keys::organization_id.is_null().or(exists(
                     organizations::table
                         .filter(organizations::id.nullable().eq(api_keys::organization_id))
-                        .filter($crate::repositories::compared(organizations::deleted_at.is_null())),
+                        .filter(organizations::deleted_at.is_null()),
                 )),
             );
         match *$reach {
@@ -150,16 +150,16 @@ macro_rules! everything {
     };
     (memberships, $query:expr) => {
         $query
-            .filter(exists(
+            .filter($crate::repositories::compared(exists(
                 users::table
                     .filter(users::id.eq(memberships::user_id))
-                    .filter($crate::repositories::compared(users::deleted_at.is_null())),
-            ))
-            .filter(exists(
+                    .filter(users::deleted_at.is_null()),
+            )))
+            .filter($crate::repositories::compared(exists(
                 organizations::table
                     .filter(organizations::id.eq(memberships::organization_id))
-                    .filter($crate::repositories::compared(organizations::deleted_at.is_null())),
-            ))
+                    .filter(organizations::deleted_at.is_null()),
+            )))
     };
     (roles, $query:expr) => {
         $crate::repositories::reach::everything!(of organization roles, $query)
@@ -169,19 +169,19 @@ macro_rules! everything {
     };
     // Tables whose rows belong to one organization.
     (of organization $table:ident, $query:expr) => {
-        $query.filter(exists(
+        $query.filter($crate::repositories::compared(exists(
             organizations::table
                 .filter(organizations::id.eq($table::organization_id))
-                .filter($crate::repositories::compared(organizations::deleted_at.is_null())),
-        ))
+                .filter(organizations::deleted_at.is_null()),
+        )))
     };
     // Tables whose rows belong to one user.
     ($table:ident, $query:expr) => {
-        $query.filter(exists(
+        $query.filter($crate::repositories::compared(exists(
             users::table
                 .filter(users::id.eq($table::user_id))
-                .filter($crate::repositories::compared(users::deleted_at.is_null())),
-        ))
+                .filter(users::deleted_at.is_null()),
+        )))
     };
 }
 

@@ -215,11 +215,13 @@ impl OrganizationRepository<'_> {
         page: &PageRequest,
     ) -> Result<Page<Organization>> {
         let after = begin(prefix, page);
+        let own: Vec<OrganizationId> = query!(self.conn, c => {
+            let own = memberships::table.filter(memberships::user_id.eq(member));
+            own.select(memberships::organization_id).load(c)
+        })?;
         let mut places: Vec<NamePlace> = query!(self.conn, c => {
-            let joined = memberships::table
-                .inner_join(organizations::table.on(organizations::id.eq(memberships::organization_id)));
-            let query = joined
-                .filter(memberships::user_id.eq(member))
+            let query = organizations::table
+                .filter(organizations::id.eq_any(&own))
                 .select((organizations::name_normalized, organizations::id));
             let query = compared_with!(query.into_boxed::<Backend>(), filter)
                 .filter(compared(organizations::name_normalized.ge(prefix.to_owned())))
