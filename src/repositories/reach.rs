@@ -1,7 +1,8 @@
 //! What a caller may touch, as SQL. One arm per table; a tombstone, and what hangs on one, is within nobody's reach.
 //!
 //! Whether the owner of a row is deleted is compared, once the row is found: a planner without statistics would else begin with all
-//! owners that are not deleted.
+//! owners that are not deleted. PostgreSQL also gathers those where it cannot make a join of an `EXISTS`, so that it is one value of
+//! one owner that is asked for there.
 
 use diesel::alias;
 
@@ -23,11 +24,12 @@ macro_rules! organizations_of {
             repositories::reach::{OWN, OWN_ORGANIZATIONS},
         };
         OWN.filter(OWN.field(memberships::user_id).eq($user))
-            .filter($crate::repositories::compared(diesel::dsl::exists(
+            .filter($crate::repositories::compared(
                 OWN_ORGANIZATIONS
                     .filter(OWN_ORGANIZATIONS.field(organizations::id).eq(OWN.field(memberships::organization_id)))
-                    .filter(OWN_ORGANIZATIONS.field(organizations::deleted_at).is_null()),
-            )))
+                    .select(OWN_ORGANIZATIONS.field(organizations::deleted_at).is_null())
+                    .single_value(),
+            ))
             .select(OWN.field(memberships::organization_id))
     }};
 }
@@ -103,17 +105,19 @@ macro_rules! within {
     (api_keys, $query:expr, $reach:expr) => {{
         let alive = $query
             .filter(
-                api_keys::user_id.is_null().or(exists(
+                api_keys::user_id.is_null().or($crate::repositories::compared(
                     users::table
                         .filter(users::id.nullable().eq(api_keys::user_id))
-                        .filter(users::deleted_at.is_null()),
+                        .select(users::deleted_at.is_null())
+                        .single_value(),
                 )),
             )
             .filter(
-                api_keys::organization_id.is_null().or(exists(
+                api_keys::organization_id.is_null().or($crate::repositories::compared(
                     organizations::table
                         .filter(organizations::id.nullable().eq(api_keys::organization_id))
-                        .filter(organizations::deleted_at.is_null()),
+                        .select(organizations::deleted_at.is_null())
+                        .single_value(),
                 )),
             );
         match *$reach {
@@ -150,16 +154,16 @@ macro_rules! everything {
     };
     (memberships, $query:expr) => {
         $query
-            .filter($crate::repositories::compared(exists(
+            .filter(exists(
                 users::table
                     .filter(users::id.eq(memberships::user_id))
-                    .filter(users::deleted_at.is_null()),
-            )))
-            .filter($crate::repositories::compared(exists(
+                    .filter($crate::repositories::compared(users::deleted_at.is_null())),
+            ))
+            .filter(exists(
                 organizations::table
                     .filter(organizations::id.eq(memberships::organization_id))
-                    .filter(organizations::deleted_at.is_null()),
-            )))
+                    .filter($crate::repositories::compared(organizations::deleted_at.is_null())),
+            ))
     };
     (roles, $query:expr) => {
         $crate::repositories::reach::everything!(of organization roles, $query)
@@ -169,19 +173,19 @@ macro_rules! everything {
     };
     // Tables whose rows belong to one organization.
     (of organization $table:ident, $query:expr) => {
-        $query.filter($crate::repositories::compared(exists(
+        $query.filter(exists(
             organizations::table
                 .filter(organizations::id.eq($table::organization_id))
-                .filter(organizations::deleted_at.is_null()),
-        )))
+                .filter($crate::repositories::compared(organizations::deleted_at.is_null())),
+        ))
     };
     // Tables whose rows belong to one user.
     ($table:ident, $query:expr) => {
-        $query.filter($crate::repositories::compared(exists(
+        $query.filter(exists(
             users::table
                 .filter(users::id.eq($table::user_id))
-                .filter(users::deleted_at.is_null()),
-        )))
+                .filter($crate::repositories::compared(users::deleted_at.is_null())),
+        ))
     };
 }
 
