@@ -45,7 +45,7 @@ impl RequestMemory {
     /// How long until there is room.
     pub fn take(&self, caller: &Caller) -> Result<(), Duration> {
         let Some(inner) = self.0.as_ref().filter(|_| !caller.is_platform_admin()) else { return Ok(()) };
-        if inner.taken.fetch_add(1, Ordering::Relaxed) % FORGET_EVERY == 0 {
+        if inner.taken.fetch_add(1, Ordering::Relaxed).is_multiple_of(FORGET_EVERY) {
             inner.owners.retain_recent();
             inner.owners.shrink_to_fit();
         }
