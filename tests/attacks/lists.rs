@@ -318,11 +318,14 @@ async fn revoked_keys(t: &Test, user: &pb::User, count: usize) {
                     "zeroblob(32)",
                     number.to_string(),
                 ),
-                TestDatabase::Postgres(_) => {
-                    (format!("'{key}'"), format!("'{of_user}'"), "'\\x00'::bytea", format!("to_timestamp({number})"))
-                }
+                TestDatabase::Postgres(_) => (
+                    format!("'{key}'"),
+                    format!("'{of_user}'"),
+                    "decode(repeat('00', 32), 'hex')",
+                    format!("to_timestamp({number})"),
+                ),
             };
-            let prefix = format!("cf_live_{number}");
+            let prefix = format!("cf_live_{number:012X}");
             format!("({key}, 1, {owner}, 'key', '{prefix}', {hash}, '[]', 'live', '{{}}', {time}, {time}, {time})")
         })
         .collect();

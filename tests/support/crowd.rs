@@ -74,6 +74,7 @@ fn sqlite(count: usize) -> Vec<String> {
         list: "'[]'",
         bytes: "x''",
         hash: "randomblob(32)",
+        prefix: "printf('cf_live_%012X', n)",
     })
 }
 
@@ -104,7 +105,8 @@ fn postgres(count: usize) -> Vec<String> {
         json: "'{}'",
         list: "'[]'",
         bytes: "''",
-        hash: "decode(md5(n::text), 'hex')",
+        hash: "sha256(convert_to(n::text, 'UTF8'))",
+        prefix: "'cf_live_' || upper(lpad(to_hex(n), 12, '0'))",
     })
 }
 
@@ -129,11 +131,12 @@ struct Words {
     list: &'static str,
     bytes: &'static str,
     hash: &'static str,
+    prefix: &'static str,
 }
 
 fn statements(words: &Words) -> Vec<String> {
     let Words { few, keys, many, from, user, organization, membership, event, key, .. } = words;
-    let Words { first_user, crowd, of_owner, first_key, time, no, json, list, bytes, hash, .. } = words;
+    let Words { first_user, crowd, of_owner, first_key, time, no, json, list, bytes, hash, prefix, .. } = words;
     let deleted = |every: usize| format!("CASE WHEN n % {every} = 7 THEN {time} END");
     let rare =
         |every: usize, rare: &str, usual: &str| format!("CASE WHEN n % {every} = 3 THEN '{rare}' ELSE '{usual}' END");
@@ -164,7 +167,7 @@ fn statements(words: &Words) -> Vec<String> {
         ),
         format!(
             "INSERT INTO cf_api_keys (id, revision, organization_id, name, prefix, secret_hash, scopes, environment, metadata, \
-             revoked_at, created_at, updated_at) {keys} SELECT {key}, 1, {crowd}, 'key', 'cf_live_' || n, {hash}, {list}, 'live', \
+             revoked_at, created_at, updated_at) {keys} SELECT {key}, 1, {crowd}, 'key', {prefix}, {hash}, {list}, 'live', \
              {json}, CASE WHEN n % 100 > 0 THEN {time} END, {time}, {time} {from}",
         ),
         format!(
@@ -249,13 +252,13 @@ impl Small {
         let mut questions = vec![ask(&[])];
         for (at, (field, own)) in values.iter().enumerate() {
             for value in own {
-                questions.push(ask(&[(field, value)]));
+                questions.push(ask(&[(*field, value)]));
                 for (other, others) in &values[at + 1..] {
                     let oneof = field.containing_oneof();
                     if oneof.is_some() && oneof == other.containing_oneof() {
                         continue;
                     }
-                    questions.extend(others.iter().map(|second| ask(&[(field, value), (other, second)])));
+                    questions.extend(others.iter().map(|second| ask(&[(*field, value), (*other, second)])));
                 }
             }
         }
