@@ -3,8 +3,8 @@
 
 use crate::support::{Test, both, database, database::TestDatabase, raw, request::World, request::encode, statements};
 
-/// Tables of a row or two.
-const SMALL: [&str; 2] = ["cf_event_floor", "cf_sealing_keys"];
+/// Tables of a few rows, and an index of few: the platform admins.
+const SMALL: [&str; 4] = ["cf_event_floor", "cf_sealing_keys", "cf_signing_keys", "cf_users_platform_admin_idx"];
 
 /// Calls every method, as a platform admin, as an organization and as a user.
 async fn call_everything(t: &Test) {
