@@ -42,6 +42,12 @@ impl App {
         A: Message + Default,
         for<'tx> F: Work<&'tx mut Conn, Result<Result<A>>, Running: Send> + Copy + Send + Sync,
     {
+        if call.once.is_some()
+            && let Err(wait) = self.request_memory.take(&call.caller)
+        {
+            // What is remembered already takes no more room.
+            return self.answered(call).await?.ok_or(Error::RequestMemoryFull(wait));
+        }
         let now = self.now();
         let done = self.db.transaction(async |tx| {
             let claimed = match self.claim(tx, call, now).await? {

@@ -15,6 +15,7 @@ use crate::{
     hashing::Hashing,
     interceptors::Overload,
     models::{Organization, Timestamp, User, refresh_token::Lifetimes},
+    request_memory::RequestMemory,
     security::{event_cursor::EventCursors, page_token::PageTokens, password, random, sealing::KeyRing},
     shares::Shares,
     signing_keys::SigningKeys,
@@ -59,6 +60,8 @@ pub struct Inner {
     pub shares: Shares,
     /// How many bytes of answers are held.
     pub answers: Answers,
+    /// How many requests are remembered for whom.
+    pub request_memory: RequestMemory,
     /// The settings.
     pub policy: Policy,
 }
@@ -84,6 +87,8 @@ pub struct Policy {
     pub max_api_keys: u32,
     /// Most members of an organization; 0 for any number.
     pub max_members: u32,
+    /// Most organizations that a user owns; 0 for any number.
+    pub max_organizations: u32,
     /// Most sessions of a user; 0 for any number.
     pub max_sessions: u32,
     /// How long an access token lasts.

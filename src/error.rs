@@ -80,6 +80,11 @@ pub enum Error {
         /// How long until the next one is taken.
         wait: Duration,
     },
+    /// As many answers are remembered for the owner of the credential as may be; so long until there is room for one.
+    #[error(
+        "as many requests with a request id are remembered as may be; repeat the call later, or without a request id"
+    )]
+    RequestMemoryFull(Duration),
     /// The answer message is too large.
     #[error("the answer would be larger than the server sends; ask for less at once")]
     AnswerTooLarge,
@@ -248,6 +253,12 @@ pub enum Limit {
     Invitations,
     /// Keys of an owner that are not revoked.
     ApiKeys,
+    /// Organizations that a user owns and that are not deleted.
+    Organizations,
+    /// Memberships of a user.
+    Memberships,
+    /// OAuth accounts of a user.
+    OAuthAccounts,
 }
 
 impl Limit {
@@ -258,6 +269,9 @@ impl Limit {
             Self::Members => "members",
             Self::Invitations => "invitations",
             Self::ApiKeys => "api_keys",
+            Self::Organizations => "organizations",
+            Self::Memberships => "memberships",
+            Self::OAuthAccounts => "oauth_accounts",
         }
     }
 }
@@ -316,6 +330,13 @@ impl Precondition {
                 "the organization has as many invitations as it may; revoke one first"
             }
             Self::LimitReached(Limit::ApiKeys, _) => "the owner has as many API keys as it may; revoke one first",
+            Self::LimitReached(Limit::Organizations, _) => {
+                "the user owns as many organizations as it may; delete one, or hand one over, first"
+            }
+            Self::LimitReached(Limit::Memberships, _) => "the user has as many memberships as it may; end one first",
+            Self::LimitReached(Limit::OAuthAccounts, _) => {
+                "the user has as many accounts at providers as it may; unlink one first"
+            }
             Self::NotAnOwner => "the user whose ownership is to be transferred is no owner of the organization",
             Self::RefreshTokenRejected => "the refresh token cannot be used",
             Self::InvitationExpired => "the invitation has expired; have it sent again",

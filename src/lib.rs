@@ -38,6 +38,7 @@ pub mod health;
 pub mod interceptors;
 pub mod models;
 pub mod repositories;
+pub mod request_memory;
 pub mod security;
 pub mod selftest;
 pub mod server;

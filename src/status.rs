@@ -88,6 +88,7 @@ fn classify(error: &Error) -> (Code, ErrorReason) {
         Error::StreamLimitReached => (Code::ResourceExhausted, R::StreamLimitReached),
         Error::TooManyAttempts(_) => (Code::ResourceExhausted, R::TooManyAttempts),
         Error::RateLimited { .. } => (Code::ResourceExhausted, R::RateLimited),
+        Error::RequestMemoryFull(_) => (Code::ResourceExhausted, R::RequestMemoryFull),
         Error::AnswerTooLarge => (Code::ResourceExhausted, R::AnswerTooLarge),
         Error::PasswordUnacceptable { .. } => (Code::InvalidArgument, R::PasswordUnacceptable),
         Error::Overloaded => (Code::ResourceExhausted, R::Overloaded),
@@ -147,7 +148,7 @@ impl From<Error> for Status {
                 let violation = |id: &_| PreconditionViolation::new("LAST_OWNER", format!("organizations/{id}"), "");
                 details.set_precondition_failure(organizations.iter().map(violation).collect::<Vec<_>>());
             }
-            Error::TooManyAttempts(wait) => {
+            Error::TooManyAttempts(wait) | Error::RequestMemoryFull(wait) => {
                 details.set_retry_info(Some(*wait));
             }
             Error::RateLimited { per_second, wait } => {

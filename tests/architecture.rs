@@ -169,6 +169,8 @@ fn every_query_on_tenant_data_takes_a_reach_or_a_lock() {
         "none_exists",
         "lock_many",
         "owned_by",
+        "count_owned_by",
+        "delete_oldest_revoked",
         "with_active_owner",
         "credential_of",
         "get_as_member",

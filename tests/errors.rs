@@ -400,6 +400,16 @@ async fn provoke(t: &Test, reason: ErrorReason) -> Result<Vec<u8>, Status> {
                 t.with_key(&slow).users().get_user(request).await?;
             }
         }
+        R::RequestMemoryFull => loop {
+            let request = pb::UpdateUserRequest {
+                user_id: world.user.id.clone(),
+                name: "X".to_owned(),
+                update_mask: mask(&["name"]),
+                request_id: Uuid::new_v4().to_string(),
+                ..Default::default()
+            };
+            owner.users().update_user(request).await?;
+        },
         R::AnswerTooLarge => {
             // As text, which is what is counted, a number is much smaller than on the wire.
             let one = prost_types::Value { kind: Some(Kind::NumberValue(1.0)) };
@@ -491,7 +501,7 @@ async fn break_a_reference_on_every_new_user(database: &database::TestDatabase) 
 }
 
 both! {
-    with ["--max-streams", "1", "--stream-timeout", "200ms"] async fn every_reason_is_produced_by_a_call(t) {
+    with ["--max-streams", "1", "--stream-timeout", "200ms", "--max-remembered", "1"] async fn every_reason_is_produced_by_a_call(t) {
         let mut reasons: Vec<ErrorReason> = (1..100).filter_map(|number| ErrorReason::try_from(number).ok()).collect();
         assert!(reasons.len() > 30);
         // The one that breaks the database comes last.

@@ -12,8 +12,8 @@ SELECT made(2, n), 1, 'Organization ' || n, 'organization ' || n, 'organization-
 FROM generate_series(1, 100000) n;
 
 -- Thirty members each, the first of them the owner.
-INSERT INTO cf_memberships (id, revision, user_id, organization_id, role, permissions, created_at, updated_at)
-SELECT made(3, n), 1, made(1, 1 + (n::bigint * 7919) % 1000000), made(2, 1 + n / 30), CASE WHEN n % 30 = 0 THEN 'owner' ELSE 'member' END, '[]', now(), now()
+INSERT INTO cf_memberships (id, revision, user_id, organization_id, role, permissions, created_at, updated_at, user_email)
+SELECT made(3, n), 1, made(1, 1 + (n::bigint * 7919) % 1000000), made(2, 1 + n / 30), CASE WHEN n % 30 = 0 THEN 'owner' ELSE 'member' END, '[]', now(), now(), 'user' || (1 + (n::bigint * 7919) % 1000000) || '@example.org'
 FROM generate_series(0, 2999999) n ON CONFLICT DO NOTHING;
 
 INSERT INTO cf_api_keys (id, revision, organization_id, name, prefix, secret_hash, scopes, environment, metadata, created_at, updated_at)

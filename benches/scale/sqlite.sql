@@ -21,10 +21,10 @@ FROM made WHERE n < 100000 ORDER BY n;
 
 -- Thirty members each, the first of them the owner.
 WITH RECURSIVE numbers(n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM numbers WHERE n < 2999999)
-INSERT OR IGNORE INTO cf_memberships (id, revision, user_id, organization_id, role, permissions, created_at, updated_at)
+INSERT OR IGNORE INTO cf_memberships (id, revision, user_id, organization_id, role, permissions, created_at, updated_at, user_email)
 SELECT unhex(printf('%012x7003', 1700000000000 + numbers.n) || '8' || substr(hex(randomblob(8)), 1, 15)), 1,
     (SELECT user FROM made WHERE made.n = (numbers.n * 7919) % 1000000), (SELECT organization FROM made WHERE made.n = numbers.n / 30),
-    CASE WHEN numbers.n % 30 = 0 THEN 'owner' ELSE 'member' END, '[]', 1700000000000000, 1700000000000000
+    CASE WHEN numbers.n % 30 = 0 THEN 'owner' ELSE 'member' END, '[]', 1700000000000000, 1700000000000000, 'user' || ((numbers.n * 7919) % 1000000) || '@example.org'
 FROM numbers;
 
 WITH RECURSIVE numbers(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < 2500000)

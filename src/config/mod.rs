@@ -230,6 +230,28 @@ pub struct ServeArgs {
     #[arg(long, env = "TENANTRY_MAX_MEMBERS", value_name = "COUNT", default_value_t = 0, hide_env_values = true)]
     pub max_members: u32,
 
+    /// How many organizations that are not deleted a user may own by what tenants do themselves; platform admins may make a user the
+    /// owner of more; 0 for any number
+    #[arg(
+        long,
+        env = "TENANTRY_MAX_ORGANIZATIONS",
+        value_name = "COUNT",
+        default_value_t = 100,
+        hide_env_values = true
+    )]
+    pub max_organizations: u32,
+
+    /// How many requests with a `request_id` are remembered for an owner of credentials in the time of `--request-memory`, on each
+    /// process; for platform admins any number; 0 for any number
+    #[arg(
+        long,
+        env = "TENANTRY_MAX_REMEMBERED",
+        value_name = "COUNT",
+        default_value_t = 100_000,
+        hide_env_values = true
+    )]
+    pub max_remembered: u32,
+
     /// How often it is written when API keys were last used, and how coarse that is, 10ms to 1d
     #[arg(long, env = "TENANTRY_USAGE_INTERVAL", value_name = "DURATION", default_value = "1m", hide_env_values = true,
           value_parser = duration::<10, DAY>)]

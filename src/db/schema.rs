@@ -60,6 +60,7 @@ diesel::table! {
         permissions -> JsonDoc,
         created_at -> Instant,
         updated_at -> Instant,
+        user_email -> Text,
     }
 }
 

@@ -4,11 +4,14 @@ use crate::{
     db::Conn,
     error::{Denial, Entity, Error, Limit, Precondition, Result},
     models::{
-        ApiKey, ApiKeyId, Caller, Held, Membership, Organization, OrganizationId, OrganizationState, Presented,
+        ApiKey, ApiKeyId, Caller, Held, Locked, Membership, Organization, OrganizationId, OrganizationState, Presented,
         Principal, Reach, RoleName, Scope, SessionId, StateFilter, Timestamp, Use, User, UserId, UserState, Verdict,
         permission::{self, Lack},
     },
 };
+
+/// Most memberships that a user gets by what tenants do themselves.
+const MAX_MEMBERSHIPS: u32 = 1000;
 
 /// Most organizations that a refusal for want of an owner names.
 const MAX_NAMED: usize = 100;
@@ -177,10 +180,25 @@ pub(super) async fn visible_key(conn: &mut Conn, caller: &Caller, id: ApiKeyId) 
     Err(Error::NotFound(Entity::ApiKey))
 }
 
-/// Locks a user who is to become an owner, and refuses a suspended one.
-pub(super) async fn lock_new_owner(tx: &mut Conn, caller: &Caller, id: UserId) -> Result<()> {
+/// Locks a user who is to become an owner, and refuses a suspended one, and one that owns as many organizations as it may.
+pub(super) async fn lock_new_owner(tx: &mut Conn, caller: &Caller, id: UserId, most: u32) -> Result<()> {
     let user = tx.users().lock(&caller.reach(), id).await?.ok_or(Error::NotFound(Entity::User))?;
-    active_user(&user)
+    active_user(&user)?;
+    may_own_another(tx, caller, &user, most).await
+}
+
+/// Refuses to make a locked user the owner of one more organization than it may own. Platform admins are not held to it: they
+/// answer for what they make.
+pub(super) async fn may_own_another(tx: &mut Conn, caller: &Caller, user: &Locked<User>, most: u32) -> Result<()> {
+    let most = if caller.is_platform_admin() { 0 } else { most };
+    has_room(Limit::Organizations, most, tx.memberships().count_owned_by(user.id)).await
+}
+
+/// Refuses to make a locked user a member of one more organization than it may be in; those that are deleted and not yet erased
+/// count. Platform admins are not held to it.
+pub(super) async fn may_join_another(tx: &mut Conn, caller: &Caller, user: &Locked<User>) -> Result<()> {
+    let most = if caller.is_platform_admin() { 0 } else { MAX_MEMBERSHIPS };
+    has_room(Limit::Memberships, most, tx.memberships().count_of_user(user)).await
 }
 
 /// Refuses a membership that is no owner's.

@@ -56,6 +56,8 @@ impl OrganizationHandler {
                 guards::platform_admin(caller)?;
             }
             guards::active_user(&user)?;
+            guards::may_own_another(tx, caller, &user, self.app.policy.max_organizations).await?;
+            guards::may_join_another(tx, caller, &user).await?;
             tx.organizations().insert(&organization, user.id).await?;
             authority::own_organization(tx);
             tx.memberships().insert(&membership).await?;
@@ -325,7 +327,8 @@ impl OrganizationService for OrganizationHandler {
         }
         let transfer_ownership = self.app.change(&call, async |tx| {
             let mut rehearsal = Rehearsal::of(&call);
-            rehearsal.rule(guards::lock_new_owner(tx, caller, transfer.to).await)?;
+            let most = self.app.policy.max_organizations;
+            rehearsal.rule(guards::lock_new_owner(tx, caller, transfer.to, most).await)?;
             let organization = find(tx.organizations().lock(&caller.reach(), transfer.organization_id).await?)?;
             let held = guards::may(tx, caller, organization.id, permission::TRANSFER_ORGANIZATION).await?;
             rehearsal.rule(guards::is_open_to(caller, &organization))?;

@@ -249,16 +249,4 @@ impl EventFilter {
             Reach::Organization(_) | Reach::User(_) => View::Organization,
         }
     }
-
-    /// True if nothing but actions and times is asked for.
-    pub fn is_by_action_alone(&self) -> bool {
-        let others = [
-            self.organization_id.is_some(),
-            self.user_id.is_some(),
-            self.resource_id.is_some(),
-            self.actor_user_id.is_some(),
-            self.actor_api_key_id.is_some(),
-        ];
-        self.actions.is_some() && !others.contains(&true)
-    }
 }

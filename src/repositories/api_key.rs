@@ -1,6 +1,6 @@
 //! How API keys are stored.
 
-use diesel::{dsl::exists, prelude::*};
+use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 
 use super::{MAX_BATCH, delete_up_to, forget_user, reach::within, row};
@@ -268,6 +268,31 @@ impl ApiKeyRepository<'_> {
         execute!(self.conn, diesel::update(found).set((ApiKeyRow::from(&key), uses)))?;
         self.conn.changed(Action::ApiKeyRotated, before, &key);
         Ok(key)
+    }
+
+    /// Removes up to `limit` of an owner's revoked keys, those that were revoked first, but keeps so many. It takes no reach: whoever revokes
+    /// a key of the owner was found to reach its keys.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn delete_oldest_revoked(&mut self, owner: ApiKeyOwner, keep: i64, limit: i64) -> Result<()> {
+        let ids: Vec<ApiKeyId> = query!(self.conn, c => {
+            let query = api_keys::table.select(api_keys::id).into_boxed::<Backend>();
+            let query = match owner {
+                ApiKeyOwner::Organization(id) => query.filter(api_keys::organization_id.eq(id)),
+                ApiKeyOwner::User(id) => query.filter(api_keys::user_id.eq(id)),
+            };
+            let revoked = query.filter(api_keys::revoked_at.is_not_null());
+            revoked.order(api_keys::revoked_at.desc()).limit(limit).offset(keep).load(c)
+        })?;
+        if !ids.is_empty() {
+            let rows: Vec<ApiKeyRow> = query!(self.conn, c => {
+                let found = api_keys::table.filter(api_keys::id.eq_any(&ids)).filter(api_keys::revoked_at.is_not_null());
+                diesel::delete(found).returning(ApiKeyRow::as_returning()).get_results(c)
+            })?;
+            self.conn.removed_all::<ApiKey, _>(Action::ApiKeyDeleted, rows);
+        }
+        Ok(())
     }
 
     /// When the secret that a key has was last used, and when the one before it, as far as that is written.
