@@ -28,7 +28,7 @@ struct Inner {
 
 /// Whose requests are counted together.
 fn owner(caller: &Caller) -> PrincipalId {
-    caller.principal.id()
+    caller.accountable
 }
 
 impl RequestMemory {

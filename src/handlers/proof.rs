@@ -89,7 +89,7 @@ fn digest(app: &App, purpose: &str, email: &NormalizedEmail) -> [u8; TAG_BYTES] 
 /// Whom a place in the queue of hashes counts for: the owner of the credential, whatever its key. Nobody, for platform admins.
 fn accountable(call: &Call) -> Option<PrincipalId> {
     let caller = &call.caller;
-    (!caller.is_platform_admin()).then(|| caller.principal.id())
+    (!caller.is_platform_admin()).then_some(caller.accountable)
 }
 
 /// From where somebody tries: `address` is familiar if the user of the account has a session from there.

@@ -1,6 +1,6 @@
 //! How API keys are stored.
 
-use diesel::prelude::*;
+use diesel::{dsl::exists, prelude::*};
 use diesel_async::RunQueryDsl;
 
 use super::{MAX_BATCH, delete_up_to, forget_user, reach::within, row};
