@@ -177,9 +177,11 @@ async fn trade(
     Ok(Some(told(refreshed, secret, standing)))
 }
 
-/// True if a session was refreshed so lately that the token which was traded then may be answered again.
+/// True if a session was refreshed so lately that the token which was traded then may be answered again. Without a grace never: of two
+/// calls at once, the one that came first may look at what the other one has written, and finds it in its future.
 fn is_in_grace(app: &App, session: &Session, now: Timestamp) -> bool {
-    session.rotated_at.is_some_and(|rotated_at| now < rotated_at.after(app.policy.rotation_grace))
+    let grace = app.policy.rotation_grace;
+    !grace.is_zero() && session.rotated_at.is_some_and(|rotated_at| now < rotated_at.after(grace))
 }
 
 /// The current token once more, for the one that was traded for it. As that one is the last that was traded, the current one is unused.
