@@ -47,15 +47,15 @@ pub struct Share {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Use {
     /// Calls in flight.
-    Calls = 0,
+    Calls,
     /// Calls that wait for the rest of their request, or for their turn to make a large answer.
-    Waiting = 1,
+    Waiting,
     /// Bytes of answers that are made or not yet taken.
-    Bytes = 2,
+    Bytes,
     /// Health watches without a credential.
-    Watches = 3,
+    Watches,
     /// Reflection streams without a credential.
-    Reflections = 4,
+    Reflections,
 }
 
 /// Some of a share in use, until it is dropped.
