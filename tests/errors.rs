@@ -112,10 +112,10 @@ async fn provoke(t: &Test, reason: ErrorReason) -> Result<Vec<u8>, Status> {
             done(t.with_key(&former).api_keys().rotate_api_key(rotate()).await.map(drop))
         }
         R::CredentialRequired => {
-            let request = pb::ConfirmEmailVerificationRequest {
-                plaintext_token: world.mailed_tokens[0].clone(),
-                ..Default::default()
-            };
+            let user = t.user("unproven").await;
+            t.give_password(&user).await;
+            let [plaintext_token, ..] = t.mailed_tokens(&user).await;
+            let request = pb::ConfirmEmailVerificationRequest { plaintext_token, ..Default::default() };
             done(admin.authentication().confirm_email_verification(request).await.map(drop))
         }
         R::UserNotFound => done(admin.users().get_user(pb::GetUserRequest { user_id: missing() }).await.map(drop)),
