@@ -76,7 +76,9 @@ impl WithHoles {
         let admin = format!("Bearer {}", t.admin_key).parse().unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let transport = Transport::new(Arc::new(Self { channel, admin }), args("sqlite:none", &[]).network, None);
+        let answers = tenantry::answers::Answers::new(usize::MAX, usize::MAX);
+        let network = args("sqlite:none", &[]).network;
+        let transport = Transport::new(Arc::new(Self { channel, admin }), network, None, answers);
         tokio::spawn(transport.serve(listener, std::future::pending()));
         format!("http://{address}")
     }

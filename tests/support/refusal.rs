@@ -56,6 +56,8 @@ pub fn code(reason: ErrorReason) -> Code {
         | R::RoleInsufficient
         | R::ScopeNotHeld
         | R::ExpiryNotHeld
+        | R::RateNotHeld
+        | R::FormerSecret
         | R::ApiKeyRequired
         | R::IpRangeNotHeld => Code::PermissionDenied,
         R::UserNotFound
@@ -89,6 +91,7 @@ pub fn code(reason: ErrorReason) -> Code {
         | R::EmailNotVerified
         | R::SignInRejected
         | R::PasswordRejected
+        | R::CredentialRequired
         | R::OneTimeTokenRejected
         | R::RefreshTokenRejected => Code::FailedPrecondition,
         R::EtagMismatch | R::Conflict | R::StreamTooSlow => Code::Aborted,
