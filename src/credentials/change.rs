@@ -241,7 +241,7 @@ mod tests {
     #[test]
     fn whatever_changes_a_key_or_its_owner_makes_it_old() {
         let actions = Forgotten::actions();
-        assert_eq!(actions.len(), 21);
+        assert_eq!(actions.len(), 22);
         assert!(!actions.contains(&Action::UserUpdated) && actions.contains(&Action::ApiKeyRevoked));
     }
 }

@@ -49,8 +49,9 @@ both! {
         };
         refused(keys.update_api_key(scopes(&["*"])).await, ErrorReason::ScopeNotHeld);
         refused(keys.update_api_key(scopes(&["users:*", "memberships:read"])).await, ErrorReason::ScopeNotHeld);
-        // To narrow is free.
-        keys.update_api_key(scopes(&["users:read", "api_keys:write"])).await.unwrap();
+        // Whoever widens a key must hold all that it then holds; to narrow is free.
+        refused(keys.update_api_key(scopes(&["users:read", "api_keys:write"])).await, ErrorReason::ScopeNotHeld);
+        keys.update_api_key(scopes(&["users:read"])).await.unwrap();
         refused(keys.update_api_key(scopes(&["users:write"])).await, ErrorReason::ScopeNotHeld);
     }
 

@@ -578,14 +578,6 @@ mod shown {
             refused(sign_in(&t, &user.email, PASSWORD).await, ErrorReason::SignInRejected);
         }
 
-        async fn a_removed_password_opens_nothing(t) {
-            let (user, signed_in, _) = t.signed_in_user("ada").await;
-            let remove = pb::RemovePasswordRequest { user_id: user.id.clone(), ..Default::default() };
-            t.admin().authentication().remove_password(remove).await.unwrap();
-            refused(sign_in(&t, &user.email, PASSWORD).await, ErrorReason::SignInRejected);
-            refused(refresh(&t, &signed_in.plaintext_token).await, ErrorReason::RefreshTokenRejected);
-        }
-
         async fn a_user_goes_with_the_organizations_that_nobody_else_is_in(t) {
             let (user, other) = (t.user("ada").await, t.user("bob").await);
             let (alone, shared) = (t.organization(&user).await, t.organization(&user).await);

@@ -328,6 +328,8 @@ both! {
         refused(reset(&t, &mailed.plaintext_token).await, ErrorReason::OneTimeTokenRejected);
         reset(&t, &next.plaintext_token).await.unwrap();
 
+        // Nobody has anything to lose here, so no credential is to be shown.
+        let user = t.user("bob").await;
         let one = start_change(&t, &user, "one@example.com").await;
         let other = start_change(&t, &user, "other@example.com").await;
         assert!(one.plaintext_token != other.plaintext_token && other.email == "other@example.com");

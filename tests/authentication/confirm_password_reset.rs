@@ -28,7 +28,7 @@ both! {
     }
 
     async fn a_user_without_a_password_gets_one_so_and_sessions_can_be_kept(t) {
-        let user = t.user("ada").await;
+        let user = t.verified_user("ada").await;
         let (_, session) = t.session(&user).await;
         let [_, token, _] = t.mailed_tokens(&user).await;
         let keep = pb::ConfirmPasswordResetRequest { keep_sessions: true, ..reset(&token) };

@@ -8,6 +8,7 @@ mod get_signing_keys;
 mod import_password_hash;
 pub mod introspect_token;
 mod refresh;
+mod remove_password;
 mod set_password;
 mod sign_in;
 mod sign_out;

@@ -1,0 +1,101 @@
+//! How many API keys are revoked at once, and how the revoked ones are removed.
+
+use diesel::prelude::*;
+use diesel_async::RunQueryDsl;
+
+use super::{ApiKeyRepository, ApiKeyRow};
+use crate::{
+    db::{query, schema::api_keys},
+    error::Result,
+    models::{Action, ApiKey, ApiKeyId, ApiKeyOwner, Locked, Organization, Timestamp, User},
+    repositories::MAX_BATCH,
+};
+
+impl ApiKeyRepository<'_> {
+    /// Revokes all keys of a locked user, and tells how many were in force.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn revoke_of_user(&mut self, user: &Locked<User>, reason: &str, now: Timestamp) -> Result<i64> {
+        let mut revoked = 0;
+        loop {
+            let ids: Vec<ApiKeyId> = query!(self.conn, c => {
+                let own = api_keys::table.filter(api_keys::user_id.eq(user.id));
+                own.filter(api_keys::revoked_at.is_null()).select(api_keys::id).limit(MAX_BATCH).load(c)
+            })?;
+            if ids.is_empty() {
+                return Ok(revoked);
+            }
+            revoked += self.revoke_all(&ids, reason, now).await?;
+        }
+    }
+
+    /// Revokes all keys of a locked organization, and tells how many were in force.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn revoke_of_organization(
+        &mut self,
+        own: &Locked<Organization>,
+        reason: &str,
+        now: Timestamp,
+    ) -> Result<i64> {
+        let mut revoked = 0;
+        loop {
+            let ids: Vec<ApiKeyId> = query!(self.conn, c => {
+                let own = api_keys::table.filter(api_keys::organization_id.eq(own.id));
+                own.filter(api_keys::revoked_at.is_null()).select(api_keys::id).limit(MAX_BATCH).load(c)
+            })?;
+            if ids.is_empty() {
+                return Ok(revoked);
+            }
+            revoked += self.revoke_all(&ids, reason, now).await?;
+        }
+    }
+
+    /// Revokes some keys that are in force.
+    async fn revoke_all(&mut self, ids: &[ApiKeyId], reason: &str, now: Timestamp) -> Result<i64> {
+        let rows: Vec<ApiKeyRow> = query!(self.conn, c => {
+            diesel::update(api_keys::table.filter(api_keys::id.eq_any(ids)).filter(api_keys::revoked_at.is_null()))
+                .set((
+                    api_keys::revoked_at.eq(Some(now)),
+                    api_keys::revoked_reason.eq(Some(reason)),
+                    api_keys::updated_at.eq(now),
+                    api_keys::revision.eq(api_keys::revision + 1),
+                ))
+                .returning(ApiKeyRow::as_returning())
+                .get_results(c)
+        })?;
+        let revoked = i64::try_from(rows.len()).unwrap_or(i64::MAX);
+        for after in rows.into_iter().map(ApiKey::from) {
+            let before = ApiKey { revoked_at: None, revoked_reason: None, ..after.clone() };
+            self.conn.changed(Action::ApiKeyRevoked, before, &after);
+        }
+        Ok(revoked)
+    }
+
+    /// Removes up to `limit` of an owner's revoked keys, those that were revoked first, but keeps so many. It takes no reach: whoever revokes
+    /// a key of the owner was found to reach its keys.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn delete_oldest_revoked(&mut self, owner: ApiKeyOwner, keep: i64, limit: i64) -> Result<()> {
+        let ids: Vec<ApiKeyId> = query!(self.conn, c => {
+            let query = api_keys::table.select(api_keys::id).into_boxed::<Backend>();
+            let query = match owner {
+                ApiKeyOwner::Organization(id) => query.filter(api_keys::organization_id.eq(id)),
+                ApiKeyOwner::User(id) => query.filter(api_keys::user_id.eq(id)),
+            };
+            let revoked = query.filter(api_keys::revoked_at.is_not_null());
+            revoked.order(api_keys::revoked_at.desc()).limit(limit).offset(keep).load(c)
+        })?;
+        if !ids.is_empty() {
+            let rows: Vec<ApiKeyRow> = query!(self.conn, c => {
+                let found = api_keys::table.filter(api_keys::id.eq_any(&ids)).filter(api_keys::revoked_at.is_not_null());
+                diesel::delete(found).returning(ApiKeyRow::as_returning()).get_results(c)
+            })?;
+            self.conn.removed_all::<ApiKey, _>(Action::ApiKeyDeleted, rows);
+        }
+        Ok(())
+    }
+}
