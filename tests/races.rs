@@ -59,8 +59,8 @@ both! {
             let newest = successor.as_ref().unwrap_or(&token);
             refused(t.rotate(newest).await, ErrorReason::RefreshTokenRejected);
             t.reactivate(&ada).await;
-            // What had not been revoked works again, once.
-            t.rotate(newest).await.unwrap_or_else(|status| panic!("round {round}: {status:?}"));
+            // A suspension ends sessions for good.
+            refused(t.rotate(newest).await, ErrorReason::RefreshTokenRejected);
         }
     }
 

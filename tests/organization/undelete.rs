@@ -46,7 +46,8 @@ both! {
         let key = t.organization_key(&acme).await;
         delete(&t, &acme).await;
         t.advance(29 * DAY);
-        let back = t.admin().organizations().undelete_organization(undelete(&acme)).await.unwrap().into_inner();
+        let undelete = pb::UndeleteOrganizationRequest { restore_api_keys: true, ..undelete(&acme) };
+        let back = t.admin().organizations().undelete_organization(undelete).await.unwrap().into_inner();
         assert_eq!(back.organization.unwrap().state(), pb::OrganizationState::Active);
         assert!(t.membership(&ada.id, &acme.id).await.is_some());
         let get = pb::GetOrganizationRequest { organization_id: acme.id };
