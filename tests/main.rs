@@ -14,6 +14,7 @@
 mod access;
 mod api_key;
 mod architecture;
+mod authority_model;
 mod authentication;
 mod authorization;
 mod clients;
