@@ -10,9 +10,9 @@ use crate::{
     clock::Clock,
     config::{DatabaseArgs, SecretText},
     db::Database,
-    error::{Entity, Error, Precondition, Result, chain},
+    error::{Entity, Error, Precondition, Result, Taken, chain},
     models::{
-        Action, ApiKeyOwner, Email, Environment, IpRanges, JsonObject, Name, NewApiKey, NewUser, Plaintext, Reach,
+        Action, ApiKeyOwner, Email, Environment, IpRanges, JsonObject, Name, NewApiKey, NewUser, Plaintext, Reach, RevokedReason,
         Scope, Scopes,
     },
     security::{
@@ -107,14 +107,23 @@ pub async fn first_admin(db: &Database, clock: &dyn Clock) -> Result<Option<Plai
     if !db.read(async |conn| conn.users().none_exists().await).await? {
         return Ok(None);
     }
-    create_admin(db, clock, FIRST_ADMIN_EMAIL, FIRST_ADMIN_NAME).await.map(Some)
+    create_admin(db, clock, FIRST_ADMIN_EMAIL, FIRST_ADMIN_NAME, false).await.map(Some)
 }
 
-/// Makes a platform admin, of an existing user if one has the address, and tells a new API key of it that may do everything.
+/// Makes a platform admin and tells a new API key of it that may do everything. A user who has the address becomes one only if
+/// `existing` says so and the address was proven: otherwise a stranger may have signed up with it. The API keys and sessions that such a user
+/// had before end, as they were never meant to be a platform admin's.
 ///
 /// # Errors
-/// [`Error::Invalid`] for what is no address or name; [`Precondition::UserSuspended`] for a suspended user.
-pub async fn create_admin(db: &Database, clock: &dyn Clock, email: &str, name: &str) -> Result<Plaintext> {
+/// [`Error::Invalid`] for what is no address or name; [`Taken::UserEmail`] for an existing user without `existing`;
+/// [`Precondition::EmailNotVerified`] for one whose e-mail was never proven; [`Precondition::UserSuspended`] for a suspended one.
+pub async fn create_admin(
+    db: &Database,
+    clock: &dyn Clock,
+    email: &str,
+    name: &str,
+    existing: bool,
+) -> Result<Plaintext> {
     let email = Email::parse(email).map_err(|rule| Error::invalid("--email", rule))?;
     let name = Name::parse(name).map_err(|rule| Error::invalid("--name", rule))?;
     let every_scope = Scope::parse("*").map_err(Error::internal)?;
@@ -123,13 +132,27 @@ pub async fn create_admin(db: &Database, clock: &dyn Clock, email: &str, name: &
     let create = by_system(db, clock, async |tx| {
         let found = tx.users().get_by_email(&Reach::Everything, email.normalized()).await?;
         let user = if let Some(found) = found {
+            if !existing {
+                return Err(Error::Taken(Taken::UserEmail));
+            }
             let user = tx.users().lock(&Reach::Everything, found.id).await?;
             let mut user = user.ok_or(Error::NotFound(Entity::User))?;
             if !user.is_active() {
                 return Err(Error::Precondition(Precondition::UserSuspended));
             }
-            user.is_platform_admin = true;
-            tx.users().save(user, Action::UserPlatformAdminGranted, now).await?
+            if user.is_platform_admin {
+                user.into_inner()
+            } else {
+                if user.email_verified_at.is_none() {
+                    return Err(Error::Precondition(Precondition::EmailNotVerified));
+                }
+                tx.api_keys().revoke_of_user(&user, "the user became a platform admin", now).await?;
+                let sessions = tx.refresh_tokens().lock_live_families(&Reach::Everything, user.id, None, now).await?;
+                tx.refresh_tokens().revoke(&sessions, RevokedReason::RevokedAll, now).await?;
+                tx.one_time_tokens().delete_of_user(&user).await?;
+                user.is_platform_admin = true;
+                tx.users().save(user, Action::UserPlatformAdminGranted, now).await?
+            }
         } else {
             let new = NewUser {
                 email: email.clone(),
@@ -154,7 +177,7 @@ pub async fn create_admin(db: &Database, clock: &dyn Clock, email: &str, name: &
             rate_limit: 0,
             metadata: JsonObject::default(),
         };
-        tx.api_keys().insert(&key.to_api_key(random::uuid(now).into(), secret.clone(), Some(user.id), now)).await
+        tx.api_keys().insert(&key.to_api_key(random::uuid(now).into(), secret.clone(), (Some(user.id), false), now)).await
     });
     create.await?;
     Ok(plaintext)

@@ -11,7 +11,7 @@ use crate::{
     db::{Conn, Database, Work},
     error::{Error, Result, Taken},
     fault,
-    models::{Call, Change, Once, Origin, Sealed, Timestamp},
+    models::{Actor, Call, Change, Once, Origin, Sealed, Timestamp},
     repositories::ClaimedRequest,
     security::{
         random,
@@ -196,6 +196,9 @@ where
 /// Makes events of what a transaction has changed, and tells what is known of API keys that is not true any more once it commits.
 /// It is the last thing before the commit.
 async fn write_events(tx: &mut Conn, origin: &Origin, now: Timestamp) -> Result<Vec<Forgotten>> {
+    if let (Actor::Caller { .. }, Some(change)) = (origin.actor, tx.ungranted()) {
+        return Err(Error::internal(format!("{:?} gives authority that nobody has decided on", change.action)));
+    }
     let changes = tx.take_changes();
     // In order, so that events of one moment are listed as they happened.
     let mut ids: Vec<_> = changes.iter().map(|_| random::uuid(now)).collect();

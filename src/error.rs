@@ -286,6 +286,8 @@ pub enum Precondition {
     PasswordRejected,
     /// The mailed token cannot be used.
     OneTimeTokenRejected,
+    /// The account has credentials, and none was shown.
+    CredentialRequired,
 }
 
 impl Precondition {
@@ -312,6 +314,9 @@ impl Precondition {
             Self::SignInRejected => "nobody is signed in by this e-mail and password",
             Self::PasswordRejected => "the password cannot be used",
             Self::OneTimeTokenRejected => "the token cannot be used; start again",
+            Self::CredentialRequired => {
+                "the account has credentials and none was shown; send an access token of the user, or reset the password"
+            }
             Self::EmailNotVerified => "the user has not verified its e-mail; present the token of the invitation",
         }
     }
@@ -326,8 +331,12 @@ pub enum Denial {
     NotPlatformAdmin,
     /// An API key, where it came with an access token.
     ApiKeyRequired,
-    /// A role high enough.
-    RoleInsufficient,
+    /// A role that gives this permission.
+    RoleInsufficient(String),
+    /// A rate as high as the caller wants to give.
+    RateNotHeld,
+    /// The current secret of a key, where it came with the former one.
+    FormerSecret,
     /// A scope that the caller wants to give.
     ScopeNotHeld(String),
     /// A life as long as the caller wants to give.
@@ -342,7 +351,13 @@ impl Denial {
             Self::ScopeMissing(scope) => format!("the API key lacks the scope {scope}"),
             Self::NotPlatformAdmin => "only a platform admin may do this".to_owned(),
             Self::ApiKeyRequired => "the method takes an API key and not a user's access token".to_owned(),
-            Self::RoleInsufficient => "the caller's role in the organization is too low for this".to_owned(),
+            Self::RoleInsufficient(permission) => {
+                format!("the caller's role in the organization does not give {permission}")
+            }
+            Self::RateNotHeld => "the caller's API key is held to a rate and cannot give a higher one".to_owned(),
+            Self::FormerSecret => {
+                "the key was rotated and this is its former secret, which writes no keys; RevokeOwnApiKey takes it".to_owned()
+            }
             Self::ExpiryNotHeld => "the caller's API key expires and cannot give a longer life than its own".to_owned(),
             Self::IpRangeNotHeld => {
                 "the caller's API key cannot be used from everywhere and cannot let one be from more".to_owned()

@@ -10,7 +10,7 @@ use tenantry::{
         SelftestCommand, ServeArgs, SigningKeysArgs, SigningKeysCommand,
     },
     db::{Database, migrations},
-    error::chain,
+    error::{Error, Precondition, Taken, chain},
     selftest,
     server::Server,
     signing_keys::{self, Former},
@@ -125,8 +125,26 @@ async fn create_admin(args: &AdminCreateArgs) -> Result<(), String> {
     telemetry::init(&args.log)?;
     let key = migrations::at_startup(&args.database, async || {
         let db = Database::open(&args.database, args.database.database_timeout).await?;
-        bootstrap::create_admin(&db, &SystemClock, &args.email, &args.name).await.map_err(|error| chain(&error))
+        bootstrap::create_admin(&db, &SystemClock, &args.email, &args.name, args.existing)
+            .await
+            .map_err(|error| no_admin(&error))
     });
     println!("{}", key.await?.expose());
     Ok(())
+}
+
+/// Says in one line why there is no new platform admin, and what to do.
+fn no_admin(error: &Error) -> String {
+    match error {
+        Error::Taken(Taken::UserEmail) => {
+            "a user has this e-mail already; --existing makes that user a platform admin and ends its API keys and sessions"
+                .to_owned()
+        }
+        Error::Precondition(Precondition::EmailNotVerified) => {
+            "the user with this e-mail never proved to read its mail, so it may be a stranger; use another e-mail, or \
+             have it verified first"
+                .to_owned()
+        }
+        error => chain(error),
+    }
 }

@@ -33,7 +33,9 @@ fn classify(error: &Error) -> (Code, ErrorReason) {
                 Denial::ScopeMissing(_) => R::ScopeMissing,
                 Denial::NotPlatformAdmin => R::PlatformAdminRequired,
                 Denial::ApiKeyRequired => R::ApiKeyRequired,
-                Denial::RoleInsufficient => R::RoleInsufficient,
+                Denial::RoleInsufficient(_) => R::RoleInsufficient,
+                Denial::RateNotHeld => R::RateNotHeld,
+                Denial::FormerSecret => R::FormerSecret,
                 Denial::ScopeNotHeld(_) => R::ScopeNotHeld,
                 Denial::ExpiryNotHeld => R::ExpiryNotHeld,
                 Denial::IpRangeNotHeld => R::IpRangeNotHeld,
@@ -72,6 +74,7 @@ fn classify(error: &Error) -> (Code, ErrorReason) {
                 Precondition::SignInRejected => R::SignInRejected,
                 Precondition::PasswordRejected => R::PasswordRejected,
                 Precondition::OneTimeTokenRejected => R::OneTimeTokenRejected,
+                Precondition::CredentialRequired => R::CredentialRequired,
             },
         ),
         Error::EtagMismatch => (Code::Aborted, R::EtagMismatch),
@@ -130,6 +133,9 @@ impl From<Error> for Status {
             }
             Error::Denied(Denial::ScopeMissing(scope) | Denial::ScopeNotHeld(scope)) => {
                 metadata.insert("scope".to_owned(), scope.clone());
+            }
+            Error::Denied(Denial::RoleInsufficient(permission)) => {
+                metadata.insert("permission".to_owned(), permission.clone());
             }
             Error::Precondition(Precondition::LimitReached(limit, most)) => {
                 metadata.insert("limit".to_owned(), limit.name().to_owned());

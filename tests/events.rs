@@ -215,7 +215,7 @@ both! {
             ("membership.deleted", world.membership_id.as_str()),
             ("oauth_account.unlinked", &world.oauth_account_id),
             ("refresh_token.revoked", &world.refresh_token_id),
-            ("api_key.updated", &made.id),
+            ("api_key.creator_erased", &made.id),
             ("user.purged", &world.user.id),
         ];
         assert!(expected.iter().all(|one| told.contains(one)), "{told:?}");

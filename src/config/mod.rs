@@ -61,7 +61,7 @@ pub enum Command {
 /// What can be done about platform admins.
 #[derive(Debug, Subcommand)]
 pub enum AdminCommand {
-    /// Create a platform admin, or make an existing user one. Standard output carries the new API key and nothing else.
+    /// Create a platform admin, or make an existing user one with --existing. Standard output carries the new API key and nothing else.
     Create(Box<AdminCreateArgs>),
 }
 
@@ -272,9 +272,13 @@ pub struct MigrateArgs {
 /// Settings of `tenantry admin create`.
 #[derive(Args, Clone, Debug)]
 pub struct AdminCreateArgs {
-    /// E-mail of the admin. If a user has it, that user becomes an admin
+    /// E-mail of the admin. A user who has it already is refused without --existing
     #[arg(long, value_name = "E-MAIL")]
     pub email: String,
+
+    /// Make the user who has this e-mail a platform admin. The e-mail must be verified; the user's API keys and sessions end
+    #[arg(long)]
+    pub existing: bool,
 
     /// Name of the admin
     #[arg(long, value_name = "NAME")]

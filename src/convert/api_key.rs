@@ -236,7 +236,7 @@ impl From<ApiKey> for pb::ApiKey {
             etag: key.etag(),
             id: key.id.to_string(),
             owner: organization.or(key.user_id.map(|id| WireOwner::UserId(id.to_string()))),
-            created_by: key.created_by.map(|id| id.to_string()).unwrap_or_default(),
+            created_by: key.created_by.filter(|_| !key.by_platform).map(|id| id.to_string()).unwrap_or_default(),
             name: key.name.as_str().to_owned(),
             prefix: key.prefix.as_stored().to_owned(),
             scopes: texts(&key.scopes),

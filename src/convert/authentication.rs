@@ -53,6 +53,20 @@ pub struct ChangePassword {
     pub keep_sessions: bool,
     /// The session that goes on anyway.
     pub except: Option<FamilyId>,
+    /// Whether the user's API keys are revoked.
+    pub revoke_api_keys: bool,
+}
+
+/// A password that is reset by mail.
+pub struct PasswordReset {
+    /// The token that was mailed.
+    pub token: Plaintext,
+    /// The new password.
+    pub new_password: Plaintext,
+    /// Whether no session ends.
+    pub keep_sessions: bool,
+    /// Whether the user's API keys are revoked.
+    pub revoke_api_keys: bool,
 }
 
 /// A password that is presented: any, but of no more bytes than one can have.
@@ -193,7 +207,7 @@ pub fn change_password(request: pb::ChangePasswordRequest) -> Result<ChangePassw
         said(&mut check, &request.user_id, ("current_password", request.current_password), &request.ip_address);
     let except = check.optional_id("except_family_id", &request.except_family_id);
     let (Some(current), Some(except)) = (current, except) else { return Err(check.failed()) };
-    Ok(ChangePassword { current, new_password, keep_sessions: request.keep_sessions, except })
+    Ok(ChangePassword { current, new_password, keep_sessions: request.keep_sessions, except, revoke_api_keys: request.revoke_api_keys })
 }
 
 /// Reads an ImportPasswordHash. What the hash must be is looked at later.
@@ -220,13 +234,18 @@ pub fn start_password_reset(request: &pb::StartPasswordResetRequest) -> Result<E
     Email::parse(&request.email).map_err(|rule| Error::invalid("email", rule))
 }
 
-/// Reads a ConfirmPasswordReset: the token, and the new password, which is looked at later.
+/// Reads a ConfirmPasswordReset. The new password is looked at later.
 ///
 /// # Errors
 /// [`Error::Invalid`] for no token.
-pub fn confirm_password_reset(request: pb::ConfirmPasswordResetRequest) -> Result<(Plaintext, Plaintext, bool)> {
+pub fn confirm_password_reset(request: pb::ConfirmPasswordResetRequest) -> Result<PasswordReset> {
     let new_password = Plaintext::new(request.new_password);
-    Ok((mailed(request.plaintext_token)?, new_password, request.keep_sessions))
+    Ok(PasswordReset {
+        token: mailed(request.plaintext_token)?,
+        new_password,
+        keep_sessions: request.keep_sessions,
+        revoke_api_keys: request.revoke_api_keys,
+    })
 }
 
 /// Reads a StartEmailChange.

@@ -112,6 +112,7 @@ changes! {
         SetPasswordRequest of SetPassword,
         ChangePasswordRequest of ChangePassword,
         ImportPasswordHashRequest of ImportPasswordHash,
+        RemovePasswordRequest of RemovePassword,
         StartEmailVerificationRequest of StartEmailVerification,
         ConfirmEmailVerificationRequest of ConfirmEmailVerification,
         StartPasswordResetRequest of StartPasswordReset,

@@ -14,6 +14,7 @@ pub fn impact(impact: &Impact, blockers: Vec<Precondition>) -> pb::Impact {
         api_keys: impact.api_keys,
         sessions: impact.sessions,
         invitations: impact.invitations,
+        organizations_without_owner: impact.organizations_without_owner.iter().map(ToString::to_string).collect(),
         blockers: blockers.into_iter().map(blocker).collect(),
     }
 }

@@ -93,14 +93,15 @@ pub fn resend(request: pb::ResendInvitationRequest) -> Result<(Target<Invitation
     Ok((Target { id, etag: request.etag }, life))
 }
 
-/// Reads an AcceptInvitation: which one, and the user who accepts, if it says.
+/// Reads an AcceptInvitation: which one, the user who accepts, if it says, and the access token that it shows.
 ///
 /// # Errors
 /// Every violation at once.
-pub fn accept(request: pb::AcceptInvitationRequest) -> Result<(InvitationKey, Option<UserId>)> {
+pub fn accept(request: pb::AcceptInvitationRequest) -> Result<(InvitationKey, Option<UserId>, String)> {
     let mut check = Check::default();
     let key = key!(check, accept_invitation_request, request.key);
-    answered_by(check, key, &request.user_id)
+    let (key, user_id) = answered_by(check, key, &request.user_id)?;
+    Ok((key, user_id, request.access_token))
 }
 
 /// Reads a DeclineInvitation: which one, and the user who declines, if it says.
@@ -132,7 +133,7 @@ impl From<Invitation> for pb::Invitation {
             email: invitation.email.as_str().to_owned(),
             role: invitation.role.as_str().to_owned(),
             message: invitation.message.map(|text| text.as_str().to_owned()).unwrap_or_default(),
-            invited_by: invitation.invited_by.map(|id| id.to_string()).unwrap_or_default(),
+            invited_by: invitation.invited_by.filter(|_| !invitation.by_platform).map(|id| id.to_string()).unwrap_or_default(),
             expires_at: Some(time(invitation.expires_at)),
             created_at: Some(time(invitation.created_at)),
             updated_at: Some(time(invitation.updated_at)),

@@ -2,9 +2,9 @@
 
 use super::{Check, Listing, Lists, Target, time};
 use crate::{
-    error::Result,
+    error::{Error, Result},
     models::{
-        Email, NewOAuthAccount, OAuthAccount, OAuthAccountFilter, OAuthAccountId, Plaintext, ProviderAccount,
+        Email, NewOAuthAccount, NormalizedEmail, OAuthAccount, OAuthAccountFilter, OAuthAccountId, Plaintext, ProviderAccount,
         ProviderTokens, Resource as _,
         oauth_account::{Provider, ProviderScopes, ProviderUserId},
         stored::StoredText as _,
@@ -15,11 +15,11 @@ use crate::{
 /// Most bytes of a provider's token.
 const MAX_TOKEN_BYTES: usize = 16 * 1024;
 
-/// Reads a LinkOAuthAccount.
+/// Reads a LinkOAuthAccount: the account, and the address that the provider vouches for, if it does.
 ///
 /// # Errors
 /// Every violation at once.
-pub fn link(request: pb::LinkOAuthAccountRequest) -> Result<NewOAuthAccount> {
+pub fn link(request: pb::LinkOAuthAccountRequest) -> Result<(NewOAuthAccount, Option<NormalizedEmail>)> {
     let mut check = Check::default();
     let user_id = check.id("user_id", &request.user_id);
     let provider = check.field("provider", Provider::parse(&request.provider));
@@ -32,8 +32,13 @@ pub fn link(request: pb::LinkOAuthAccountRequest) -> Result<NewOAuthAccount> {
     else {
         return Err(check.failed());
     };
+    let vouched = match (request.email_verified_by_provider, &email) {
+        (false, _) => None,
+        (true, Some(email)) => Some(email.normalized().clone()),
+        (true, None) => return Err(Error::invalid("email", "must be set with email_verified_by_provider")),
+    };
     let account = ProviderAccount { provider, provider_user_id };
-    Ok(NewOAuthAccount { user_id, account, email, scopes, tokens })
+    Ok((NewOAuthAccount { user_id, account, email, scopes, tokens }, vouched))
 }
 
 /// Reads a ListOAuthAccounts.

@@ -33,7 +33,7 @@ impl Forgotten {
     pub fn by(action: Action, subject: &Subject) -> Option<Self> {
         use Action as A;
         match action {
-            A::ApiKeyUpdated | A::ApiKeyRotated | A::ApiKeyRevoked | A::ApiKeyDeleted => {
+            A::ApiKeyUpdated | A::ApiKeyRotated | A::ApiKeyRevoked | A::ApiKeyDeleted | A::ApiKeyCreatorErased => {
                 subject.resource.map(|(_, id)| Self::Key(ApiKeyId(id.0)))
             }
             A::UserSuspended
@@ -63,6 +63,7 @@ impl Forgotten {
             | A::UserPasswordChanged
             | A::UserPasswordReset
             | A::UserPasswordImported
+            | A::UserPasswordRemoved
             | A::UserPasswordResetStarted
             | A::UserEmailVerificationStarted
             | A::UserEmailVerified

@@ -34,7 +34,7 @@ use tokio::sync::Notify;
 use crate::{
     config::{DatabaseArgs, DatabaseUrl},
     error::{Error, Result},
-    models::{Action, Change, stored::StoredText as _},
+    models::{Action, Change, Grant, stored::StoredText as _},
     security::random,
     telemetry::metrics::seconds,
 };
@@ -68,6 +68,8 @@ pub struct Conn {
     changes: Vec<Change>,
     /// What its events are of.
     actions: Vec<Action>,
+    /// The authority that may be given in this transaction.
+    granted: Vec<Grant>,
 }
 
 /// What `query!` dispatches on.
@@ -344,7 +346,7 @@ impl Database {
 
 impl Conn {
     fn new(handle: Handle) -> Self {
-        Self { handle, changes: Vec::new(), actions: Vec::new() }
+        Self { handle, changes: Vec::new(), actions: Vec::new(), granted: Vec::new() }
     }
 
     /// Ends a snapshot.
@@ -358,6 +360,18 @@ impl Conn {
     /// Notes a change, which must become an event before the transaction commits.
     pub(crate) fn record(&mut self, change: Change) {
         self.changes.push(change);
+    }
+
+    /// Notes that authority may be given. Only `handlers::authority`, which decides that, calls it.
+    pub(crate) fn grant(&mut self, grant: Grant) {
+        if !self.granted.contains(&grant) {
+            self.granted.push(grant);
+        }
+    }
+
+    /// The first change that gives authority which nobody has decided on.
+    pub(crate) fn ungranted(&self) -> Option<&Change> {
+        self.changes.iter().find(|change| change.gives().is_some_and(|grant| !self.granted.contains(&grant)))
     }
 
     /// What was changed since the last call. Who takes it writes the events.

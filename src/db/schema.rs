@@ -141,6 +141,7 @@ diesel::table! {
         rotated_at -> Nullable<Instant>,
         allowed_ip_ranges -> JsonDoc,
         rate_limit -> BigInt,
+        by_platform -> Bool,
     }
 }
 
@@ -236,6 +237,7 @@ diesel::table! {
         expires_at -> Instant,
         created_at -> Instant,
         updated_at -> Instant,
+        by_platform -> Bool,
     }
 }
 

@@ -2,14 +2,14 @@
 
 use tonic::{Request, Response, Status, Streaming};
 
-use super::{called_by, called_to_act, guards, lists, scope_of, verification::Verifier, verify_stream::Answers};
+use super::{authority, called_by, called_to_act, guards, lists, scope_of, verification::Verifier, verify_stream::Answers};
 use crate::{
     context::App,
     convert,
     db::Conn,
     error::{Denial, Entity, Error, Limit, Precondition, Result},
     models::{
-        Action, ApiKey, ApiKeyId, ApiKeyOwner, Caller, Held, IpRanges, Locked, Reach, Scopes, Timestamp, permission,
+        Action, ApiKey, ApiKeyId, ApiKeyOwner, Caller, Locked, Reach, Timestamp, permission,
     },
     pb::{self, api_key_service_server::ApiKeyService},
     security::token::mint_api_key,
@@ -35,38 +35,9 @@ fn find<T>(key: Option<T>) -> Result<T> {
     key.ok_or(Error::NotFound(Entity::ApiKey))
 }
 
-/// Refuses scopes that the caller's own key does not hold.
-fn may_give(caller: &Caller, scopes: &Scopes) -> Result<()> {
-    match caller.scopes.first_not_held(scopes) {
-        None => Ok(()),
-        Some(scope) => Err(Error::Denied(Denial::ScopeNotHeld(scope.as_str().to_owned()))),
-    }
-}
-
-/// Refuses a life that is longer than that of the caller's own key: with a key that expires, nobody stays for ever.
-fn may_last(caller: &Caller, expires_at: Option<Timestamp>) -> Result<()> {
-    match (caller.expires_at, expires_at) {
-        (None, _) => Ok(()),
-        (Some(own), Some(given)) if given <= own => Ok(()),
-        (Some(_), _) => Err(Error::Denied(Denial::ExpiryNotHeld)),
-    }
-}
-
-/// Refuses to let a key be used from where the caller's own cannot be.
-fn may_place(caller: &Caller, ranges: &IpRanges) -> Result<()> {
-    if caller.ip_ranges.cover(ranges) { Ok(()) } else { Err(Error::Denied(Denial::IpRangeNotHeld)) }
-}
-
 /// Refuses whoever is no platform admin to say how often a key may call.
 fn may_limit(caller: &Caller) -> Result<()> {
     if caller.is_platform_admin() { Ok(()) } else { Err(Error::Denied(Denial::NotPlatformAdmin)) }
-}
-
-/// Refuses to hand out a key that may do more, longer or from elsewhere than the caller's own.
-fn may_hand_out(caller: &Caller, key: &ApiKey) -> Result<()> {
-    may_give(caller, &key.scopes)?;
-    may_last(caller, key.expires_at)?;
-    may_place(caller, &key.allowed_ip_ranges)
 }
 
 /// Refuses to change what is revoked.
@@ -77,9 +48,8 @@ fn is_in_force(key: &ApiKey) -> Result<()> {
     }
 }
 
-/// Refuses an owner that the caller does not see, whose keys, or keys of such scopes, it may not make, that is suspended, or that has as
-/// many as it may.
-async fn may_make_for(tx: &mut Conn, caller: &Caller, owner: ApiKeyOwner, scopes: &Scopes, most: u32) -> Result<()> {
+/// Refuses an owner that the caller does not see, whose keys it may not make, that is suspended, or that has as many as it may.
+async fn may_make_for(tx: &mut Conn, caller: &Caller, owner: ApiKeyOwner, most: u32) -> Result<()> {
     match owner {
         ApiKeyOwner::User(id) => {
             let user = tx.users().lock(&caller.reach(), id).await?.ok_or(Error::NotFound(Entity::User))?;
@@ -90,8 +60,7 @@ async fn may_make_for(tx: &mut Conn, caller: &Caller, owner: ApiKeyOwner, scopes
         ApiKeyOwner::Organization(id) => {
             let organization = tx.organizations().lock(&caller.reach(), id).await?;
             let organization = organization.ok_or(Error::NotFound(Entity::Organization))?;
-            let held = guards::may_change(tx, caller, &organization, permission::WRITE_API_KEYS).await?;
-            guards::covers_all(&held, &Held::by_own_key(scopes))?;
+            guards::may_change(tx, caller, &organization, permission::WRITE_API_KEYS).await?;
             guards::active_organization(&organization)?;
             guards::has_room(Limit::ApiKeys, most, tx.api_keys().count_of_organization(&organization)).await
         }
@@ -102,15 +71,6 @@ async fn may_make_for(tx: &mut Conn, caller: &Caller, owner: ApiKeyOwner, scopes
 async fn lock(tx: &mut Conn, caller: &Caller, id: ApiKeyId) -> Result<Locked<ApiKey>> {
     let (_, reach) = guards::visible_key(tx, caller, id).await?;
     find(tx.api_keys().lock(&reach, id).await?)
-}
-
-/// Refuses to change an organization's key to whoever may not, or does not hold there what such scopes give, and a suspended
-/// organization's to everyone but platform admins.
-async fn may_change(tx: &mut Conn, caller: &Caller, key: &ApiKey, scopes: &Scopes) -> Result<()> {
-    let Some(id) = key.organization_id else { return Ok(()) };
-    let organization = tx.organizations().get(&caller.reach(), id).await?;
-    let held = guards::may_change(tx, caller, &find(organization)?, permission::WRITE_API_KEYS).await?;
-    guards::covers_all(&held, &Held::by_own_key(scopes))
 }
 
 /// Revokes a locked key, unless it is.
@@ -133,7 +93,11 @@ impl ApiKeyService for ApiKeyHandler {
         let (call, new) = called_to_act(request, |r| convert::api_key::create(r, now))?;
         let caller = &call.caller;
         let (plaintext, secret) = mint_api_key(new.environment);
-        let mut key = new.to_api_key(self.app.new_id(now), secret, caller.user_id(), now);
+        let owner = match new.owner {
+            ApiKeyOwner::User(id) => Some(id),
+            ApiKeyOwner::Organization(_) => None,
+        };
+        let mut key = new.to_api_key(self.app.new_id(now), secret, caller.maker(owner), now);
         if key.rate_limit == 0 {
             // Otherwise whoever is held to a limit would make itself keys that are not.
             key.rate_limit = caller.rate_limit.map_or(0, i64::from);
@@ -142,8 +106,8 @@ impl ApiKeyService for ApiKeyHandler {
             if new.rate_limit != 0 {
                 may_limit(caller)?;
             }
-            may_hand_out(caller, &key)?;
-            may_make_for(tx, caller, new.owner, &new.scopes, self.app.policy.max_api_keys).await?;
+            may_make_for(tx, caller, new.owner, self.app.policy.max_api_keys).await?;
+            authority::key(tx, caller, None, &key).await?;
             tx.api_keys().insert(&key).await?;
             Ok(pb::CreateApiKeyResponse {
                 api_key: Some(key.clone().into()),
@@ -201,24 +165,14 @@ impl ApiKeyService for ApiKeyHandler {
         let caller = &call.caller;
         let update = self.app.change(&call, async |tx| {
             let mut key = lock(tx, caller, target.id).await?;
-            let more = changes.scopes.iter().flat_map(Scopes::iter).filter(|scope| !key.scopes.hold(scope));
-            let more: Scopes = more.cloned().collect();
-            may_give(caller, &more)?;
-            may_change(tx, caller, &key, &more).await?;
-            if let Some(expires_at) = changes.expires_at {
-                may_last(caller, expires_at)?;
-            }
-            if let Some(ranges) =
-                changes.allowed_ip_ranges.as_ref().filter(|ranges| !key.allowed_ip_ranges.cover(ranges))
-            {
-                may_place(caller, ranges)?;
-            }
             if changes.rate_limit.is_some_and(|limit| limit != key.rate_limit) {
                 may_limit(caller)?;
             }
-            target.check_etag(&*key)?;
-            is_in_force(&key)?;
+            let before = ApiKey::clone(&key);
             key.apply(changes.clone());
+            authority::key(tx, caller, Some(&before), &key).await?;
+            target.check_etag(&before)?;
+            is_in_force(&key)?;
             let key = tx.api_keys().save(key, Action::ApiKeyUpdated, now).await?;
             Ok(pb::UpdateApiKeyResponse { api_key: Some(key.into()) })
         });
@@ -234,8 +188,7 @@ impl ApiKeyService for ApiKeyHandler {
         let rotate = self.app.change(&call, async |tx| {
             let mut key = lock(tx, caller, target.id).await?;
             // Whoever is told a secret can do what the key can.
-            may_hand_out(caller, &key)?;
-            may_change(tx, caller, &key, &key.scopes).await?;
+            authority::key(tx, caller, None, &key).await?;
             target.check_etag(&*key)?;
             is_in_force(&key)?;
             let (plaintext, secret) = mint_api_key(key.environment);
@@ -252,6 +205,7 @@ impl ApiKeyService for ApiKeyHandler {
     ) -> Result<Response<pb::RevokeApiKeyResponse>, Status> {
         let (call, (target, reason)) = called_to_act(request, convert::api_key::revoke)?;
         let now = self.app.now();
+        authority::current_secret(&call.caller)?;
         let revoked = self.app.change(&call, async |tx| {
             let key = lock(tx, &call.caller, target.id).await?;
             if let Some(id) = key.organization_id {

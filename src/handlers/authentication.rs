@@ -3,7 +3,7 @@
 use tonic::{Request, Response, Status};
 
 use super::{
-    called_by, called_to_act, guards, mailed,
+    authority, called_by, called_to_act, ending, guards, mailed,
     proof::{self, Claimed, Proof},
     session::{self, Going, Told},
 };
@@ -19,6 +19,9 @@ use crate::{
     pb::{self, authentication_service_server::AuthenticationService},
     security::{password::Hash, token::read_refresh_token},
 };
+
+/// Why keys are revoked with a change of the password, if the caller asks for it.
+const CHANGED: &str = "the password was changed";
 
 /// Answers `AuthenticationService`.
 #[derive(Clone)]
@@ -95,6 +98,8 @@ impl AuthenticationService for AuthenticationHandler {
         });
         let sign_up = app.change(&call, async |tx| {
             tx.users().insert(&user).await?;
+            authority::proven_account(tx);
+            authority::own_organization(tx);
             tx.passwords().insert(&user, &password, Action::UserPasswordSet).await?;
             if let Some((organization, membership)) = &organization {
                 tx.organizations().insert(organization).await?;
@@ -123,6 +128,10 @@ impl AuthenticationService for AuthenticationHandler {
         let (token, plaintext) = session::first_token(app, &call, &asked.session, now);
         let sign_in = app.change(&call, async |tx| {
             let user = proof.hold(tx, sign_in_rejected()).await?;
+            // Answered as a wrong password is: who the platform admins are is not told at the sign-in form.
+            let may = authority::may_authenticate(&call.caller, &user);
+            may.map_err(|_| Error::Precondition(sign_in_rejected()))?;
+            authority::proven_session(tx);
             let standing = session::standing(tx, &token, token.organization_id).await?;
             proof.renew(tx).await?;
             tx.passwords().signed_in(&user, now).await?;
@@ -146,6 +155,7 @@ impl AuthenticationService for AuthenticationHandler {
         let going = &Going::new(&call, &token, organization);
         let as_read = &session::read(app, going, now).await?;
         let refresh = app.change_or_refuse(&call, async |tx| {
+            authority::proven_session(tx);
             let Some(told) = session::go_on(app, tx, going, as_read, now).await? else {
                 return Ok(Err(session::rejected()));
             };
@@ -180,6 +190,9 @@ impl AuthenticationService for AuthenticationHandler {
             };
             if all_sessions {
                 let ended_sessions = end_sessions(tx, user, None, now).await?;
+                if let Some(user) = tx.users().get(&Reach::Everything, user).await? {
+                    ending::mailed_tokens(tx, &user).await?;
+                }
                 return Ok(pb::SignOutResponse { ended_sessions });
             }
             let family = tx.refresh_tokens().lock_family(&reach, family).await?.ok_or_else(session::rejected)?;
@@ -224,6 +237,8 @@ impl AuthenticationService for AuthenticationHandler {
         let password = proof::made_here(user_id, hash, self.app.now());
         let set = self.app.change(&call, async |tx| {
             let user = lock_active(tx, &call, user_id).await?;
+            authority::account(tx, &call.caller, &user)?;
+            ending::mailed_tokens(tx, &user).await?;
             let is_first = tx.passwords().insert(&user, &password, Action::UserPasswordSet).await?;
             if is_first { Ok(pb::SetPasswordResponse {}) } else { Err(Error::Taken(Taken::Password)) }
         });
@@ -250,9 +265,13 @@ impl AuthenticationService for AuthenticationHandler {
         let except = asked.except.or(call.caller.session());
         let change = self.app.change(&call, async |tx| {
             let user = proof.hold(tx, Precondition::PasswordRejected).await?;
+            authority::proven_account(tx);
             tx.passwords().replace(&user, &password, Action::UserPasswordChanged).await?;
+            ending::mailed_tokens(tx, &user).await?;
             let ended_sessions = if asked.keep_sessions { 0 } else { end_sessions(tx, user.id, except, now).await? };
-            Ok(pb::ChangePasswordResponse { ended_sessions })
+            let revoked_api_keys =
+                if asked.revoke_api_keys { tx.api_keys().revoke_of_user(&user, CHANGED, now).await? } else { 0 };
+            Ok(pb::ChangePasswordResponse { ended_sessions, revoked_api_keys })
         });
         Ok(Response::new(change.await?))
     }
@@ -267,10 +286,29 @@ impl AuthenticationService for AuthenticationHandler {
         let password = Password { user_id, hash: PasswordHash::new(hash), is_imported: true, changed_at };
         let import = self.app.change(&call, async |tx| {
             let user = tx.users().lock(&call.caller.reach(), user_id).await?.ok_or(Error::NotFound(Entity::User))?;
+            authority::account(tx, &call.caller, &user)?;
+            ending::mailed_tokens(tx, &user).await?;
             let is_first = tx.passwords().insert(&user, &password, Action::UserPasswordImported).await?;
             if is_first { Ok(pb::ImportPasswordHashResponse {}) } else { Err(Error::Taken(Taken::Password)) }
         });
         Ok(Response::new(import.await?))
+    }
+
+    async fn remove_password(
+        &self,
+        request: Request<pb::RemovePasswordRequest>,
+    ) -> Result<Response<pb::RemovePasswordResponse>, Status> {
+        let (call, user_id) = called_to_act(request, |r| convert::id_of("user_id", &r.user_id))?;
+        let now = self.app.now();
+        let remove = self.app.change(&call, async |tx| {
+            let user = tx.users().lock(&call.caller.reach(), user_id).await?.ok_or(Error::NotFound(Entity::User))?;
+            if tx.passwords().remove(&user).await? {
+                ending::mailed_tokens(tx, &user).await?;
+                end_sessions(tx, user.id, None, now).await?;
+            }
+            Ok(pb::RemovePasswordResponse {})
+        });
+        Ok(Response::new(remove.await?))
     }
 
     async fn start_email_verification(
@@ -340,13 +378,10 @@ impl AuthenticationService for AuthenticationHandler {
             Reach::User(id) => claims.sub == id.0,
         });
         let standing = match &claims {
-            Some(claims) => {
-                let (user, session) = (UserId(claims.sub), FamilyId(claims.sid));
-                self.app.db.read(async |conn| conn.refresh_tokens().standing(user, session, now).await).await?
-            }
+            Some(claims) => self.app.db.read(async |conn| session::as_it_stands(conn, claims, now).await).await?,
             None => None,
         };
-        let Some(claims) = claims.filter(|_| standing.is_some()) else {
+        let Some(claims) = standing else {
             self.app.attempts.count(credential, None);
             self.app.attempts.failed("introspected_token");
             return Ok(Response::new(pb::IntrospectTokenResponse::default()));

@@ -6,7 +6,7 @@ use crate::{
     models::{
         ApiKey, ApiKeyId, Caller, FamilyId, Held, Membership, Organization, OrganizationId, OrganizationState,
         Presented, Principal, Reach, RoleName, Scope, StateFilter, Timestamp, Use, User, UserId, UserState, Verdict,
-        permission,
+        permission::{self, Lack},
     },
 };
 
@@ -75,6 +75,11 @@ pub(super) fn api_key(caller: &Caller) -> Result<ApiKeyId> {
     caller.api_key_id().ok_or(Error::Denied(Denial::ApiKeyRequired))
 }
 
+/// Whoever proves a mailbox has to show a credential of the account.
+pub(super) fn credential_required() -> Error {
+    Error::Precondition(Precondition::CredentialRequired)
+}
+
 /// Refuses one more where there are as many as there may be; a limit of 0 is none, and nothing is counted.
 pub(super) async fn has_room(limit: Limit, most: u32, count: impl Future<Output = Result<i64>>) -> Result<()> {
     if most == 0 || count.await? < i64::from(most) {
@@ -100,14 +105,15 @@ pub(super) fn active_organization(organization: &Organization) -> Result<()> {
     }
 }
 
-/// What the caller holds in an organization within its reach.
+/// What the caller holds in an organization within its reach: by its standing there, within the scopes of its credential.
 pub(super) async fn held(conn: &mut Conn, caller: &Caller, organization: OrganizationId) -> Result<Held> {
-    match caller.principal {
-        Principal::User { is_platform_admin: true, .. } => Ok(Held::everything()),
-        Principal::Organization(own) if own == organization => Ok(Held::by_own_key(&caller.scopes)),
-        Principal::Organization(_) => Ok(Held::nothing()),
-        Principal::User { id, .. } => conn.memberships().held(id, organization).await,
-    }
+    let standing = match caller.principal {
+        Principal::User { is_platform_admin: true, .. } => Held::everything(),
+        Principal::Organization(own) if own == organization => Held::by_own_key(&caller.scopes),
+        Principal::Organization(_) => Held::nothing(),
+        Principal::User { id, .. } => conn.memberships().held(id, organization).await?,
+    };
+    Ok(standing.within(&caller.scopes))
 }
 
 /// Refuses a caller that does not hold a permission in an organization.
@@ -118,7 +124,11 @@ pub(super) async fn may(
     permission: &'static str,
 ) -> Result<Held> {
     let held = held(conn, caller, organization).await?;
-    if held.covers(permission) { Ok(held) } else { Err(Error::Denied(Denial::RoleInsufficient)) }
+    match held.require(permission) {
+        Ok(()) => Ok(held),
+        Err(Lack::Standing(permission)) => Err(Error::Denied(Denial::RoleInsufficient(permission))),
+        Err(Lack::Scope(scope)) => Err(Error::Denied(Denial::ScopeMissing(scope))),
+    }
 }
 
 /// Refuses a caller that does not hold a permission in an organization, and everyone but platform admins to change anything in a
@@ -148,11 +158,6 @@ pub(super) async fn held_by(conn: &mut Conn, membership: &Membership) -> Result<
 pub(super) async fn has_role(conn: &mut Conn, organization: OrganizationId, role: &RoleName) -> Result<Held> {
     let given = conn.roles().given(organization, role).await?;
     given.map(|given| Held::by(role, &given)).ok_or(Error::NotFound(Entity::Role))
-}
-
-/// Refuses to give, change or take what the caller does not hold.
-pub(super) fn covers_all(held: &Held, other: &Held) -> Result<()> {
-    if held.covers_all(other) { Ok(()) } else { Err(Error::Denied(Denial::RoleInsufficient)) }
 }
 
 /// Finds a key within the caller's reach, or of an organization whose keys the caller may see, and tells which reach it is in.
@@ -190,29 +195,44 @@ pub(super) async fn keeps_an_owner(tx: &mut Conn, membership: &Membership) -> Re
     has_owner(tx, vec![membership.organization_id], Some(membership.user_id)).await
 }
 
-/// Refuses to take the user away if an organization has no other active owner. Locks every organization that the user
-/// owns, so that two owners cannot be taken away at once; the deleted too, so that none is restored for this owner meanwhile.
+/// Refuses to take the user away if an organization has no other active owner.
 pub(super) async fn no_organization_loses_its_last_owner(tx: &mut Conn, user: &User) -> Result<()> {
+    let orphaned = orphaned_without(tx, user).await?;
+    if orphaned.is_empty() { Ok(()) } else { Err(Error::Precondition(Precondition::LastOwner(orphaned))) }
+}
+
+/// Up to [`MAX_NAMED`] organizations that have no active owner without a user. Locks every organization that the user owns, so that two
+/// owners cannot be taken away at once; the deleted too, so that none is restored for this owner meanwhile.
+pub(super) async fn orphaned_without(tx: &mut Conn, user: &User) -> Result<Vec<OrganizationId>> {
     if !user.is_active() {
-        return Ok(());
+        return Ok(Vec::new());
     }
     let owned = tx.memberships().owned_by(user.id).await?;
     let owned = tx.organizations().lock_many(&owned).await?;
     // Read again under the locks: an ownership may have ended, and the others' may have too.
     let still = tx.memberships().owned_by(user.id).await?;
     let owned: Vec<OrganizationId> = owned.into_iter().filter(|id| still.contains(id)).collect();
-    has_owner(tx, owned, Some(user.id)).await
+    orphaned(tx, owned, Some(user.id)).await
+}
+
+/// Those of some organizations that have no active owner, `without` a user. Hold their locks.
+async fn orphaned(
+    tx: &mut Conn,
+    mut ids: Vec<OrganizationId>,
+    without: Option<UserId>,
+) -> Result<Vec<OrganizationId>> {
+    if !ids.is_empty() {
+        let owned = tx.memberships().with_active_owner(&ids, without).await?;
+        ids.retain(|id| !owned.contains(id));
+        ids.truncate(MAX_NAMED);
+    }
+    Ok(ids)
 }
 
 /// Refuses organizations that have no active owner, `without` a user. Hold their locks.
-pub(super) async fn has_owner(tx: &mut Conn, mut ids: Vec<OrganizationId>, without: Option<UserId>) -> Result<()> {
-    if ids.is_empty() {
-        return Ok(());
-    }
-    let owned = tx.memberships().with_active_owner(&ids, without).await?;
-    ids.retain(|id| !owned.contains(id));
-    ids.truncate(MAX_NAMED);
-    if ids.is_empty() { Ok(()) } else { Err(Error::Precondition(Precondition::LastOwner(ids))) }
+pub(super) async fn has_owner(tx: &mut Conn, ids: Vec<OrganizationId>, without: Option<UserId>) -> Result<()> {
+    let orphaned = orphaned(tx, ids, without).await?;
+    if orphaned.is_empty() { Ok(()) } else { Err(Error::Precondition(Precondition::LastOwner(orphaned))) }
 }
 
 /// Refuses to take the user away if no other active platform admin is left.

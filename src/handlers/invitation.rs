@@ -5,15 +5,15 @@
 
 use tonic::{Request, Response, Status};
 
-use super::{called_by, called_to_act, guards, lists};
+use super::{authority, called_by, called_to_act, ending, guards, lists, shown::Shown};
 use crate::{
     context::App,
     convert,
     db::Conn,
     error::{Entity, Error, Limit, Precondition, Result, Taken},
     models::{
-        Action, Caller, Invitation, InvitationFilter, InvitationId, InvitationKey, Locked, NewMembership,
-        NormalizedEmail, Organization, Permissions, Reach, SecretHash, User, UserId, permission,
+        Action, Caller, Held, Invitation, InvitationFilter, InvitationId, InvitationKey, Locked, NewMembership,
+        NormalizedEmail, Organization, Permissions, Reach, SecretHash, Timestamp, User, UserId, permission,
     },
     pb::{self, invitation_service_server::InvitationService},
     security::token::{mint_invitation_token, read_invitation_token},
@@ -71,13 +71,32 @@ async fn lock(tx: &mut Conn, reach: &Reach, id: InvitationId) -> Result<(Locked<
     Ok((organization, invitation))
 }
 
-/// Locks an invitation, and refuses whoever may not invite, or not to its role.
-async fn lock_to_manage(tx: &mut Conn, caller: &Caller, id: InvitationId) -> Result<Locked<Invitation>> {
+/// Locks an invitation, and refuses whoever may not invite, or whose standing does not cover what it gives. Tells what the caller holds, and
+/// what the invitation gives.
+async fn lock_to_manage(tx: &mut Conn, caller: &Caller, id: InvitationId) -> Result<(Locked<Invitation>, Held, Held)> {
     let (organization, invitation) = lock(tx, &caller.reach(), id).await?;
     let held = guards::may_change(tx, caller, &organization, permission::WRITE_INVITATIONS).await?;
     // It is there as long as an invitation gives it.
-    guards::covers_all(&held, &guards::has_role(tx, organization.id, &invitation.role).await?)?;
-    Ok(invitation)
+    let given = guards::has_role(tx, organization.id, &invitation.role).await?;
+    held.outranks(&given)?;
+    Ok((invitation, held, given))
+}
+
+/// Refuses an invitation whose ground is gone: who sent it does not hold any more what it gives.
+async fn has_ground(tx: &mut Conn, invitation: &Invitation) -> Result<()> {
+    let Some(inviter) = invitation.invited_by else { return Ok(()) };
+    let user = tx.users().get(&Reach::Everything, inviter).await?.filter(User::is_active);
+    let stands = match user {
+        None => false,
+        Some(user) if invitation.by_platform => user.is_platform_admin,
+        Some(user) if user.is_platform_admin => true,
+        Some(_) => {
+            let given = tx.roles().given(invitation.organization_id, &invitation.role).await?.unwrap_or_default();
+            let held = tx.memberships().held(inviter, invitation.organization_id).await?;
+            held.covers_all(&Held::by(&invitation.role, &given))
+        }
+    };
+    if stands { Ok(()) } else { Err(Error::Precondition(Precondition::InvitationExpired)) }
 }
 
 /// Refuses a user who did not prove to have the address that is invited: by the token that was mailed there, or by a verified e-mail.
@@ -93,6 +112,25 @@ fn is_invited(invitation: &Invitation, presented: &Presented, user: &User) -> Re
 
 fn has_verified_email(user: &User) -> Result<()> {
     user.email_verified_at.map(drop).ok_or(Error::Precondition(Precondition::EmailNotVerified))
+}
+
+/// Verifies the e-mail of a user who has presented the token that was mailed there. What a stranger may have made before goes, unless the
+/// call has shown a credential of the account.
+async fn verify_by_invitation(
+    tx: &mut Conn,
+    caller: &Caller,
+    mut user: Locked<User>,
+    shown: &Shown,
+    now: Timestamp,
+) -> Result<()> {
+    if !shown.is_of(tx, &user, now).await? {
+        authority::account(tx, caller, &user)?;
+        ending::with_first_proof(tx, &user, now).await?;
+        tx.passwords().remove(&user).await?;
+    }
+    authority::proven_account(tx);
+    user.email_verified_at = Some(now);
+    tx.users().save(user, Action::UserEmailVerified, now).await.map(drop)
 }
 
 /// The user who answers an invitation: the caller's own, or, for platform admins, any.
@@ -143,12 +181,13 @@ impl InvitationService for InvitationHandler {
         let (caller, now) = (&call.caller, self.app.now());
         let id = self.app.new_id(now);
         let (plaintext, hash) = mint_invitation_token(id);
-        let invitation = new.to_invitation(id, hash, caller.user_id(), now);
+        let invitation = new.to_invitation(id, hash, caller.maker(None), now);
         let create = self.app.change(&call, async |tx| {
             let organization = tx.organizations().lock(&caller.reach(), new.organization_id).await?;
             let organization = organization.ok_or(Error::NotFound(Entity::Organization))?;
             let held = guards::may_change(tx, caller, &organization, permission::WRITE_INVITATIONS).await?;
-            guards::covers_all(&held, &guards::has_role(tx, organization.id, &new.role).await?)?;
+            let given = guards::has_role(tx, organization.id, &new.role).await?;
+            authority::permissions(tx, &held, None, &given)?;
             let members = Reach::Organization(organization.id);
             if tx.users().get_by_email(&members, new.email.normalized()).await?.is_some() {
                 return Err(Error::Taken(Taken::Member));
@@ -222,8 +261,11 @@ impl InvitationService for InvitationHandler {
         let (caller, now) = (&call.caller, self.app.now());
         let (plaintext, hash) = mint_invitation_token(target.id);
         let resend = self.app.change(&call, async |tx| {
-            let mut invitation = lock_to_manage(tx, caller, target.id).await?;
+            let (mut invitation, held, given) = lock_to_manage(tx, caller, target.id).await?;
+            // A new token is told, which gives what the invitation gives.
+            authority::permissions(tx, &held, None, &given)?;
             target.check_etag(&*invitation)?;
+            (invitation.invited_by, invitation.by_platform) = caller.maker(None);
             invitation.token_hash = hash.clone();
             invitation.expires_at = now.after(life);
             let invitation = tx.invitations().save(invitation, Action::InvitationResent, now).await?;
@@ -242,7 +284,7 @@ impl InvitationService for InvitationHandler {
         let (call, target) =
             called_to_act(request, |r| convert::target::<InvitationId>("invitation_id", &r.invitation_id, r.etag))?;
         let revoke = self.app.change(&call, async |tx| {
-            let invitation = lock_to_manage(tx, &call.caller, target.id).await?;
+            let (invitation, ..) = lock_to_manage(tx, &call.caller, target.id).await?;
             target.check_etag(&*invitation)?;
             tx.invitations().delete(invitation, Action::InvitationRevoked).await?;
             Ok(pb::RevokeInvitationResponse {})
@@ -254,9 +296,10 @@ impl InvitationService for InvitationHandler {
         &self,
         request: Request<pb::AcceptInvitationRequest>,
     ) -> Result<Response<pb::AcceptInvitationResponse>, Status> {
-        let (call, (key, user_id)) = called_to_act(request, convert::invitation::accept)?;
+        let (call, (key, user_id, access_token)) = called_to_act(request, convert::invitation::accept)?;
         let (caller, now) = (&call.caller, self.app.now());
         let user_id = answering(caller, user_id)?;
+        let shown = &Shown::read(&self.app, caller, &access_token, now).await?;
         let presented = Presented::read(&key)?;
         let membership_id = self.app.new_id(now);
         let accept = self.app.change(&call, async |tx| {
@@ -270,6 +313,7 @@ impl InvitationService for InvitationHandler {
             if invitation.is_expired(now) {
                 return Err(Error::Precondition(Precondition::InvitationExpired));
             }
+            has_ground(tx, &invitation).await?;
             let most = self.app.policy.max_members;
             guards::has_room(Limit::Members, most, tx.memberships().count(&organization)).await?;
             let new = NewMembership {
@@ -279,7 +323,11 @@ impl InvitationService for InvitationHandler {
                 permissions: Permissions::default(),
             };
             let membership = new.to_membership(membership_id, now);
+            authority::by_invitation(tx);
             tx.memberships().insert(&membership).await?;
+            if presented.token_hash.is_some() && user.email_verified_at.is_none() {
+                verify_by_invitation(tx, caller, user, shown, now).await?;
+            }
             tx.invitations().delete(invitation, Action::InvitationAccepted).await?;
             Ok(pb::AcceptInvitationResponse { membership: Some(membership.into()) })
         });

@@ -4,22 +4,27 @@ use tonic::Request;
 
 use super::{
     authentication::{end_sessions, lock_active},
-    called_to_act, proof,
+    authority, called_to_act, ending, proof,
+    shown::Shown,
 };
 use crate::{
     context::App,
     convert,
     db::Conn,
     error::{Error, Precondition, Result},
-    models::{Action, Email, Locked, OneTimeToken, OneTimeTokenId, Plaintext, Purpose, SecretHash, User},
+    models::{Action, Caller, Email, Locked, OneTimeToken, OneTimeTokenId, Plaintext, Purpose, SecretHash, Timestamp, User},
     pb,
     security::token::{mint_one_time_token, read_one_time_token},
 };
+
+/// Why keys are revoked with a reset, if the caller asks for it.
+const RESET: &str = "the password was reset";
 
 /// Makes a token to be mailed to a user, or to another address that it wants to have.
 async fn start(
     app: &App,
     tx: &mut Conn,
+    caller: &Caller,
     user: &User,
     (purpose, action): (Purpose, Action),
     to: Option<&Email>,
@@ -29,6 +34,7 @@ async fn start(
         Purpose::PasswordReset => app.policy.password_reset_life,
         Purpose::EmailVerification | Purpose::EmailChange => app.policy.email_token_life,
     };
+    authority::account(tx, caller, user)?;
     let (id, (_, hash)) = minted;
     let token = OneTimeToken::new((*id, hash.clone()), purpose, user, to, life, app.now());
     tx.one_time_tokens().replace(&token).await?;
@@ -47,6 +53,20 @@ fn presented(purpose: Purpose, token: &Plaintext) -> Result<(OneTimeTokenId, Sec
     read_one_time_token(purpose, token.expose()).ok_or_else(token_rejected)
 }
 
+/// Takes a presented token that was mailed, and decides whether the caller may open the account with it. Who may not is told the same as
+/// whoever has no good token.
+async fn take(
+    tx: &mut Conn,
+    caller: &Caller,
+    purpose: Purpose,
+    read: (OneTimeTokenId, SecretHash),
+    now: Timestamp,
+) -> Result<(OneTimeToken, Locked<User>)> {
+    let (token, user) = tx.one_time_tokens().take(purpose, read, now).await?.ok_or_else(token_rejected)?;
+    authority::account(tx, caller, &user).map_err(|_| token_rejected())?;
+    Ok((token, user))
+}
+
 fn token_rejected() -> Error {
     Error::Precondition(Precondition::OneTimeTokenRejected)
 }
@@ -61,7 +81,7 @@ pub(super) async fn start_email_verification(
     let start = app.change(&call, async |tx| {
         let user = lock_active(tx, &call, user_id).await?;
         let what = (Purpose::EmailVerification, Action::UserEmailVerificationStarted);
-        let token = start(app, tx, &user, what, None, minted).await?;
+        let token = start(app, tx, &call.caller, &user, what, None, minted).await?;
         Ok(pb::StartEmailVerificationResponse {
             email: token.email.as_str().to_owned(),
             plaintext_token: minted.1.0.expose().to_owned(),
@@ -76,12 +96,17 @@ pub(super) async fn confirm_email_verification(
     app: &App,
     request: Request<pb::ConfirmEmailVerificationRequest>,
 ) -> Result<pb::ConfirmEmailVerificationResponse> {
-    let (call, mailed) = called_to_act(request, |r| convert::authentication::mailed(r.plaintext_token))?;
-    let now = app.now();
+    let (call, (mailed, access_token)) =
+        called_to_act(request, |r| Ok((convert::authentication::mailed(r.plaintext_token)?, r.access_token)))?;
+    let (caller, now) = (&call.caller, app.now());
+    let shown = &Shown::read(app, caller, &access_token, now).await?;
     let confirm = app.change(&call, async |tx| {
         let read = presented(Purpose::EmailVerification, &mailed)?;
-        let taken = tx.one_time_tokens().take(Purpose::EmailVerification, read, now).await?;
-        let (_, mut user) = taken.ok_or_else(token_rejected)?;
+        let (_, mut user) = take(tx, caller, Purpose::EmailVerification, read, now).await?;
+        if user.email_verified_at.is_none() && !shown.is_of(tx, &user, now).await? {
+            ending::nothing_is_there(tx, &user, now).await?;
+        }
+        ending::mailed_tokens(tx, &user).await?;
         user.email_verified_at = Some(now);
         let user = tx.users().save(user, Action::UserEmailVerified, now).await?;
         Ok(pb::ConfirmEmailVerificationResponse { user: Some(user.into()) })
@@ -103,12 +128,16 @@ pub(super) async fn start_password_reset(
             None => None,
         };
         // Under the lock: it may have another e-mail by now.
-        let is_meant = |user: &User| user.is_active() && user.email_normalized == *email.normalized();
+        let is_meant = |user: &User| {
+            let may = authority::may_authenticate(&call.caller, user).is_ok();
+            user.is_active() && user.email_normalized == *email.normalized() && may
+        };
         let user = user.map(Locked::into_inner).filter(is_meant);
         let Some(user) = user else { return Ok(pb::StartPasswordResetResponse::default()) };
         let what = (Purpose::PasswordReset, Action::UserPasswordResetStarted);
-        let token = start(app, tx, &user, what, None, minted).await?;
+        let token = start(app, tx, &call.caller, &user, what, None, minted).await?;
         Ok(pb::StartPasswordResetResponse {
+            email: token.email.as_str().to_owned(),
             user: Some(user.into()),
             plaintext_token: minted.1.0.expose().to_owned(),
             expires_at: Some(convert::time(token.expires_at)),
@@ -122,35 +151,42 @@ pub(super) async fn confirm_password_reset(
     app: &App,
     request: Request<pb::ConfirmPasswordResetRequest>,
 ) -> Result<pb::ConfirmPasswordResetResponse> {
-    let (call, (mailed, new_password, keep_sessions)) =
+    let (call, reset) =
         called_to_act(request, convert::authentication::confirm_password_reset)?;
     if let Some(answer) = app.answered(&call).await? {
         return Ok(answer);
     }
-    let (purpose, now) = (Purpose::PasswordReset, app.now());
-    let read = presented(purpose, &mailed)?;
+    let (purpose, caller, now) = (Purpose::PasswordReset, &call.caller, app.now());
+    let read = presented(purpose, &reset.token)?;
     // Before anything is hashed: a token that is none costs nothing.
     let found = app.db.read(async |conn| {
         let user = conn.one_time_tokens().user_of(purpose, &read, now).await?.ok_or_else(token_rejected)?;
         proof::names_of(conn, &user).await
     });
-    proof::acceptable(app, "new_password", &new_password, &found.await?)?;
-    let hash = proof::hash(app, new_password).await?;
+    proof::acceptable(app, "new_password", &reset.new_password, &found.await?)?;
+    let hash = proof::hash(app, reset.new_password).await?;
+    let (keep_sessions, revoke_api_keys) = (reset.keep_sessions, reset.revoke_api_keys);
     let confirm = app.change(&call, async |tx| {
-        let taken = tx.one_time_tokens().take(purpose, read.clone(), now).await?;
-        let (_, mut user) = taken.ok_or_else(token_rejected)?;
+        let (_, mut user) = take(tx, caller, purpose, read.clone(), now).await?;
         tx.passwords().forget_all_failures(&user).await?;
         let password = proof::made_here(user.id, hash.clone(), now);
         tx.passwords().replace(&user, &password, Action::UserPasswordReset).await?;
-        let ended_sessions = if keep_sessions { 0 } else { end_sessions(tx, user.id, None, now).await? };
-        // The mail has arrived.
-        let user = if user.email_verified_at.is_some() {
-            user.into_inner()
+        ending::mailed_tokens(tx, &user).await?;
+        // The mail has arrived. If that is the first proof of the mailbox, a stranger may have put the address there.
+        let is_first_proof = user.email_verified_at.is_none();
+        let (revoked_api_keys, ended_sessions) = if is_first_proof {
+            ending::with_first_proof(tx, &user, now).await?
         } else {
+            let keys = if revoke_api_keys { tx.api_keys().revoke_of_user(&user, RESET, now).await? } else { 0 };
+            (keys, if keep_sessions { 0 } else { end_sessions(tx, user.id, None, now).await? })
+        };
+        let user = if is_first_proof {
             user.email_verified_at = Some(now);
             tx.users().save(user, Action::UserEmailVerified, now).await?
+        } else {
+            user.into_inner()
         };
-        Ok(pb::ConfirmPasswordResetResponse { user: Some(user.into()), ended_sessions })
+        Ok(pb::ConfirmPasswordResetResponse { user: Some(user.into()), ended_sessions, revoked_api_keys })
     });
     confirm.await
 }
@@ -165,7 +201,7 @@ pub(super) async fn start_email_change(
     let start = app.change(&call, async |tx| {
         let user = lock_active(tx, &call, user_id).await?;
         let what = (Purpose::EmailChange, Action::UserEmailChangeStarted);
-        let token = start(app, tx, &user, what, Some(&email), minted).await?;
+        let token = start(app, tx, &call.caller, &user, what, Some(&email), minted).await?;
         Ok(pb::StartEmailChangeResponse {
             email: token.email.as_str().to_owned(),
             plaintext_token: minted.1.0.expose().to_owned(),
@@ -180,17 +216,23 @@ pub(super) async fn confirm_email_change(
     app: &App,
     request: Request<pb::ConfirmEmailChangeRequest>,
 ) -> Result<pb::ConfirmEmailChangeResponse> {
-    let (call, mailed) = called_to_act(request, |r| convert::authentication::mailed(r.plaintext_token))?;
-    let now = app.now();
+    let (call, (mailed, access_token)) =
+        called_to_act(request, |r| Ok((convert::authentication::mailed(r.plaintext_token)?, r.access_token)))?;
+    let (caller, now) = (&call.caller, app.now());
+    let shown = &Shown::read(app, caller, &access_token, now).await?;
     let confirm = app.change(&call, async |tx| {
         let read = presented(Purpose::EmailChange, &mailed)?;
-        let taken = tx.one_time_tokens().take(Purpose::EmailChange, read, now).await?;
-        let (mailed_to, mut user) = taken.ok_or_else(token_rejected)?;
+        let (mailed_to, mut user) = take(tx, caller, Purpose::EmailChange, read, now).await?;
+        if !shown.is_of(tx, &user, now).await? {
+            ending::nothing_is_there(tx, &user, now).await?;
+        }
+        ending::mailed_tokens(tx, &user).await?;
+        let former_email = user.email.as_str().to_owned();
         let email = Email::parse(mailed_to.email.as_str()).map_err(Error::internal)?;
         (user.email, user.email_normalized) = email.into_parts();
         user.email_verified_at = Some(now);
         let user = tx.users().save(user, Action::UserEmailChanged, now).await?;
-        Ok(pb::ConfirmEmailChangeResponse { user: Some(user.into()) })
+        Ok(pb::ConfirmEmailChangeResponse { user: Some(user.into()), former_email })
     });
     confirm.await
 }

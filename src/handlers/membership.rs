@@ -5,7 +5,7 @@
 
 use tonic::{Request, Response, Status};
 
-use super::{called_by, called_to_act, guards, lists, rehearsal::Rehearsal};
+use super::{authority, called_by, called_to_act, ending, guards, lists, rehearsal::Rehearsal};
 use crate::{
     context::App,
     convert,
@@ -71,7 +71,9 @@ impl MembershipService for MembershipHandler {
             let organization = organization.ok_or(Error::NotFound(Entity::Organization))?;
             let most = self.app.policy.max_members;
             guards::has_room(Limit::Members, most, tx.memberships().count(&organization)).await?;
-            guards::has_role(tx, new.organization_id, &new.role).await?;
+            let given = guards::has_role(tx, new.organization_id, &new.role).await?.and(&new.permissions);
+            let held = guards::held(tx, caller, organization.id).await?;
+            authority::permissions(tx, &held, None, &given)?;
             tx.memberships().insert(&membership).await?;
             Ok(pb::CreateMembershipResponse { membership: Some(membership.clone().into()) })
         });
@@ -122,7 +124,8 @@ impl MembershipService for MembershipHandler {
                 lock(tx, caller, target.id, changes.role.as_ref(), &mut rehearsal).await?;
             let held = guards::may(tx, caller, organization.id, permission::WRITE_MEMBERSHIPS).await?;
             rehearsal.rule(guards::is_open_to(caller, &organization))?;
-            guards::covers_all(&held, &guards::held_by(tx, &membership).await?)?;
+            let before = guards::held_by(tx, &membership).await?;
+            held.outranks(&before)?;
             target.check_etag(&*membership)?;
             if changes.role.as_ref().is_some_and(|role| !role.is_owner()) {
                 rehearsal.rule(guards::keeps_an_owner(tx, &membership).await)?;
@@ -133,11 +136,15 @@ impl MembershipService for MembershipHandler {
                 return Err(Error::NotFound(Entity::Role));
             }
             let after = Held::by(&membership.role, &membership.permissions).and(&given.unwrap_or_default());
-            guards::covers_all(&held, &after)?;
+            authority::permissions(tx, &held, Some(&before), &after)?;
             let impact = rehearsal.impact(async { Ok(Impact::of_memberships(1)) }).await?;
             let membership = match impact {
                 Some(_) => membership.into_inner(),
-                None => tx.memberships().save(membership, Action::MembershipUpdated, now).await?,
+                None => {
+                    let membership = tx.memberships().save(membership, Action::MembershipUpdated, now).await?;
+                    ending::with_membership(tx, &organization, membership.user_id, now).await?;
+                    membership
+                }
             };
             Ok(pb::UpdateMembershipResponse { membership: Some(membership.into()), impact })
         });
@@ -150,18 +157,20 @@ impl MembershipService for MembershipHandler {
     ) -> Result<Response<pb::DeleteMembershipResponse>, Status> {
         let (call, target) =
             called_to_act(request, |r| convert::target::<MembershipId>("membership_id", &r.membership_id, r.etag))?;
-        let caller = &call.caller;
+        let (caller, now) = (&call.caller, self.app.now());
         let delete = self.app.change(&call, async |tx| {
             let (organization, membership) = lock(tx, caller, target.id, None, &mut Rehearsal::of(&call)).await?;
             if caller.user_id() == Some(membership.user_id) {
                 guards::is_open_to(caller, &organization)?;
             } else {
                 let held = guards::may_change(tx, caller, &organization, permission::WRITE_MEMBERSHIPS).await?;
-                guards::covers_all(&held, &guards::held_by(tx, &membership).await?)?;
+                held.outranks(&guards::held_by(tx, &membership).await?)?;
             }
             target.check_etag(&*membership)?;
             guards::keeps_an_owner(tx, &membership).await?;
+            let user = membership.user_id;
             tx.memberships().delete(membership).await?;
+            ending::with_membership(tx, &organization, user, now).await?;
             Ok(pb::DeleteMembershipResponse {})
         });
         Ok(Response::new(delete.await?))

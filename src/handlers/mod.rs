@@ -2,7 +2,9 @@
 
 mod api_key;
 mod authentication;
+mod authority;
 mod authorization;
+mod ending;
 mod event;
 mod guards;
 mod health;
@@ -16,6 +18,7 @@ mod refresh_token;
 mod rehearsal;
 mod role;
 mod session;
+mod shown;
 mod stream;
 mod user;
 mod user_import;

@@ -3,7 +3,7 @@
 use tonic::{Request, Response, Status};
 use zeroize::Zeroizing;
 
-use super::{called_by, called_to_act, guards, lists};
+use super::{authority, called_by, called_to_act, ending, guards, lists};
 use crate::{
     context::App,
     convert,
@@ -73,12 +73,21 @@ impl OAuthAccountService for OAuthAccountHandler {
         &self,
         request: Request<pb::LinkOAuthAccountRequest>,
     ) -> Result<Response<pb::LinkOAuthAccountResponse>, Status> {
-        let (call, new) = called_to_act(request, convert::oauth_account::link)?;
+        let (call, (new, vouched)) = called_to_act(request, convert::oauth_account::link)?;
         let now = self.app.now();
         let mut account = new.to_oauth_account(self.app.new_id(now), now);
         self.seal(&mut account, &new.tokens);
         let link = self.app.change(&call, async |tx| {
-            guards::visible_user(tx, &call.caller, new.user_id).await?;
+            let user = tx.users().lock(&call.caller.reach(), new.user_id).await?;
+            let mut user = user.ok_or(Error::NotFound(Entity::User))?;
+            authority::account(tx, &call.caller, &user)?;
+            let is_first_proof = user.email_verified_at.is_none();
+            if vouched.as_ref().is_some_and(|email| *email == user.email_normalized) && is_first_proof {
+                ending::with_first_proof(tx, &user, now).await?;
+                tx.passwords().remove(&user).await?;
+                user.email_verified_at = Some(now);
+                tx.users().save(user, Action::UserEmailVerified, now).await?;
+            }
             tx.oauth_accounts().insert(&account).await?;
             Ok(pb::LinkOAuthAccountResponse { oauth_account: Some(account.clone().into()) })
         });

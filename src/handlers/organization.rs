@@ -5,14 +5,14 @@ use std::collections::HashMap;
 use prost::Message;
 use tonic::{Request, Response, Status};
 
-use super::{called_by, called_to_act, guards, lists, rehearsal::Rehearsal};
+use super::{authority, called_by, called_to_act, ending, guards, lists, rehearsal::Rehearsal};
 use crate::{
     context::App,
     convert,
     db::Conn,
     error::{Entity, Error, Result, Taken},
     models::{
-        Action, Call, Caller, Impact, Locked, Membership, MembershipKey, NewMembership, NewOrganization,
+        Action, Call, Caller, Held, Impact, Locked, Membership, MembershipKey, NewMembership, NewOrganization,
         OrganizationId, OrganizationState, Permissions, Plan, RoleName, Slug, UserId, permission,
     },
     pb::{self, organization_service_server::OrganizationService},
@@ -22,6 +22,9 @@ use crate::{
 
 /// How many endings are tried for a slug made of a name that is taken.
 const SLUG_ATTEMPTS: usize = 5;
+
+/// Why the keys of a restored organization are revoked.
+const RESTORED: &str = "the organization was deleted and restored";
 
 /// Answers `OrganizationService`.
 #[derive(Clone)]
@@ -54,6 +57,7 @@ impl OrganizationHandler {
             }
             guards::active_user(&user)?;
             tx.organizations().insert(&organization).await?;
+            authority::own_organization(tx);
             tx.memberships().insert(&membership).await?;
             Ok(pb::CreateOrganizationResponse {
                 organization: Some(organization.clone().into()),
@@ -75,6 +79,9 @@ impl OrganizationHandler {
         let set = self.app.change(call, async |tx| {
             let mut organization = find(tx.organizations().lock(&call.caller.reach(), target.id).await?)?;
             target.check_etag(&*organization)?;
+            if state == OrganizationState::Active {
+                authority::standing_of_organization(tx, &call.caller)?;
+            }
             let is_new = organization.state != state;
             organization.state = state;
             let count =
@@ -259,8 +266,9 @@ impl OrganizationService for OrganizationHandler {
         &self,
         request: Request<pb::UndeleteOrganizationRequest>,
     ) -> Result<Response<pb::UndeleteOrganizationResponse>, Status> {
-        let (call, target) = called_to_act(request, |r| {
-            convert::target::<OrganizationId>("organization_id", &r.organization_id, r.etag)
+        let (call, (target, restore_api_keys)) = called_to_act(request, |r| {
+            let target = convert::target::<OrganizationId>("organization_id", &r.organization_id, r.etag)?;
+            Ok((target, r.restore_api_keys))
         })?;
         let now = self.app.now();
         let restorable_since = now.before(self.app.policy.restore_window);
@@ -271,6 +279,10 @@ impl OrganizationService for OrganizationHandler {
                 Some(_) => {
                     target.check_etag(&*organization)?;
                     guards::has_owner(tx, vec![organization.id], None).await?;
+                    authority::standing_of_organization(tx, &call.caller)?;
+                    if !restore_api_keys {
+                        tx.api_keys().revoke_of_organization(&organization, RESTORED, now).await?;
+                    }
                     organization.deleted_at = None;
                     tx.organizations().save(organization, Action::OrganizationUndeleted, now).await?
                 }
@@ -318,8 +330,9 @@ impl OrganizationService for OrganizationHandler {
             let mut new = lock_membership(tx, caller, transfer.to, organization.id).await?;
             let mut former = lock_membership(tx, caller, from, organization.id).await?;
             rehearsal.rule(guards::is_owner(&former))?;
-            guards::covers_all(&held, &guards::held_by(tx, &former).await?)?;
-            guards::covers_all(&held, &guards::held_by(tx, &new).await?)?;
+            held.outranks(&guards::held_by(tx, &former).await?)?;
+            let before = guards::held_by(tx, &new).await?;
+            authority::permissions(tx, &held, Some(&before), &Held::everything())?;
             new.role = RoleName::owner();
             former.role = transfer.role.clone();
             let impact = rehearsal.impact(async { Ok(Impact::of_memberships(2)) }).await?;
@@ -327,7 +340,9 @@ impl OrganizationService for OrganizationHandler {
                 (new.into_inner(), former.into_inner())
             } else {
                 let new = tx.memberships().save(new, Action::MembershipOwnershipTransferred, now).await?;
-                (new, tx.memberships().save(former, Action::MembershipUpdated, now).await?)
+                let former = tx.memberships().save(former, Action::MembershipUpdated, now).await?;
+                ending::with_membership(tx, &organization, former.user_id, now).await?;
+                (new, former)
             };
             let (new_owner, former_owner) = (Some(new.into()), Some(former.into()));
             Ok(pb::TransferOwnershipResponse { new_owner, former_owner, impact })
@@ -341,13 +356,14 @@ impl OrganizationService for OrganizationHandler {
     ) -> Result<Response<pb::LeaveOrganizationResponse>, Status> {
         let (call, id) =
             called_to_act(request, |r| convert::id_of::<OrganizationId>("organization_id", &r.organization_id))?;
-        let caller = &call.caller;
+        let (caller, now) = (&call.caller, self.app.now());
         let leave = self.app.change(&call, async |tx| {
-            find(tx.organizations().lock(&caller.reach(), id).await?)?;
+            let organization = find(tx.organizations().lock(&caller.reach(), id).await?)?;
             let user = caller.user_id().ok_or(Error::NotFound(Entity::Membership))?;
             let membership = lock_membership(tx, caller, user, id).await?;
             guards::keeps_an_owner(tx, &membership).await?;
             tx.memberships().delete(membership).await?;
+            ending::with_membership(tx, &organization, user, now).await?;
             Ok(pb::LeaveOrganizationResponse {})
         });
         Ok(Response::new(leave.await?))

@@ -3,7 +3,7 @@
 use tonic::{Request, Response, Status};
 
 use super::{
-    called_by, called_to_act, guards, lists,
+    authority, called_by, called_to_act, ending, guards, lists,
     session::{self, Going},
 };
 use crate::{
@@ -38,7 +38,9 @@ impl RefreshTokenService for RefreshTokenHandler {
         let now = self.app.now();
         let (token, plaintext) = session::first_token(&self.app, &call, &new, now);
         let create = self.app.change(&call, async |tx| {
-            guards::active_user(&guards::own_user(tx, &call.caller, new.user_id).await?)?;
+            let user = guards::own_user(tx, &call.caller, new.user_id).await?;
+            guards::active_user(&user)?;
+            authority::session(tx, &call.caller, &user)?;
             session::begin(&self.app, tx, &token, now).await?;
             Ok(pb::CreateRefreshTokenResponse {
                 refresh_token: Some(token.clone().into()),
@@ -74,6 +76,7 @@ impl RefreshTokenService for RefreshTokenHandler {
         let going = &Going::new(&call, &presented, None);
         let as_read = &session::read(&self.app, going, now).await?;
         let rotate = self.app.change_or_refuse(&call, async |tx| {
+            authority::proven_session(tx);
             let told = session::go_on(&self.app, tx, going, as_read, now).await?;
             Ok(told.ok_or_else(session::rejected).map(|told| pb::RotateRefreshTokenResponse {
                 refresh_token: Some(told.token.into()),
@@ -114,7 +117,8 @@ impl RefreshTokenService for RefreshTokenHandler {
         let (call, (user_id, except)) = called_to_act(request, |r| convert::refresh_token::revoke_all(&r))?;
         let (caller, now) = (&call.caller, self.app.now());
         let revoke = self.app.change(&call, async |tx| {
-            guards::own_user(tx, caller, user_id).await?;
+            let user = guards::own_user(tx, caller, user_id).await?;
+            ending::mailed_tokens(tx, &user).await?;
             let families = tx.refresh_tokens().lock_live_families(&caller.reach(), user_id, except, now).await?;
             let revoked = tx.refresh_tokens().revoke(&families, RevokedReason::RevokedAll, now).await?;
             Ok(pb::RevokeAllRefreshTokensResponse { revoked_sessions: i64::try_from(revoked).unwrap_or(i64::MAX) })

@@ -5,7 +5,7 @@
 
 use tonic::{Request, Response, Status};
 
-use super::{called_by, called_to_act, guards, lists};
+use super::{authority, called_by, called_to_act, guards, lists};
 use crate::{
     context::App,
     convert,
@@ -35,14 +35,14 @@ fn find<T>(role: Option<T>) -> Result<T> {
     role.ok_or(Error::NotFound(Entity::Role))
 }
 
-/// Locks a role behind its organization, and refuses whoever may not change it or does not hold all that it gives. Tells what the
-/// caller holds.
+/// Locks a role behind its organization, and refuses whoever may not change it or whose standing does not cover what it gives. Tells what
+/// the caller holds.
 async fn lock(tx: &mut Conn, caller: &Caller, id: RoleId) -> Result<(Locked<Role>, Held)> {
     let found = find(tx.roles().get(&caller.reach(), &RoleKey::Id(id)).await?)?;
     let organization = find(tx.organizations().lock(&caller.reach(), found.organization_id).await?)?;
     let role = find(tx.roles().lock(&caller.reach(), id).await?)?;
     let held = guards::may_change(tx, caller, &organization, permission::WRITE_ROLES).await?;
-    guards::covers_all(&held, &role.held())?;
+    held.outranks(&role.gives())?;
     Ok((role, held))
 }
 
@@ -59,7 +59,7 @@ impl RoleService for RoleHandler {
             let organization = tx.organizations().lock(&caller.reach(), new.organization_id).await?;
             let organization = organization.ok_or(Error::NotFound(Entity::Organization))?;
             let held = guards::may_change(tx, caller, &organization, permission::WRITE_ROLES).await?;
-            guards::covers_all(&held, &role.held())?;
+            authority::permissions(tx, &held, None, &role.gives())?;
             guards::has_room(Limit::Roles, MAX_ROLES, tx.roles().count(&organization)).await?;
             tx.roles().insert(&organization, &role).await?;
             Ok(pb::CreateRoleResponse { role: Some(role.clone().into()) })
@@ -99,8 +99,9 @@ impl RoleService for RoleHandler {
         let update = self.app.change(&call, async |tx| {
             let (mut role, held) = lock(tx, caller, target.id).await?;
             target.check_etag(&*role)?;
+            let before = role.gives();
             role.apply(changes.clone());
-            guards::covers_all(&held, &role.held())?;
+            authority::permissions(tx, &held, Some(&before), &role.gives())?;
             let role = tx.roles().save(role, Action::RoleUpdated, now).await?;
             Ok(pb::UpdateRoleResponse { role: Some(role.into()) })
         });

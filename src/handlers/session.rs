@@ -8,8 +8,8 @@ use crate::{
     db::Conn,
     error::{Entity, Error, Precondition, Result},
     models::{
-        Call, NewSession, OrganizationId, Permissions, Plaintext, Reach, RefreshToken, RefreshTokenId, RevokedReason,
-        RoleName, Sealed, SecretHash, Timestamp, permission,
+        Call, FamilyId, NewSession, OrganizationId, Permissions, Plaintext, Reach, RefreshToken, RefreshTokenId, RevokedReason,
+        RoleName, Sealed, SecretHash, Timestamp, UserId, permission,
         permission::{Held, Standing},
     },
     repositories,
@@ -227,6 +227,22 @@ pub(super) fn access_token(app: &App, told: &Told, now: Timestamp) -> Result<Acc
     };
     let expires_at = Timestamp::from_micros(ends.saturating_mul(1_000_000)).unwrap_or(now);
     Ok(AccessToken { text: app.signing_keys.sign(&claims, now)?, expires_at })
+}
+
+/// What an access token says, as things stand now. `None` once its session has ended, or once its user, or the organization that it is for,
+/// is not active any more or no longer has the user as a member.
+pub(super) async fn as_it_stands(conn: &mut Conn, claims: &Claims, now: Timestamp) -> Result<Option<Claims>> {
+    let (user, session) = (UserId(claims.sub), FamilyId(claims.sid));
+    if conn.refresh_tokens().standing(user, session, now).await?.is_none() {
+        return Ok(None);
+    }
+    let Some(organization) = claims.org_id else { return Ok(Some(claims.clone())) };
+    let standing = conn.memberships().standing(&Reach::Everything, user, OrganizationId(organization)).await?;
+    Ok(standing.filter(|standing| standing.organization_is_active).map(|standing| Claims {
+        org_role: Some(standing.membership.role.as_str().to_owned()),
+        org_permissions: permissions(&standing),
+        ..claims.clone()
+    }))
 }
 
 /// What a member may do, as an access token tells it: everything for an owner, and otherwise the permissions of this service that it

@@ -6,7 +6,7 @@ use prost::Message;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::{
-    called_by, called_to_act, called_to_stream, guards, lists,
+    authority, called_by, called_to_act, called_to_stream, ending, guards, lists,
     rehearsal::Rehearsal,
     scope_of,
     stream::{Messages, stream},
@@ -24,6 +24,9 @@ use crate::{
 
 /// The method whose requests are a stream.
 const IMPORT_USERS: &str = "tenantry.v1.UserService.ImportUsers";
+
+/// Why the keys of a restored user are revoked.
+const RESTORED: &str = "the user was deleted and restored";
 
 /// Answers `UserService`.
 #[derive(Clone)]
@@ -54,16 +57,19 @@ impl UserHandler {
             if change.takes_power_from(&user) {
                 rehearsal.rule(guards::platform_keeps_an_admin(tx, &user).await)?;
             }
+            let mut orphaned = Vec::new();
             let action = match change {
                 StateChange::Suspend if user.state == UserState::Suspended => None,
                 StateChange::Reactivate if user.state == UserState::Active => None,
                 StateChange::PlatformAdmin(is_admin) if user.is_platform_admin == is_admin => None,
                 StateChange::Suspend => {
-                    rehearsal.rule(guards::no_organization_loses_its_last_owner(tx, &user).await)?;
+                    // A suspension is for emergencies: nobody makes itself immune by owning something.
+                    orphaned = guards::orphaned_without(tx, &user).await?;
                     user.state = UserState::Suspended;
                     Some(Action::UserSuspended)
                 }
                 StateChange::Reactivate => {
+                    authority::standing(tx, &call.caller, &user)?;
                     user.state = UserState::Active;
                     Some(Action::UserReactivated)
                 }
@@ -74,6 +80,7 @@ impl UserHandler {
                 }
                 StateChange::PlatformAdmin(true) => {
                     guards::active_user(&user)?;
+                    authority::platform_admin(tx, &call.caller)?;
                     user.is_platform_admin = true;
                     Some(Action::UserPlatformAdminGranted)
                 }
@@ -82,15 +89,25 @@ impl UserHandler {
                     Some(Action::UserPlatformAdminRevoked)
                 }
             };
-            let count =
-                async { if action.is_some() { tx.users().impact(&user, now).await } else { Ok(Impact::default()) } };
+            let count = async {
+                if action.is_none() {
+                    return Ok(Impact::default());
+                }
+                let impact = tx.users().impact(&user, now).await?;
+                Ok(Impact { organizations_without_owner: orphaned, ..impact })
+            };
             if let Some(impact) = rehearsal.impact(count).await? {
                 return Ok(answer(Some(user.into_inner().into()), Some(impact)));
             }
             let user = match action {
                 Some(action) => tx.users().save(user, action, now).await?,
-                None => user.into_inner(),
+                None => return Ok(answer(Some(user.into_inner().into()), None)),
             };
+            match change {
+                StateChange::Suspend | StateChange::Delete => ending::with_user(tx, &user, now).await?,
+                StateChange::PlatformAdmin(false) => ending::with_platform_administration(tx, &user, now).await?,
+                StateChange::Reactivate | StateChange::PlatformAdmin(true) => {}
+            }
             Ok(answer(Some(user.into()), None))
         });
         Ok(Response::new(changed.await?))
@@ -172,9 +189,11 @@ impl UserService for UserHandler {
             if caller.user_id() != Some(user.id) {
                 guards::platform_admin(caller)?;
             }
-            if changes.email.is_some() && !caller.is_platform_admin() {
-                // What a stolen token could make of it is a password reset.
-                guards::api_key(caller)?;
+            if changes.email.as_ref().is_some_and(|email| *email.normalized() != user.email_normalized) {
+                // Everybody else proves the new mailbox: see AuthenticationService.StartEmailChange.
+                guards::platform_admin(caller)?;
+                authority::account(tx, caller, &user)?;
+                ending::mailed_tokens(tx, &user).await?;
             }
             target.check_etag(&*user)?;
             user.apply(changes.clone());
@@ -244,7 +263,9 @@ impl UserService for UserHandler {
         &self,
         request: Request<pb::UndeleteUserRequest>,
     ) -> Result<Response<pb::UndeleteUserResponse>, Status> {
-        let (call, target) = called_to_act(request, |r| convert::target::<UserId>("user_id", &r.user_id, r.etag))?;
+        let (call, (target, restore_api_keys)) = called_to_act(request, |r| {
+            Ok((convert::target::<UserId>("user_id", &r.user_id, r.etag)?, r.restore_api_keys))
+        })?;
         let now = self.app.now();
         let restorable_since = now.before(self.app.policy.restore_window);
         let undelete = self.app.change(&call, async |tx| {
@@ -252,7 +273,11 @@ impl UserService for UserHandler {
             let user = match user.deleted_at {
                 Some(deleted_at) if deleted_at < restorable_since => return Err(Error::NotFound(Entity::User)),
                 Some(_) => {
+                    authority::standing(tx, &call.caller, &user)?;
                     target.check_etag(&*user)?;
+                    if !restore_api_keys {
+                        tx.api_keys().revoke_of_user(&user, RESTORED, now).await?;
+                    }
                     user.deleted_at = None;
                     tx.users().save(user, Action::UserUndeleted, now).await?
                 }
@@ -267,12 +292,24 @@ impl UserService for UserHandler {
         &self,
         request: Request<pb::PurgeUserRequest>,
     ) -> Result<Response<pb::PurgeUserResponse>, Status> {
-        let (call, target) = called_to_act(request, |r| convert::target::<UserId>("user_id", &r.user_id, r.etag))?;
+        let (call, (target, with_organizations)) = called_to_act(request, |r| {
+            Ok((convert::target::<UserId>("user_id", &r.user_id, r.etag)?, r.purge_sole_organizations))
+        })?;
         let now = self.app.now();
         let purge = self.app.change(&call, async |tx| {
             let user = find(tx.users().lock_also_deleted(&call.caller.reach(), target.id).await?)?;
             target.check_etag(&*user)?;
             guards::platform_keeps_an_admin(tx, &user).await?;
+            if with_organizations {
+                for id in guards::orphaned_without(tx, &user).await? {
+                    let organization = tx.organizations().lock(&call.caller.reach(), id).await?;
+                    if let Some(organization) = organization
+                        && tx.memberships().count(&organization).await? == 1
+                    {
+                        tx.organizations().delete(organization).await?;
+                    }
+                }
+            }
             guards::no_organization_loses_its_last_owner(tx, &user).await?;
             tx.users().delete(user, now).await?;
             Ok(pb::PurgeUserResponse {})

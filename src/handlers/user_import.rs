@@ -9,7 +9,7 @@ use tokio_stream::StreamExt as _;
 use tonic::Streaming;
 
 use super::{
-    guards,
+    authority, guards,
     stream::{Sender, broken},
 };
 use crate::{
@@ -88,6 +88,8 @@ impl Import {
         let now = self.app.now();
         // A stream outlives the check of its first message.
         guards::still_holds(tx, &self.call.caller, &self.scope, now).await?;
+        // The accounts are made here.
+        authority::proven_account(tx);
         let well_formed = || users.iter().filter_map(|imported| imported.user.as_ref().ok());
         let ids: Vec<ExternalId> = well_formed().filter_map(|(user, _)| user.external_id.clone()).collect();
         let emails: Vec<NormalizedEmail> = well_formed().map(|(user, _)| user.email.normalized().clone()).collect();

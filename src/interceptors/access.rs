@@ -9,12 +9,16 @@ use prost_reflect::{DescriptorPool, MethodDescriptor, Value};
 use super::Intercept;
 use crate::{
     error::{Error, Result},
-    models::Scope,
+    models::{Action, Grant, Scope, stored::StoredText as _},
     pb,
 };
 
 /// The option that carries a method's rule.
 const OPTION: &str = "tenantry.v1.access";
+/// The option that names the authority that a method can give.
+const GIVES: &str = "tenantry.v1.gives";
+/// The option that names the events of a method.
+const EMITS: &str = "tenantry.v1.emits";
 /// Packages whose methods must carry it begin so.
 const OUR_PACKAGES: &str = "tenantry.";
 /// `MethodOptions.IdempotencyLevel.NO_SIDE_EFFECTS`.
@@ -49,6 +53,8 @@ pub struct Method {
     pub priority: Priority,
     /// Whether it answers with a stream.
     pub is_stream: bool,
+    /// The authority that it can give, in order.
+    pub gives: Vec<Grant>,
 }
 
 /// What is answered first where not all can be, the first ones first.
@@ -106,7 +112,8 @@ impl AccessTable {
                 let access = rule(&pool, &method).map_err(failed)?;
                 let priority = priority(&pool, &method).map_err(failed)?;
                 let is_stream = method.is_server_streaming();
-                let method = Method { path: path.clone(), access, priority, is_stream };
+                let gives = gives(&pool, &method, &access).map_err(failed)?;
+                let method = Method { path: path.clone(), access, priority, is_stream, gives };
                 rules.insert(path, Arc::new(method));
             }
         }
@@ -148,6 +155,52 @@ fn rule(pool: &DescriptorPool, method: &MethodDescriptor) -> std::result::Result
             Ok(Access::Scope { scope, platform_admin, api_key })
         }
         _ => Err("the access option is contradictory"),
+    }
+}
+
+/// The authority that a method says it can give: exactly what its events can give, so that none is forgotten.
+fn gives(
+    pool: &DescriptorPool,
+    method: &MethodDescriptor,
+    access: &Access,
+) -> std::result::Result<Vec<Grant>, &'static str> {
+    let list = |option: &str, field: &str| -> Vec<Value> {
+        let extension = pool.get_extension_by_name(option);
+        let value = extension.map(|extension| method.options().get_extension(&extension).into_owned());
+        let list = value.as_ref().and_then(Value::as_message).and_then(|message| message.get_field_by_name(field));
+        list.as_deref().and_then(Value::as_list).map(<[Value]>::to_vec).unwrap_or_default()
+    };
+    let mut said = Vec::new();
+    for number in list(GIVES, "grants").iter().filter_map(Value::as_enum_number) {
+        said.push(match pb::Grant::try_from(number) {
+            Ok(pb::Grant::ApiKey) => Grant::ApiKey,
+            Ok(pb::Grant::Permissions) => Grant::Permissions,
+            Ok(pb::Grant::Session) => Grant::Session,
+            Ok(pb::Grant::Account) => Grant::Account,
+            Ok(pb::Grant::Standing) => Grant::Standing,
+            Ok(pb::Grant::PlatformAdmin) => Grant::PlatformAdmin,
+            Ok(pb::Grant::Unspecified) | Err(_) => return Err("a grant of the gives option is not known"),
+        });
+    }
+    let mut given = Vec::new();
+    for action in list(EMITS, "actions").iter().filter_map(Value::as_str) {
+        let action = Action::from_stored(action.to_owned()).map_err(|_| "an action of the emits option is not known")?;
+        given.extend(action.gives());
+    }
+    for grants in [&mut said, &mut given] {
+        grants.sort_unstable();
+        grants.dedup();
+    }
+    if said != given {
+        return Err("the gives option does not name what the events of the method give");
+    }
+    // What a key or a session-less grant opens would outlast the session of an access token.
+    match access {
+        Access::Scope { api_key: false, .. } if said.contains(&Grant::ApiKey) => {
+            Err("a method that gives API keys must take an API key")
+        }
+        Access::Public | Access::AnyKey if !said.is_empty() => Err("a method that gives authority must ask for a scope"),
+        _ => Ok(said),
     }
 }
 

@@ -40,6 +40,8 @@ words! {
         UserPasswordReset = "user.password_reset",
         /// A user got the password that it had elsewhere.
         UserPasswordImported = "user.password_imported",
+        /// A user has no password any more.
+        UserPasswordRemoved = "user.password_removed",
         /// A token to reset a password was made.
         UserPasswordResetStarted = "user.password_reset_started",
         /// A token to verify an e-mail was made.
@@ -80,7 +82,7 @@ words! {
         RoleDeleted = "role.deleted",
         /// Somebody was invited.
         InvitationCreated = "invitation.created",
-        /// An invitation no longer names who made it.
+        /// An invitation expired, or no longer names who sent it, by what became of that user.
         InvitationUpdated = "invitation.updated",
         /// An invitation got another token and another life.
         InvitationResent = "invitation.resent",
@@ -118,6 +120,8 @@ words! {
         ApiKeyRevoked = "api_key.revoked",
         /// An API key went with its owner.
         ApiKeyDeleted = "api_key.deleted",
+        /// An API key no longer names who made it, as that user was erased.
+        ApiKeyCreatorErased = "api_key.creator_erased",
         /// A call came with a known key that cannot be used.
         ApiKeyRejected = "api_key.rejected",
         /// A call was denied.

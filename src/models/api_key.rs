@@ -22,6 +22,8 @@ pub struct ApiKey {
     pub user_id: Option<UserId>,
     /// The user whose key made it.
     pub created_by: Option<UserId>,
+    /// True if that user acted as a platform admin, whom no tenant is told.
+    pub by_platform: bool,
     /// What it is called.
     pub name: Name,
     /// The public beginning of the key.
@@ -143,7 +145,7 @@ impl NewApiKey {
         &self,
         id: ApiKeyId,
         (prefix, secret_hash): (KeyPrefix, SecretHash),
-        created_by: Option<UserId>,
+        (created_by, by_platform): (Option<UserId>, bool),
         now: Timestamp,
     ) -> ApiKey {
         let (organization_id, user_id) = match self.owner {
@@ -156,6 +158,7 @@ impl NewApiKey {
             organization_id,
             user_id,
             created_by,
+            by_platform,
             name: self.name.clone(),
             prefix,
             secret_hash,
@@ -203,6 +206,19 @@ impl ApiKey {
         self.former_created_at = Some(self.secret_created_at());
         self.former_expires_at = Some(now.after(overlap));
         self.rotated_at = Some(now);
+    }
+
+    /// True if whoever uses it as it was can do all that it allows as it is now.
+    pub fn covers(&self, after: &Self) -> bool {
+        let lasts = match (self.expires_at, after.expires_at) {
+            (None, _) => true,
+            (Some(before), Some(after)) => after <= before,
+            (Some(_), None) => false,
+        };
+        lasts
+            && self.scopes.first_not_held(&after.scopes).is_none()
+            && self.allowed_ip_ranges.cover(&after.allowed_ip_ranges)
+            && covers_rate(self.rate_limit, after.rate_limit)
     }
 
     /// True once it has stopped, whatever its secrets are.
@@ -253,6 +269,11 @@ impl ApiKey {
             self.metadata = metadata;
         }
     }
+}
+
+/// True if a rate allows as many calls as another one; 0 is no rate of its own.
+pub fn covers_rate(held: i64, given: i64) -> bool {
+    held == 0 || (given != 0 && given <= held)
 }
 
 /// Which keys a list holds.
@@ -354,6 +375,7 @@ impl Credential {
             rate_limit: u32::try_from(self.key.rate_limit).ok().filter(|limit| *limit > 0),
             expires_at: self.key.expires_at,
             ends_at: self.key.ends_at(&prefix),
+            is_former_secret: self.key.prefix != prefix,
         }
     }
 }

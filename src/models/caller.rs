@@ -26,6 +26,8 @@ pub struct Caller {
     pub expires_at: Option<Timestamp>,
     /// When what was presented stops, with the key or the session or before it.
     pub ends_at: Option<Timestamp>,
+    /// True for the former secret of a key that was rotated.
+    pub is_former_secret: bool,
 }
 
 /// What a caller presents.
@@ -108,6 +110,7 @@ impl Caller {
             rate_limit: None,
             expires_at: Some(session_ends_at),
             ends_at: Some(token_ends_at),
+            is_former_secret: false,
         }
     }
 
@@ -130,6 +133,11 @@ impl Caller {
     /// True if the caller is a platform admin.
     pub fn is_platform_admin(&self) -> bool {
         matches!(self.principal, Principal::User { is_platform_admin: true, .. })
+    }
+
+    /// Who makes or sends something: the user, and whether it acts as a platform admin for somebody else.
+    pub fn maker(&self, owner: Option<UserId>) -> (Option<UserId>, bool) {
+        (self.user_id(), self.is_platform_admin() && owner != self.user_id())
     }
 
     /// The user whose credential was presented, if it is a user's.

@@ -1,7 +1,9 @@
 //! What a change would do to what hangs on its resource.
 
+use super::OrganizationId;
+
 /// How much of each kind a change is about.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Impact {
     /// Memberships that it ends, suspends or writes.
     pub memberships: i64,
@@ -11,6 +13,8 @@ pub struct Impact {
     pub sessions: i64,
     /// Invitations that cannot be accepted.
     pub invitations: i64,
+    /// Organizations that have no active owner after it.
+    pub organizations_without_owner: Vec<OrganizationId>,
 }
 
 impl Impact {

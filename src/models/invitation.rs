@@ -28,8 +28,10 @@ pub struct Invitation {
     pub message: Option<Lines>,
     /// Hash of the token's secret.
     pub token_hash: SecretHash,
-    /// The user whose key invited.
+    /// The user who sent it last.
     pub invited_by: Option<UserId>,
+    /// True if that user acted as a platform admin, whom no tenant is told.
+    pub by_platform: bool,
     /// When it can no longer be accepted.
     pub expires_at: Timestamp,
     /// When it was made.
@@ -73,7 +75,7 @@ impl NewInvitation {
         &self,
         id: InvitationId,
         token_hash: SecretHash,
-        invited_by: Option<UserId>,
+        (invited_by, by_platform): (Option<UserId>, bool),
         now: Timestamp,
     ) -> Invitation {
         let (email, email_normalized) = self.email.clone().into_parts();
@@ -87,6 +89,7 @@ impl NewInvitation {
             message: self.message.clone(),
             token_hash,
             invited_by,
+            by_platform,
             expires_at: now.after(self.life),
             created_at: now,
             updated_at: now,

@@ -2,6 +2,7 @@
 
 pub mod action;
 pub mod api_key;
+pub mod authority;
 pub mod call;
 pub mod caller;
 pub mod email;
@@ -35,6 +36,7 @@ pub use action::Action;
 pub use api_key::{
     ApiKey, ApiKeyChanges, ApiKeyFilter, ApiKeyOwner, Credential, Environment, NewApiKey, OwnerState, Use, Verdict,
 };
+pub use authority::Grant;
 pub use call::{Actor, Call, Once, Origin};
 pub use caller::{Caller, Presented, Principal, Reach};
 pub use email::{Email, EmailPrefix, NormalizedEmail};

@@ -62,15 +62,28 @@ const MEMBER: &str = "member";
 const OF_EVERY_MEMBER: [&str; 4] = [READ_ORGANIZATION, READ_MEMBERSHIPS, READ_USERS, READ_ROLES];
 /// What the role `member` gives beyond that.
 const OF_MEMBERS: [&str; 1] = [READ_INVITATIONS];
+/// Stands for all permissions, also those that nobody has named.
+const UNNAMED: &str = "*";
 /// What of everything the role `admin` does not give.
 const NOT_OF_ADMINS: [&str; 2] = [DELETE_ORGANIZATION, TRANSFER_ORGANIZATION];
 
-/// The permissions that somebody holds in an organization.
+/// The permissions that somebody holds in an organization: by its standing there, and within the scopes of the credential that it presents.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Held {
     base: Base,
     /// What is given beyond it.
     given: Permissions,
+    /// The scopes of the credential. A standing by itself is within all.
+    within: Scopes,
+}
+
+/// What is missing to give something, or to do it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Lack {
+    /// The standing does not cover this permission.
+    Standing(String),
+    /// The scopes of the credential do not cover it.
+    Scope(String),
 }
 
 /// What a role gives, each more than those before.
@@ -107,9 +120,23 @@ impl Base {
 }
 
 impl Held {
+    fn standing(base: Base, given: Permissions) -> Self {
+        Self { base, given, within: Scopes::all() }
+    }
+
     /// What a member holds by a role and by what the membership gives beyond it.
     pub fn by(role: &RoleName, given: &Permissions) -> Self {
-        Self { base: Base::of(role), given: given.clone() }
+        Self::standing(Base::of(role), given.clone())
+    }
+
+    /// This, as far as the scopes of a credential go.
+    pub fn within(self, scopes: &Scopes) -> Self {
+        Self { within: scopes.clone(), ..self }
+    }
+
+    /// What some permissions give by themselves.
+    pub fn only(given: &Permissions) -> Self {
+        Self::standing(Base::Nothing, given.clone())
     }
 
     /// This, and more permissions.
@@ -122,7 +149,7 @@ impl Held {
     /// must hold all that it does, does not become more by it.
     pub fn by_own_key(scopes: &Scopes) -> Self {
         if scopes.iter().any(|scope| scope.as_str() == "*") {
-            return Self { base: Base::Admin, given: Permissions::default() };
+            return Self::standing(Base::Admin, Permissions::default());
         }
         let is_withheld = |permission: &&str| NOT_OF_ADMINS.contains(permission);
         let held = scopes.iter().flat_map(|scope| {
@@ -134,36 +161,86 @@ impl Held {
                 .filter_map(|permission| Scope::parse(permission).ok())
                 .collect()
         });
-        Self { base: Base::EveryMember, given: held.collect() }
+        Self::only(&held.collect())
     }
 
     /// What platform admins hold everywhere.
     pub fn everything() -> Self {
-        Self { base: Base::Everything, given: Permissions::default() }
+        Self::standing(Base::Everything, Permissions::default())
     }
 
     /// What is held by who is no member.
     pub fn nothing() -> Self {
-        Self { base: Base::Nothing, given: Permissions::default() }
+        Self::standing(Base::Nothing, Permissions::default())
+    }
+
+    /// What is missing to use a permission, or all that a wildcard stands for.
+    ///
+    /// # Errors
+    /// The permission, and which side lacks it.
+    pub fn require(&self, permission: &str) -> Result<(), Lack> {
+        if !self.standing_covers(permission) {
+            Err(Lack::Standing(permission.to_owned()))
+        } else if !self.within.cover(permission) {
+            Err(Lack::Scope(permission.to_owned()))
+        } else {
+            Ok(())
+        }
     }
 
     /// True if a permission, or all that a wildcard stands for, is held.
     pub fn covers(&self, permission: &str) -> bool {
-        self.base.covers(permission) || self.given.iter().any(|given| scope::covers(given.as_str(), permission))
+        self.require(permission).is_ok()
+    }
+
+    /// What is missing to give to somebody all that is held there.
+    ///
+    /// # Errors
+    /// The first permission that is lacking, and which side lacks it; `*` for what nobody has named.
+    pub fn require_all(&self, other: &Self) -> Result<(), Lack> {
+        self.outranks(other)?;
+        match other.all().into_iter().find(|permission| !self.within.cover(permission)) {
+            Some(permission) => Err(Lack::Scope(permission.to_owned())),
+            None => Ok(()),
+        }
+    }
+
+    /// What is missing to take away from somebody all that is held there: the standing alone counts.
+    ///
+    /// # Errors
+    /// The first permission that is lacking; `*` for what nobody has named.
+    pub fn outranks(&self, other: &Self) -> Result<(), Lack> {
+        // Only a base of its rank covers what another one gives and nobody has named.
+        let is_unnamed = |permission: &str| permission == UNNAMED && other.base >= Base::Admin;
+        let covers = |permission: &&str| {
+            (is_unnamed(permission) && self.base >= other.base) || self.standing_covers(permission)
+        };
+        match other.all().into_iter().find(|permission| !covers(permission)) {
+            Some(permission) => Err(Lack::Standing(permission.to_owned())),
+            None => Ok(()),
+        }
     }
 
     /// True if all that is held there is held here.
     pub fn covers_all(&self, other: &Self) -> bool {
-        let holds = |permissions: &[&str]| permissions.iter().all(|permission| self.covers(permission));
-        let covers_base = match other.base {
-            _ if self.base >= other.base || self.given.iter().any(|given| given.as_str() == "*") => true,
-            Base::Nothing => true,
-            Base::EveryMember => holds(&OF_EVERY_MEMBER),
-            Base::Member => holds(&OF_EVERY_MEMBER) && holds(&OF_MEMBERS),
+        self.require_all(other).is_ok()
+    }
+
+    fn standing_covers(&self, permission: &str) -> bool {
+        self.base.covers(permission) || self.given.iter().any(|given| scope::covers(given.as_str(), permission))
+    }
+
+    /// All permissions that are held, by name.
+    fn all(&self) -> Vec<&str> {
+        let base: &[&[&str]] = match self.base {
+            Base::Nothing => &[],
+            Base::EveryMember => &[&OF_EVERY_MEMBER],
+            Base::Member => &[&OF_EVERY_MEMBER, &OF_MEMBERS],
             // They hold also what nobody has named yet.
-            Base::Admin | Base::Everything => false,
+            Base::Admin | Base::Everything => &[&[UNNAMED]],
         };
-        covers_base && other.given.iter().all(|permission| self.covers(permission.as_str()))
+        let base = base.iter().flat_map(|permissions| permissions.iter().copied());
+        base.chain(self.given.iter().map(Scope::as_str)).collect()
     }
 }
 

@@ -67,9 +67,9 @@ pub struct RoleChanges {
 }
 
 impl Role {
-    /// What somebody holds by it.
-    pub fn held(&self) -> Held {
-        Held::by(&self.name, &self.permissions)
+    /// What it gives beyond what every member holds.
+    pub fn gives(&self) -> Held {
+        Held::only(&self.permissions)
     }
 
     /// Writes `changes`.

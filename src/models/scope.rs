@@ -75,6 +75,11 @@ impl Scopes {
         self.0.iter().any(|held| held.covers(scope))
     }
 
+    /// True if one of these covers a permission of this text.
+    pub fn cover(&self, permission: &str) -> bool {
+        self.0.iter().any(|held| covers(held.as_str(), permission))
+    }
+
     /// The first of `others` that is not covered by these.
     pub fn first_not_held<'a>(&self, others: &'a Scopes) -> Option<&'a Scope> {
         others.0.iter().find(|scope| !self.hold(scope))

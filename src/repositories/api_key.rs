@@ -3,7 +3,7 @@
 use diesel::{dsl::exists, prelude::*};
 use diesel_async::RunQueryDsl;
 
-use super::{delete_up_to, forget_user, reach::within, row};
+use super::{MAX_BATCH, delete_up_to, forget_user, reach::within, row};
 use crate::{
     db::{
         Conn, ForUpdate, execute, query,
@@ -23,6 +23,7 @@ row!(api_keys: ApiKeyRow of ApiKey {
     organization_id: Option<OrganizationId>,
     user_id: Option<UserId>,
     created_by: Option<UserId>,
+    by_platform: bool,
     name: Name,
     prefix: KeyPrefix,
     secret_hash: SecretHash,
@@ -285,6 +286,63 @@ impl ApiKeyRepository<'_> {
         Ok(rows.into_iter().map(ApiKey::from).collect())
     }
 
+    /// Revokes all keys of a locked user, and tells how many were in force.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn revoke_of_user(&mut self, user: &User, reason: &str, now: Timestamp) -> Result<i64> {
+        let mut revoked = 0;
+        loop {
+            let ids: Vec<ApiKeyId> = query!(self.conn, c => {
+                let own = api_keys::table.filter(api_keys::user_id.eq(user.id));
+                own.filter(api_keys::revoked_at.is_null()).select(api_keys::id).limit(MAX_BATCH).load(c)
+            })?;
+            if ids.is_empty() {
+                return Ok(revoked);
+            }
+            revoked += self.revoke_all(&ids, reason, now).await?;
+        }
+    }
+
+    /// Revokes all keys of a locked organization, and tells how many were in force.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn revoke_of_organization(&mut self, own: &Organization, reason: &str, now: Timestamp) -> Result<i64> {
+        let mut revoked = 0;
+        loop {
+            let ids: Vec<ApiKeyId> = query!(self.conn, c => {
+                let own = api_keys::table.filter(api_keys::organization_id.eq(own.id));
+                own.filter(api_keys::revoked_at.is_null()).select(api_keys::id).limit(MAX_BATCH).load(c)
+            })?;
+            if ids.is_empty() {
+                return Ok(revoked);
+            }
+            revoked += self.revoke_all(&ids, reason, now).await?;
+        }
+    }
+
+    /// Revokes some keys that are in force.
+    async fn revoke_all(&mut self, ids: &[ApiKeyId], reason: &str, now: Timestamp) -> Result<i64> {
+        let rows: Vec<ApiKeyRow> = query!(self.conn, c => {
+            diesel::update(api_keys::table.filter(api_keys::id.eq_any(ids)).filter(api_keys::revoked_at.is_null()))
+                .set((
+                    api_keys::revoked_at.eq(Some(now)),
+                    api_keys::revoked_reason.eq(Some(reason)),
+                    api_keys::updated_at.eq(now),
+                    api_keys::revision.eq(api_keys::revision + 1),
+                ))
+                .returning(ApiKeyRow::as_returning())
+                .get_results(c)
+        })?;
+        let revoked = i64::try_from(rows.len()).unwrap_or(i64::MAX);
+        for after in rows.into_iter().map(ApiKey::from) {
+            let before = ApiKey { revoked_at: None, revoked_reason: None, ..after.clone() };
+            self.conn.changed(Action::ApiKeyRevoked, before, &after);
+        }
+        Ok(revoked)
+    }
+
     /// Removes up to `limit` API keys of a locked user and tells how many.
     ///
     /// # Errors
@@ -312,7 +370,7 @@ impl ApiKeyRepository<'_> {
     /// # Errors
     /// When the database cannot be used.
     pub async fn forget_maker(&mut self, user: &Locked<User>, limit: i64, now: Timestamp) -> Result<usize> {
-        let action = Action::ApiKeyUpdated;
+        let action = Action::ApiKeyCreatorErased;
         Ok(forget_user!(limit, self.conn, api_keys: ApiKeyRow of ApiKey, ApiKeyId, created_by, action, user, now))
     }
 }

@@ -1,9 +1,11 @@
 //! How invitations are stored.
 
+use std::collections::HashMap;
+
 use diesel::{dsl::exists, prelude::*};
 use diesel_async::RunQueryDsl;
 
-use super::{delete_up_to, forget_user, reach::within, row};
+use super::{MAX_BATCH, delete_up_to, forget_user, reach::within, row};
 use crate::{
     db::{
         Conn, ForUpdate, execute, query,
@@ -27,6 +29,7 @@ row!(invitations: InvitationRow of Invitation {
     message: Option<Lines>,
     token_hash: SecretHash,
     invited_by: Option<UserId>,
+    by_platform: bool,
     expires_at: Timestamp,
     created_at: Timestamp,
     updated_at: Timestamp,
@@ -157,6 +160,77 @@ impl InvitationRepository<'_> {
         execute!(self.conn, diesel::update(found).set(InvitationRow::from(&invitation)))?;
         self.conn.changed(action, before, &invitation);
         Ok(invitation)
+    }
+
+    /// The roles of the invitations to a locked organization that a user sent as one of its members and that can be accepted.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn roles_sent_by(
+        &mut self,
+        user: UserId,
+        organization: &Locked<Organization>,
+        now: Timestamp,
+    ) -> Result<Vec<RoleName>> {
+        query!(self.conn, c => {
+            invitations::table
+                .filter(invitations::invited_by.eq(user))
+                .filter(invitations::organization_id.eq(organization.id))
+                .filter(invitations::by_platform.eq(false))
+                .filter(invitations::expires_at.gt(now))
+                .select(invitations::role)
+                .distinct()
+                .load(c)
+        })
+    }
+
+    /// Lets the invitations expire that a user sent and that can be accepted: all of them, those to some roles of one organization, or
+    /// those that it sent as a platform admin. Somebody else may send them again.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn expire_sent_by(
+        &mut self,
+        user: UserId,
+        roles: Option<(&Locked<Organization>, &[RoleName])>,
+        only_by_platform: bool,
+        now: Timestamp,
+    ) -> Result<()> {
+        loop {
+            let found: Vec<(InvitationId, Timestamp)> = query!(self.conn, c => {
+                let sent = invitations::table.filter(invitations::invited_by.eq(user));
+                let sent = sent.filter(invitations::expires_at.gt(now)).order(invitations::id);
+                let mut sent = sent.select((invitations::id, invitations::expires_at)).into_boxed::<Backend>();
+                if let Some((organization, roles)) = roles {
+                    sent = sent.filter(invitations::organization_id.eq(organization.id));
+                    sent = sent.filter(invitations::by_platform.eq(false)).filter(invitations::role.eq_any(roles));
+                }
+                if only_by_platform {
+                    sent = sent.filter(invitations::by_platform.eq(true));
+                }
+                sent.limit(MAX_BATCH).load(c)
+            })?;
+            if found.is_empty() {
+                return Ok(());
+            }
+            let expired: HashMap<InvitationId, Timestamp> = found.iter().copied().collect();
+            let ids: Vec<InvitationId> = found.into_iter().map(|(id, _)| id).collect();
+            let rows: Vec<InvitationRow> = query!(self.conn, c => {
+                diesel::update(invitations::table.filter(invitations::id.eq_any(&ids)))
+                    .set((
+                        invitations::expires_at.eq(now),
+                        invitations::updated_at.eq(now),
+                        invitations::revision.eq(invitations::revision + 1),
+                    ))
+                    .returning(InvitationRow::as_returning())
+                    .get_results(c)
+            })?;
+            for after in rows.into_iter().map(Invitation::from) {
+                let expires_at = expired.get(&after.id).copied().unwrap_or(now);
+                let before = Invitation { expires_at, ..after.clone() };
+                self.conn.changed(Action::InvitationUpdated, before, &after);
+            }
+        }
     }
 
     /// Removes a locked invitation: what became of it the action says.

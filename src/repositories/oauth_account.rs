@@ -158,6 +158,16 @@ impl OAuthAccountRepository<'_> {
         Ok(rows.into_iter().map(OAuthAccount::from).collect())
     }
 
+    /// True if a locked user has an OAuth account.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn has_any(&mut self, user: &Locked<User>) -> Result<bool> {
+        query!(self.conn, c => {
+            diesel::select(exists(oauth_accounts::table.filter(oauth_accounts::user_id.eq(user.id)))).get_result(c)
+        })
+    }
+
     /// Removes up to `limit` OAuth accounts of a locked user and tells how many.
     ///
     /// # Errors

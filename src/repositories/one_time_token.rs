@@ -108,11 +108,11 @@ impl OneTimeTokenRepository<'_> {
         Ok(Some((token, user)))
     }
 
-    /// Removes all tokens of a locked user.
+    /// Removes all tokens of a locked user. No event: nothing that is shown of the user changes.
     ///
     /// # Errors
     /// When the database cannot be used.
-    pub async fn delete_of_user(&mut self, user: &Locked<User>) -> Result<()> {
+    pub async fn delete_of_user(&mut self, user: &User) -> Result<()> {
         execute!(self.conn, diesel::delete(one_time_tokens::table.filter(one_time_tokens::user_id.eq(user.id))))
     }
 

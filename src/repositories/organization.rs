@@ -299,6 +299,7 @@ impl OrganizationRepository<'_> {
             api_keys: self.conn.api_keys().count_of_organization(organization).await?,
             sessions: 0,
             invitations: self.conn.invitations().count(organization).await?,
+            organizations_without_owner: Vec::new(),
         })
     }
 

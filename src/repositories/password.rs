@@ -256,6 +256,20 @@ impl PasswordRepository<'_> {
         Ok(())
     }
 
+    /// Removes the password of a locked user. False if it has none.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn remove(&mut self, user: &User) -> Result<bool> {
+        let removed = query!(self.conn, c => {
+            diesel::delete(passwords::table.filter(passwords::user_id.eq(user.id))).execute(c)
+        })?;
+        if removed > 0 {
+            self.happened(user, Action::UserPasswordRemoved);
+        }
+        Ok(removed > 0)
+    }
+
     /// Removes the password of a locked user who is to be erased, and what was counted.
     ///
     /// # Errors

@@ -312,6 +312,17 @@ impl UserRepository<'_> {
         Ok(removed)
     }
 
+    /// True if a locked user has a password, an API key in force, a live session or an account at a provider.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn has_credentials(&mut self, user: &Locked<User>, now: Timestamp) -> Result<bool> {
+        Ok(self.conn.passwords().get(user).await?.is_some()
+            || self.conn.api_keys().count_of_user(user).await? > 0
+            || self.conn.refresh_tokens().count_live(user, now).await? > 0
+            || self.conn.oauth_accounts().has_any(user).await?)
+    }
+
     /// What hangs on a locked user and stops when the user does.
     ///
     /// # Errors
@@ -322,6 +333,7 @@ impl UserRepository<'_> {
             api_keys: self.conn.api_keys().count_of_user(user).await?,
             sessions: self.conn.refresh_tokens().count_live(user, now).await?,
             invitations: self.conn.invitations().count_to(user).await?,
+            organizations_without_owner: Vec::new(),
         })
     }
 

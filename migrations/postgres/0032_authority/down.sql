@@ -1,0 +1,2 @@
+ALTER TABLE cf_invitations DROP COLUMN by_platform;
+ALTER TABLE cf_api_keys DROP COLUMN by_platform;

@@ -1,0 +1,3 @@
+-- Made by a user who acted as a platform admin for somebody else: no tenant is told who that was.
+ALTER TABLE cf_api_keys ADD COLUMN by_platform integer NOT NULL DEFAULT 0;
+ALTER TABLE cf_invitations ADD COLUMN by_platform integer NOT NULL DEFAULT 0;

@@ -1,0 +1,160 @@
+//! The one place that decides what a call may give, whatever the method. What is given must be covered by what the presented credential
+//! holds: its scopes and the standing of its owner, both. docs/security.md says it in words.
+//!
+//! Each function grants one kind of authority to the transaction. A transaction that gives authority which none of them granted does not
+//! commit, so a handler that forgets to ask answers INTERNAL instead of giving too much.
+
+use super::guards;
+use crate::{
+    db::Conn,
+    error::{Denial, Entity, Error, Result},
+    models::{
+        ApiKey, Caller, Grant, Held, Scope, User,
+        api_key::covers_rate,
+        permission::{self, Lack},
+    },
+};
+
+/// Lets a key of a platform admin authenticate those who are platform admins.
+const AUTHENTICATE_PLATFORM_ADMINS: &str = "platform_admins:authenticate";
+/// Lets it make, restore and end platform admins.
+const WRITE_PLATFORM_ADMINS: &str = "platform_admins:write";
+
+impl From<Lack> for Error {
+    fn from(lack: Lack) -> Self {
+        Self::Denied(match lack {
+            Lack::Standing(permission) => Denial::RoleInsufficient(permission),
+            Lack::Scope(scope) => Denial::ScopeNotHeld(scope),
+        })
+    }
+}
+
+/// Decides whether a caller may make a key, tell a secret of one, or change one from `before` to `after`. A change that only narrows
+/// gives nothing.
+///
+/// # Errors
+/// [`Error::Denied`] with the first bound that the caller does not hold; NOT_FOUND for an organization outside its reach.
+pub(super) async fn key(tx: &mut Conn, caller: &Caller, before: Option<&ApiKey>, after: &ApiKey) -> Result<()> {
+    guards::api_key(caller)?;
+    current_secret(caller)?;
+    let held = match after.organization_id {
+        None => None,
+        Some(id) => {
+            let organization = tx.organizations().get(&caller.reach(), id).await?;
+            let organization = organization.ok_or(Error::NotFound(Entity::ApiKey))?;
+            Some(guards::may_change(tx, caller, &organization, permission::WRITE_API_KEYS).await?)
+        }
+    };
+    if before.is_none_or(|before| !before.covers(after)) {
+        holds(caller, after)?;
+        if let Some(held) = held {
+            held.require_all(&Held::by_own_key(&after.scopes))?;
+        }
+    }
+    tx.grant(Grant::ApiKey);
+    Ok(())
+}
+
+/// Refuses to tell a secret of a key, or to loosen it, to whoever does not hold all that it then holds.
+fn holds(caller: &Caller, key: &ApiKey) -> Result<()> {
+    let lacking = if let Some(scope) = caller.scopes.first_not_held(&key.scopes) {
+        Denial::ScopeNotHeld(scope.as_str().to_owned())
+    } else if caller.expires_at.is_some_and(|own| key.expires_at.is_none_or(|given| given > own)) {
+        Denial::ExpiryNotHeld
+    } else if !caller.ip_ranges.cover(&key.allowed_ip_ranges) {
+        Denial::IpRangeNotHeld
+    } else if !covers_rate(caller.rate_limit.map_or(0, i64::from), key.rate_limit) {
+        Denial::RateNotHeld
+    } else {
+        return Ok(());
+    };
+    Err(Error::Denied(lacking))
+}
+
+/// Refuses the former secret of a key that was rotated, perhaps because it leaked: it writes no keys.
+pub(super) fn current_secret(caller: &Caller) -> Result<()> {
+    if caller.is_former_secret { Err(Error::Denied(Denial::FormerSecret)) } else { Ok(()) }
+}
+
+/// Decides whether who holds something in an organization may give all of `after` to somebody who holds `before`. A change that only
+/// takes away needs the standing, and no scope beyond the method's.
+pub(super) fn permissions(tx: &mut Conn, held: &Held, before: Option<&Held>, after: &Held) -> Result<()> {
+    if let Some(before) = before {
+        held.outranks(before)?;
+    }
+    if before.is_none_or(|before| !before.covers_all(after)) {
+        held.require_all(after)?;
+    }
+    tx.grant(Grant::Permissions);
+    Ok(())
+}
+
+/// Lets a user own an organization that is made in this transaction: nobody held anything there before.
+pub(super) fn own_organization(tx: &mut Conn) {
+    tx.grant(Grant::Permissions);
+}
+
+/// Lets an invitation give what it was made to give; who sent it held that.
+pub(super) fn by_invitation(tx: &mut Conn) {
+    tx.grant(Grant::Permissions);
+}
+
+/// Decides whether a caller may begin a session of a user without a proof of the user's.
+pub(super) fn session(tx: &mut Conn, caller: &Caller, user: &User) -> Result<()> {
+    may_authenticate(caller, user)?;
+    tx.grant(Grant::Session);
+    Ok(())
+}
+
+/// Lets whoever has proven a password or a refresh token begin, or go on with, a session.
+pub(super) fn proven_session(tx: &mut Conn) {
+    tx.grant(Grant::Session);
+}
+
+/// Decides whether a caller may open a way into the account of a user.
+pub(super) fn account(tx: &mut Conn, caller: &Caller, user: &User) -> Result<()> {
+    may_authenticate(caller, user)?;
+    tx.grant(Grant::Account);
+    Ok(())
+}
+
+/// Lets whoever has proven the current password, or makes the account in this transaction, set one.
+pub(super) fn proven_account(tx: &mut Conn) {
+    tx.grant(Grant::Account);
+}
+
+/// Decides whether a caller may bring a suspended or deleted user back.
+pub(super) fn standing(tx: &mut Conn, caller: &Caller, user: &User) -> Result<()> {
+    if user.is_platform_admin {
+        scope(caller, WRITE_PLATFORM_ADMINS)?;
+    }
+    tx.grant(Grant::Standing);
+    Ok(())
+}
+
+/// Lets a platform admin bring a suspended or deleted organization back.
+pub(super) fn standing_of_organization(tx: &mut Conn, caller: &Caller) -> Result<()> {
+    guards::platform_admin(caller)?;
+    tx.grant(Grant::Standing);
+    Ok(())
+}
+
+/// Decides whether a caller may make a platform admin.
+pub(super) fn platform_admin(tx: &mut Conn, caller: &Caller) -> Result<()> {
+    guards::platform_admin(caller)?;
+    guards::api_key(caller)?;
+    scope(caller, WRITE_PLATFORM_ADMINS)?;
+    tx.grant(Grant::PlatformAdmin);
+    Ok(())
+}
+
+/// Refuses to authenticate a platform admin with a key that was not made for that: the application's sign-in key would be a way to become
+/// one.
+pub(super) fn may_authenticate(caller: &Caller, user: &User) -> Result<()> {
+    if user.is_platform_admin { scope(caller, AUTHENTICATE_PLATFORM_ADMINS) } else { Ok(()) }
+}
+
+fn scope(caller: &Caller, scope: &str) -> Result<()> {
+    let needed = Scope::parse(scope).map_err(Error::internal)?;
+    if caller.scopes.hold(&needed) { Ok(()) } else { Err(Error::Denied(Denial::ScopeMissing(scope.to_owned()))) }
+}
