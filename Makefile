@@ -49,6 +49,10 @@ bench: ## Measure each operation beside its limits on both databases, about 10 m
 bench-scale: ## The same beside 1,000,000 users and all that belongs to them, about 25 minutes; writes docs/benchmarks-scale.md
 	TENANTRY_TEST_POSTGRES_DURABLE=on tests/support/with-postgres.sh cargo bench --locked --bench tenantry -- scale
 
+.PHONY: bench-lists
+bench-lists: ## Ask for every list with every pair of filters beside 500,000 users of others, by every kind of caller; fails if one takes more than 3 times as long as the fastest
+	tests/support/with-postgres.sh cargo bench --locked --bench tenantry -- lists
+
 .PHONY: bench-signin
 bench-signin: ## Let 64 clients sign in for a minute on each database, and measure memory, refusals, and what the others notice
 	TENANTRY_TEST_POSTGRES_DURABLE=on tests/support/with-postgres.sh cargo bench --locked --bench tenantry -- sign-in

@@ -1,5 +1,5 @@
 //! The benchmark: each operation beside what no service could be faster than, in one run. `make bench` runs it, `make bench-scale`
-//! does so again beside a large database, and `make bench-signin` measures what many who sign in take.
+//! does so again beside a large database, `make bench-lists` measures each list there, and `make bench-signin` measures what many who sign in take.
 
 #![allow(
     unreachable_pub,
@@ -17,6 +17,7 @@
 )]
 
 mod limits;
+mod lists;
 mod load;
 mod measure;
 mod operations;
@@ -48,7 +49,16 @@ fn main() {
                 std::process::exit(1);
             }
         }
-        Some("scale") => runtime.block_on(scale::run(lasting, rounds)),
+        Some("lists") => {
+            if !lists::sweep(&runtime).1 {
+                std::process::exit(1);
+            }
+        }
+        Some("scale") => {
+            let mut full = runtime.block_on(scale::run(lasting, rounds));
+            full.table(lists::sweep(&runtime).0);
+            full.write("docs/benchmarks-scale.md");
+        }
         _ => runtime.block_on(async {
             let mut report = report::Report::default();
             for backend in [Backend::Sqlite, Backend::Postgres] {

@@ -204,7 +204,7 @@ pub async fn measure(database: &TestDatabase, world: &World, backend: Backend, r
         report.rate(backend, "CreateUser", &created, ("of bare INSERTs, each committed", insert, Some(goal)));
         let share = IN_FLIGHT / CONNECTIONS;
         let rate = ours(&|at| Box::new(Rotate { tokens: world.tokens[at * share..(at + 1) * share].to_vec() }));
-        report.rate(backend, "RotateRefreshToken", &rate, ("of CreateUser", created.per_second, Some(0.5)));
+        report.rate(backend, "RotateRefreshToken", &rate, ("of CreateUser", created.per_second, Some(0.9)));
     });
     report.under_load(backend, server::memory(&serving));
     report.watch(backend, &watch(&api).await);

@@ -25,6 +25,7 @@ pub struct Report {
     operations: BTreeMap<(&'static str, &'static str), Operation>,
     limits: BTreeMap<(&'static str, &'static str), Vec<f64>>,
     lines: Vec<String>,
+    tables: Vec<String>,
 }
 
 /// What a database is called.
@@ -150,6 +151,11 @@ impl Report {
         self.lines.push(line);
     }
 
+    /// Adds a table of its own.
+    pub fn table(&mut self, text: String) {
+        self.tables.push(text);
+    }
+
     /// The table.
     pub fn text(&self) -> String {
         let mut text = String::from(
@@ -178,6 +184,9 @@ impl Report {
         lines.sort();
         for line in lines {
             let _ = writeln!(text, "* {line}");
+        }
+        for table in &self.tables {
+            let _ = write!(text, "\n{table}");
         }
         text
     }

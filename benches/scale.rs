@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// Measures an empty and a full database of each kind.
-pub async fn run(lasting: Duration, rounds: u64) {
+pub async fn run(lasting: Duration, rounds: u64) -> Report {
     let mut full = Report::default();
     let mut empty = Report::default();
     for backend in [Backend::Sqlite, Backend::Postgres] {
@@ -41,7 +41,7 @@ pub async fn run(lasting: Duration, rounds: u64) {
         }
         database.remove().await;
     }
-    full.write("docs/benchmarks-scale.md");
+    full
 }
 
 fn script(backend: Backend) -> &'static str {

@@ -1,5 +1,5 @@
-//! Wrong passwords and tokens, beyond what is counted for an account: how many come from one caller and from one address, which bounds
-//! who tries many accounts; and the events that they leave, many of a kind as one, and beside the call, so that no answer takes longer
+//! Wrong passwords, beyond what is counted for an account: how many come from one address, or from one caller that tells no address,
+//! which bounds who tries many accounts; and the events that they leave, many of a kind as one, and beside the call, so that no answer takes longer
 //! where there is an account.
 
 use std::{
@@ -18,8 +18,8 @@ use tokio::time::Instant;
 use crate::{
     context::App,
     db::Database,
-    error::{Error, Result, chain},
-    models::{Action, Change, CredentialId, Origin, State, User, UserId, event::Refusal, ip_range::network},
+    error::{Result, chain},
+    models::{Action, Caller, Change, CredentialId, Origin, State, User, UserId, event::Refusal, ip_range::network},
 };
 
 /// Most callers and addresses whose wrong tries are counted, and most kinds of events that wait. Beyond that those are forgotten that
@@ -35,8 +35,29 @@ const INTERVAL: Duration = Duration::from_secs(1);
 pub struct Limits {
     /// From one address in a minute; 0 for any number.
     pub per_address: u32,
-    /// From one caller in a minute; 0 for any number.
+    /// From one caller in a minute that tells no address; 0 for any number.
     pub per_caller: u32,
+}
+
+/// Whom wrong tries are counted for, beside the account.
+#[derive(Clone, Copy, Debug)]
+pub enum Origins {
+    /// An address that an application tells, which knows where its users are. Not the application as well: one address that tries
+    /// many passwords must not use up what all its users have.
+    Address(IpAddr),
+    /// The caller itself.
+    Caller(CredentialId),
+}
+
+impl Origins {
+    /// Whom a call counts for that may tell an address. Only platform admins speak for others: anybody else could name an address to
+    /// have it refused.
+    pub fn of(caller: &Caller, told: Option<IpAddr>) -> Self {
+        match told {
+            Some(address) if caller.is_platform_admin() => Self::Address(network(address)),
+            _ => Self::Caller(caller.presented.id()),
+        }
+    }
 }
 
 /// Wrong tries of this process.
@@ -81,24 +102,19 @@ impl Attempts {
         self.failures.get_or_create(&[("class", class)]).inc();
     }
 
-    /// Refuses a try of a caller, from an address if it is known, after too many wrong ones.
-    ///
-    /// # Errors
-    /// [`Error::TooManyAttempts`] with the time until the next one is taken.
-    pub fn admit(&self, caller: CredentialId, address: Option<IpAddr>) -> Result<()> {
-        let of_caller = wait(&self.callers, &caller, self.limits.per_caller);
-        let of_address = address.and_then(|address| wait(&self.addresses, &network(address), self.limits.per_address));
-        match of_caller.max(of_address) {
-            Some(wait) => Err(Error::TooManyAttempts(wait)),
-            None => Ok(()),
+    /// How long it takes until the next try is taken, if too many wrong ones came.
+    pub fn wait(&self, origin: &Origins) -> Option<Duration> {
+        match origin {
+            Origins::Address(address) => wait(&self.addresses, address, self.limits.per_address),
+            Origins::Caller(caller) => wait(&self.callers, caller, self.limits.per_caller),
         }
     }
 
     /// Counts a wrong try.
-    pub fn count(&self, caller: CredentialId, address: Option<IpAddr>) {
-        count(&self.callers, caller, self.limits.per_caller);
-        if let Some(address) = address {
-            count(&self.addresses, network(address), self.limits.per_address);
+    pub fn count(&self, origin: Origins) {
+        match origin {
+            Origins::Address(address) => count(&self.addresses, address, self.limits.per_address),
+            Origins::Caller(caller) => count(&self.callers, caller, self.limits.per_caller),
         }
     }
 
@@ -191,34 +207,41 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn as_many_wrong_tries_as_a_minute_allows_are_taken_at_once_and_then_one_after_the_other() {
         let attempts = Attempts::new(Limits { per_address: 6, per_caller: 0 });
-        let (caller, address) = (CredentialId(Uuid::nil()), Some(IpAddr::from([192, 0, 2, 1])));
+        let address = |last| Origins::Address(IpAddr::from([192, 0, 2, last]));
         for _ in 0..6 {
-            assert!(attempts.admit(caller, address).is_ok());
-            attempts.count(caller, address);
+            assert_eq!(attempts.wait(&address(1)), None);
+            attempts.count(address(1));
         }
-        let Err(Error::TooManyAttempts(wait)) = attempts.admit(caller, address) else { panic!("it is admitted") };
+        let wait = attempts.wait(&address(1)).unwrap();
         assert_eq!(wait, Duration::from_secs(10));
-        assert!(
-            attempts.admit(caller, Some(IpAddr::from([192, 0, 2, 2]))).is_ok() && attempts.admit(caller, None).is_ok()
-        );
+        assert_eq!(attempts.wait(&address(2)), None);
+        assert_eq!(attempts.wait(&Origins::Caller(CredentialId(Uuid::nil()))), None);
         tokio::time::advance(wait).await;
-        assert!(attempts.admit(caller, address).is_ok());
-        attempts.count(caller, address);
-        assert!(attempts.admit(caller, address).is_err());
+        assert_eq!(attempts.wait(&address(1)), None);
+        attempts.count(address(1));
+        assert!(attempts.wait(&address(1)).is_some());
     }
 
     #[tokio::test(start_paused = true)]
     async fn who_has_many_addresses_is_bounded_and_so_is_what_is_remembered() {
         let attempts = Attempts::new(Limits { per_address: 1, per_caller: 0 });
-        let caller = CredentialId(Uuid::nil());
         let of = |network: u32, host: u32| {
             let (high, low) = (u16::try_from(network >> 16).unwrap(), u16::try_from(network & 0xFFFF).unwrap());
-            Some(IpAddr::from([0x2001, 0xdb8, high, low, 0, 0, 0, u16::try_from(host).unwrap()]))
+            Origins::Address(super::network(IpAddr::from([
+                0x2001,
+                0xdb8,
+                high,
+                low,
+                0,
+                0,
+                0,
+                u16::try_from(host).unwrap(),
+            ])))
         };
-        attempts.count(caller, of(1, 1));
-        assert!(attempts.admit(caller, of(1, 2)).is_err() && attempts.admit(caller, of(2, 1)).is_ok());
+        attempts.count(of(1, 1));
+        assert!(attempts.wait(&of(1, 2)).is_some() && attempts.wait(&of(2, 1)).is_none());
         for network in 0..u32::try_from(MAX_COUNTED).unwrap() + 10 {
-            attempts.count(caller, of(network, 1));
+            attempts.count(of(network, 1));
         }
         assert!(attempts.addresses.lock().unwrap().len() <= MAX_COUNTED);
     }

@@ -12,8 +12,8 @@ use crate::{
     db::Database,
     error::{Entity, Error, Precondition, Result, Taken, chain},
     models::{
-        Action, ApiKeyOwner, Email, Environment, IpRanges, JsonObject, Name, NewApiKey, NewUser, Plaintext, Reach, RevokedReason,
-        Scope, Scopes,
+        Action, ApiKeyOwner, Email, Environment, IpRanges, JsonObject, Name, NewApiKey, NewUser, Plaintext, Reach,
+        RevokedReason, Scope, Scopes,
     },
     security::{
         random,
@@ -147,8 +147,7 @@ pub async fn create_admin(
                     return Err(Error::Precondition(Precondition::EmailNotVerified));
                 }
                 tx.api_keys().revoke_of_user(&user, "the user became a platform admin", now).await?;
-                let sessions = tx.refresh_tokens().lock_live_families(&Reach::Everything, user.id, None, now).await?;
-                tx.refresh_tokens().revoke(&sessions, RevokedReason::RevokedAll, now).await?;
+                tx.refresh_tokens().end_of_user(user.id, None, RevokedReason::RevokedAll, now).await?;
                 tx.one_time_tokens().delete_of_user(&user).await?;
                 user.is_platform_admin = true;
                 tx.users().save(user, Action::UserPlatformAdminGranted, now).await?
@@ -177,7 +176,9 @@ pub async fn create_admin(
             rate_limit: 0,
             metadata: JsonObject::default(),
         };
-        tx.api_keys().insert(&key.to_api_key(random::uuid(now).into(), secret.clone(), (Some(user.id), false), now)).await
+        tx.api_keys()
+            .insert(&key.to_api_key(random::uuid(now).into(), secret.clone(), (Some(user.id), false), now))
+            .await
     });
     create.await?;
     Ok(plaintext)

@@ -42,6 +42,12 @@ impl App {
         A: Message + Default,
         for<'tx> F: Work<&'tx mut Conn, Result<Result<A>>, Running: Send> + Copy + Send + Sync,
     {
+        if call.once.is_some()
+            && let Err(wait) = self.request_memory.take(&call.caller)
+        {
+            // What is remembered already takes no more room.
+            return self.answered(call).await?.ok_or(Error::RequestMemoryFull(wait));
+        }
         let now = self.now();
         let done = self.db.transaction(async |tx| {
             let claimed = match self.claim(tx, call, now).await? {
@@ -203,7 +209,7 @@ async fn write_events(tx: &mut Conn, origin: &Origin, now: Timestamp) -> Result<
     // In order, so that events of one moment are listed as they happened.
     let mut ids: Vec<_> = changes.iter().map(|_| random::uuid(now)).collect();
     ids.sort_unstable();
-    let forgotten = changes.iter().filter_map(|change| Forgotten::by(change.action, &change.subject)).collect();
+    let forgotten = changes.iter().flat_map(|change| Forgotten::all_by(change.action, &change.subject)).collect();
     let events = changes.into_iter().zip(ids);
     let events: Vec<_> = events.map(|(change, id)| convert::event::of_change(change, origin, id.into(), now)).collect();
     tx.events().insert(&events).await?;

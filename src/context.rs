@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 use uuid::Uuid;
 
 use crate::{
+    answers::Answers,
     attempts::Attempts,
     clock::Clock,
     credentials::Credentials,
@@ -14,7 +15,9 @@ use crate::{
     hashing::Hashing,
     interceptors::Overload,
     models::{Organization, Timestamp, User, refresh_token::Lifetimes},
+    request_memory::RequestMemory,
     security::{event_cursor::EventCursors, page_token::PageTokens, password, random, sealing::KeyRing},
+    shares::Shares,
     signing_keys::SigningKeys,
     telemetry::metrics::Metrics,
 };
@@ -53,6 +56,12 @@ pub struct Inner {
     pub signing_keys: SigningKeys,
     /// How many calls are in flight.
     pub overload: Overload,
+    /// What each who is accountable uses.
+    pub shares: Shares,
+    /// How many bytes of answers are held.
+    pub answers: Answers,
+    /// How many requests are remembered for whom.
+    pub request_memory: RequestMemory,
     /// The settings.
     pub policy: Policy,
 }
@@ -78,6 +87,8 @@ pub struct Policy {
     pub max_api_keys: u32,
     /// Most members of an organization; 0 for any number.
     pub max_members: u32,
+    /// Most organizations that a user owns; 0 for any number.
+    pub max_organizations: u32,
     /// Most sessions of a user; 0 for any number.
     pub max_sessions: u32,
     /// How long an access token lasts.
@@ -100,10 +111,12 @@ impl App {
         self.hashing.register(metrics.registry());
         self.attempts.register(metrics.registry());
         self.overload.register(metrics.registry());
+        self.answers.register(metrics.registry());
         let app = self.clone();
         metrics.observe(move || {
             app.hashing.observe();
             app.overload.observe();
+            app.answers.observe();
         });
     }
 

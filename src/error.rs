@@ -39,9 +39,15 @@ pub enum Error {
     /// The database cannot be used in time.
     #[error("the database could not be used in time; repeat the call later")]
     Unavailable(#[source] Box<dyn StdError + Send + Sync>),
+    /// No key signs access tokens yet, by the clock of this process.
+    #[error("no access token can be signed yet; repeat the call later")]
+    NoSigningKey,
     /// The call took longer than the server allows.
     #[error("the call took longer than the server's request timeout")]
     DeadlineExceeded,
+    /// The request message did not come soon after its headers.
+    #[error("the request message did not come in time; repeat the call")]
+    RequestTooSlow,
     /// The bytes are not the message of the method.
     #[error("the request is not the message of this method, or nests too deep")]
     RequestMalformed,
@@ -57,25 +63,33 @@ pub enum Error {
     /// The client does not take the messages of a stream.
     #[error("the client did not take the stream's messages in time; resume from the last cursor")]
     StreamTooSlow,
+    /// A stream without a credential is as old as it may be.
+    #[error("the stream has been open as long as the server lets one without a credential be; open another one")]
+    StreamTooOld,
     /// Too many streams.
     #[error("the server has as many streams open as it takes; close some, or try later")]
     StreamLimitReached,
     /// As many calls are being answered as the server takes.
     #[error("the server has as many calls as it takes; repeat the call later")]
     Overloaded,
-    /// The credential makes more calls than it may.
-    #[error("the credential may make {per_second} calls a second; repeat the call later")]
+    /// The owner of the credential makes more calls than it may.
+    #[error("the owner of the credential may make {per_second} calls a second with it; repeat the call later")]
     RateLimited {
         /// How many that are.
         per_second: u32,
         /// How long until the next one is taken.
         wait: Duration,
     },
+    /// As many answers are remembered for the owner of the credential as may be; so long until there is room for one.
+    #[error(
+        "as many requests with a request id are remembered as may be; repeat the call later, or without a request id"
+    )]
+    RequestMemoryFull(Duration),
     /// The answer message is too large.
     #[error("the answer would be larger than the server sends; ask for less at once")]
     AnswerTooLarge,
-    /// Too many wrong passwords or tokens came; so long until the next try is taken.
-    #[error("too many wrong passwords or tokens came from this caller or this address; repeat the call later")]
+    /// Too many wrong passwords came; so long until the next try is taken.
+    #[error("too many wrong passwords came from this address or this caller; repeat the call later")]
     TooManyAttempts(Duration),
     /// A new password breaks a rule, in a field of the request.
     #[error("{field} {}", .rule.words())]
@@ -239,6 +253,12 @@ pub enum Limit {
     Invitations,
     /// Keys of an owner that are not revoked.
     ApiKeys,
+    /// Organizations that a user owns and that are not deleted.
+    Organizations,
+    /// Memberships of a user.
+    Memberships,
+    /// OAuth accounts of a user.
+    OAuthAccounts,
 }
 
 impl Limit {
@@ -249,6 +269,9 @@ impl Limit {
             Self::Members => "members",
             Self::Invitations => "invitations",
             Self::ApiKeys => "api_keys",
+            Self::Organizations => "organizations",
+            Self::Memberships => "memberships",
+            Self::OAuthAccounts => "oauth_accounts",
         }
     }
 }
@@ -307,6 +330,13 @@ impl Precondition {
                 "the organization has as many invitations as it may; revoke one first"
             }
             Self::LimitReached(Limit::ApiKeys, _) => "the owner has as many API keys as it may; revoke one first",
+            Self::LimitReached(Limit::Organizations, _) => {
+                "the user owns as many organizations as it may; delete one, or hand one over, first"
+            }
+            Self::LimitReached(Limit::Memberships, _) => "the user has as many memberships as it may; end one first",
+            Self::LimitReached(Limit::OAuthAccounts, _) => {
+                "the user has as many accounts at providers as it may; unlink one first"
+            }
             Self::NotAnOwner => "the user whose ownership is to be transferred is no owner of the organization",
             Self::RefreshTokenRejected => "the refresh token cannot be used",
             Self::InvitationExpired => "the invitation has expired; have it sent again",
@@ -356,7 +386,8 @@ impl Denial {
             }
             Self::RateNotHeld => "the caller's API key is held to a rate and cannot give a higher one".to_owned(),
             Self::FormerSecret => {
-                "the key was rotated and this is its former secret, which writes no keys; RevokeOwnApiKey takes it".to_owned()
+                "the key was rotated and this is its former secret, which writes no keys; RevokeOwnApiKey takes it"
+                    .to_owned()
             }
             Self::ExpiryNotHeld => "the caller's API key expires and cannot give a longer life than its own".to_owned(),
             Self::IpRangeNotHeld => {

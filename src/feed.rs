@@ -43,8 +43,8 @@ struct Open {
     /// Of tenants, and of platform admins.
     streams: [usize; 2],
     snapshots: [usize; 2],
-    /// Of each owner of API keys that has one.
-    of: HashMap<PrincipalId, usize>,
+    /// Of each who is accountable and has one: streams, and the snapshots among them. Those of platform admins are nobody's part.
+    of: HashMap<PrincipalId, (usize, usize)>,
 }
 
 /// The kinds of streams.
@@ -63,7 +63,7 @@ pub enum Kind {
 /// The right to have a stream open, until it is dropped.
 pub struct Slot {
     feed: Feed,
-    owner: PrincipalId,
+    accountable: PrincipalId,
     is_platform_admin: bool,
     kind: Kind,
 }
@@ -80,30 +80,33 @@ impl Feed {
         }))
     }
 
-    /// Takes the right to have a stream open. A tenant gets at most a tenth of all there are, and all tenants leave the last fifth
-    /// to platform admins.
+    /// Takes the right to have a stream open. Whoever is accountable gets at most a tenth of all there are, and one snapshot; all tenants
+    /// leave the last fifth of the streams, and half of the snapshots, to platform admins.
     ///
     /// # Errors
     /// [`Error::StreamLimitReached`].
     pub fn open(&self, caller: &Caller, kind: Kind) -> Result<Slot> {
-        let (owner, max) = (caller.principal.id(), self.0.max_streams);
+        let (accountable, max) = (caller.accountable, self.0.max_streams);
         let (is_platform_admin, is_snapshot) = (caller.is_platform_admin(), kind == Kind::Snapshot);
         let mut open = self.0.open.lock().unwrap_or_else(PoisonError::into_inner);
-        let own = open.of.get(&owner).copied().unwrap_or_default();
+        let (own, own_snapshots) = open.of.get(&accountable).copied().unwrap_or_default();
         let [by_tenants, by_admins] = open.streams;
         let is_full = by_tenants + by_admins >= max
             || (is_snapshot && open.snapshots.iter().sum::<usize>() >= MAX_SNAPSHOTS)
             || (!is_platform_admin
                 && (own >= max.div_ceil(10)
                     || by_tenants >= max - max / 5
-                    || (is_snapshot && open.snapshots[0] >= MAX_SNAPSHOTS / 2)));
+                    || (is_snapshot && (own_snapshots > 0 || open.snapshots[0] >= MAX_SNAPSHOTS / 2))));
         if is_full {
             return Err(Error::StreamLimitReached);
         }
         open.streams[usize::from(is_platform_admin)] += 1;
         open.snapshots[usize::from(is_platform_admin)] += usize::from(is_snapshot);
-        *open.of.entry(owner).or_default() += 1;
-        Ok(Slot { feed: self.clone(), owner, is_platform_admin, kind })
+        if !is_platform_admin {
+            let of = open.of.entry(accountable).or_default();
+            *of = (of.0 + 1, of.1 + usize::from(is_snapshot));
+        }
+        Ok(Slot { feed: self.clone(), accountable, is_platform_admin, kind })
     }
 
     /// Follows how far the stream goes.
@@ -174,10 +177,13 @@ impl Drop for Slot {
         let mut open = self.feed.0.open.lock().unwrap_or_else(PoisonError::into_inner);
         open.streams[usize::from(self.is_platform_admin)] -= 1;
         open.snapshots[usize::from(self.is_platform_admin)] -= usize::from(self.kind == Kind::Snapshot);
-        if let Some(own) = open.of.get_mut(&self.owner) {
+        if !self.is_platform_admin
+            && let Some((own, own_snapshots)) = open.of.get_mut(&self.accountable)
+        {
             *own -= 1;
+            *own_snapshots -= usize::from(self.kind == Kind::Snapshot);
             if *own == 0 {
-                open.of.remove(&self.owner);
+                open.of.remove(&self.accountable);
             }
         }
     }
@@ -188,18 +194,20 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::models::{FamilyId, IpRanges, OrganizationId, Presented, Principal, Scopes, UserId};
+    use crate::models::{IpRanges, OrganizationId, Presented, Principal, Scopes, SessionId, UserId};
 
     fn caller(principal: Principal) -> Caller {
         Caller {
-            presented: Presented::Session(FamilyId(Uuid::nil())),
+            presented: Presented::Session(SessionId(Uuid::nil())),
             address: None,
             principal,
+            accountable: principal.id(),
             scopes: Scopes::default().into(),
             ip_ranges: IpRanges::default().into(),
             rate_limit: None,
             expires_at: None,
             ends_at: None,
+            is_former_secret: false,
         }
     }
 
@@ -222,6 +230,23 @@ mod tests {
         assert_eq!(slots.len(), 50);
         slots.clear();
         assert!(feed.open(&admin, Kind::Watch).is_ok());
+    }
+
+    #[test]
+    fn organizations_of_one_user_have_together_what_one_tenant_has() {
+        let feed = Feed::new(50);
+        let accountable = PrincipalId(Uuid::from_u128(99));
+        let tenant =
+            |id| Caller { accountable, ..caller(Principal::Organization(OrganizationId(Uuid::from_u128(id)))) };
+        let mut slots: Vec<Slot> = (0..20).filter_map(|id| feed.open(&tenant(id), Kind::Watch).ok()).collect();
+        assert_eq!(slots.len(), 5);
+        slots.clear();
+        let snapshot = feed.open(&tenant(1), Kind::Snapshot).unwrap();
+        assert!(feed.open(&tenant(2), Kind::Snapshot).is_err());
+        let other = caller(Principal::Organization(OrganizationId(Uuid::from_u128(3))));
+        assert!(feed.open(&other, Kind::Snapshot).is_ok());
+        drop(snapshot);
+        assert!(feed.open(&tenant(2), Kind::Snapshot).is_ok());
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! no other call waits behind a hash.
 
 use std::{
+    collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
@@ -15,7 +16,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::{
     error::{Error, Result},
-    models::{Password, PasswordHash, Plaintext},
+    models::{Password, PasswordHash, Plaintext, PrincipalId},
     security::password::{Cost, Hash, Limits, Memory, Peppers, make, normal},
     telemetry::metrics::seconds,
 };
@@ -24,6 +25,8 @@ use crate::{
 const PATIENCE: Duration = Duration::from_millis(500);
 /// How many calls wait for a turn, for each that has one: more could not all have one in time.
 const QUEUE: usize = 16;
+/// The part of the queue that one owner of credentials may hold, unless it is a platform admin: a quarter.
+const SHARE: usize = 4;
 
 /// How hashes are made, and how many at once.
 #[derive(Clone, Debug)]
@@ -48,6 +51,8 @@ struct Inner {
     memory: Arc<Semaphore>,
     queue: Semaphore,
     most_queued: usize,
+    /// How many places of the queue each owner holds.
+    owners: Mutex<HashMap<PrincipalId, usize>>,
     /// What hashes have worked in: to touch fresh memory takes as long as to hash.
     spare: Mutex<Vec<Memory>>,
     /// How many calls wait for a turn, as it is shown.
@@ -63,6 +68,21 @@ pub struct Turn {
     inner: Arc<Inner>,
     _thread: OwnedSemaphorePermit,
     _memory: OwnedSemaphorePermit,
+}
+
+/// A place in the queue that counts for its owner as long as it is held.
+struct Share<'a>(&'a Inner, PrincipalId);
+
+impl Drop for Share<'_> {
+    fn drop(&mut self) {
+        let mut owners = self.0.owners();
+        if let Some(held) = owners.get_mut(&self.1) {
+            *held = held.saturating_sub(1);
+            if *held == 0 {
+                owners.remove(&self.1);
+            }
+        }
+    }
 }
 
 /// A stored password that can be compared: taken apart, and within the limits.
@@ -84,6 +104,7 @@ impl Hashing {
             memory: Arc::new(Semaphore::new(usize::try_from(settings.memory_kib).unwrap_or(usize::MAX))),
             queue: Semaphore::new(threads * QUEUE),
             most_queued: threads * QUEUE,
+            owners: Mutex::default(),
             spare: Mutex::default(),
             decoy: Hash::decoy(settings.cost),
             queued: Gauge::default(),
@@ -124,25 +145,26 @@ impl Hashing {
         }
     }
 
-    /// Waits for a turn to compare with something.
+    /// Waits for a turn to compare with something. `owner` is whom the place in the queue counts for; `None` for a platform admin.
     ///
     /// # Errors
-    /// [`Error::Overloaded`] if there is none in time.
-    pub async fn turn_to_compare(&self, with: &Comparable) -> Result<Turn> {
+    /// [`Error::Overloaded`] if there is none in time, or if the owner holds its part of the queue already.
+    pub async fn turn_to_compare(&self, with: &Comparable, owner: Option<PrincipalId>) -> Result<Turn> {
         // Also as much as a new hash takes: a password that was brought over is hashed anew.
-        self.turn(with.hash.memory_kib().max(self.0.settings.cost.memory_kib)).await
+        self.turn(with.hash.memory_kib().max(self.0.settings.cost.memory_kib), owner).await
     }
 
-    /// Waits for a turn to make a hash.
+    /// Waits for a turn to make a hash. `owner` as in [`Self::turn_to_compare`].
     ///
     /// # Errors
-    /// [`Error::Overloaded`] if there is none in time.
-    pub async fn turn_to_make(&self) -> Result<Turn> {
-        self.turn(self.0.settings.cost.memory_kib).await
+    /// [`Error::Overloaded`] if there is none in time, or if the owner holds its part of the queue already.
+    pub async fn turn_to_make(&self, owner: Option<PrincipalId>) -> Result<Turn> {
+        self.turn(self.0.settings.cost.memory_kib, owner).await
     }
 
-    async fn turn(&self, kib: u32) -> Result<Turn> {
+    async fn turn(&self, kib: u32, owner: Option<PrincipalId>) -> Result<Turn> {
         let inner = &self.0;
+        let _share = owner.map(|owner| inner.share(owner)).transpose()?;
         let _place = inner.queue.try_acquire().map_err(|_| Error::Overloaded)?;
         let both = async {
             let thread = Arc::clone(&inner.threads).acquire_owned().await;
@@ -158,7 +180,8 @@ impl Hashing {
 }
 
 impl Turn {
-    /// Compares a presented password. Where it matches a hash that would be made otherwise now, it is hashed anew.
+    /// Compares a presented password. Where it matches a hash that would be made otherwise now, it is hashed anew, unless the hash
+    /// does not tell the password from others.
     ///
     /// # Errors
     /// A fault of ours.
@@ -172,7 +195,9 @@ impl Turn {
             if !matches {
                 return Compared::Differs;
             }
-            let anew = (!is_current).then(|| make(normal.as_bytes(), settings.cost, &settings.peppers, memory));
+            // What matches a hash that looks at a part of it may be a mistyped password: hashed as a whole, it would become the only one.
+            let stays = is_current || !with.hash.identifies(bytes);
+            let anew = (!stays).then(|| make(normal.as_bytes(), settings.cost, &settings.peppers, memory));
             Compared::Matches(anew.flatten())
         })
         .await
@@ -205,6 +230,21 @@ impl Turn {
 }
 
 impl Inner {
+    fn owners(&self) -> std::sync::MutexGuard<'_, HashMap<PrincipalId, usize>> {
+        self.owners.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes a place for an owner, unless it holds as many as it may.
+    fn share(&self, owner: PrincipalId) -> Result<Share<'_>> {
+        let mut owners = self.owners();
+        let held = owners.entry(owner).or_insert(0);
+        if *held >= self.most_queued / SHARE {
+            return Err(Error::Overloaded);
+        }
+        *held += 1;
+        Ok(Share(self, owner))
+    }
+
     fn spare(&self) -> std::sync::MutexGuard<'_, Vec<Memory>> {
         self.spare.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -216,4 +256,57 @@ pub enum Compared {
     Differs,
     /// It is the password; with a new hash of it, if the stored one is not what would be made now.
     Matches(Option<PasswordHash>),
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
+
+    use std::{future::Future, pin::Pin, task::Poll};
+
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn hashing() -> Hashing {
+        let cost = Cost { memory_kib: 8, passes: 1, lanes: 1 };
+        Hashing::new(Settings { cost, memory_kib: 1024, threads: 1, peppers: Peppers::default() })
+    }
+
+    type Waiting<'a> = Pin<Box<dyn Future<Output = Result<Turn>> + 'a>>;
+
+    /// Asks for a turn, and tells what is answered at once: a refusal, or that it waits.
+    async fn ask(hashing: &Hashing, owner: Option<u128>) -> Result<Waiting<'_>> {
+        let owner = owner.map(|id| PrincipalId(Uuid::from_u128(id)));
+        let mut turn: Waiting<'_> = Box::pin(hashing.turn_to_make(owner));
+        match std::future::poll_fn(|context| Poll::Ready(turn.as_mut().poll(context))).await {
+            Poll::Pending => Ok(turn),
+            Poll::Ready(Err(error)) => Err(error),
+            Poll::Ready(Ok(_)) => panic!("there is no turn to be had"),
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_owner_holds_at_most_a_quarter_of_the_queue_and_platform_admins_any_part() {
+        let hashing = hashing();
+        let running = hashing.turn_to_make(None).await.unwrap();
+        let mut waiting = Vec::new();
+        for _ in 0..4 {
+            waiting.push(ask(&hashing, Some(1)).await.unwrap());
+        }
+        assert!(matches!(ask(&hashing, Some(1)).await, Err(Error::Overloaded)));
+        // There is room for everybody else.
+        waiting.push(ask(&hashing, Some(2)).await.unwrap());
+        for _ in 0..11 {
+            waiting.push(ask(&hashing, None).await.unwrap());
+        }
+        assert!(matches!(ask(&hashing, None).await, Err(Error::Overloaded)));
+        // A place that is given up, or whose turn has come, is free again.
+        drop(waiting.remove(0));
+        let again = ask(&hashing, Some(1)).await.unwrap();
+        assert!(matches!(ask(&hashing, Some(1)).await, Err(Error::Overloaded)));
+        drop((running, waiting));
+        again.await.unwrap();
+        assert!(hashing.0.owners().is_empty());
+    }
 }

@@ -17,6 +17,7 @@
 //! `repositories` and `db` know diesel, only `db` knows that there are two databases, only [`status`] makes a status of an
 //! error. `tests/architecture.rs` checks it.
 
+pub mod answers;
 pub mod attempts;
 pub mod bootstrap;
 pub mod calibrate;
@@ -37,10 +38,12 @@ pub mod health;
 pub mod interceptors;
 pub mod models;
 pub mod repositories;
+pub mod request_memory;
 pub mod security;
 pub mod selftest;
 pub mod server;
 pub mod services;
+pub mod shares;
 pub mod signing_keys;
 pub mod status;
 pub mod sweep;

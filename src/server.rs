@@ -10,6 +10,7 @@ use tokio::{
 
 use crate::{
     DESCRIPTOR_SET,
+    answers::Answers,
     attempts::{self, Attempts},
     bootstrap, change,
     clock::Clock,
@@ -23,12 +24,14 @@ use crate::{
     hashing::Hashing,
     health::Health,
     interceptors::{
-        AccessTable, Around, Audit, Authenticate, Authorize, Before, Deadline, Faults, Intercepted, Observe, Overload,
-        RateLimit, Wire,
+        AccessTable, Around, Audit, Authenticate, Authorize, Before, Deadline, Faults, Gate, Intercepted, Limits,
+        Observe, Overload, RateLimit, Wire,
     },
     models::{Plaintext, refresh_token::Lifetimes},
+    request_memory::RequestMemory,
     security::{event_cursor::EventCursors, page_token::PageTokens},
     services::Services,
+    shares::Shares,
     signing_keys::{self, SigningKeys},
     sweep,
     telemetry::{metrics::Metrics, port::Port},
@@ -101,10 +104,11 @@ impl Server {
         let rates = RateLimit::new(args.rate_limit);
         rates.register(metrics.registry());
         beside.spawn(rates.clone().forget());
-        let interceptors = interceptors(app.clone(), access, rates, &mut metrics, args.request_timeout);
+        let interceptors = interceptors(app.clone(), access, rates, &mut metrics, args);
         let service = Intercepted::new(interceptors, services);
+        let answers = app.answers.clone();
         let service = well_known::Beside::new(app.clone(), Arc::new(service));
-        let transport = Transport::new(Arc::new(service), args.network.clone(), tls);
+        let transport = Transport::new(Arc::new(service), args.network.clone(), tls, answers);
         transport.register(metrics.registry());
 
         let metrics_address = metrics_listener.map(|(listener, address)| {
@@ -206,12 +210,14 @@ async fn open(
         stream_timeout: args.stream_timeout,
         max_api_keys: args.max_api_keys,
         max_members: args.max_members,
+        max_organizations: args.max_organizations,
         max_sessions: sign_in.max_sessions,
         access_token_life: sign_in.access_token_life,
         email_token_life: sign_in.email_token_life,
         password_reset_life: sign_in.password_reset_life,
     };
-    let credentials = Credentials::new(db.clone(), args.credential_cache.0, args.usage_interval);
+    let shares = Shares::default();
+    let credentials = Credentials::new(db.clone(), shares.clone(), args.credential_cache.0, args.usage_interval);
     let app = App::new(Inner {
         clock,
         pages: PageTokens::new(&keys),
@@ -225,6 +231,9 @@ async fn open(
         attempts: Attempts::new(sign_in.limits()),
         signing_keys,
         overload: Overload::new(args.max_calls, args.max_streams),
+        shares,
+        answers: Answers::new(args.network.answer_memory, args.network.answer_memory_of_owner),
+        request_memory: RequestMemory::new(args.max_remembered, args.request_memory),
         policy,
         keys,
         db,
@@ -248,18 +257,26 @@ fn interceptors(
     access: AccessTable,
     rates: RateLimit,
     metrics: &mut Metrics,
-    request_timeout: Duration,
+    args: &ServeArgs,
 ) -> impl Around + 'static {
     let (observe, faults, overload) = (Observe::new(&access), Faults::default(), app.overload.clone());
     observe.register(metrics.registry());
     faults.register(metrics.registry());
     let audit = Audit::new(app.clone());
-    // Who are you, have you not asked enough, and after that, around everything that can deny a known caller, may you.
-    let caller = (Before(Authenticate::new(app, audit.clone())), (Before(rates), (audit, Before(Authorize))));
-    // Which method is it: nothing unknown goes further, and nothing beyond what the server takes.
-    let method = (Before(access), (overload, caller));
+    let network = &args.network;
+    let limits = Limits {
+        max_request_size: network.max_request_size,
+        body_timeout: network.body_timeout,
+        public_stream_age: network.public_stream_age,
+    };
+    let (shares, answers) = (app.shares.clone(), app.answers.clone());
+    let authenticate = Authenticate::new(app, audit.clone());
+    // Nothing beyond what the server takes, who are you, have you not asked enough, do you not hold too much.
+    let gate = Gate { overload, authenticate, rates, shares, answers, limits };
+    // Which method is it: nothing unknown goes further. Around everything that can deny a known caller, may you.
+    let method = (Before(access), (gate, (audit, Before(Authorize))));
     // Around everything that can answer in the library's words, and everything that can take time.
-    let answer = (Deadline(request_timeout), (Wire, method));
+    let answer = (Deadline(args.request_timeout), (Wire, method));
     // First, so that every line that is logged and every answer carries the id, also that to a fault.
     (observe, (faults, answer))
 }

@@ -110,13 +110,13 @@ impl SigningKeys {
     /// Signs what a token says.
     ///
     /// # Errors
-    /// A fault of ours: there is always a key.
+    /// [`Error::NoSigningKey`] if the clock is before the moment from which the first key signs. Any other failure is a fault of ours.
     pub fn sign(&self, claims: &Claims, now: Timestamp) -> Result<String> {
         let known = self.known();
         let signs = known.keys.iter().filter(|loaded| loaded.key.signs_from <= now && loaded.key.verifies(now));
         let newest = signs.max_by_key(|loaded| (loaded.key.signs_from, loaded.key.id));
-        let token = newest.and_then(|loaded| loaded.signing.sign(claims));
-        token.ok_or_else(|| Error::internal("there is no key to sign access tokens with"))
+        let newest = newest.ok_or(Error::NoSigningKey)?;
+        newest.signing.sign(claims).ok_or_else(|| Error::internal("an access token cannot be signed"))
     }
 
     /// What a token says, if it is good. For a key that is not known the database is asked.

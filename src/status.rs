@@ -79,13 +79,16 @@ fn classify(error: &Error) -> (Code, ErrorReason) {
         ),
         Error::EtagMismatch => (Code::Aborted, R::EtagMismatch),
         Error::Conflict => (Code::Aborted, R::Conflict),
-        Error::Unavailable(_) | Error::Stopping => (Code::Unavailable, R::Unavailable),
-        Error::DeadlineExceeded => (Code::DeadlineExceeded, R::DeadlineExceeded),
+        Error::Unavailable(_) | Error::NoSigningKey | Error::Stopping | Error::StreamTooOld => {
+            (Code::Unavailable, R::Unavailable)
+        }
+        Error::DeadlineExceeded | Error::RequestTooSlow => (Code::DeadlineExceeded, R::DeadlineExceeded),
         Error::EventCursorExpired => (Code::OutOfRange, R::EventCursorExpired),
         Error::StreamTooSlow => (Code::Aborted, R::StreamTooSlow),
         Error::StreamLimitReached => (Code::ResourceExhausted, R::StreamLimitReached),
         Error::TooManyAttempts(_) => (Code::ResourceExhausted, R::TooManyAttempts),
         Error::RateLimited { .. } => (Code::ResourceExhausted, R::RateLimited),
+        Error::RequestMemoryFull(_) => (Code::ResourceExhausted, R::RequestMemoryFull),
         Error::AnswerTooLarge => (Code::ResourceExhausted, R::AnswerTooLarge),
         Error::PasswordUnacceptable { .. } => (Code::InvalidArgument, R::PasswordUnacceptable),
         Error::Overloaded => (Code::ResourceExhausted, R::Overloaded),
@@ -145,7 +148,7 @@ impl From<Error> for Status {
                 let violation = |id: &_| PreconditionViolation::new("LAST_OWNER", format!("organizations/{id}"), "");
                 details.set_precondition_failure(organizations.iter().map(violation).collect::<Vec<_>>());
             }
-            Error::TooManyAttempts(wait) => {
+            Error::TooManyAttempts(wait) | Error::RequestMemoryFull(wait) => {
                 details.set_retry_info(Some(*wait));
             }
             Error::RateLimited { per_second, wait } => {
@@ -162,6 +165,12 @@ impl From<Error> for Status {
                 };
                 metadata.insert("rule".to_owned(), name.to_owned());
                 metadata.extend(bound.map(|(bound, number)| (bound.to_owned(), number.to_string())));
+            }
+            Error::NoSigningKey => {
+                tracing::error!(
+                    "no signing key is in force yet: the clock of this process is behind the one that made the keys"
+                );
+                details.set_retry_info(Some(RETRY_DELAY));
             }
             Error::Conflict | Error::Stopping | Error::Overloaded => {
                 details.set_retry_info(Some(RETRY_DELAY));

@@ -16,8 +16,8 @@ const BATCH_TIME: Duration = Duration::from_millis(10);
 const ROWS: (i64, i64, i64) = (100, 10, 5_000);
 /// The least pause between two batches; otherwise it is as long as the batch was, so that half of the time is left.
 const MIN_PAUSE: Duration = Duration::from_millis(2);
-/// How long a session has been over before it is removed: a token that is about to be traded, as it had not expired when it was
-/// presented, or has not by the clock of another process, is not removed under its successor.
+/// How long a session has been over before it is removed: one that is about to be refreshed, as it had not expired when its token was
+/// presented, or has not by the clock of another process, is not removed meanwhile.
 const EXPIRED_FOR: Duration = Duration::from_hours(1);
 /// How long an invitation that has expired can be sent again.
 const INVITATION_KEPT: Duration = Duration::from_hours(30 * 24);

@@ -100,8 +100,9 @@ both! {
         for method in raw::methods() {
             let world = World::make(&t).await;
             let (scope, _) = raw::access(&method);
-            // The key to make a key with must hold what it gives.
-            let scopes = [scope.as_str(), "users:read"];
+            // A key must hold what it gives: what the role `member` gives, and the scope of a key.
+            let of_members = ["organizations:read", "memberships:read", "users:read", "roles:read", "invitations:read"];
+            let scopes: std::collections::BTreeSet<&str> = of_members.into_iter().chain([scope.as_str()]).collect();
             let scopes = scopes.into_iter().filter(|scope| !scope.is_empty()).collect::<Vec<_>>();
             let (_, key) = t.key(Owner::UserId(admin.id.clone()), &scopes).await;
             match call(&t.anonymous(), &[&key], &method, &world).await {

@@ -20,16 +20,17 @@ fn output(command: &mut Command) -> (bool, String, String) {
 async fn an_admin_is_created_with_nothing_but_the_key_on_standard_output(backend: Backend) {
     let database = TestDatabase::empty(backend).await;
     let url = database.url();
-    let create = |email: &str| {
-        let (done, printed, log) =
-            output(&mut tenantry(&["admin", "create", "--email", email, "--name", "Ada", "--database-url", &url]));
+    let create = |email: &str, more: &[&str]| {
+        let mut command = tenantry(&["admin", "create", "--email", email, "--name", "Ada", "--database-url", &url]);
+        let (done, printed, log) = output(command.args(more));
         assert!(done, "{log}");
         // Nothing but the key and the end of its line.
         let key = printed.strip_suffix('\n').unwrap().to_owned();
         assert!(key.starts_with("cf_live_") && key.len() == 69, "{printed}");
         key
     };
-    let keys = [create("ada@example.com"), create("ADA@example.com"), create("eve@example.com")];
+    let keys =
+        [create("ada@example.com", &[]), create("ADA@example.com", &["--existing"]), create("eve@example.com", &[])];
     let server = Serving::start(&url, &[("TENANTRY_SEALING_KEYS", SEALING_KEYS)]);
     assert_eq!(server.first_admin_key, None, "there is an admin already");
     for key in keys {

@@ -191,7 +191,7 @@ async fn an_answer_lost_between_commit_and_response_is_told_again(backend: Backe
     let successor = api.refresh_tokens().rotate_refresh_token(rotate).await.unwrap().into_inner();
     let next = pb::RotateRefreshTokenRequest { plaintext_token: successor.plaintext_token, ..Default::default() };
     api.refresh_tokens().rotate_refresh_token(next).await.unwrap();
-    assert_eq!(database.texts(rows).await.len(), 3);
+    assert_eq!(database.texts(rows).await.len(), 1, "still one row");
     drop(server);
     database.remove().await;
 }

@@ -91,6 +91,33 @@ async fn provoke(t: &Test, reason: ErrorReason) -> Result<Vec<u8>, Status> {
             let here = admin.api_keys().create_api_key(ranged(&["127.0.0.0/8"])).await?.into_inner().plaintext_key;
             done(t.with_key(&here).api_keys().create_api_key(ranged(&[])).await.map(drop))
         }
+        R::RateNotHeld => {
+            let limited = |rate_limit| pb::CreateApiKeyRequest {
+                owner: Some(Owner::UserId(world.user.id.clone())),
+                name: "x".to_owned(),
+                scopes: vec!["api_keys:write".to_owned()],
+                environment: 1,
+                rate_limit,
+                ..Default::default()
+            };
+            let unlimited = admin.api_keys().create_api_key(limited(0)).await?.into_inner().api_key.unwrap();
+            let key = admin.api_keys().create_api_key(limited(20)).await?.into_inner().plaintext_key;
+            let request = pb::RotateApiKeyRequest { api_key_id: unlimited.id, ..Default::default() };
+            done(t.with_key(&key).api_keys().rotate_api_key(request).await.map(drop))
+        }
+        R::FormerSecret => {
+            let (key, former) = t.key(Owner::UserId(world.user.id), &["*"]).await;
+            let rotate = || pb::RotateApiKeyRequest { api_key_id: key.id.clone(), ..Default::default() };
+            admin.api_keys().rotate_api_key(rotate()).await?;
+            done(t.with_key(&former).api_keys().rotate_api_key(rotate()).await.map(drop))
+        }
+        R::CredentialRequired => {
+            let user = t.user("unproven").await;
+            t.give_password(&user).await;
+            let [plaintext_token, ..] = t.mailed_tokens(&user).await;
+            let request = pb::ConfirmEmailVerificationRequest { plaintext_token, ..Default::default() };
+            done(admin.authentication().confirm_email_verification(request).await.map(drop))
+        }
         R::UserNotFound => done(admin.users().get_user(pb::GetUserRequest { user_id: missing() }).await.map(drop)),
         R::OrganizationNotFound => {
             let request = pb::GetOrganizationRequest { organization_id: missing() };
@@ -373,6 +400,16 @@ async fn provoke(t: &Test, reason: ErrorReason) -> Result<Vec<u8>, Status> {
                 t.with_key(&slow).users().get_user(request).await?;
             }
         }
+        R::RequestMemoryFull => loop {
+            let request = pb::UpdateUserRequest {
+                user_id: world.user.id.clone(),
+                name: "X".to_owned(),
+                update_mask: mask(&["name"]),
+                request_id: Uuid::new_v4().to_string(),
+                ..Default::default()
+            };
+            owner.users().update_user(request).await?;
+        },
         R::AnswerTooLarge => {
             // As text, which is what is counted, a number is much smaller than on the wire.
             let one = prost_types::Value { kind: Some(Kind::NumberValue(1.0)) };
@@ -464,7 +501,7 @@ async fn break_a_reference_on_every_new_user(database: &database::TestDatabase) 
 }
 
 both! {
-    with ["--max-streams", "1", "--stream-timeout", "200ms"] async fn every_reason_is_produced_by_a_call(t) {
+    with ["--max-streams", "1", "--stream-timeout", "200ms", "--max-remembered", "1"] async fn every_reason_is_produced_by_a_call(t) {
         let mut reasons: Vec<ErrorReason> = (1..100).filter_map(|number| ErrorReason::try_from(number).ok()).collect();
         assert!(reasons.len() > 30);
         // The one that breaks the database comes last.

@@ -35,7 +35,7 @@ use crate::support::{
 const LIST_USERS: &str = "/tenantry.v1.UserService/ListUsers";
 
 /// A server with its own settings, and the key of its admin.
-async fn start(url: String, variables: &'static [(&'static str, &'static str)]) -> Serving {
+pub async fn start(url: String, variables: &'static [(&'static str, &'static str)]) -> Serving {
     let start = move || {
         // What is logged below this costs more than what is measured.
         let fixed = [("TENANTRY_SEALING_KEYS", SEALING_KEYS), ("TENANTRY_LOG", "info")];
@@ -53,7 +53,7 @@ fn new_user() -> pb::CreateUserRequest {
 }
 
 /// What a process has: memory in KiB, file descriptors, and processor time in seconds.
-fn memory_kib(process: u32) -> u64 {
+pub fn memory_kib(process: u32) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
     line.split_whitespace().next().unwrap().parse().unwrap()
@@ -75,13 +75,13 @@ fn processor_ticks(process: u32) -> u64 {
     fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
 }
 
-fn percentile(times: &mut [Duration], percent: usize) -> Duration {
+pub fn percentile(times: &mut [Duration], percent: usize) -> Duration {
     times.sort_unstable();
     times[times.len() * percent / 100]
 }
 
 /// A connection from an address of an attacker.
-async fn attacker(to: SocketAddr, number: u8) -> Option<TcpStream> {
+pub async fn attacker(to: SocketAddr, number: u8) -> Option<TcpStream> {
     let socket = TcpSocket::new_v4().unwrap();
     socket.bind(SocketAddr::from(([127, 0, 1, number], 0))).unwrap();
     socket.connect(to).await.ok()

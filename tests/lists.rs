@@ -41,13 +41,16 @@ async fn insert(database: &TestDatabase, organization: &str, ids: &[Uuid]) {
         format!("({}, 1, '{email}', '{email}', 'Walk', {yes}, 'active', '{{}}', {time}, {time})", literal(id))
     };
     let users: Vec<String> = ids.iter().map(user).collect();
-    let membership = |id: &Uuid| format!("({0}, 1, {0}, {organization}, 'member', '[]', {time}, {time})", literal(id));
+    let membership = |id: &Uuid| {
+        let email = format!("walk-{}@example.com", id.simple());
+        format!("({0}, 1, {0}, {organization}, 'member', '[]', {time}, {time}, '{email}')", literal(id))
+    };
     let memberships: Vec<String> = ids.iter().map(membership).collect();
     database
         .execute(&format!(
             "BEGIN; INSERT INTO cf_users (id, revision, email, email_normalized, name, is_platform_admin, state, metadata, \
              created_at, updated_at) VALUES {}; INSERT INTO cf_memberships (id, revision, user_id, organization_id, role, \
-             permissions, created_at, updated_at) VALUES {}; COMMIT;",
+             permissions, created_at, updated_at, user_email) VALUES {}; COMMIT;",
             users.join(", "),
             memberships.join(", "),
         ))
@@ -128,6 +131,7 @@ both! {
         let all = pb::ListUsersRequest::default();
         let by_prefix = pb::ListUsersRequest { email_prefix: "walk-".to_owned(), ..Default::default() };
         let of_organization = pb::ListUsersRequest { organization_id: acme.id.clone(), ..Default::default() };
+        let members_by_prefix = pb::ListUsersRequest { email_prefix: "walk-".to_owned(), ..of_organization.clone() };
         let in_organization = pb::ListMembershipsRequest { organization_id: acme.id.clone(), ..Default::default() };
         let churn = async {
             for _ in 0..BATCHES {
@@ -141,6 +145,7 @@ both! {
         let (walks, ..) = tokio::join!(
             walk("users", stayed.clone(), done.clone(), |token| users(t.clone(), all.clone(), token)),
             walk("users by e-mail", stayed.clone(), done.clone(), |token| users(t.clone(), by_prefix.clone(), token)),
+            walk("members by e-mail", stayed.clone(), done.clone(), |token| users(t.clone(), members_by_prefix.clone(), token)),
             walk("members", stayed.clone(), done.clone(), |token| users(t.clone(), of_organization.clone(), token)),
             walk("memberships", stayed.clone(), done.clone(), |token| memberships(t.clone(), in_organization.clone(), token)),
             churn,

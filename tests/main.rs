@@ -15,6 +15,7 @@ mod access;
 mod api_key;
 mod architecture;
 mod authority_model;
+mod attacks;
 mod authentication;
 mod authorization;
 mod clients;

@@ -262,9 +262,12 @@ both! {
         t.suspend(&suspended).await;
         let delete = pb::DeleteUserRequest { user_id: deleted.id.clone(), ..Default::default() };
         t.admin().users().delete_user(delete).await.unwrap();
-        for _ in 0..10 {
+        // Until the next one has to wait longer than this test takes.
+        for _ in 0..20 {
             refused(sign_in(&t, &throttled.email, "wrong").await, ErrorReason::SignInRejected);
+            t.advance(Duration::from_mins(15));
         }
+        refused(sign_in(&t, &throttled.email, "wrong").await, ErrorReason::SignInRejected);
         let wrong = bytes(sign_in(&t, &user.email, "wrong").await);
         let cases = [
             ("nobody", sign_in(&t, "nobody@example.com", PHRASE).await),
@@ -312,6 +315,11 @@ both! {
                 _ => drop(refused(t.admin().authentication().change_password(change()).await, ErrorReason::PasswordRejected)),
             }
         }
+        // On until the next one has to wait longer than this test takes.
+        for _ in 0..10 {
+            t.advance(Duration::from_mins(15));
+            refused(sign_in(&t, &user.email, "wrong").await, ErrorReason::SignInRejected);
+        }
         // Now it costs time, whatever the spelling and the path, also to who knows the password.
         refused(sign_in(&t, &spellings[1], PHRASE).await, ErrorReason::SignInRejected);
         let right = pb::VerifyPasswordRequest { password: PHRASE.to_owned(), ..verify() };
@@ -320,7 +328,7 @@ both! {
         for _ in 0..20 {
             refused(sign_in(&t, &user.email, "wrong").await, ErrorReason::SignInRejected);
         }
-        t.advance(Duration::from_secs(2));
+        t.advance(Duration::from_mins(15));
         sign_in(&t, &user.email, PHRASE).await.unwrap();
         // The right one sets the count back.
         for _ in 0..9 {
@@ -334,9 +342,9 @@ both! {
         let here = pb::SignInRequest { email: user.email.clone(), password: PHRASE.to_owned(), ip_address: "192.0.2.1".to_owned(), ..Default::default() };
         t.admin().authentication().sign_in(here.clone()).await.unwrap();
         // As fast as it is let.
-        for tried in 0..100 {
+        for tried in 0..50 {
             refused(sign_in(&t, &user.email, "wrong").await, ErrorReason::SignInRejected);
-            if tried < 99 {
+            if tried < 49 {
                 t.advance(Duration::from_mins(15));
             }
         }
@@ -375,7 +383,7 @@ both! {
         }
     }
 
-    with ["--max-failures-per-address", "20", "--max-failures-per-caller", "30"] async fn r12_wrong_tries_are_bounded_by_address_and_by_caller(t) {
+    with ["--max-failures-per-address", "2", "--max-failures-per-caller", "3"] async fn r12_wrong_tries_are_bounded_by_address_and_by_caller(t) {
         let tried = async |address: &str| {
             let request = pb::SignInRequest {
                 email: format!("{}@example.com", unique("guess")),
@@ -385,17 +393,22 @@ both! {
             };
             t.admin().authentication().sign_in(request).await
         };
-        for _ in 0..20 {
-            refused(tried("2001:db8:1:2::1").await, ErrorReason::SignInRejected);
-        }
+        // What leaks out of the bound on a slow machine is tried again.
+        let fill = async |address: &str| {
+            let mut taken = 0;
+            while refused_at(tried(address).await) == "SIGN_IN_REJECTED" {
+                taken += 1;
+            }
+            taken
+        };
+        assert!(fill("2001:db8:1:2::1").await >= 2);
         // The same network, whoever it is in there.
         let status = refused(tried("2001:db8:1:2:3:4:5:6").await, ErrorReason::TooManyAttempts);
         assert!(status.get_details_retry_info().unwrap().retry_delay.unwrap() <= Duration::from_mins(1));
-        let mut refusals = 0;
-        while refused_at(tried("192.0.2.1").await) == "SIGN_IN_REJECTED" {
-            refusals += 1;
-        }
-        assert!((10..=15).contains(&refusals), "{refusals}");
+        // Another address, and a call that tells none, are counted apart.
+        refused(tried("192.0.2.1").await, ErrorReason::SignInRejected);
+        assert!(fill("").await >= 3);
+        refused(tried("192.0.2.1").await, ErrorReason::SignInRejected);
         // Another caller is another one.
         let admin = t.first_admin().await;
         let other = t.with_key(&t.user_key(&admin).await);

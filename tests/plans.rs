@@ -1,10 +1,10 @@
-//! No statement reads a table as a whole: each that the service sends is planned on an empty database, where a plan is what the
-//! indexes allow.
+//! No statement reads a table as a whole, nor an index: each that the service sends is planned on an empty database, where a plan is
+//! what the indexes allow. What lists cost beside many rows of others is measured in `attacks/lists.rs`.
 
 use crate::support::{Test, both, database, database::TestDatabase, raw, request::World, request::encode, statements};
 
-/// Tables of a row or two.
-const SMALL: [&str; 2] = ["cf_event_floor", "cf_sealing_keys"];
+/// Tables of a few rows, and an index of few: the platform admins.
+const SMALL: [&str; 4] = ["cf_event_floor", "cf_sealing_keys", "cf_signing_keys", "cf_users_platform_admin_idx"];
 
 /// Calls every method, as a platform admin, as an organization and as a user.
 async fn call_everything(t: &Test) {
@@ -50,20 +50,51 @@ async fn plan(t: &Test, statement: &str) -> Vec<String> {
     }
 }
 
-/// True if a step of a plan reads a table as a whole, in no order.
-fn reads_a_table(step: &str) -> bool {
-    let step = step.trim_start();
-    let is_small = SMALL.iter().any(|table| step.contains(table));
-    let scans = match step.strip_prefix("SCAN ") {
-        Some(scanned) => !scanned.contains(" USING ") && !scanned.starts_with("CONSTANT") && !scanned.starts_with('('),
-        None => step.contains("Seq Scan on"),
+/// True if a plan reads a table or an index as a whole. One that is read in its order is a page, if nothing else is asked for.
+fn reads_a_whole(statement: &str, plan: &[String]) -> bool {
+    let is_sorted =
+        plan.iter().any(|step| step.contains("USE TEMP B-TREE FOR") || step.trim_start().starts_with("Sort"));
+    let is_page = statement.contains(" LIMIT ") && !is_sorted && !compares_rows(statement);
+    plan.iter().enumerate().any(|(at, step)| {
+        let step = step.trim_start().trim_start_matches("->").trim_start();
+        if SMALL.iter().any(|table| step.contains(table)) {
+            return false;
+        }
+        if let Some(scanned) = step.strip_prefix("SCAN ") {
+            // A row of constants, or what another step has made.
+            let is_made = scanned.starts_with("CONSTANT") || scanned.starts_with('(');
+            return !is_made && !(scanned.contains(" USING ") && is_page);
+        }
+        if step.starts_with("Index Scan") || step.starts_with("Index Only Scan") {
+            let is_search = plan.get(at + 1).is_some_and(|next| next.trim_start().starts_with("Index Cond:"));
+            return !is_search && !is_page;
+        }
+        step.contains("Seq Scan on")
+    })
+}
+
+/// True if a statement has a condition beyond those that say which index it is of.
+fn compares_rows(statement: &str) -> bool {
+    let Some((_, condition)) = statement.split_once(" WHERE ") else { return false };
+    let condition = condition.split(" ORDER BY ").next().unwrap_or_default();
+    let plain: String = condition.chars().filter(|c| !"()`\"".contains(*c)).collect();
+    let of_index = |term: &str| {
+        let term = term.trim();
+        term.ends_with(".deleted_at IS NULL")
+            || term.ends_with(".deleted_at IS NOT NULL")
+            || term.ends_with(".is_platform_admin")
     };
-    scans && !is_small
+    !plain.split(" AND ").all(of_index)
 }
 
 both! {
-    async fn no_statement_reads_a_table_as_a_whole(t) {
+    async fn no_statement_reads_a_table_or_an_index_as_a_whole(t) {
         statements::record();
+        // The plan of the list that walked the members of every organization.
+        assert!(reads_a_whole(
+            "SELECT * FROM `cf_users` WHERE ((`cf_users`.`deleted_at` IS NULL) AND (`cf_users`.`id` = ?)) ORDER BY `cf_users`.`id` LIMIT ?",
+            &["SCAN cf_users USING INDEX sqlite_autoindex_cf_users_1".to_owned()],
+        ));
         // Of a server whose connections are not opened yet.
         let own = Test::start_like(&t).await;
         call_everything(&own).await;
@@ -75,7 +106,7 @@ both! {
             let plan = plan(&own, statement).await;
             // The oldest events, in their order: the order is the table's own.
             let is_ordered = statement.contains("ORDER BY `cf_events`.`sequence`") || statement.contains("max(`cf_events`.`sequence`)");
-            if !is_ordered && plan.iter().any(|step| reads_a_table(step)) {
+            if !is_ordered && reads_a_whole(statement, &plan) {
                 wrong.push(format!("{statement}\n    {}", plan.join("\n    ")));
             }
         }

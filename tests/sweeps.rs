@@ -38,14 +38,13 @@ async fn expired_sessions(t: &Test, user_id: &str, sessions: u32) {
     let sql = match &t.database {
         TestDatabase::Sqlite(_) => format!(
             "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {sessions}) \
-             INSERT INTO cf_refresh_tokens (id, revision, user_id, family_id, token_hash, expires_at, family_expires_at, created_at, updated_at) \
-             SELECT unhex(printf('%012x', i) || hex(randomblob(10))), 1, x'{user}', x'00', randomblob(32), {yesterday}, {yesterday}, 0, 0 FROM n; \
-             UPDATE cf_refresh_tokens SET family_id = id WHERE expires_at = {yesterday};",
+             INSERT INTO cf_refresh_tokens (id, revision, user_id, generation, secret_sealed, by_password, expires_at, family_expires_at, sweep_at, created_at, updated_at) \
+             SELECT unhex(printf('%012x', i) || hex(randomblob(10))), 1, x'{user}', 1, randomblob(32), 0, {yesterday}, {yesterday}, {yesterday}, 0, 0 FROM n;",
             user = user_id.replace('-', ""),
         ),
         TestDatabase::Postgres(_) => format!(
-            "INSERT INTO cf_refresh_tokens (id, revision, user_id, family_id, token_hash, expires_at, family_expires_at, created_at, updated_at) \
-             SELECT id, 1, '{user_id}', id, decode(md5(id::text) || md5(i::text), 'hex'), at, at, at, at \
+            "INSERT INTO cf_refresh_tokens (id, revision, user_id, generation, secret_sealed, by_password, expires_at, family_expires_at, sweep_at, created_at, updated_at) \
+             SELECT id, 1, '{user_id}', 1, decode(md5(id::text) || md5(i::text), 'hex'), false, at, at, at, at, at \
              FROM (SELECT substr(lpad(to_hex(i), 12, '0') || md5(i::text), 1, 32)::uuid AS id, i, to_timestamp({yesterday} / 1000000.0) AS at FROM generate_series(1, {sessions}) i) s;",
         ),
     };
@@ -79,19 +78,19 @@ both! {
         let (old, text) = t.session(&ada).await;
         t.rotate(&text).await.unwrap();
         let last = list(&t.admin(), pb::ListEventsRequest::default()).await[0].sequence;
-        assert_eq!(count(&t, "cf_refresh_tokens").await, 4);
+        assert_eq!(count(&t, "cf_refresh_tokens").await, 2);
         expired_sessions(&t, &ada.id, 2_500).await;
-        becomes(&t, "cf_refresh_tokens", 4).await;
-        // The sessions of now are over after their tokens' life; then all of them goes, also what was traded.
+        becomes(&t, "cf_refresh_tokens", 2).await;
+        // The sessions of now are over after their tokens' life, and go at the end of that day.
         t.advance(DAY * 29);
         let again = pb::CreateRefreshTokenRequest { user_id: ada.id.clone(), ..Default::default() };
         t.admin().refresh_tokens().create_refresh_token(again).await.unwrap();
-        t.advance(DAY * 2);
+        t.advance(DAY * 3);
         becomes(&t, "cf_refresh_tokens", 1).await;
         // It changes nothing that anybody is told, so it leaves no event.
         let events = list(&t.admin(), pb::ListEventsRequest::default()).await;
         assert_eq!(events.iter().filter(|event| event.sequence > last).count(), 1);
-        assert_ne!(rotated.family_id, old.family_id);
+        assert_ne!(rotated.id, old.id);
     }
 
     with ["--sweep-interval", "20ms", "--restore-window", "1d"] async fn tombstones_go_with_all_that_hangs_on_them(t) {

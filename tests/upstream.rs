@@ -237,7 +237,7 @@ both! {
         refused(t.with_key(&text).memberships().list_memberships(pb::ListMembershipsRequest::default()).await, ErrorReason::Unauthenticated);
     }
 
-    async fn u10_a_refresh_token_works_once_and_its_family_ends(t) {
+    async fn u10_a_refresh_token_works_once_and_its_session_ends(t) {
         let ada = t.user("ada").await;
         let (_, one) = t.session(&ada).await;
         let (one_call, other_call) = tokio::join!(t.rotate(&one), t.rotate(&one));

@@ -12,16 +12,16 @@ SELECT made(2, n), 1, 'Organization ' || n, 'organization ' || n, 'organization-
 FROM generate_series(1, 100000) n;
 
 -- Thirty members each, the first of them the owner.
-INSERT INTO cf_memberships (id, revision, user_id, organization_id, role, permissions, created_at, updated_at)
-SELECT made(3, n), 1, made(1, 1 + (n::bigint * 7919) % 1000000), made(2, 1 + n / 30), CASE WHEN n % 30 = 0 THEN 'owner' ELSE 'member' END, '[]', now(), now()
+INSERT INTO cf_memberships (id, revision, user_id, organization_id, role, permissions, created_at, updated_at, user_email)
+SELECT made(3, n), 1, made(1, 1 + (n::bigint * 7919) % 1000000), made(2, 1 + n / 30), CASE WHEN n % 30 = 0 THEN 'owner' ELSE 'member' END, '[]', now(), now(), 'user' || (1 + (n::bigint * 7919) % 1000000) || '@example.org'
 FROM generate_series(0, 2999999) n ON CONFLICT DO NOTHING;
 
 INSERT INTO cf_api_keys (id, revision, organization_id, name, prefix, secret_hash, scopes, environment, metadata, created_at, updated_at)
 SELECT made(4, n), 1, made(2, 1 + n % 100000), 'key', 'cf_live_' || upper(substr(md5('k' || n), 1, 12)), sha256(('k' || n)::bytea), '["users:read"]', 'live', '{}', now(), now()
 FROM generate_series(1, 2500000) n ON CONFLICT DO NOTHING;
 
-INSERT INTO cf_refresh_tokens (id, revision, user_id, family_id, token_hash, expires_at, family_expires_at, created_at, updated_at)
-SELECT made(5, n), 1, made(1, 1 + n % 1000000), made(5, n), sha256(('t' || n)::bytea), now() + interval '30 days', now() + interval '90 days', now(), now()
+INSERT INTO cf_refresh_tokens (id, revision, user_id, generation, secret_sealed, by_password, expires_at, family_expires_at, sweep_at, created_at, updated_at)
+SELECT made(5, n), 1, made(1, 1 + n % 1000000), 1, sha256(('t' || n)::bytea), true, now() + interval '30 days', now() + interval '90 days', now() + interval '31 days', now(), now()
 FROM generate_series(1, 2500000) n;
 
 DROP FUNCTION made;

@@ -21,10 +21,10 @@ FROM made WHERE n < 100000 ORDER BY n;
 
 -- Thirty members each, the first of them the owner.
 WITH RECURSIVE numbers(n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM numbers WHERE n < 2999999)
-INSERT OR IGNORE INTO cf_memberships (id, revision, user_id, organization_id, role, permissions, created_at, updated_at)
+INSERT OR IGNORE INTO cf_memberships (id, revision, user_id, organization_id, role, permissions, created_at, updated_at, user_email)
 SELECT unhex(printf('%012x7003', 1700000000000 + numbers.n) || '8' || substr(hex(randomblob(8)), 1, 15)), 1,
     (SELECT user FROM made WHERE made.n = (numbers.n * 7919) % 1000000), (SELECT organization FROM made WHERE made.n = numbers.n / 30),
-    CASE WHEN numbers.n % 30 = 0 THEN 'owner' ELSE 'member' END, '[]', 1700000000000000, 1700000000000000
+    CASE WHEN numbers.n % 30 = 0 THEN 'owner' ELSE 'member' END, '[]', 1700000000000000, 1700000000000000, 'user' || ((numbers.n * 7919) % 1000000) || '@example.org'
 FROM numbers;
 
 WITH RECURSIVE numbers(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < 2500000)
@@ -34,8 +34,8 @@ SELECT unhex(printf('%012x7004', 1700000000000 + numbers.n) || '8' || substr(hex
 FROM numbers;
 
 WITH RECURSIVE numbers(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < 2500000)
-INSERT INTO cf_refresh_tokens (id, revision, user_id, family_id, token_hash, expires_at, family_expires_at, created_at, updated_at)
-SELECT id, 1, user, id, randomblob(32), 4000000000000000, 4000000000000000, 1700000000000000, 1700000000000000 FROM (
+INSERT INTO cf_refresh_tokens (id, revision, user_id, generation, secret_sealed, by_password, expires_at, family_expires_at, sweep_at, created_at, updated_at)
+SELECT id, 1, user, 1, randomblob(32), 1, 4000000000000000, 4000000000000000, 4000000000000000, 1700000000000000, 1700000000000000 FROM (
     SELECT unhex(printf('%012x7005', 1700000000000 + numbers.n) || '8' || substr(hex(randomblob(8)), 1, 15)) AS id,
         (SELECT user FROM made WHERE made.n = numbers.n % 1000000) AS user FROM numbers);
 

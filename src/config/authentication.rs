@@ -120,7 +120,7 @@ pub struct AuthenticationArgs {
     )]
     pub max_failures_per_address: u32,
 
-    /// How many wrong passwords and tokens a minute are taken from one caller; 0 for any number
+    /// How many wrong passwords a minute are taken from one caller that tells no address; 0 for any number
     #[arg(
         long,
         env = "TENANTRY_MAX_FAILURES_PER_CALLER",

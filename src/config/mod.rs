@@ -207,18 +207,19 @@ pub struct ServeArgs {
           value_parser = duration::<10, 300_000>)]
     pub stream_timeout: Duration,
 
-    /// How many streams may be open at once; one tenant may open a tenth of them. A slow one holds up to 3 MiB
+    /// How many streams may be open at once; one owner of credentials may open a tenth of them. A slow one holds up to 3 MiB
     #[arg(long, env = "TENANTRY_MAX_STREAMS", value_name = "COUNT", default_value_t = 200, hide_env_values = true)]
     pub max_streams: usize,
 
     // Twice as many as keep two cores busy: with more, each only waits longer.
-    /// How many calls may be in flight at once; further ones are refused and may be repeated
+    /// How many calls may be in flight at once, a quarter of them of one owner; further ones are refused and may be repeated
     #[arg(long, env = "TENANTRY_MAX_CALLS", value_name = "COUNT", default_value_t = 128, hide_env_values = true,
           value_parser = positive)]
     pub max_calls: usize,
 
-    /// How many calls a second one API key or session may make, unless the key says otherwise; 0 for any number
-    #[arg(long, env = "TENANTRY_RATE_LIMIT", value_name = "COUNT", default_value_t = 0, hide_env_values = true)]
+    /// How many calls a second one owner may make with all API keys and sessions that say nothing else; 0 for any number. Platform admins
+    /// may make any number
+    #[arg(long, env = "TENANTRY_RATE_LIMIT", value_name = "COUNT", default_value_t = 1000, hide_env_values = true)]
     pub rate_limit: u32,
 
     /// How many API keys that are not revoked an organization or a user may have; 0 for any number
@@ -228,6 +229,28 @@ pub struct ServeArgs {
     /// How many members an organization may have; 0 for any number
     #[arg(long, env = "TENANTRY_MAX_MEMBERS", value_name = "COUNT", default_value_t = 0, hide_env_values = true)]
     pub max_members: u32,
+
+    /// How many organizations that are not deleted a user may own by what tenants do themselves; platform admins may make a user the
+    /// owner of more; 0 for any number
+    #[arg(
+        long,
+        env = "TENANTRY_MAX_ORGANIZATIONS",
+        value_name = "COUNT",
+        default_value_t = 100,
+        hide_env_values = true
+    )]
+    pub max_organizations: u32,
+
+    /// How many requests with a `request_id` are remembered for an owner of credentials in the time of `--request-memory`, on each
+    /// process; for platform admins any number; 0 for any number
+    #[arg(
+        long,
+        env = "TENANTRY_MAX_REMEMBERED",
+        value_name = "COUNT",
+        default_value_t = 100_000,
+        hide_env_values = true
+    )]
+    pub max_remembered: u32,
 
     /// How often it is written when API keys were last used, and how coarse that is, 10ms to 1d
     #[arg(long, env = "TENANTRY_USAGE_INTERVAL", value_name = "DURATION", default_value = "1m", hide_env_values = true,

@@ -73,6 +73,11 @@ pub struct NetworkArgs {
           value_parser = size::<64, 4096>)]
     pub max_request_size: usize,
 
+    /// How long the message of a request may take to come after its headers, 100ms to 10m; without a credential it has 1s
+    #[arg(long, env = "TENANTRY_BODY_TIMEOUT", value_name = "DURATION", default_value = "5s", hide_env_values = true,
+          value_parser = duration::<100, 600_000>)]
+    pub body_timeout: Duration,
+
     /// How large a message of an answer may be, 4MiB to 64MiB; clients take 4MiB by default
     #[arg(long, env = "TENANTRY_MAX_ANSWER_SIZE", value_name = "SIZE", default_value = "4MiB", hide_env_values = true,
           value_parser = size::<4096, 65_536>)]
@@ -97,6 +102,21 @@ pub struct NetworkArgs {
     #[arg(long, env = "TENANTRY_CONNECTION_GRACE", value_name = "DURATION", default_value = "5m", hide_env_values = true,
           value_parser = duration::<0, { 30 * DAY }>)]
     pub connection_grace: Duration,
+
+    /// How many bytes of answers may be held that are being made or that their clients have not taken, 16MiB to 4GiB
+    #[arg(long, env = "TENANTRY_ANSWER_MEMORY", value_name = "SIZE", default_value = "64MiB", hide_env_values = true,
+          value_parser = size::<16_384, 4_194_304>)]
+    pub answer_memory: usize,
+
+    /// How many of them may be those of one owner of credentials, 1MiB to 4GiB; an eighth of it while more than half of all are held
+    #[arg(long, env = "TENANTRY_ANSWER_MEMORY_OF_OWNER", value_name = "SIZE", default_value = "8MiB", hide_env_values = true,
+          value_parser = size::<1024, 4_194_304>)]
+    pub answer_memory_of_owner: usize,
+
+    /// How long a stream without a credential lasts, a watch of the health or reflection, 100ms to 30d
+    #[arg(long, env = "TENANTRY_PUBLIC_STREAM_AGE", value_name = "DURATION", default_value = "10m", hide_env_values = true,
+          value_parser = duration::<100, { 30 * DAY }>)]
+    pub public_stream_age: Duration,
 
     /// How long a client may take nothing of an answer that is there before its call is reset, 100ms to 1h
     #[arg(long, env = "TENANTRY_SEND_TIMEOUT", value_name = "DURATION", default_value = "1m", hide_env_values = true,

@@ -9,6 +9,7 @@ use crate::{
         ApiKey, ApiKeyChanges, ApiKeyFilter, ApiKeyId, ApiKeyOwner, Environment, IpRange, IpRanges, Name, NewApiKey,
         Plaintext, Resource as _, Scope, SecretHash, Timestamp,
         api_key::{KeyPrefix, MAX_RATE_LIMIT},
+        ip_range::parse_address,
         stored::StoredText as _,
         text::is_forbidden,
     },
@@ -195,9 +196,8 @@ pub fn question(asked: pb::ApiKeyQuestion) -> Result<Question> {
     let length = (1..=MAX_PRESENTED_BYTES).contains(&length).then_some(()).ok_or("must have 1 to 512 bytes");
     let length = check.field("plaintext_key", length);
     let scope = check.optional("required_scope", &asked.required_scope, Scope::parse);
-    let address = check.optional("ip_address", &asked.ip_address, |text| {
-        text.parse::<IpAddr>().map_err(|_| "must be an IPv4 or IPv6 address")
-    });
+    let address = check
+        .optional("ip_address", &asked.ip_address, |text| parse_address(text).ok_or("must be an IPv4 or IPv6 address"));
     let (Some(()), Some(scope), Some(address)) = (length, scope, address) else { return Err(check.failed()) };
     Ok(Question { presented: read_api_key(presented.expose()), scope, address })
 }

@@ -4,8 +4,8 @@ use super::{Check, refresh_token::required, time};
 use crate::{
     error::{Error, Result},
     models::{
-        Email, FamilyId, Name, NewOrganization, NewSession, NewUser, OrganizationId, Plaintext, Plan, SigningKey, Slug,
-        UserId,
+        Email, Name, NewOrganization, NewSession, NewUser, OrganizationId, Plaintext, Plan, SessionId, SigningKey,
+        Slug, UserId,
         refresh_token::{IpText, UserAgent},
         stored::StoredText as _,
     },
@@ -52,7 +52,7 @@ pub struct ChangePassword {
     /// Whether no session ends.
     pub keep_sessions: bool,
     /// The session that goes on anyway.
-    pub except: Option<FamilyId>,
+    pub except: Option<SessionId>,
     /// Whether the user's API keys are revoked.
     pub revoke_api_keys: bool,
 }
@@ -132,16 +132,20 @@ pub fn sign_in(request: pb::SignInRequest) -> Result<SignIn> {
     let password = presented(&mut check, "password", request.password);
     let email = check.field("email", Email::parse(&request.email));
     let organization_id = check.optional_id("organization_id", &request.organization_id);
-    let user_agent = check.optional("user_agent", &request.user_agent, UserAgent::parse);
+    let user_agent = UserAgent::of(&request.user_agent);
     let ip_address = check.optional("ip_address", &request.ip_address, IpText::parse);
-    let (Some(password), Some(email), Some(organization_id), Some(user_agent), Some(ip_address)) =
-        (password, email, organization_id, user_agent, ip_address)
+    let (Some(password), Some(email), Some(organization_id), Some(ip_address)) =
+        (password, email, organization_id, ip_address)
     else {
         return Err(check.failed());
     };
     // Nobody, until the password is proven.
     let user_id = UserId(uuid::Uuid::nil());
-    Ok(SignIn { email, password, session: NewSession { user_id, user_agent, ip_address, organization_id } })
+    Ok(SignIn {
+        email,
+        password,
+        session: NewSession { user_id, by_password: true, user_agent, ip_address, organization_id },
+    })
 }
 
 /// Reads a Refresh: the token, and the organization that the session is for from now on, if it says.
@@ -207,7 +211,13 @@ pub fn change_password(request: pb::ChangePasswordRequest) -> Result<ChangePassw
         said(&mut check, &request.user_id, ("current_password", request.current_password), &request.ip_address);
     let except = check.optional_id("except_family_id", &request.except_family_id);
     let (Some(current), Some(except)) = (current, except) else { return Err(check.failed()) };
-    Ok(ChangePassword { current, new_password, keep_sessions: request.keep_sessions, except, revoke_api_keys: request.revoke_api_keys })
+    Ok(ChangePassword {
+        current,
+        new_password,
+        keep_sessions: request.keep_sessions,
+        except,
+        revoke_api_keys: request.revoke_api_keys,
+    })
 }
 
 /// Reads an ImportPasswordHash. What the hash must be is looked at later.

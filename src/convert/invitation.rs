@@ -133,7 +133,11 @@ impl From<Invitation> for pb::Invitation {
             email: invitation.email.as_str().to_owned(),
             role: invitation.role.as_str().to_owned(),
             message: invitation.message.map(|text| text.as_str().to_owned()).unwrap_or_default(),
-            invited_by: invitation.invited_by.filter(|_| !invitation.by_platform).map(|id| id.to_string()).unwrap_or_default(),
+            invited_by: invitation
+                .invited_by
+                .filter(|_| !invitation.by_platform)
+                .map(|id| id.to_string())
+                .unwrap_or_default(),
             expires_at: Some(time(invitation.expires_at)),
             created_at: Some(time(invitation.created_at)),
             updated_at: Some(time(invitation.updated_at)),

@@ -72,20 +72,22 @@ impl<F> Listing<F> {
 
     /// The messages of a page, and the token of the next one; it is empty after the last.
     ///
-    /// A page ends early where its messages would no longer fit into what a client takes by default.
+    /// A page ends early where its messages would no longer fit into what a client takes by default, and where it has
+    /// looked at as many rows as a page may.
     pub fn answer<T, M: Message + From<T>>(&self, lists: Lists<'_>, page: Page<T>) -> (Vec<M>, String) {
         let mut messages = Vec::with_capacity(page.rows.len());
-        let (mut bytes, mut end, mut has_more) = (0, None, page.has_more);
+        let (mut bytes, mut end, mut has_more, mut looked_to) = (0, None, page.has_more, page.looked_to);
         for (cursor, row) in page.rows {
             let message = M::from(row);
             bytes += message.encoded_len();
             if bytes > MAX_PAGE_BYTES {
-                has_more = true;
+                (has_more, looked_to) = (true, None);
                 break;
             }
             messages.push(message);
             end = Some(cursor);
         }
+        let end = looked_to.or(end);
         let token = lists.tokens.write(&self.identity, end.as_ref().filter(|_| has_more));
         (messages, token)
     }

@@ -4,8 +4,8 @@ use super::{Check, Listing, Lists, Target, time};
 use crate::{
     error::{Error, Result},
     models::{
-        Email, NewOAuthAccount, NormalizedEmail, OAuthAccount, OAuthAccountFilter, OAuthAccountId, Plaintext, ProviderAccount,
-        ProviderTokens, Resource as _,
+        Email, NewOAuthAccount, NormalizedEmail, OAuthAccount, OAuthAccountFilter, OAuthAccountId, Plaintext,
+        ProviderAccount, ProviderTokens, Resource as _,
         oauth_account::{Provider, ProviderScopes, ProviderUserId},
         stored::StoredText as _,
     },

@@ -4,19 +4,19 @@ use super::{Check, Listing, Lists, time};
 use crate::{
     error::{Error, Result},
     models::{
-        FamilyId, NewSession, Plaintext, RefreshToken, RefreshTokenId, UserId,
+        NewSession, Plaintext, Session, SessionId, UserId,
         refresh_token::{IpText, UserAgent},
         stored::StoredText as _,
     },
     pb::{self, revoke_refresh_token_request::Key},
 };
 
-/// The two ways to name a token whose session is to be ended.
+/// The two ways to name a session that is to be ended.
 #[derive(Debug)]
 pub enum RefreshTokenKey {
     /// By its id.
-    Id(RefreshTokenId),
-    /// By its secret.
+    Id(SessionId),
+    /// By the secret of one of its tokens.
     Secret(Plaintext),
 }
 
@@ -27,12 +27,12 @@ pub enum RefreshTokenKey {
 pub fn create(request: &pb::CreateRefreshTokenRequest) -> Result<NewSession> {
     let mut check = Check::default();
     let user_id = check.id("user_id", &request.user_id);
-    let user_agent = check.optional("user_agent", &request.user_agent, UserAgent::parse);
+    let user_agent = UserAgent::of(&request.user_agent);
     let ip_address = check.optional("ip_address", &request.ip_address, IpText::parse);
-    let (Some(user_id), Some(user_agent), Some(ip_address)) = (user_id, user_agent, ip_address) else {
+    let (Some(user_id), Some(ip_address)) = (user_id, ip_address) else {
         return Err(check.failed());
     };
-    Ok(NewSession { user_id, user_agent, ip_address, organization_id: None })
+    Ok(NewSession { user_id, by_password: false, user_agent, ip_address, organization_id: None })
 }
 
 /// Reads a ListRefreshTokens.
@@ -71,7 +71,7 @@ pub fn revoke(request: pb::RevokeRefreshTokenRequest) -> Result<RefreshTokenKey>
 ///
 /// # Errors
 /// Every violation at once.
-pub fn revoke_all(request: &pb::RevokeAllRefreshTokensRequest) -> Result<(UserId, Option<FamilyId>)> {
+pub fn revoke_all(request: &pb::RevokeAllRefreshTokensRequest) -> Result<(UserId, Option<SessionId>)> {
     let mut check = Check::default();
     let user_id = check.id("user_id", &request.user_id);
     let except = check.optional_id("except_family_id", &request.except_family_id);
@@ -84,19 +84,19 @@ pub(super) fn required(field: &str, secret: String) -> Result<Plaintext> {
     if secret.expose().is_empty() { Err(Error::invalid(field, "must not be empty")) } else { Ok(secret) }
 }
 
-impl From<RefreshToken> for pb::RefreshToken {
-    fn from(token: RefreshToken) -> Self {
+impl From<Session> for pb::RefreshToken {
+    fn from(session: Session) -> Self {
         Self {
-            id: token.id.to_string(),
-            user_id: token.user_id.to_string(),
-            family_id: token.family_id.to_string(),
-            user_agent: token.user_agent.map(|text| text.as_stored().to_owned()).unwrap_or_default(),
-            ip_address: token.ip_address.map(|text| text.as_stored().to_owned()).unwrap_or_default(),
-            expires_at: Some(time(token.expires_at)),
-            family_expires_at: Some(time(token.family_expires_at)),
-            created_at: Some(time(token.created_at)),
-            organization_id: token.organization_id.map(|id| id.to_string()).unwrap_or_default(),
-            api_key_id: token.api_key_id.map(|id| id.to_string()).unwrap_or_default(),
+            id: session.id.to_string(),
+            user_id: session.user_id.to_string(),
+            user_agent: session.user_agent.map(|text| text.as_stored().to_owned()).unwrap_or_default(),
+            ip_address: session.ip_address.map(|text| text.as_stored().to_owned()).unwrap_or_default(),
+            expires_at: Some(time(session.expires_at)),
+            family_expires_at: Some(time(session.family_expires_at)),
+            created_at: Some(time(session.created_at)),
+            organization_id: session.organization_id.map(|id| id.to_string()).unwrap_or_default(),
+            rotated_at: session.rotated_at.map(time),
+            api_key_id: session.api_key_id.map(|id| id.to_string()).unwrap_or_default(),
         }
     }
 }

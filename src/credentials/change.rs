@@ -24,6 +24,8 @@ pub enum Forgotten {
     Owner(PrincipalId),
     /// What a user may do in an organization.
     Standing(UserId, OrganizationId),
+    /// Who accounts for what the keys of an organization use.
+    Accountable(OrganizationId),
     /// Whatever was known.
     Everything,
 }
@@ -97,6 +99,17 @@ impl Forgotten {
         }
     }
 
+    /// Everything that something that happened makes old.
+    pub fn all_by(action: Action, subject: &Subject) -> impl Iterator<Item = Self> {
+        // An event does not tell whether an owner was concerned: then the keys of the organization are looked up once more.
+        let may_concern_owner = matches!(
+            action,
+            Action::MembershipUpdated | Action::MembershipOwnershipTransferred | Action::MembershipDeleted
+        );
+        let accountable = subject.organization_id.filter(|_| may_concern_owner).map(Self::Accountable);
+        Self::by(action, subject).into_iter().chain(accountable)
+    }
+
     /// The actions that make anything old.
     pub fn actions() -> Vec<Action> {
         let any = Some((crate::models::ResourceType::ApiKey, crate::models::ResourceId(Uuid::nil())));
@@ -111,6 +124,7 @@ impl Forgotten {
             Self::Key(id) => Some(id.0),
             Self::Owner(id) => Some(id.0),
             Self::Standing(user, organization) => Some(standing(user, organization)),
+            Self::Accountable(organization) => Some(accountable(PrincipalId(organization.0))),
             Self::Everything => None,
         }
     }
@@ -119,6 +133,12 @@ impl Forgotten {
 /// What a membership is counted under.
 pub(super) fn standing(user: UserId, organization: OrganizationId) -> Uuid {
     Uuid::from_u128(user.0.as_u128() ^ organization.0.as_u128().rotate_left(1))
+}
+
+/// What it is counted under who accounts for the keys of an owner. It is nothing that the owner itself is counted under, as verdicts
+/// about its keys go on.
+pub(super) fn accountable(owner: PrincipalId) -> Uuid {
+    Uuid::from_u128(!owner.0.as_u128())
 }
 
 /// The counts of changes.
@@ -135,7 +155,7 @@ pub(super) struct Changes {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Stamp {
     everything: u64,
-    counts: [(u16, u64); 2],
+    counts: [(u16, u64); 3],
 }
 
 impl Default for Changes {
@@ -156,10 +176,10 @@ impl Changes {
         self.all.load(SeqCst)
     }
 
-    /// The counts of one or two ids.
+    /// The counts of one to three ids.
     pub(super) fn stamp(&self, ids: &[Uuid]) -> Stamp {
         let at = |at: usize| ids.get(at).or(ids.first()).map_or((0, 0), |id| self.count(*id));
-        Stamp { everything: self.everything.load(SeqCst), counts: [at(0), at(1)] }
+        Stamp { everything: self.everything.load(SeqCst), counts: [at(0), at(1), at(2)] }
     }
 
     /// True if nothing stamped has changed since.

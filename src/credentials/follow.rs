@@ -126,10 +126,8 @@ async fn look(inner: &Inner, actions: &[Action], horizon: Option<Horizon>) -> Re
         return Ok(None);
     }
     for (sequence, action, subject) in happened {
-        if horizon.known.insert(sequence)
-            && let Some(forgotten) = Forgotten::by(action, &subject)
-        {
-            inner.changes.forget(forgotten);
+        if horizon.known.insert(sequence) {
+            Forgotten::all_by(action, &subject).for_each(|forgotten| inner.changes.forget(forgotten));
         }
     }
     horizon.advance(last, &writers);

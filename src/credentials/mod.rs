@@ -29,6 +29,7 @@ use crate::{
     error::Result,
     models::{Caller, Credential, OrganizationId, Timestamp, UserId, api_key::KeyPrefix, permission},
     pb,
+    shares::{Share, Shares},
 };
 
 /// How long after a change any process still answers as before it.
@@ -51,6 +52,7 @@ pub struct Credentials(Arc<Inner>);
 
 struct Inner {
     db: Database,
+    shares: Shares,
     known: Cache<KeyPrefix, Arc<Known>, Weight>,
     unknown: Cache<KeyPrefix, Instant>,
     standings: Cache<(UserId, OrganizationId), (bool, Stamp)>,
@@ -69,6 +71,8 @@ pub struct Known {
     pub caller: Caller,
     /// The key as an encoded [`pb::ApiKey`].
     pub encoded: Bytes,
+    /// What of the server its calls use.
+    pub share: Arc<Share>,
     stamp: Stamp,
     last_use: LastUse,
     /// Until when the look that found it may be relied on by itself.
@@ -99,9 +103,10 @@ impl Weighter<KeyPrefix, Arc<Known>> for Weight {
 
 impl Credentials {
     /// Remembers keys of a database in about as many bytes, and when they were used as coarsely as said.
-    pub fn new(db: Database, bytes: u64, usage_unit: Duration) -> Self {
+    pub fn new(db: Database, shares: Shares, bytes: u64, usage_unit: Duration) -> Self {
         Self(Arc::new(Inner {
             db,
+            shares,
             known: Cache::with_weighter(EXPECTED, bytes, Weight),
             unknown: Cache::with_weighter(EXPECTED, MAX_UNKNOWN, UnitWeighter),
             standings: Cache::with_weighter(EXPECTED, MAX_STANDINGS, UnitWeighter),
@@ -164,7 +169,9 @@ impl Credentials {
             let (until, moment) = (Instant::now() + BOUND, self.0.changes.moment());
             let found = self.0.db.read(async |conn| conn.api_keys().credential(prefix).await).await?;
             let known = found.map(|credential| {
-                let stamp = self.0.changes.stamp(&[credential.key.id.0, credential.principal.id().0]);
+                let owner = credential.principal.id();
+                let stamp = self.0.changes.stamp(&[credential.key.id.0, owner.0, change::accountable(owner)]);
+                let share = self.0.shares.of(credential.accountable);
                 let caller = credential.caller(*prefix);
                 let encoded = pb::ApiKey::from(credential.key.clone()).encode_to_vec().into();
                 Arc::new(Known {
@@ -172,6 +179,7 @@ impl Credentials {
                     prefix: *prefix,
                     caller,
                     encoded,
+                    share,
                     stamp,
                     last_use: LastUse::default(),
                     until,

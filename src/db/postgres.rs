@@ -337,10 +337,16 @@ impl Connector {
         Ok(Self { config, tls, session })
     }
 
-    /// Makes connections whose statements are planned for what they ask for: a list does better for it.
+    /// Makes connections whose statements are planned for what they ask for: a list does better for it. They read in the order of an
+    /// index and look up by another what belongs to a row, so that a page ends when it is full; what would first be gathered, hashed or
+    /// sorted as a whole is chosen where nothing else can be, also before the first statistics.
     fn for_scans(&self) -> Self {
         Self {
-            session: format!("{}; SET enable_bitmapscan = on; SET plan_cache_mode = auto", self.session),
+            session: format!(
+                "{}; SET plan_cache_mode = auto; SET enable_hashjoin = off; SET enable_mergejoin = off; \
+                 SET enable_material = off; SET enable_sort = off",
+                self.session
+            ),
             ..self.clone()
         }
     }

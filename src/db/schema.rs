@@ -42,6 +42,7 @@ diesel::table! {
         deleted_at -> Nullable<Instant>,
         created_at -> Instant,
         updated_at -> Instant,
+        accountable_user_id -> Nullable<Id>,
     }
 }
 
@@ -59,6 +60,7 @@ diesel::table! {
         permissions -> JsonDoc,
         created_at -> Instant,
         updated_at -> Instant,
+        user_email -> Text,
     }
 }
 
@@ -92,15 +94,15 @@ diesel::table! {
         id -> Id,
         revision -> BigInt,
         user_id -> Id,
-        family_id -> Id,
-        token_hash -> Binary,
-        parent_id -> Nullable<Id>,
+        generation -> BigInt,
+        secret_sealed -> Binary,
+        by_password -> Bool,
         user_agent -> Nullable<Text>,
         ip_address -> Nullable<Text>,
         expires_at -> Instant,
         family_expires_at -> Instant,
+        sweep_at -> Instant,
         rotated_at -> Nullable<Instant>,
-        successor_sealed -> Nullable<Binary>,
         revoked_at -> Nullable<Instant>,
         revoked_reason -> Nullable<Text>,
         created_at -> Instant,
@@ -281,6 +283,7 @@ diesel::table! {
         email -> Text,
         expires_at -> Instant,
         created_at -> Instant,
+        plaintext_sealed -> Nullable<Binary>,
     }
 }
 

@@ -17,11 +17,11 @@ use diesel::{
 use uuid::Uuid;
 
 use crate::models::{
-    AccountId, Action, ActorKind, ApiKeyId, CredentialId, Environment, EventId, ExternalId, FamilyId, InvitationId,
-    IpRanges, JsonObject, MembershipId, Name, NormalizedEmail, OAuthAccountId, OneTimeTokenId, OrganizationId,
-    OrganizationState, PasswordHash, Plan, PublicKey, Purpose, RefreshTokenId, RequestId, ResourceId, ResourceType,
-    RevokedReason, RoleId, RoleName, Scopes, Sealed, SearchKey, SecretHash, SigningAlgorithm, SigningKeyId, Slug,
-    Source, Timestamp, UserId, UserState, WebUrl,
+    AccountId, Action, ActorKind, ApiKeyId, CredentialId, Environment, EventId, ExternalId, InvitationId, IpRanges,
+    JsonObject, MembershipId, Name, NormalizedEmail, OAuthAccountId, OneTimeTokenId, OrganizationId, OrganizationState,
+    PasswordHash, Plan, PublicKey, Purpose, RequestId, ResourceId, ResourceType, RevokedReason, RoleId, RoleName,
+    Scopes, Sealed, SearchKey, SecretHash, SessionId, SigningAlgorithm, SigningKeyId, Slug, Source, Timestamp, UserId,
+    UserState, WebUrl,
     api_key::KeyPrefix,
     email::GivenEmail,
     event::Details,
@@ -138,8 +138,7 @@ ids!(
     RoleId,
     InvitationId,
     OAuthAccountId,
-    RefreshTokenId,
-    FamilyId,
+    SessionId,
     ApiKeyId,
     EventId,
     ResourceId,

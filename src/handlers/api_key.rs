@@ -2,18 +2,23 @@
 
 use tonic::{Request, Response, Status, Streaming};
 
-use super::{authority, called_by, called_to_act, guards, lists, scope_of, verification::Verifier, verify_stream::Answers};
+use super::{
+    authority, called_by, called_to_act, guards, lists, scope_of, verification::Verifier, verify_stream::Answers,
+};
 use crate::{
     context::App,
     convert,
     db::Conn,
     error::{Denial, Entity, Error, Limit, Precondition, Result},
-    models::{
-        Action, ApiKey, ApiKeyId, ApiKeyOwner, Caller, Locked, Reach, Timestamp, permission,
-    },
+    models::{Action, ApiKey, ApiKeyId, ApiKeyOwner, Caller, Locked, Reach, Timestamp, permission},
     pb::{self, api_key_service_server::ApiKeyService},
     security::token::mint_api_key,
 };
+
+/// Most revoked keys of an owner that are kept.
+const MAX_REVOKED: i64 = 1000;
+/// Most of them that one revocation deletes: more than one, should many have been revoked at once.
+const MAX_DELETED: i64 = 10;
 
 /// Most bytes of the keys that a batch of verifications tells.
 const MAX_BATCH_BYTES: usize = 3 << 20;
@@ -80,7 +85,11 @@ async fn revoke(tx: &mut Conn, mut key: Locked<ApiKey>, reason: Option<&String>,
     }
     key.revoked_at = Some(now);
     key.revoked_reason = reason.cloned();
-    tx.api_keys().save(key, Action::ApiKeyRevoked, now).await
+    let key = tx.api_keys().save(key, Action::ApiKeyRevoked, now).await?;
+    if let Some(owner) = key.organization_id.map(ApiKeyOwner::Organization).or(key.user_id.map(ApiKeyOwner::User)) {
+        tx.api_keys().delete_oldest_revoked(owner, MAX_REVOKED, MAX_DELETED).await?;
+    }
+    Ok(key)
 }
 
 #[tonic::async_trait]

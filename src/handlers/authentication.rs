@@ -13,11 +13,11 @@ use crate::{
     db::Conn,
     error::{Entity, Error, Precondition, Result, Taken},
     models::{
-        Action, Call, FamilyId, NewMembership, Password, PasswordHash, Permissions, Reach, RevokedReason, RoleName,
+        Action, Call, NewMembership, Password, PasswordHash, Permissions, Reach, RevokedReason, RoleName, SessionId,
         Timestamp, User, UserId,
     },
     pb::{self, authentication_service_server::AuthenticationService},
-    security::{password::Hash, token::read_refresh_token},
+    security::password::Hash,
 };
 
 /// Why keys are revoked with a change of the password, if the caller asks for it.
@@ -50,9 +50,13 @@ impl AuthenticationHandler {
 }
 
 /// Ends the sessions of a user but one, and tells how many.
-pub(super) async fn end_sessions(tx: &mut Conn, user: UserId, except: Option<FamilyId>, now: Timestamp) -> Result<i64> {
-    let families = tx.refresh_tokens().lock_live_families(&Reach::Everything, user, except, now).await?;
-    let ended = tx.refresh_tokens().revoke(&families, RevokedReason::RevokedAll, now).await?;
+pub(super) async fn end_sessions(
+    tx: &mut Conn,
+    user: UserId,
+    except: Option<SessionId>,
+    now: Timestamp,
+) -> Result<i64> {
+    let ended = tx.refresh_tokens().end_of_user(user, except, RevokedReason::RevokedAll, now).await?;
     Ok(i64::try_from(ended).unwrap_or(i64::MAX))
 }
 
@@ -80,7 +84,7 @@ impl AuthenticationService for AuthenticationHandler {
             names.extend([name.as_str().to_owned(), slug.as_str().to_owned()]);
         }
         proof::acceptable(app, "password", &new.password, &names)?;
-        let hash = proof::hash(app, new.password).await?;
+        let hash = proof::hash(app, &call, new.password).await?;
         let now = app.now();
         let user = new.user.into_user(app.new_id(now), now);
         let password = proof::made_here(user.id, hash, now);
@@ -102,7 +106,7 @@ impl AuthenticationService for AuthenticationHandler {
             authority::own_organization(tx);
             tx.passwords().insert(&user, &password, Action::UserPasswordSet).await?;
             if let Some((organization, membership)) = &organization {
-                tx.organizations().insert(organization).await?;
+                tx.organizations().insert(organization, user.id).await?;
                 tx.memberships().insert(membership).await?;
             }
             Ok(pb::SignUpResponse {
@@ -125,22 +129,22 @@ impl AuthenticationService for AuthenticationHandler {
             Box::pin(proof::prove(app, &call, claimed, asked.password, address.as_ref(), sign_in_rejected())).await?;
         let now = app.now();
         asked.session.user_id = proof.user.id;
-        let (token, plaintext) = session::first_token(app, &call, &asked.session, now);
+        let (session, plaintext) = session::first_token(app, &call, &asked.session, now);
         let sign_in = app.change(&call, async |tx| {
             let user = proof.hold(tx, sign_in_rejected()).await?;
             // Answered as a wrong password is: who the platform admins are is not told at the sign-in form.
             let may = authority::may_authenticate(&call.caller, &user);
             may.map_err(|_| Error::Precondition(sign_in_rejected()))?;
             authority::proven_session(tx);
-            let standing = session::standing(tx, &token, token.organization_id).await?;
+            let standing = session::standing(tx, &session, session.organization_id).await?;
             proof.renew(tx).await?;
             tx.passwords().signed_in(&user, now).await?;
-            session::begin(app, tx, &token, now).await?;
-            let told = Told { token: token.clone(), plaintext: plaintext.clone(), standing };
+            session::begin(app, tx, &user, &session, now).await?;
+            let told = Told { session: session.clone(), plaintext: plaintext.clone(), standing };
             let access_token = session::access_token(app, &told, now)?;
             Ok(pb::SignInResponse {
-                user: Some(user.into()),
-                refresh_token: Some(told.token.into()),
+                user: Some(user.into_inner().into()),
+                refresh_token: Some(told.session.into()),
                 plaintext_token: told.plaintext.expose().to_owned(),
                 access_token: access_token.text,
                 access_token_expires_at: Some(convert::time(access_token.expires_at)),
@@ -161,7 +165,7 @@ impl AuthenticationService for AuthenticationHandler {
             };
             let access_token = session::access_token(app, &told, now)?;
             Ok(Ok(pb::RefreshResponse {
-                refresh_token: Some(told.token.into()),
+                refresh_token: Some(told.session.into()),
                 plaintext_token: told.plaintext.expose().to_owned(),
                 access_token: access_token.text,
                 access_token_expires_at: Some(convert::time(access_token.expires_at)),
@@ -178,25 +182,22 @@ impl AuthenticationService for AuthenticationHandler {
             return Err(Error::invalid("plaintext_token", "must not be empty").into());
         }
         let sign_out = self.app.change(&call, async |tx| {
-            let (family, user) = match (&token, own) {
-                (Some(token), _) => {
-                    let read = read_refresh_token(token.expose()).ok_or_else(session::rejected)?;
-                    let found = tx.refresh_tokens().get(&reach, read.0).await?;
-                    let found = found.filter(|found| found.token_hash.matches(&read.1));
-                    found.map(|found| (found.family_id, found.user_id)).ok_or_else(session::rejected)?
-                }
-                (None, Some(own)) => own,
-                (None, None) => return Err(session::rejected()),
+            let session = match (&token, own) {
+                (Some(token), _) => session::of_token(&self.app, tx, &reach, token).await?,
+                (None, Some((own, _))) => tx.refresh_tokens().get(&reach, own).await?,
+                (None, None) => None,
             };
+            let session = session.ok_or_else(session::rejected)?;
             if all_sessions {
-                let ended_sessions = end_sessions(tx, user, None, now).await?;
-                if let Some(user) = tx.users().get(&Reach::Everything, user).await? {
+                // Locked, so that none begins meanwhile.
+                let user = tx.users().lock(&Reach::Everything, session.user_id).await?;
+                let ended_sessions = end_sessions(tx, session.user_id, None, now).await?;
+                if let Some(user) = user {
                     ending::mailed_tokens(tx, &user).await?;
                 }
                 return Ok(pb::SignOutResponse { ended_sessions });
             }
-            let family = tx.refresh_tokens().lock_family(&reach, family).await?.ok_or_else(session::rejected)?;
-            let ended = tx.refresh_tokens().revoke(&[family], RevokedReason::Revoked, now).await?;
+            let ended = tx.refresh_tokens().end(&session, RevokedReason::Revoked, now).await?;
             Ok(pb::SignOutResponse { ended_sessions: i64::try_from(ended).unwrap_or(i64::MAX) })
         });
         Ok(Response::new(sign_out.await?))
@@ -233,7 +234,7 @@ impl AuthenticationService for AuthenticationHandler {
             proof::names_of(conn, &user).await
         });
         proof::acceptable(&self.app, "password", &password, &found.await?)?;
-        let hash = proof::hash(&self.app, password).await?;
+        let hash = proof::hash(&self.app, &call, password).await?;
         let password = proof::made_here(user_id, hash, self.app.now());
         let set = self.app.change(&call, async |tx| {
             let user = lock_active(tx, &call, user_id).await?;
@@ -259,7 +260,7 @@ impl AuthenticationService for AuthenticationHandler {
         });
         proof::acceptable(&self.app, "new_password", &asked.new_password, &found.await?)?;
         let proof = Box::pin(self.prove_own(&call, asked.current)).await?;
-        let hash = proof::hash(&self.app, asked.new_password).await?;
+        let hash = proof::hash(&self.app, &call, asked.new_password).await?;
         let now = self.app.now();
         let password = proof::made_here(proof.user.id, hash, now);
         let except = asked.except.or(call.caller.session());
@@ -368,8 +369,6 @@ impl AuthenticationService for AuthenticationHandler {
         request: Request<pb::IntrospectTokenRequest>,
     ) -> Result<Response<pb::IntrospectTokenResponse>, Status> {
         let (caller, request) = called_by(request)?;
-        let credential = caller.presented.id();
-        self.app.attempts.admit(credential, None)?;
         let now = self.app.now();
         let claims = self.app.signing_keys.verify(&request.access_token, now).await?;
         let claims = claims.filter(|claims| match caller.reach() {
@@ -382,7 +381,7 @@ impl AuthenticationService for AuthenticationHandler {
             None => None,
         };
         let Some(claims) = standing else {
-            self.app.attempts.count(credential, None);
+            // Not refused after many: a signature cannot be guessed, and the caller asks for all of its users.
             self.app.attempts.failed("introspected_token");
             return Ok(Response::new(pb::IntrospectTokenResponse::default()));
         };

@@ -226,7 +226,8 @@ impl EventService for EventHandler {
         let view = listing.filter.view(caller.reach());
         let told = |(cursor, event)| Ok((cursor, convert::event::told(event, view)?));
         let rows = page.rows.into_iter().map(told).collect::<Result<Vec<_>>>()?;
-        let (events, next_page_token) = listing.answer(lists, Page { rows, has_more: page.has_more });
+        let (events, next_page_token) =
+            listing.answer(lists, Page { rows, has_more: page.has_more, looked_to: page.looked_to });
         Ok(Response::new(pb::ListEventsResponse { events, next_page_token }))
     }
 

@@ -4,11 +4,14 @@ use crate::{
     db::Conn,
     error::{Denial, Entity, Error, Limit, Precondition, Result},
     models::{
-        ApiKey, ApiKeyId, Caller, FamilyId, Held, Membership, Organization, OrganizationId, OrganizationState,
-        Presented, Principal, Reach, RoleName, Scope, StateFilter, Timestamp, Use, User, UserId, UserState, Verdict,
+        ApiKey, ApiKeyId, Caller, Held, Locked, Membership, Organization, OrganizationId, OrganizationState, Presented,
+        Principal, Reach, RoleName, Scope, SessionId, StateFilter, Timestamp, Use, User, UserId, UserState, Verdict,
         permission::{self, Lack},
     },
 };
+
+/// Most memberships that a user gets by what tenants do themselves.
+const MAX_MEMBERSHIPS: u32 = 1000;
 
 /// Most organizations that a refusal for want of an owner names.
 const MAX_NAMED: usize = 100;
@@ -33,7 +36,7 @@ pub(super) async fn still_holds(conn: &mut Conn, caller: &Caller, scope: &Scope,
 }
 
 /// Refuses a caller whose access token, or its session, has ended since it was presented.
-async fn still_goes_on(conn: &mut Conn, caller: &Caller, session: FamilyId, now: Timestamp) -> Result<()> {
+async fn still_goes_on(conn: &mut Conn, caller: &Caller, session: SessionId, now: Timestamp) -> Result<()> {
     let user = caller.user_id().ok_or(Error::Unauthenticated)?;
     let is_over = caller.ends_at.is_some_and(|ends_at| ends_at <= now);
     let standing = conn.refresh_tokens().standing(user, session, now).await?;
@@ -160,26 +163,42 @@ pub(super) async fn has_role(conn: &mut Conn, organization: OrganizationId, role
     given.map(|given| Held::by(role, &given)).ok_or(Error::NotFound(Entity::Role))
 }
 
-/// Finds a key within the caller's reach, or of an organization whose keys the caller may see, and tells which reach it is in.
+/// Finds a key within the caller's reach, or of an organization whose keys the caller may see, and tells which reach it is in. A key
+/// that the caller may not see costs the same statements as one that is not there.
 pub(super) async fn visible_key(conn: &mut Conn, caller: &Caller, id: ApiKeyId) -> Result<(ApiKey, Reach)> {
     let own = caller.reach();
     if let Some(key) = conn.api_keys().get(&own, id).await? {
         return Ok((key, own));
     }
     if let Reach::User(user) = own
-        && let Some(key) = conn.api_keys().get(&Reach::Everything, id).await?
+        && let Some((key, held)) = conn.api_keys().get_as_member(user, id).await?
         && let Some(organization) = key.organization_id
-        && conn.memberships().held(user, organization).await?.covers(permission::READ_API_KEYS)
+        && held.covers(permission::READ_API_KEYS)
     {
         return Ok((key, Reach::Organization(organization)));
     }
     Err(Error::NotFound(Entity::ApiKey))
 }
 
-/// Locks a user who is to become an owner, and refuses a suspended one.
-pub(super) async fn lock_new_owner(tx: &mut Conn, caller: &Caller, id: UserId) -> Result<()> {
+/// Locks a user who is to become an owner, and refuses a suspended one, and one that owns as many organizations as it may.
+pub(super) async fn lock_new_owner(tx: &mut Conn, caller: &Caller, id: UserId, most: u32) -> Result<()> {
     let user = tx.users().lock(&caller.reach(), id).await?.ok_or(Error::NotFound(Entity::User))?;
-    active_user(&user)
+    active_user(&user)?;
+    may_own_another(tx, caller, &user, most).await
+}
+
+/// Refuses to make a locked user the owner of one more organization than it may own. Platform admins are not held to it: they
+/// answer for what they make.
+pub(super) async fn may_own_another(tx: &mut Conn, caller: &Caller, user: &Locked<User>, most: u32) -> Result<()> {
+    let most = if caller.is_platform_admin() { 0 } else { most };
+    has_room(Limit::Organizations, most, tx.memberships().count_owned_by(user.id)).await
+}
+
+/// Refuses to make a locked user a member of one more organization than it may be in; those that are deleted and not yet erased
+/// count. Platform admins are not held to it.
+pub(super) async fn may_join_another(tx: &mut Conn, caller: &Caller, user: &Locked<User>) -> Result<()> {
+    let most = if caller.is_platform_admin() { 0 } else { MAX_MEMBERSHIPS };
+    has_room(Limit::Memberships, most, tx.memberships().count_of_user(user)).await
 }
 
 /// Refuses a membership that is no owner's.
@@ -216,11 +235,7 @@ pub(super) async fn orphaned_without(tx: &mut Conn, user: &User) -> Result<Vec<O
 }
 
 /// Those of some organizations that have no active owner, `without` a user. Hold their locks.
-async fn orphaned(
-    tx: &mut Conn,
-    mut ids: Vec<OrganizationId>,
-    without: Option<UserId>,
-) -> Result<Vec<OrganizationId>> {
+async fn orphaned(tx: &mut Conn, mut ids: Vec<OrganizationId>, without: Option<UserId>) -> Result<Vec<OrganizationId>> {
     if !ids.is_empty() {
         let owned = tx.memberships().with_active_owner(&ids, without).await?;
         ids.retain(|id| !owned.contains(id));

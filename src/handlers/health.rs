@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// The name that asks whether the process is there, whatever its database does.
-const LIVENESS: &str = "liveness";
+pub const LIVENESS: &str = "liveness";
 
 /// Answers how things stand.
 pub struct HealthHandler {

@@ -316,6 +316,10 @@ impl InvitationService for InvitationHandler {
             has_ground(tx, &invitation).await?;
             let most = self.app.policy.max_members;
             guards::has_room(Limit::Members, most, tx.memberships().count(&organization)).await?;
+            if invitation.role.is_owner() {
+                guards::may_own_another(tx, caller, &user, self.app.policy.max_organizations).await?;
+            }
+            guards::may_join_another(tx, caller, &user).await?;
             let new = NewMembership {
                 user_id,
                 organization_id: organization.id,

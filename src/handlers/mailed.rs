@@ -4,7 +4,9 @@ use tonic::Request;
 
 use super::{
     authentication::{end_sessions, lock_active},
-    authority, called_to_act, ending, proof,
+    authority, called_to_act, ending,
+    mailed_again::{self, Mailed},
+    proof,
     shown::Shown,
 };
 use crate::{
@@ -12,7 +14,9 @@ use crate::{
     convert,
     db::Conn,
     error::{Error, Precondition, Result},
-    models::{Action, Caller, Email, Locked, OneTimeToken, OneTimeTokenId, Plaintext, Purpose, SecretHash, Timestamp, User},
+    models::{
+        Action, Caller, Email, Locked, OneTimeToken, OneTimeTokenId, Plaintext, Purpose, SecretHash, Timestamp, User,
+    },
     pb,
     security::token::{mint_one_time_token, read_one_time_token},
 };
@@ -20,7 +24,8 @@ use crate::{
 /// Why keys are revoked with a reset, if the caller asks for it.
 const RESET: &str = "the password was reset";
 
-/// Makes a token to be mailed to a user, or to another address that it wants to have.
+/// The token to be mailed to a user, or to another address that it wants to have: a new one, or the one that was mailed before and
+/// still serves, which leaves no event.
 async fn start(
     app: &App,
     tx: &mut Conn,
@@ -29,17 +34,17 @@ async fn start(
     (purpose, action): (Purpose, Action),
     to: Option<&Email>,
     minted: &(OneTimeTokenId, (Plaintext, SecretHash)),
-) -> Result<OneTimeToken> {
+) -> Result<Mailed> {
     let life = match purpose {
         Purpose::PasswordReset => app.policy.password_reset_life,
         Purpose::EmailVerification | Purpose::EmailChange => app.policy.email_token_life,
     };
     authority::account(tx, caller, user)?;
-    let (id, (_, hash)) = minted;
-    let token = OneTimeToken::new((*id, hash.clone()), purpose, user, to, life, app.now());
-    tx.one_time_tokens().replace(&token).await?;
-    tx.passwords().happened(user, action);
-    Ok(token)
+    let mailed = mailed_again::told(app, tx, user, purpose, to, life, minted).await?;
+    if mailed.is_new {
+        tx.passwords().happened(user, action);
+    }
+    Ok(mailed)
 }
 
 /// The id and the secret of a new token.
@@ -81,10 +86,10 @@ pub(super) async fn start_email_verification(
     let start = app.change(&call, async |tx| {
         let user = lock_active(tx, &call, user_id).await?;
         let what = (Purpose::EmailVerification, Action::UserEmailVerificationStarted);
-        let token = start(app, tx, &call.caller, &user, what, None, minted).await?;
+        let Mailed { token, plaintext, .. } = start(app, tx, &call.caller, &user, what, None, minted).await?;
         Ok(pb::StartEmailVerificationResponse {
             email: token.email.as_str().to_owned(),
-            plaintext_token: minted.1.0.expose().to_owned(),
+            plaintext_token: plaintext.expose().to_owned(),
             expires_at: Some(convert::time(token.expires_at)),
         })
     });
@@ -135,11 +140,11 @@ pub(super) async fn start_password_reset(
         let user = user.map(Locked::into_inner).filter(is_meant);
         let Some(user) = user else { return Ok(pb::StartPasswordResetResponse::default()) };
         let what = (Purpose::PasswordReset, Action::UserPasswordResetStarted);
-        let token = start(app, tx, &call.caller, &user, what, None, minted).await?;
+        let Mailed { token, plaintext, .. } = start(app, tx, &call.caller, &user, what, None, minted).await?;
         Ok(pb::StartPasswordResetResponse {
             email: token.email.as_str().to_owned(),
             user: Some(user.into()),
-            plaintext_token: minted.1.0.expose().to_owned(),
+            plaintext_token: plaintext.expose().to_owned(),
             expires_at: Some(convert::time(token.expires_at)),
         })
     });
@@ -151,8 +156,7 @@ pub(super) async fn confirm_password_reset(
     app: &App,
     request: Request<pb::ConfirmPasswordResetRequest>,
 ) -> Result<pb::ConfirmPasswordResetResponse> {
-    let (call, reset) =
-        called_to_act(request, convert::authentication::confirm_password_reset)?;
+    let (call, reset) = called_to_act(request, convert::authentication::confirm_password_reset)?;
     if let Some(answer) = app.answered(&call).await? {
         return Ok(answer);
     }
@@ -164,7 +168,7 @@ pub(super) async fn confirm_password_reset(
         proof::names_of(conn, &user).await
     });
     proof::acceptable(app, "new_password", &reset.new_password, &found.await?)?;
-    let hash = proof::hash(app, reset.new_password).await?;
+    let hash = proof::hash(app, &call, reset.new_password).await?;
     let (keep_sessions, revoke_api_keys) = (reset.keep_sessions, reset.revoke_api_keys);
     let confirm = app.change(&call, async |tx| {
         let (_, mut user) = take(tx, caller, purpose, read.clone(), now).await?;
@@ -201,10 +205,10 @@ pub(super) async fn start_email_change(
     let start = app.change(&call, async |tx| {
         let user = lock_active(tx, &call, user_id).await?;
         let what = (Purpose::EmailChange, Action::UserEmailChangeStarted);
-        let token = start(app, tx, &call.caller, &user, what, Some(&email), minted).await?;
+        let Mailed { token, plaintext, .. } = start(app, tx, &call.caller, &user, what, Some(&email), minted).await?;
         Ok(pb::StartEmailChangeResponse {
             email: token.email.as_str().to_owned(),
-            plaintext_token: minted.1.0.expose().to_owned(),
+            plaintext_token: plaintext.expose().to_owned(),
             expires_at: Some(convert::time(token.expires_at)),
         })
     });

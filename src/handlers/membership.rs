@@ -35,18 +35,18 @@ fn find<T>(membership: Option<T>) -> Result<T> {
     membership.ok_or(Error::NotFound(Entity::Membership))
 }
 
-/// Locks a membership behind its organization, and behind its user if `role` makes the user an owner.
+/// Locks a membership behind its organization, and behind its user if `role` makes the user an owner, of at most so many.
 async fn lock(
     tx: &mut Conn,
     caller: &Caller,
     id: MembershipId,
-    role: Option<&RoleName>,
+    role: Option<(&RoleName, u32)>,
     rehearsal: &mut Rehearsal,
 ) -> Result<(Locked<Organization>, Locked<Membership>)> {
     let key = MembershipKey::Id(id);
     let found = find(tx.memberships().get(&caller.reach(), key).await?)?;
-    if role.is_some_and(RoleName::is_owner) && !found.role.is_owner() {
-        rehearsal.rule(guards::lock_new_owner(tx, caller, found.user_id).await)?;
+    if let Some((_, most)) = role.filter(|(role, _)| role.is_owner() && !found.role.is_owner()) {
+        rehearsal.rule(guards::lock_new_owner(tx, caller, found.user_id, most).await)?;
     }
     let organization = find(tx.organizations().lock(&caller.reach(), found.organization_id).await?)?;
     let membership = find(tx.memberships().lock(&caller.reach(), key).await?)?;
@@ -120,8 +120,8 @@ impl MembershipService for MembershipHandler {
         let (caller, now) = (&call.caller, self.app.now());
         let update = self.app.change(&call, async |tx| {
             let mut rehearsal = Rehearsal::of(&call);
-            let (organization, mut membership) =
-                lock(tx, caller, target.id, changes.role.as_ref(), &mut rehearsal).await?;
+            let role = changes.role.as_ref().map(|role| (role, self.app.policy.max_organizations));
+            let (organization, mut membership) = lock(tx, caller, target.id, role, &mut rehearsal).await?;
             let held = guards::may(tx, caller, organization.id, permission::WRITE_MEMBERSHIPS).await?;
             rehearsal.rule(guards::is_open_to(caller, &organization))?;
             let before = guards::held_by(tx, &membership).await?;

@@ -7,11 +7,14 @@ use super::{authority, called_by, called_to_act, ending, guards, lists};
 use crate::{
     context::App,
     convert,
-    error::{Entity, Error, Result},
+    error::{Entity, Error, Limit, Result},
     models::{Action, Change, OAuthAccount, OAuthAccountId, Plaintext, ProviderTokens, Sealed, State},
     pb::{self, o_auth_account_service_server::OAuthAccountService},
     security::sealing::{OpenError, Place},
 };
+
+/// Most accounts of a user.
+const MAX_ACCOUNTS: u32 = 100;
 
 /// Answers `OAuthAccountService`.
 #[derive(Clone)]
@@ -82,9 +85,13 @@ impl OAuthAccountService for OAuthAccountHandler {
             let mut user = user.ok_or(Error::NotFound(Entity::User))?;
             authority::account(tx, &call.caller, &user)?;
             let is_first_proof = user.email_verified_at.is_none();
-            if vouched.as_ref().is_some_and(|email| *email == user.email_normalized) && is_first_proof {
+            let is_vouched = vouched.as_ref().is_some_and(|email| *email == user.email_normalized);
+            if is_vouched && is_first_proof {
                 ending::with_first_proof(tx, &user, now).await?;
                 tx.passwords().remove(&user).await?;
+            }
+            guards::has_room(Limit::OAuthAccounts, MAX_ACCOUNTS, tx.oauth_accounts().count_of_user(&user)).await?;
+            if is_vouched && is_first_proof {
                 user.email_verified_at = Some(now);
                 tx.users().save(user, Action::UserEmailVerified, now).await?;
             }

@@ -56,7 +56,9 @@ impl OrganizationHandler {
                 guards::platform_admin(caller)?;
             }
             guards::active_user(&user)?;
-            tx.organizations().insert(&organization).await?;
+            guards::may_own_another(tx, caller, &user, self.app.policy.max_organizations).await?;
+            guards::may_join_another(tx, caller, &user).await?;
+            tx.organizations().insert(&organization, user.id).await?;
             authority::own_organization(tx);
             tx.memberships().insert(&membership).await?;
             Ok(pb::CreateOrganizationResponse {
@@ -200,7 +202,10 @@ impl OrganizationService for OrganizationHandler {
             let impact = rehearsal.impact(tx.organizations().impact(&organization)).await?;
             let organization = match impact {
                 Some(_) => organization.into_inner(),
-                None => tx.organizations().save(organization, Action::OrganizationDeleted, now).await?,
+                None => {
+                    tx.refresh_tokens().end_of_organization(organization.id, now).await?;
+                    tx.organizations().save(organization, Action::OrganizationDeleted, now).await?
+                }
             };
             Ok(pb::DeleteOrganizationResponse { organization: Some(organization.into()), impact })
         });
@@ -322,7 +327,8 @@ impl OrganizationService for OrganizationHandler {
         }
         let transfer_ownership = self.app.change(&call, async |tx| {
             let mut rehearsal = Rehearsal::of(&call);
-            rehearsal.rule(guards::lock_new_owner(tx, caller, transfer.to).await)?;
+            let most = self.app.policy.max_organizations;
+            rehearsal.rule(guards::lock_new_owner(tx, caller, transfer.to, most).await)?;
             let organization = find(tx.organizations().lock(&caller.reach(), transfer.organization_id).await?)?;
             let held = guards::may(tx, caller, organization.id, permission::TRANSFER_ORGANIZATION).await?;
             rehearsal.rule(guards::is_open_to(caller, &organization))?;

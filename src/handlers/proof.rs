@@ -4,13 +4,14 @@
 use std::net::IpAddr;
 
 use crate::{
+    attempts::Origins,
     context::App,
     db::Conn,
     error::{Error, Precondition, Result},
     hashing::Compared,
     models::{
-        AccountId, Call, NormalizedEmail, Password, PasswordHash, Plaintext, Reach, Source, User, UserId,
-        refresh_token::IpText, stored::StoredText as _,
+        AccountId, Call, Locked, NormalizedEmail, Password, PasswordHash, Plaintext, PrincipalId, Reach, Source,
+        Timestamp, User, UserId, refresh_token::IpText, stored::StoredText as _,
     },
     security::{
         password::Unacceptable,
@@ -33,6 +34,8 @@ pub(super) struct Proof {
     pub(super) user: User,
     stored: Password,
     source: Source,
+    /// When it was tried.
+    tried_at: Timestamp,
     /// A hash of the password as it would be made now, if the stored one is not.
     anew: Option<PasswordHash>,
 }
@@ -83,8 +86,24 @@ fn digest(app: &App, purpose: &str, email: &NormalizedEmail) -> [u8; TAG_BYTES] 
     tag(key, &[email.as_stored().as_bytes()])
 }
 
+/// Whom a place in the queue of hashes counts for: the owner of the credential, whatever its key. Nobody, for platform admins.
+fn accountable(call: &Call) -> Option<PrincipalId> {
+    let caller = &call.caller;
+    (!caller.is_platform_admin()).then_some(caller.accountable)
+}
+
+/// From where somebody tries: `address` is familiar if the user of the account has a session from there.
+async fn source_of(app: &App, account: AccountId, address: Option<&IpText>, now: Timestamp) -> Result<Source> {
+    let Some(address) = address else { return Ok(Source::default()) };
+    let known = app.db.read(async |conn| conn.passwords().is_familiar(account, address, now).await).await?;
+    Ok(if known { Source::familiar(address) } else { Source::default() })
+}
+
 /// Compares a presented password with that of whoever is claimed. A wrong one, none, a suspended user, nobody at all and too many tries
 /// are one error, and take the same time: whatever is missing something else stands in for.
+///
+/// An address from which too many wrong ones came is refused before anything is compared, unless the user has a session from there:
+/// a bad neighbour keeps nobody out. A wrong password is then answered as everybody else is at that address.
 pub(super) async fn prove(
     app: &App,
     call: &Call,
@@ -95,29 +114,36 @@ pub(super) async fn prove(
 ) -> Result<Proof> {
     let credential = call.caller.presented.id();
     let ip: Option<IpAddr> = address.and_then(|address| address.as_stored().parse().ok());
-    app.attempts.admit(credential, ip)?;
+    let origins = Origins::of(&call.caller, ip);
+    let wait = app.attempts.wait(&origins);
+    if let Some(wait) = wait
+        && !source_of(app, claimed.account, address, app.now()).await?.is_familiar()
+    {
+        return Err(Error::TooManyAttempts(wait));
+    }
     let is_active = claimed.user.as_ref().is_some_and(User::is_active);
     let with = app.hashing.comparable(claimed.stored.as_ref().filter(|_| is_active));
-    let turn = app.hashing.turn_to_compare(&with).await?;
+    let turn = app.hashing.turn_to_compare(&with, accountable(call)).await?;
     // Once it has a turn: a try that is not looked at does not count.
     let (account, beside, now) = (claimed.account, claimed.beside, app.now());
-    let source = match address {
-        Some(address) => {
-            let known = app.db.read(async |conn| conn.passwords().is_familiar(account, address, now).await);
-            if known.await? { Source::familiar(address) } else { Source::default() }
-        }
-        None => Source::default(),
-    };
+    let source = source_of(app, account, address, now).await?;
     let counted =
         app.change_by_system(async |tx| tx.passwords().count_try(account, beside, &source, now).await).await?;
     let compared = turn.compare(presented, with).await?;
     match (compared, claimed.user, claimed.stored) {
-        (Compared::Matches(anew), Some(user), Some(stored)) if counted => Ok(Proof { user, stored, source, anew }),
+        (Compared::Matches(anew), Some(user), Some(stored)) if counted => {
+            Ok(Proof { user, stored, source, tried_at: now, anew })
+        }
         (_, user, _) => {
-            app.attempts.count(credential, ip);
             let error = Error::Precondition(rejection);
             app.attempts.note(user, credential, &call.origin, reason_text(crate::status::reason(&error)));
-            Err(error)
+            match wait {
+                Some(wait) => Err(Error::TooManyAttempts(wait)),
+                None => {
+                    app.attempts.count(origins);
+                    Err(error)
+                }
+            }
         }
     }
 }
@@ -125,16 +151,15 @@ pub(super) async fn prove(
 impl Proof {
     /// Takes a proof into the transaction that acts on it: locks the user, and refuses one who is no longer active or has another
     /// password by now. Wrong tries before are forgotten, and an old hash is replaced.
-    pub(super) async fn hold(&self, tx: &mut Conn, rejection: Precondition) -> Result<User> {
+    pub(super) async fn hold(&self, tx: &mut Conn, rejection: Precondition) -> Result<Locked<User>> {
         let user = tx.users().lock(&Reach::Everything, self.user.id).await?;
-        let user = user.map(crate::models::Locked::into_inner).filter(User::is_active);
-        let Some(user) = user else { return Err(Error::Precondition(rejection)) };
+        let Some(user) = user.filter(|user| user.is_active()) else { return Err(Error::Precondition(rejection)) };
         let stored = tx.passwords().get(&user).await?;
         // Not by the hash: another proof of the same password may have renewed it.
         if stored.is_none_or(|stored| stored.changed_at != self.stored.changed_at) {
             return Err(Error::Precondition(rejection));
         }
-        tx.passwords().forget_failures(&user, &self.source).await?;
+        tx.passwords().forget_failures(&user, &self.source, self.tried_at).await?;
         Ok(user)
     }
 
@@ -170,9 +195,9 @@ pub(super) fn acceptable(app: &App, field: &'static str, password: &Plaintext, n
     checked.map_err(|rule| Error::PasswordUnacceptable { field, rule })
 }
 
-/// Hashes a new password.
-pub(super) async fn hash(app: &App, password: Plaintext) -> Result<PasswordHash> {
-    app.hashing.turn_to_make().await?.make(password).await
+/// Hashes a new password that a call gives.
+pub(super) async fn hash(app: &App, call: &Call, password: Plaintext) -> Result<PasswordHash> {
+    app.hashing.turn_to_make(accountable(call)).await?.make(password).await
 }
 
 /// A password of a user, not yet stored.

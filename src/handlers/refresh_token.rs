@@ -9,10 +9,10 @@ use super::{
 use crate::{
     context::App,
     convert::{self, refresh_token::RefreshTokenKey},
+    db::Conn,
     error::{Entity, Error, Result},
-    models::RevokedReason,
+    models::{Caller, Locked, RevokedReason, User, UserId},
     pb::{self, refresh_token_service_server::RefreshTokenService},
-    security::token::read_refresh_token,
 };
 
 /// Answers `RefreshTokenService`.
@@ -28,6 +28,14 @@ impl RefreshTokenHandler {
     }
 }
 
+/// Locks a user, so that none of its sessions begins meanwhile, and refuses whoever can see it but is neither that user nor a platform
+/// admin.
+async fn lock_own(tx: &mut Conn, caller: &Caller, id: UserId) -> Result<Locked<User>> {
+    let user = tx.users().lock(&caller.reach(), id).await?.ok_or(Error::NotFound(Entity::User))?;
+    guards::is_own(caller, id)?;
+    Ok(user)
+}
+
 #[tonic::async_trait]
 impl RefreshTokenService for RefreshTokenHandler {
     async fn create_refresh_token(
@@ -36,14 +44,14 @@ impl RefreshTokenService for RefreshTokenHandler {
     ) -> Result<Response<pb::CreateRefreshTokenResponse>, Status> {
         let (call, new) = called_to_act(request, |r| convert::refresh_token::create(&r))?;
         let now = self.app.now();
-        let (token, plaintext) = session::first_token(&self.app, &call, &new, now);
+        let (session, plaintext) = session::first_token(&self.app, &call, &new, now);
         let create = self.app.change(&call, async |tx| {
-            let user = guards::own_user(tx, &call.caller, new.user_id).await?;
+            let user = lock_own(tx, &call.caller, new.user_id).await?;
             guards::active_user(&user)?;
             authority::session(tx, &call.caller, &user)?;
-            session::begin(&self.app, tx, &token, now).await?;
+            session::begin(&self.app, tx, &user, &session, now).await?;
             Ok(pb::CreateRefreshTokenResponse {
-                refresh_token: Some(token.clone().into()),
+                refresh_token: Some(session.clone().into()),
                 plaintext_token: plaintext.expose().to_owned(),
             })
         });
@@ -79,7 +87,7 @@ impl RefreshTokenService for RefreshTokenHandler {
             authority::proven_session(tx);
             let told = session::go_on(&self.app, tx, going, as_read, now).await?;
             Ok(told.ok_or_else(session::rejected).map(|told| pb::RotateRefreshTokenResponse {
-                refresh_token: Some(told.token.into()),
+                refresh_token: Some(told.session.into()),
                 plaintext_token: told.plaintext.expose().to_owned(),
             }))
         });
@@ -93,18 +101,12 @@ impl RefreshTokenService for RefreshTokenHandler {
         let (call, key) = called_to_act(request, convert::refresh_token::revoke)?;
         let (caller, now) = (&call.caller, self.app.now());
         let revoke = self.app.change(&call, async |tx| {
-            let mut tokens = tx.refresh_tokens();
-            let token = match &key {
-                RefreshTokenKey::Id(id) => tokens.get(&caller.reach(), *id).await?,
-                RefreshTokenKey::Secret(secret) => match read_refresh_token(secret.expose()) {
-                    Some((id, hash)) => tokens.get(&caller.reach(), id).await?.filter(|t| t.token_hash.matches(&hash)),
-                    None => None,
-                },
+            let session = match &key {
+                RefreshTokenKey::Id(id) => tx.refresh_tokens().get(&caller.reach(), *id).await?,
+                RefreshTokenKey::Secret(secret) => session::of_token(&self.app, tx, &caller.reach(), secret).await?,
             };
-            let token = token.ok_or(Error::NotFound(Entity::RefreshToken))?;
-            let family = tokens.lock_family(&caller.reach(), token.family_id).await?;
-            let family = family.ok_or(Error::NotFound(Entity::RefreshToken))?;
-            tokens.revoke(&[family], RevokedReason::Revoked, now).await?;
+            let session = session.ok_or(Error::NotFound(Entity::RefreshToken))?;
+            tx.refresh_tokens().end(&session, RevokedReason::Revoked, now).await?;
             Ok(pb::RevokeRefreshTokenResponse {})
         });
         Ok(Response::new(revoke.await?))
@@ -117,10 +119,9 @@ impl RefreshTokenService for RefreshTokenHandler {
         let (call, (user_id, except)) = called_to_act(request, |r| convert::refresh_token::revoke_all(&r))?;
         let (caller, now) = (&call.caller, self.app.now());
         let revoke = self.app.change(&call, async |tx| {
-            let user = guards::own_user(tx, caller, user_id).await?;
+            let user = lock_own(tx, caller, user_id).await?;
             ending::mailed_tokens(tx, &user).await?;
-            let families = tx.refresh_tokens().lock_live_families(&caller.reach(), user_id, except, now).await?;
-            let revoked = tx.refresh_tokens().revoke(&families, RevokedReason::RevokedAll, now).await?;
+            let revoked = tx.refresh_tokens().end_of_user(user.id, except, RevokedReason::RevokedAll, now).await?;
             Ok(pb::RevokeAllRefreshTokensResponse { revoked_sessions: i64::try_from(revoked).unwrap_or(i64::MAX) })
         });
         Ok(Response::new(revoke.await?))

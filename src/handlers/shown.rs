@@ -4,12 +4,12 @@ use crate::{
     context::App,
     db::Conn,
     error::Result,
-    models::{Caller, FamilyId, Timestamp, User, UserId},
+    models::{Caller, SessionId, Timestamp, User, UserId},
 };
 
 /// Whose account somebody has shown to hold.
 pub(super) struct Shown {
-    session: Option<(UserId, FamilyId)>,
+    session: Option<(UserId, SessionId)>,
     caller: Option<UserId>,
 }
 
@@ -20,7 +20,7 @@ impl Shown {
             "" => None,
             token => app.signing_keys.verify(token, now).await?,
         };
-        let session = claims.map(|claims| (UserId(claims.sub), FamilyId(claims.sid)));
+        let session = claims.map(|claims| (UserId(claims.sub), SessionId(claims.sid)));
         // A platform admin acts for others: its key shows nothing of their accounts.
         let caller = caller.user_id().filter(|_| !caller.is_platform_admin());
         Ok(Self { session, caller })

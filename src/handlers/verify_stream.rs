@@ -109,7 +109,8 @@ impl Answers {
             Forgotten::Standing(user, organization) if self.caller.user_id() == Some(user) => {
                 self.told.remove(|_, owner| owner.0 == organization.0)
             }
-            Forgotten::Standing(..) => return,
+            // Who accounts for a key changes no verdict.
+            Forgotten::Standing(..) | Forgotten::Accountable(_) => return,
             Forgotten::Everything => {
                 self.told = Told::default();
                 self.ready.push_back(Message::Withdrawal(all()));
@@ -120,7 +121,7 @@ impl Answers {
         let concerns_caller = match forgotten {
             Forgotten::Key(id) => Some(id) == key,
             Forgotten::Owner(id) => id == owner,
-            Forgotten::Standing(..) => false,
+            Forgotten::Standing(..) | Forgotten::Accountable(_) => false,
             Forgotten::Everything => true,
         };
         if concerns_caller {

@@ -6,7 +6,7 @@ use std::{collections::HashMap, sync::Arc};
 use http::request::Parts;
 use prost_reflect::{DescriptorPool, MethodDescriptor, Value};
 
-use super::Intercept;
+use super::{Intercept, bulk::Bulk};
 use crate::{
     error::{Error, Result},
     models::{Action, Grant, Scope, stored::StoredText as _},
@@ -55,6 +55,10 @@ pub struct Method {
     pub is_stream: bool,
     /// The authority that it can give, in order.
     pub gives: Vec<Grant>,
+    /// Whether it is asked with a stream.
+    pub takes_stream: bool,
+    /// What makes its answer large, if anything does.
+    pub bulk: Option<Bulk>,
 }
 
 /// What is answered first where not all can be, the first ones first.
@@ -111,9 +115,16 @@ impl AccessTable {
                 let failed = |error| format!("{path}: {error}");
                 let access = rule(&pool, &method).map_err(failed)?;
                 let priority = priority(&pool, &method).map_err(failed)?;
-                let is_stream = method.is_server_streaming();
                 let gives = gives(&pool, &method, &access).map_err(failed)?;
-                let method = Method { path: path.clone(), access, priority, is_stream, gives };
+                let method = Method {
+                    path: path.clone(),
+                    access,
+                    priority,
+                    is_stream: method.is_server_streaming(),
+                    gives,
+                    takes_stream: method.is_client_streaming(),
+                    bulk: Bulk::of(&method),
+                };
                 rules.insert(path, Arc::new(method));
             }
         }
@@ -184,7 +195,8 @@ fn gives(
     }
     let mut given = Vec::new();
     for action in list(EMITS, "actions").iter().filter_map(Value::as_str) {
-        let action = Action::from_stored(action.to_owned()).map_err(|_| "an action of the emits option is not known")?;
+        let action =
+            Action::from_stored(action.to_owned()).map_err(|_| "an action of the emits option is not known")?;
         given.extend(action.gives());
     }
     for grants in [&mut said, &mut given] {
@@ -199,7 +211,9 @@ fn gives(
         Access::Scope { api_key: false, .. } if said.contains(&Grant::ApiKey) => {
             Err("a method that gives API keys must take an API key")
         }
-        Access::Public | Access::AnyKey if !said.is_empty() => Err("a method that gives authority must ask for a scope"),
+        Access::Public | Access::AnyKey if !said.is_empty() => {
+            Err("a method that gives authority must ask for a scope")
+        }
         _ => Ok(said),
     }
 }

@@ -18,27 +18,52 @@ use crate::{
     convert::call::Beside,
     error::chain,
     models::{
-        Action, Actor, Caller, Change, CredentialId, Origin, Principal, Timestamp,
+        Action, Actor, Caller, Change, CredentialId, Origin, Principal, PrincipalId, Timestamp,
         event::{Refusal, Subject},
     },
     telemetry,
     transport::Request,
 };
 
-/// Refusals of one key, method and reason within this time of the first are told with the next one after it.
+/// Refusals of one kind within this time of the first are told with the next one after it.
 const FOLD: Duration = Duration::from_mins(1);
-/// Most kinds of refusals that are remembered. Beyond them refusals leave no event until some are past their time.
-const MAX_KINDS: usize = 10_000;
+/// Most kinds of refusals of one owner that are told apart within that time. Beyond them all are one kind.
+const MAX_KINDS_OF_OWNER: usize = 100;
+/// Most kinds of all owners together that are told apart. Beyond them each owner has one kind, so that nobody's refusals are lost.
+const MAX_KINDS: usize = 100_000;
+
+/// How often the kinds of all owners are looked at where there are too many.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// Leaves the events of refusals.
 #[derive(Clone)]
 pub struct Audit {
     app: App,
-    kinds: Arc<Mutex<HashMap<RefusalKind, Told>>>,
+    kinds: Arc<Mutex<Kinds>>,
 }
 
 /// What makes refusals alike: the credential, the method, the reason.
 type RefusalKind = (CredentialId, String, String);
+/// Whose refusals they are, and whether they are of keys with a wrong secret, or that cannot be used: those are counted apart, as anybody
+/// who has seen the beginning of a key causes them.
+type RefusalOwner = (PrincipalId, bool);
+
+/// The kinds of refusals that were told within [`FOLD`].
+#[derive(Default)]
+struct Kinds {
+    of: HashMap<RefusalOwner, KindsOfOwner>,
+    /// How many there are of all owners.
+    all: usize,
+    /// When those of all owners were last looked at, to forget what is past its time.
+    looked: Option<Timestamp>,
+}
+
+#[derive(Default)]
+struct KindsOfOwner {
+    kinds: HashMap<RefusalKind, Told>,
+    /// Those beyond what is told apart.
+    others: Option<Told>,
+}
 
 /// When refusals of a kind were last told, and how many came since.
 struct Told {
@@ -54,35 +79,84 @@ impl Audit {
 
     /// Leaves the event of a refused call, unless one of its kind was told just now. That it cannot be written changes nothing
     /// for the caller: the call is refused anyway.
-    pub(super) async fn refused(&self, origin: Origin, credential: CredentialId, mut change: Change, reason: &str) {
+    pub(super) async fn refused(
+        &self,
+        origin: Origin,
+        accountable: PrincipalId,
+        credential: CredentialId,
+        mut change: Change,
+        reason: &str,
+    ) {
         let kind = (credential, origin.method.clone(), reason.to_owned());
-        let Some(count) = self.admit(kind, self.app.now()) else { return };
+        let count = {
+            let mut kinds = self.kinds.lock().unwrap_or_else(PoisonError::into_inner);
+            let is_rejection = change.action == Action::ApiKeyRejected;
+            kinds.admit((accountable, is_rejection), kind, self.app.now())
+        };
+        let Some(count) = count else { return };
         change.refusal = Some(Refusal { reason: reason.to_owned(), count });
         if let Err(error) = self.app.note(&origin, change).await {
             tracing::warn!(error = chain(&error), reason, "the event of a refused call could not be written");
         }
     }
+}
 
+impl Kinds {
     /// How many refusals to tell now, if any.
-    fn admit(&self, kind: RefusalKind, now: Timestamp) -> Option<u32> {
-        let mut kinds = self.kinds.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(told) = kinds.get_mut(&kind) {
-            if now < told.at.after(FOLD) {
-                told.since = told.since.saturating_add(1);
-                return None;
-            }
-            let count = told.since.saturating_add(1);
-            *told = Told { at: now, since: 0 };
-            return Some(count);
+    fn admit(&mut self, owner: RefusalOwner, kind: RefusalKind, now: Timestamp) -> Option<u32> {
+        // Not with each refusal: there are many to look at.
+        if self.all >= MAX_KINDS && self.looked.is_none_or(|looked| now >= looked.after(LOOK)) {
+            self.looked = Some(now);
+            self.of.retain(|_, of| {
+                of.forget(now, &mut self.all);
+                !of.kinds.is_empty() || of.others.as_ref().is_some_and(|told| told.is_recent(now))
+            });
         }
-        if kinds.len() >= MAX_KINDS {
-            kinds.retain(|_, told| now < told.at.after(FOLD));
-            if kinds.len() >= MAX_KINDS {
-                return None;
-            }
+        let of = self.of.entry(owner).or_default();
+        if let Some(told) = of.kinds.get_mut(&kind) {
+            return told.again(now);
         }
-        kinds.insert(kind, Told { at: now, since: 0 });
+        if of.kinds.len() >= MAX_KINDS_OF_OWNER {
+            of.forget(now, &mut self.all);
+        }
+        if of.kinds.len() >= MAX_KINDS_OF_OWNER || self.all >= MAX_KINDS {
+            return match &mut of.others {
+                Some(told) => told.again(now),
+                none => {
+                    *none = Some(Told { at: now, since: 0 });
+                    Some(1)
+                }
+            };
+        }
+        of.kinds.insert(kind, Told { at: now, since: 0 });
+        self.all += 1;
         Some(1)
+    }
+}
+
+impl KindsOfOwner {
+    /// Forgets the kinds that are past their time.
+    fn forget(&mut self, now: Timestamp, all: &mut usize) {
+        let before = self.kinds.len();
+        self.kinds.retain(|_, told| told.is_recent(now));
+        *all -= before - self.kinds.len();
+    }
+}
+
+impl Told {
+    fn is_recent(&self, now: Timestamp) -> bool {
+        now < self.at.after(FOLD)
+    }
+
+    /// How many refusals to tell now that one more has come, if any.
+    fn again(&mut self, now: Timestamp) -> Option<u32> {
+        if self.is_recent(now) {
+            self.since = self.since.saturating_add(1);
+            return None;
+        }
+        let count = self.since.saturating_add(1);
+        *self = Self { at: now, since: 0 };
+        Some(count)
     }
 }
 
@@ -90,16 +164,17 @@ impl Around for Audit {
     async fn around<S: Inner>(&self, request: Request, inner: S) -> Response<Body> {
         let (parts, body) = request.into_parts();
         // Taken from every call and used for few: nothing here is copied.
-        let caller = parts.extensions.get::<Caller>().map(|caller| (caller.principal, caller.presented));
+        let caller = parts.extensions.get::<Caller>();
+        let caller = caller.map(|caller| (caller.principal, caller.accountable, caller.presented));
         let seen = Seen::of(&parts);
         let response = inner.call(Request::from_parts(parts, body)).await;
         let denied =
             Status::from_header_map(response.headers()).filter(|status| status.code() == Code::PermissionDenied);
-        if let (Some((owner, presented)), Some(status)) = (caller, denied) {
+        if let (Some((owner, accountable, presented)), Some(status)) = (caller, denied) {
             let reason = status.get_details_error_info().map(|info| info.reason).unwrap_or_default();
             let change = Change::nothing(Action::CallDenied, subject(owner));
-            Box::pin(self.refused(seen.origin(Actor::Caller { owner, presented }), presented.id(), change, &reason))
-                .await;
+            let origin = seen.origin(Actor::Caller { owner, presented });
+            Box::pin(self.refused(origin, accountable, presented.id(), change, &reason)).await;
         }
         response
     }
@@ -142,5 +217,53 @@ impl Seen {
             metadata: self.metadata,
             request_id: None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn kind(number: u128) -> RefusalKind {
+        (CredentialId(Uuid::from_u128(number)), "method".to_owned(), "reason".to_owned())
+    }
+
+    fn owner(number: u128) -> RefusalOwner {
+        (PrincipalId(Uuid::from_u128(number)), false)
+    }
+
+    #[test]
+    fn refusals_beyond_an_owners_kinds_are_one_and_nobody_elses_are_lost() {
+        let mut kinds = Kinds::default();
+        let now = Timestamp::from_micros(0).unwrap_or_else(|| unreachable!());
+        let told = (0..1000).filter(|number| kinds.admit(owner(1), kind(*number), now).is_some()).count();
+        assert_eq!(told, MAX_KINDS_OF_OWNER + 1);
+        assert_eq!(kinds.admit(owner(2), kind(1), now), Some(1));
+        assert_eq!(kinds.admit((owner(1).0, true), kind(1), now), Some(1), "it is counted apart");
+        // A while later those that were folded are told in one.
+        let later = now.after(FOLD);
+        for number in 0..100 {
+            assert_eq!(kinds.admit(owner(1), kind(number), later), Some(1));
+        }
+        let folded = 1000 - 100 - 1;
+        assert_eq!(kinds.admit(owner(1), kind(5000), later), Some(folded + 1));
+    }
+
+    #[test]
+    fn however_many_owners_there_are_each_is_told_and_what_is_past_is_forgotten() {
+        let mut kinds = Kinds::default();
+        let now = Timestamp::from_micros(0).unwrap_or_else(|| unreachable!());
+        for number in 0..1000 {
+            for of in 0..100 {
+                assert_eq!(kinds.admit(owner(number), kind(of), now), Some(1));
+            }
+        }
+        assert_eq!(kinds.all, MAX_KINDS);
+        assert_eq!(kinds.admit(owner(5000), kind(1), now), Some(1));
+        assert_eq!(kinds.admit(owner(5000), kind(2), now), None);
+        assert_eq!(kinds.admit(owner(1), kind(1), now.after(FOLD)), Some(1));
+        assert!(kinds.all <= 100 && kinds.of.len() <= 2);
     }
 }

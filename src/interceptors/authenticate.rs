@@ -1,21 +1,23 @@
 //! Who are you: finds the caller of a presented API key or access token, or answers UNAUTHENTICATED. What the caller may do is decided
 //! after.
 
+use std::sync::Arc;
+
 use http::{HeaderMap, header::AUTHORIZATION, request::Parts};
 
 use super::{
-    Audit, Intercept,
-    access::{self, Access},
+    Audit,
     audit::{Seen, remote_address},
 };
 use crate::{
     context::App,
     error::{Error, Result},
-    models::{Action, Actor, Caller, Change, FamilyId, Presented, State, Timestamp, Use, UserId, Verdict},
+    models::{Action, Actor, Caller, Change, Presented, SessionId, State, Timestamp, Use, UserId, Verdict},
     security::token::read_api_key,
+    shares::Share,
 };
 
-/// Puts the [`Caller`] into the request of a method that is not public.
+/// Finds out who calls.
 #[derive(Clone)]
 pub struct Authenticate {
     app: App,
@@ -28,9 +30,19 @@ impl Authenticate {
         Self { app, audit }
     }
 
+    /// Puts the [`Caller`] into the request of a method that is not public, and tells whose share the call uses.
+    ///
+    /// # Errors
+    /// [`Error::Unauthenticated`].
+    pub(super) async fn identify(&self, parts: &mut Parts) -> Result<Arc<Share>> {
+        let (caller, share) = self.caller(parts).await?;
+        parts.extensions.insert(caller);
+        Ok(share)
+    }
+
     /// The caller of the one credential in these headers. Every other case has one answer; a known key that is refused leaves an
     /// event for its owner.
-    async fn caller(&self, parts: &Parts) -> Result<Caller> {
+    async fn caller(&self, parts: &Parts) -> Result<(Caller, Arc<Share>)> {
         let Some(presented) = presented(&parts.headers) else { return Err(self.failed("missing")) };
         // What an encoded JSON object begins with, and no key does.
         if presented.starts_with("ey") {
@@ -45,7 +57,7 @@ impl Authenticate {
         let now = self.app.now();
         if credential.check(&hash, &Use { prefix, address, scope: None }, now) == Verdict::Valid {
             self.app.credentials.note_use(&known, now);
-            return Ok(Caller { address, ..known.caller.clone() });
+            return Ok((Caller { address, ..known.caller.clone() }, Arc::clone(&known.share)));
         }
         let presented = Presented::ApiKey { id: credential.key.id, prefix };
         let actor = Actor::Caller { owner: credential.principal, presented };
@@ -53,7 +65,8 @@ impl Authenticate {
         let change = Change::nothing(Action::ApiKeyRejected, subject);
         // Beside the call: how long the answer takes must not tell that the key is known.
         let (audit, origin) = (self.audit.clone(), Seen::of(parts).origin(actor));
-        tokio::spawn(async move { audit.refused(origin, id, change, "UNAUTHENTICATED").await });
+        let accountable = credential.accountable;
+        tokio::spawn(async move { audit.refused(origin, accountable, id, change, "UNAUTHENTICATED").await });
         Err(self.failed("refused_api_key"))
     }
 
@@ -64,26 +77,17 @@ impl Authenticate {
     }
 
     /// The user of an access token, if it is good, its session goes on and the user is active: looked up with every call.
-    async fn signed_in(&self, token: &str, parts: &Parts) -> Result<Caller> {
+    async fn signed_in(&self, token: &str, parts: &Parts) -> Result<(Caller, Arc<Share>)> {
         let now = self.app.now();
         let refused = || self.failed("access_token");
         let claims = self.app.signing_keys.verify(token, now).await?.ok_or_else(refused)?;
-        let (user, session) = (UserId(claims.sub), FamilyId(claims.sid));
+        let (user, session) = (UserId(claims.sub), SessionId(claims.sid));
         let ends_at = self.app.db.read(async |conn| conn.refresh_tokens().standing(user, session, now).await).await?;
         let ends_at = ends_at.ok_or_else(refused)?;
         let token_ends_at = claims.exp.checked_mul(1_000_000).and_then(Timestamp::from_micros).unwrap_or(now);
-        Ok(Caller { address: remote_address(parts), ..Caller::of_session(session, user, ends_at, token_ends_at) })
-    }
-}
-
-impl Intercept for Authenticate {
-    async fn before(&self, parts: &mut Parts) -> Result<()> {
-        if access::method(parts)?.access == Access::Public {
-            return Ok(());
-        }
-        let caller = self.caller(parts).await?;
-        parts.extensions.insert(caller);
-        Ok(())
+        let caller = Caller::of_session(session, user, ends_at, token_ends_at);
+        let share = self.app.shares.of(caller.accountable);
+        Ok((Caller { address: remote_address(parts), ..caller }, share))
     }
 }
 

@@ -2,11 +2,15 @@
 //! for what they do and not for how many they are.
 
 mod access;
+mod answer;
 mod audit;
 mod authenticate;
 mod authorize;
+mod bulk;
 mod deadline;
 mod faults;
+mod gate;
+mod message;
 mod observe;
 mod overload;
 mod rate_limit;
@@ -18,8 +22,10 @@ pub use access::{Access, AccessTable, Method, Priority};
 pub use audit::Audit;
 pub use authenticate::Authenticate;
 pub use authorize::Authorize;
+pub use bulk::Bulk;
 pub use deadline::Deadline;
 pub use faults::Faults;
+pub use gate::{Gate, Limits};
 use http::{Response, request::Parts};
 pub use observe::Observe;
 pub use overload::{Overload, Place};

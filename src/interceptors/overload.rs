@@ -1,29 +1,23 @@
 //! Refuses calls beyond as many as the server takes at once, before they cost anything: so that those that it takes are answered
 //! as fast as ever, however many are sent. What others wait for is taken last of all to be refused.
 
-use std::{
-    pin::Pin,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-    task::{Context, Poll},
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
 };
 
-use http::Response;
-use hyper::body::{Body as HttpBody, Frame};
 use prometheus_client::{
     metrics::{counter::Counter, family::Family, gauge::Gauge},
     registry::Registry,
 };
-use prost::bytes::Bytes;
-use tonic::{Status, body::Body};
+use uuid::Uuid;
 
-use super::{
-    Around, Inner,
-    access::{self, Access, Priority},
+use super::access::Priority;
+use crate::{
+    error::{Error, Result},
+    models::PrincipalId,
+    shares::{Share, Shares, Use, Used},
 };
-use crate::{error::Error, transport::Request};
 
 /// The share of all places, in sixteenths, up to which calls of a priority are taken. What comes first has always room that what comes
 /// after it cannot take.
@@ -38,30 +32,37 @@ fn share(priority: Priority) -> usize {
     }
 }
 
-/// Bounds the calls in flight. A stream is one until it has begun; health and reflection have as many places of their own.
+/// What part of the places of a priority one owner may have. Platform admins may have all.
+const PARTS: usize = 4;
+/// How many calls of one owner wait without a place, for their message or for their turn, in halves of the places that there are; and
+/// those of a platform admin.
+const WAITING_OF_OWNER: usize = 1;
+const WAITING_OF_ADMIN: usize = 16;
+/// Most streams of each kind that one peer has open without a credential.
+const STREAMS_OF_A_PEER: usize = 16;
+
+/// Bounds the calls in flight. A stream is one until it has begun.
 #[derive(Clone)]
 pub struct Overload(Arc<Places>);
 
 struct Places {
     in_flight: AtomicUsize,
-    of_the_public: AtomicUsize,
-    /// Streams that anybody may open: as many as other streams.
-    public_streams: AtomicUsize,
     max: usize,
     max_streams: usize,
+    /// Streams without a credential, counted together.
+    anybody: Arc<Share>,
     shown: Gauge,
     refused: Family<[(&'static str, &'static str); 1], Counter>,
 }
 
 impl Overload {
-    /// Takes up to `max` calls, and so many streams of anybody.
+    /// Takes up to `max` calls, and of each kind so many streams without a credential.
     pub fn new(max: usize, max_streams: usize) -> Self {
         Self(Arc::new(Places {
             in_flight: AtomicUsize::new(0),
-            of_the_public: AtomicUsize::new(0),
-            public_streams: AtomicUsize::new(0),
             max,
             max_streams,
+            anybody: Shares::default().of(PrincipalId(Uuid::nil())),
             shown: Gauge::default(),
             refused: Family::default(),
         }))
@@ -82,12 +83,41 @@ impl Overload {
 
     /// A place for work of a priority, if there is one.
     pub fn place(&self, priority: Priority) -> Option<Place<'_>> {
-        let most = (self.0.max * share(priority) / 16).max(1);
-        let place = take(&self.0.in_flight, most);
+        let place = take(&self.0.in_flight, self.most(priority));
         if place.is_none() {
-            self.0.refused.get_or_create(&[("priority", priority.name())]).inc();
+            drop(self.refuse(priority));
         }
         place
+    }
+
+    fn most(&self, priority: Priority) -> usize {
+        (self.0.max * share(priority) / 16).max(1)
+    }
+
+    /// How many calls one owner may have in flight when one of a priority begins.
+    pub(super) fn most_of_owner(&self, priority: Priority) -> usize {
+        (self.most(priority) / PARTS).max(1)
+    }
+
+    /// How many calls of one owner may wait without a place.
+    pub(super) fn most_waiting(&self, is_platform_admin: bool) -> usize {
+        let halves = if is_platform_admin { WAITING_OF_ADMIN } else { WAITING_OF_OWNER };
+        (self.0.max * halves / 2).max(1)
+    }
+
+    /// A place for a stream without a credential: a peer has few, so that no few peers have them all; watches of the health are counted
+    /// apart from reflection.
+    pub(super) fn public_stream(&self, peer: &Arc<Share>, is_watch: bool) -> Result<[Used; 2]> {
+        let what = if is_watch { Use::Watches } else { Use::Reflections };
+        let of_peer = peer.take(what, STREAMS_OF_A_PEER).ok_or(Error::StreamLimitReached)?;
+        let of_all = self.0.anybody.take(what, self.0.max_streams).ok_or(Error::StreamLimitReached)?;
+        Ok([of_peer, of_all])
+    }
+
+    /// Counts a refusal.
+    pub(super) fn refuse(&self, priority: Priority) -> Error {
+        self.0.refused.get_or_create(&[("priority", priority.name())]).inc();
+        Error::Overloaded
     }
 }
 
@@ -104,64 +134,6 @@ pub struct Place<'a>(&'a AtomicUsize);
 impl Drop for Place<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-/// A stream of anybody, until it is dropped.
-struct PublicStream(Arc<Places>);
-
-impl PublicStream {
-    fn open(places: &Arc<Places>) -> Option<Self> {
-        let before = places.public_streams.fetch_add(1, Ordering::Relaxed);
-        let stream = Self(Arc::clone(places));
-        (before < places.max_streams).then_some(stream)
-    }
-}
-
-impl Drop for PublicStream {
-    fn drop(&mut self) {
-        self.0.public_streams.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-/// The body of a stream, which keeps its place.
-struct Held {
-    body: Body,
-    _place: PublicStream,
-}
-
-impl HttpBody for Held {
-    type Data = Bytes;
-    type Error = Status;
-
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-}
-
-impl Around for Overload {
-    async fn around<I: Inner>(&self, request: Request, inner: I) -> Response<Body> {
-        let (parts, body) = request.into_parts();
-        let place = match access::method(&parts) {
-            Ok(method) if method.access == Access::Public && method.is_stream => {
-                let Some(place) = PublicStream::open(&self.0) else {
-                    return Status::from(Error::StreamLimitReached).into_http();
-                };
-                let response = inner.call(Request::from_parts(parts, body)).await;
-                return response.map(|body| Body::new(Held { body, _place: place }));
-            }
-            Ok(method) if method.access == Access::Public => take(&self.0.of_the_public, self.0.max),
-            Ok(method) => self.place(method.priority),
-            Err(error) => return Status::from(error).into_http(),
-        };
-        match place {
-            Some(_place) => inner.call(Request::from_parts(parts, body)).await,
-            None => Status::from(Error::Overloaded).into_http(),
-        }
     }
 }
 
@@ -192,6 +164,27 @@ mod tests {
         let overload = Overload::new(1, 1);
         for priority in Priority::ALL {
             assert!(overload.place(priority).is_some(), "{priority:?}");
+            assert_eq!(overload.most_of_owner(priority), 1, "{priority:?}");
         }
+    }
+
+    #[test]
+    fn four_owners_take_no_more_than_there_is_for_a_priority() {
+        let overload = Overload::new(128, 1);
+        let of_owner = |priority| overload.most_of_owner(priority);
+        assert_eq!(Priority::ALL.map(of_owner), [32, 30, 28, 24, 16, 8]);
+    }
+
+    #[test]
+    fn no_peer_has_every_public_stream_and_one_kind_takes_nothing_from_the_other() {
+        let (overload, shares) = (Overload::new(1, 40), Shares::default());
+        let peers: Vec<_> = (1..=3).map(|last| shares.of_peer([192, 0, 2, last].into())).collect();
+        let watches =
+            |peer: &Arc<Share>| std::iter::from_fn(|| overload.public_stream(peer, true).ok()).collect::<Vec<_>>();
+        let mut held: Vec<_> = peers.iter().map(watches).collect();
+        assert_eq!(held.iter().map(Vec::len).collect::<Vec<_>>(), [16, 16, 8]);
+        assert!(overload.public_stream(&peers[2], false).is_ok());
+        held.remove(0);
+        assert!(overload.public_stream(&peers[2], true).is_ok(), "places are given back");
     }
 }

@@ -3,8 +3,8 @@
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use super::{
-    ApiKeyId, Caller, IpRanges, JsonObject, Name, OrganizationId, Presented, Principal, Revision, Scope, Scopes,
-    SecretHash, Timestamp, UserId,
+    ApiKeyId, Caller, IpRanges, JsonObject, Name, OrganizationId, Presented, Principal, PrincipalId, Revision, Scope,
+    Scopes, SecretHash, Timestamp, UserId,
     locked::resource,
     stored::{StoredText, words},
 };
@@ -294,6 +294,8 @@ pub struct Credential {
     pub principal: Principal,
     /// How the owner stands.
     pub owner: OwnerState,
+    /// Whose share of the server it uses: see [`Caller::accountable`].
+    pub accountable: PrincipalId,
 }
 
 /// How the owner of a key stands.
@@ -370,6 +372,7 @@ impl Credential {
             presented: Presented::ApiKey { id: self.key.id, prefix },
             address: None,
             principal: self.principal,
+            accountable: self.accountable,
             scopes: Arc::new(self.key.scopes.clone()),
             ip_ranges: Arc::new(self.key.allowed_ip_ranges.clone()),
             rate_limit: u32::try_from(self.key.rate_limit).ok().filter(|limit| *limit > 0),

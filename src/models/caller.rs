@@ -3,7 +3,7 @@
 use std::{net::IpAddr, sync::Arc};
 
 use super::{
-    ApiKeyId, CredentialId, FamilyId, IpRanges, OrganizationId, PrincipalId, Scopes, Timestamp, UserId,
+    ApiKeyId, CredentialId, IpRanges, OrganizationId, PrincipalId, Scopes, SessionId, Timestamp, UserId,
     api_key::KeyPrefix,
 };
 
@@ -16,6 +16,10 @@ pub struct Caller {
     pub address: Option<IpAddr>,
     /// Whose it is.
     pub principal: Principal,
+    /// Whose share of the server the call uses: the user; for an organization's key the user that it was created for, or whom its
+    /// ownership was transferred to, as long as that one owns it, and otherwise the organization. Whatever is bounded for each caller
+    /// is counted for this one, so that more keys or organizations are not more of it.
+    pub accountable: PrincipalId,
     /// What it was made for.
     pub scopes: Arc<Scopes>,
     /// From where it may be used.
@@ -41,7 +45,7 @@ pub enum Presented {
         prefix: KeyPrefix,
     },
     /// The access token of a user's session.
-    Session(FamilyId),
+    Session(SessionId),
 }
 
 impl Presented {
@@ -100,11 +104,12 @@ impl Caller {
     }
 
     /// Who calls with an access token of a session that ends sometime: for everything that its user may do.
-    pub fn of_session(session: FamilyId, user: UserId, session_ends_at: Timestamp, token_ends_at: Timestamp) -> Self {
+    pub fn of_session(session: SessionId, user: UserId, session_ends_at: Timestamp, token_ends_at: Timestamp) -> Self {
         Self {
             presented: Presented::Session(session),
             address: None,
             principal: Principal::User { id: user, is_platform_admin: false },
+            accountable: PrincipalId(user.0),
             scopes: Arc::new(Scopes::all()),
             ip_ranges: Arc::default(),
             rate_limit: None,
@@ -123,7 +128,7 @@ impl Caller {
     }
 
     /// The session of the presented access token, if it is one.
-    pub fn session(&self) -> Option<FamilyId> {
+    pub fn session(&self) -> Option<SessionId> {
         match self.presented {
             Presented::ApiKey { .. } => None,
             Presented::Session(id) => Some(id),

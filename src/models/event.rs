@@ -1,8 +1,8 @@
 //! Events: what happened, as it is stored.
 
 use super::{
-    ApiKey, ApiKeyId, EventId, Invitation, Membership, OAuthAccount, Organization, OrganizationId, Reach, RefreshToken,
-    ResourceId, Revision, Role, Timestamp, User, UserId, action::Action, stored::words,
+    ApiKey, ApiKeyId, EventId, Invitation, Membership, OAuthAccount, Organization, OrganizationId, Reach, ResourceId,
+    Revision, Role, Session, Timestamp, User, UserId, action::Action, stored::words,
 };
 
 /// The place of an event in the order of all.
@@ -55,8 +55,8 @@ pub enum State {
     Membership(Membership),
     /// An OAuth account.
     OAuthAccount(OAuthAccount),
-    /// The current token of a session.
-    RefreshToken(RefreshToken),
+    /// A session.
+    RefreshToken(Session),
     /// An API key.
     ApiKey(ApiKey),
     /// A role.
@@ -66,16 +66,25 @@ pub enum State {
 }
 
 macro_rules! states {
-    ($($model:ident),+) => {$(
+    ($($model:ident as $state:ident),+ $(,)?) => {$(
         impl From<$model> for State {
             fn from(model: $model) -> Self {
-                Self::$model(model)
+                Self::$state(model)
             }
         }
     )+};
 }
 
-states!(User, Organization, Membership, OAuthAccount, RefreshToken, ApiKey, Role, Invitation);
+states!(
+    User as User,
+    Organization as Organization,
+    Membership as Membership,
+    OAuthAccount as OAuthAccount,
+    Session as RefreshToken,
+    ApiKey as ApiKey,
+    Role as Role,
+    Invitation as Invitation,
+);
 
 /// What an event is about.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -100,8 +109,8 @@ impl State {
                 (Some(own.organization_id), Some(own.user_id), ResourceType::Membership, own.id.0, own.revision)
             }
             Self::OAuthAccount(own) => (None, Some(own.user_id), ResourceType::OAuthAccount, own.id.0, own.revision),
-            // The session: its tokens come and go, each with a revision of its own.
-            Self::RefreshToken(own) => (None, Some(own.user_id), ResourceType::RefreshToken, own.family_id.0, 0),
+            // 0, as the message that shows a session has no etag to compare a revision with.
+            Self::RefreshToken(own) => (None, Some(own.user_id), ResourceType::RefreshToken, own.id.0, 0),
             Self::Role(role) => (Some(role.organization_id), None, ResourceType::Role, role.id.0, role.revision),
             Self::Invitation(own) => {
                 (Some(own.organization_id), None, ResourceType::Invitation, own.id.0, own.revision)
@@ -239,17 +248,5 @@ impl EventFilter {
             Reach::User(id) if self.organization_id.is_none() => View::User(id),
             Reach::Organization(_) | Reach::User(_) => View::Organization,
         }
-    }
-
-    /// True if nothing but actions and times is asked for.
-    pub fn is_by_action_alone(&self) -> bool {
-        let others = [
-            self.organization_id.is_some(),
-            self.user_id.is_some(),
-            self.resource_id.is_some(),
-            self.actor_user_id.is_some(),
-            self.actor_api_key_id.is_some(),
-        ];
-        self.actions.is_some() && !others.contains(&true)
     }
 }

@@ -35,10 +35,8 @@ ids! {
     InvitationId,
     /// Names an OAuth account.
     OAuthAccountId,
-    /// Names a refresh token.
-    RefreshTokenId,
-    /// Names a family of refresh tokens, which is one session: the id of the family's first token.
-    FamilyId,
+    /// Names a session, and with it the refresh tokens that the session has one after the other.
+    SessionId,
     /// Names an API key.
     ApiKeyId,
     /// Names an event.

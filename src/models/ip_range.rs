@@ -18,6 +18,31 @@ pub fn network(address: IpAddr) -> IpAddr {
     }
 }
 
+/// Reads an address, as `192.0.2.1` or `2001:db8::1`. What proxies write around it is left away: a port, brackets, a zone, and
+/// space at its ends.
+pub fn parse_address(text: &str) -> Option<IpAddr> {
+    let text = text.trim();
+    if let Some(rest) = text.strip_prefix('[') {
+        let (address, rest) = rest.split_once(']')?;
+        let is_end = rest.is_empty() || rest.strip_prefix(':').is_some_and(is_port);
+        return without_zone(address).filter(|_| is_end);
+    }
+    // Without brackets only an IPv4 address has a port that can be told from it.
+    let v4 = text.split_once(':').filter(|(_, port)| is_port(port)).map_or(text, |(address, _)| address);
+    v4.parse().ok().map(IpAddr::V4).or_else(|| without_zone(text))
+}
+
+fn is_port(text: &str) -> bool {
+    text.bytes().all(|b| b.is_ascii_digit()) && text.parse::<u16>().is_ok()
+}
+
+/// An IPv6 address, perhaps with a zone such as `%eth0`, which says something on its own machine only.
+fn without_zone(text: &str) -> Option<IpAddr> {
+    let (address, zone) = text.split_once('%').map_or((text, "0"), |(address, zone)| (address, zone));
+    let is_zone = (1..=64).contains(&zone.len()) && zone.bytes().all(|b| b.is_ascii_graphic());
+    address.parse().ok().map(IpAddr::V6).filter(|_| is_zone)
+}
+
 /// Ranges of IP addresses, sorted, each once. None at all is every address.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct IpRanges(Vec<IpNet>);
@@ -91,6 +116,46 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
     use super::*;
+
+    #[test]
+    fn an_address_is_taken_out_of_what_proxies_write_around_it() {
+        for (text, address) in [
+            ("203.0.113.7", "203.0.113.7"),
+            ("203.0.113.7:51234", "203.0.113.7"),
+            (" 203.0.113.7 ", "203.0.113.7"),
+            ("2001:DB8::1", "2001:db8::1"),
+            ("[2001:db8::1]", "2001:db8::1"),
+            ("[2001:db8::1]:443", "2001:db8::1"),
+            ("fe80::1%eth0", "fe80::1"),
+            ("[fe80::1%25eth0]:80", "fe80::1"),
+            ("::ffff:203.0.113.7", "203.0.113.7"),
+            ("[::ffff:203.0.113.7]:1", "203.0.113.7"),
+        ] {
+            assert_eq!(
+                parse_address(text).map(|read| read.to_canonical().to_string()),
+                Some(address.to_owned()),
+                "{text}"
+            );
+        }
+        for text in [
+            "unknown",
+            "_hidden",
+            "203.0.113.7:",
+            "203.0.113.7:99999",
+            "203.0.113.7:+1",
+            "203.0.113.7%eth0",
+            "[203.0.113.7]",
+            "[2001:db8::1",
+            "[2001:db8::1]443",
+            "fe80::1%",
+            "1.2.3.4, 5.6.7.8",
+            "example.com:80",
+            ":80",
+            "",
+        ] {
+            assert!(parse_address(text).is_none(), "{text}");
+        }
+    }
 
     fn ranges(texts: &[&str]) -> IpRanges {
         texts.iter().map(|text| IpRange::parse(text).unwrap()).collect()

@@ -42,8 +42,8 @@ pub use caller::{Caller, Presented, Principal, Reach};
 pub use email::{Email, EmailPrefix, NormalizedEmail};
 pub use event::{ActorKind, Change, Event, EventFilter, ResourceType, Sequence, State};
 pub use id::{
-    ApiKeyId, CredentialId, EventId, FamilyId, InvitationId, MembershipId, OAuthAccountId, OneTimeTokenId,
-    OrganizationId, PrincipalId, RefreshTokenId, RequestId, ResourceId, RoleId, SigningKeyId, UserId,
+    ApiKeyId, CredentialId, EventId, InvitationId, MembershipId, OAuthAccountId, OneTimeTokenId, OrganizationId,
+    PrincipalId, RequestId, ResourceId, RoleId, SessionId, SigningKeyId, UserId,
 };
 pub use impact::Impact;
 pub use invitation::{Invitation, InvitationFilter, InvitationKey, NewInvitation};
@@ -59,7 +59,7 @@ pub use organization::{
 pub use page::{Cursor, Page, PageRequest};
 pub use password::Password;
 pub use permission::Held;
-pub use refresh_token::{NewSession, RefreshToken, RevokedReason};
+pub use refresh_token::{Generation, NewSession, RevokedReason, Session, TokenState};
 pub use role::{NewRole, Role, RoleChanges, RoleKey, RoleName};
 pub use scope::{Permissions, Scope, Scopes};
 pub use secret::{PasswordHash, Plaintext, Sealed, SecretHash};

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use super::{
-    Email, NormalizedEmail, OneTimeTokenId, SecretHash, Timestamp, User, UserId, email::GivenEmail, stored::words,
+    Email, NormalizedEmail, OneTimeTokenId, Sealed, SecretHash, Timestamp, User, UserId, email::GivenEmail,
+    stored::words,
 };
 
 words! {
@@ -37,6 +38,8 @@ pub struct OneTimeToken {
     pub expires_at: Timestamp,
     /// When it was made.
     pub created_at: Timestamp,
+    /// Its text, sealed, to be told again.
+    pub plaintext_sealed: Option<Sealed>,
 }
 
 impl OneTimeToken {
@@ -58,7 +61,17 @@ impl OneTimeToken {
             email: to.map_or_else(|| user.email.clone(), |email| email.clone().into_parts().0),
             expires_at: now.after(life),
             created_at: now,
+            plaintext_sealed: None,
         }
+    }
+
+    /// True if a user who starts again is told this token once more: it can be used, it was mailed to where the next one would be,
+    /// and at least half of its life is left. A new one would make the one in the mail useless.
+    pub fn serves(&self, user: &User, to: Option<&Email>, now: Timestamp) -> bool {
+        let email = to.map_or(user.email.as_str(), Email::as_str);
+        let until = |from: Timestamp| self.expires_at.as_micros().saturating_sub(from.as_micros());
+        let is_young = until(now).saturating_mul(2) >= until(self.created_at);
+        self.is_usable(user, now) && self.email.as_str() == email && is_young
     }
 
     /// True if it can be used by its user as it is now.

@@ -2,6 +2,10 @@
 
 use uuid::Uuid;
 
+/// How many rows a page of the usual size looks at, at most. A page of 50 that finds nothing then costs about as much as one
+/// that is full.
+const LOOK: i64 = 1000;
+
 /// Where a page ends: the sort key of its last row.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cursor {
@@ -31,13 +35,30 @@ impl PageRequest {
         i64::try_from(self.size.saturating_add(1)).unwrap_or(i64::MAX)
     }
 
+    /// How many rows a page looks at, at most, to find those that pass a filter that no index serves. A page that finds
+    /// fewer than it asked for ends there, and the next one goes on.
+    pub fn look(&self) -> i64 {
+        self.limit().max(LOOK)
+    }
+
     /// Makes the page of what the database answered to [`PageRequest::limit`]. `cursor` is where a page ends that ends
     /// with a row.
-    pub fn page<R, T: From<R>>(&self, mut rows: Vec<R>, cursor: impl Fn(&R) -> Cursor) -> Page<T> {
-        let has_more = rows.len() > self.size;
+    pub fn page<R, T: From<R>>(&self, rows: Vec<R>, cursor: impl Fn(&R) -> Cursor) -> Page<T> {
+        self.page_looked_at(rows, None, cursor)
+    }
+
+    /// As [`PageRequest::page`], of rows that were looked for up to a place only, if one is given.
+    pub fn page_looked_at<R, T: From<R>>(
+        &self,
+        mut rows: Vec<R>,
+        looked_to: Option<Cursor>,
+        cursor: impl Fn(&R) -> Cursor,
+    ) -> Page<T> {
+        let is_full = rows.len() > self.size;
         rows.truncate(self.size);
         let rows = rows.into_iter().map(|row| (cursor(&row), T::from(row))).collect();
-        Page { rows, has_more }
+        let looked_to = looked_to.filter(|_| !is_full);
+        Page { rows, has_more: is_full || looked_to.is_some(), looked_to }
     }
 }
 
@@ -46,6 +67,8 @@ impl PageRequest {
 pub struct Page<T> {
     /// The rows, in the order of the list, each with where a page ends that ends with it.
     pub rows: Vec<(Cursor, T)>,
-    /// Whether there are rows after these.
+    /// Whether there may be rows after these.
     pub has_more: bool,
+    /// Where the next page begins, if that is not after the last row: no further was looked.
+    pub looked_to: Option<Cursor>,
 }

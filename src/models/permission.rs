@@ -212,9 +212,8 @@ impl Held {
     pub fn outranks(&self, other: &Self) -> Result<(), Lack> {
         // Only a base of its rank covers what another one gives and nobody has named.
         let is_unnamed = |permission: &str| permission == UNNAMED && other.base >= Base::Admin;
-        let covers = |permission: &&str| {
-            (is_unnamed(permission) && self.base >= other.base) || self.standing_covers(permission)
-        };
+        let covers =
+            |permission: &&str| (is_unnamed(permission) && self.base >= other.base) || self.standing_covers(permission);
         match other.all().into_iter().find(|permission| !covers(permission)) {
             Some(permission) => Err(Lack::Standing(permission.to_owned())),
             None => Ok(()),

@@ -3,17 +3,25 @@
 //! Wrong ones are counted in a row, for an account and not for how its e-mail was written, and further tries have to wait longer and
 //! longer: there is no lock that a stranger could turn against the owner for good. Tries that come too early are not looked at and not
 //! counted. An address from which the user has a session is counted apart, so that strangers do not keep the user out there.
+//!
+//! All counts of an account together stay within the hundred that NIST SP 800-63B-4 section 3.2.2 allows in a row: half of them
+//! are for unknown addresses, half for all familiar addresses together. What one side uses up is never taken from the other.
 
 use std::time::Duration;
 
 use uuid::Uuid;
 
-use super::{RefreshToken, Timestamp, User, UserId, refresh_token::IpText, stored::stored_as_is};
+use super::{Timestamp, UserId, refresh_token::IpText, stored::stored_as_is};
 
 /// Wrong passwords in a row that cost no time.
 const FREE: i64 = 10;
-/// Wrong passwords in a row from which on each costs a day (NIST SP 800-63B-4 section 3.2.2 allows 100 in a row).
-const MANY: i64 = 100;
+/// Wrong passwords in a row from unknown addresses from which on each costs a day.
+const MOST_UNKNOWN: i64 = 50;
+/// The same for one familiar address. Fewer than for all of them together, so that a bad neighbour at one address leaves room for
+/// the user at another.
+const MOST_OF_FAMILIAR: i64 = 20;
+/// The same for all familiar addresses of an account together.
+const MOST_FAMILIAR: i64 = 50;
 /// The longest wait before that, and the wait from then on.
 const LONG: (Duration, Duration) = (Duration::from_mins(15), Duration::from_hours(24));
 /// How many decoys there are.
@@ -37,7 +45,7 @@ impl From<UserId> for AccountId {
     }
 }
 
-/// From where somebody tries: an address from which the user has a session, or anywhere else.
+/// From where somebody tries: an address from which the user has signed in, in a session that goes on, or anywhere else.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Source(String);
 
@@ -52,6 +60,14 @@ impl Source {
     pub fn is_familiar(&self) -> bool {
         !self.0.is_empty()
     }
+
+    /// Wrong passwords in a row from here from which on each costs a day.
+    fn most(&self) -> i64 {
+        if self.is_familiar() { MOST_OF_FAMILIAR } else { MOST_UNKNOWN }
+    }
+
+    /// How long what a familiar address tried has to be remembered: after that it may try again in any case.
+    pub const REMEMBERED: Duration = LONG.1;
 }
 
 stored_as_is!(Source);
@@ -66,11 +82,11 @@ pub struct Failures {
 }
 
 impl Failures {
-    /// When the next one is looked at.
-    pub fn next_at(self) -> Timestamp {
+    /// When the next one from a source is looked at.
+    fn next_at(self, source: &Source) -> Timestamp {
         let wait = match self.count {
             count if count < FREE => Duration::ZERO,
-            count if count >= MANY => LONG.1,
+            count if count >= source.most() => LONG.1,
             count => {
                 let doublings = u32::try_from(count - FREE).unwrap_or(u32::MAX);
                 let seconds = 1_u64.checked_shl(doublings).filter(|_| doublings < 32).unwrap_or(u64::MAX);
@@ -80,21 +96,25 @@ impl Failures {
         self.last.after(wait)
     }
 
-    /// This and another one, unless it comes too early.
-    pub fn and_one(self, now: Timestamp) -> Option<Self> {
+    /// This and another one from the same source, unless it comes too early.
+    pub fn and_one(self, source: &Source, now: Timestamp) -> Option<Self> {
         // Of several at once the later one may be counted first.
-        let is_time = self.count < FREE || self.next_at() <= now;
+        let is_time = self.count < FREE || self.next_at(source) <= now;
         is_time.then_some(Self { count: self.count.saturating_add(1), last: self.last.max(now) })
     }
-}
 
-/// A user who begins or goes on with a session.
-#[derive(Clone, Debug)]
-pub struct SignedIn {
-    /// The user.
-    pub user: User,
-    /// The session's current token.
-    pub token: RefreshToken,
+    /// The same for a familiar address, given what is counted for every familiar address of the account, this one included.
+    pub fn and_one_familiar(self, source: &Source, all: &[Self], now: Timestamp) -> Option<Self> {
+        // An address that has used up its own part waits a day each time anyway, and takes nothing from the others.
+        if self.count < MOST_OF_FAMILIAR {
+            let sum = all.iter().fold(0_i64, |sum, one| sum.saturating_add(one.count.min(MOST_OF_FAMILIAR)));
+            let last = all.iter().map(|one| one.last).max();
+            if sum >= MOST_FAMILIAR && last.is_some_and(|last| now < last.after(LONG.1)) {
+                return None;
+            }
+        }
+        self.and_one(source, now)
+    }
 }
 
 #[cfg(test)]
@@ -103,26 +123,74 @@ mod tests {
 
     use super::*;
 
+    fn begin() -> Timestamp {
+        Timestamp::from_micros(1_700_000_000_000_000).unwrap()
+    }
+
+    fn address(last: u8) -> Source {
+        Source::familiar(&IpText::parse(&format!("192.0.2.{last}")).unwrap())
+    }
+
     #[test]
-    fn ten_are_free_a_hundred_take_a_day_and_from_then_on_each_takes_one() {
-        let begin = Timestamp::from_micros(1_700_000_000_000_000).unwrap();
-        let (mut failures, mut now) = (Failures { count: 0, last: begin }, begin);
-        for count in 1..=150 {
+    fn ten_are_free_and_from_the_fiftieth_on_each_takes_a_day() {
+        let source = Source::default();
+        let (mut failures, mut now) = (Failures { count: 0, last: begin() }, begin());
+        for count in 1..=100 {
             if count > 10 {
-                let early = failures.next_at().before(Duration::from_micros(1));
-                assert_eq!(failures.and_one(early), None, "{count}");
+                let early = failures.next_at(&source).before(Duration::from_micros(1));
+                assert_eq!(failures.and_one(&source, early), None, "{count}");
             }
-            now = failures.next_at().max(now);
-            failures = failures.and_one(now).unwrap();
+            now = failures.next_at(&source).max(now);
+            failures = failures.and_one(&source, now).unwrap();
             assert_eq!(failures.count, count);
             match count {
-                10 => assert_eq!(now, begin),
-                100 => {
-                    assert!(now > begin.after(Duration::from_hours(20)) && now < begin.after(Duration::from_hours(24)));
-                }
-                150 => assert!(now > begin.after(Duration::from_hours(50 * 24))),
+                10 => assert_eq!(now, begin()),
+                50 => assert!(
+                    now > begin().after(Duration::from_hours(7)) && now < begin().after(Duration::from_hours(8))
+                ),
+                100 => assert!(now > begin().after(Duration::from_hours(50 * 24))),
                 _ => {}
             }
+        }
+    }
+
+    /// Tries from so many familiar addresses, each as often as it may within a day, and tells how many were compared.
+    fn compared_within_a_day(addresses: u8) -> i64 {
+        let mut all: Vec<Failures> = (0..addresses).map(|_| Failures { count: 0, last: begin() }).collect();
+        let mut now = begin();
+        while now < begin().after(Duration::from_hours(23)) {
+            for at in 0..addresses {
+                let source = address(at);
+                while let Some(next) = all[usize::from(at)].and_one_familiar(&source, &all, now) {
+                    all[usize::from(at)] = next;
+                }
+            }
+            now = now.after(Duration::from_mins(1));
+        }
+        all.iter().map(|one| one.count).sum()
+    }
+
+    #[test]
+    fn however_many_addresses_are_familiar_the_sum_of_an_account_is_at_most_a_hundred() {
+        for addresses in [1, 2, 3, 15, 100] {
+            let familiar = compared_within_a_day(addresses);
+            assert_eq!(familiar, MOST_FAMILIAR.min(i64::from(addresses) * MOST_OF_FAMILIAR), "{addresses}");
+            assert!(MOST_UNKNOWN + familiar <= 100);
+        }
+    }
+
+    #[test]
+    fn one_bad_neighbour_takes_no_other_familiar_address_along() {
+        let (here, there) = (address(1), address(2));
+        let mut all = vec![Failures { count: 0, last: begin() }; 2];
+        let mut now = begin();
+        // For months, as often as it may.
+        while all[0].count < 100 {
+            if let Some(next) = all[0].and_one_familiar(&here, &all, now) {
+                all[0] = next;
+            }
+            assert!(all[1].and_one_familiar(&there, &all, now).is_some());
+            now = now.after(Duration::from_mins(10));
         }
     }
 

@@ -7,13 +7,14 @@ use super::{MAX_BATCH, delete_up_to, forget_user, reach::within, row};
 use crate::{
     db::{
         Conn, ForUpdate, execute, query,
-        schema::{api_keys, organizations, users},
+        schema::{api_keys, memberships, organizations, roles, users},
     },
     error::{Error, Result},
     models::{
-        Action, ApiKey, ApiKeyFilter, ApiKeyId, ApiKeyOwner, Credential, Cursor, Environment, IpRanges, JsonObject,
-        Locked, Name, Organization, OrganizationId, OrganizationState, OwnerState, Page, PageRequest, Principal, Reach,
-        Resource as _, Revision, Scopes, SecretHash, Timestamp, User, UserId, UserState, api_key::KeyPrefix,
+        Action, ApiKey, ApiKeyFilter, ApiKeyId, ApiKeyOwner, Credential, Cursor, Environment, Held, IpRanges,
+        JsonObject, Locked, Name, Organization, OrganizationId, OrganizationState, OwnerState, Page, PageRequest,
+        Permissions, Principal, PrincipalId, Reach, Resource as _, Revision, RoleName, Scopes, SecretHash, Timestamp,
+        User, UserId, UserState, api_key::KeyPrefix,
     },
 };
 
@@ -46,8 +47,8 @@ row!(api_keys: ApiKeyRow of ApiKey {
 
 /// What a check of a key needs of an owner that is a user: state, tombstone, platform admin.
 type UserOwner = (UserState, Option<Timestamp>, bool);
-/// What it needs of an owner that is an organization: state, tombstone.
-type OrganizationOwner = (OrganizationState, Option<Timestamp>);
+/// What it needs of an owner that is an organization: state, tombstone, the user who accounts for what its keys use.
+type OrganizationOwner = (OrganizationState, Option<Timestamp>, Option<UserId>);
 
 /// A key as found with its owner.
 type Found = (ApiKeyRow, Option<UserOwner>, Option<OrganizationOwner>);
@@ -61,23 +62,25 @@ macro_rules! credentials {
             .select((
                 ApiKeyRow::as_select(),
                 (users::state, users::deleted_at, users::is_platform_admin).nullable(),
-                (organizations::state, organizations::deleted_at).nullable(),
+                (organizations::state, organizations::deleted_at, organizations::accountable_user_id).nullable(),
             ))
     };
 }
 
 fn read_credential((row, user, organization): Found) -> Result<Credential> {
     let key = ApiKey::from(row);
-    let (principal, owner) = match (key.user_id, user, key.organization_id, organization) {
+    let (principal, owner, accountable) = match (key.user_id, user, key.organization_id, organization) {
         (Some(id), Some((state, deleted_at, is_platform_admin)), None, None) => {
-            (Principal::User { id, is_platform_admin }, owner_state(state == UserState::Active, deleted_at))
+            let principal = Principal::User { id, is_platform_admin };
+            (principal, owner_state(state == UserState::Active, deleted_at), PrincipalId(id.0))
         }
-        (None, None, Some(id), Some((state, deleted_at))) => {
-            (Principal::Organization(id), owner_state(state == OrganizationState::Active, deleted_at))
+        (None, None, Some(id), Some((state, deleted_at, accountable))) => {
+            let accountable = accountable.map_or(PrincipalId(id.0), |user| PrincipalId(user.0));
+            (Principal::Organization(id), owner_state(state == OrganizationState::Active, deleted_at), accountable)
         }
         _ => return Err(Error::internal(format!("the API key {} has not exactly one owner", key.id))),
     };
-    Ok(Credential { key, principal, owner })
+    Ok(Credential { key, principal, owner, accountable })
 }
 
 fn owner_state(is_active: bool, deleted_at: Option<Timestamp>) -> OwnerState {
@@ -137,6 +140,38 @@ impl ApiKeyRepository<'_> {
             async { within!(api_keys, query, reach).get_result(c).await.optional() }
         })?;
         Ok(row.map(ApiKey::from))
+    }
+
+    /// The key of an organization that a user is a member of, and what the user holds there. One statement, whatever is found, so that
+    /// a key of others takes as long as none. It takes no reach: whether the user may see the key, what it holds says.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn get_as_member(&mut self, user: UserId, id: ApiKeyId) -> Result<Option<(ApiKey, Held)>> {
+        type Found = (ApiKeyRow, RoleName, Permissions, Option<Permissions>);
+        let found: Option<Found> = query!(self.conn, c => async {
+            api_keys::table
+                .inner_join(organizations::table.on(organizations::id.nullable().eq(api_keys::organization_id)))
+                .inner_join(memberships::table.on(memberships::organization_id.eq(organizations::id)))
+                .left_join(roles::table.on(
+                    roles::organization_id.eq(memberships::organization_id).and(roles::name.eq(memberships::role))
+                ))
+                .filter(api_keys::id.eq(id))
+                .filter(organizations::deleted_at.is_null())
+                .filter(memberships::user_id.eq(user))
+                .filter(exists(users::table.filter(users::id.eq(user)).filter(users::deleted_at.is_null())))
+                .select((
+                    ApiKeyRow::as_select(),
+                    memberships::role,
+                    memberships::permissions,
+                    roles::permissions.nullable(),
+                ))
+                .get_result(c)
+                .await
+                .optional()
+        })?;
+        Ok(found
+            .map(|(row, role, given, own)| (ApiKey::from(row), Held::by(&role, &given).and(&own.unwrap_or_default()))))
     }
 
     /// The key of a prefix with what its owner is now. A presented secret decides what becomes of it, so it takes no reach.
@@ -233,6 +268,31 @@ impl ApiKeyRepository<'_> {
         execute!(self.conn, diesel::update(found).set((ApiKeyRow::from(&key), uses)))?;
         self.conn.changed(Action::ApiKeyRotated, before, &key);
         Ok(key)
+    }
+
+    /// Removes up to `limit` of an owner's revoked keys, those that were revoked first, but keeps so many. It takes no reach: whoever revokes
+    /// a key of the owner was found to reach its keys.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn delete_oldest_revoked(&mut self, owner: ApiKeyOwner, keep: i64, limit: i64) -> Result<()> {
+        let ids: Vec<ApiKeyId> = query!(self.conn, c => {
+            let query = api_keys::table.select(api_keys::id).into_boxed::<Backend>();
+            let query = match owner {
+                ApiKeyOwner::Organization(id) => query.filter(api_keys::organization_id.eq(id)),
+                ApiKeyOwner::User(id) => query.filter(api_keys::user_id.eq(id)),
+            };
+            let revoked = query.filter(api_keys::revoked_at.is_not_null());
+            revoked.order(api_keys::revoked_at.desc()).limit(limit).offset(keep).load(c)
+        })?;
+        if !ids.is_empty() {
+            let rows: Vec<ApiKeyRow> = query!(self.conn, c => {
+                let found = api_keys::table.filter(api_keys::id.eq_any(&ids)).filter(api_keys::revoked_at.is_not_null());
+                diesel::delete(found).returning(ApiKeyRow::as_returning()).get_results(c)
+            })?;
+            self.conn.removed_all::<ApiKey, _>(Action::ApiKeyDeleted, rows);
+        }
+        Ok(())
     }
 
     /// When the secret that a key has was last used, and when the one before it, as far as that is written.

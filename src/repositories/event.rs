@@ -1,11 +1,13 @@
 //! How events are stored, and in which order they are told.
 
-use std::{cmp::Reverse, time::Duration};
+mod list;
+
+use std::time::Duration;
 
 use diesel::{dsl::max, prelude::*};
 use diesel_async::RunQueryDsl;
 
-use super::{reach::within, row};
+use super::row;
 use crate::{
     db::{
         Conn, execute, query,
@@ -13,11 +15,10 @@ use crate::{
     },
     error::{Error, Result},
     models::{
-        Action, ActorKind, ApiKeyId, Cursor, Event, EventFilter, EventId, OrganizationId, Page, PageRequest, Reach,
-        ResourceId, ResourceType, Revision, Sequence, Timestamp, UserId,
+        Action, ActorKind, ApiKeyId, Event, EventFilter, EventId, OrganizationId, Reach, ResourceId, ResourceType,
+        Revision, Sequence, Timestamp, UserId,
         event::{Details, Subject},
     },
-    security::random::first_uuid_at,
 };
 
 row!(events: EventRow of Event {
@@ -67,84 +68,6 @@ impl EventRepository<'_> {
             )?;
         }
         Ok(())
-    }
-
-    /// A page of events, the newest first, in order of id.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
-    pub async fn list(&mut self, reach: &Reach, filter: &EventFilter, page: &PageRequest) -> Result<Page<Placed>> {
-        // What a user sees without naming an organization is about itself: one index finds it.
-        let own = match *reach {
-            Reach::User(id) if filter.organization_id.is_none() => Some(id),
-            _ => None,
-        };
-        if filter.user_id.zip(own).is_some_and(|(asked, own)| asked != own) {
-            return Ok(Page { rows: Vec::new(), has_more: false });
-        }
-        let user_id = filter.user_id.or(own);
-        let organization_id = match *reach {
-            Reach::Organization(id) => filter.organization_id.or(Some(id)),
-            Reach::Everything | Reach::User(_) => filter.organization_id,
-        };
-        let filter = EventFilter { organization_id, user_id, ..filter.clone() };
-        // An index holds the events of one action in order; what is asked for is the head of several such.
-        let actions = filter.actions.as_ref().filter(|_| filter.is_by_action_alone());
-        let heads = actions.map_or(vec![None], |actions| actions.iter().copied().map(Some).collect());
-        let mut rows: Vec<(Sequence, EventRow)> = Vec::new();
-        for action in heads {
-            rows.extend(self.head(reach, &filter, action, page).await?);
-        }
-        rows.sort_by_key(|(_, row)| Reverse(row.id));
-        rows.truncate(usize::try_from(page.limit()).unwrap_or(usize::MAX));
-        Ok(page.page(rows.into_iter().map(PlacedRow).collect(), |row| Cursor { text: None, id: row.0.1.id.0 }))
-    }
-
-    /// The newest events of a filter, and of one action if one is given, as many as a page asks for.
-    async fn head(
-        &mut self,
-        reach: &Reach,
-        filter: &EventFilter,
-        action: Option<Action>,
-        page: &PageRequest,
-    ) -> Result<Vec<(Sequence, EventRow)>> {
-        query!(self.conn, c => {
-            let mut query = events::table.select((events::sequence, EventRow::as_select())).into_boxed::<Backend>();
-            query = match (action, &filter.actions) {
-                (Some(action), _) => query.filter(events::action.eq(action)),
-                (None, Some(actions)) => query.filter(events::action.eq_any(actions)),
-                (None, None) => query,
-            };
-            if let Some(id) = filter.organization_id {
-                query = query.filter(events::organization_id.eq(id));
-            }
-            if let Some(id) = filter.user_id {
-                query = query.filter(events::user_id.eq(id));
-            }
-            if let Some(id) = filter.resource_id {
-                query = query.filter(events::resource_id.eq(id));
-            }
-            if let Some(id) = filter.actor_user_id {
-                query = query.filter(events::actor_user_id.eq(id));
-            }
-            if let Some(id) = filter.actor_api_key_id {
-                query = query.filter(events::actor_api_key_id.eq(id));
-            }
-            if *reach != Reach::Everything && (filter.actor_user_id.is_some() || filter.actor_api_key_id.is_some()) {
-                // Who of the platform acted is not shown, so it cannot be asked for either.
-                query = query.filter(events::actor_kind.eq_any([ActorKind::User, ActorKind::Organization]));
-            }
-            if let Some(from) = filter.created_from {
-                query = query.filter(events::id.ge(EventId(first_uuid_at(from))));
-            }
-            if let Some(before) = filter.created_before {
-                query = query.filter(events::id.lt(EventId(first_uuid_at(before))));
-            }
-            if let Some(cursor) = &page.after {
-                query = query.filter(events::id.lt(EventId(cursor.id)));
-            }
-            within!(events, query, reach).order(events::id.desc()).limit(page.limit()).load(c)
-        })
     }
 
     /// Up to `limit` events after one place and up to another, in their order.

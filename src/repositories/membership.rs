@@ -4,7 +4,7 @@ use diesel::{dsl::exists, prelude::*};
 use diesel_async::RunQueryDsl;
 
 use super::{
-    delete_up_to,
+    compared, delete_up_to,
     reach::{first_within, within},
     role::RoleRow,
     row,
@@ -44,7 +44,11 @@ impl MembershipRepository<'_> {
     /// # Errors
     /// [`Taken::Membership`](crate::error::Taken::Membership).
     pub async fn insert(&mut self, membership: &Membership) -> Result<()> {
-        execute!(self.conn, diesel::insert_into(memberships::table).values(MembershipRow::from(membership)))?;
+        // The member's e-mail, which the members of an organization are searched by: `UserRepository::save` keeps it.
+        let of_user = users::table.filter(users::id.eq(membership.user_id)).select(users::email_normalized);
+        let user_email = memberships::user_email.eq(of_user.single_value().assume_not_null());
+        let values = (MembershipRow::from(membership), user_email);
+        execute!(self.conn, diesel::insert_into(memberships::table).values(values))?;
         self.conn.made(Action::MembershipCreated, membership);
         Ok(())
     }
@@ -161,9 +165,12 @@ impl MembershipRepository<'_> {
             if let Some(id) = filter.user_id {
                 query = query.filter(memberships::user_id.eq(id));
             }
-            if let Some(role) = &filter.role {
-                query = query.filter(memberships::role.eq(role));
-            }
+            query = match &filter.role {
+                // Of a user that has few memberships, or of an organization by an index.
+                Some(role) if filter.user_id.is_some() => query.filter(compared(memberships::role.eq(role))),
+                Some(role) => query.filter(memberships::role.eq(role)),
+                None => query,
+            };
             if let Some(cursor) = &page.after {
                 query = query.filter(memberships::id.gt(MembershipId(cursor.id)));
             }
@@ -189,6 +196,22 @@ impl MembershipRepository<'_> {
     pub async fn count_of_user(&mut self, user: &Locked<User>) -> Result<i64> {
         query!(self.conn, c => {
             memberships::table.filter(memberships::user_id.eq(user.id)).count().get_result(c)
+        })
+    }
+
+    /// How many organizations that are not deleted a user is an owner of. It takes no reach, as all of them count.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn count_owned_by(&mut self, user: UserId) -> Result<i64> {
+        query!(self.conn, c => {
+            memberships::table
+                .inner_join(organizations::table.on(organizations::id.eq(memberships::organization_id)))
+                .filter(memberships::user_id.eq(user))
+                .filter(memberships::role.eq(RoleName::OWNER))
+                .filter(organizations::deleted_at.is_null())
+                .count()
+                .get_result(c)
         })
     }
 
@@ -264,8 +287,27 @@ impl MembershipRepository<'_> {
         let (before, membership) = membership.into_before_and_after();
         let found = memberships::table.filter(memberships::id.eq(membership.id));
         execute!(self.conn, diesel::update(found).set(MembershipRow::from(&membership)))?;
+        if action == Action::MembershipOwnershipTransferred {
+            let found = organizations::table.filter(organizations::id.eq(membership.organization_id));
+            let accountable = organizations::accountable_user_id.eq(Some(membership.user_id));
+            execute!(self.conn, diesel::update(found).set(accountable))?;
+        } else if before.role.is_owner() && !membership.role.is_owner() {
+            self.no_longer_accountable(membership.user_id, vec![membership.organization_id]).await?;
+        }
         self.conn.changed(action, before, &membership);
         Ok(membership)
+    }
+
+    /// Notes that a user does not account any more for what the keys of some organizations use: a founder who has gone must not be
+    /// able to use up their share, nor they that of the founder. From now on such an organization has a share of its own.
+    async fn no_longer_accountable(&mut self, user: UserId, organizations: Vec<OrganizationId>) -> Result<()> {
+        query!(self.conn, c => {
+            let own = organizations::table
+                .filter(organizations::id.eq_any(&organizations))
+                .filter(organizations::accountable_user_id.eq(user));
+            diesel::update(own).set(organizations::accountable_user_id.eq(None::<UserId>)).execute(c)
+        })?;
+        Ok(())
     }
 
     /// A batch of all memberships within a reach, in order of id, whatever their users and organizations are.
@@ -295,6 +337,11 @@ impl MembershipRepository<'_> {
     pub async fn delete_of_user(&mut self, user: &Locked<User>, limit: i64) -> Result<usize> {
         let matches = memberships::user_id.eq(user.id);
         let (found, rows) = delete_up_to!(limit, self.conn, memberships: MembershipRow of MembershipId, matches);
+        let owned = rows.iter().filter(|row| row.role.is_owner()).map(|row| row.organization_id);
+        let owned: Vec<OrganizationId> = owned.collect();
+        if !owned.is_empty() {
+            self.no_longer_accountable(user.id, owned).await?;
+        }
         self.conn.removed_all::<Membership, _>(Action::MembershipDeleted, rows);
         Ok(found)
     }
@@ -316,6 +363,9 @@ impl MembershipRepository<'_> {
     /// When the database cannot be used.
     pub async fn delete(&mut self, membership: Locked<Membership>) -> Result<()> {
         execute!(self.conn, diesel::delete(memberships::table.filter(memberships::id.eq(membership.id))))?;
+        if membership.role.is_owner() {
+            self.no_longer_accountable(membership.user_id, vec![membership.organization_id]).await?;
+        }
         self.conn.removed(Action::MembershipDeleted, membership.into_inner());
         Ok(())
     }

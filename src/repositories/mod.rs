@@ -210,6 +210,32 @@ macro_rules! forget_user {
     }};
 }
 
+/// What begins with a prefix, after a place and up to another, in order of two columns, the first of them a text. There is one bound
+/// at each end: of two, SQLite searches by the first and walks to the other.
+macro_rules! between {
+    ($query:expr, $prefix:expr, $after:expr, $up_to:expr, $text:expr, $id:expr) => {{
+        let query = $query
+            .filter($text.ge(String::clone(&$after.0)))
+            .filter($crate::repositories::compared($text.gt(String::clone(&$after.0)).or($id.gt($after.1))));
+        match $up_to {
+            Some((text, id)) => query
+                .filter($text.le(String::clone(text)))
+                .filter($crate::repositories::compared($text.lt(String::clone(text)).or($id.le(*id)))),
+            None => query.filter($text.lt(prefix_end($prefix))),
+        }
+    }};
+}
+
+// A condition that rows are compared with and no index is searched by, on either database: `condition IS TRUE`. A list is driven
+// by one index, which its order or its tenant decides. Without this, a planner may prefer the index of another filter and walk
+// what belongs to everybody.
+diesel::postfix_operator!(IsTrue, " IS TRUE");
+
+/// Compares rows with a condition without searching an index by it.
+fn compared<E>(condition: E) -> IsTrue<E> {
+    IsTrue::new(condition)
+}
+
 /// How many more may be removed of `limit`.
 fn left(limit: i64, removed: usize) -> i64 {
     limit.saturating_sub(i64::try_from(removed).unwrap_or(i64::MAX))
@@ -218,4 +244,4 @@ fn left(limit: i64, removed: usize) -> i64 {
 /// Most rows of one statement: SQLite binds at most 32,766 values.
 const MAX_BATCH: i64 = 10_000;
 
-use {delete_up_to, forget_user, row};
+use {between, delete_up_to, forget_user, row};

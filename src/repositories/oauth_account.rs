@@ -77,6 +77,16 @@ impl OAuthAccountRepository<'_> {
         Ok(row.map(OAuthAccount::from))
     }
 
+    /// How many OAuth accounts a locked user has.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn count_of_user(&mut self, user: &Locked<User>) -> Result<i64> {
+        query!(self.conn, c => {
+            oauth_accounts::table.filter(oauth_accounts::user_id.eq(user.id)).count().get_result(c)
+        })
+    }
+
     /// A page of OAuth accounts, in order of id.
     ///
     /// # Errors

@@ -11,7 +11,7 @@ use crate::{
     },
     error::Result,
     models::{
-        Locked, NormalizedEmail, OneTimeToken, OneTimeTokenId, Purpose, SecretHash, Timestamp, User, UserId,
+        Locked, NormalizedEmail, OneTimeToken, OneTimeTokenId, Purpose, Sealed, SecretHash, Timestamp, User, UserId,
         email::GivenEmail,
     },
 };
@@ -25,6 +25,7 @@ row!(one_time_tokens: OneTimeTokenRow of OneTimeToken {
     email: GivenEmail,
     expires_at: Timestamp,
     created_at: Timestamp,
+    plaintext_sealed: Option<Sealed>,
 });
 
 /// Stores tokens that work once. Who has one has it from the user's mail; that is their reach.
@@ -43,6 +44,23 @@ impl OneTimeTokenRepository<'_> {
             .filter(one_time_tokens::purpose.eq(token.purpose));
         query!(self.conn, c => diesel::delete(of_its_kind).execute(c))?;
         execute!(self.conn, diesel::insert_into(one_time_tokens::table).values(OneTimeTokenRow::from(token)))
+    }
+
+    /// The token of a kind that a locked user has, whether it can still be used or not.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn of_kind(&mut self, user: &User, purpose: Purpose) -> Result<Option<OneTimeToken>> {
+        let row: Option<OneTimeTokenRow> = query!(self.conn, c => async {
+            one_time_tokens::table
+                .filter(one_time_tokens::user_id.eq(user.id))
+                .filter(one_time_tokens::purpose.eq(purpose))
+                .select(OneTimeTokenRow::as_select())
+                .get_result(c)
+                .await
+                .optional()
+        })?;
+        Ok(row.map(OneTimeToken::from))
     }
 
     /// The user of a token, if it can be used. It is not taken.

@@ -1,5 +1,7 @@
 //! How organizations are stored.
 
+mod list;
+
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 
@@ -11,9 +13,8 @@ use crate::{
     },
     error::Result,
     models::{
-        Action, Cursor, Impact, JsonObject, Locked, Name, Organization, OrganizationFilter, OrganizationId,
-        OrganizationState, Page, PageRequest, Plan, Reach, Resource as _, Revision, SearchKey, Slug, StateFilter,
-        Timestamp, UserId, WebUrl, text::prefix_end,
+        Action, Impact, JsonObject, Locked, Name, Organization, OrganizationId, OrganizationState, Plan, Reach,
+        Resource as _, Revision, SearchKey, Slug, Timestamp, UserId, WebUrl,
     },
 };
 
@@ -37,24 +38,6 @@ pub struct OrganizationRepository<'c> {
     pub(super) conn: &'c mut Conn,
 }
 
-/// The filters of a list, on whatever the query is from.
-macro_rules! filtered {
-    ($query:expr, $filter:expr) => {{
-        let mut query = $query;
-        query = match $filter.state {
-            StateFilter::NotDeleted => query.filter(organizations::deleted_at.is_null()),
-            StateFilter::Is(state) => {
-                query.filter(organizations::deleted_at.is_null()).filter(organizations::state.eq(state))
-            }
-            StateFilter::Deleted => query.filter(organizations::deleted_at.is_not_null()),
-        };
-        if let Some(plan) = $filter.plan {
-            query = query.filter(organizations::plan.eq(plan));
-        }
-        query
-    }};
-}
-
 impl OrganizationRepository<'_> {
     /// The names and slugs of up to 100 organizations that a user is a member of. It takes no reach: nobody is told of them.
     ///
@@ -72,12 +55,14 @@ impl OrganizationRepository<'_> {
         })
     }
 
-    /// Stores a new organization.
+    /// Stores a new organization. What its own API keys use counts as used by `accountable`: see `memberships` for when that ends.
     ///
     /// # Errors
     /// [`Taken::OrganizationSlug`](crate::error::Taken::OrganizationSlug).
-    pub async fn insert(&mut self, organization: &Organization) -> Result<()> {
-        execute!(self.conn, diesel::insert_into(organizations::table).values(OrganizationRow::from(organization)))?;
+    pub async fn insert(&mut self, organization: &Organization, accountable: UserId) -> Result<()> {
+        let accountable = organizations::accountable_user_id.eq(Some(accountable));
+        let values = (OrganizationRow::from(organization), accountable);
+        execute!(self.conn, diesel::insert_into(organizations::table).values(values))?;
         self.conn.made(Action::OrganizationCreated, organization);
         Ok(())
     }
@@ -119,73 +104,6 @@ impl OrganizationRepository<'_> {
             within!(organizations, query, reach).load(c)
         })?;
         Ok(rows.into_iter().map(Organization::from).collect())
-    }
-
-    /// A page of organizations, in order of id, or of name and id when the filter has a prefix. The deleted are listed for
-    /// a reach of everything only.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
-    pub async fn list(
-        &mut self,
-        reach: &Reach,
-        filter: &OrganizationFilter,
-        page: &PageRequest,
-    ) -> Result<Page<Organization>> {
-        let member_user_id = match *reach {
-            Reach::User(id) => filter.member_user_id.or(Some(id)),
-            Reach::Everything | Reach::Organization(_) => filter.member_user_id,
-        };
-        let after = page.after.as_ref().map(|cursor| OrganizationId(cursor.id));
-        let rows: Vec<OrganizationRow> = if let Some(prefix) = &filter.name_prefix {
-            query!(self.conn, c => {
-                let query = organizations::table.select(OrganizationRow::as_select()).into_boxed::<Backend>();
-                let mut query = filtered!(query, filter)
-                    .filter(organizations::name_normalized.ge(prefix.as_str()))
-                    .filter(organizations::name_normalized.lt(prefix_end(prefix.as_str())));
-                if let Some(cursor) = &page.after {
-                    let text = cursor.text.as_deref().unwrap_or_default();
-                    query = query.filter(organizations::name_normalized.ge(text)).filter(
-                        organizations::name_normalized.gt(text).or(organizations::id.gt(OrganizationId(cursor.id))),
-                    );
-                }
-                if let Some(id) = member_user_id {
-                    let of_member = memberships::table.filter(memberships::user_id.eq(id));
-                    query = query.filter(organizations::id.eq_any(of_member.select(memberships::organization_id)));
-                }
-                within!(also deleted organizations, query, reach)
-                    .order((organizations::name_normalized, organizations::id))
-                    .limit(page.limit())
-                    .load(c)
-            })?
-        } else if let Some(id) = member_user_id {
-            // From the member's side, in its organizations' order: the cost is the page's, whatever else is stored.
-            query!(self.conn, c => {
-                let joined = memberships::table
-                    .inner_join(organizations::table.on(organizations::id.eq(memberships::organization_id)));
-                let query = joined.filter(memberships::user_id.eq(id)).select(OrganizationRow::as_select());
-                let mut query = filtered!(query.into_boxed::<Backend>(), filter);
-                if let Some(after) = after {
-                    query = query.filter(memberships::organization_id.gt(after));
-                }
-                within!(also deleted organizations, query, reach)
-                    .order(memberships::organization_id)
-                    .limit(page.limit())
-                    .load(c)
-            })?
-        } else {
-            query!(self.conn, c => {
-                let query = organizations::table.select(OrganizationRow::as_select()).into_boxed::<Backend>();
-                let mut query = filtered!(query, filter);
-                if let Some(after) = after {
-                    query = query.filter(organizations::id.gt(after));
-                }
-                within!(also deleted organizations, query, reach).order(organizations::id).limit(page.limit()).load(c)
-            })?
-        };
-        let text =
-            |row: &OrganizationRow| filter.name_prefix.is_some().then(|| row.name_normalized.as_str().to_owned());
-        Ok(page.page(rows, |row| Cursor { text: text(row), id: row.id.0 }))
     }
 
     /// Locks an organization. It also serialises every change of its memberships.

@@ -88,7 +88,8 @@ impl PasswordRepository<'_> {
         Ok(row.map(Password::from))
     }
 
-    /// True if a user has a session that was begun from an address and is still going on. It takes no reach, and any account.
+    /// True if a user has signed in from an address, with its password, in a session that is still going on. A session that
+    /// CreateRefreshToken began says nothing of the password. It takes no reach, and any account.
     ///
     /// # Errors
     /// When the database cannot be used.
@@ -97,7 +98,7 @@ impl PasswordRepository<'_> {
             let sessions = refresh_tokens::table
                 .filter(refresh_tokens::user_id.eq(UserId(account.0)))
                 .filter(refresh_tokens::revoked_at.is_null())
-                .filter(refresh_tokens::rotated_at.is_null())
+                .filter(refresh_tokens::by_password)
                 .filter(refresh_tokens::expires_at.gt(now))
                 .filter(refresh_tokens::ip_address.eq(address));
             diesel::select(exists(sessions)).get_result(c)
@@ -121,8 +122,15 @@ impl PasswordRepository<'_> {
             let row = sign_in_failures::table.find((beside, Source::default()));
             row.select(sign_in_failures::failures).get_result(c).await.optional()
         })?;
-        let before = self.lock_failures(account, source, now).await?;
-        let counted = before.and_one(now);
+        let before = self.lock_failures(account, &Source::default(), now).await?;
+        let (before, counted) = if source.is_familiar() {
+            // All sources of an account are counted under the lock of the first one, or several at once would exceed the sum.
+            let before = self.lock_failures(account, source, now).await?;
+            let all = self.familiar_failures(account).await?;
+            (before, before.and_one_familiar(source, &all, now))
+        } else {
+            (before, before.and_one(source, now))
+        };
         // Written in any case: it takes as long.
         let after = counted.unwrap_or(before);
         let found = sign_in_failures::table
@@ -153,6 +161,18 @@ impl PasswordRepository<'_> {
         Err(Error::Conflict)
     }
 
+    /// What is counted for each familiar address of an account.
+    async fn familiar_failures(&mut self, account: AccountId) -> Result<Vec<Failures>> {
+        let found: Vec<(i64, Timestamp)> = query!(self.conn, c => {
+            sign_in_failures::table
+                .filter(sign_in_failures::account_id.eq(account))
+                .filter(sign_in_failures::source.ne(Source::default()))
+                .select((sign_in_failures::failures, sign_in_failures::last_failed_at))
+                .load(c)
+        })?;
+        Ok(found.into_iter().map(|(count, last)| Failures { count, last }).collect())
+    }
+
     /// Makes the row that counts for an account and a source, unless it is there.
     async fn begin_to_count(&mut self, account: AccountId, source: &Source, now: Timestamp) -> Result<()> {
         execute!(
@@ -168,19 +188,30 @@ impl PasswordRepository<'_> {
         )
     }
 
-    /// Forgets wrong passwords: those from a source.
+    /// Forgets wrong passwords: those from a source, and those from familiar addresses that need not be remembered any more. The
+    /// latter would count for ever where the user has no session any more.
     ///
     /// # Errors
     /// When the database cannot be used.
-    pub async fn forget_failures(&mut self, user: &User, source: &Source) -> Result<()> {
-        let of_source = sign_in_failures::table
-            .filter(sign_in_failures::account_id.eq(AccountId::from(user.id)))
-            .filter(sign_in_failures::source.eq(source.clone()));
-        if source.is_familiar() {
-            return execute!(self.conn, diesel::delete(of_source));
+    pub async fn forget_failures(&mut self, user: &User, source: &Source, now: Timestamp) -> Result<()> {
+        // First the row that whoever counts locks first.
+        if !source.is_familiar() {
+            self.forget_unknown(user).await?;
         }
-        // This one stays, so that what is counted next takes as long as for nobody.
-        execute!(self.conn, diesel::update(of_source).set(sign_in_failures::failures.eq(0)))
+        let is_over = sign_in_failures::last_failed_at.le(now.before(Source::REMEMBERED));
+        let forgotten = sign_in_failures::table
+            .filter(sign_in_failures::account_id.eq(AccountId::from(user.id)))
+            .filter(sign_in_failures::source.ne(Source::default()))
+            .filter(sign_in_failures::source.eq(source.clone()).or(is_over));
+        execute!(self.conn, diesel::delete(forgotten))
+    }
+
+    /// Forgets wrong passwords from unknown addresses. The row stays, so that what is counted next takes as long as for nobody.
+    async fn forget_unknown(&mut self, user: &User) -> Result<()> {
+        let unknown = sign_in_failures::table
+            .filter(sign_in_failures::account_id.eq(AccountId::from(user.id)))
+            .filter(sign_in_failures::source.eq(Source::default()));
+        execute!(self.conn, diesel::update(unknown).set(sign_in_failures::failures.eq(0)))
     }
 
     /// Forgets all wrong passwords of a user.
@@ -188,8 +219,11 @@ impl PasswordRepository<'_> {
     /// # Errors
     /// When the database cannot be used.
     pub async fn forget_all_failures(&mut self, user: &User) -> Result<()> {
-        let of_user = sign_in_failures::table.filter(sign_in_failures::account_id.eq(AccountId::from(user.id)));
-        execute!(self.conn, diesel::update(of_user).set(sign_in_failures::failures.eq(0)))
+        self.forget_unknown(user).await?;
+        let familiar = sign_in_failures::table
+            .filter(sign_in_failures::account_id.eq(AccountId::from(user.id)))
+            .filter(sign_in_failures::source.ne(Source::default()));
+        execute!(self.conn, diesel::delete(familiar))
     }
 
     /// Gives a locked user its first password. False if it has one.

@@ -1,4 +1,8 @@
 //! What a caller may touch, as SQL. One arm per table; a tombstone, and what hangs on one, is within nobody's reach.
+//!
+//! Whether the owner of a row is deleted is compared, once the row is found: a planner without statistics would else begin with all
+//! owners that are not deleted. PostgreSQL also gathers those where it cannot make a join of an `EXISTS`, so that it is one value of
+//! one owner that is asked for there.
 
 use diesel::alias;
 
@@ -19,13 +23,14 @@ macro_rules! organizations_of {
             db::schema::{memberships, organizations},
             repositories::reach::{OWN, OWN_ORGANIZATIONS},
         };
-        OWN.inner_join(
-            OWN_ORGANIZATIONS
-                .on(OWN_ORGANIZATIONS.field(organizations::id).eq(OWN.field(memberships::organization_id))),
-        )
-        .filter(OWN.field(memberships::user_id).eq($user))
-        .filter(OWN_ORGANIZATIONS.field(organizations::deleted_at).is_null())
-        .select(OWN.field(memberships::organization_id))
+        OWN.filter(OWN.field(memberships::user_id).eq($user))
+            .filter($crate::repositories::compared(
+                OWN_ORGANIZATIONS
+                    .filter(OWN_ORGANIZATIONS.field(organizations::id).eq(OWN.field(memberships::organization_id)))
+                    .select(OWN_ORGANIZATIONS.field(organizations::deleted_at).is_null())
+                    .single_value(),
+            ))
+            .select(OWN.field(memberships::organization_id))
     }};
 }
 
@@ -73,10 +78,11 @@ macro_rules! within {
         match *$reach {
             Reach::Everything => alive,
             Reach::Organization(organization) => alive.filter(memberships::organization_id.eq(organization)),
-            Reach::User(user) => alive.filter(
+            // What a list or a lookup names finds them; whether they are within reach is compared.
+            Reach::User(user) => alive.filter($crate::repositories::compared(
                 memberships::user_id.eq(user).or(memberships::organization_id
                     .eq_any($crate::repositories::reach::organizations_of!(user))),
-            ),
+            )),
         }
     }};
     (roles, $query:expr, $reach:expr) => {
@@ -99,17 +105,19 @@ macro_rules! within {
     (api_keys, $query:expr, $reach:expr) => {{
         let alive = $query
             .filter(
-                api_keys::user_id.is_null().or(exists(
+                api_keys::user_id.is_null().or($crate::repositories::compared(
                     users::table
                         .filter(users::id.nullable().eq(api_keys::user_id))
-                        .filter(users::deleted_at.is_null()),
+                        .select(users::deleted_at.is_null())
+                        .single_value(),
                 )),
             )
             .filter(
-                api_keys::organization_id.is_null().or(exists(
+                api_keys::organization_id.is_null().or($crate::repositories::compared(
                     organizations::table
                         .filter(organizations::id.nullable().eq(api_keys::organization_id))
-                        .filter(organizations::deleted_at.is_null()),
+                        .select(organizations::deleted_at.is_null())
+                        .single_value(),
                 )),
             );
         match *$reach {
@@ -146,11 +154,15 @@ macro_rules! everything {
     };
     (memberships, $query:expr) => {
         $query
-            .filter(exists(users::table.filter(users::id.eq(memberships::user_id)).filter(users::deleted_at.is_null())))
+            .filter(exists(
+                users::table
+                    .filter(users::id.eq(memberships::user_id))
+                    .filter($crate::repositories::compared(users::deleted_at.is_null())),
+            ))
             .filter(exists(
                 organizations::table
                     .filter(organizations::id.eq(memberships::organization_id))
-                    .filter(organizations::deleted_at.is_null()),
+                    .filter($crate::repositories::compared(organizations::deleted_at.is_null())),
             ))
     };
     (roles, $query:expr) => {
@@ -164,12 +176,16 @@ macro_rules! everything {
         $query.filter(exists(
             organizations::table
                 .filter(organizations::id.eq($table::organization_id))
-                .filter(organizations::deleted_at.is_null()),
+                .filter($crate::repositories::compared(organizations::deleted_at.is_null())),
         ))
     };
     // Tables whose rows belong to one user.
     ($table:ident, $query:expr) => {
-        $query.filter(exists(users::table.filter(users::id.eq($table::user_id)).filter(users::deleted_at.is_null())))
+        $query.filter(exists(
+            users::table
+                .filter(users::id.eq($table::user_id))
+                .filter($crate::repositories::compared(users::deleted_at.is_null())),
+        ))
     };
 }
 

@@ -1,10 +1,11 @@
-//! How refresh tokens are stored.
+//! How sessions are stored, and how they go on.
 
 use diesel::{
     dsl::{case_when, exists},
     prelude::*,
 };
 use diesel_async::RunQueryDsl;
+use uuid::Uuid;
 
 use super::{
     reach::{first_within, within},
@@ -17,25 +18,25 @@ use crate::{
     },
     error::Result,
     models::{
-        Action, ApiKeyId, Cursor, FamilyId, OrganizationId, Page, PageRequest, Reach, RefreshToken, RefreshTokenId,
-        Revision, RevokedReason, Sealed, SecretHash, Timestamp, UserId, UserState,
+        Action, ApiKeyId, Cursor, Generation, Locked, OrganizationId, Page, PageRequest, Reach, Revision,
+        RevokedReason, Sealed, Session, SessionId, Timestamp, User, UserId, UserState,
         refresh_token::{IpText, UserAgent},
     },
 };
 
-row!(refresh_tokens: RefreshTokenRow of RefreshToken {
-    id: RefreshTokenId,
+row!(refresh_tokens: SessionRow of Session {
+    id: SessionId,
     revision: Revision,
     user_id: UserId,
-    family_id: FamilyId,
-    token_hash: SecretHash,
-    parent_id: Option<RefreshTokenId>,
+    generation: Generation,
+    secret_sealed: Sealed,
+    by_password: bool,
     user_agent: Option<UserAgent>,
     ip_address: Option<IpText>,
     expires_at: Timestamp,
     family_expires_at: Timestamp,
+    sweep_at: Timestamp,
     rotated_at: Option<Timestamp>,
-    successor_sealed: Option<Sealed>,
     revoked_at: Option<Timestamp>,
     revoked_reason: Option<RevokedReason>,
     created_at: Timestamp,
@@ -44,22 +45,22 @@ row!(refresh_tokens: RefreshTokenRow of RefreshToken {
     api_key_id: Option<ApiKeyId>,
 });
 
-/// Stores refresh tokens.
+/// Stores sessions.
 pub struct RefreshTokenRepository<'c> {
     pub(super) conn: &'c mut Conn,
 }
 
-/// A token as it was read for whoever presents it, and whether its user was active.
+/// A session as it was read for whoever presents a token of it, and whether its user was active.
 #[derive(Debug)]
 pub struct Presented {
-    token: RefreshToken,
+    session: Session,
     user_is_active: bool,
 }
 
 impl Presented {
-    /// The token.
-    pub fn token(&self) -> &RefreshToken {
-        &self.token
+    /// The session.
+    pub fn session(&self) -> &Session {
+        &self.session
     }
 
     /// True if its user is active.
@@ -67,82 +68,55 @@ impl Presented {
         self.user_is_active
     }
 
-    /// True if it can be traded for its successor.
-    pub fn is_tradable(&self, now: Timestamp) -> bool {
-        self.user_is_active && self.token.rotated_at.is_none() && self.token.is_live(now)
+    /// True if its current token can be traded.
+    pub fn is_live(&self, now: Timestamp) -> bool {
+        self.user_is_active && self.session.is_live(now)
     }
 }
 
-impl From<(RefreshTokenRow, Option<UserState>)> for Presented {
-    fn from((row, state): (RefreshTokenRow, Option<UserState>)) -> Self {
-        Self { token: row.into(), user_is_active: state == Some(UserState::Active) }
+impl From<(SessionRow, Option<UserState>)> for Presented {
+    fn from((row, state): (SessionRow, Option<UserState>)) -> Self {
+        Self { session: row.into(), user_is_active: state == Some(UserState::Active) }
     }
 }
 
-/// The tokens of a user's families that are neither traded nor revoked.
-macro_rules! current_of {
-    ($user_id:expr, $families:expr) => {
-        refresh_tokens::user_id
-            .eq($user_id)
-            .and(refresh_tokens::family_id.eq_any($families))
-            .and(refresh_tokens::revoked_at.is_null())
-            .and(refresh_tokens::rotated_at.is_null())
-    };
-}
-
-/// The current tokens of a user's sessions that have not expired.
-macro_rules! live_of {
-    ($user_id:expr, $now:expr) => {
-        refresh_tokens::user_id
-            .eq($user_id)
-            .and(refresh_tokens::revoked_at.is_null())
-            .and(refresh_tokens::rotated_at.is_null())
+/// Sessions that have neither expired nor been ended.
+macro_rules! live {
+    ($now:expr) => {
+        refresh_tokens::revoked_at
+            .is_null()
             .and(refresh_tokens::expires_at.gt($now))
             .and(refresh_tokens::family_expires_at.gt($now))
     };
 }
 
-pub(super) use {current_of, live_of};
+pub(super) use live;
 
 impl RefreshTokenRepository<'_> {
-    /// Stores a new refresh token.
+    /// Stores a new session of a locked user.
     ///
     /// # Errors
     /// When the database cannot be used.
-    pub async fn insert(&mut self, token: &RefreshToken) -> Result<()> {
-        execute!(self.conn, diesel::insert_into(refresh_tokens::table).values(RefreshTokenRow::from(token)))?;
-        self.conn.made(Action::RefreshTokenCreated, token);
+    pub async fn insert(&mut self, _user: &Locked<User>, session: &Session) -> Result<()> {
+        execute!(self.conn, diesel::insert_into(refresh_tokens::table).values(SessionRow::from(session)))?;
+        self.conn.made(Action::RefreshTokenCreated, session);
         Ok(())
     }
 
-    /// The refresh token of an id.
+    /// The session of an id.
     ///
     /// # Errors
     /// When the database cannot be used.
-    pub async fn get(&mut self, reach: &Reach, id: RefreshTokenId) -> Result<Option<RefreshToken>> {
-        let row: Option<RefreshTokenRow> = query!(self.conn, c => {
+    pub async fn get(&mut self, reach: &Reach, id: SessionId) -> Result<Option<Session>> {
+        let row: Option<SessionRow> = query!(self.conn, c => {
             let query = refresh_tokens::table.filter(refresh_tokens::id.eq(id));
-            let query = query.select(RefreshTokenRow::as_select()).into_boxed::<Backend>();
+            let query = query.select(SessionRow::as_select()).into_boxed::<Backend>();
             async { within!(refresh_tokens, query, reach).get_result(c).await.optional() }
         })?;
-        Ok(row.map(RefreshToken::from))
+        Ok(row.map(Session::from))
     }
 
-    /// The successor of a traded token, if it is neither traded nor revoked itself.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
-    pub async fn get_current_successor(&mut self, traded: &Presented) -> Result<Option<RefreshToken>> {
-        let token = &traded.token;
-        let row: Option<RefreshTokenRow> = query!(self.conn, c => {
-            let current = refresh_tokens::table.filter(current_of!(token.user_id, [token.family_id]));
-            let query = current.filter(refresh_tokens::parent_id.eq(token.id)).select(RefreshTokenRow::as_select());
-            async { query.get_result(c).await.optional() }
-        })?;
-        Ok(row.map(RefreshToken::from))
-    }
-
-    /// A page of a user's live sessions, each as its current token, in order of id.
+    /// A page of a user's live sessions, in order of id.
     ///
     /// # Errors
     /// When the database cannot be used.
@@ -152,92 +126,85 @@ impl RefreshTokenRepository<'_> {
         user_id: UserId,
         now: Timestamp,
         page: &PageRequest,
-    ) -> Result<Page<RefreshToken>> {
-        let rows: Vec<RefreshTokenRow> = query!(self.conn, c => {
-            let query = refresh_tokens::table.filter(live_of!(user_id, now));
-            let mut query = query.select(RefreshTokenRow::as_select()).into_boxed::<Backend>();
+    ) -> Result<Page<Session>> {
+        let rows: Vec<SessionRow> = query!(self.conn, c => {
+            let query = refresh_tokens::table.filter(refresh_tokens::user_id.eq(user_id)).filter(live!(now));
+            let mut query = query.select(SessionRow::as_select()).into_boxed::<Backend>();
             if let Some(cursor) = &page.after {
-                query = query.filter(refresh_tokens::id.gt(RefreshTokenId(cursor.id)));
+                query = query.filter(refresh_tokens::id.gt(SessionId(cursor.id)));
             }
             within!(refresh_tokens, query, reach).order(refresh_tokens::id).limit(page.limit()).load(c)
         })?;
         Ok(page.page(rows, |row| Cursor { text: None, id: row.id.0 }))
     }
 
-    /// The token of an id and a secret's hash, as it is presented.
+    /// The session that a presented token names.
     ///
     /// # Errors
     /// When the database cannot be used.
-    pub async fn get_presented(
-        &mut self,
-        reach: &Reach,
-        id: RefreshTokenId,
-        hash: &SecretHash,
-    ) -> Result<Option<Presented>> {
-        let found: Option<(RefreshTokenRow, Option<UserState>)> = first_within!(
+    pub async fn get_presented(&mut self, reach: &Reach, id: SessionId) -> Result<Option<Presented>> {
+        let found: Option<(SessionRow, Option<UserState>)> = first_within!(
             self.conn,
             refresh_tokens,
-            refresh_tokens::table
-                .filter(refresh_tokens::id.eq(id))
-                .filter(refresh_tokens::token_hash.eq(hash.clone()))
-                .select((
-                    RefreshTokenRow::as_select(),
-                    users::table.filter(users::id.eq(refresh_tokens::user_id)).select(users::state).single_value(),
-                )),
+            refresh_tokens::table.filter(refresh_tokens::id.eq(id)).select((
+                SessionRow::as_select(),
+                users::table.filter(users::id.eq(refresh_tokens::user_id)).select(users::state).single_value(),
+            )),
             reach
         )?;
         Ok(found.map(Presented::from))
     }
 
-    /// Trades a token for its successor, if it is still as it was presented. `sealed` is the successor's secret, if it may be told
-    /// again: then that of the token itself is told no more.
+    /// Makes a session `refreshed`, if it is still as it was presented: what was its current token is spent, and the next one current.
     ///
     /// # Errors
-    /// [`crate::error::Error::Conflict`] if the token has changed since; when the database cannot be used.
-    pub async fn rotate(
-        &mut self,
-        presented: Presented,
-        successor: &RefreshToken,
-        sealed: Option<Sealed>,
-        now: Timestamp,
-    ) -> Result<()> {
-        let token = presented.token;
-        if let (Some(_), Some(parent)) = (&sealed, token.parent_id) {
-            let parent = refresh_tokens::table.filter(refresh_tokens::id.eq(parent));
-            execute!(self.conn, diesel::update(parent).set(refresh_tokens::successor_sealed.eq(None::<Sealed>)))?;
-        }
-        // Not a condition of the statement: no row would be changed, and the rest done nevertheless. No revision is no row.
-        let as_presented = refresh_tokens::revision.eq(token.revision);
+    /// [`crate::error::Error::Conflict`] if the session has changed since or is gone; when the database cannot be used.
+    pub async fn rotate(&mut self, presented: Presented, refreshed: &Session) -> Result<()> {
+        let before = presented.session;
+        // Nothing waits for the answer of this statement, so it has to fail where it does not find what it is to change. A session of
+        // another revision gets none, which no row may have. One that is gone would be inserted, for a user that does not exist.
+        let nobody = SessionRow { user_id: UserId(Uuid::nil()), ..SessionRow::from(refreshed) };
+        let as_presented = refresh_tokens::revision.eq(before.revision);
         let revision = case_when(as_presented, refresh_tokens::revision + 1).assume_not_null();
-        let trade = diesel::update(refresh_tokens::table.filter(refresh_tokens::id.eq(token.id))).set((
-            refresh_tokens::rotated_at.eq(Some(now)),
-            refresh_tokens::successor_sealed.eq(sealed),
-            refresh_tokens::updated_at.eq(now),
+        let written = (
             refresh_tokens::revision.eq(revision),
-        ));
-        execute!(self.conn, trade)?;
-        execute!(self.conn, diesel::insert_into(refresh_tokens::table).values(RefreshTokenRow::from(successor)))?;
-        self.conn.changed(Action::RefreshTokenRotated, token, successor);
+            refresh_tokens::generation.eq(refreshed.generation),
+            refresh_tokens::expires_at.eq(refreshed.expires_at),
+            refresh_tokens::rotated_at.eq(refreshed.rotated_at),
+            refresh_tokens::updated_at.eq(refreshed.updated_at),
+        );
+        let upsert =
+            diesel::insert_into(refresh_tokens::table).values(nobody).on_conflict(refresh_tokens::id).do_update();
+        // What an index is about is written only where it changes: SQLite would write the index, too.
+        if (before.sweep_at, before.organization_id) == (refreshed.sweep_at, refreshed.organization_id) {
+            execute!(self.conn, upsert.set(written))?;
+        } else {
+            let indexed = (
+                refresh_tokens::sweep_at.eq(refreshed.sweep_at),
+                refresh_tokens::organization_id.eq(refreshed.organization_id),
+            );
+            execute!(self.conn, upsert.set((written, indexed)))?;
+        }
+        self.conn.changed(Action::RefreshTokenRotated, before, refreshed);
         Ok(())
     }
 
-    /// A batch of all refresh tokens within a reach, in order of id, that are the current ones of live sessions.
+    /// A batch of all live sessions within a reach, in order of id.
     ///
     /// # Errors
     /// When the database cannot be used.
     pub async fn export(
         &mut self,
         reach: &Reach,
-        after: Option<RefreshTokenId>,
+        after: Option<SessionId>,
         limit: i64,
         now: Timestamp,
-    ) -> Result<Vec<RefreshToken>> {
-        let rows: Vec<RefreshTokenRow> = query!(self.conn, c => {
+    ) -> Result<Vec<Session>> {
+        let rows: Vec<SessionRow> = query!(self.conn, c => {
             let live = refresh_tokens::table
                 .filter(refresh_tokens::revoked_at.is_null())
-                .filter(refresh_tokens::rotated_at.is_null())
                 .filter(refresh_tokens::expires_at.gt(now));
-            let mut query = live.select(RefreshTokenRow::as_select()).into_boxed::<Backend>();
+            let mut query = live.select(SessionRow::as_select()).into_boxed::<Backend>();
             query = match *reach {
                 Reach::Everything => query,
                 Reach::User(id) => query.filter(refresh_tokens::user_id.eq(id)),
@@ -249,6 +216,6 @@ impl RefreshTokenRepository<'_> {
             }
             query.order(refresh_tokens::id).limit(limit).load(c)
         })?;
-        Ok(rows.into_iter().map(RefreshToken::from).collect())
+        Ok(rows.into_iter().map(Session::from).collect())
     }
 }

@@ -1,5 +1,7 @@
 //! How users are stored.
 
+mod list;
+
 use diesel::{dsl::exists, prelude::*};
 use diesel_async::RunQueryDsl;
 
@@ -15,11 +17,9 @@ use crate::{
     },
     error::Result,
     models::{
-        Action, Cursor, ExternalId, Impact, JsonObject, Locked, Name, NormalizedEmail, Page, PageRequest, Reach,
-        Resource as _, Revision, StateFilter, Timestamp, User, UserFilter, UserId, UserState, WebUrl,
-        email::GivenEmail, text::prefix_end,
+        Action, ExternalId, Impact, JsonObject, Locked, Name, NormalizedEmail, Reach, Resource as _, Revision,
+        Timestamp, User, UserId, UserState, WebUrl, email::GivenEmail,
     },
-    security::random::first_uuid_at,
 };
 
 row!(users: UserRow of User {
@@ -42,26 +42,6 @@ row!(users: UserRow of User {
 /// Stores users.
 pub struct UserRepository<'c> {
     pub(super) conn: &'c mut Conn,
-}
-
-/// The filters of a list, on whatever the query is from.
-macro_rules! filtered {
-    ($query:expr, $filter:expr) => {{
-        let mut query = $query;
-        query = match $filter.state {
-            StateFilter::NotDeleted => query.filter(users::deleted_at.is_null()),
-            StateFilter::Is(state) => query.filter(users::deleted_at.is_null()).filter(users::state.eq(state)),
-            StateFilter::Deleted => query.filter(users::deleted_at.is_not_null()),
-        };
-        // Ids begin with the time: bounding them too lets the primary key find the range.
-        if let Some(from) = $filter.created_from {
-            query = query.filter(users::created_at.ge(from)).filter(users::id.ge(UserId(first_uuid_at(from))));
-        }
-        if let Some(before) = $filter.created_before {
-            query = query.filter(users::created_at.lt(before)).filter(users::id.lt(UserId(first_uuid_at(before))));
-        }
-        query
-    }};
 }
 
 impl UserRepository<'_> {
@@ -108,65 +88,6 @@ impl UserRepository<'_> {
             within!(users, query, reach).load(c)
         })?;
         Ok(rows.into_iter().map(User::from).collect())
-    }
-
-    /// A page of users, in order of id, or of address and id when the filter has a prefix. The deleted are listed for a
-    /// reach of everything only.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
-    pub async fn list(&mut self, reach: &Reach, filter: &UserFilter, page: &PageRequest) -> Result<Page<User>> {
-        let organization_id = match *reach {
-            Reach::Organization(id) => filter.organization_id.or(Some(id)),
-            Reach::Everything | Reach::User(_) => filter.organization_id,
-        };
-        let after = page.after.as_ref().map(|cursor| UserId(cursor.id));
-        let rows: Vec<UserRow> = if let Some(prefix) = &filter.email_prefix {
-            query!(self.conn, c => {
-                let mut query = filtered!(users::table.select(UserRow::as_select()).into_boxed::<Backend>(), filter);
-                query = query
-                    .filter(users::email_normalized.ge(prefix.as_str()))
-                    .filter(users::email_normalized.lt(prefix_end(prefix.as_str())));
-                if let Some(cursor) = &page.after {
-                    let text = cursor.text.as_deref().unwrap_or_default();
-                    query = query.filter(users::email_normalized.ge(text)).filter(
-                        users::email_normalized.gt(text).or(users::id.gt(UserId(cursor.id))),
-                    );
-                }
-                if let Some(id) = organization_id {
-                    query = query.filter(exists(
-                        memberships::table
-                            .filter(memberships::user_id.eq(users::id))
-                            .filter(memberships::organization_id.eq(id)),
-                    ));
-                }
-                within!(also deleted users, query, reach)
-                    .order((users::email_normalized, users::id))
-                    .limit(page.limit())
-                    .load(c)
-            })?
-        } else if let Some(id) = organization_id {
-            // From the organization's side, in its members' order: the cost is the page's, whatever else is stored.
-            query!(self.conn, c => {
-                let members = memberships::table.inner_join(users::table.on(users::id.eq(memberships::user_id)));
-                let query = members.filter(memberships::organization_id.eq(id)).select(UserRow::as_select());
-                let mut query = filtered!(query.into_boxed::<Backend>(), filter);
-                if let Some(after) = after {
-                    query = query.filter(memberships::user_id.gt(after));
-                }
-                within!(also deleted users, query, reach).order(memberships::user_id).limit(page.limit()).load(c)
-            })?
-        } else {
-            query!(self.conn, c => {
-                let mut query = filtered!(users::table.select(UserRow::as_select()).into_boxed::<Backend>(), filter);
-                if let Some(after) = after {
-                    query = query.filter(users::id.gt(after));
-                }
-                within!(also deleted users, query, reach).order(users::id).limit(page.limit()).load(c)
-            })?
-        };
-        let text = |row: &UserRow| filter.email_prefix.is_some().then(|| row.email_normalized.as_str().to_owned());
-        Ok(page.page(rows, |row| Cursor { text: text(row), id: row.id.0 }))
     }
 
     /// Locks a user.
@@ -259,6 +180,12 @@ impl UserRepository<'_> {
         let (before, user) = user.into_before_and_after();
         let found = users::table.filter(users::id.eq(user.id));
         execute!(self.conn, diesel::update(found).set(UserRow::from(&user)))?;
+        if before.email_normalized != user.email_normalized {
+            // What the members of its organizations are searched by. It is no change of the memberships.
+            let own = memberships::table.filter(memberships::user_id.eq(user.id));
+            let email = memberships::user_email.eq(user.email_normalized.as_str().to_owned());
+            execute!(self.conn, diesel::update(own).set(email))?;
+        }
         self.conn.changed(action, before, &user);
         Ok(user)
     }

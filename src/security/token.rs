@@ -1,17 +1,23 @@
 //! The texts of API keys, refresh tokens and the tokens that are mailed: made, recognised, hashed.
 //!
-//! API key: `cf_live_` or `cf_test_`, 12 characters that find it, 43 that prove it, 6 of checksum. Refresh token: `cf_rt_`, 22
-//! characters of its id, 43 that prove it, 6 of checksum; that of an invitation likewise with `cf_inv_`, and those that are mailed with `cf_ev_`, `cf_pr_` and `cf_ec_`. The checksum lets a typo or a scanner be answered without the database.
-//! The 43 characters carry 256 random bits, so that a plain SHA-256 protects them.
+//! API key: `cf_live_` or `cf_test_`, 12 characters that find it, 43 that prove it, 6 of checksum. Token of an invitation: `cf_inv_`,
+//! 22 characters of its id, 43 that prove it, 6 of checksum; those that are mailed likewise with `cf_ev_`, `cf_pr_` and `cf_ec_`. The
+//! 43 characters carry 256 random bits, so that a plain SHA-256 protects them. The checksum lets a typo or a scanner be answered
+//! without the database.
+//!
+//! Refresh token: `cf_rt_`, 22 characters of its session's id, 11 of its generation, 44 of a tag, 6 of checksum. The tag is an
+//! HMAC-SHA-256 of session and generation under a secret that only the session has. So a session needs one row for all its tokens: it
+//! recognises each that it ever made, and can tell the current one again.
 
 use sha2::{Digest as _, Sha256};
-
+use subtle::ConstantTimeEq as _;
 use uuid::Uuid;
+use zeroize::Zeroizing;
 
-use super::random;
+use super::{random, sealing::mac};
 use crate::models::{
-    Environment, InvitationId, OneTimeTokenId, Plaintext, Purpose, RefreshTokenId, SecretHash, api_key::KeyPrefix,
-    stored::StoredText as _,
+    Environment, Generation, InvitationId, OneTimeTokenId, Plaintext, Purpose, SecretHash, SessionId,
+    api_key::KeyPrefix, stored::StoredText as _,
 };
 
 const PUBLIC_CHARS: usize = 12;
@@ -19,6 +25,13 @@ const PUBLIC_CHARS: usize = 12;
 const ID_CHARS: usize = 22;
 const SECRET_CHARS: usize = 43;
 const CHECKSUM_CHARS: usize = 6;
+/// So many base62 digits hold 64 bits.
+const GENERATION_CHARS: usize = 11;
+const TAG_BYTES: usize = 32;
+/// The two halves of a tag, each as many digits as 128 bits need.
+const TAG_CHARS: usize = 2 * ID_CHARS;
+/// What the tag of a refresh token is made for, so that it is no tag of anything else.
+const TAG_PURPOSE: &[u8] = b"refresh token";
 const REFRESH_TOKEN_PREFIX: &str = "cf_rt_";
 const INVITATION_TOKEN_PREFIX: &str = "cf_inv_";
 
@@ -31,17 +44,68 @@ fn one_time_token_prefix(purpose: Purpose) -> &'static str {
     }
 }
 
+/// What the refresh tokens of one session are made with: 256 random bits. It is stored sealed, and never told.
+pub struct SessionSecret(Zeroizing<[u8; SessionSecret::BYTES]>);
+
+/// A refresh token as it was presented: it has the form of one, and is not yet proven.
+#[derive(Clone, Copy)]
+pub struct PresentedToken {
+    /// The session that it names.
+    pub session: SessionId,
+    /// Which of the session's tokens it says to be. Never negative.
+    pub generation: Generation,
+    tag: [u8; TAG_BYTES],
+}
+
+impl SessionSecret {
+    const BYTES: usize = 32;
+
+    /// A new secret.
+    pub fn random() -> Self {
+        Self(Zeroizing::new(random::bytes()))
+    }
+
+    /// The secret that was sealed, or `None` if it was none.
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        bytes.try_into().ok().map(|bytes| Self(Zeroizing::new(bytes)))
+    }
+
+    /// The secret, to be sealed.
+    pub fn as_bytes(&self) -> &[u8] {
+        self.0.as_slice()
+    }
+
+    /// The text of a session's refresh token: the same for one generation, whenever it is asked for. It has 89 characters.
+    pub fn refresh_token(&self, session: SessionId, generation: Generation) -> Plaintext {
+        let tag = self.tag(session, generation);
+        let half = |bytes: &[u8]| bytes.iter().fold(0, |number: u128, byte| (number << 8) | u128::from(*byte));
+        let (high, low) = tag.split_at(TAG_BYTES / 2);
+        let body = format!(
+            "{REFRESH_TOKEN_PREFIX}{}{}{}{}",
+            random::to_base62(session.0.as_u128(), ID_CHARS),
+            random::to_base62(generation.unsigned_abs().into(), GENERATION_CHARS),
+            random::to_base62(half(high), ID_CHARS),
+            random::to_base62(half(low), ID_CHARS),
+        );
+        Plaintext::new(format!("{body}{}", checksum(&body)))
+    }
+
+    /// True if a token was made with this secret. Compares in constant time.
+    pub fn has_made(&self, token: &PresentedToken) -> bool {
+        self.tag(token.session, token.generation).ct_eq(&token.tag).into()
+    }
+
+    fn tag(&self, session: SessionId, generation: Generation) -> [u8; TAG_BYTES] {
+        mac(self.as_bytes(), &[TAG_PURPOSE, session.0.as_bytes(), &generation.to_be_bytes()])
+    }
+}
+
 /// Makes an API key: what the caller is told once, and what is stored of it.
 #[expect(clippy::expect_used, reason = "the parts have fixed lengths")]
 pub fn mint_api_key(environment: Environment) -> (Plaintext, (KeyPrefix, SecretHash)) {
     let prefix = format!("cf_{}_{}", environment.as_stored(), random::base62(PUBLIC_CHARS));
     let (plaintext, hash) = mint(&prefix);
     (plaintext, (KeyPrefix::new(&prefix).expect("it has the length of all"), hash))
-}
-
-/// Makes the text of a refresh token, which the caller is told once, and the hash that is stored.
-pub fn mint_refresh_token(id: RefreshTokenId) -> (Plaintext, SecretHash) {
-    mint_of(REFRESH_TOKEN_PREFIX, id.0)
 }
 
 /// Makes the text of an invitation's token, which the caller is told once, and the hash that is stored.
@@ -62,9 +126,22 @@ pub fn read_api_key(presented: &str) -> Option<(KeyPrefix, SecretHash)> {
     Some((KeyPrefix::new(presented.get(..public_end)?)?, hash))
 }
 
-/// Takes a presented refresh token apart, or answers `None` if no token ever looked like it.
-pub fn read_refresh_token(presented: &str) -> Option<(RefreshTokenId, SecretHash)> {
-    read_of(REFRESH_TOKEN_PREFIX, presented).map(|(id, hash)| (RefreshTokenId(id), hash))
+/// Takes a presented refresh token apart, or answers `None` if no token ever looked like it. Whether its session made it only the
+/// session's secret can tell: [`SessionSecret::has_made`].
+pub fn read_refresh_token(presented: &str) -> Option<PresentedToken> {
+    let digits = body(presented, REFRESH_TOKEN_PREFIX.len() + ID_CHARS + GENERATION_CHARS + TAG_CHARS)?;
+    let (id, digits) = digits.strip_prefix(REFRESH_TOKEN_PREFIX)?.split_at_checked(ID_CHARS)?;
+    let (generation, tag) = digits.split_at_checked(GENERATION_CHARS)?;
+    let (high, low) = tag.split_at_checked(ID_CHARS)?;
+    let mut tag = [0; TAG_BYTES];
+    let (high_bytes, low_bytes) = tag.split_at_mut(TAG_BYTES / 2);
+    high_bytes.copy_from_slice(&random::from_base62(high)?.to_be_bytes());
+    low_bytes.copy_from_slice(&random::from_base62(low)?.to_be_bytes());
+    Some(PresentedToken {
+        session: SessionId(Uuid::from_u128(random::from_base62(id)?)),
+        generation: Generation::try_from(random::from_base62(generation)?).ok()?,
+        tag,
+    })
 }
 
 /// Takes the presented token of an invitation apart, or answers `None` if no such token ever looked like it.
@@ -96,12 +173,17 @@ fn mint(public: &str) -> (Plaintext, SecretHash) {
 }
 
 fn read(presented: &str, secret_start: usize) -> Option<SecretHash> {
-    let secret_end = secret_start + SECRET_CHARS;
-    if presented.len() != secret_end + CHECKSUM_CHARS || !presented.is_ascii() {
+    let body = body(presented, secret_start + SECRET_CHARS)?;
+    body.get(secret_start..).map(hash)
+}
+
+/// All but the checksum of a text that has the right length and checksum.
+fn body(presented: &str, length: usize) -> Option<&str> {
+    if presented.len() != length + CHECKSUM_CHARS || !presented.is_ascii() {
         return None;
     }
-    let (body, checked) = presented.split_at_checked(secret_end)?;
-    (checksum(body) == checked).then(|| hash(&body[secret_start..]))
+    let (body, checked) = presented.split_at_checked(length)?;
+    (checksum(body) == checked).then_some(body)
 }
 
 fn hash(secret: &str) -> SecretHash {
@@ -136,13 +218,56 @@ mod tests {
     }
 
     #[test]
-    fn a_minted_refresh_token_is_read_back_and_is_no_api_key() {
+    fn a_refresh_token_is_read_back_and_proven_by_its_session_alone() {
+        let (secret, other) = (SessionSecret::random(), SessionSecret::random());
+        for generation in [0, 1, 61, 62, 1 << 40, i64::MAX] {
+            let id = SessionId(Uuid::from_u128(7));
+            let text = secret.refresh_token(id, generation);
+            let read = read_refresh_token(text.expose()).unwrap();
+            assert!(read.session == id && read.generation == generation);
+            assert!(secret.has_made(&read) && !other.has_made(&read));
+            assert_eq!(secret.refresh_token(id, generation).expose(), text.expose(), "it can be told again");
+            // No other token of the session, and none of another session, has the same tag.
+            assert!(!secret.has_made(&PresentedToken { generation: generation ^ 1, ..read }));
+            assert!(!secret.has_made(&PresentedToken { session: SessionId(Uuid::nil()), ..read }));
+        }
+    }
+
+    #[test]
+    fn a_refresh_token_with_another_generation_or_a_changed_tag_is_not_proven() {
+        let (secret, id) = (SessionSecret::random(), SessionId(Uuid::from_u128(7)));
+        let text = secret.refresh_token(id, 5);
+        let (next, tag) = (secret.refresh_token(id, 6), &text.expose()[39..83]);
+        let forged = |body: &str| format!("{body}{}", checksum(body));
+        let spliced = read_refresh_token(&forged(&format!("{}{tag}", &next.expose()[..39]))).unwrap();
+        assert!(spliced.generation == 6 && !secret.has_made(&spliced));
+        for at in 39..83 {
+            let mut changed = text.expose()[..83].to_owned().into_bytes();
+            changed[at] = if changed[at] == b'1' { b'0' } else { b'1' };
+            let changed = read_refresh_token(&forged(std::str::from_utf8(&changed).unwrap()));
+            assert!(changed.is_none_or(|changed| !secret.has_made(&changed)), "{at}");
+        }
+    }
+
+    #[test]
+    fn a_generation_that_is_none_is_no_token() {
+        let secret = SessionSecret::random();
+        let text = secret.refresh_token(SessionId(Uuid::from_u128(7)), 1);
+        // One more than the largest, more than 64 bits, and all the digits there are.
+        let larger = random::to_base62(1 << 63, GENERATION_CHARS);
+        for digits in [larger.as_str(), "zzzzzzzzzzz", "LygHa16AHYG"] {
+            let body = format!("{}{digits}{}", &text.expose()[..28], &text.expose()[39..83]);
+            assert!(read_refresh_token(&format!("{body}{}", checksum(&body))).is_none(), "{digits}");
+        }
+    }
+
+    #[test]
+    fn a_minted_token_is_read_back_and_is_of_no_other_kind() {
         for id in [0, 61, 62, 1_u128 << 64, u128::MAX] {
-            let id = RefreshTokenId(Uuid::from_u128(id));
-            let (plaintext, minted_hash) = mint_refresh_token(id);
+            let id = SessionId(Uuid::from_u128(id));
+            let plaintext = SessionSecret::random().refresh_token(id, 1);
             let text = plaintext.expose();
-            let (read, hash) = read_refresh_token(text).unwrap();
-            assert!(text.len() == 77 && read == id && hash.matches(&minted_hash));
+            assert!(text.len() == 89 && read_refresh_token(text).unwrap().session == id);
             assert!(read_api_key(text).is_none() && read_invitation_token(text).is_none());
             let (plaintext, minted_hash) = mint_invitation_token(InvitationId(id.0));
             let (read, hash) = read_invitation_token(plaintext.expose()).unwrap();
@@ -154,13 +279,14 @@ mod tests {
 
     #[test]
     fn an_id_of_more_than_128_bits_is_no_id() {
-        let body = format!("{REFRESH_TOKEN_PREFIX}{}{}", "z".repeat(ID_CHARS), "0".repeat(SECRET_CHARS));
+        let rest = "0".repeat(GENERATION_CHARS + TAG_CHARS);
+        let body = format!("{REFRESH_TOKEN_PREFIX}{}{rest}", "z".repeat(ID_CHARS));
         assert!(read_refresh_token(&format!("{body}{}", checksum(&body))).is_none());
     }
 
     proptest! {
         #[test]
-        fn reading_never_panics(text in "(cf_(live|test|rt|inv)_)?\\PC{0,80}") {
+        fn reading_never_panics(text in "(cf_(live|test|rt|inv)_)?\\PC{0,90}") {
             let _ = (read_api_key(&text), read_refresh_token(&text), read_invitation_token(&text));
         }
     }

@@ -6,11 +6,11 @@ use tonic::{Code, Status};
 use super::client::{Client, Key};
 use crate::{
     clock::{Clock as _, SystemClock},
-    models::{Environment, InvitationId, RefreshTokenId},
+    models::{Environment, InvitationId, SessionId},
     pb::{self, create_api_key_request::Owner, list_api_keys_request, list_invitations_request},
     security::{
         random,
-        token::{mint_api_key, mint_invitation_token, mint_refresh_token},
+        token::{SessionSecret, mint_api_key, mint_invitation_token},
     },
 };
 
@@ -142,7 +142,7 @@ impl World {
             invitation_id: invitation.to_string(),
             oauth_account_id: id().to_string(),
             provider_user_id: mark.clone(),
-            refresh_token: mint_refresh_token(RefreshTokenId(session)).0.expose().to_owned(),
+            refresh_token: SessionSecret::random().refresh_token(SessionId(session), 1).expose().to_owned(),
             refresh_token_id: session.to_string(),
             // As long as one, and signed by nobody.
             access_token: format!("eyJ{}", random::base62(400)),

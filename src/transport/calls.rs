@@ -12,9 +12,13 @@ use std::{
 };
 
 use hyper::rt::Executor;
-use tokio::time::{Sleep, sleep};
+use tokio::time::{Instant, Sleep, sleep};
 
 use super::outgoing::Taking;
+use crate::answers::Answers;
+
+/// How long a client may take nothing of an answer while more than half of the bytes are held that there may be of answers.
+const SOON: Duration = Duration::from_secs(2);
 
 /// The calls of a connection that have come and not begun.
 #[derive(Clone)]
@@ -23,6 +27,7 @@ pub(super) struct Calls {
     /// How many have come and not ended.
     live: Arc<AtomicUsize>,
     patience: Duration,
+    answers: Answers,
 }
 
 /// A call on its way. It ends when its answer has been handed to the connection as a whole, when it fails, or when its client takes
@@ -31,8 +36,15 @@ struct Call {
     future: Pin<Box<dyn Future<Output = ()> + Send>>,
     taking: Taking,
     patience: Duration,
-    gives_up: Option<Pin<Box<Sleep>>>,
+    answers: Answers,
+    stuck: Option<Stuck>,
     _live: Live,
+}
+
+/// An answer of which nothing is taken.
+struct Stuck {
+    since: Instant,
+    look: Pin<Box<Sleep>>,
 }
 
 /// One of the calls that have not ended.
@@ -53,16 +65,16 @@ impl Drop for Live {
 
 impl<F: Future<Output = ()> + Send + 'static> Executor<F> for Calls {
     fn execute(&self, future: F) {
-        let (patience, live) = (self.patience, Live::begin(&self.live));
-        let taking = Taking::default();
-        self.waiting().push(Call { future: Box::pin(future), taking, patience, gives_up: None, _live: live });
+        let (future, live) = (Box::pin(future), Live::begin(&self.live));
+        let (patience, answers) = (self.patience, self.answers.clone());
+        self.waiting().push(Call { future, taking: Taking::default(), patience, answers, stuck: None, _live: live });
     }
 }
 
 impl Calls {
-    /// Gives an answer up of which its client takes nothing for so long.
-    pub(super) fn new(patience: Duration) -> Self {
-        Self { waiting: Arc::default(), live: Arc::default(), patience }
+    /// Gives an answer up of which its client takes nothing for so long, and sooner while many bytes of answers are held.
+    pub(super) fn new(patience: Duration, answers: Answers) -> Self {
+        Self { waiting: Arc::default(), live: Arc::default(), patience, answers }
     }
 
     /// How many have come and not ended.
@@ -104,15 +116,20 @@ impl Future for Call {
             return Poll::Ready(());
         }
         if !self.taking.is_offered() {
-            self.gives_up = None;
+            self.stuck = None;
             return Poll::Pending;
         }
-        let patience = self.patience;
         if self.taking.given() != before {
-            self.gives_up = None;
+            self.stuck = None;
         }
-        let gives_up = self.gives_up.get_or_insert_with(|| Box::pin(sleep(patience)));
-        ready!(gives_up.as_mut().poll(cx));
+        let soon = self.patience.min(SOON);
+        let patience = if self.answers.is_pressed() { soon } else { self.patience };
+        let stuck = self.stuck.get_or_insert_with(|| Stuck { since: Instant::now(), look: Box::pin(sleep(soon)) });
+        while stuck.since.elapsed() < patience {
+            ready!(stuck.look.as_mut().poll(cx));
+            let left = patience.saturating_sub(stuck.since.elapsed());
+            stuck.look = Box::pin(sleep(left.min(soon)));
+        }
         tracing::debug!("a client takes nothing of an answer");
         Poll::Ready(())
     }
@@ -126,7 +143,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_fault_in_one_call_and_a_call_that_waits_take_no_other_with_them() {
-        let calls = Calls::new(Duration::from_mins(1));
+        let calls = Calls::new(Duration::from_mins(1), Answers::new(1, 1));
         let (release, released) = oneshot::channel::<()>();
         let (done, is_done) = oneshot::channel();
         let (waited, has_waited) = oneshot::channel();

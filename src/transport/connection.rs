@@ -10,6 +10,7 @@ use std::{
 };
 
 use hyper::{
+    body::Incoming,
     server::conn::{http1, http2},
     service::service_fn,
 };
@@ -22,7 +23,7 @@ use tokio::{
 use tonic::transport::server::{Connected as _, TcpConnectInfo};
 
 use super::{
-    Request, Transport,
+    RequestBody, Transport,
     admission::Seat,
     begun::{Begun, Protocol, Stream},
     calls::Calls,
@@ -33,6 +34,8 @@ use crate::{config::NetworkArgs, error::chain, security::random};
 const PLAIN_TIMEOUT: Duration = Duration::from_secs(5);
 /// Most bytes of a plain request.
 const MAX_PLAIN_BYTES: usize = 16 * 1024;
+/// Most bytes of a stream that are with the connection and not sent: what is not there can be given up.
+const MAX_SEND_BUFFER: usize = 64 * 1024;
 /// How often a connection that is to end is looked at. One without calls at two looks is closed, whether its client has noticed or not.
 const LOOK: Duration = Duration::from_millis(500);
 
@@ -70,10 +73,10 @@ async fn http2(
     mut stopped: watch::Receiver<()>,
 ) -> Result<(), String> {
     let settings = &transport.settings;
-    let calls = Calls::new(settings.send_timeout);
-    let answer = service_fn(|mut request: Request| {
+    let calls = Calls::new(settings.send_timeout, transport.answers.clone());
+    let answer = service_fn(|mut request: http::Request<Incoming>| {
         request.extensions_mut().insert(peer.clone());
-        Arc::clone(&transport.service).answer(request)
+        Arc::clone(&transport.service).answer(request.map(RequestBody::Incoming))
     });
     let mut connection = pin!(builder(settings, calls.clone()).serve_connection(TokioIo::new(stream), answer));
     let mut stopped = pin!(stopped.changed());
@@ -169,6 +172,7 @@ fn builder(settings: &NetworkArgs, calls: Calls) -> http2::Builder<Calls> {
         .max_concurrent_streams(settings.max_concurrent_streams)
         .max_local_error_reset_streams(count(settings.max_local_resets))
         .max_pending_accept_reset_streams(count(settings.max_pending_resets))
+        .max_send_buf_size(MAX_SEND_BUFFER)
         .max_header_list_size(u32::try_from(settings.max_header_size).unwrap_or(u32::MAX))
         .keep_alive_interval(settings.keepalive_interval)
         .keep_alive_timeout(settings.keepalive_timeout)
@@ -184,9 +188,9 @@ async fn http1(
     peer: TcpConnectInfo,
     mut stopped: watch::Receiver<()>,
 ) -> Result<(), String> {
-    let answer = service_fn(|mut request: Request| {
+    let answer = service_fn(|mut request: http::Request<Incoming>| {
         request.extensions_mut().insert(peer.clone());
-        Arc::clone(&transport.service).answer(request)
+        Arc::clone(&transport.service).answer(request.map(RequestBody::Incoming))
     });
     let mut builder = http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(PLAIN_TIMEOUT).max_buf_size(MAX_PLAIN_BYTES).keep_alive(false);

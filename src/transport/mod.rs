@@ -7,6 +7,7 @@
 
 mod admission;
 mod begun;
+mod body;
 mod calls;
 mod connection;
 mod outgoing;
@@ -21,14 +22,13 @@ use std::{
 };
 
 use http::Response;
-use hyper::body::Incoming;
 use prometheus_client::registry::Registry;
 use tokio::{net::TcpListener, sync::watch};
 use tonic::codegen::BoxFuture;
 
 use self::admission::Admission;
-pub use self::{outgoing::Outgoing, tls::Tls};
-use crate::{config::NetworkArgs, error::chain};
+pub use self::{body::RequestBody, outgoing::Outgoing, tls::Tls};
+use crate::{answers::Answers, config::NetworkArgs, error::chain};
 
 /// How long to take no connection after the system had nothing left for one, as when all file descriptors are in use.
 const REST: Duration = Duration::from_millis(100);
@@ -36,7 +36,7 @@ const REST: Duration = Duration::from_millis(100);
 const TELL: Duration = Duration::from_secs(10);
 
 /// A call as it comes from the wire.
-pub type Request = http::Request<Incoming>;
+pub type Request = http::Request<RequestBody>;
 
 /// Answers calls.
 pub trait Answer: Send + Sync + 'static {
@@ -50,13 +50,14 @@ pub struct Transport {
     settings: NetworkArgs,
     tls: Option<Arc<Tls>>,
     admission: Admission,
+    answers: Answers,
 }
 
 impl Transport {
     /// Serves by settings, with TLS if there is any.
-    pub fn new(service: Arc<dyn Answer>, settings: NetworkArgs, tls: Option<Arc<Tls>>) -> Self {
+    pub fn new(service: Arc<dyn Answer>, settings: NetworkArgs, tls: Option<Arc<Tls>>, answers: Answers) -> Self {
         let admission = Admission::new(settings.max_connections, settings.max_connections_per_peer);
-        Self { service, settings, tls, admission }
+        Self { service, settings, tls, admission, answers }
     }
 
     /// Makes what it counts known.

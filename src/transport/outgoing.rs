@@ -78,7 +78,7 @@ impl HttpBody for Outgoing {
     type Data = Bytes;
     type Error = Status;
 
-    /// It is asked for when the client has room.
+    /// The connection asks for a piece, and for the next one when the client has taken that.
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,

@@ -17,16 +17,23 @@ async fn start(t: &Test, user: &pb::User, new_email: &str) -> String {
 }
 
 async fn confirm(t: &Test, token: &str) -> Result<pb::User, Status> {
-    let request = pb::ConfirmEmailChangeRequest { plaintext_token: token.to_owned(), ..Default::default() };
+    confirm_with(t, token, "").await
+}
+
+async fn confirm_with(t: &Test, token: &str, access_token: &str) -> Result<pb::User, Status> {
+    let (plaintext_token, access_token) = (token.to_owned(), access_token.to_owned());
+    let request = pb::ConfirmEmailChangeRequest { plaintext_token, access_token, ..Default::default() };
     Ok(t.admin().authentication().confirm_email_change(request).await?.into_inner().user.unwrap())
 }
 
 both! {
     async fn the_user_has_the_new_email_and_it_is_verified(t) {
-        let (user, _, _) = t.signed_in_user("ada").await;
+        let (user, signed_in, _) = t.signed_in_user("ada").await;
         let new_email = format!("{}@example.com", unique("New"));
         let token = start(&t, &user, &new_email).await;
-        let changed = confirm(&t, &token).await.unwrap();
+        // Whoever reads the new mailbox may be somebody else than whoever holds the account.
+        refused(confirm(&t, &token).await, ErrorReason::CredentialRequired);
+        let changed = confirm_with(&t, &token, &signed_in.access_token).await.unwrap();
         assert!(changed.email == new_email && changed.email_verified_at.is_some());
         sign_in(&t, &new_email, PASSWORD).await.unwrap();
         refused(sign_in(&t, &user.email, PASSWORD).await, ErrorReason::SignInRejected);

@@ -29,6 +29,7 @@ both! {
     async fn a_token_that_was_replaced_expired_or_of_another_email_is_rejected(t) {
         let user = t.user("ada").await;
         let replaced = start(&t, &user).await;
+        t.advance(DAY / 2 + Duration::from_secs(1));
         let token = start(&t, &user).await;
         refused(confirm(&t, &replaced).await, ErrorReason::OneTimeTokenRejected);
         let update = pb::UpdateUserRequest {

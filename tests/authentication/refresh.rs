@@ -12,7 +12,7 @@ both! {
         let (before, after) = (claims(&first.access_token), claims(&second.access_token));
         assert_eq!((after["sub"].as_str(), &after["sid"]), (Some(user.id.as_str()), &before["sid"]));
         assert_ne!(after["jti"], before["jti"]);
-        assert_eq!(second.refresh_token.unwrap().family_id, first.refresh_token.unwrap().family_id);
+        assert_eq!(second.refresh_token.unwrap().id, first.refresh_token.unwrap().id);
         refresh(&t, &second.plaintext_token).await.unwrap();
     }
 

@@ -30,7 +30,7 @@ both! {
         assert_eq!((header["typ"].as_str(), header["alg"].as_str()), (Some("at+jwt"), Some("EdDSA")));
         assert!(header["kid"].as_str().is_some_and(|kid| kid.len() == 36) && header.as_object().unwrap().len() == 3);
         assert_eq!(claims["sub"], user.id.as_str());
-        assert_eq!(claims["sid"], token.family_id.as_str());
+        assert_eq!(claims["sid"], token.id.as_str());
         assert_eq!(claims["client_id"], token.api_key_id.as_str());
         assert_eq!((claims["iss"].as_str(), claims["aud"].as_str()), (Some("tenantry"), Some("tenantry")));
         let seconds = |name: &str| claims[name].as_i64().unwrap();

@@ -9,7 +9,7 @@ fn list(user: &pb::User) -> pb::ListRefreshTokensRequest {
 }
 
 both! {
-    async fn each_live_session_is_listed_as_its_current_token(t) {
+    async fn each_live_session_is_listed_as_it_was_last_refreshed(t) {
         let (ada, bob) = (t.user("ada").await, t.user("bob").await);
         let (_, one) = t.session(&ada).await;
         let (two, _) = t.session(&ada).await;
@@ -20,7 +20,7 @@ both! {
         t.admin().refresh_tokens().revoke_refresh_token(pb::RevokeRefreshTokenRequest { key, ..Default::default() }).await.unwrap();
         let mut adas = t.with_key(&t.user_key(&ada).await).refresh_tokens();
         let page = adas.list_refresh_tokens(list(&ada)).await.unwrap().into_inner();
-        assert_eq!(page.refresh_tokens, [two, current]);
+        assert_eq!(page.refresh_tokens, [current, two]);
         refused(adas.list_refresh_tokens(list(&bob)).await, ErrorReason::UserNotFound);
         t.advance(31 * DAY);
         assert!(adas.list_refresh_tokens(list(&ada)).await.unwrap().into_inner().refresh_tokens.is_empty());

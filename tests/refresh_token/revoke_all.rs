@@ -21,7 +21,7 @@ both! {
         let (_, three) = t.session(&ada).await;
         let (_, bobs) = t.session(&bob).await;
         let mut adas = t.with_key(&t.user_key(&ada).await).refresh_tokens();
-        let ended = adas.revoke_all_refresh_tokens(revoke_all(&ada, &first.family_id)).await.unwrap().into_inner();
+        let ended = adas.revoke_all_refresh_tokens(revoke_all(&ada, &first.id)).await.unwrap().into_inner();
         assert_eq!(ended.revoked_sessions, 2);
         for token in [&two, &three] {
             refused(t.rotate(token).await, ErrorReason::RefreshTokenRejected);

@@ -1,9 +1,9 @@
 //! `RefreshTokenService.RotateRefreshToken`.
 
 use tenantry::{
-    models::RefreshTokenId,
+    models::SessionId,
     pb::{self, ErrorReason},
-    security::token::mint_refresh_token,
+    security::token::SessionSecret,
 };
 
 use crate::support::{DAY, both, held::Held, refused};
@@ -13,11 +13,12 @@ both! {
         let ada = t.user("ada").await;
         let (first, one) = t.session(&ada).await;
         let (second, two) = t.rotate(&one).await.unwrap();
-        assert_ne!((&first.id, &one), (&second.id, &two));
-        assert_eq!((&second.family_id, second.family_expires_at), (&first.family_id, first.family_expires_at));
+        assert_ne!(one, two);
+        assert_eq!((&second.id, second.created_at, second.family_expires_at), (&first.id, first.created_at, first.family_expires_at));
+        assert!(first.rotated_at.is_none() && second.rotated_at.is_some());
         let (third, three) = t.rotate(&two).await.unwrap();
-        assert_eq!(third.family_id, first.family_id);
-        // Reuse of any traded token ends the family.
+        assert_eq!(third.id, first.id);
+        // Reuse of any spent token ends the session.
         refused(t.rotate(&one).await, ErrorReason::RefreshTokenRejected);
         refused(t.rotate(&three).await, ErrorReason::RefreshTokenRejected);
         let reason = t.database.texts("SELECT DISTINCT revoked_reason AS value FROM cf_refresh_tokens").await;
@@ -53,7 +54,7 @@ both! {
             assert_eq!(won, 1, "round {round}");
         }
         let live = "SELECT CAST(count(*) AS text) AS value FROM cf_refresh_tokens WHERE revoked_at IS NULL";
-        assert_eq!(t.database.texts(live).await, ["0"], "reuse ends every family");
+        assert_eq!(t.database.texts(live).await, ["0"], "reuse ends every session");
     }
 
     async fn a_revocation_ends_a_session_however_fast_it_is_rotated(t) {
@@ -109,10 +110,10 @@ both! {
         assert_eq!(t.database.texts(live).await, ["0"]);
     }
 
-    async fn the_id_of_a_token_without_its_secret_is_worth_nothing(t) {
+    async fn the_id_of_a_session_without_its_secret_is_worth_nothing(t) {
         let ada = t.user("ada").await;
         let (token, text) = t.session(&ada).await;
-        let (forged, _) = mint_refresh_token(RefreshTokenId(token.id.parse().unwrap()));
+        let forged = SessionSecret::random().refresh_token(SessionId(token.id.parse().unwrap()), 1);
         refused(t.rotate(forged.expose()).await, ErrorReason::RefreshTokenRejected);
         let key = Some(pb::revoke_refresh_token_request::Key::PlaintextToken(forged.expose().to_owned()));
         let request = pb::RevokeRefreshTokenRequest { key, ..Default::default() };
@@ -149,7 +150,7 @@ both! {
         let (_, expired) = t.session(&ada).await;
         t.suspend(&eve).await;
         t.advance(31 * DAY);
-        let unknown = &format!("cf_rt_{}", "0".repeat(71));
+        let unknown = &format!("cf_rt_{}", "0".repeat(83));
         let mut answers = Vec::new();
         for token in [&used, &revoked, &suspended, &expired, unknown, "cf_rt_", "garbage"] {
             let status = refused(t.rotate(token).await, ErrorReason::RefreshTokenRejected);

@@ -199,7 +199,7 @@ impl Test {
         linked.oauth_account.unwrap()
     }
 
-    /// A session: its first token, and the token's text.
+    /// A session, and the text of its first token.
     pub async fn session(&self, user: &pb::User) -> (pb::RefreshToken, String) {
         let request = pb::CreateRefreshTokenRequest { user_id: user.id.clone(), ..Default::default() };
         let created = self.admin().refresh_tokens().create_refresh_token(request).await.unwrap().into_inner();

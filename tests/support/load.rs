@@ -276,11 +276,11 @@ impl Client {
             "RefreshTokenService/CreateRefreshToken" => {
                 let made = pb::CreateRefreshTokenResponse::decode(answer).unwrap();
                 things.tokens.push(made.plaintext_token.clone());
-                things.sessions.insert(made.refresh_token.unwrap().family_id, made.plaintext_token);
+                things.sessions.insert(made.refresh_token.unwrap().id, made.plaintext_token);
             }
             "RefreshTokenService/RotateRefreshToken" => {
                 let made = pb::RotateRefreshTokenResponse::decode(answer).unwrap();
-                let session = made.refresh_token.unwrap().family_id;
+                let session = made.refresh_token.unwrap().id;
                 if let Some(old) = things.sessions.insert(session, made.plaintext_token.clone()) {
                     things.tokens.retain(|token| *token != old);
                 }

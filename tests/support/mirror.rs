@@ -48,7 +48,7 @@ impl Mirror {
                 Item::Organization(organization) => (ResourceType::Organization, &organization.id),
                 Item::Membership(membership) => (ResourceType::Membership, &membership.id),
                 Item::OauthAccount(account) => (ResourceType::OauthAccount, &account.id),
-                Item::RefreshToken(token) => (ResourceType::RefreshToken, &token.family_id),
+                Item::RefreshToken(token) => (ResourceType::RefreshToken, &token.id),
                 Item::ApiKey(key) => (ResourceType::ApiKey, &key.id),
                 Item::Role(role) => (ResourceType::Role, &role.id),
                 Item::Invitation(invitation) => (ResourceType::Invitation, &invitation.id),

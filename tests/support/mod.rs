@@ -1,6 +1,7 @@
 //! What tests share: a server of their own, clients with any key, things that are given, and what a refusal must be.
 
 pub mod canary;
+pub mod crowd;
 pub mod database;
 pub mod follow;
 pub mod given;

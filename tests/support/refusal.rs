@@ -94,7 +94,9 @@ pub fn code(reason: ErrorReason) -> Code {
         R::EtagMismatch | R::Conflict | R::StreamTooSlow => Code::Aborted,
         R::EventCursorExpired => Code::OutOfRange,
         R::StreamLimitReached => Code::ResourceExhausted,
-        R::Overloaded | R::TooManyAttempts | R::RateLimited | R::AnswerTooLarge => Code::ResourceExhausted,
+        R::Overloaded | R::TooManyAttempts | R::RateLimited | R::AnswerTooLarge | R::RequestMemoryFull => {
+            Code::ResourceExhausted
+        }
         R::Unavailable => Code::Unavailable,
         R::DeadlineExceeded => Code::DeadlineExceeded,
         R::SealedValueUnreadable => Code::DataLoss,

@@ -20,7 +20,8 @@ both! {
         let key = t.user_key(&bob).await;
         t.admin().users().delete_user(delete(&bob)).await.unwrap();
         t.advance(29 * DAY);
-        let back = t.admin().users().undelete_user(undelete(&bob)).await.unwrap().into_inner().user.unwrap();
+        let undelete = pb::UndeleteUserRequest { restore_api_keys: true, ..undelete(&bob) };
+        let back = t.admin().users().undelete_user(undelete).await.unwrap().into_inner().user.unwrap();
         assert_eq!(back.state(), pb::UserState::Active);
         assert!(t.membership(&bob.id, &acme.id).await.is_some());
         t.with_key(&key).users().get_user(pb::GetUserRequest { user_id: bob.id }).await.unwrap();

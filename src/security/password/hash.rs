@@ -23,6 +23,8 @@ const MAX_TEXT: usize = 512;
 /// lanes, of bcrypt the cost, of PBKDF2 the rounds.
 const MAX_ARGON2: u64 = 1 << 20;
 const MAX_SCRYPT: u64 = 1 << 21;
+/// How many bytes of a password bcrypt looks at.
+const BCRYPT_BYTES: usize = 72;
 const BCRYPT_COSTS: std::ops::RangeInclusive<u32> = 4..=14;
 const MAX_ROUNDS: u32 = 2_000_000;
 
@@ -208,6 +210,12 @@ impl Hash {
         }
     }
 
+    /// True if a password that has this hash is the only one that does. bcrypt looks at the first 72 bytes: of those and longer ones
+    /// nobody can tell whether what was hashed went on differently, or at all.
+    pub fn identifies(&self, password: &[u8]) -> bool {
+        !matches!(self.scheme, Scheme::Bcrypt { .. }) || password.len() < BCRYPT_BYTES
+    }
+
     /// True if a password has this hash. One whose pepper is not there has not.
     pub fn verify(&self, password: &[u8], peppers: &Peppers, memory: &mut Memory) -> bool {
         let mut digest = Zeroizing::new(vec![0; self.digest.len()]);
@@ -306,7 +314,7 @@ fn bcrypt_of(password: &[u8], cost: u32, salt: [u8; 16]) -> Option<[u8; 23]> {
     }
     let mut key = Zeroizing::new(password.to_vec());
     key.push(0);
-    key.truncate(72);
+    key.truncate(BCRYPT_BYTES);
     let digest = bcrypt::bcrypt(cost, salt, &key);
     let mut made = [0; 23];
     made.copy_from_slice(&digest[..23]);

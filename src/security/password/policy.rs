@@ -1,5 +1,7 @@
 //! What a new password must be: long enough, and not one of those that are tried first. There are no rules of composition.
 
+use unicode_normalization::char::is_combining_mark;
+
 use super::{MAX_BYTES, normal};
 use crate::models::text::fold;
 
@@ -20,7 +22,7 @@ const MIN_WORD: usize = 4;
 /// The rules for new passwords.
 #[derive(Clone, Debug)]
 pub struct Policy {
-    /// Fewest characters (code points).
+    /// Fewest characters (code points) that somebody sees, as typed and in the normal form.
     pub min_chars: usize,
     /// Names of the product that no password may be.
     pub product_names: Vec<String>,
@@ -61,11 +63,15 @@ impl Policy {
         if password.len() > MAX_BYTES {
             return Err(Unacceptable::TooLong(MAX_BYTES));
         }
-        if normal(password).chars().count() < self.min_chars {
+        // Both forms must be long enough: the normal form of one character can have eighteen, and what is typed as two can be one.
+        if length(password).min(length(&normal(password))) < self.min_chars {
             return Err(Unacceptable::TooShort(self.min_chars));
         }
         let folded = fold(password);
-        if is_common(&folded) {
+        // As typed as well: of a repeated character the normal form may repeat a long text, which looks like a phrase.
+        let [visible, typed] =
+            [&folded, password].map(|text| text.chars().filter(|c| !is_ignorable(*c)).collect::<String>());
+        if is_common(&folded) || is_common(&visible) || repeats(&typed) {
             return Err(Unacceptable::Common);
         }
         let names = names.iter().copied().chain(self.product_names.iter().map(String::as_str));
@@ -74,6 +80,32 @@ impl Policy {
         }
         Ok(())
     }
+}
+
+/// How many characters (code points) of a text count: no invisible one, and of combining marks in a row the first. Anything else
+/// could be lengthened at no cost to whoever guesses.
+fn length(text: &str) -> usize {
+    let mut after_mark = false;
+    let counts = |c: &char| {
+        let is_mark = is_combining_mark(*c);
+        let counts = !(is_mark && after_mark);
+        after_mark = is_mark;
+        counts
+    };
+    text.chars().filter(|c| !is_ignorable(*c)).filter(counts).count()
+}
+
+/// True for characters that nobody sees: the controls, the property `Default_Ignorable_Code_Point` of Unicode 16, and the empty
+/// Braille pattern.
+fn is_ignorable(c: char) -> bool {
+    c.is_control()
+        || matches!(
+            c,
+            '\u{AD}' | '\u{34F}' | '\u{61C}' | '\u{115F}' | '\u{1160}' | '\u{17B4}' | '\u{17B5}'
+                | '\u{180B}'..='\u{180F}' | '\u{200B}'..='\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2060}'..='\u{206F}'
+                | '\u{2800}' | '\u{3164}' | '\u{FE00}'..='\u{FE0F}' | '\u{FEFF}' | '\u{FFA0}' | '\u{FFF0}'..='\u{FFF8}'
+                | '\u{1BCA0}'..='\u{1BCA3}' | '\u{1D173}'..='\u{1D17A}' | '\u{E0000}'..='\u{E0FFF}'
+        )
 }
 
 /// True for what is tried first: a listed one, alone or between digits and signs, one that runs along a keyboard, and one that
@@ -222,6 +254,43 @@ mod tests {
         let long: String = (0..1025_u32).map(|at| char::from(b'a' + u8::try_from(at * at % 23).unwrap())).collect();
         assert_eq!(policy().check(&long[..1024], &[]), Ok(()));
         assert_eq!(policy().check(&long, &[]), Err(Unacceptable::TooLong(1024)));
+    }
+
+    #[test]
+    fn nothing_that_costs_a_guesser_nothing_makes_a_password_longer() {
+        let invisible =
+            "\u{200b}\u{200c}\u{2060}\u{ad}\u{34f}\u{3164}\u{feff}\u{e0041}\u{fe0f}\u{115f}\u{2800}\u{1}\u{202e}";
+        let short = [
+            "\u{fdfa}".to_owned(),
+            "\u{3300}\u{3301}\u{3302}\u{3303}".to_owned(),
+            "⑴⑵⑶⑷⑸".to_owned(),
+            "½⅓¼⅛⅞".to_owned(),
+            "e\u{301}".repeat(14),
+            // Marks piled up on one letter.
+            format!("a{}", "\u{301}\u{316}\u{334}\u{335}\u{338}".repeat(4)),
+            format!("qx{invisible}"),
+            invisible.repeat(3),
+            format!("k3jd8{}", "\u{fdfa}".repeat(9)),
+        ];
+        for password in short {
+            assert_eq!(policy().check(&password, &[]), Err(Unacceptable::TooShort(15)), "{password:?}");
+        }
+        for password in ["\u{fdfa}".repeat(15), "\u{3300}".repeat(20), format!("pass\u{200b}word1234567{}", "\u{ad}")] {
+            assert_eq!(policy().check(&password, &[]), Err(Unacceptable::Common), "{password:?}");
+        }
+    }
+
+    #[test]
+    fn scripts_that_are_written_with_marks_count_as_they_are_written() {
+        // Hindi, Thai, Vietnamese decomposed, and emoji with variation selectors: each a phrase of at least 15 characters.
+        for password in [
+            "पानी में बड़ी मछली",
+            "ปลาใหญ่ในน้ำลึกมาก",
+            "ca\u{301} lo\u{31b}\u{301}n duo\u{31b}\u{301}i nuo\u{31b}\u{301}c sau",
+            "☀️☁️☂️☃️★️☆️☎️☏️☐️☑️☘️☝️☠️☢️☣️",
+        ] {
+            assert_eq!(policy().check(password, &[]), Ok(()), "{password}");
+        }
     }
 
     proptest! {

@@ -1,0 +1,135 @@
+//! What a page of each list costs beside 500,000 users of others: by every kind of caller, with every filter and every pair of
+//! filters that the request allows.
+
+use std::{
+    collections::BTreeMap,
+    fmt::Write as _,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use prost_reflect::{DynamicMessage, Value};
+
+use crate::{
+    report::name,
+    support::{
+        Backend, Test,
+        crowd::{self, Question, Small},
+        raw,
+        request::encode,
+        run,
+    },
+};
+
+/// Users of others.
+const CROWD: usize = 500_000;
+/// Rows of a page.
+const PAGE: i32 = 50;
+/// Calls of which the median is taken.
+const CALLS: usize = 15;
+/// How much longer than the fastest full page of its list a page may take.
+const MOST: f64 = 3.0;
+
+/// What was measured of one list by one kind of caller.
+struct Row {
+    lists: usize,
+    /// The slowest, as a part of the fastest full page that anybody was answered.
+    ratio: f64,
+    slowest: (Duration, String),
+}
+
+/// Measures both databases, prints a table, and tells whether no page takes too long.
+pub fn sweep(runtime: &tokio::runtime::Runtime) -> (String, bool) {
+    let mut text = format!(
+        "| List, pages of {PAGE} | Asked by | Database | Combinations | Fastest full page | Slowest page | Ratio | Slowest filters |\n\
+         | --- | --- | --- | ---: | ---: | ---: | ---: | --- |\n"
+    );
+    let mut is_well = true;
+    for backend in [Backend::Sqlite, Backend::Postgres] {
+        let told = Arc::new(std::sync::Mutex::new(String::new()));
+        let filled = told.clone();
+        runtime.block_on(run(backend, &[], move |t| async move {
+            let lines = measure(&t, backend).await;
+            filled.lock().unwrap().push_str(&lines);
+        }));
+        let lines = told.lock().unwrap().clone();
+        is_well &= !lines.contains("**");
+        text.push_str(&lines);
+    }
+    println!("{text}");
+    (text, is_well)
+}
+
+async fn measure(t: &Test, backend: Backend) -> String {
+    let begun = Instant::now();
+    crowd::fill(&t.database, CROWD).await;
+    t.database.execute("ANALYZE").await;
+    let small = Small::make(t).await;
+    eprintln!("  {}: filled in {:.0?}", name(backend), begun.elapsed());
+    let questions = small.questions(PAGE);
+    // By list and caller: the time, and the rows that were answered.
+    let mut measured: BTreeMap<(String, &str), Vec<(Duration, usize, String)>> = BTreeMap::new();
+    for asker in &small.askers {
+        for question in &questions {
+            if let Some((median, rows)) = median(t, &asker.key, question).await {
+                let method = question.name.split(' ').next().unwrap().to_owned();
+                measured.entry((method, asker.kind)).or_default().push((median, rows, question.name.clone()));
+            }
+        }
+    }
+    let mut fastest: BTreeMap<String, Duration> = BTreeMap::new();
+    for ((method, _), pages) in &measured {
+        // Of a list that fills no page, the page with the most rows.
+        let full = pages.iter().map(|(_, rows, _)| *rows).max().unwrap_or_default();
+        let quickest = pages.iter().filter(|(_, rows, _)| *rows == full).map(|(time, ..)| *time).min();
+        let entry = fastest.entry(method.clone()).or_insert(Duration::MAX);
+        if full == usize::try_from(PAGE).unwrap() || *entry == Duration::MAX {
+            *entry = (*entry).min(quickest.unwrap());
+        }
+    }
+    let mut text = String::new();
+    for ((method, kind), pages) in measured {
+        let quickest = fastest[&method];
+        let (slowest, _, filters) = pages.iter().max().unwrap().clone();
+        let row = Row {
+            lists: pages.len(),
+            ratio: slowest.as_secs_f64() / quickest.as_secs_f64(),
+            slowest: (slowest, filters),
+        };
+        let ratio = if row.ratio > MOST { format!("**{:.2}**", row.ratio) } else { format!("{:.2}", row.ratio) };
+        let filters = row.slowest.1.trim_start_matches(&method);
+        writeln!(
+            text,
+            "| {method} | {kind} | {} | {} | {quickest:.1?} | {:.1?} | {ratio} |{filters} |",
+            name(backend),
+            row.lists,
+            row.slowest.0,
+        )
+        .unwrap();
+    }
+    text
+}
+
+/// The median time of a list, and how many rows it answers; `None` if it is refused.
+async fn median(t: &Test, key: &str, question: &Question) -> Option<(Duration, usize)> {
+    let (api, bytes) = (t.anonymous(), encode(&question.request));
+    let mut taken = Vec::new();
+    let mut rows = 0;
+    for _ in 0..CALLS {
+        let begun = Instant::now();
+        let answer = raw::call(&api, &question.path, bytes.clone(), raw::bearer(&[key])).await.ok()?;
+        taken.push(begun.elapsed());
+        rows = count(question, &answer);
+    }
+    taken.sort_unstable();
+    Some((taken[CALLS / 2], rows))
+}
+
+fn count(question: &Question, answer: &[u8]) -> usize {
+    let message = DynamicMessage::decode(question.answer.clone(), answer).unwrap();
+    let rows = message.fields().find_map(|(_, value)| match value {
+        Value::List(rows) => Some(rows.len()),
+        _ => None,
+    });
+    rows.unwrap_or_default()
+}

@@ -1,0 +1,1 @@
+ALTER TABLE cf_one_time_tokens DROP COLUMN plaintext_sealed;

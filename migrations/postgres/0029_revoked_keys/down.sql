@@ -1,0 +1,2 @@
+DROP INDEX cf_api_keys_organization_revoked_idx;
+DROP INDEX cf_api_keys_user_revoked_idx;

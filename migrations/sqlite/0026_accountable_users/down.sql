@@ -1,0 +1,1 @@
+ALTER TABLE cf_organizations DROP COLUMN accountable_user_id;

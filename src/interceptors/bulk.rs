@@ -1,0 +1,100 @@
+//! How much a call asks for at once. Lists and batches make answers of megabytes, out of rows that take several times as much: each of
+//! them waits for its turn.
+
+use prost::{
+    bytes::Buf,
+    encoding::{DecodeContext, WireType, decode_key, decode_varint, skip_field},
+};
+use prost_reflect::{Kind, MethodDescriptor};
+
+use crate::models::PageRequest;
+
+/// About what a row takes: at most 16 KiB of it are metadata.
+const BYTES_OF_ROW: usize = 12 * 1024;
+/// Bytes of an id in a request: a UUID as text, with its tag and its length.
+const BYTES_OF_ID: usize = 38;
+/// The field of requests that says how many are listed.
+const PAGE_SIZE: &str = "page_size";
+
+/// What makes the answer of a method large.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bulk {
+    /// A page of as many rows as a field of this number says.
+    Page(u32),
+    /// A row for each id of the request.
+    Batch,
+}
+
+impl Bulk {
+    /// What makes the answer of a method large, if it is one that asks for many at once.
+    pub(super) fn of(method: &MethodDescriptor) -> Option<Self> {
+        if method.is_server_streaming() {
+            return None;
+        }
+        let page_size = method.input().get_field_by_name(PAGE_SIZE).filter(|field| field.kind() == Kind::Int32);
+        let is_batch = || method.name().starts_with("BatchGet").then_some(Self::Batch);
+        page_size.map(|field| Self::Page(field.number())).or_else(is_batch)
+    }
+
+    /// About how many bytes a request asks for.
+    pub(super) fn estimate(self, request: &[u8]) -> usize {
+        let rows = match self {
+            // What cannot be read is refused later.
+            Self::Page(field) => page_size(field, request).unwrap_or(PageRequest::DEFAULT_SIZE),
+            Self::Batch => request.len() / BYTES_OF_ID + 1,
+        };
+        rows.clamp(1, PageRequest::MAX_SIZE) * BYTES_OF_ROW
+    }
+}
+
+/// The last value of a field, if there is one beside 0.
+fn page_size(field: u32, mut request: &[u8]) -> Option<usize> {
+    let mut found = None;
+    while request.has_remaining() {
+        let (tag, wire) = decode_key(&mut request).ok()?;
+        if tag == field && wire == WireType::Varint {
+            found = usize::try_from(decode_varint(&mut request).ok()?).ok();
+        } else {
+            skip_field(wire, tag, &mut request, DecodeContext::default()).ok()?;
+        }
+    }
+    found.filter(|size| *size > 0)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
+
+    use prost::Message as _;
+    use prost_reflect::DescriptorPool;
+
+    use super::*;
+    use crate::{DESCRIPTOR_SET, pb};
+
+    fn bulk(path: &str) -> Option<Bulk> {
+        let mut pool = DescriptorPool::new();
+        pool.decode_file_descriptor_set(DESCRIPTOR_SET).unwrap();
+        let (service, method) = path.split_once('/').unwrap();
+        let service = pool.get_service_by_name(&format!("tenantry.v1.{service}")).unwrap();
+        Bulk::of(&service.methods().find(|found| found.name() == method).unwrap())
+    }
+
+    #[test]
+    fn a_list_asks_for_its_page_and_a_batch_for_its_ids() {
+        let list = bulk("UserService/ListUsers").unwrap();
+        let asks = |page_size| {
+            let request = pb::ListUsersRequest { page_size, page_token: "x".to_owned(), ..Default::default() };
+            list.estimate(&request.encode_to_vec())
+        };
+        assert_eq!(asks(10), 10 * BYTES_OF_ROW);
+        assert_eq!(asks(0), PageRequest::DEFAULT_SIZE * BYTES_OF_ROW);
+        assert_eq!(asks(1_000_000), PageRequest::MAX_SIZE * BYTES_OF_ROW);
+        assert_eq!(list.estimate(b"\xff\xff"), PageRequest::DEFAULT_SIZE * BYTES_OF_ROW);
+        let batch = bulk("UserService/BatchGetUsers").unwrap();
+        let user_ids = vec!["01900000-0000-7000-8000-000000000000".to_owned(); 7];
+        let asked = batch.estimate(&pb::BatchGetUsersRequest { user_ids }.encode_to_vec());
+        assert_eq!(asked, 8 * BYTES_OF_ROW);
+        assert_eq!(bulk("UserService/GetUser"), None);
+        assert_eq!(bulk("EventService/WatchEvents"), None);
+    }
+}

@@ -1,0 +1,243 @@
+//! Lists of organizations. Each is driven by one index; what it does not serve is compared row by row, up to a number of rows.
+
+use diesel::prelude::*;
+use diesel_async::RunQueryDsl;
+use uuid::Uuid;
+
+use super::{
+    super::{between, compared, reach::within},
+    OrganizationRepository, OrganizationRow,
+};
+use crate::{
+    db::{
+        query,
+        schema::{memberships, organizations},
+    },
+    error::Result,
+    models::{
+        Cursor, Organization, OrganizationFilter, OrganizationId, Page, PageRequest, Reach, StateFilter, UserId,
+        text::prefix_end,
+    },
+};
+
+/// The state and the plan of a list, where its index is theirs.
+macro_rules! in_state {
+    ($query:expr, $filter:expr) => {{
+        let mut query = $query;
+        query = match $filter.state {
+            StateFilter::NotDeleted => query.filter(organizations::deleted_at.is_null()),
+            StateFilter::Is(state) => {
+                query.filter(organizations::deleted_at.is_null()).filter(organizations::state.eq(state))
+            }
+            StateFilter::Deleted => query.filter(organizations::deleted_at.is_not_null()),
+        };
+        if let Some(plan) = $filter.plan {
+            query = query.filter(organizations::plan.eq(plan));
+        }
+        query
+    }};
+}
+
+/// The state and the plan of a list, compared with what another index found.
+macro_rules! compared_with {
+    ($query:expr, $filter:expr) => {{
+        let mut query = $query;
+        query = match $filter.state {
+            StateFilter::NotDeleted => query.filter(compared(organizations::deleted_at.is_null())),
+            StateFilter::Is(state) => query
+                .filter(compared(organizations::deleted_at.is_null()))
+                .filter(compared(organizations::state.eq(state))),
+            StateFilter::Deleted => query.filter(compared(organizations::deleted_at.is_not_null())),
+        };
+        if let Some(plan) = $filter.plan {
+            query = query.filter(compared(organizations::plan.eq(plan)));
+        }
+        query
+    }};
+}
+
+/// A place in the order of name and id.
+type NamePlace = (String, OrganizationId);
+
+/// Where a page of those whose name begins so begins. Nothing has the first of all ids.
+fn begin(prefix: &str, page: &PageRequest) -> NamePlace {
+    match &page.after {
+        Some(cursor) => (cursor.text.clone().unwrap_or_default(), OrganizationId(cursor.id)),
+        None => (prefix.to_owned(), OrganizationId(Uuid::nil())),
+    }
+}
+
+fn name_cursor((text, id): NamePlace) -> Cursor {
+    Cursor { text: Some(text), id: id.0 }
+}
+
+fn id_cursor(id: OrganizationId) -> Cursor {
+    Cursor { text: None, id: id.0 }
+}
+
+fn row_id(row: &OrganizationRow) -> Cursor {
+    id_cursor(row.id)
+}
+
+fn row_name(row: &OrganizationRow) -> Cursor {
+    name_cursor((row.name_normalized.as_str().to_owned(), row.id))
+}
+
+impl OrganizationRepository<'_> {
+    /// A page of organizations, in order of id, or of name and id when the filter has a prefix. The deleted are listed for
+    /// a reach of everything only.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn list(
+        &mut self,
+        reach: &Reach,
+        filter: &OrganizationFilter,
+        page: &PageRequest,
+    ) -> Result<Page<Organization>> {
+        let member_user_id = match *reach {
+            Reach::User(id) => filter.member_user_id.or(Some(id)),
+            Reach::Everything | Reach::Organization(_) => filter.member_user_id,
+        };
+        match (member_user_id, &filter.name_prefix) {
+            (Some(id), None) => self.list_of_member(reach, id, filter, page).await,
+            (Some(id), Some(prefix)) => self.list_of_member_by_name(reach, id, prefix.as_str(), filter, page).await,
+            (None, None) => self.list_all(reach, filter, page).await,
+            (None, Some(prefix)) => self.list_all_by_name(reach, prefix.as_str(), filter, page).await,
+        }
+    }
+
+    /// A page of all organizations.
+    async fn list_all(
+        &mut self,
+        reach: &Reach,
+        filter: &OrganizationFilter,
+        page: &PageRequest,
+    ) -> Result<Page<Organization>> {
+        // The deleted of a plan are the only ones that no index finds in order.
+        let mut looked_to: Option<OrganizationId> = None;
+        if matches!(filter.state, StateFilter::Deleted) && filter.plan.is_some() {
+            looked_to = query!(self.conn, c => {
+                let query = organizations::table.select(organizations::id).into_boxed::<Backend>();
+                let mut query = query.filter(organizations::deleted_at.is_not_null());
+                if let Some(after) = &page.after {
+                    query = query.filter(organizations::id.gt(OrganizationId(after.id)));
+                }
+                let last = query.order(organizations::id).limit(1).offset(page.look() - 1);
+                async { last.get_result(c).await.optional() }
+            })?;
+        }
+        let rows: Vec<OrganizationRow> = query!(self.conn, c => {
+            let query = organizations::table.select(OrganizationRow::as_select()).into_boxed::<Backend>();
+            let mut query = in_state!(query, filter);
+            if let Some(after) = &page.after {
+                query = query.filter(organizations::id.gt(OrganizationId(after.id)));
+            }
+            if let Some(last) = looked_to {
+                query = query.filter(organizations::id.le(last));
+            }
+            within!(also deleted organizations, query, reach).order(organizations::id).limit(page.limit()).load(c)
+        })?;
+        Ok(page.page_looked_at(rows, looked_to.map(id_cursor), row_id))
+    }
+
+    /// A page of all organizations whose name begins so.
+    async fn list_all_by_name(
+        &mut self,
+        reach: &Reach,
+        prefix: &str,
+        filter: &OrganizationFilter,
+        page: &PageRequest,
+    ) -> Result<Page<Organization>> {
+        let after = begin(prefix, page);
+        macro_rules! searched {
+            ($query:expr, $looked_to:expr) => {{
+                let query = match filter.state {
+                    StateFilter::Deleted => $query.filter(organizations::deleted_at.is_not_null()),
+                    StateFilter::NotDeleted | StateFilter::Is(_) => $query.filter(organizations::deleted_at.is_null()),
+                };
+                let (text, id) = (organizations::name_normalized, organizations::id);
+                let query = between!(query, prefix, after, $looked_to, text, id);
+                query.order((organizations::name_normalized, organizations::id))
+            }};
+        }
+        // An organization's own key reaches one row, which its id finds.
+        let is_filtered = matches!(filter.state, StateFilter::Is(_)) || filter.plan.is_some();
+        let mut looked_to: Option<NamePlace> = None;
+        if is_filtered && *reach == Reach::Everything {
+            looked_to = query!(self.conn, c => {
+                let places = (organizations::name_normalized, organizations::id);
+                let query = organizations::table.select(places).into_boxed::<Backend>();
+                let last = searched!(query, &None::<NamePlace>).limit(1).offset(page.look() - 1);
+                async { last.get_result(c).await.optional() }
+            })?;
+        }
+        let rows: Vec<OrganizationRow> = query!(self.conn, c => {
+            let query = organizations::table.select(OrganizationRow::as_select()).into_boxed::<Backend>();
+            let query = searched!(query, &looked_to);
+            let query = compared_with!(query, filter);
+            within!(also deleted organizations, query, reach).limit(page.limit()).load(c)
+        })?;
+        Ok(page.page_looked_at(rows, looked_to.map(name_cursor), row_name))
+    }
+
+    /// A page of the organizations of a member, from the member's side: the cost is the page's, whatever else is stored.
+    async fn list_of_member(
+        &mut self,
+        reach: &Reach,
+        member: UserId,
+        filter: &OrganizationFilter,
+        page: &PageRequest,
+    ) -> Result<Page<Organization>> {
+        let rows: Vec<OrganizationRow> = query!(self.conn, c => {
+            let joined = memberships::table
+                .inner_join(organizations::table.on(organizations::id.eq(memberships::organization_id)));
+            let query = joined.filter(memberships::user_id.eq(member)).select(OrganizationRow::as_select());
+            let mut query = compared_with!(query.into_boxed::<Backend>(), filter);
+            if let Some(after) = &page.after {
+                query = query.filter(memberships::organization_id.gt(OrganizationId(after.id)));
+            }
+            within!(also deleted organizations, query, reach)
+                .order(memberships::organization_id)
+                .limit(page.limit())
+                .load(c)
+        })?;
+        Ok(page.page(rows, row_id))
+    }
+
+    /// A page of the organizations of a member whose name begins so. All that it is a member of are looked at.
+    async fn list_of_member_by_name(
+        &mut self,
+        reach: &Reach,
+        member: UserId,
+        prefix: &str,
+        filter: &OrganizationFilter,
+        page: &PageRequest,
+    ) -> Result<Page<Organization>> {
+        let after = begin(prefix, page);
+        let own: Vec<OrganizationId> = query!(self.conn, c => {
+            let own = memberships::table.filter(memberships::user_id.eq(member));
+            own.select(memberships::organization_id).load(c)
+        })?;
+        let mut places: Vec<NamePlace> = query!(self.conn, c => {
+            let query = organizations::table
+                .filter(organizations::id.eq_any(&own))
+                .select((organizations::name_normalized, organizations::id));
+            let query = compared_with!(query.into_boxed::<Backend>(), filter)
+                .filter(compared(organizations::name_normalized.ge(prefix.to_owned())))
+                .filter(compared(organizations::name_normalized.lt(prefix_end(prefix))));
+            within!(also deleted organizations, query, reach).load(c)
+        })?;
+        places.retain(|place| *place > after);
+        places.sort_unstable();
+        places.truncate(usize::try_from(page.limit()).unwrap_or(usize::MAX));
+        let ids: Vec<OrganizationId> = places.iter().map(|(_, id)| *id).collect();
+        let mut rows: Vec<OrganizationRow> = query!(self.conn, c => {
+            let query = organizations::table.filter(organizations::id.eq_any(&ids));
+            query.select(OrganizationRow::as_select()).load(c)
+        })?;
+        let place = |row: &OrganizationRow| (row.name_normalized.as_str().to_owned(), row.id);
+        rows.sort_by_cached_key(place);
+        Ok(page.page(rows, row_name))
+    }
+}

@@ -1,0 +1,226 @@
+//! Lists of users. Each is driven by one index; what it does not serve is compared row by row, up to a number of rows.
+
+mod members;
+
+use diesel::prelude::*;
+use diesel_async::RunQueryDsl;
+use uuid::Uuid;
+
+use super::{
+    super::{
+        between, compared,
+        reach::{OWN, organizations_of},
+    },
+    UserRepository, UserRow,
+};
+use crate::{
+    db::{
+        query,
+        schema::{memberships, users},
+    },
+    error::Result,
+    models::{
+        Cursor, OrganizationId, Page, PageRequest, Reach, StateFilter, User, UserFilter, UserId, text::prefix_end,
+    },
+    security::random::first_uuid_at,
+};
+
+/// The state that a list asks for, where its index is that of the state.
+macro_rules! in_state {
+    ($query:expr, $filter:expr) => {
+        match $filter.state {
+            StateFilter::NotDeleted => $query.filter(users::deleted_at.is_null()),
+            StateFilter::Is(state) => $query.filter(users::deleted_at.is_null()).filter(users::state.eq(state)),
+            StateFilter::Deleted => $query.filter(users::deleted_at.is_not_null()),
+        }
+    };
+}
+
+/// The state and the times of a list, compared with what another index found.
+macro_rules! compared_with {
+    ($query:expr, $filter:expr) => {{
+        let mut query = $query;
+        query = match $filter.state {
+            StateFilter::NotDeleted => query.filter(compared(users::deleted_at.is_null())),
+            StateFilter::Is(state) => {
+                query.filter(compared(users::deleted_at.is_null())).filter(compared(users::state.eq(state)))
+            }
+            StateFilter::Deleted => query.filter(compared(users::deleted_at.is_not_null())),
+        };
+        if let Some(from) = $filter.created_from {
+            query = query.filter(users::created_at.ge(from));
+        }
+        if let Some(before) = $filter.created_before {
+            query = query.filter(users::created_at.lt(before));
+        }
+        query
+    }};
+}
+
+/// Which ids a list holds. There is one bound at each end: of two, SQLite searches by the first and walks to the other. Ids begin with
+/// the time, so times are bounds of them.
+#[derive(Clone, Copy)]
+struct Range {
+    /// Later ones; nobody has the first of all.
+    after: UserId,
+    /// Up to this one, which is in it.
+    up_to: UserId,
+}
+
+impl Range {
+    fn of(filter: &UserFilter, page: &PageRequest) -> Self {
+        let before = |time| UserId(Uuid::from_u128(first_uuid_at(time).as_u128().saturating_sub(1)));
+        Self {
+            after: filter.created_from.map_or(FIRST_ID, before),
+            up_to: filter.created_before.map_or(LAST_ID, before),
+        }
+        .after(page.after.as_ref().map(|cursor| UserId(cursor.id)))
+    }
+
+    /// The part of it that is after an id.
+    fn after(self, id: Option<UserId>) -> Self {
+        Self { after: id.map_or(self.after, |id| id.max(self.after)), ..self }
+    }
+
+    /// The part of it that ends with an id.
+    fn up_to(self, id: Option<UserId>) -> Self {
+        Self { up_to: id.map_or(self.up_to, |id| id.min(self.up_to)), ..self }
+    }
+
+    fn contains(self, id: UserId) -> bool {
+        self.after < id && id <= self.up_to
+    }
+}
+
+/// No id is before it.
+const FIRST_ID: UserId = UserId(Uuid::nil());
+/// No id is after it.
+const LAST_ID: UserId = UserId(Uuid::max());
+
+/// A place in the order of e-mail and id.
+type EmailPlace = (String, UserId);
+
+/// Where a page of those whose e-mail begins so begins.
+fn begin(prefix: &str, page: &PageRequest) -> EmailPlace {
+    match &page.after {
+        Some(cursor) => (cursor.text.clone().unwrap_or_default(), UserId(cursor.id)),
+        None => (prefix.to_owned(), FIRST_ID),
+    }
+}
+
+fn email_cursor((text, id): EmailPlace) -> Cursor {
+    Cursor { text: Some(text), id: id.0 }
+}
+
+fn id_cursor(id: UserId) -> Cursor {
+    Cursor { text: None, id: id.0 }
+}
+
+fn row_id(row: &UserRow) -> Cursor {
+    id_cursor(row.id)
+}
+
+fn row_email(row: &UserRow) -> Cursor {
+    email_cursor((row.email_normalized.as_str().to_owned(), row.id))
+}
+
+/// True if a filter asks for users of a time.
+fn is_of_a_time(filter: &UserFilter) -> bool {
+    filter.created_from.is_some() || filter.created_before.is_some()
+}
+
+impl UserRepository<'_> {
+    /// A page of users, in order of id, or of address and id when the filter has a prefix. The deleted are listed for a
+    /// reach of everything only.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn list(&mut self, reach: &Reach, filter: &UserFilter, page: &PageRequest) -> Result<Page<User>> {
+        let organization_id = match *reach {
+            Reach::Organization(id) => filter.organization_id.or(Some(id)),
+            Reach::Everything | Reach::User(_) => filter.organization_id,
+        };
+        if let Some(id) = organization_id
+            && !self.has_within(reach, id).await?
+        {
+            return Ok(page.page(Vec::<UserRow>::new(), row_id));
+        }
+        match (organization_id, *reach, &filter.email_prefix) {
+            (Some(id), _, None) => self.list_members(&[id], None, filter, page).await,
+            (Some(id), _, Some(prefix)) => self.list_members_by_email(&[id], None, prefix.as_str(), filter, page).await,
+            (None, Reach::User(user), prefix) => {
+                // Itself, and those who share an organization with it.
+                let own: Vec<OrganizationId> = query!(self.conn, c => organizations_of!(user).load(c))?;
+                match prefix {
+                    None => self.list_members(&own, Some(user), filter, page).await,
+                    Some(prefix) => self.list_members_by_email(&own, Some(user), prefix.as_str(), filter, page).await,
+                }
+            }
+            (None, _, None) => self.list_all(filter, page).await,
+            (None, _, Some(prefix)) => self.list_all_by_email(prefix.as_str(), filter, page).await,
+        }
+    }
+
+    /// True if the members of an organization are within a reach.
+    async fn has_within(&mut self, reach: &Reach, organization: OrganizationId) -> Result<bool> {
+        match *reach {
+            Reach::Everything => Ok(true),
+            Reach::Organization(own) => Ok(own == organization),
+            Reach::User(user) => {
+                let own: Option<OrganizationId> = query!(self.conn, c => {
+                    let own = organizations_of!(user).filter(OWN.field(memberships::organization_id).eq(organization));
+                    async move { own.get_result(c).await.optional() }
+                })?;
+                Ok(own.is_some())
+            }
+        }
+    }
+
+    /// A page of everybody.
+    async fn list_all(&mut self, filter: &UserFilter, page: &PageRequest) -> Result<Page<User>> {
+        let rows: Vec<UserRow> = query!(self.conn, c => {
+            let query = in_state!(users::table.select(UserRow::as_select()).into_boxed::<Backend>(), filter);
+            let range = Range::of(filter, page);
+            let mut query = query.filter(users::id.gt(range.after)).filter(users::id.le(range.up_to));
+            if let Some(from) = filter.created_from {
+                query = query.filter(users::created_at.ge(from));
+            }
+            if let Some(before) = filter.created_before {
+                query = query.filter(users::created_at.lt(before));
+            }
+            query.order(users::id).limit(page.limit()).load(c)
+        })?;
+        Ok(page.page(rows, row_id))
+    }
+
+    /// A page of everybody whose e-mail begins so.
+    async fn list_all_by_email(&mut self, prefix: &str, filter: &UserFilter, page: &PageRequest) -> Result<Page<User>> {
+        let after = begin(prefix, page);
+        macro_rules! searched {
+            ($query:expr, $looked_to:expr) => {{
+                let query = match filter.state {
+                    StateFilter::Deleted => $query.filter(users::deleted_at.is_not_null()),
+                    StateFilter::NotDeleted | StateFilter::Is(_) => $query.filter(users::deleted_at.is_null()),
+                };
+                let query = between!(query, prefix, after, $looked_to, users::email_normalized, users::id);
+                query.order((users::email_normalized, users::id))
+            }};
+        }
+        let mut looked_to: Option<EmailPlace> = None;
+        if matches!(filter.state, StateFilter::Is(_)) || is_of_a_time(filter) {
+            looked_to = query!(self.conn, c => {
+                let query = users::table.select((users::email_normalized, users::id)).into_boxed::<Backend>();
+                let last = searched!(query, &None::<EmailPlace>).limit(1).offset(page.look() - 1);
+                async { last.get_result(c).await.optional() }
+            })?;
+        }
+        let rows: Vec<UserRow> = query!(self.conn, c => {
+            let query = users::table.select(UserRow::as_select()).into_boxed::<Backend>();
+            let query = searched!(query, &looked_to);
+            compared_with!(query, filter).limit(page.limit()).load(c)
+        })?;
+        Ok(page.page_looked_at(rows, looked_to.map(email_cursor), row_email))
+    }
+}
+
+use compared_with;

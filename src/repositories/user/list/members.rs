@@ -1,0 +1,209 @@
+//! Lists of the members of organizations, merged in order.
+
+use std::collections::HashMap;
+
+use diesel::prelude::*;
+use diesel_async::RunQueryDsl;
+
+use super::{
+    EmailPlace, LAST_ID, Range, UserRepository, UserRow, begin, between, compared, compared_with, email_cursor,
+    id_cursor, row_email, row_id,
+};
+use crate::{
+    db::{
+        query,
+        schema::{memberships, organizations, users},
+    },
+    error::Result,
+    models::{OrganizationId, Page, PageRequest, StateFilter, User, UserFilter, UserId, text::prefix_end},
+    repositories::reach::SEEN,
+};
+
+/// How many members of each organization are looked at, at first, beyond the organization's part of a page.
+const STEP: i64 = 8;
+
+/// Where the members of one organization are known up to: beyond the last of as many as were asked for, if so many are there.
+fn end_of<P: Clone>(found: &[P], step: i64) -> Option<P> {
+    let step = usize::try_from(step).unwrap_or(usize::MAX);
+    found.last().filter(|_| found.len() >= step).cloned()
+}
+
+/// How many members of each of some organizations are looked at, at first.
+fn first_step(organizations: &[OrganizationId], page: &PageRequest) -> i64 {
+    STEP + page.limit() / i64::try_from(organizations.len().max(1)).unwrap_or(i64::MAX)
+}
+
+impl UserRepository<'_> {
+    /// A page of the members of organizations, each once, and of a user beside them. The members of each are read in order, and merged:
+    /// of none are more read than may stand on the page.
+    pub(super) async fn list_members(
+        &mut self,
+        organizations: &[OrganizationId],
+        beside: Option<UserId>,
+        filter: &UserFilter,
+        page: &PageRequest,
+    ) -> Result<Page<User>> {
+        let mut range = Range::of(filter, page);
+        let mut step = first_step(organizations, page);
+        let (mut rows, mut looked): (Vec<UserRow>, i64) = (Vec::new(), 0);
+        loop {
+            let (mut found, end) = self.members(organizations, range, step).await?;
+            looked += i64::try_from(found.len()).unwrap_or(i64::MAX);
+            found.extend(beside.filter(|user| range.up_to(end).contains(*user)));
+            found.sort_unstable();
+            found.dedup();
+            self.add(&mut rows, &found, filter, page).await?;
+            if rows.len() > page.size || end.is_none() || looked >= page.look() {
+                return Ok(page.page_looked_at(rows, end.map(id_cursor), row_id));
+            }
+            (range, step) = (range.after(end), step.saturating_mul(2));
+        }
+    }
+
+    /// The members of organizations within a range up to a place; `None` if those are all. Up to the nearest of the places that are
+    /// `step` members further in each, nobody is missed.
+    async fn members(
+        &mut self,
+        organizations: &[OrganizationId],
+        range: Range,
+        step: i64,
+    ) -> Result<(Vec<UserId>, Option<UserId>)> {
+        if let [organization] = organizations {
+            let found: Vec<UserId> = query!(self.conn, c => {
+                memberships::table
+                    .filter(memberships::organization_id.eq(organization))
+                    .filter(memberships::user_id.gt(range.after))
+                    .filter(memberships::user_id.le(range.up_to))
+                    .select(memberships::user_id)
+                    .order(memberships::user_id)
+                    .limit(step)
+                    .load(c)
+            })?;
+            let end = end_of(&found, step);
+            return Ok((found, end));
+        }
+        let ends: Vec<Option<UserId>> = query!(self.conn, c => {
+            let further = SEEN
+                .filter(SEEN.field(memberships::organization_id).eq(organizations::id))
+                .filter(SEEN.field(memberships::user_id).gt(range.after))
+                .filter(SEEN.field(memberships::user_id).le(range.up_to))
+                .select(SEEN.field(memberships::user_id))
+                .order(SEEN.field(memberships::user_id))
+                .offset(step);
+            let own = organizations::table.filter(organizations::id.eq_any(organizations));
+            own.select(further.single_value()).load(c)
+        })?;
+        let end = ends.into_iter().flatten().min();
+        let range = range.up_to(end);
+        let found = query!(self.conn, c => {
+            memberships::table
+                .filter(memberships::organization_id.eq_any(organizations))
+                .filter(memberships::user_id.gt(range.after))
+                .filter(memberships::user_id.le(range.up_to))
+                .select(memberships::user_id)
+                .load(c)
+        })?;
+        Ok((found, end))
+    }
+
+    /// As [`Self::list_members`], of those whose e-mail begins so, in order of e-mail and id.
+    pub(super) async fn list_members_by_email(
+        &mut self,
+        organizations: &[OrganizationId],
+        beside: Option<UserId>,
+        prefix: &str,
+        filter: &UserFilter,
+        page: &PageRequest,
+    ) -> Result<Page<User>> {
+        let mut itself: Option<EmailPlace> = None;
+        if let Some(user) = beside {
+            itself = query!(self.conn, c => {
+                let query = users::table.filter(users::id.eq(user)).select((users::email_normalized, users::id));
+                async move { query.get_result(c).await.optional() }
+            })?;
+        }
+        let itself = itself.filter(|(email, _)| email.starts_with(prefix));
+        let mut after = begin(prefix, page);
+        let mut step = first_step(organizations, page);
+        let (mut rows, mut looked): (Vec<UserRow>, i64) = (Vec::new(), 0);
+        loop {
+            let (mut found, end) = self.members_by_email(organizations, prefix, &after, step).await?;
+            looked += i64::try_from(found.len()).unwrap_or(i64::MAX);
+            let is_within = |place: &EmailPlace| *place > after && end.as_ref().is_none_or(|end| place <= end);
+            found.extend(itself.clone().filter(is_within));
+            found.sort_unstable();
+            found.dedup();
+            let ids: Vec<UserId> = found.into_iter().map(|(_, id)| id).collect();
+            self.add(&mut rows, &ids, filter, page).await?;
+            match end {
+                Some(end) if rows.len() <= page.size && looked < page.look() => after = end,
+                end => return Ok(page.page_looked_at(rows, end.map(email_cursor), row_email)),
+            }
+            step = step.saturating_mul(2);
+        }
+    }
+
+    /// The members of organizations whose e-mail begins so, after a place and up to another; `None` if those are all.
+    async fn members_by_email(
+        &mut self,
+        organizations: &[OrganizationId],
+        prefix: &str,
+        after: &EmailPlace,
+        step: i64,
+    ) -> Result<(Vec<EmailPlace>, Option<EmailPlace>)> {
+        let (email, id) = (memberships::user_email, memberships::user_id);
+        if let [organization] = organizations {
+            let found: Vec<EmailPlace> = query!(self.conn, c => {
+                let query = memberships::table.select((email, id)).into_boxed::<Backend>();
+                let query = query.filter(memberships::organization_id.eq(organization));
+                let query = between!(query, prefix, after, &None::<EmailPlace>, email, id);
+                query.order((email, id)).limit(step).load(c)
+            })?;
+            let end = end_of(&found, step);
+            return Ok((found, end));
+        }
+        let ends: Vec<Option<String>> = query!(self.conn, c => {
+            let (text, id) = (SEEN.field(memberships::user_email), SEEN.field(memberships::user_id));
+            let further = SEEN
+                .filter(SEEN.field(memberships::organization_id).eq(organizations::id))
+                .filter(text.ge(after.0.clone()))
+                .filter(compared(text.gt(after.0.clone()).or(id.gt(after.1))))
+                .filter(text.lt(prefix_end(prefix)))
+                .select(text)
+                .order((text, id))
+                .offset(step);
+            let own = organizations::table.filter(organizations::id.eq_any(organizations));
+            own.select(further.single_value()).load(c)
+        })?;
+        // After everybody who has the e-mail of that place: one who is deleted may share it.
+        let end = ends.into_iter().flatten().min().map(|text| (text, LAST_ID));
+        let found = query!(self.conn, c => {
+            let query = memberships::table.select((email, id)).into_boxed::<Backend>();
+            let query = query.filter(memberships::organization_id.eq_any(organizations));
+            between!(query, prefix, after, &end, email, id).load(c)
+        })?;
+        Ok((found, end))
+    }
+
+    /// Adds to a page those of some users that pass its filter, in their order, until it is full.
+    async fn add(
+        &mut self,
+        rows: &mut Vec<UserRow>,
+        ids: &[UserId],
+        filter: &UserFilter,
+        page: &PageRequest,
+    ) -> Result<()> {
+        for ids in ids.chunks(page.size.saturating_add(1)) {
+            let more: Vec<UserRow> = query!(self.conn, c => {
+                let query = users::table.filter(users::id.eq_any(ids)).select(UserRow::as_select());
+                compared_with!(query.into_boxed::<Backend>(), filter).load(c)
+            })?;
+            let mut more: HashMap<UserId, UserRow> = more.into_iter().map(|row| (row.id, row)).collect();
+            rows.extend(ids.iter().filter_map(|id| more.remove(id)));
+            if rows.len() > page.size {
+                break;
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,208 @@
+//! What everybody who is accountable uses of what there is only so much of, and how much of it that may be.
+//!
+//! Nothing here is counted for an API key, a session or an organization, of which anybody makes many: it is counted for the user or the
+//! organization behind the credential, see [`Caller::accountable`](crate::models::Caller::accountable), and before there is one for
+//! the network that the call comes from.
+
+use std::{
+    collections::{HashMap, hash_map::RandomState},
+    hash::BuildHasher as _,
+    net::IpAddr,
+    sync::{
+        Arc, Mutex, PoisonError, Weak,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+};
+
+use crate::models::{PrincipalId, ip_range::network};
+
+/// How many tables the shares are in, so that calls seldom wait for each other.
+const TABLES: usize = 16;
+
+/// Whom something is counted for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Accountable {
+    Owner(PrincipalId),
+    /// An address, or an IPv6 network of 64 bits.
+    Peer(IpAddr),
+}
+
+/// The shares of all who use something.
+#[derive(Clone)]
+pub struct Shares(Arc<Tables>);
+
+struct Tables {
+    tables: [Mutex<HashMap<Accountable, Weak<Share>>>; TABLES],
+    hashing: RandomState,
+}
+
+/// What one who is accountable uses. It is one thing however many credentials lead to it, and goes when nobody holds it any more.
+pub struct Share {
+    accountable: Accountable,
+    all: Weak<Tables>,
+    uses: [AtomicUsize; 5],
+}
+
+/// The kinds of use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Use {
+    /// Calls in flight.
+    Calls,
+    /// Calls that wait for the rest of their request, or for their turn to make a large answer.
+    Waiting,
+    /// Bytes of answers that are made or not yet taken.
+    Bytes,
+    /// Health watches without a credential.
+    Watches,
+    /// Reflection streams without a credential.
+    Reflections,
+}
+
+/// Some of a share in use, until it is dropped.
+pub struct Used {
+    share: Arc<Share>,
+    what: Use,
+    amount: usize,
+}
+
+impl Default for Shares {
+    fn default() -> Self {
+        Self(Arc::new(Tables { tables: Default::default(), hashing: RandomState::new() }))
+    }
+}
+
+impl Shares {
+    /// The share of an owner of credentials.
+    pub fn of(&self, owner: PrincipalId) -> Arc<Share> {
+        self.share(Accountable::Owner(owner))
+    }
+
+    /// The share of the network that an address is in.
+    pub fn of_peer(&self, address: IpAddr) -> Arc<Share> {
+        self.share(Accountable::Peer(network(address.to_canonical())))
+    }
+
+    fn share(&self, accountable: Accountable) -> Arc<Share> {
+        let mut table = self.0.table(&accountable).lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(share) = table.get(&accountable).and_then(Weak::upgrade) {
+            return share;
+        }
+        let share = Arc::new(Share { accountable, all: Arc::downgrade(&self.0), uses: Default::default() });
+        table.insert(accountable, Arc::downgrade(&share));
+        share
+    }
+}
+
+impl Tables {
+    fn table(&self, accountable: &Accountable) -> &Mutex<HashMap<Accountable, Weak<Share>>> {
+        let hash = self.hashing.hash_one(accountable);
+        let [first, ..] = &self.tables;
+        usize::try_from(hash % 16).ok().and_then(|at| self.tables.get(at)).unwrap_or(first)
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        let Some(all) = self.all.upgrade() else { return };
+        let mut table = all.table(&self.accountable).lock().unwrap_or_else(PoisonError::into_inner);
+        // Somebody may have made another one since the last hold on this one was gone.
+        if table.get(&self.accountable).is_some_and(|share| share.strong_count() == 0) {
+            table.remove(&self.accountable);
+        }
+    }
+}
+
+impl Share {
+    fn count(&self, what: Use) -> &AtomicUsize {
+        let [calls, waiting, bytes, watches, reflections] = &self.uses;
+        match what {
+            Use::Calls => calls,
+            Use::Waiting => waiting,
+            Use::Bytes => bytes,
+            Use::Watches => watches,
+            Use::Reflections => reflections,
+        }
+    }
+
+    /// How much is in use.
+    pub fn used(&self, what: Use) -> usize {
+        self.count(what).load(Relaxed)
+    }
+
+    /// Uses one more, if there are less than `most` in use.
+    pub fn take(self: &Arc<Self>, what: Use, most: usize) -> Option<Used> {
+        self.take_if(what, 1, |used| used < most)
+    }
+
+    /// Uses an amount more, if what is in use allows it.
+    pub fn take_if(self: &Arc<Self>, what: Use, amount: usize, allows: impl Fn(usize) -> bool) -> Option<Used> {
+        let more = |used| allows(used).then(|| used.saturating_add(amount));
+        self.count(what).fetch_update(Relaxed, Relaxed, more).ok()?;
+        Some(Used { share: Arc::clone(self), what, amount })
+    }
+}
+
+impl Used {
+    /// How much it is.
+    pub fn amount(&self) -> usize {
+        self.amount
+    }
+
+    /// Gives back what is beyond an amount.
+    pub fn shrink(&mut self, amount: usize) {
+        let beyond = self.amount.saturating_sub(amount);
+        self.share.count(self.what).fetch_sub(beyond, Relaxed);
+        self.amount -= beyond;
+    }
+}
+
+impl Drop for Used {
+    fn drop(&mut self) {
+        self.share.count(self.what).fetch_sub(self.amount, Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
+
+    use uuid::Uuid;
+
+    use super::*;
+
+    #[test]
+    fn whoever_is_accountable_has_one_share_and_nothing_is_remembered_of_who_uses_nothing() {
+        let shares = Shares::default();
+        let owner = PrincipalId(Uuid::from_u128(1));
+        let (one, same) = (shares.of(owner), shares.of(owner));
+        let held = one.take(Use::Calls, 1).unwrap();
+        assert!(same.take(Use::Calls, 1).is_none(), "it is the same share");
+        assert!(same.take(Use::Waiting, 1).is_some(), "each kind is counted apart");
+        assert!(shares.of(PrincipalId(Uuid::from_u128(2))).take(Use::Calls, 1).is_some());
+        drop((one, same));
+        assert_eq!(shares.of(owner).used(Use::Calls), 1, "what is in use holds it");
+        drop(held);
+        assert!(shares.0.tables.iter().all(|table| table.lock().unwrap().is_empty()));
+    }
+
+    #[test]
+    fn a_network_is_one_peer_whatever_its_addresses() {
+        let shares = Shares::default();
+        let peer = |address: &str| shares.of_peer(address.parse().unwrap());
+        let _held = (peer("2001:db8::1").take(Use::Calls, 1).unwrap(), peer("192.0.2.1").take(Use::Calls, 1).unwrap());
+        assert!(peer("2001:db8::2").take(Use::Calls, 1).is_none());
+        assert!(peer("::ffff:192.0.2.1").take(Use::Calls, 1).is_none());
+        assert!(peer("2001:db8:0:1::1").take(Use::Calls, 1).is_some());
+    }
+
+    #[test]
+    fn what_is_given_back_early_is_given_back_once() {
+        let share = Shares::default().of(PrincipalId(Uuid::nil()));
+        let mut held = share.take_if(Use::Bytes, 100, |_| true).unwrap();
+        held.shrink(30);
+        assert_eq!((held.amount(), share.used(Use::Bytes)), (30, 30));
+        held.shrink(50);
+        drop(held);
+        assert_eq!(share.used(Use::Bytes), 0);
+    }
+}

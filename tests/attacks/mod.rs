@@ -1,0 +1,9 @@
+//! Attacks that once worked, each named for its item, with its smallest input and the right answer.
+
+mod authority;
+mod lists;
+mod load;
+mod sessions;
+mod shares;
+mod signin;
+mod wire;

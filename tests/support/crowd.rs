@@ -1,0 +1,307 @@
+//! A platform with many users of others, and every list that somebody can ask of it.
+
+use prost_reflect::{DynamicMessage, FieldDescriptor, MessageDescriptor, MethodDescriptor, Value};
+use prost_types::Timestamp;
+use tenantry::pb::{self, create_api_key_request::Owner};
+
+use super::{Test, database::TestDatabase, raw};
+
+/// When the first of the crowd was made, in milliseconds.
+const BEGUN: usize = 1_700_000_000_000;
+
+/// Kinds of rows in ids of the crowd.
+const USER: usize = 1;
+const ORGANIZATION: usize = 2;
+
+/// The id of a row of the crowd.
+fn id(kind: usize, number: usize) -> String {
+    let text = format!("{:012x}700{kind}8{number:015x}", BEGUN + number);
+    uuid::Uuid::parse_str(&text).unwrap().to_string()
+}
+
+/// Fills a database with so many users, all members of one organization; with a tenth as many organizations, each with an owner;
+/// and with as many events, all about the one organization and done by one user with one key.
+pub async fn fill(database: &TestDatabase, count: usize) {
+    let statements = match database {
+        TestDatabase::Sqlite(_) => sqlite(count),
+        TestDatabase::Postgres(_) => postgres(count),
+    };
+    // Not at once: a server beside it writes too.
+    for statement in statements {
+        database.execute(&statement).await;
+    }
+    // What a migration does for rows that were there before it.
+    let columns = match database {
+        TestDatabase::Sqlite(_) => "SELECT name AS value FROM pragma_table_info('cf_memberships')",
+        TestDatabase::Postgres(_) => {
+            "SELECT column_name::text AS value FROM information_schema.columns WHERE table_name = 'cf_memberships'"
+        }
+    };
+    if database.texts(columns).await.iter().any(|column| column == "user_email") {
+        database
+            .execute(
+                "UPDATE cf_memberships SET user_email = (SELECT email_normalized FROM cf_users \
+                 WHERE cf_users.id = cf_memberships.user_id) WHERE user_email = ''",
+            )
+            .await;
+    }
+}
+
+fn sqlite(count: usize) -> Vec<String> {
+    let id = |kind: usize, number: &str| format!("unhex(printf('%012x700{kind}8%015x', {BEGUN} + {number}, {number}))");
+    let (user, organization, membership, event, key) = (id(1, "n"), id(2, "n"), id(3, "n"), id(4, "n"), id(5, "n"));
+    let (first_user, crowd, of_owner, first_key) = (id(1, "0"), id(2, "0"), id(6, "n"), id(5, "0"));
+    let series =
+        |to: usize| format!("WITH RECURSIVE s(n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM s WHERE n < {})", to - 1);
+    let time = format!("({BEGUN} + n) * 1000");
+    statements(&Words {
+        few: series(count / 10),
+        keys: series(count.min(1000)),
+        many: series(count),
+        from: "FROM s".to_owned(),
+        user,
+        organization,
+        membership,
+        event,
+        key,
+        first_user,
+        crowd,
+        of_owner,
+        first_key,
+        time,
+        no: "0",
+        json: "'{}'",
+        list: "'[]'",
+        bytes: "x''",
+        hash: "randomblob(32)",
+        prefix: "printf('cf_live_%012X', n)",
+    })
+}
+
+fn postgres(count: usize) -> Vec<String> {
+    let id = |kind: usize, number: &str| {
+        format!("(lpad(to_hex({BEGUN} + {number}), 12, '0') || '700{kind}8' || lpad(to_hex({number}), 15, '0'))::uuid")
+    };
+    let (user, organization, membership, event, key) = (id(1, "n"), id(2, "n"), id(3, "n"), id(4, "n"), id(5, "n"));
+    let (first_user, crowd, of_owner, first_key) = (id(1, "0"), id(2, "0"), id(6, "n"), id(5, "0"));
+    let series = |to: usize| format!("WITH s AS (SELECT generate_series(0, {}) AS n)", to - 1);
+    let time = format!("to_timestamp(({BEGUN} + n) / 1000.0)");
+    statements(&Words {
+        few: series(count / 10),
+        keys: series(count.min(1000)),
+        many: series(count),
+        from: "FROM s".to_owned(),
+        user,
+        organization,
+        membership,
+        event,
+        key,
+        first_user,
+        crowd,
+        of_owner,
+        first_key,
+        time,
+        no: "false",
+        json: "'{}'",
+        list: "'[]'",
+        bytes: "''",
+        hash: "sha256(convert_to(n::text, 'UTF8'))",
+        prefix: "'cf_live_' || upper(lpad(to_hex(n), 12, '0'))",
+    })
+}
+
+/// What the two databases say in different words.
+struct Words {
+    few: String,
+    keys: String,
+    many: String,
+    from: String,
+    user: String,
+    organization: String,
+    membership: String,
+    event: String,
+    key: String,
+    first_user: String,
+    crowd: String,
+    of_owner: String,
+    first_key: String,
+    time: String,
+    no: &'static str,
+    json: &'static str,
+    list: &'static str,
+    bytes: &'static str,
+    hash: &'static str,
+    prefix: &'static str,
+}
+
+fn statements(words: &Words) -> Vec<String> {
+    let Words { few, keys, many, from, user, organization, membership, event, key, .. } = words;
+    let Words { first_user, crowd, of_owner, first_key, time, no, json, list, bytes, hash, prefix, .. } = words;
+    let deleted = |every: usize| format!("CASE WHEN n % {every} = 7 THEN {time} END");
+    let rare =
+        |every: usize, rare: &str, usual: &str| format!("CASE WHEN n % {every} = 3 THEN '{rare}' ELSE '{usual}' END");
+    vec![
+        format!(
+            "INSERT INTO cf_users (id, revision, email, email_normalized, name, is_platform_admin, state, metadata, deleted_at, \
+             created_at, updated_at) {many} SELECT {user}, 1, 'shared' || n || '@example.net', 'shared' || n || '@example.net', \
+             'Shared', {no}, {}, {json}, {}, {time}, {time} {from}",
+            rare(1000, "suspended", "active"),
+            deleted(997),
+        ),
+        format!(
+            "INSERT INTO cf_organizations (id, revision, name, name_normalized, slug, plan, settings, state, deleted_at, created_at, \
+             updated_at) {few} SELECT {organization}, 1, 'Shared ' || n, 'shared ' || n, 'shared-' || n, {}, {json}, {}, {}, {time}, \
+             {time} {from}",
+            rare(1000, "enterprise", "free"),
+            rare(499, "suspended", "active"),
+            deleted(997),
+        ),
+        format!(
+            "INSERT INTO cf_memberships (id, revision, user_id, organization_id, role, permissions, created_at, updated_at) {many} \
+             SELECT {membership}, 1, {user}, {crowd}, {}, {list}, {time}, {time} {from}",
+            rare(1000, "owner", "member"),
+        ),
+        format!(
+            "INSERT INTO cf_memberships (id, revision, user_id, organization_id, role, permissions, created_at, updated_at) {few} \
+             SELECT {of_owner}, 1, {user}, {organization}, 'owner', {list}, {time}, {time} {from} WHERE n > 0",
+        ),
+        format!(
+            "INSERT INTO cf_api_keys (id, revision, organization_id, name, prefix, secret_hash, scopes, environment, metadata, \
+             revoked_at, created_at, updated_at) {keys} SELECT {key}, 1, {crowd}, 'key', {prefix}, {hash}, {list}, 'live', \
+             {json}, CASE WHEN n % 100 > 0 THEN {time} END, {time}, {time} {from}",
+        ),
+        format!(
+            "INSERT INTO cf_events (id, created_at, action, actor_kind, actor_user_id, actor_api_key_id, organization_id, user_id, \
+             resource_type, resource_id, revision, details) {many} SELECT {event}, {time}, {}, 'user', {first_user}, {first_key}, \
+             {crowd}, {user}, 'user', {user}, 1, {bytes} {from}",
+            rare(1000, "user.suspended", "user.updated"),
+        ),
+    ]
+}
+
+/// A caller with a name.
+pub struct Asker {
+    /// What kind of caller it is.
+    pub kind: &'static str,
+    /// Its key or token.
+    pub key: String,
+}
+
+/// Those who ask, and what they may ask about: a small tenant beside the crowd.
+pub struct Small {
+    /// One caller of each kind.
+    pub askers: Vec<Asker>,
+    user: pb::User,
+    organization: pb::Organization,
+    key_id: String,
+}
+
+/// A list that somebody asks for.
+#[derive(Clone)]
+pub struct Question {
+    /// The path of the method.
+    pub path: String,
+    /// Its name, and the fields that are set.
+    pub name: String,
+    /// The request.
+    pub request: DynamicMessage,
+    /// What the answer is.
+    #[allow(dead_code, reason = "the benchmark counts its rows")]
+    pub answer: MessageDescriptor,
+}
+
+impl Small {
+    /// Makes a tenant of three members, one of whom is signed in.
+    pub async fn make(t: &Test) -> Self {
+        let (user, signed_in, _) = t.signed_in_user("ada").await;
+        let organization = t.organization(&user).await;
+        for name in ["bob", "eve"] {
+            let other = t.user(name).await;
+            t.member(&other, &organization, "member").await;
+        }
+        let (key, text) = t.key(Owner::UserId(user.id.clone()), &["*"]).await;
+        let askers = vec![
+            Asker { kind: "user's key", key: text },
+            Asker { kind: "access token", key: signed_in.access_token },
+            Asker { kind: "organization's key", key: t.organization_key(&organization).await },
+            Asker { kind: "platform admin", key: t.admin_key.clone() },
+        ];
+        Self { askers, user, organization, key_id: key.id }
+    }
+
+    /// Every list with every filter and every pair of filters that its request allows, with each of their values.
+    pub fn questions(&self, page_size: i32) -> Vec<Question> {
+        let lists = raw::methods().into_iter().filter(|method| method.name().starts_with("List"));
+        lists.flat_map(|method| self.questions_of(&method, page_size)).collect()
+    }
+
+    fn questions_of(&self, method: &MethodDescriptor, page_size: i32) -> Vec<Question> {
+        let paging = ["page_size", "page_token"];
+        let fields: Vec<FieldDescriptor> =
+            method.input().fields().filter(|field| !paging.contains(&field.name())).collect();
+        let ask = |set: &[(&FieldDescriptor, &(String, Value))]| {
+            let mut request = DynamicMessage::new(method.input());
+            request.set_field_by_name("page_size", Value::I32(page_size));
+            let mut name = method.name().to_owned();
+            for (field, (word, value)) in set {
+                request.set_field(field, value.clone());
+                name = format!("{name} {}={word}", field.name());
+            }
+            Question { path: raw::path(method), name, request, answer: method.output() }
+        };
+        let values: Vec<_> = fields.iter().map(|field| (field, self.values(field))).collect();
+        let mut questions = vec![ask(&[])];
+        for (at, (field, own)) in values.iter().enumerate() {
+            for value in own {
+                questions.push(ask(&[(*field, value)]));
+                for (other, others) in &values[at + 1..] {
+                    let oneof = field.containing_oneof();
+                    if oneof.is_some() && oneof == other.containing_oneof() {
+                        continue;
+                    }
+                    questions.extend(others.iter().map(|second| ask(&[(*field, value), (*other, second)])));
+                }
+            }
+        }
+        questions
+    }
+
+    /// What a filter is asked with: what is of the small tenant, what is of the crowd, what few have.
+    fn values(&self, field: &FieldDescriptor) -> Vec<(String, Value)> {
+        let texts = |texts: &[(&str, &str)]| {
+            let value = |(word, text): &(&str, &str)| ((*word).to_owned(), Value::String((*text).to_owned()));
+            texts.iter().map(value).collect()
+        };
+        let numbers =
+            |numbers: &[i32]| numbers.iter().map(|number| (number.to_string(), Value::EnumNumber(*number))).collect();
+        let (of_crowd, crowd) = (id(USER, 0), id(ORGANIZATION, 0));
+        match field.name() {
+            "organization_id" => texts(&[("own", &self.organization.id), ("crowd", &crowd)]),
+            "user_id" | "member_user_id" | "actor_user_id" => texts(&[("own", &self.user.id), ("crowd", &of_crowd)]),
+            "actor_api_key_id" => texts(&[("own", &self.key_id), ("crowd", &id(5, 0))]),
+            "resource_id" => texts(&[("own", &self.organization.id), ("crowd", &of_crowd)]),
+            "email_prefix" => texts(&[("shared", "shared"), ("own", &self.user.email)]),
+            "name_prefix" => texts(&[("shared", "shared"), ("own", "acme")]),
+            "email" => texts(&[("own", &self.user.email)]),
+            "role" => texts(&[("owner", "owner"), ("viewer", "viewer")]),
+            "provider" => texts(&[("github", "github")]),
+            "state" => numbers(&[1, 2, 3]),
+            "plan" => numbers(&[1, 4]),
+            "resource_type" => numbers(&[1, 8]),
+            "include_revoked" => vec![("true".to_owned(), Value::Bool(true))],
+            "actions" => ["user.suspended", "user.*"]
+                .map(|action| (action.to_owned(), Value::List(vec![Value::String(action.to_owned())])))
+                .to_vec(),
+            "created_from" | "created_before" => {
+                let at = |seconds: i64| {
+                    let mut message = DynamicMessage::new(field.kind().as_message().unwrap().clone());
+                    message.transcode_from(&Timestamp { seconds, nanos: 0 }).unwrap();
+                    Value::Message(message)
+                };
+                let begun = i64::try_from(BEGUN / 1000).unwrap();
+                vec![("begun".to_owned(), at(begun + 20)), ("now".to_owned(), at(begun + 1_000_000))]
+            }
+            other => panic!("teach this test what to ask for with {other} of {}", field.parent_message().full_name()),
+        }
+    }
+}
