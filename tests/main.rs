@@ -14,9 +14,9 @@
 mod access;
 mod api_key;
 mod architecture;
-mod authority_model;
 mod attacks;
 mod authentication;
+mod authority_model;
 mod authorization;
 mod clients;
 mod command_line;

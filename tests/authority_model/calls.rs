@@ -1,7 +1,8 @@
 //! The calls that the model knows: one for each method, with what it is about, and how they are drawn.
 
 use super::model::{
-    Bounds, Credential, Mailed, Model, OWN_ROLES, PERMISSIONS, ROLES, Random, SCOPES, SCOPES_OF_ORGANIZATIONS, Standing, State,
+    Bounds, Credential, Mailed, Model, OWN_ROLES, PERMISSIONS, ROLES, Random, SCOPES, SCOPES_OF_ORGANIZATIONS,
+    Standing, State,
 };
 use crate::support::given::{PASSWORD, unique};
 
@@ -314,7 +315,8 @@ impl<'a> Draw<'a> {
 
     /// A user in a state, if there is one.
     fn user_in(&mut self, state: State) -> usize {
-        let all: Vec<usize> = (0..self.model.users.len()).filter(|user| self.model.users[*user].state == state).collect();
+        let all: Vec<usize> =
+            (0..self.model.users.len()).filter(|user| self.model.users[*user].state == state).collect();
         if all.is_empty() || self.random.percent(15) { self.any_user() } else { self.random.one(&all) }
     }
 
@@ -358,7 +360,11 @@ impl<'a> Draw<'a> {
                 Owner::Organization(organization) => Some(organization) == self.organization,
             })
             .collect();
-        if !own.is_empty() && self.random.percent(55) { self.random.one(&own) } else { 1 + self.random.below(self.model.keys.len() - 1) }
+        if !own.is_empty() && self.random.percent(55) {
+            self.random.one(&own)
+        } else {
+            1 + self.random.below(self.model.keys.len() - 1)
+        }
     }
 
     /// A session, mostly one that goes on.
@@ -451,7 +457,11 @@ impl<'a> Draw<'a> {
     }
 
     fn owner_of_keys(&mut self) -> Owner {
-        if self.random.percent(60) { Owner::User(self.any_user()) } else { Owner::Organization(self.any_organization()) }
+        if self.random.percent(60) {
+            Owner::User(self.any_user())
+        } else {
+            Owner::Organization(self.any_organization())
+        }
     }
 
     /// Scopes for a key of an owner.
@@ -643,7 +653,8 @@ impl<'a> Draw<'a> {
                 let organization = self.any_organization();
                 let user = self.member_of(organization);
                 let role = if self.random.percent(75) { Some(self.any_role(organization)) } else { None };
-                let extra = if role.is_none() || self.random.percent(30) { Some(self.some_of(&PERMISSIONS, 2)) } else { None };
+                let extra =
+                    if role.is_none() || self.random.percent(30) { Some(self.some_of(&PERMISSIONS, 2)) } else { None };
                 Call::UpdateMembership { user, organization, role, extra }
             }
             "DeleteMembership" => {

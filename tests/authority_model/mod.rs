@@ -25,7 +25,8 @@ const WORKERS: u64 = 8;
 /// Steps of a sequence.
 const STEPS: usize = 28;
 /// No caller is refused for wrong passwords and tokens: the sequences present many.
-const OPTIONS: &[&str] = &["--max-failures-per-caller", "0", "--max-failures-per-address", "0", "--sweep-interval", "1d"];
+const OPTIONS: &[&str] =
+    &["--max-failures-per-caller", "0", "--max-failures-per-address", "0", "--sweep-interval", "1d"];
 /// So many sequences share a server: what it has stored stays small, and one run stays within the time that a test may take.
 const SEQUENCES_OF_A_SERVER: u64 = 1_000;
 
@@ -63,7 +64,9 @@ async fn follow_the_model(t: Arc<Test>, sequences: u64) {
         .collect();
     let mut counts = Counts::new();
     for worker in workers {
-        for (method, (done, refused)) in worker.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic())) {
+        for (method, (done, refused)) in
+            worker.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
+        {
             let all = counts.entry(method).or_default();
             *all = (all.0 + done, all.1 + refused);
         }
@@ -85,9 +88,14 @@ async fn follow_the_model(t: Arc<Test>, sequences: u64) {
 
 #[test]
 fn every_method_of_the_descriptor_set_is_in_the_model() {
-    let described: BTreeSet<String> = crate::support::raw::methods().iter().map(|method| method.name().to_owned()).collect();
-    let modelled: BTreeSet<String> =
-        METHODS.iter().map(|(name, _)| *name).chain(NOT_MODELLED.iter().map(|(name, _)| *name)).map(str::to_owned).collect();
+    let described: BTreeSet<String> =
+        crate::support::raw::methods().iter().map(|method| method.name().to_owned()).collect();
+    let modelled: BTreeSet<String> = METHODS
+        .iter()
+        .map(|(name, _)| *name)
+        .chain(NOT_MODELLED.iter().map(|(name, _)| *name))
+        .map(str::to_owned)
+        .collect();
     assert_eq!(described, modelled);
 }
 
@@ -108,4 +116,6 @@ async fn ten_thousand(backend: Backend) {
     }
 }
 
-long_on_both!(slow_ten_thousand_random_sequences_are_done_exactly_when_the_model_of_authority_says_so = super::ten_thousand);
+long_on_both!(
+    slow_ten_thousand_random_sequences_are_done_exactly_when_the_model_of_authority_says_so = super::ten_thousand
+);

@@ -216,7 +216,9 @@ impl Set {
 
 impl std::fmt::Debug for Set {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_set().entries(NAMES.iter().enumerate().filter(|(at, _)| self.0 >> at & 1 == 1).map(|(_, name)| name)).finish()
+        f.debug_set()
+            .entries(NAMES.iter().enumerate().filter(|(at, _)| self.0 >> at & 1 == 1).map(|(_, name)| name))
+            .finish()
     }
 }
 
@@ -282,7 +284,10 @@ pub struct Bounds {
 impl Bounds {
     /// True if these let nothing that others do not.
     fn within(&self, other: &Self) -> bool {
-        Set::of(&other.scopes).covers(Set::of(&self.scopes)) && self.ends_within(other) && self.is_from_within(other) && self.rate_within(other)
+        Set::of(&other.scopes).covers(Set::of(&self.scopes))
+            && self.ends_within(other)
+            && self.is_from_within(other)
+            && self.rate_within(other)
     }
 
     fn ends_within(&self, other: &Self) -> bool {
@@ -345,6 +350,8 @@ pub struct Mail {
 pub enum Standing {
     Live,
     Expired,
+    /// Live or expired: the page leaves it open.
+    Unsure,
     Gone,
 }
 
@@ -357,6 +364,8 @@ pub struct Invitation {
     pub text: String,
     pub former: Vec<String>,
     pub sender: Option<usize>,
+    /// True if the sender was a platform admin when it was sent.
+    pub by_platform: bool,
     pub standing: Standing,
 }
 
@@ -500,7 +509,16 @@ impl Model {
             Owner::User(user) => (Some(user), None, self.users[user].admin),
             Owner::Organization(organization) => (None, Some(organization), false),
         };
-        Some(Who { user, organization, admin, scopes: Set::of(&bounds.scopes), key: Some(key), session: None, former, bounds })
+        Some(Who {
+            user,
+            organization,
+            admin,
+            scopes: Set::of(&bounds.scopes),
+            key: Some(key),
+            session: None,
+            former,
+            bounds,
+        })
     }
 
     /// What a role gives; nothing is said of one that is not there.
@@ -547,7 +565,8 @@ impl Model {
             && (who.admin
                 || who.user == Some(user)
                 || (0..self.organizations.len()).any(|organization| {
-                    self.sees_organization(who, organization) && self.organizations[organization].members.contains_key(&user)
+                    self.sees_organization(who, organization)
+                        && self.organizations[organization].members.contains_key(&user)
                 }))
     }
 
@@ -661,6 +680,14 @@ impl Model {
             Owner::User(user) => who.admin || who.user == Some(user),
             Owner::Root => false,
         }
+    }
+
+    /// True if whoever sent an invitation holds what it gives.
+    fn is_grounded(&self, invitation: &Invitation) -> bool {
+        let Some(user) = invitation.sender else { return true };
+        let held = if self.users[user].admin { Set::ALL } else { self.of_user(user, invitation.organization) };
+        let given = self.gives(invitation.organization, invitation.role).unwrap_or_default();
+        self.is_active(user) && held.covers(given)
     }
 
     fn is_invited(&self, user: usize, invitation: &Invitation, by_token: bool) -> bool {
@@ -803,7 +830,11 @@ impl Model {
             Call::ChangePassword { user, right, .. } => {
                 let may =
                     self.is_own(who, *user) && self.is_active(*user) && *right && self.users[*user].password.is_some();
-                may && self.may_authenticate(who, *user)
+                // The page does not say whether the proof of the password is enough for a platform admin.
+                if may && !self.may_authenticate(who, *user) {
+                    return None;
+                }
+                may
             }
             Call::SetPassword(user) => {
                 self.is_active(*user) && self.may_authenticate(who, *user) && self.users[*user].password.is_none()
@@ -811,8 +842,8 @@ impl Model {
             Call::ImportPasswordHash(user) => {
                 self.user_exists(*user) && self.may_authenticate(who, *user) && self.users[*user].password.is_none()
             }
-            // It takes away. That it takes a scope more for a platform admin the proto says (`gives`), the page does not.
-            Call::RemovePassword(user) => self.user_exists(*user) && self.may_authenticate(who, *user),
+            // It takes away.
+            Call::RemovePassword(user) => self.user_exists(*user),
             Call::StartEmailVerification(user) | Call::StartEmailChange { user, .. } => {
                 self.is_active(*user) && self.may_authenticate(who, *user)
             }
@@ -869,15 +900,22 @@ impl Model {
                     .members
                     .keys()
                     .any(|user| self.user_exists(*user) && self.users[*user].email == address);
-                let is_invited = self.invitations.iter().any(|invitation| {
-                    invitation.organization == *organization
-                        && invitation.address == address
-                        && invitation.standing == Standing::Live
-                });
-                self.may_change(who, *organization, "invitations:write")
+                let invited = |standing: Standing| {
+                    self.invitations.iter().any(|invitation| {
+                        invitation.organization == *organization
+                            && invitation.address == address
+                            && invitation.standing == standing
+                    })
+                };
+                let is_unsure = invited(Standing::Unsure);
+                let may = self.may_change(who, *organization, "invitations:write")
                     && self.may_give(who, *organization, given)
                     && !is_member
-                    && !is_invited
+                    && !invited(Standing::Live);
+                if may && is_unsure {
+                    return None;
+                }
+                may
             }
             Call::GetInvitation { invitation, by_token } => {
                 let invitation = &self.invitations[*invitation];
@@ -903,17 +941,25 @@ impl Model {
                     && self.may_change(who, invitation.organization, "invitations:write")
                     && self.standing(who, invitation.organization).covers(given)
             }
-            Call::AcceptInvitation { invitation, by_token, user, .. } => {
+            Call::AcceptInvitation { invitation, by_token, user, proof } => {
                 let Some(user) = user.or(who.user) else { return Some(false) };
                 let invitation = &self.invitations[*invitation];
                 let organization = invitation.organization;
-                invitation.standing == Standing::Live
+                let is_shown = who.user == Some(user) || self.shows(user, *proof);
+                let is_first_proof = *by_token && !self.users[user].verified;
+                let may = matches!(invitation.standing, Standing::Live | Standing::Unsure)
+                    && (!is_first_proof || is_shown || self.may_authenticate(who, user))
                     && self.organization_exists(organization)
                     && self.is_own(who, user)
                     && self.is_active(user)
                     && self.is_invited(user, invitation, *by_token)
                     && (who.admin || self.organization_is_active(organization))
-                    && !self.organizations[organization].members.contains_key(&user)
+                    && !self.organizations[organization].members.contains_key(&user);
+                // A role that was widened since may be more than the sender holds.
+                if may && (invitation.standing == Standing::Unsure || !self.is_grounded(invitation)) {
+                    return None;
+                }
+                may
             }
             Call::DeclineInvitation { invitation, by_token, user } => {
                 let invitation = &self.invitations[*invitation];
@@ -981,9 +1027,7 @@ impl Model {
             }
 
             // Organizations.
-            Call::CreateOrganization { owner } => {
-                (who.admin || who.user == Some(*owner)) && self.is_active(*owner)
-            }
+            Call::CreateOrganization { owner } => (who.admin || who.user == Some(*owner)) && self.is_active(*owner),
             Call::GetOrganization(organization) | Call::GetOrganizationBySlug(organization) => {
                 self.sees_organization(who, *organization)
             }
@@ -1084,6 +1128,8 @@ impl Model {
                 let may = self.is_own(who, *user);
                 match email {
                     None => may,
+                    // It stays as it is.
+                    Some(address) if self.address(address) == self.users[*user].email => may,
                     Some(address) => {
                         may && who.admin
                             && self.may_authenticate(who, *user)
@@ -1101,9 +1147,21 @@ impl Model {
                 if self.users[*user].state == State::Purged {
                     return Some(false);
                 }
+                // Members who are deleted may count as members.
+                let is_unsure = (0..self.organizations.len()).any(|at| {
+                    let members = &self.organizations[at].members;
+                    members.contains_key(user)
+                        && members.len() > 1
+                        && members.keys().all(|other| other == user || !self.user_exists(*other))
+                });
+                if *sole && is_unsure {
+                    return None;
+                }
                 return self.may_go(*user, |organization| {
                     !self.has_owner_without(organization, Some(*user))
-                        && !(*sole && self.organizations[organization].members.len() == 1)
+                        && !(*sole
+                            && self.organization_exists(organization)
+                            && self.organizations[organization].members.len() == 1)
                 });
             }
             Call::SuspendUser(user) => self.user_exists(*user),
@@ -1139,7 +1197,9 @@ impl Model {
         let owned = |state: &[State]| {
             (0..self.organizations.len()).any(|at| {
                 let of = &self.organizations[at];
-                state.contains(&of.state) && of.members.get(&user).is_some_and(|member| member.role == "owner") && is_stuck(at)
+                state.contains(&of.state)
+                    && of.members.get(&user).is_some_and(|member| member.role == "owner")
+                    && is_stuck(at)
             })
         };
         if owned(&[State::Active, State::Suspended]) {
@@ -1191,13 +1251,14 @@ impl Model {
     fn end_invitations(&mut self, user: usize) {
         for at in 0..self.invitations.len() {
             let invitation = &self.invitations[at];
-            if invitation.sender != Some(user) || invitation.standing != Standing::Live {
+            if invitation.sender != Some(user) || !matches!(invitation.standing, Standing::Live | Standing::Unsure) {
                 continue;
             }
-            let holds = if self.users[user].admin { Set::ALL } else { self.of_user(user, invitation.organization) };
-            let given = self.gives(invitation.organization, invitation.role).unwrap_or_default();
-            if !self.is_active(user) || !holds.covers(given) {
+            if !self.is_grounded(invitation) {
                 self.invitations[at].standing = Standing::Expired;
+            } else if invitation.by_platform != self.users[user].admin {
+                // It holds the role by another standing than the one that it sent it by.
+                self.invitations[at].standing = Standing::Unsure;
             }
         }
     }
@@ -1446,6 +1507,7 @@ impl Model {
                     text: answer.text.clone(),
                     former: vec![],
                     sender: who.user,
+                    by_platform: who.admin,
                     standing: Standing::Live,
                 });
             }
@@ -1455,6 +1517,7 @@ impl Model {
                 invitation.former.push(before);
                 // It is now of whoever sent it again.
                 invitation.sender = who.user;
+                invitation.by_platform = who.admin;
                 invitation.standing = Standing::Live;
             }
             Call::RevokeInvitation(invitation) | Call::DeclineInvitation { invitation, .. } => {
@@ -1512,7 +1575,9 @@ impl Model {
                 self.users[*user].links.pop();
             }
             Call::CreateOrganization { owner } => self.new_organization(answer, *owner, answer.other_id.clone()),
-            Call::UpdateOrganization { organization, .. } => self.organizations[*organization].slug.clone_from(&answer.name),
+            Call::UpdateOrganization { organization, .. } => {
+                self.organizations[*organization].slug.clone_from(&answer.name)
+            }
             Call::DeleteOrganization(organization) => {
                 self.organizations[*organization].state = State::Deleted;
                 self.end_sessions_for(*organization);
@@ -1522,7 +1587,8 @@ impl Model {
             Call::UndeleteOrganization { organization, restore } => {
                 if self.organizations[*organization].state == State::Deleted {
                     // It is as it was before, suspended if it was.
-                    self.organizations[*organization].state = if answer.flag { State::Suspended } else { State::Active };
+                    self.organizations[*organization].state =
+                        if answer.flag { State::Suspended } else { State::Active };
                     if !restore {
                         self.revoke_keys(Owner::Organization(*organization));
                     }
@@ -1555,7 +1621,9 @@ impl Model {
             Call::CreateUser { address, verified } => {
                 self.new_user(&answer.id, self.address(address), *verified, None);
             }
-            Call::ImportUsers => self.new_user(&answer.id, answer.name.clone(), answer.flag, Some(super::calls::PASSWORDS[0])),
+            Call::ImportUsers => {
+                self.new_user(&answer.id, answer.name.clone(), answer.flag, Some(super::calls::PASSWORDS[0]))
+            }
             Call::UpdateUser { user, email: Some(address) } => {
                 let address = self.address(address);
                 if self.users[*user].email != address {
@@ -1579,7 +1647,7 @@ impl Model {
                 if *sole {
                     for at in 0..self.organizations.len() {
                         let members = &self.organizations[at].members;
-                        if members.len() == 1 && members.contains_key(user) {
+                        if self.organization_exists(at) && members.len() == 1 && members.contains_key(user) {
                             self.purge_organization(at);
                         }
                     }

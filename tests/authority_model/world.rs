@@ -1,16 +1,17 @@
 //! The server beside the model: calls are made, compared, and in the end every credential is tried.
 
 use tenantry::pb::{
-    self, accept_invitation_request, batch_check_permissions_result, batch_verify_api_keys_result, check_permission_request,
-    create_api_key_request, decline_invitation_request, get_invitation_request, get_membership_request, get_role_request,
-    imported_user_result, list_api_keys_request, list_invitations_request, revoke_refresh_token_request,
+    self, accept_invitation_request, batch_check_permissions_result, batch_verify_api_keys_result,
+    check_permission_request, create_api_key_request, decline_invitation_request, get_invitation_request,
+    get_membership_request, get_role_request, imported_user_result, list_api_keys_request, list_invitations_request,
+    revoke_refresh_token_request,
 };
 use tonic::{Code, Status};
 
 use super::{
     Counts,
     calls::{Address, Call, Change, Draw, METHODS, Owner, PASSWORDS, Subject},
-    model::{self, ASKED, Answer, Bounds, Credential, Mailed, Model, PERMISSIONS, ROOT, Random, Standing, State, Set},
+    model::{self, ASKED, Answer, Bounds, Credential, Mailed, Model, PERMISSIONS, ROOT, Random, Set, Standing, State},
 };
 use crate::support::{
     Api, MISSING_ID, Test,
@@ -41,7 +42,7 @@ mod sessions {
     use tenantry::pb;
 
     pub fn id(token: &pb::RefreshToken) -> String {
-        token.family_id.clone()
+        token.id.clone()
     }
 
     pub fn except_in_change(request: &mut pb::ChangePasswordRequest, id: String) {
@@ -209,6 +210,13 @@ impl World {
                 }
                 credential = self.any_credential();
             }
+        }
+        // A platform admin's own key acts for others: whether it shows its own account, where that was never verified, is left open.
+        if let (Call::AcceptInvitation { .. }, Some(who)) = (&call, self.model.who(credential))
+            && who.admin
+            && who.user.is_some_and(|user| !self.model.users[user].verified)
+        {
+            credential = ROOT;
         }
         // A call of the first platform admin is never about itself.
         if credential == ROOT && matches!(call, Call::RevokeOwnApiKey) {
@@ -540,7 +548,8 @@ impl World {
             }
             Call::StartEmailVerification(user) => {
                 let request = pb::StartEmailVerificationRequest { user_id: self.user_id(*user), ..Default::default() };
-                answer.text = api.authentication().start_email_verification(request).await?.into_inner().plaintext_token;
+                answer.text =
+                    api.authentication().start_email_verification(request).await?.into_inner().plaintext_token;
             }
             Call::ConfirmEmailVerification { mail, proof } => {
                 let request = pb::ConfirmEmailVerificationRequest {
@@ -640,7 +649,8 @@ impl World {
                 api.invitations().get_invitation(pb::GetInvitationRequest { key: Some(key) }).await?;
             }
             Call::ListInvitations(organization) => {
-                let filter = Some(list_invitations_request::Filter::OrganizationId(self.organization_id(*organization)));
+                let filter =
+                    Some(list_invitations_request::Filter::OrganizationId(self.organization_id(*organization)));
                 let request = pb::ListInvitationsRequest { filter, ..Default::default() };
                 api.invitations().list_invitations(request).await?;
             }
@@ -699,8 +709,7 @@ impl World {
                 api.memberships().list_memberships(request).await?;
             }
             Call::UpdateMembership { user, organization, role, extra } => {
-                let paths: Vec<&str> =
-                    role.iter().map(|_| "role").chain(extra.iter().map(|_| "permissions")).collect();
+                let paths: Vec<&str> = role.iter().map(|_| "role").chain(extra.iter().map(|_| "permissions")).collect();
                 let request = pb::UpdateMembershipRequest {
                     membership_id: self.membership_id(*user, *organization),
                     role: role.unwrap_or_default().to_owned(),
@@ -721,10 +730,7 @@ impl World {
                     provider: "github".to_owned(),
                     provider_user_id: unique("subject-"),
                     email: self.model.users[*user].email.clone(),
-                    tokens: Some(pb::OAuthTokens {
-                        access_token: "of the provider".to_owned(),
-                        ..Default::default()
-                    }),
+                    tokens: Some(pb::OAuthTokens { access_token: "of the provider".to_owned(), ..Default::default() }),
                     email_verified_by_provider: *vouched,
                     ..Default::default()
                 };
@@ -804,7 +810,9 @@ impl World {
             }
             Call::BatchGetOrganizations(organization) => {
                 let organization_ids = vec![self.organization_id(*organization)];
-                api.organizations().batch_get_organizations(pb::BatchGetOrganizationsRequest { organization_ids }).await?;
+                api.organizations()
+                    .batch_get_organizations(pb::BatchGetOrganizationsRequest { organization_ids })
+                    .await?;
             }
             Call::SuspendOrganization(organization) => {
                 let organization_id = self.organization_id(*organization);
@@ -1005,11 +1013,8 @@ impl World {
     async fn probe_what_opens_methods(&self) {
         for credential in self.model.credentials() {
             // It changes nothing whoever calls: the address is taken.
-            let request = pb::CreateUserRequest {
-                email: ROOT_EMAIL.to_owned(),
-                name: "Nobody".to_owned(),
-                ..Default::default()
-            };
+            let request =
+                pb::CreateUserRequest { email: ROOT_EMAIL.to_owned(), name: "Nobody".to_owned(), ..Default::default() };
             let status = self.api(credential).users().create_user(request).await.unwrap_err();
             let reason = reason_of(&status);
             let is_right = match self.model.who(credential) {
@@ -1024,8 +1029,12 @@ impl World {
 
     /// Each secret of a key is told to be good exactly when it is, and with the scopes that the model knows.
     async fn probe_keys(&self) {
-        let keys: Vec<Credential> =
-            self.model.credentials().into_iter().filter(|credential| !matches!(credential, Credential::Access(..))).collect();
+        let keys: Vec<Credential> = self
+            .model
+            .credentials()
+            .into_iter()
+            .filter(|credential| !matches!(credential, Credential::Access(..)))
+            .collect();
         let questions = keys.iter().map(|credential| pb::ApiKeyQuestion {
             plaintext_key: self.model.text(*credential).to_owned(),
             ip_address: "127.0.0.1".to_owned(),
@@ -1100,8 +1109,9 @@ impl World {
                 assert!(found.is_err(), "a former token of invitation {at} is found\n{}", self.story());
             }
             let address = &self.model.invitations[at].address;
-            let invited = self.model.users.iter().position(|user| user.email == *address && user.state == State::Active);
-            if let (Standing::Expired, Some(user)) = (self.model.invitations[at].standing, invited) {
+            let invited =
+                self.model.users.iter().position(|user| user.email == *address && user.state == State::Active);
+            if let (Standing::Expired | Standing::Unsure, Some(user)) = (self.model.invitations[at].standing, invited) {
                 let call = Call::AcceptInvitation { invitation: at, by_token: true, user: Some(user), proof: None };
                 self.take(ROOT, call, counts).await;
             }
