@@ -1,5 +1,6 @@
 //! The server beside the model: calls are made, compared, and in the end every credential is tried.
 
+use prost::Message as _;
 use tenantry::pb::{
     self, accept_invitation_request, batch_check_permissions_result, batch_verify_api_keys_result,
     check_permission_request, create_api_key_request, decline_invitation_request, get_invitation_request,
@@ -10,7 +11,7 @@ use tonic::{Code, Status};
 
 use super::{
     Counts,
-    calls::{Address, Call, Change, Draw, METHODS, Owner, PASSWORDS, Subject},
+    calls::{Call, Change, Draw, METHODS, Owner, PASSWORDS, Subject},
     model::{self, ASKED, Answer, Bounds, Credential, Mailed, Model, PERMISSIONS, ROOT, Random, Set, Standing, State},
 };
 use crate::support::{
@@ -1049,7 +1050,8 @@ impl World {
             let who = self.model.who(credential);
             let is_valid = told.verdict() == pb::ApiKeyVerdict::Valid;
             assert_eq!(is_valid, who.is_some(), "{credential:?}: {told:?}\n{}", self.story());
-            if let (Some(who), Some(key)) = (who, told.api_key) {
+            if let Some(who) = who {
+                let key = pb::ApiKey::decode(told.api_key).unwrap();
                 let scopes: Vec<&str> = key.scopes.iter().map(String::as_str).collect();
                 assert_eq!(Set::of(&scopes), who.scopes, "{credential:?}\n{}", self.story());
             }
