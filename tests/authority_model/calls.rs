@@ -690,7 +690,11 @@ impl<'a> Draw<'a> {
                 let owners: Vec<usize> =
                     owners.filter(|(_, member)| member.role == "owner").map(|(user, _)| *user).collect();
                 let from = if owners.is_empty() { self.any_user() } else { self.random.one(&owners) };
-                Call::TransferOwnership { organization, from, to: self.member_of(organization) }
+                let to = self.member_of(organization);
+                if from == to {
+                    return None;
+                }
+                Call::TransferOwnership { organization, from, to }
             }
             "LeaveOrganization" => Call::LeaveOrganization(self.any_organization()),
             "CreateRefreshToken" => Call::CreateRefreshToken(self.any_user()),

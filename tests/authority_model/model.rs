@@ -1333,8 +1333,13 @@ impl Model {
         self.end_mails(user);
     }
 
-    /// A token of a kind is made: the one before goes.
+    /// A token of a kind is made, and the one before goes; or the one before is told again.
     fn mail(&mut self, kind: Mailed, user: usize, address: String, answer: &Answer) {
+        if let Some(again) = self.mails.iter().find(|mail| mail.text == answer.text) {
+            let is_the_same = again.live && (again.kind, again.user) == (kind, user) && again.address == address;
+            assert!(is_the_same, "a token that has ended is told again, or for something else: {again:?}");
+            return;
+        }
         for mail in self.mails.iter_mut().filter(|mail| mail.user == user && mail.kind == kind) {
             mail.live = false;
         }

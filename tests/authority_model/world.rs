@@ -1,5 +1,7 @@
 //! The server beside the model: calls are made, compared, and in the end every credential is tried.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use prost::Message as _;
 use tenantry::pb::{
     self, accept_invitation_request, batch_check_permissions_result, batch_verify_api_keys_result,
@@ -55,6 +57,9 @@ mod sessions {
     }
 }
 
+/// How many sequences have begun in this process: what is told with a failure.
+static BEGUN: AtomicUsize = AtomicUsize::new(0);
+
 /// A server, what the model says of it, and what was done.
 pub struct World {
     api: Api,
@@ -70,6 +75,7 @@ impl World {
     /// Makes what a sequence begins with.
     pub async fn make(t: &Test, api: &Api, random: Random) -> Self {
         let seed = random.0;
+        BEGUN.fetch_add(1, Ordering::SeqCst);
         let (model, began) = (Model::default(), time_in(t, 0).unwrap().seconds);
         let mut world = Self { api: api.clone(), model, random, seed, began, taken: Vec::new() };
         let bounds = Bounds { scopes: vec!["*"], ends: None, local: false, rate: 0 };
@@ -165,7 +171,12 @@ impl World {
     /// What is told when something is not as the model says.
     fn story(&self) -> String {
         let users: Vec<_> = self.model.users.iter().enumerate().collect();
-        format!("seed of the sequence {}, after\n{}\n{users:#?}", self.seed, self.taken.join("\n"))
+        format!(
+            "seed of the sequence {}, {} were begun, after\n{}\n{users:#?}",
+            self.seed,
+            BEGUN.load(Ordering::SeqCst),
+            self.taken.join("\n")
+        )
     }
 
     /// A credential, mostly one that works.

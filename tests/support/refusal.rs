@@ -57,6 +57,8 @@ pub fn code(reason: ErrorReason) -> Code {
         | R::ScopeNotHeld
         | R::ExpiryNotHeld
         | R::ApiKeyRequired
+        | R::RateNotHeld
+        | R::FormerSecret
         | R::IpRangeNotHeld => Code::PermissionDenied,
         R::UserNotFound
         | R::OrganizationNotFound
@@ -89,6 +91,7 @@ pub fn code(reason: ErrorReason) -> Code {
         | R::EmailNotVerified
         | R::SignInRejected
         | R::PasswordRejected
+        | R::CredentialRequired
         | R::OneTimeTokenRejected
         | R::RefreshTokenRejected => Code::FailedPrecondition,
         R::EtagMismatch | R::Conflict | R::StreamTooSlow => Code::Aborted,
