@@ -179,6 +179,10 @@ pub const PURGING_ENDS_SESSIONS: bool = false;
 /// The same: AcceptInvitation with a credential of the user verifies the e-mail, and no mailed token ends with it.
 pub const ACCEPTING_ENDS_MAILED_TOKENS: bool = false;
 
+/// The same: CreateRole, UpdateRole and DeleteRole ask for the permissions that the role names, and not for what every member may, which
+/// the page counts to what a role gives.
+pub const ROLES_INCLUDE_WHAT_EVERY_MEMBER_MAY: bool = false;
+
 /// A set of scopes or permissions.
 #[derive(Clone, Copy, PartialEq, Eq, Default)]
 pub struct Set(u64);
@@ -233,6 +237,12 @@ impl std::fmt::Debug for Set {
 /// What every member may.
 fn of_every_member() -> Set {
     Set::of(&["organizations:read", "memberships:read", "users:read", "roles:read"])
+}
+
+/// What whoever makes, changes or deletes a role must hold of it.
+fn of_role(permissions: &[&str]) -> Set {
+    let named = Set::of(permissions);
+    if ROLES_INCLUDE_WHAT_EVERY_MEMBER_MAY { of_every_member().and(named) } else { named }
 }
 
 /// What an admin may: all but two, also what nobody has named.
@@ -768,7 +778,7 @@ impl Model {
             Call::UpdateApiKey { key, change } => {
                 let before = &self.keys[*key].bounds;
                 let after = changed(before, change);
-                if matches!(change, Change::Rate(_)) && !who.admin {
+                if after.rate != before.rate && !who.admin {
                     return Some(false);
                 }
                 let is_open = self.key_is_open(who, *key);
@@ -1112,7 +1122,7 @@ impl Model {
             // Roles.
             Call::CreateRole { organization, name, permissions } => {
                 self.may_change(who, *organization, "roles:write")
-                    && self.may_give(who, *organization, of_every_member().and(Set::of(permissions)))
+                    && self.may_give(who, *organization, of_role(permissions))
                     && !self.organizations[*organization].roles.contains_key(name)
             }
             Call::GetRole { organization, name } => {
@@ -1120,14 +1130,16 @@ impl Model {
             }
             Call::ListRoles(organization) => self.sees_organization(who, *organization),
             Call::UpdateRole { organization, name, permissions } => {
-                let Some(before) = self.gives(*organization, name) else { return Some(false) };
-                let after = of_every_member().and(Set::of(permissions));
+                let Some((_, before)) = self.organizations[*organization].roles.get(name) else { return Some(false) };
+                let before = of_role(before);
+                let after = of_role(permissions);
                 self.may_change(who, *organization, "roles:write")
                     && self.standing(who, *organization).covers(before.and(after))
                     && (before.covers(after) || who.scopes.covers(after))
             }
             Call::DeleteRole { organization, name } => {
-                let Some(before) = self.gives(*organization, name) else { return Some(false) };
+                let Some((_, before)) = self.organizations[*organization].roles.get(name) else { return Some(false) };
+                let before = of_role(before);
                 let of = &self.organizations[*organization];
                 let has = |user: &usize| self.user_exists(*user);
                 let is_given = of.members.iter().any(|(user, member)| member.role == *name && has(user))
