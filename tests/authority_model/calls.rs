@@ -120,6 +120,9 @@ pub static METHODS: [(&str, Rule); 88] = [
     ("RevokePlatformAdmin", of_platform(2, "platform_admins:write")),
 ];
 
+/// The scopes of the methods that give something to others.
+const GIVING: [&str; 5] = ["users:write", "api_keys:write", "invitations:write", "memberships:write", "roles:write"];
+
 /// Methods that are not called, each with the reason.
 pub const NOT_MODELLED: [(&str, &str); 0] = [];
 
@@ -472,6 +475,9 @@ impl<'a> Draw<'a> {
             return vec!["*"];
         }
         let mut scopes: Vec<&'static str> = (0..=self.random.below(4)).map(|_| self.random.one(all)).collect();
+        // What gives something is what attacks are about.
+        let giving = if matches!(owner, Owner::Organization(_)) { &GIVING[1..] } else { &GIVING[..] };
+        scopes.extend(giving.iter().filter(|_| self.random.percent(30)));
         scopes.sort_unstable();
         scopes.dedup();
         scopes
