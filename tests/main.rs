@@ -16,6 +16,7 @@ mod api_key;
 mod architecture;
 mod attacks;
 mod authentication;
+mod authority_model;
 mod authorization;
 mod clients;
 mod command_line;

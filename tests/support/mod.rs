@@ -240,6 +240,11 @@ impl Api {
         Self { channel, bearer: Bearer(key) }
     }
 
+    /// A client on the same connection with another key.
+    pub fn with(&self, key: &str) -> Self {
+        Self { channel: self.channel.clone(), bearer: Bearer(Some(key.to_owned())) }
+    }
+
     pub fn users(&self) -> UserServiceClient<Through> {
         UserServiceClient::with_interceptor(self.channel.clone(), self.bearer.clone())
     }

@@ -1,0 +1,1806 @@
+//! The model: what exists, who holds what, what each call gives, and what ends with what. Written from docs/security.md and the protos.
+
+use std::collections::BTreeMap;
+
+use super::calls::{Address, Call, Change, Owner, Subject};
+
+/// Random numbers that one seed decides (splitmix64).
+pub struct Random(pub u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    pub fn below(&mut self, end: usize) -> usize {
+        usize::try_from(self.next() % u64::try_from(end).unwrap()).unwrap()
+    }
+
+    pub fn one<T: Copy>(&mut self, of: &[T]) -> T {
+        of[self.below(of.len())]
+    }
+
+    /// True so many times of a hundred.
+    pub fn percent(&mut self, percent: usize) -> bool {
+        self.below(100) < percent
+    }
+}
+
+/// Every scope and permission that the model tells apart. `resource:?` stands for what nobody has named of a resource, `?:?` for all
+/// else that nobody has named, and `?:owner` for what makes an owner more than any list of names.
+const NAMES: [&str; 46] = [
+    "organizations:read",
+    "organizations:write",
+    "organizations:delete",
+    "organizations:transfer",
+    "organizations:?",
+    "memberships:read",
+    "memberships:write",
+    "memberships:?",
+    "users:read",
+    "users:write",
+    "users:?",
+    "roles:read",
+    "roles:write",
+    "roles:?",
+    "invitations:read",
+    "invitations:write",
+    "invitations:?",
+    "api_keys:read",
+    "api_keys:write",
+    "api_keys:verify",
+    "api_keys:?",
+    "events:read",
+    "events:?",
+    "authentication:read",
+    "authentication:write",
+    "authentication:?",
+    "refresh_tokens:read",
+    "refresh_tokens:write",
+    "refresh_tokens:?",
+    "oauth_accounts:read",
+    "oauth_accounts:write",
+    "oauth_accounts:?",
+    "oauth_account_tokens:read",
+    "oauth_account_tokens:?",
+    "permissions:check",
+    "permissions:?",
+    "platform_admins:write",
+    "platform_admins:authenticate",
+    "platform_admins:?",
+    "invoices:read",
+    "invoices:write",
+    "invoices:?",
+    "reports:read",
+    "reports:?",
+    "?:?",
+    "?:owner",
+];
+
+/// The scopes that a key can be made with here.
+pub const SCOPES: [&str; 30] = [
+    "organizations:read",
+    "organizations:write",
+    "organizations:delete",
+    "organizations:transfer",
+    "organizations:*",
+    "memberships:read",
+    "memberships:write",
+    "users:read",
+    "users:write",
+    "roles:read",
+    "roles:write",
+    "invitations:read",
+    "invitations:write",
+    "api_keys:read",
+    "api_keys:write",
+    "api_keys:verify",
+    "api_keys:*",
+    "events:read",
+    "authentication:read",
+    "authentication:write",
+    "refresh_tokens:read",
+    "refresh_tokens:write",
+    "oauth_accounts:read",
+    "oauth_accounts:write",
+    "oauth_account_tokens:read",
+    "permissions:check",
+    "platform_admins:write",
+    "platform_admins:authenticate",
+    "invoices:*",
+    "*",
+];
+
+/// The scopes that an organization's key can be made with here: those that name something in an organization.
+pub const SCOPES_OF_ORGANIZATIONS: [&str; 16] = [
+    "organizations:read",
+    "organizations:write",
+    "organizations:delete",
+    "memberships:read",
+    "memberships:write",
+    "users:read",
+    "roles:read",
+    "roles:write",
+    "invitations:read",
+    "invitations:write",
+    "api_keys:read",
+    "api_keys:write",
+    "api_keys:*",
+    "events:read",
+    "invoices:read",
+    "*",
+];
+
+/// The permissions that a role or a membership can give here.
+pub const PERMISSIONS: [&str; 14] = [
+    "organizations:write",
+    "organizations:delete",
+    "memberships:write",
+    "memberships:*",
+    "roles:write",
+    "invitations:read",
+    "invitations:write",
+    "api_keys:read",
+    "api_keys:write",
+    "events:read",
+    "invoices:read",
+    "invoices:write",
+    "invoices:*",
+    "*",
+];
+
+/// The permissions that are asked about after a sequence.
+pub const ASKED: [&str; 9] = [
+    "organizations:write",
+    "organizations:delete",
+    "memberships:write",
+    "roles:write",
+    "invitations:write",
+    "api_keys:write",
+    "invoices:read",
+    "invoices:write",
+    "reports:read",
+];
+
+/// The names of the organizations' own roles.
+pub const OWN_ROLES: [&str; 2] = ["clerk", "deputy"];
+/// Every role.
+pub const ROLES: [&str; 6] = ["owner", "admin", "member", "viewer", "clerk", "deputy"];
+
+/// Where the server does less than the page says, as of now: SetPassword and ImportPasswordHash end no sessions. The page says that they
+/// end unless the caller keeps them. Set it to true with the server.
+pub const FIRST_PASSWORDS_END_SESSIONS: bool = false;
+/// The same: sessions for an organization that is purged without having been deleted do not end. They cannot be refreshed for it.
+pub const PURGING_ENDS_SESSIONS: bool = false;
+/// The same: AcceptInvitation with a credential of the user verifies the e-mail, and no mailed token ends with it.
+pub const ACCEPTING_ENDS_MAILED_TOKENS: bool = false;
+
+/// The same: CreateRole, UpdateRole and DeleteRole ask for the permissions that the role names, and not for what every member may, which
+/// the page counts to what a role gives.
+pub const ROLES_INCLUDE_WHAT_EVERY_MEMBER_MAY: bool = false;
+
+/// A set of scopes or permissions.
+#[derive(Clone, Copy, PartialEq, Eq, Default)]
+pub struct Set(u64);
+
+impl Set {
+    pub const ALL: Self = Self((1 << NAMES.len()) - 1);
+
+    /// What some texts name, wildcards included.
+    pub fn of(texts: &[&str]) -> Self {
+        let mut set = 0;
+        for text in texts {
+            let (resource, verb) = text.split_once(':').unwrap_or((text, "*"));
+            for (at, name) in NAMES.iter().enumerate() {
+                let (of, word) = name.split_once(':').unwrap();
+                if *text == "*" || (of == resource && (verb == "*" || word == verb)) {
+                    set |= 1 << at;
+                }
+            }
+        }
+        Self(set)
+    }
+
+    pub fn covers(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    pub fn has(self, name: &str) -> bool {
+        self.covers(Self::of(&[name]))
+    }
+
+    pub fn and(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    pub fn within(self, other: Self) -> Self {
+        Self(self.0 & other.0)
+    }
+
+    pub fn without(self, texts: &[&str]) -> Self {
+        Self(self.0 & !Self::of(texts).0)
+    }
+}
+
+impl std::fmt::Debug for Set {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_set()
+            .entries(NAMES.iter().enumerate().filter(|(at, _)| self.0 >> at & 1 == 1).map(|(_, name)| name))
+            .finish()
+    }
+}
+
+/// What every member may.
+fn of_every_member() -> Set {
+    Set::of(&["organizations:read", "memberships:read", "users:read", "roles:read"])
+}
+
+/// What whoever makes, changes or deletes a role must hold of it.
+fn of_role(permissions: &[&str]) -> Set {
+    let named = Set::of(permissions);
+    if ROLES_INCLUDE_WHAT_EVERY_MEMBER_MAY { of_every_member().and(named) } else { named }
+}
+
+/// What an admin may: all but two, also what nobody has named.
+pub fn of_admins() -> Set {
+    Set::ALL.without(&["organizations:delete", "organizations:transfer", "organizations:?", "?:owner"])
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    Active,
+    Suspended,
+    Deleted,
+    Purged,
+}
+
+#[derive(Clone, Debug)]
+pub struct User {
+    pub id: String,
+    pub email: String,
+    pub verified: bool,
+    pub password: Option<&'static str>,
+    pub admin: bool,
+    pub state: State,
+    /// Links to a provider: their ids, and what the provider calls the user.
+    pub links: Vec<(String, String)>,
+}
+
+#[derive(Clone, Debug)]
+pub struct Member {
+    pub id: String,
+    pub role: &'static str,
+    pub extra: Vec<&'static str>,
+}
+
+#[derive(Clone, Debug)]
+pub struct Organization {
+    pub id: String,
+    pub slug: String,
+    pub state: State,
+    /// Their ids and permissions.
+    pub roles: BTreeMap<&'static str, (String, Vec<&'static str>)>,
+    pub members: BTreeMap<usize, Member>,
+}
+
+/// What bounds a key.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Bounds {
+    pub scopes: Vec<&'static str>,
+    /// In how many hours it ends.
+    pub ends: Option<u32>,
+    /// True: only from the loopback addresses.
+    pub local: bool,
+    /// How many calls a second; 0 for any number.
+    pub rate: u32,
+}
+
+impl Bounds {
+    /// True if these let nothing that others do not.
+    fn within(&self, other: &Self) -> bool {
+        Set::of(&other.scopes).covers(Set::of(&self.scopes))
+            && self.ends_within(other)
+            && self.is_from_within(other)
+            && self.rate_within(other)
+    }
+
+    fn ends_within(&self, other: &Self) -> bool {
+        other.ends.is_none_or(|most| self.ends.is_some_and(|ends| ends <= most))
+    }
+
+    fn is_from_within(&self, other: &Self) -> bool {
+        self.local || !other.local
+    }
+
+    fn rate_within(&self, other: &Self) -> bool {
+        other.rate == 0 || (self.rate != 0 && self.rate <= other.rate)
+    }
+}
+
+#[derive(Clone, Debug)]
+pub struct Key {
+    pub id: String,
+    pub owner: Owner,
+    pub bounds: Bounds,
+    pub secret: String,
+    pub former: Option<String>,
+    /// Secrets from before.
+    pub dead: Vec<String>,
+    pub revoked: bool,
+    /// For whom a credential that is no platform admin's made it, if the owner was a platform admin at that time.
+    pub made_lowly: bool,
+}
+
+#[derive(Clone, Debug)]
+pub struct Session {
+    pub id: String,
+    pub user: usize,
+    pub key: usize,
+    pub organization: Option<usize>,
+    pub live: bool,
+    pub token: String,
+    pub former: Vec<String>,
+    /// Access tokens, each with the organization that it is for.
+    pub access: Vec<(String, Option<usize>)>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mailed {
+    Verification,
+    Reset,
+    Change,
+}
+
+#[derive(Clone, Debug)]
+pub struct Mail {
+    pub kind: Mailed,
+    pub user: usize,
+    pub address: String,
+    pub text: String,
+    pub live: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    Live,
+    Expired,
+    /// Live or expired: the page leaves it open.
+    Unsure,
+    Gone,
+}
+
+#[derive(Clone, Debug)]
+pub struct Invitation {
+    pub id: String,
+    pub organization: usize,
+    pub address: String,
+    pub role: &'static str,
+    pub text: String,
+    pub former: Vec<String>,
+    pub sender: Option<usize>,
+    /// True if the sender was a platform admin when it was sent.
+    pub by_platform: bool,
+    /// True if it expired because a role of the sender was narrowed: whether it counts as expired before somebody tries it is left open.
+    pub narrowed: bool,
+    pub standing: Standing,
+}
+
+/// What is presented with a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Credential {
+    /// The current secret of a key.
+    Key(usize),
+    /// The one before its last rotation.
+    Former(usize),
+    /// One from before that.
+    Dead(usize, usize),
+    /// An access token of a session.
+    Access(usize, usize),
+}
+
+/// The key of the platform admin that the first start made. No call is about it.
+pub const ROOT: Credential = Credential::Key(0);
+
+/// Who calls, by a credential that works.
+#[derive(Clone, Debug)]
+pub struct Who {
+    pub user: Option<usize>,
+    pub organization: Option<usize>,
+    pub admin: bool,
+    pub scopes: Set,
+    key: Option<usize>,
+    session: Option<usize>,
+    former: bool,
+    bounds: Bounds,
+}
+
+/// What a call answered, as far as the model takes it up.
+#[derive(Clone, Debug, Default)]
+pub struct Answer {
+    pub id: String,
+    pub other_id: String,
+    pub text: String,
+    pub access: String,
+    pub name: String,
+    pub flag: bool,
+    pub texts: Vec<String>,
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct Model {
+    pub users: Vec<User>,
+    pub organizations: Vec<Organization>,
+    pub keys: Vec<Key>,
+    pub sessions: Vec<Session>,
+    pub mails: Vec<Mail>,
+    pub invitations: Vec<Invitation>,
+}
+
+/// True: the call is done. `None`: neither the page nor a proto says.
+pub type Expected = Option<bool>;
+
+// What is there, and who stands how.
+impl Model {
+    fn user_exists(&self, user: usize) -> bool {
+        matches!(self.users[user].state, State::Active | State::Suspended)
+    }
+
+    fn is_active(&self, user: usize) -> bool {
+        self.users[user].state == State::Active
+    }
+
+    fn organization_exists(&self, organization: usize) -> bool {
+        matches!(self.organizations[organization].state, State::Active | State::Suspended)
+    }
+
+    fn organization_is_active(&self, organization: usize) -> bool {
+        self.organizations[organization].state == State::Active
+    }
+
+    /// The text of a credential.
+    pub fn text(&self, credential: Credential) -> &str {
+        match credential {
+            Credential::Key(key) => &self.keys[key].secret,
+            Credential::Former(key) => self.keys[key].former.as_deref().unwrap_or("cf_live_none"),
+            Credential::Dead(key, at) => &self.keys[key].dead[at],
+            Credential::Access(session, at) => &self.sessions[session].access[at].0,
+        }
+    }
+
+    /// Every credential that opens methods, or did once.
+    pub fn credentials(&self) -> Vec<Credential> {
+        let mut all = Vec::new();
+        for (at, key) in self.keys.iter().enumerate() {
+            all.push(Credential::Key(at));
+            all.extend(key.former.iter().map(|_| Credential::Former(at)));
+            all.extend((0..key.dead.len()).map(|dead| Credential::Dead(at, dead)));
+        }
+        for (at, session) in self.sessions.iter().enumerate() {
+            all.extend((0..session.access.len()).map(|access| Credential::Access(at, access)));
+        }
+        all
+    }
+
+    /// True if a key works: it is not revoked, and its owner is active.
+    pub fn key_works(&self, key: usize) -> bool {
+        !self.keys[key].revoked
+            && match self.keys[key].owner {
+                Owner::Root => true,
+                Owner::User(user) => self.is_active(user),
+                Owner::Organization(organization) => self.organization_is_active(organization),
+            }
+    }
+
+    /// True if a session works.
+    pub fn session_works(&self, session: usize) -> bool {
+        self.sessions[session].live && self.is_active(self.sessions[session].user)
+    }
+
+    /// Who a credential makes of a caller; nobody if it does not work.
+    pub fn who(&self, credential: Credential) -> Option<Who> {
+        let (key, former) = match credential {
+            Credential::Key(key) => (key, false),
+            Credential::Former(key) => (key, true),
+            Credential::Dead(..) => return None,
+            Credential::Access(session, _) => {
+                let bounds = Bounds { scopes: vec!["*"], ends: None, local: false, rate: 0 };
+                return self.session_works(session).then(|| Who {
+                    user: Some(self.sessions[session].user),
+                    organization: None,
+                    admin: false,
+                    scopes: Set::ALL,
+                    key: None,
+                    session: Some(session),
+                    former: false,
+                    bounds,
+                });
+            }
+        };
+        if !self.key_works(key) || (former && self.keys[key].former.is_none()) {
+            return None;
+        }
+        let bounds = self.keys[key].bounds.clone();
+        let (user, organization, admin) = match self.keys[key].owner {
+            Owner::Root => (None, None, true),
+            Owner::User(user) => (Some(user), None, self.users[user].admin),
+            Owner::Organization(organization) => (None, Some(organization), false),
+        };
+        Some(Who {
+            user,
+            organization,
+            admin,
+            scopes: Set::of(&bounds.scopes),
+            key: Some(key),
+            session: None,
+            former,
+            bounds,
+        })
+    }
+
+    /// What a role gives; nothing is said of one that is not there.
+    fn gives(&self, organization: usize, role: &str) -> Option<Set> {
+        Some(match role {
+            "owner" => Set::ALL,
+            "admin" => of_admins(),
+            "member" => of_every_member().and(Set::of(&["invitations:read"])),
+            "viewer" => of_every_member(),
+            own => of_every_member().and(Set::of(&self.organizations[organization].roles.get(own)?.1)),
+        })
+    }
+
+    /// What a membership gives.
+    fn of_member(&self, organization: usize, member: &Member) -> Set {
+        self.gives(organization, member.role).unwrap_or_default().and(Set::of(&member.extra))
+    }
+
+    /// What a user holds in an organization by its membership.
+    fn of_user(&self, user: usize, organization: usize) -> Set {
+        let member = self.organizations[organization].members.get(&user);
+        member.map_or_else(Set::default, |member| self.of_member(organization, member))
+    }
+
+    /// The owner's standing in an organization, whatever the scopes are; for an organization's key, what the key holds.
+    fn standing(&self, who: &Who, organization: usize) -> Set {
+        match (who.admin, who.organization, who.user) {
+            (true, ..) => Set::ALL,
+            (_, Some(own), _) if own == organization => who.scopes.within(of_admins()),
+            (_, None, Some(user)) => self.of_user(user, organization),
+            _ => Set::default(),
+        }
+    }
+
+    fn sees_organization(&self, who: &Who, organization: usize) -> bool {
+        self.organization_exists(organization)
+            && (who.admin
+                || who.organization == Some(organization)
+                || who.user.is_some_and(|user| self.organizations[organization].members.contains_key(&user)))
+    }
+
+    fn sees_user(&self, who: &Who, user: usize) -> bool {
+        self.user_exists(user)
+            && (who.admin
+                || who.user == Some(user)
+                || (0..self.organizations.len()).any(|organization| {
+                    self.sees_organization(who, organization)
+                        && self.organizations[organization].members.contains_key(&user)
+                }))
+    }
+
+    /// The user itself, or a platform admin.
+    fn is_own(&self, who: &Who, user: usize) -> bool {
+        self.user_exists(user) && (who.admin || who.user == Some(user))
+    }
+
+    /// True if a permission is held in an organization, by the standing and by the scopes.
+    fn may(&self, who: &Who, organization: usize, permission: &str) -> bool {
+        self.sees_organization(who, organization)
+            && self.standing(who, organization).has(permission)
+            && who.scopes.has(permission)
+    }
+
+    /// As `may`, where something is changed: in a suspended organization only platform admins do.
+    fn may_change(&self, who: &Who, organization: usize, permission: &str) -> bool {
+        self.may(who, organization, permission) && (who.admin || self.organization_is_active(organization))
+    }
+
+    /// `GRANT_PERMISSIONS`: the standing covers them, and the scopes do.
+    fn may_give(&self, who: &Who, organization: usize, given: Set) -> bool {
+        self.standing(who, organization).covers(given) && who.scopes.covers(given)
+    }
+
+    /// `GRANT_API_KEY`: an API key, by its current secret, that holds all that the key does.
+    fn may_give_key(&self, who: &Who, owner: Owner, bounds: &Bounds) -> bool {
+        let in_organization = match owner {
+            Owner::Organization(organization) => {
+                let held = self.standing(who, organization);
+                held.covers(Set::of(&bounds.scopes).within(of_admins())) && held.has("api_keys:write")
+            }
+            _ => true,
+        };
+        who.key.is_some() && !who.former && bounds.within(&who.bounds) && in_organization
+    }
+
+    /// `GRANT_ACCOUNT` and `GRANT_SESSION` for a platform admin take one more scope.
+    fn may_authenticate(&self, who: &Who, user: usize) -> bool {
+        !self.users[user].admin || who.scopes.has("platform_admins:authenticate")
+    }
+
+    /// True if StartPasswordReset answers a token.
+    pub fn may_reset(&self, who: &Who, user: usize) -> bool {
+        self.is_active(user) && self.may_authenticate(who, user)
+    }
+
+    /// `GRANT_STANDING` for a platform admin takes one more scope.
+    fn may_bring_back(&self, who: &Who, user: usize) -> bool {
+        !self.users[user].admin || who.scopes.has("platform_admins:write")
+    }
+
+    /// True if an organization has an active owner other than a user.
+    fn has_owner_without(&self, organization: usize, user: Option<usize>) -> bool {
+        let members = &self.organizations[organization].members;
+        members.iter().any(|(other, member)| Some(*other) != user && member.role == "owner" && self.is_active(*other))
+    }
+
+    fn email_is_free(&self, email: &str, of: Option<usize>) -> bool {
+        (0..self.users.len()).all(|user| Some(user) == of || !self.user_exists(user) || self.users[user].email != email)
+    }
+
+    /// What an address in a call is.
+    pub fn address(&self, address: &Address) -> String {
+        match address {
+            Address::Fresh(text) => text.clone(),
+            Address::Of(user) => self.users[*user].email.clone(),
+        }
+    }
+
+    /// True if somebody who is not signed in may have made an account: nothing is there that opens it.
+    fn is_bare(&self, user: usize) -> bool {
+        let has_key = self.keys.iter().any(|key| key.owner == Owner::User(user) && !key.revoked);
+        let has_session = self.sessions.iter().any(|session| session.user == user && session.live);
+        self.users[user].password.is_none() && self.users[user].links.is_empty() && !has_key && !has_session
+    }
+
+    /// True if an access token in a request shows that whoever proves a mailbox holds the account.
+    pub fn shows(&self, user: usize, proof: Option<(usize, usize)>) -> bool {
+        proof.is_some_and(|(session, _)| self.session_works(session) && self.sessions[session].user == user)
+    }
+
+    /// True if a key is seen: one's own, or of an organization whose keys one may see.
+    fn sees_key(&self, who: &Who, key: usize) -> bool {
+        match self.keys[key].owner {
+            Owner::Root => false,
+            Owner::User(user) => self.users[user].state != State::Purged && (who.admin || who.user == Some(user)),
+            Owner::Organization(organization) => {
+                self.organizations[organization].state != State::Purged
+                    && (who.admin
+                        || who.organization == Some(organization)
+                        || (self.sees_organization(who, organization)
+                            && self.standing(who, organization).has("api_keys:read")))
+            }
+        }
+    }
+
+    /// True if a key is of an owner that is not there at the moment: what can be done with it then is nowhere said.
+    fn is_of_a_deleted_owner(&self, key: usize) -> bool {
+        match self.keys[key].owner {
+            Owner::Root => false,
+            Owner::User(user) => self.users[user].state == State::Deleted,
+            Owner::Organization(organization) => self.organizations[organization].state == State::Deleted,
+        }
+    }
+
+    /// True if somebody may write a key that it sees.
+    fn may_write_key(&self, who: &Who, key: usize) -> bool {
+        match self.keys[key].owner {
+            Owner::Organization(organization) => who.admin || self.standing(who, organization).has("api_keys:write"),
+            Owner::User(user) => who.admin || who.user == Some(user),
+            Owner::Root => false,
+        }
+    }
+
+    /// True if whoever sent an invitation holds what it gives.
+    fn is_grounded(&self, invitation: &Invitation) -> bool {
+        let Some(user) = invitation.sender else { return true };
+        let held = if self.users[user].admin { Set::ALL } else { self.of_user(user, invitation.organization) };
+        let given = self.gives(invitation.organization, invitation.role).unwrap_or_default();
+        self.is_active(user) && held.covers(given)
+    }
+
+    fn is_invited(&self, user: usize, invitation: &Invitation, by_token: bool) -> bool {
+        self.users[user].email == invitation.address && (by_token || self.users[user].verified)
+    }
+}
+
+/// A key after a change.
+pub fn changed(bounds: &Bounds, change: &Change) -> Bounds {
+    let mut after = bounds.clone();
+    match change {
+        Change::Name => {}
+        Change::Scopes(scopes) => after.scopes.clone_from(scopes),
+        Change::Ends(ends) => after.ends = *ends,
+        Change::Local(local) => after.local = *local,
+        Change::Rate(rate) => after.rate = *rate,
+    }
+    after
+}
+
+// Who may do what.
+impl Model {
+    /// True if a call with a credential is done, false if it is refused.
+    pub fn allows(&self, credential: Credential, call: &Call) -> Expected {
+        let Some(who) = self.who(credential) else { return Some(false) };
+        if let Some(scope) = call.scope()
+            && !who.scopes.has(scope)
+        {
+            return Some(false);
+        }
+        if call.takes_a_platform_admin() && !who.admin {
+            return Some(false);
+        }
+        self.allows_to(&who, call)
+    }
+
+    fn allows_to(&self, who: &Who, call: &Call) -> Expected {
+        Some(match call {
+            // API keys.
+            Call::CreateApiKey { owner, bounds } => {
+                let mut bounds = bounds.clone();
+                if bounds.rate == 0 {
+                    // It has the one of its maker's key.
+                    bounds.rate = who.bounds.rate;
+                } else if !who.admin {
+                    return Some(false);
+                }
+                self.may_give_key(who, *owner, &bounds)
+                    && match owner {
+                        Owner::User(user) => self.is_own(who, *user) && self.is_active(*user),
+                        Owner::Organization(organization) => {
+                            self.may(who, *organization, "api_keys:write") && self.organization_is_active(*organization)
+                        }
+                        Owner::Root => false,
+                    }
+            }
+            Call::GetApiKey(key) => {
+                if self.is_of_a_deleted_owner(*key) {
+                    return None;
+                }
+                self.sees_key(who, *key)
+            }
+            Call::ListApiKeys(owner) => match owner {
+                Owner::User(user) => self.is_own(who, *user),
+                Owner::Organization(organization) => self.may(who, *organization, "api_keys:read"),
+                Owner::Root => false,
+            },
+            Call::UpdateApiKey { key, change } => {
+                let before = &self.keys[*key].bounds;
+                let after = changed(before, change);
+                if after.rate != before.rate && !who.admin {
+                    return Some(false);
+                }
+                let is_open = self.key_is_open(who, *key);
+                let may = who.key.is_some()
+                    && !who.former
+                    && self.sees_key(who, *key)
+                    && self.may_write_key(who, *key)
+                    && !self.keys[*key].revoked
+                    && (after.within(before) || self.may_give_key(who, self.keys[*key].owner, &after));
+                return if may { is_open } else { Some(false) };
+            }
+            Call::RotateApiKey { key, .. } => {
+                let is_open = self.key_is_open(who, *key);
+                let may = self.sees_key(who, *key)
+                    && self.may_write_key(who, *key)
+                    && !self.keys[*key].revoked
+                    && self.may_give_key(who, self.keys[*key].owner, &self.keys[*key].bounds);
+                return if may { is_open } else { Some(false) };
+            }
+            Call::RevokeApiKey(key) => {
+                if self.is_of_a_deleted_owner(*key) {
+                    return None;
+                }
+                !who.former && self.sees_key(who, *key) && self.may_write_key(who, *key)
+            }
+            Call::RevokeOwnApiKey => who.key.is_some(),
+            Call::VerifyApiKey(_) | Call::BatchVerifyApiKeys(_) | Call::VerifyStream(_) | Call::GetSigningKeys => true,
+
+            // Signing in.
+            Call::SignUp { address, .. } => self.email_is_free(&self.address(address), None),
+            Call::SignIn { user, right, organization } => {
+                self.is_active(*user)
+                    && *right
+                    && self.users[*user].password.is_some()
+                    && self.may_authenticate(who, *user)
+                    && organization.is_none_or(|organization| self.is_open_to(*user, organization))
+            }
+            Call::Refresh { session, stale, organization } => {
+                let organization = organization.unwrap_or(self.sessions[*session].organization);
+                !stale
+                    && self.session_works(*session)
+                    && who.key == Some(self.sessions[*session].key)
+                    && organization
+                        .is_none_or(|organization| self.is_open_to(self.sessions[*session].user, organization))
+            }
+            Call::RotateRefreshToken { session, stale } => {
+                let of = &self.sessions[*session];
+                !stale
+                    && self.session_works(*session)
+                    && who.key == Some(of.key)
+                    && (who.admin || who.user == Some(of.user))
+                    && of.organization.is_none_or(|organization| self.is_open_to(of.user, organization))
+            }
+            Call::SignOut { session, all } => match session {
+                // Which session an access token is of.
+                None => who.session.is_some(),
+                Some(session) => {
+                    let user = self.sessions[*session].user;
+                    let may = who.admin || who.user == Some(user);
+                    if may && (!self.session_works(*session) || (*all && !self.sessions[*session].live)) {
+                        return None;
+                    }
+                    may
+                }
+            },
+            Call::VerifyPassword { user, right } => {
+                self.is_own(who, *user) && self.is_active(*user) && *right && self.users[*user].password.is_some()
+            }
+            Call::ChangePassword { user, right, .. } => {
+                let may =
+                    self.is_own(who, *user) && self.is_active(*user) && *right && self.users[*user].password.is_some();
+                // The page does not say whether the proof of the password is enough for a platform admin.
+                if may && !self.may_authenticate(who, *user) {
+                    return None;
+                }
+                may
+            }
+            Call::SetPassword(user) => {
+                self.is_active(*user) && self.may_authenticate(who, *user) && self.users[*user].password.is_none()
+            }
+            Call::ImportPasswordHash(user) => {
+                self.user_exists(*user) && self.may_authenticate(who, *user) && self.users[*user].password.is_none()
+            }
+            // It takes away.
+            Call::RemovePassword(user) => self.user_exists(*user),
+            Call::StartEmailVerification(user) | Call::StartEmailChange { user, .. } => {
+                self.is_active(*user) && self.may_authenticate(who, *user)
+            }
+            // It answers in any case; a token only for whoever can have one.
+            Call::StartPasswordReset(_) => true,
+            Call::ConfirmEmailVerification { mail, proof } => {
+                let Mail { kind, user, live, .. } = self.mails[*mail];
+                let works = kind == Mailed::Verification && live && self.is_active(user);
+                let shown = self.shows(user, *proof) || self.is_bare(user) || self.users[user].verified;
+                if works && shown && !self.may_authenticate(who, user) {
+                    return None;
+                }
+                works && shown
+            }
+            Call::ConfirmPasswordReset { mail, .. } => {
+                let Mail { kind, user, live, .. } = self.mails[*mail];
+                kind == Mailed::Reset && live && self.is_active(user) && self.may_authenticate(who, user)
+            }
+            Call::ConfirmEmailChange { mail, proof } => {
+                let Mail { kind, user, live, ref address, .. } = self.mails[*mail];
+                kind == Mailed::Change
+                    && live
+                    && self.is_active(user)
+                    && self.may_authenticate(who, user)
+                    && (self.shows(user, *proof) || self.is_bare(user))
+                    && self.email_is_free(address, Some(user))
+            }
+            Call::IntrospectToken(..) => true,
+
+            // Permissions and events.
+            Call::CheckPermission { subject, organization } => {
+                let sees = match subject {
+                    Subject::User(user) => self.sees_user(who, *user),
+                    Subject::Key(key) if self.is_of_a_deleted_owner(*key) => return None,
+                    Subject::Key(key) => self.sees_key(who, *key),
+                };
+                sees && self.sees_organization(who, *organization)
+            }
+            Call::BatchCheckPermissions => true,
+            Call::ListEvents(organization) | Call::WatchEvents(organization) => {
+                organization.is_none_or(|organization| who.admin || self.may(who, organization, "events:read"))
+            }
+            Call::ExportSnapshot(organization) => match organization {
+                None => who.admin,
+                Some(organization) if who.admin && !self.organization_exists(*organization) => return None,
+                Some(organization) => self.may(who, *organization, "events:read"),
+            },
+
+            // Invitations.
+            Call::CreateInvitation { organization, address, role } => {
+                let Some(given) = self.gives(*organization, role) else { return Some(false) };
+                let address = self.address(address);
+                let is_member = self.organizations[*organization]
+                    .members
+                    .keys()
+                    .any(|user| self.user_exists(*user) && self.users[*user].email == address);
+                let invited = |standing: Standing| {
+                    self.invitations.iter().any(|invitation| {
+                        invitation.organization == *organization
+                            && invitation.address == address
+                            && invitation.standing == standing
+                    })
+                };
+                let is_unsure = invited(Standing::Unsure)
+                    || self.invitations.iter().any(|invitation| {
+                        invitation.organization == *organization
+                            && invitation.address == address
+                            && invitation.standing == Standing::Expired
+                            && invitation.narrowed
+                    });
+                let may = self.may_change(who, *organization, "invitations:write")
+                    && self.may_give(who, *organization, given)
+                    && !is_member
+                    && !invited(Standing::Live);
+                if may && is_unsure {
+                    return None;
+                }
+                may
+            }
+            Call::GetInvitation { invitation, by_token } => {
+                let invitation = &self.invitations[*invitation];
+                let is_there =
+                    invitation.standing != Standing::Gone && self.organization_exists(invitation.organization);
+                is_there
+                    && (*by_token
+                        || self.may(who, invitation.organization, "invitations:read")
+                        || who.user.is_some_and(|user| self.is_invited(user, invitation, false)))
+            }
+            Call::ListInvitations(organization) => self.may(who, *organization, "invitations:read"),
+            Call::ResendInvitation(invitation) => {
+                let invitation = &self.invitations[*invitation];
+                let Some(given) = self.gives(invitation.organization, invitation.role) else { return Some(false) };
+                invitation.standing != Standing::Gone
+                    && self.may_change(who, invitation.organization, "invitations:write")
+                    && self.may_give(who, invitation.organization, given)
+            }
+            Call::RevokeInvitation(invitation) => {
+                let invitation = &self.invitations[*invitation];
+                let Some(given) = self.gives(invitation.organization, invitation.role) else { return Some(false) };
+                invitation.standing != Standing::Gone
+                    && self.may_change(who, invitation.organization, "invitations:write")
+                    && self.standing(who, invitation.organization).covers(given)
+            }
+            Call::AcceptInvitation { invitation, by_token, user, proof } => {
+                let Some(user) = user.or(who.user) else { return Some(false) };
+                let invitation = &self.invitations[*invitation];
+                let organization = invitation.organization;
+                let is_shown = who.user == Some(user) || self.shows(user, *proof);
+                let is_first_proof = *by_token && !self.users[user].verified;
+                let is_narrowed = invitation.standing == Standing::Expired && invitation.narrowed;
+                let may = (matches!(invitation.standing, Standing::Live | Standing::Unsure)
+                    || (is_narrowed && self.is_grounded(invitation)))
+                    && (!is_first_proof || is_shown || self.may_authenticate(who, user))
+                    && self.organization_exists(organization)
+                    && self.is_own(who, user)
+                    && self.is_active(user)
+                    && self.is_invited(user, invitation, *by_token)
+                    && (who.admin || self.organization_is_active(organization))
+                    && !self.organizations[organization].members.contains_key(&user);
+                // A role that was widened since may be more than the sender holds.
+                if may && (is_narrowed || invitation.standing == Standing::Unsure || !self.is_grounded(invitation)) {
+                    return None;
+                }
+                may
+            }
+            Call::DeclineInvitation { invitation, by_token, user } => {
+                let invitation = &self.invitations[*invitation];
+                let is_there =
+                    invitation.standing != Standing::Gone && self.organization_exists(invitation.organization);
+                is_there
+                    && (*by_token
+                        || user
+                            .or(who.user)
+                            .is_some_and(|user| self.is_own(who, user) && self.is_invited(user, invitation, false)))
+            }
+
+            // Memberships.
+            Call::CreateMembership { user, organization, role, extra } => {
+                let Some(given) = self.gives(*organization, role) else { return Some(false) };
+                self.user_exists(*user)
+                    && self.organization_exists(*organization)
+                    && (*role != "owner" || self.is_active(*user))
+                    && !self.organizations[*organization].members.contains_key(user)
+                    && self.may_give(who, *organization, given.and(Set::of(extra)))
+            }
+            Call::GetMembership { user, organization } => {
+                self.organizations[*organization].members.contains_key(user)
+                    && self.user_exists(*user)
+                    && self.organization_exists(*organization)
+                    && (who.user == Some(*user) || self.sees_organization(who, *organization))
+            }
+            Call::ListMemberships(organization) => self.sees_organization(who, *organization),
+            Call::UpdateMembership { user, organization, role, extra } => {
+                let Some(before) = self.organizations[*organization].members.get(user) else { return Some(false) };
+                let role = role.unwrap_or(before.role);
+                let Some(given) = self.gives(*organization, role) else { return Some(false) };
+                let after = given.and(Set::of(extra.as_ref().unwrap_or(&before.extra)));
+                let held = self.of_member(*organization, before);
+                self.user_exists(*user)
+                    && self.may_change(who, *organization, "memberships:write")
+                    && self.standing(who, *organization).covers(held.and(after))
+                    && (held.covers(after) || who.scopes.covers(after))
+                    && (before.role != "owner" || role == "owner" || self.has_owner_without(*organization, Some(*user)))
+                    && (role != "owner" || before.role == "owner" || self.is_active(*user))
+            }
+            Call::DeleteMembership { user, organization } => {
+                let Some(before) = self.organizations[*organization].members.get(user) else { return Some(false) };
+                let may = if who.user == Some(*user) {
+                    who.admin || self.organization_is_active(*organization)
+                } else {
+                    self.may_change(who, *organization, "memberships:write")
+                        && self.standing(who, *organization).covers(self.of_member(*organization, before))
+                };
+                self.user_exists(*user)
+                    && self.organization_exists(*organization)
+                    && may
+                    && (before.role != "owner" || self.has_owner_without(*organization, Some(*user)))
+            }
+
+            // Links to providers.
+            Call::LinkOAuthAccount { user, .. } => self.user_exists(*user) && self.may_authenticate(who, *user),
+            Call::ListOAuthAccounts(user) => self.is_own(who, *user),
+            Call::GetOAuthAccount(user)
+            | Call::GetOAuthAccountByProvider(user)
+            | Call::SetOAuthAccountTokens(user)
+            | Call::UnlinkOAuthAccount(user)
+            | Call::GetOAuthAccountTokens(user)
+                if self.users[*user].state == State::Deleted && !self.users[*user].links.is_empty() =>
+            {
+                return if who.admin { None } else { Some(false) };
+            }
+            Call::GetOAuthAccount(user)
+            | Call::GetOAuthAccountByProvider(user)
+            | Call::SetOAuthAccountTokens(user)
+            | Call::UnlinkOAuthAccount(user) => self.is_own(who, *user) && !self.users[*user].links.is_empty(),
+            Call::GetOAuthAccountTokens(user) => {
+                who.key.is_some() && self.is_own(who, *user) && !self.users[*user].links.is_empty()
+            }
+
+            // Organizations.
+            Call::CreateOrganization { owner } => (who.admin || who.user == Some(*owner)) && self.is_active(*owner),
+            Call::GetOrganization(organization) | Call::GetOrganizationBySlug(organization) => {
+                self.sees_organization(who, *organization)
+            }
+            Call::ListOrganizations | Call::BatchGetOrganizations(_) => true,
+            Call::UpdateOrganization { organization, plan } => {
+                self.may_change(who, *organization, "organizations:write") && (!plan || who.admin)
+            }
+            Call::DeleteOrganization(organization) => self.may_change(who, *organization, "organizations:delete"),
+            Call::SuspendOrganization(organization) | Call::ReactivateOrganization(organization) => {
+                self.organization_exists(*organization)
+            }
+            Call::UndeleteOrganization { organization, .. } => match self.organizations[*organization].state {
+                State::Active | State::Suspended => true,
+                State::Deleted => self.has_owner_without(*organization, None),
+                State::Purged => false,
+            },
+            Call::PurgeOrganization(organization) => self.organizations[*organization].state != State::Purged,
+            Call::TransferOwnership { organization, from, to } => {
+                let members = &self.organizations[*organization].members;
+                let (Some(former), Some(new)) = (members.get(from), members.get(to)) else { return Some(false) };
+                from != to
+                    && former.role == "owner"
+                    && self.user_exists(*from)
+                    && self.is_active(*to)
+                    && self.may_change(who, *organization, "organizations:transfer")
+                    && self.standing(who, *organization).covers(self.of_member(*organization, new))
+                    && self.may_give(who, *organization, Set::ALL)
+            }
+            Call::LeaveOrganization(organization) => {
+                let members = &self.organizations[*organization].members;
+                let Some((user, member)) = who.user.and_then(|user| Some((user, members.get(&user)?))) else {
+                    return Some(false);
+                };
+                self.organization_exists(*organization)
+                    && (member.role != "owner" || self.has_owner_without(*organization, Some(user)))
+            }
+
+            // Sessions.
+            Call::CreateRefreshToken(user) => {
+                who.key.is_some()
+                    && self.is_own(who, *user)
+                    && self.is_active(*user)
+                    && self.may_authenticate(who, *user)
+            }
+            Call::ListRefreshTokens(user) | Call::RevokeAllRefreshTokens { user, .. } => self.is_own(who, *user),
+            Call::RevokeRefreshToken { session, .. } => {
+                let user = self.sessions[*session].user;
+                let may = who.admin || who.user == Some(user);
+                if may && !self.session_works(*session) {
+                    return None;
+                }
+                may
+            }
+
+            // Roles.
+            Call::CreateRole { organization, name, permissions } => {
+                self.may_change(who, *organization, "roles:write")
+                    && self.may_give(who, *organization, of_role(permissions))
+                    && !self.organizations[*organization].roles.contains_key(name)
+            }
+            Call::GetRole { organization, name } => {
+                self.sees_organization(who, *organization) && self.organizations[*organization].roles.contains_key(name)
+            }
+            Call::ListRoles(organization) => self.sees_organization(who, *organization),
+            Call::UpdateRole { organization, name, permissions } => {
+                let Some((_, before)) = self.organizations[*organization].roles.get(name) else { return Some(false) };
+                let before = of_role(before);
+                let after = of_role(permissions);
+                self.may_change(who, *organization, "roles:write")
+                    && self.standing(who, *organization).covers(before.and(after))
+                    && (before.covers(after) || who.scopes.covers(after))
+            }
+            Call::DeleteRole { organization, name } => {
+                let Some((_, before)) = self.organizations[*organization].roles.get(name) else { return Some(false) };
+                let before = of_role(before);
+                let of = &self.organizations[*organization];
+                let has = |user: &usize| self.user_exists(*user);
+                let is_given = of.members.iter().any(|(user, member)| member.role == *name && has(user))
+                    || self.invitations.iter().any(|invitation| {
+                        invitation.organization == *organization
+                            && invitation.role == *name
+                            && invitation.standing != Standing::Gone
+                    });
+                let is_given_to_a_deleted = of.members.values().any(|member| member.role == *name);
+                let may = self.may_change(who, *organization, "roles:write")
+                    && self.standing(who, *organization).covers(before)
+                    && !is_given;
+                if may && is_given_to_a_deleted {
+                    return None;
+                }
+                may
+            }
+
+            // Users.
+            Call::CreateUser { address, .. } => self.email_is_free(&self.address(address), None),
+            Call::GetUser(user) | Call::GetUserByEmail(user) => self.sees_user(who, *user),
+            Call::BatchGetUsers(_) | Call::ImportUsers => true,
+            Call::ListUsers { deleted } => who.admin || !deleted,
+            Call::UpdateUser { user, email } => {
+                let may = self.is_own(who, *user);
+                match email {
+                    None => may,
+                    // It stays as it is.
+                    Some(address) if self.address(address) == self.users[*user].email => may,
+                    Some(address) => {
+                        may && who.admin
+                            && self.may_authenticate(who, *user)
+                            && self.email_is_free(&self.address(address), Some(*user))
+                    }
+                }
+            }
+            Call::DeleteUser(user) => {
+                if !self.user_exists(*user) {
+                    return Some(false);
+                }
+                return self.may_go(*user, |organization| !self.has_owner_without(organization, Some(*user)));
+            }
+            Call::PurgeUser { user, sole } => {
+                if self.users[*user].state == State::Purged {
+                    return Some(false);
+                }
+                // Members who are deleted may count as members.
+                let is_unsure = (0..self.organizations.len()).any(|at| {
+                    let members = &self.organizations[at].members;
+                    members.contains_key(user)
+                        && members.len() > 1
+                        && members.keys().all(|other| other == user || !self.user_exists(*other))
+                });
+                if *sole && is_unsure {
+                    return None;
+                }
+                return self.may_go(*user, |organization| {
+                    !self.has_owner_without(organization, Some(*user))
+                        && !(*sole
+                            && self.organization_exists(organization)
+                            && self.organizations[organization].members.len() == 1)
+                });
+            }
+            Call::SuspendUser(user) => self.user_exists(*user),
+            Call::ReactivateUser(user) => {
+                let may = self.user_exists(*user);
+                if may && self.is_active(*user) && !self.may_bring_back(who, *user) {
+                    return None;
+                }
+                may && self.may_bring_back(who, *user)
+            }
+            Call::UndeleteUser { user, .. } => {
+                let may = self.users[*user].state != State::Purged;
+                if may && self.user_exists(*user) {
+                    return if self.may_bring_back(who, *user) { Some(true) } else { None };
+                }
+                may && self.may_bring_back(who, *user) && self.email_is_free(&self.users[*user].email, Some(*user))
+            }
+            Call::GrantPlatformAdmin(user) => {
+                if self.users[*user].state == State::Suspended && self.users[*user].admin {
+                    return None;
+                }
+                who.key.is_some() && self.is_active(*user)
+            }
+            Call::RevokePlatformAdmin(user) => self.user_exists(*user),
+        })
+    }
+
+    /// True if a session can be for an organization.
+    fn is_open_to(&self, user: usize, organization: usize) -> bool {
+        self.organization_is_active(organization) && self.organizations[organization].members.contains_key(&user)
+    }
+
+    /// True if a user can be taken away, as far as its organizations go: an active one not while it is the last owner of one.
+    fn may_go(&self, user: usize, is_stuck: impl Fn(usize) -> bool) -> Expected {
+        if !self.is_active(user) {
+            return Some(true);
+        }
+        let owned = |state: &[State]| {
+            (0..self.organizations.len()).any(|at| {
+                let of = &self.organizations[at];
+                state.contains(&of.state)
+                    && of.members.get(&user).is_some_and(|member| member.role == "owner")
+                    && is_stuck(at)
+            })
+        };
+        if owned(&[State::Active, State::Suspended]) {
+            Some(false)
+        } else if owned(&[State::Deleted]) {
+            // Nothing says whether it counts.
+            None
+        } else {
+            Some(true)
+        }
+    }
+
+    /// Whether a key's owner lets it be changed at the moment.
+    fn key_is_open(&self, who: &Who, key: usize) -> Expected {
+        match self.keys[key].owner {
+            Owner::Organization(organization) if self.organization_exists(organization) => {
+                Some(who.admin || self.organization_is_active(organization))
+            }
+            Owner::User(user) if self.is_active(user) => Some(true),
+            // Of a suspended or deleted owner: nothing is said.
+            _ => None,
+        }
+    }
+}
+
+// What calls do.
+impl Model {
+    fn end_sessions(&mut self, user: usize, except: Option<usize>) {
+        for (at, session) in self.sessions.iter_mut().enumerate() {
+            if session.user == user && Some(at) != except {
+                session.live = false;
+            }
+        }
+    }
+
+    fn end_mails(&mut self, user: usize) {
+        for mail in self.mails.iter_mut().filter(|mail| mail.user == user) {
+            mail.live = false;
+        }
+    }
+
+    fn revoke_keys(&mut self, owner: Owner) {
+        for key in self.keys.iter_mut().filter(|key| key.owner == owner) {
+            key.revoked = true;
+        }
+    }
+
+    /// The invitations that a user sent to roles that it no longer holds end.
+    fn end_invitations(&mut self, user: usize, organization: Option<usize>) {
+        for at in 0..self.invitations.len() {
+            let invitation = &self.invitations[at];
+            let is_here = organization.is_none_or(|organization| invitation.organization == organization);
+            if !is_here
+                || invitation.sender != Some(user)
+                || !matches!(invitation.standing, Standing::Live | Standing::Unsure)
+            {
+                continue;
+            }
+            if !self.is_grounded(invitation) {
+                self.invitations[at].standing = Standing::Expired;
+            } else if invitation.by_platform != self.users[user].admin {
+                // It holds the role by another standing than the one that it sent it by.
+                self.invitations[at].standing = Standing::Unsure;
+            }
+        }
+    }
+
+    /// A password is another one, or gone.
+    fn password_is(&mut self, user: usize, password: Option<&'static str>) {
+        self.users[user].password = password;
+        self.end_mails(user);
+    }
+
+    fn first_password(&mut self, user: usize) {
+        if FIRST_PASSWORDS_END_SESSIONS {
+            self.end_sessions(user, None);
+        }
+    }
+
+    /// What a stranger may have put there goes.
+    fn clear_account(&mut self, user: usize) {
+        self.revoke_keys(Owner::User(user));
+        self.users[user].links.clear();
+        self.users[user].password = None;
+        self.end_sessions(user, None);
+        self.end_mails(user);
+    }
+
+    /// An address is proven by somebody who showed nothing of the account.
+    fn first_proof(&mut self, user: usize) {
+        if !self.users[user].verified {
+            self.clear_account(user);
+            self.verified(user);
+        }
+    }
+
+    fn verified(&mut self, user: usize) {
+        self.users[user].verified = true;
+        self.end_mails(user);
+    }
+
+    /// A token of a kind is made, and the one before goes; or the one before is told again.
+    fn mail(&mut self, kind: Mailed, user: usize, address: String, answer: &Answer) {
+        if let Some(again) = self.mails.iter().find(|mail| mail.text == answer.text) {
+            let is_the_same = again.live && (again.kind, again.user) == (kind, user) && again.address == address;
+            assert!(is_the_same, "a token that has ended is told again, or for something else: {again:?}");
+            return;
+        }
+        for mail in self.mails.iter_mut().filter(|mail| mail.user == user && mail.kind == kind) {
+            mail.live = false;
+        }
+        self.mails.push(Mail { kind, user, address, text: answer.text.clone(), live: true });
+    }
+
+    fn new_user(&mut self, id: &str, email: String, verified: bool, password: Option<&'static str>) {
+        let (id, links) = (id.to_owned(), Vec::new());
+        self.users.push(User { id, email, verified, password, admin: false, state: State::Active, links });
+    }
+
+    fn new_organization(&mut self, answer: &Answer, owner: usize, owner_membership: String) {
+        let member = Member { id: owner_membership, role: "owner", extra: vec![] };
+        self.organizations.push(Organization {
+            id: answer.id.clone(),
+            slug: answer.name.clone(),
+            state: State::Active,
+            roles: BTreeMap::new(),
+            members: [(owner, member)].into(),
+        });
+    }
+
+    fn purge_organization(&mut self, organization: usize) {
+        self.organizations[organization].state = State::Purged;
+        self.organizations[organization].members.clear();
+        self.organizations[organization].roles.clear();
+        self.revoke_keys(Owner::Organization(organization));
+        for invitation in self.invitations.iter_mut().filter(|invitation| invitation.organization == organization) {
+            invitation.standing = Standing::Gone;
+        }
+        if PURGING_ENDS_SESSIONS {
+            self.end_sessions_for(organization);
+        }
+    }
+
+    fn end_sessions_for(&mut self, organization: usize) {
+        for session in self.sessions.iter_mut().filter(|session| session.organization == Some(organization)) {
+            session.live = false;
+        }
+    }
+
+    /// A user is suspended or deleted.
+    fn put_away(&mut self, user: usize, state: State) {
+        self.users[user].state = state;
+        self.end_sessions(user, None);
+        self.end_mails(user);
+        self.end_invitations(user, None);
+    }
+
+    /// What a call that was refused changes nevertheless.
+    pub fn refused(&mut self, credential: Credential, call: &Call) {
+        let Some(who) = self.who(credential) else { return };
+        // A traded token that comes again ends its session, if it comes with the session's key.
+        if let Call::Refresh { session, stale: true, .. } | Call::RotateRefreshToken { session, stale: true } = call
+            && call.scope().is_none_or(|scope| who.scopes.has(scope))
+            && (who.admin || (!call.takes_a_platform_admin() && who.user == Some(self.sessions[*session].user)))
+            && who.key == Some(self.sessions[*session].key)
+        {
+            self.sessions[*session].live = false;
+        }
+    }
+
+    /// What a call that was done changes.
+    pub fn done(&mut self, credential: Credential, call: &Call, answer: &Answer) {
+        let Some(who) = self.who(credential) else { return };
+        match call {
+            Call::CreateApiKey { owner, bounds } => {
+                let mut bounds = bounds.clone();
+                if bounds.rate == 0 {
+                    bounds.rate = who.bounds.rate;
+                }
+                let owner_is_admin = matches!(owner, Owner::User(user) if self.users[*user].admin);
+                self.keys.push(Key {
+                    id: answer.id.clone(),
+                    owner: *owner,
+                    bounds,
+                    secret: answer.text.clone(),
+                    former: None,
+                    dead: vec![],
+                    revoked: false,
+                    made_lowly: owner_is_admin && !who.admin,
+                });
+            }
+            Call::UpdateApiKey { key, change } => self.keys[*key].bounds = changed(&self.keys[*key].bounds, change),
+            Call::RotateApiKey { key, overlap } => {
+                let key = &mut self.keys[*key];
+                let before = std::mem::replace(&mut key.secret, answer.text.clone());
+                key.dead.extend(key.former.take());
+                if *overlap {
+                    key.former = Some(before);
+                } else {
+                    key.dead.push(before);
+                }
+            }
+            Call::RevokeApiKey(key) => self.keys[*key].revoked = true,
+            Call::RevokeOwnApiKey => self.keys[who.key.unwrap()].revoked = true,
+            Call::SignUp { address, organization, password } => {
+                self.new_user(&answer.other_id, self.address(address), false, Some(password));
+                if *organization {
+                    let owner = self.users.len() - 1;
+                    self.new_organization(answer, owner, answer.text.clone());
+                }
+            }
+            Call::SignIn { user, organization, .. } => {
+                self.sessions.push(Session {
+                    id: answer.id.clone(),
+                    user: *user,
+                    key: who.key.unwrap(),
+                    organization: *organization,
+                    live: true,
+                    token: answer.text.clone(),
+                    former: vec![],
+                    access: vec![(answer.access.clone(), *organization)],
+                });
+            }
+            Call::CreateRefreshToken(user) => {
+                self.sessions.push(Session {
+                    id: answer.id.clone(),
+                    user: *user,
+                    key: who.key.unwrap(),
+                    organization: None,
+                    live: true,
+                    token: answer.text.clone(),
+                    former: vec![],
+                    access: vec![],
+                });
+            }
+            Call::Refresh { session, organization, .. } => {
+                let session = &mut self.sessions[*session];
+                session.organization = organization.unwrap_or(session.organization);
+                session.access.push((answer.access.clone(), session.organization));
+                let before = std::mem::replace(&mut session.token, answer.text.clone());
+                session.former.push(before);
+            }
+            Call::RotateRefreshToken { session, .. } => {
+                let session = &mut self.sessions[*session];
+                let before = std::mem::replace(&mut session.token, answer.text.clone());
+                session.former.push(before);
+            }
+            Call::SignOut { session, all } => {
+                let session = session.or(who.session).unwrap();
+                self.sessions[session].live = false;
+                if *all {
+                    let user = self.sessions[session].user;
+                    self.end_sessions(user, None);
+                    self.end_mails(user);
+                }
+            }
+            Call::ChangePassword { user, keep, except, revoke, password, .. } => {
+                self.password_is(*user, Some(password));
+                if !keep {
+                    self.end_sessions(*user, except.or(who.session));
+                }
+                if *revoke {
+                    self.revoke_keys(Owner::User(*user));
+                }
+            }
+            Call::SetPassword(user) => {
+                self.password_is(*user, Some(super::calls::PASSWORDS[1]));
+                self.first_password(*user);
+            }
+            Call::ImportPasswordHash(user) => {
+                self.password_is(*user, Some(super::calls::PASSWORDS[0]));
+                self.first_password(*user);
+            }
+            Call::RemovePassword(user) => {
+                // A user without one stays as it is.
+                if self.users[*user].password.is_some() {
+                    self.password_is(*user, None);
+                    self.end_sessions(*user, None);
+                }
+            }
+            Call::StartEmailVerification(user) => {
+                self.mail(Mailed::Verification, *user, self.users[*user].email.clone(), answer);
+            }
+            Call::StartPasswordReset(user) => {
+                if self.may_reset(&who, *user) {
+                    self.mail(Mailed::Reset, *user, self.users[*user].email.clone(), answer);
+                }
+            }
+            Call::StartEmailChange { user, address } => {
+                self.mail(Mailed::Change, *user, self.address(address), answer);
+            }
+            Call::ConfirmEmailVerification { mail, .. } => self.verified(self.mails[*mail].user),
+            Call::ConfirmPasswordReset { mail, keep, revoke, password } => {
+                let user = self.mails[*mail].user;
+                self.first_proof(user);
+                self.password_is(user, Some(password));
+                if !keep {
+                    self.end_sessions(user, None);
+                }
+                if *revoke {
+                    self.revoke_keys(Owner::User(user));
+                }
+            }
+            Call::ConfirmEmailChange { mail, .. } => {
+                let Mail { user, address, .. } = self.mails[*mail].clone();
+                self.users[user].email = address;
+                self.verified(user);
+            }
+            Call::CreateInvitation { organization, address, role } => {
+                let address = self.address(address);
+                for former in &mut self.invitations {
+                    // An expired one gives way.
+                    if former.organization == *organization && former.address == address {
+                        former.standing = Standing::Gone;
+                    }
+                }
+                self.invitations.push(Invitation {
+                    id: answer.id.clone(),
+                    organization: *organization,
+                    address,
+                    role,
+                    text: answer.text.clone(),
+                    former: vec![],
+                    sender: who.user,
+                    by_platform: who.admin,
+                    narrowed: false,
+                    standing: Standing::Live,
+                });
+            }
+            Call::ResendInvitation(invitation) => {
+                let invitation = &mut self.invitations[*invitation];
+                let before = std::mem::replace(&mut invitation.text, answer.text.clone());
+                invitation.former.push(before);
+                // It is now of whoever sent it again.
+                invitation.sender = who.user;
+                invitation.by_platform = who.admin;
+                invitation.narrowed = false;
+                invitation.standing = Standing::Live;
+            }
+            Call::RevokeInvitation(invitation) | Call::DeclineInvitation { invitation, .. } => {
+                self.invitations[*invitation].standing = Standing::Gone;
+            }
+            Call::AcceptInvitation { invitation, by_token, user, proof } => {
+                let user = user.or(who.user).unwrap();
+                let Invitation { organization, role, .. } = self.invitations[*invitation].clone();
+                self.invitations[*invitation].standing = Standing::Gone;
+                let member = Member { id: answer.id.clone(), role, extra: vec![] };
+                self.organizations[organization].members.insert(user, member);
+                if *by_token && !self.users[user].verified {
+                    if who.user == Some(user) || self.shows(user, *proof) {
+                        if ACCEPTING_ENDS_MAILED_TOKENS {
+                            self.verified(user);
+                        } else {
+                            self.users[user].verified = true;
+                        }
+                    } else {
+                        self.first_proof(user);
+                    }
+                }
+            }
+            Call::CreateMembership { user, organization, role, extra } => {
+                let member = Member { id: answer.id.clone(), role, extra: extra.clone() };
+                self.organizations[*organization].members.insert(*user, member);
+            }
+            Call::UpdateMembership { user, organization, role, extra } => {
+                let member = self.organizations[*organization].members.get_mut(user).unwrap();
+                if let Some(role) = role {
+                    member.role = role;
+                }
+                if let Some(extra) = extra {
+                    member.extra.clone_from(extra);
+                }
+                self.end_invitations(*user, Some(*organization));
+            }
+            Call::DeleteMembership { user, organization } => {
+                self.organizations[*organization].members.remove(user);
+                self.end_invitations(*user, Some(*organization));
+            }
+            Call::LeaveOrganization(organization) => {
+                self.organizations[*organization].members.remove(&who.user.unwrap());
+                self.end_invitations(who.user.unwrap(), Some(*organization));
+            }
+            Call::TransferOwnership { organization, from, to } => {
+                let members = &mut self.organizations[*organization].members;
+                members.get_mut(from).unwrap().role = "admin";
+                members.get_mut(to).unwrap().role = "owner";
+                self.end_invitations(*from, Some(*organization));
+            }
+            Call::LinkOAuthAccount { user, vouched } => {
+                if *vouched {
+                    self.first_proof(*user);
+                }
+                self.users[*user].links.push((answer.id.clone(), answer.name.clone()));
+            }
+            Call::UnlinkOAuthAccount(user) => {
+                self.users[*user].links.pop();
+            }
+            Call::CreateOrganization { owner } => self.new_organization(answer, *owner, answer.other_id.clone()),
+            Call::UpdateOrganization { organization, .. } => {
+                self.organizations[*organization].slug.clone_from(&answer.name)
+            }
+            Call::DeleteOrganization(organization) => {
+                self.organizations[*organization].state = State::Deleted;
+                self.end_sessions_for(*organization);
+            }
+            Call::SuspendOrganization(organization) => self.organizations[*organization].state = State::Suspended,
+            Call::ReactivateOrganization(organization) => self.organizations[*organization].state = State::Active,
+            Call::UndeleteOrganization { organization, restore } => {
+                if self.organizations[*organization].state == State::Deleted {
+                    // It is as it was before, suspended if it was.
+                    self.organizations[*organization].state =
+                        if answer.flag { State::Suspended } else { State::Active };
+                    if !restore {
+                        self.revoke_keys(Owner::Organization(*organization));
+                    }
+                }
+            }
+            Call::PurgeOrganization(organization) => self.purge_organization(*organization),
+            Call::RevokeRefreshToken { session, .. } => self.sessions[*session].live = false,
+            Call::RevokeAllRefreshTokens { user, except } => {
+                self.end_sessions(*user, *except);
+                self.end_mails(*user);
+            }
+            Call::CreateRole { organization, name, permissions } => {
+                self.organizations[*organization].roles.insert(name, (answer.id.clone(), permissions.clone()));
+            }
+            Call::UpdateRole { organization, name, permissions } => {
+                self.organizations[*organization].roles.get_mut(name).unwrap().1.clone_from(permissions);
+                let with: Vec<usize> = self.organizations[*organization]
+                    .members
+                    .iter()
+                    .filter(|(_, member)| member.role == *name)
+                    .map(|(user, _)| *user)
+                    .collect();
+                let before: Vec<Standing> = self.invitations.iter().map(|invitation| invitation.standing).collect();
+                for user in with {
+                    self.end_invitations(user, Some(*organization));
+                }
+                for (invitation, before) in self.invitations.iter_mut().zip(before) {
+                    invitation.narrowed |= invitation.standing != before;
+                }
+            }
+            Call::DeleteRole { organization, name } => {
+                self.organizations[*organization].roles.remove(name);
+            }
+            Call::CreateUser { address, verified } => {
+                self.new_user(&answer.id, self.address(address), *verified, None);
+            }
+            Call::ImportUsers => {
+                self.new_user(&answer.id, answer.name.clone(), answer.flag, Some(super::calls::PASSWORDS[0]))
+            }
+            Call::UpdateUser { user, email: Some(address) } => {
+                let address = self.address(address);
+                if self.users[*user].email != address {
+                    self.users[*user].email = address;
+                    self.users[*user].verified = false;
+                    self.end_mails(*user);
+                }
+            }
+            Call::DeleteUser(user) => self.put_away(*user, State::Deleted),
+            Call::SuspendUser(user) => self.put_away(*user, State::Suspended),
+            Call::ReactivateUser(user) => self.users[*user].state = State::Active,
+            Call::UndeleteUser { user, restore } => {
+                if self.users[*user].state == State::Deleted {
+                    self.users[*user].state = if answer.flag { State::Suspended } else { State::Active };
+                    if !restore {
+                        self.revoke_keys(Owner::User(*user));
+                    }
+                }
+            }
+            Call::PurgeUser { user, sole } => {
+                if *sole {
+                    for at in 0..self.organizations.len() {
+                        let members = &self.organizations[at].members;
+                        if self.organization_exists(at) && members.len() == 1 && members.contains_key(user) {
+                            self.purge_organization(at);
+                        }
+                    }
+                }
+                self.put_away(*user, State::Purged);
+                for organization in &mut self.organizations {
+                    organization.members.remove(user);
+                }
+                self.users[*user].links.clear();
+            }
+            Call::GrantPlatformAdmin(user) => self.users[*user].admin = true,
+            Call::RevokePlatformAdmin(user) => {
+                if std::mem::take(&mut self.users[*user].admin) {
+                    self.end_invitations(*user, None);
+                }
+            }
+            Call::GetApiKey(_)
+            | Call::ListApiKeys(_)
+            | Call::VerifyApiKey(_)
+            | Call::BatchVerifyApiKeys(_)
+            | Call::VerifyStream(_)
+            | Call::VerifyPassword { .. }
+            | Call::GetSigningKeys
+            | Call::IntrospectToken(..)
+            | Call::CheckPermission { .. }
+            | Call::BatchCheckPermissions
+            | Call::ListEvents(_)
+            | Call::WatchEvents(_)
+            | Call::ExportSnapshot(_)
+            | Call::GetInvitation { .. }
+            | Call::ListInvitations(_)
+            | Call::GetMembership { .. }
+            | Call::ListMemberships(_)
+            | Call::GetOAuthAccount(_)
+            | Call::ListOAuthAccounts(_)
+            | Call::GetOAuthAccountByProvider(_)
+            | Call::SetOAuthAccountTokens(_)
+            | Call::GetOAuthAccountTokens(_)
+            | Call::GetOrganization(_)
+            | Call::ListOrganizations
+            | Call::GetOrganizationBySlug(_)
+            | Call::BatchGetOrganizations(_)
+            | Call::ListRefreshTokens(_)
+            | Call::GetRole { .. }
+            | Call::ListRoles(_)
+            | Call::GetUser(_)
+            | Call::ListUsers { .. }
+            | Call::GetUserByEmail(_)
+            | Call::BatchGetUsers(_)
+            | Call::UpdateUser { email: None, .. } => {}
+        }
+    }
+}
+
+// What is asked after a sequence.
+impl Model {
+    /// Whether a user may do something in an organization; `None` where the protos leave it open.
+    pub fn user_may(&self, user: usize, organization: usize, permission: &str) -> Expected {
+        if !self.is_active(user) || !self.organization_exists(organization) {
+            return Some(false);
+        }
+        if self.users[user].admin {
+            return if self.organization_is_active(organization) { Some(true) } else { None };
+        }
+        Some(self.organization_is_active(organization) && self.of_user(user, organization).has(permission))
+    }
+
+    /// Whether a key may be used to do something in an organization.
+    pub fn key_may(&self, key: usize, organization: usize, permission: &str) -> Expected {
+        if !self.key_works(key) || !Set::of(&self.keys[key].bounds.scopes).has(permission) {
+            return Some(false);
+        }
+        match self.keys[key].owner {
+            Owner::Root => None,
+            Owner::User(user) => self.user_may(user, organization, permission),
+            Owner::Organization(own) => Some(own == organization && of_admins().has(permission)),
+        }
+    }
+
+    /// What a user holds in an organization at the moment, for one that is open to it.
+    pub fn open_standing(&self, user: usize, organization: usize) -> Option<(&'static str, Set)> {
+        let member = self.organizations[organization].members.get(&user)?;
+        self.organization_is_active(organization).then(|| (member.role, self.of_member(organization, member)))
+    }
+}

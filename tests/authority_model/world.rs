@@ -1,0 +1,1184 @@
+//! The server beside the model: calls are made, compared, and in the end every credential is tried.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use prost::Message as _;
+use tenantry::pb::{
+    self, accept_invitation_request, batch_check_permissions_result, batch_verify_api_keys_result,
+    check_permission_request, create_api_key_request, decline_invitation_request, get_invitation_request,
+    get_membership_request, get_role_request, imported_user_result, list_api_keys_request, list_invitations_request,
+    revoke_refresh_token_request,
+};
+use tonic::{Code, Status};
+
+use super::{
+    Counts,
+    calls::{Call, Change, Draw, METHODS, Owner, PASSWORDS, Subject},
+    model::{self, ASKED, Answer, Bounds, Credential, Mailed, Model, PERMISSIONS, ROOT, Random, Set, Standing, State},
+};
+use crate::support::{
+    Api, MISSING_ID, Test,
+    given::{CHEAP_HASH, unique},
+    mask,
+    refusal::reason_of,
+    time_in,
+};
+
+/// The address of the platform admin that the first start made.
+const ROOT_EMAIL: &str = "admin@tenantry.local";
+/// Who is there when a sequence begins. An owner, an admin, a member and a stranger of the first organization; two platform admins, of
+/// whom the second is the application; and somebody who has nothing yet.
+const OWNER: usize = 0;
+const ADMIN: usize = 1;
+const MEMBER: usize = 2;
+const STRANGER: usize = 3;
+const PLATFORM: usize = 4;
+const APPLICATION: usize = 5;
+const USERS: usize = 7;
+
+/// The application's sign-in key, and the one that may also sign platform admins in.
+const SIGN_IN: usize = 1;
+const SIGN_ADMINS_IN: usize = 2;
+
+/// Where the names of fields are that say which session is meant.
+mod sessions {
+    use tenantry::pb;
+
+    pub fn id(token: &pb::RefreshToken) -> String {
+        token.id.clone()
+    }
+
+    pub fn except_in_change(request: &mut pb::ChangePasswordRequest, id: String) {
+        request.except_family_id = id;
+    }
+
+    pub fn except_in_revoke(request: &mut pb::RevokeAllRefreshTokensRequest, id: String) {
+        request.except_family_id = id;
+    }
+}
+
+/// How many sequences have begun in this process: what is told with a failure.
+static BEGUN: AtomicUsize = AtomicUsize::new(0);
+
+/// A server, what the model says of it, and what was done.
+pub struct World {
+    api: Api,
+    model: Model,
+    random: Random,
+    seed: u64,
+    /// When the sequence began, in seconds since 1970.
+    began: i64,
+    taken: Vec<String>,
+}
+
+impl World {
+    /// Makes what a sequence begins with.
+    pub async fn make(t: &Test, api: &Api, random: Random) -> Self {
+        let seed = random.0;
+        BEGUN.fetch_add(1, Ordering::SeqCst);
+        let (model, began) = (Model::default(), time_in(t, 0).unwrap().seconds);
+        let mut world = Self { api: api.clone(), model, random, seed, began, taken: Vec::new() };
+        let bounds = Bounds { scopes: vec!["*"], ends: None, local: false, rate: 0 };
+        world.model.keys.push(model::Key {
+            id: MISSING_ID.to_owned(),
+            owner: Owner::Root,
+            bounds,
+            secret: t.admin_key.clone(),
+            former: None,
+            dead: vec![],
+            revoked: false,
+            made_lowly: false,
+        });
+        world.import(USERS).await;
+        let mut unused = Counts::new();
+        for user in [PLATFORM, APPLICATION] {
+            world.take(ROOT, Call::GrantPlatformAdmin(user), &mut unused).await;
+        }
+        for owner in [OWNER, STRANGER] {
+            world.take(ROOT, Call::CreateOrganization { owner }, &mut unused).await;
+        }
+        let permissions: Vec<&'static str> = (0..3).map(|_| world.random.one(&PERMISSIONS)).collect();
+        world.take(ROOT, Call::CreateRole { organization: 0, name: "clerk", permissions }, &mut unused).await;
+        let role = world.random.one(&["clerk", "member", "viewer"]);
+        for (user, role) in [(ADMIN, "admin"), (MEMBER, role)] {
+            let call = Call::CreateMembership { user, organization: 0, role, extra: vec![] };
+            world.take(ROOT, call, &mut unused).await;
+        }
+        let sign_in = vec!["authentication:write"];
+        let sign_admins_in = vec![
+            "authentication:read",
+            "authentication:write",
+            "oauth_accounts:write",
+            "platform_admins:authenticate",
+            "refresh_tokens:write",
+        ];
+        world.key(APPLICATION, sign_in).await;
+        world.key(APPLICATION, sign_admins_in).await;
+        world.key(PLATFORM, vec!["*"]).await;
+        world.key(OWNER, vec!["*"]).await;
+        world.key(STRANGER, vec!["*"]).await;
+        for owner in [OWNER, ADMIN, MEMBER, PLATFORM].map(Owner::User).into_iter().chain([Owner::Organization(0)]) {
+            let scopes = Draw::new(&mut world.random, &world.model, ROOT).scopes(owner);
+            let bounds = Bounds { scopes, ends: None, local: false, rate: 0 };
+            world.take(ROOT, Call::CreateApiKey { owner, bounds }, &mut unused).await;
+        }
+        for session in 0..2 {
+            let user = world.random.below(USERS);
+            world.take(ROOT, Call::CreateRefreshToken(user), &mut unused).await;
+            world.take(ROOT, Call::Refresh { session, stale: false, organization: None }, &mut unused).await;
+        }
+        world
+    }
+
+    async fn key(&mut self, user: usize, scopes: Vec<&'static str>) {
+        let bounds = Bounds { scopes, ends: None, local: false, rate: 0 };
+        self.take(ROOT, Call::CreateApiKey { owner: Owner::User(user), bounds }, &mut Counts::new()).await;
+    }
+
+    /// Brings users over: the strangers' e-mails are not verified, and the last one has no password.
+    async fn import(&mut self, count: usize) {
+        let rows: Vec<pb::ImportedUser> = (0..count)
+            .map(|at| pb::ImportedUser {
+                external_id: unique("external-"),
+                email: format!("{}@example.com", unique("person")),
+                name: "Somebody".to_owned(),
+                email_verified: at != STRANGER && at != USERS - 1,
+                password_hash: if at == USERS - 1 { String::new() } else { CHEAP_HASH.to_owned() },
+                ..Default::default()
+            })
+            .collect();
+        let batch = tokio_stream::once(pb::ImportUsersRequest { users: rows.clone() });
+        let mut answers = self.api(ROOT).users().import_users(batch).await.unwrap().into_inner();
+        let results = answers.message().await.unwrap().unwrap().results;
+        for (row, result) in rows.into_iter().zip(results) {
+            let Some(imported_user_result::Outcome::CreatedUserId(id)) = result.outcome else { panic!("{result:?}") };
+            self.model.users.push(model::User {
+                id,
+                email: row.email,
+                verified: row.email_verified,
+                password: (!row.password_hash.is_empty()).then_some(PASSWORDS[0]),
+                admin: false,
+                state: State::Active,
+                links: vec![],
+            });
+        }
+    }
+
+    fn api(&self, credential: Credential) -> Api {
+        self.api.with(self.model.text(credential))
+    }
+
+    /// What is told when something is not as the model says.
+    fn story(&self) -> String {
+        let users: Vec<_> = self.model.users.iter().enumerate().collect();
+        format!(
+            "seed of the sequence {}, {} were begun, after\n{}\n{users:#?}",
+            self.seed,
+            BEGUN.load(Ordering::SeqCst),
+            self.taken.join("\n")
+        )
+    }
+
+    /// A credential, mostly one that works.
+    fn any_credential(&mut self) -> Credential {
+        match self.random.below(100) {
+            0..10 => return ROOT,
+            10..22 => return Credential::Key(SIGN_IN),
+            22..30 => return Credential::Key(SIGN_ADMINS_IN),
+            _ => {}
+        }
+        let mut all = self.model.credentials();
+        if self.random.percent(88) {
+            all.retain(|credential| self.model.who(*credential).is_some());
+        }
+        // Keys are many: the rarer kinds come as often.
+        let rare: Vec<Credential> =
+            all.iter().copied().filter(|credential| !matches!(credential, Credential::Key(_))).collect();
+        if !rare.is_empty() && self.random.percent(35) { self.random.one(&rare) } else { self.random.one(&all) }
+    }
+
+    /// Draws a call and takes it.
+    pub async fn step(&mut self, counts: &mut Counts) {
+        let sum: usize = METHODS.iter().map(|(_, rule)| rule.weight).sum();
+        let (mut credential, call) = loop {
+            let mut at = self.random.below(sum);
+            let (method, _) = METHODS
+                .iter()
+                .find(|(_, rule)| {
+                    let is_here = at < rule.weight;
+                    at = at.saturating_sub(rule.weight);
+                    is_here
+                })
+                .unwrap();
+            let credential = self.any_credential();
+            if let Some(call) = Draw::new(&mut self.random, &self.model, credential).call(method) {
+                break (credential, call);
+            }
+        };
+        if self.random.percent(65) {
+            for _ in 0..16 {
+                if self.model.allows(credential, &call) == Some(true) {
+                    break;
+                }
+                credential = self.any_credential();
+            }
+        }
+        // A platform admin's own key acts for others: whether it shows its own account, where that was never verified, is left open.
+        if let (Call::AcceptInvitation { .. }, Some(who)) = (&call, self.model.who(credential))
+            && who.admin
+            && who.user.is_some_and(|user| !self.model.users[user].verified)
+        {
+            credential = ROOT;
+        }
+        // A call of the first platform admin is never about itself.
+        if credential == ROOT && matches!(call, Call::RevokeOwnApiKey) {
+            credential = Credential::Key(SIGN_IN);
+        }
+        self.take(credential, call, counts).await;
+    }
+
+    /// Makes a call, and compares it with the model.
+    async fn take(&mut self, credential: Credential, call: Call, counts: &mut Counts) {
+        let expected = self.model.allows(credential, &call);
+        let mut result = self.call(credential, &call).await;
+        // Calls of other sequences were in the way, or hash passwords: nothing was changed, and the call can be repeated.
+        while let Err(status) = &result
+            && (status.code() == Code::Aborted || reason_of(status) == "OVERLOADED")
+        {
+            tokio::task::yield_now().await;
+            result = self.call(credential, &call).await;
+        }
+        let told = match &result {
+            Ok(_) => "done".to_owned(),
+            Err(status) => format!("refused: {:?} {}", status.code(), status.message()),
+        };
+        self.taken.push(format!("{credential:?} {call:?}: {told}"));
+        if let Err(status) = &result {
+            let is_a_refusal = match status.code() {
+                Code::Unauthenticated
+                | Code::PermissionDenied
+                | Code::NotFound
+                | Code::AlreadyExists
+                | Code::FailedPrecondition => true,
+                // It names no session, or nobody, and is the credential of none.
+                Code::InvalidArgument => matches!(
+                    call,
+                    Call::SignOut { session: None, .. }
+                        | Call::AcceptInvitation { user: None, .. }
+                        | Call::DeclineInvitation { user: None, .. }
+                ),
+                _ => false,
+            };
+            assert!(is_a_refusal, "{status:?}\n{}", self.story());
+        }
+        if let Some(expected) = expected {
+            assert_eq!(result.is_ok(), expected, "the model says {expected}: {told}\n{}", self.story());
+        }
+        let count = counts.entry(call.method()).or_default();
+        match result {
+            Ok(answer) => {
+                count.0 += 1;
+                self.check(credential, &call, &answer);
+                self.model.done(credential, &call, &answer);
+            }
+            Err(_) => {
+                count.1 += 1;
+                self.model.refused(credential, &call);
+            }
+        }
+    }
+
+    /// Compares what a call answered with the model, before the model takes it up.
+    fn check(&self, credential: Credential, call: &Call, answer: &Answer) {
+        let who = self.model.who(credential).unwrap();
+        match call {
+            Call::StartPasswordReset(user) => {
+                let is_told = self.model.may_reset(&who, *user);
+                assert_eq!(!answer.text.is_empty(), is_told, "a token for a reset\n{}", self.story());
+            }
+            Call::ConfirmEmailChange { mail, .. } => {
+                let former = &self.model.users[self.model.mails[*mail].user].email;
+                assert_eq!(answer.name, *former, "the former address\n{}", self.story());
+            }
+            Call::IntrospectToken(session, access) => {
+                let of = &self.model.sessions[*session];
+                let is_asked_by_its_own = who.admin || who.user == Some(of.user);
+                let is_asked_by_its_organization =
+                    of.access[*access].1.is_some_and(|organization| who.organization == Some(organization));
+                if is_asked_by_its_own || is_asked_by_its_organization {
+                    self.check_introspected(*session, *access, answer);
+                } else {
+                    assert!(!answer.flag, "told of a token that is not its own\n{}", self.story());
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn check_introspected(&self, session: usize, access: usize, answer: &Answer) {
+        let (works, user) = (self.model.session_works(session), self.model.sessions[session].user);
+        let organization = self.model.sessions[session].access[access].1;
+        let standing = organization.map(|organization| self.model.open_standing(user, organization));
+        // With an organization it is good as long as the organization is open to the user.
+        let is_good = works && standing != Some(None);
+        assert_eq!(answer.flag, is_good, "token {access} of session {session}\n{}", self.story());
+        match (is_good, standing) {
+            (true, Some(Some((role, held)))) => {
+                let told: Vec<&str> = answer.texts.iter().map(String::as_str).collect();
+                assert_eq!(answer.name, role, "token {access} of session {session}\n{}", self.story());
+                assert!(held.covers(Set::of(&told)), "{told:?} of {held:?}\n{}", self.story());
+            }
+            _ => assert!(answer.name.is_empty() && answer.texts.is_empty(), "{answer:?}\n{}", self.story()),
+        }
+    }
+
+    fn user_id(&self, user: usize) -> String {
+        self.model.users[user].id.clone()
+    }
+
+    fn organization_id(&self, organization: usize) -> String {
+        self.model.organizations[organization].id.clone()
+    }
+
+    fn membership_id(&self, user: usize, organization: usize) -> String {
+        let member = self.model.organizations[organization].members.get(&user);
+        member.map_or_else(|| MISSING_ID.to_owned(), |member| member.id.clone())
+    }
+
+    fn role_id(&self, organization: usize, name: &str) -> String {
+        let role = self.model.organizations[organization].roles.get(name);
+        role.map_or_else(|| MISSING_ID.to_owned(), |(id, _)| id.clone())
+    }
+
+    fn link(&self, user: usize) -> (String, String) {
+        let link = self.model.users[user].links.last().cloned();
+        link.unwrap_or_else(|| (MISSING_ID.to_owned(), "nobody".to_owned()))
+    }
+
+    fn password(&self, user: usize, right: bool) -> String {
+        let password = self.model.users[user].password.filter(|_| right);
+        password.unwrap_or("not the password of anybody").to_owned()
+    }
+
+    fn refresh_token(&self, session: usize, stale: bool) -> String {
+        let session = &self.model.sessions[session];
+        if stale { session.former.last().unwrap_or(&session.token).clone() } else { session.token.clone() }
+    }
+
+    fn session_id(&self, session: Option<usize>) -> String {
+        session.map_or_else(String::new, |session| self.model.sessions[session].id.clone())
+    }
+
+    fn access(&self, proof: Option<(usize, usize)>) -> String {
+        proof.map_or_else(String::new, |(session, access)| self.model.sessions[session].access[access].0.clone())
+    }
+
+    fn question(&self, key: usize) -> pb::ApiKeyQuestion {
+        let plaintext_key = self.model.keys[key].secret.clone();
+        pb::ApiKeyQuestion { plaintext_key, ip_address: "127.0.0.1".to_owned(), ..Default::default() }
+    }
+
+    fn ends(&self, hours: Option<u32>) -> Option<prost_types::Timestamp> {
+        // Each hour is the same moment for every key: what ends no later may be given.
+        hours.map(|hours| prost_types::Timestamp { seconds: self.began + 3_600 * i64::from(hours), nanos: 0 })
+    }
+
+    /// Makes a call.
+    async fn call(&self, credential: Credential, call: &Call) -> Result<Answer, Status> {
+        let api = self.api(credential);
+        let user_id = |user: &usize| self.user_id(*user);
+        let organization_id = |organization: &usize| self.organization_id(*organization);
+        let invitation_id = |invitation: &usize| self.model.invitations[*invitation].id.clone();
+        let invitation_text = |invitation: &usize| self.model.invitations[*invitation].text.clone();
+        let key_id = |key: &usize| self.model.keys[*key].id.clone();
+        let texts = |texts: &[&str]| texts.iter().map(ToString::to_string).collect::<Vec<_>>();
+        let ranges = |local: bool| if local { vec!["127.0.0.0/8".to_owned(), "::1/128".to_owned()] } else { vec![] };
+        let mut answer = Answer::default();
+        match call {
+            Call::CreateApiKey { owner, bounds } => {
+                let owner = match owner {
+                    Owner::User(user) => create_api_key_request::Owner::UserId(self.user_id(*user)),
+                    Owner::Organization(of) => create_api_key_request::Owner::OrganizationId(self.organization_id(*of)),
+                    Owner::Root => panic!("no call is about the first platform admin"),
+                };
+                let request = pb::CreateApiKeyRequest {
+                    owner: Some(owner),
+                    name: "made".to_owned(),
+                    scopes: texts(&bounds.scopes),
+                    environment: pb::ApiKeyEnvironment::Live.into(),
+                    expires_at: self.ends(bounds.ends),
+                    allowed_ip_ranges: ranges(bounds.local),
+                    rate_limit: bounds.rate,
+                    ..Default::default()
+                };
+                let made = api.api_keys().create_api_key(request).await?.into_inner();
+                (answer.id, answer.text) = (made.api_key.unwrap().id, made.plaintext_key);
+            }
+            Call::GetApiKey(key) => {
+                api.api_keys().get_api_key(pb::GetApiKeyRequest { api_key_id: key_id(key) }).await?;
+            }
+            Call::ListApiKeys(owner) => {
+                let owner = match owner {
+                    Owner::User(user) => list_api_keys_request::Owner::UserId(self.user_id(*user)),
+                    Owner::Organization(of) => list_api_keys_request::Owner::OrganizationId(self.organization_id(*of)),
+                    Owner::Root => panic!("no call is about the first platform admin"),
+                };
+                let request = pb::ListApiKeysRequest { owner: Some(owner), ..Default::default() };
+                api.api_keys().list_api_keys(request).await?;
+            }
+            Call::UpdateApiKey { key, change } => {
+                let mut request = pb::UpdateApiKeyRequest { api_key_id: key_id(key), ..Default::default() };
+                let path = match change {
+                    Change::Name => {
+                        "renamed".clone_into(&mut request.name);
+                        "name"
+                    }
+                    Change::Scopes(scopes) => {
+                        request.scopes = texts(scopes);
+                        "scopes"
+                    }
+                    Change::Ends(ends) => {
+                        request.expires_at = self.ends(*ends);
+                        "expires_at"
+                    }
+                    Change::Local(local) => {
+                        request.allowed_ip_ranges = ranges(*local);
+                        "allowed_ip_ranges"
+                    }
+                    Change::Rate(rate) => {
+                        request.rate_limit = *rate;
+                        "rate_limit"
+                    }
+                };
+                request.update_mask = mask(&[path]);
+                api.api_keys().update_api_key(request).await?;
+            }
+            Call::RotateApiKey { key, overlap } => {
+                let overlap = (!overlap).then(prost_types::Duration::default);
+                let request = pb::RotateApiKeyRequest { api_key_id: key_id(key), overlap, ..Default::default() };
+                answer.text = api.api_keys().rotate_api_key(request).await?.into_inner().plaintext_key;
+            }
+            Call::RevokeApiKey(key) => {
+                let request = pb::RevokeApiKeyRequest { api_key_id: key_id(key), ..Default::default() };
+                api.api_keys().revoke_api_key(request).await?;
+            }
+            Call::RevokeOwnApiKey => {
+                api.api_keys().revoke_own_api_key(pb::RevokeOwnApiKeyRequest::default()).await?;
+            }
+            Call::VerifyApiKey(key) => {
+                let pb::ApiKeyQuestion { plaintext_key, required_scope, ip_address } = self.question(*key);
+                let request = pb::VerifyApiKeyRequest { plaintext_key, required_scope, ip_address };
+                api.api_keys().verify_api_key(request).await?;
+            }
+            Call::BatchVerifyApiKeys(key) => {
+                let request = pb::BatchVerifyApiKeysRequest { questions: vec![self.question(*key)] };
+                api.api_keys().batch_verify_api_keys(request).await?;
+            }
+            Call::VerifyStream(key) => {
+                let pb::ApiKeyQuestion { plaintext_key, required_scope, ip_address } = self.question(*key);
+                let question = pb::VerifyStreamRequest { question_id: 7, plaintext_key, required_scope, ip_address };
+                let mut answers = api.api_keys().verify_stream(tokio_stream::once(question)).await?.into_inner();
+                answers.message().await?;
+            }
+            Call::SignUp { address, password, organization } => {
+                let named = |text: String| if *organization { text } else { String::new() };
+                let request = pb::SignUpRequest {
+                    email: self.model.address(address),
+                    name: "Somebody".to_owned(),
+                    password: (*password).to_owned(),
+                    organization_name: named("Signed up".to_owned()),
+                    organization_slug: named(unique("signed-up-")),
+                    ..Default::default()
+                };
+                let made = api.authentication().sign_up(request).await?.into_inner();
+                answer.other_id = made.user.unwrap().id;
+                if let Some(organization) = made.organization {
+                    let key = pb::UserAndOrganization {
+                        user_id: answer.other_id.clone(),
+                        organization_id: organization.id.clone(),
+                    };
+                    let key = Some(get_membership_request::Key::UserAndOrganization(key));
+                    let found = self.api(ROOT).memberships().get_membership(pb::GetMembershipRequest { key }).await?;
+                    answer.text = found.into_inner().membership.unwrap().id;
+                    (answer.id, answer.name) = (organization.id, organization.slug);
+                }
+            }
+            Call::SignIn { user, right, organization } => {
+                let request = pb::SignInRequest {
+                    email: self.model.users[*user].email.clone(),
+                    password: self.password(*user, *right),
+                    organization_id: organization.as_ref().map_or_else(String::new, organization_id),
+                    ..Default::default()
+                };
+                let made = api.authentication().sign_in(request).await?.into_inner();
+                answer.id = sessions::id(&made.refresh_token.unwrap());
+                (answer.text, answer.access) = (made.plaintext_token, made.access_token);
+            }
+            Call::Refresh { session, stale, organization } => {
+                let request = pb::RefreshRequest {
+                    plaintext_token: self.refresh_token(*session, *stale),
+                    organization_id: organization.map(|of| of.as_ref().map_or_else(String::new, organization_id)),
+                    ..Default::default()
+                };
+                let made = api.authentication().refresh(request).await?.into_inner();
+                (answer.text, answer.access) = (made.plaintext_token, made.access_token);
+            }
+            Call::SignOut { session, all } => {
+                let plaintext_token = session.map_or_else(String::new, |session| self.refresh_token(session, false));
+                let request = pb::SignOutRequest { plaintext_token, all_sessions: *all, ..Default::default() };
+                api.authentication().sign_out(request).await?;
+            }
+            Call::VerifyPassword { user, right } => {
+                let (user_id, password) = (self.user_id(*user), self.password(*user, *right));
+                let request = pb::VerifyPasswordRequest { user_id, password, ..Default::default() };
+                api.authentication().verify_password(request).await?;
+            }
+            Call::SetPassword(user) => {
+                let (user_id, password) = (self.user_id(*user), PASSWORDS[1].to_owned());
+                let request = pb::SetPasswordRequest { user_id, password, ..Default::default() };
+                api.authentication().set_password(request).await?;
+            }
+            Call::ChangePassword { user, right, password, keep, except, revoke } => {
+                let mut request = pb::ChangePasswordRequest {
+                    user_id: self.user_id(*user),
+                    current_password: self.password(*user, *right),
+                    new_password: (*password).to_owned(),
+                    keep_sessions: *keep,
+                    revoke_api_keys: *revoke,
+                    ..Default::default()
+                };
+                sessions::except_in_change(&mut request, self.session_id(*except));
+                api.authentication().change_password(request).await?;
+            }
+            Call::ImportPasswordHash(user) => {
+                let (user_id, password_hash) = (self.user_id(*user), CHEAP_HASH.to_owned());
+                let request = pb::ImportPasswordHashRequest { user_id, password_hash, ..Default::default() };
+                api.authentication().import_password_hash(request).await?;
+            }
+            Call::RemovePassword(user) => {
+                let request = pb::RemovePasswordRequest { user_id: self.user_id(*user), ..Default::default() };
+                api.authentication().remove_password(request).await?;
+            }
+            Call::StartEmailVerification(user) => {
+                let request = pb::StartEmailVerificationRequest { user_id: self.user_id(*user), ..Default::default() };
+                answer.text =
+                    api.authentication().start_email_verification(request).await?.into_inner().plaintext_token;
+            }
+            Call::ConfirmEmailVerification { mail, proof } => {
+                let request = pb::ConfirmEmailVerificationRequest {
+                    plaintext_token: self.model.mails[*mail].text.clone(),
+                    access_token: self.access(*proof),
+                    ..Default::default()
+                };
+                api.authentication().confirm_email_verification(request).await?;
+            }
+            Call::StartPasswordReset(user) => {
+                let email = self.model.users[*user].email.clone();
+                let request = pb::StartPasswordResetRequest { email, ..Default::default() };
+                answer.text = api.authentication().start_password_reset(request).await?.into_inner().plaintext_token;
+            }
+            Call::ConfirmPasswordReset { mail, password, keep, revoke } => {
+                let request = pb::ConfirmPasswordResetRequest {
+                    plaintext_token: self.model.mails[*mail].text.clone(),
+                    new_password: (*password).to_owned(),
+                    keep_sessions: *keep,
+                    revoke_api_keys: *revoke,
+                    ..Default::default()
+                };
+                api.authentication().confirm_password_reset(request).await?;
+            }
+            Call::StartEmailChange { user, address } => {
+                let (user_id, new_email) = (self.user_id(*user), self.model.address(address));
+                let request = pb::StartEmailChangeRequest { user_id, new_email, ..Default::default() };
+                answer.text = api.authentication().start_email_change(request).await?.into_inner().plaintext_token;
+            }
+            Call::ConfirmEmailChange { mail, proof } => {
+                let request = pb::ConfirmEmailChangeRequest {
+                    plaintext_token: self.model.mails[*mail].text.clone(),
+                    access_token: self.access(*proof),
+                    ..Default::default()
+                };
+                answer.name = api.authentication().confirm_email_change(request).await?.into_inner().former_email;
+            }
+            Call::GetSigningKeys => {
+                api.authentication().get_signing_keys(pb::GetSigningKeysRequest {}).await?;
+            }
+            Call::IntrospectToken(session, access) => {
+                let access_token = self.access(Some((*session, *access)));
+                let request = pb::IntrospectTokenRequest { access_token };
+                let told = api.authentication().introspect_token(request).await?.into_inner();
+                (answer.flag, answer.name, answer.texts) = (told.active, told.role, told.permissions);
+            }
+            Call::CheckPermission { subject, organization } => {
+                let subject = match subject {
+                    Subject::User(user) => check_permission_request::Subject::UserId(self.user_id(*user)),
+                    Subject::Key(key) => check_permission_request::Subject::ApiKeyId(key_id(key)),
+                };
+                let (organization_id, permission) = (self.organization_id(*organization), "invoices:read".to_owned());
+                let request = pb::CheckPermissionRequest { subject: Some(subject), organization_id, permission };
+                api.authorization().check_permission(request).await?;
+            }
+            Call::BatchCheckPermissions => {
+                let check = pb::CheckPermissionRequest {
+                    subject: Some(check_permission_request::Subject::UserId(self.user_id(0))),
+                    organization_id: self.organization_id(0),
+                    permission: "invoices:read".to_owned(),
+                };
+                let request = pb::BatchCheckPermissionsRequest { checks: vec![check] };
+                api.authorization().batch_check_permissions(request).await?;
+            }
+            Call::ListEvents(organization) => {
+                let organization_id = organization.as_ref().map_or_else(String::new, organization_id);
+                let request = pb::ListEventsRequest { organization_id, page_size: 1, ..Default::default() };
+                api.events().list_events(request).await?;
+            }
+            Call::WatchEvents(organization) => {
+                let organization_id = organization.as_ref().map_or_else(String::new, organization_id);
+                let request = pb::WatchEventsRequest { organization_id, ..Default::default() };
+                api.events().watch_events(request).await?.into_inner().message().await?;
+            }
+            Call::ExportSnapshot(organization) => {
+                let organization_id = organization.as_ref().map_or_else(String::new, organization_id);
+                let resource_types = vec![pb::ResourceType::Role.into()];
+                let request = pb::ExportSnapshotRequest { organization_id, resource_types };
+                api.events().export_snapshot(request).await?.into_inner().message().await?;
+            }
+            Call::CreateInvitation { organization, address, role } => {
+                let request = pb::CreateInvitationRequest {
+                    organization_id: self.organization_id(*organization),
+                    email: self.model.address(address),
+                    role: (*role).to_owned(),
+                    ..Default::default()
+                };
+                let made = api.invitations().create_invitation(request).await?.into_inner();
+                (answer.id, answer.text) = (made.invitation.unwrap().id, made.plaintext_token);
+            }
+            Call::GetInvitation { invitation, by_token } => {
+                let key = if *by_token {
+                    get_invitation_request::Key::PlaintextToken(invitation_text(invitation))
+                } else {
+                    get_invitation_request::Key::InvitationId(invitation_id(invitation))
+                };
+                api.invitations().get_invitation(pb::GetInvitationRequest { key: Some(key) }).await?;
+            }
+            Call::ListInvitations(organization) => {
+                let filter =
+                    Some(list_invitations_request::Filter::OrganizationId(self.organization_id(*organization)));
+                let request = pb::ListInvitationsRequest { filter, ..Default::default() };
+                api.invitations().list_invitations(request).await?;
+            }
+            Call::ResendInvitation(invitation) => {
+                let request =
+                    pb::ResendInvitationRequest { invitation_id: invitation_id(invitation), ..Default::default() };
+                answer.text = api.invitations().resend_invitation(request).await?.into_inner().plaintext_token;
+            }
+            Call::RevokeInvitation(invitation) => {
+                let request =
+                    pb::RevokeInvitationRequest { invitation_id: invitation_id(invitation), ..Default::default() };
+                api.invitations().revoke_invitation(request).await?;
+            }
+            Call::AcceptInvitation { invitation, by_token, user, proof } => {
+                let key = if *by_token {
+                    accept_invitation_request::Key::PlaintextToken(invitation_text(invitation))
+                } else {
+                    accept_invitation_request::Key::InvitationId(invitation_id(invitation))
+                };
+                let request = pb::AcceptInvitationRequest {
+                    key: Some(key),
+                    user_id: user.as_ref().map_or_else(String::new, user_id),
+                    access_token: self.access(*proof),
+                    ..Default::default()
+                };
+                let made = api.invitations().accept_invitation(request).await?.into_inner();
+                answer.id = made.membership.unwrap().id;
+            }
+            Call::DeclineInvitation { invitation, by_token, user } => {
+                let key = if *by_token {
+                    decline_invitation_request::Key::PlaintextToken(invitation_text(invitation))
+                } else {
+                    decline_invitation_request::Key::InvitationId(invitation_id(invitation))
+                };
+                let user_id = user.as_ref().map_or_else(String::new, user_id);
+                let request = pb::DeclineInvitationRequest { key: Some(key), user_id, ..Default::default() };
+                api.invitations().decline_invitation(request).await?;
+            }
+            Call::CreateMembership { user, organization, role, extra } => {
+                let request = pb::CreateMembershipRequest {
+                    user_id: self.user_id(*user),
+                    organization_id: self.organization_id(*organization),
+                    role: (*role).to_owned(),
+                    permissions: texts(extra),
+                    ..Default::default()
+                };
+                answer.id = api.memberships().create_membership(request).await?.into_inner().membership.unwrap().id;
+            }
+            Call::GetMembership { user, organization } => {
+                let key = get_membership_request::Key::MembershipId(self.membership_id(*user, *organization));
+                api.memberships().get_membership(pb::GetMembershipRequest { key: Some(key) }).await?;
+            }
+            Call::ListMemberships(organization) => {
+                let organization_id = self.organization_id(*organization);
+                let request = pb::ListMembershipsRequest { organization_id, ..Default::default() };
+                api.memberships().list_memberships(request).await?;
+            }
+            Call::UpdateMembership { user, organization, role, extra } => {
+                let paths: Vec<&str> = role.iter().map(|_| "role").chain(extra.iter().map(|_| "permissions")).collect();
+                let request = pb::UpdateMembershipRequest {
+                    membership_id: self.membership_id(*user, *organization),
+                    role: role.unwrap_or_default().to_owned(),
+                    permissions: texts(extra.as_deref().unwrap_or_default()),
+                    update_mask: mask(&paths),
+                    ..Default::default()
+                };
+                api.memberships().update_membership(request).await?;
+            }
+            Call::DeleteMembership { user, organization } => {
+                let membership_id = self.membership_id(*user, *organization);
+                let request = pb::DeleteMembershipRequest { membership_id, ..Default::default() };
+                api.memberships().delete_membership(request).await?;
+            }
+            Call::LinkOAuthAccount { user, vouched } => {
+                let request = pb::LinkOAuthAccountRequest {
+                    user_id: self.user_id(*user),
+                    provider: "github".to_owned(),
+                    provider_user_id: unique("subject-"),
+                    email: self.model.users[*user].email.clone(),
+                    tokens: Some(pb::OAuthTokens { access_token: "of the provider".to_owned(), ..Default::default() }),
+                    email_verified_by_provider: *vouched,
+                    ..Default::default()
+                };
+                let linked = api.oauth_accounts().link_o_auth_account(request).await?.into_inner();
+                let linked = linked.oauth_account.unwrap();
+                (answer.id, answer.name) = (linked.id, linked.provider_user_id);
+            }
+            Call::GetOAuthAccount(user) => {
+                let request = pb::GetOAuthAccountRequest { oauth_account_id: self.link(*user).0 };
+                api.oauth_accounts().get_o_auth_account(request).await?;
+            }
+            Call::ListOAuthAccounts(user) => {
+                let request = pb::ListOAuthAccountsRequest { user_id: self.user_id(*user), ..Default::default() };
+                api.oauth_accounts().list_o_auth_accounts(request).await?;
+            }
+            Call::GetOAuthAccountByProvider(user) => {
+                let (provider, provider_user_id) = ("github".to_owned(), self.link(*user).1);
+                let request = pb::GetOAuthAccountByProviderRequest { provider, provider_user_id };
+                api.oauth_accounts().get_o_auth_account_by_provider(request).await?;
+            }
+            Call::SetOAuthAccountTokens(user) => {
+                let request = pb::SetOAuthAccountTokensRequest {
+                    oauth_account_id: self.link(*user).0,
+                    tokens: Some(pb::OAuthTokens { access_token: "another one".to_owned(), ..Default::default() }),
+                    ..Default::default()
+                };
+                api.oauth_accounts().set_o_auth_account_tokens(request).await?;
+            }
+            Call::GetOAuthAccountTokens(user) => {
+                let request = pb::GetOAuthAccountTokensRequest { oauth_account_id: self.link(*user).0 };
+                api.oauth_accounts().get_o_auth_account_tokens(request).await?;
+            }
+            Call::UnlinkOAuthAccount(user) => {
+                let oauth_account_id = self.link(*user).0;
+                let request = pb::UnlinkOAuthAccountRequest { oauth_account_id, ..Default::default() };
+                api.oauth_accounts().unlink_o_auth_account(request).await?;
+            }
+            Call::CreateOrganization { owner } => {
+                let request = pb::CreateOrganizationRequest {
+                    name: "Acme".to_owned(),
+                    slug: unique("acme-"),
+                    owner_user_id: self.user_id(*owner),
+                    ..Default::default()
+                };
+                let made = api.organizations().create_organization(request).await?.into_inner();
+                let organization = made.organization.unwrap();
+                (answer.id, answer.name) = (organization.id, organization.slug);
+                answer.other_id = made.owner_membership_id;
+            }
+            Call::GetOrganization(organization) => {
+                let request = pb::GetOrganizationRequest { organization_id: self.organization_id(*organization) };
+                api.organizations().get_organization(request).await?;
+            }
+            Call::ListOrganizations => {
+                let request = pb::ListOrganizationsRequest { page_size: 1, ..Default::default() };
+                api.organizations().list_organizations(request).await?;
+            }
+            Call::UpdateOrganization { organization, plan } => {
+                let request = pb::UpdateOrganizationRequest {
+                    organization_id: self.organization_id(*organization),
+                    name: "Acme anew".to_owned(),
+                    plan: pb::OrganizationPlan::Pro.into(),
+                    update_mask: mask(&[if *plan { "plan" } else { "name" }]),
+                    ..Default::default()
+                };
+                let made = api.organizations().update_organization(request).await?.into_inner();
+                answer.name = made.organization.unwrap().slug;
+            }
+            Call::DeleteOrganization(organization) => {
+                let organization_id = self.organization_id(*organization);
+                let request = pb::DeleteOrganizationRequest { organization_id, ..Default::default() };
+                api.organizations().delete_organization(request).await?;
+            }
+            Call::GetOrganizationBySlug(organization) => {
+                let slug = self.model.organizations[*organization].slug.clone();
+                api.organizations().get_organization_by_slug(pb::GetOrganizationBySlugRequest { slug }).await?;
+            }
+            Call::BatchGetOrganizations(organization) => {
+                let organization_ids = vec![self.organization_id(*organization)];
+                api.organizations()
+                    .batch_get_organizations(pb::BatchGetOrganizationsRequest { organization_ids })
+                    .await?;
+            }
+            Call::SuspendOrganization(organization) => {
+                let organization_id = self.organization_id(*organization);
+                let request = pb::SuspendOrganizationRequest { organization_id, ..Default::default() };
+                api.organizations().suspend_organization(request).await?;
+            }
+            Call::ReactivateOrganization(organization) => {
+                let organization_id = self.organization_id(*organization);
+                let request = pb::ReactivateOrganizationRequest { organization_id, ..Default::default() };
+                api.organizations().reactivate_organization(request).await?;
+            }
+            Call::UndeleteOrganization { organization, restore } => {
+                let (organization_id, restore_api_keys) = (self.organization_id(*organization), *restore);
+                let request =
+                    pb::UndeleteOrganizationRequest { organization_id, restore_api_keys, ..Default::default() };
+                let made = api.organizations().undelete_organization(request).await?.into_inner();
+                answer.flag = made.organization.unwrap().state() == pb::OrganizationState::Suspended;
+            }
+            Call::PurgeOrganization(organization) => {
+                let organization_id = self.organization_id(*organization);
+                let request = pb::PurgeOrganizationRequest { organization_id, ..Default::default() };
+                api.organizations().purge_organization(request).await?;
+            }
+            Call::TransferOwnership { organization, from, to } => {
+                let request = pb::TransferOwnershipRequest {
+                    organization_id: self.organization_id(*organization),
+                    new_owner_user_id: self.user_id(*to),
+                    former_owner_user_id: self.user_id(*from),
+                    ..Default::default()
+                };
+                api.organizations().transfer_ownership(request).await?;
+            }
+            Call::LeaveOrganization(organization) => {
+                let organization_id = self.organization_id(*organization);
+                let request = pb::LeaveOrganizationRequest { organization_id, ..Default::default() };
+                api.organizations().leave_organization(request).await?;
+            }
+            Call::CreateRefreshToken(user) => {
+                let request = pb::CreateRefreshTokenRequest { user_id: self.user_id(*user), ..Default::default() };
+                let made = api.refresh_tokens().create_refresh_token(request).await?.into_inner();
+                (answer.id, answer.text) = (sessions::id(&made.refresh_token.unwrap()), made.plaintext_token);
+            }
+            Call::ListRefreshTokens(user) => {
+                let request = pb::ListRefreshTokensRequest { user_id: self.user_id(*user), ..Default::default() };
+                api.refresh_tokens().list_refresh_tokens(request).await?;
+            }
+            Call::RotateRefreshToken { session, stale } => {
+                let plaintext_token = self.refresh_token(*session, *stale);
+                let request = pb::RotateRefreshTokenRequest { plaintext_token, ..Default::default() };
+                answer.text = api.refresh_tokens().rotate_refresh_token(request).await?.into_inner().plaintext_token;
+            }
+            Call::RevokeRefreshToken { session, by_token } => {
+                let key = if *by_token {
+                    revoke_refresh_token_request::Key::PlaintextToken(self.refresh_token(*session, false))
+                } else {
+                    revoke_refresh_token_request::Key::RefreshTokenId(self.session_id(Some(*session)))
+                };
+                let request = pb::RevokeRefreshTokenRequest { key: Some(key), ..Default::default() };
+                api.refresh_tokens().revoke_refresh_token(request).await?;
+            }
+            Call::RevokeAllRefreshTokens { user, except } => {
+                let user_id = self.user_id(*user);
+                let mut request = pb::RevokeAllRefreshTokensRequest { user_id, ..Default::default() };
+                sessions::except_in_revoke(&mut request, self.session_id(*except));
+                api.refresh_tokens().revoke_all_refresh_tokens(request).await?;
+            }
+            Call::CreateRole { organization, name, permissions } => {
+                let request = pb::CreateRoleRequest {
+                    organization_id: self.organization_id(*organization),
+                    name: (*name).to_owned(),
+                    permissions: texts(permissions),
+                    ..Default::default()
+                };
+                answer.id = api.roles().create_role(request).await?.into_inner().role.unwrap().id;
+            }
+            Call::GetRole { organization, name } => {
+                let key = Some(get_role_request::Key::RoleId(self.role_id(*organization, name)));
+                api.roles().get_role(pb::GetRoleRequest { key }).await?;
+            }
+            Call::ListRoles(organization) => {
+                let organization_id = self.organization_id(*organization);
+                api.roles().list_roles(pb::ListRolesRequest { organization_id, ..Default::default() }).await?;
+            }
+            Call::UpdateRole { organization, name, permissions } => {
+                let request = pb::UpdateRoleRequest {
+                    role_id: self.role_id(*organization, name),
+                    permissions: texts(permissions),
+                    update_mask: mask(&["permissions"]),
+                    ..Default::default()
+                };
+                api.roles().update_role(request).await?;
+            }
+            Call::DeleteRole { organization, name } => {
+                let role_id = self.role_id(*organization, name);
+                api.roles().delete_role(pb::DeleteRoleRequest { role_id, ..Default::default() }).await?;
+            }
+            Call::CreateUser { address, verified } => {
+                let request = pb::CreateUserRequest {
+                    email: self.model.address(address),
+                    name: "Somebody".to_owned(),
+                    email_verified: *verified,
+                    ..Default::default()
+                };
+                answer.id = api.users().create_user(request).await?.into_inner().user.unwrap().id;
+            }
+            Call::GetUser(user) => {
+                api.users().get_user(pb::GetUserRequest { user_id: self.user_id(*user) }).await?;
+            }
+            Call::ListUsers { deleted } => {
+                let state = if *deleted { pb::UserState::Deleted } else { pb::UserState::Unspecified };
+                let request = pb::ListUsersRequest { state: state.into(), page_size: 1, ..Default::default() };
+                api.users().list_users(request).await?;
+            }
+            Call::UpdateUser { user, email } => {
+                let request = pb::UpdateUserRequest {
+                    user_id: self.user_id(*user),
+                    email: email.as_ref().map_or_else(String::new, |address| self.model.address(address)),
+                    name: "Somebody else".to_owned(),
+                    update_mask: mask(&[if email.is_some() { "email" } else { "name" }]),
+                    ..Default::default()
+                };
+                api.users().update_user(request).await?;
+            }
+            Call::DeleteUser(user) => {
+                let request = pb::DeleteUserRequest { user_id: self.user_id(*user), ..Default::default() };
+                api.users().delete_user(request).await?;
+            }
+            Call::GetUserByEmail(user) => {
+                let email = self.model.users[*user].email.clone();
+                api.users().get_user_by_email(pb::GetUserByEmailRequest { email }).await?;
+            }
+            Call::BatchGetUsers(user) => {
+                let request = pb::BatchGetUsersRequest { user_ids: vec![self.user_id(*user)] };
+                api.users().batch_get_users(request).await?;
+            }
+            Call::SuspendUser(user) => {
+                let request = pb::SuspendUserRequest { user_id: self.user_id(*user), ..Default::default() };
+                api.users().suspend_user(request).await?;
+            }
+            Call::ReactivateUser(user) => {
+                let request = pb::ReactivateUserRequest { user_id: self.user_id(*user), ..Default::default() };
+                api.users().reactivate_user(request).await?;
+            }
+            Call::UndeleteUser { user, restore } => {
+                let (user_id, restore_api_keys) = (self.user_id(*user), *restore);
+                let request = pb::UndeleteUserRequest { user_id, restore_api_keys, ..Default::default() };
+                let made = api.users().undelete_user(request).await?.into_inner();
+                answer.flag = made.user.unwrap().state() == pb::UserState::Suspended;
+            }
+            Call::PurgeUser { user, sole } => {
+                let (user_id, purge_sole_organizations) = (self.user_id(*user), *sole);
+                let request = pb::PurgeUserRequest { user_id, purge_sole_organizations, ..Default::default() };
+                api.users().purge_user(request).await?;
+            }
+            Call::GrantPlatformAdmin(user) => {
+                let request = pb::GrantPlatformAdminRequest { user_id: self.user_id(*user), ..Default::default() };
+                api.users().grant_platform_admin(request).await?;
+            }
+            Call::ImportUsers => {
+                let row = pb::ImportedUser {
+                    external_id: unique("external-"),
+                    email: format!("{}@example.com", unique("person")),
+                    name: "Somebody".to_owned(),
+                    password_hash: CHEAP_HASH.to_owned(),
+                    ..Default::default()
+                };
+                answer.name.clone_from(&row.email);
+                let batch = tokio_stream::once(pb::ImportUsersRequest { users: vec![row] });
+                let mut answers = api.users().import_users(batch).await?.into_inner();
+                let results = answers.message().await?.unwrap().results;
+                let Some(imported_user_result::Outcome::CreatedUserId(id)) = &results[0].outcome else {
+                    panic!("{results:?}")
+                };
+                answer.id.clone_from(id);
+            }
+            Call::RevokePlatformAdmin(user) => {
+                let request = pb::RevokePlatformAdminRequest { user_id: self.user_id(*user), ..Default::default() };
+                api.users().revoke_platform_admin(request).await?;
+            }
+        }
+        Ok(answer)
+    }
+
+    /// Tries every credential that was ever made, and asserts the laws whatever the steps were.
+    pub async fn probe(&mut self, counts: &mut Counts) {
+        // No key of a platform admin was made by anything but a platform admin's key.
+        assert!(self.model.keys.iter().all(|key| !key.made_lowly), "{}", self.story());
+        self.probe_what_opens_methods().await;
+        self.probe_keys().await;
+        self.probe_permissions().await;
+        self.probe_access_tokens(counts).await;
+        self.probe_invitations(counts).await;
+        self.probe_sessions(counts).await;
+        self.probe_mails(counts).await;
+    }
+
+    /// Each key and access token is good for as much as the model says, and one that is none for nothing.
+    async fn probe_what_opens_methods(&self) {
+        for credential in self.model.credentials() {
+            // It changes nothing whoever calls: the address is taken.
+            let request =
+                pb::CreateUserRequest { email: ROOT_EMAIL.to_owned(), name: "Nobody".to_owned(), ..Default::default() };
+            let status = self.api(credential).users().create_user(request).await.unwrap_err();
+            let reason = reason_of(&status);
+            let is_right = match self.model.who(credential) {
+                None => reason == "UNAUTHENTICATED",
+                Some(who) if who.admin && who.scopes.has("users:write") => reason == "USER_EMAIL_TAKEN",
+                Some(who) if !who.scopes.has("users:write") => reason == "SCOPE_MISSING",
+                Some(_) => reason == "PLATFORM_ADMIN_REQUIRED",
+            };
+            assert!(is_right, "{credential:?} is {:?}: {reason}\n{}", self.model.who(credential), self.story());
+        }
+    }
+
+    /// Each secret of a key is told to be good exactly when it is, and with the scopes that the model knows.
+    async fn probe_keys(&self) {
+        let keys: Vec<Credential> = self
+            .model
+            .credentials()
+            .into_iter()
+            .filter(|credential| !matches!(credential, Credential::Access(..)))
+            .collect();
+        let questions = keys.iter().map(|credential| pb::ApiKeyQuestion {
+            plaintext_key: self.model.text(*credential).to_owned(),
+            ip_address: "127.0.0.1".to_owned(),
+            ..Default::default()
+        });
+        let request = pb::BatchVerifyApiKeysRequest { questions: questions.collect() };
+        let results = self.api(ROOT).api_keys().batch_verify_api_keys(request).await.unwrap().into_inner().results;
+        for (credential, result) in keys.into_iter().zip(results) {
+            let Some(batch_verify_api_keys_result::Outcome::Verification(told)) = result.outcome else {
+                panic!("{result:?}")
+            };
+            let who = self.model.who(credential);
+            let is_valid = told.verdict() == pb::ApiKeyVerdict::Valid;
+            assert_eq!(is_valid, who.is_some(), "{credential:?}: {told:?}\n{}", self.story());
+            if let Some(who) = who {
+                let key = pb::ApiKey::decode(told.api_key).unwrap();
+                let scopes: Vec<&str> = key.scopes.iter().map(String::as_str).collect();
+                assert_eq!(Set::of(&scopes), who.scopes, "{credential:?}\n{}", self.story());
+            }
+        }
+    }
+
+    /// Every user and every key may do in each organization exactly what the model says.
+    async fn probe_permissions(&self) {
+        let mut checks = Vec::new();
+        let mut expected = Vec::new();
+        for organization in 0..self.model.organizations.len() {
+            for permission in ASKED {
+                let users = (0..self.model.users.len()).map(|user| {
+                    let subject = check_permission_request::Subject::UserId(self.user_id(user));
+                    (subject, self.model.user_may(user, organization, permission))
+                });
+                let keys = (1..self.model.keys.len()).map(|key| {
+                    let subject = check_permission_request::Subject::ApiKeyId(self.model.keys[key].id.clone());
+                    (subject, self.model.key_may(key, organization, permission))
+                });
+                for (subject, may) in users.chain(keys) {
+                    expected.push((may, format!("{subject:?} {permission} in {organization}")));
+                    let (organization_id, permission) = (self.organization_id(organization), permission.to_owned());
+                    checks.push(pb::CheckPermissionRequest { subject: Some(subject), organization_id, permission });
+                }
+            }
+        }
+        for (checks, expected) in checks.chunks(1_000).zip(expected.chunks(1_000)) {
+            let request = pb::BatchCheckPermissionsRequest { checks: checks.to_vec() };
+            let results = self.api(ROOT).authorization().batch_check_permissions(request).await.unwrap();
+            for (result, (may, what)) in results.into_inner().results.into_iter().zip(expected) {
+                // What is not found may nothing.
+                let told = match result.outcome {
+                    Some(batch_check_permissions_result::Outcome::Decision(decision)) => decision.allowed,
+                    _ => false,
+                };
+                assert!(may.is_none_or(|may| may == told), "{what}: {told}\n{}", self.story());
+            }
+        }
+    }
+
+    async fn probe_access_tokens(&mut self, counts: &mut Counts) {
+        for session in 0..self.model.sessions.len() {
+            for access in 0..self.model.sessions[session].access.len() {
+                self.take(ROOT, Call::IntrospectToken(session, access), counts).await;
+            }
+        }
+    }
+
+    /// What is gone is not found by any of its tokens, and what has expired is not accepted.
+    async fn probe_invitations(&mut self, counts: &mut Counts) {
+        for at in 0..self.model.invitations.len() {
+            self.take(ROOT, Call::GetInvitation { invitation: at, by_token: true }, counts).await;
+            for former in &self.model.invitations[at].former {
+                let key = Some(get_invitation_request::Key::PlaintextToken(former.clone()));
+                let found = self.api(ROOT).invitations().get_invitation(pb::GetInvitationRequest { key }).await;
+                assert!(found.is_err(), "a former token of invitation {at} is found\n{}", self.story());
+            }
+            let address = &self.model.invitations[at].address;
+            let invited =
+                self.model.users.iter().position(|user| user.email == *address && user.state == State::Active);
+            if let (Standing::Expired | Standing::Unsure, Some(user)) = (self.model.invitations[at].standing, invited) {
+                let call = Call::AcceptInvitation { invitation: at, by_token: true, user: Some(user), proof: None };
+                self.take(ROOT, call, counts).await;
+            }
+        }
+    }
+
+    /// Each session goes on, with the key that it was begun with, exactly if it was not ended.
+    async fn probe_sessions(&mut self, counts: &mut Counts) {
+        for session in 0..self.model.sessions.len() {
+            let credential = Credential::Key(self.model.sessions[session].key);
+            let Some(who) = self.model.who(credential) else { continue };
+            let call = if who.admin && who.scopes.has("authentication:write") {
+                Call::Refresh { session, stale: false, organization: Some(None) }
+            } else {
+                Call::RotateRefreshToken { session, stale: false }
+            };
+            self.take(credential, call, counts).await;
+        }
+    }
+
+    /// Each mailed token works exactly if its ground is there: the dead ones first, as one that works ends others.
+    async fn probe_mails(&mut self, counts: &mut Counts) {
+        let mut all: Vec<usize> = (0..self.model.mails.len()).collect();
+        all.sort_by_key(|mail| self.model.mails[*mail].live);
+        for mail in all {
+            let user = self.model.mails[mail].user;
+            let proof = (0..self.model.sessions.len())
+                .find(|at| self.model.shows(user, Some((*at, 0))) && !self.model.sessions[*at].access.is_empty())
+                .map(|session| (session, 0));
+            let call = match self.model.mails[mail].kind {
+                Mailed::Verification => Call::ConfirmEmailVerification { mail, proof },
+                Mailed::Change => Call::ConfirmEmailChange { mail, proof },
+                Mailed::Reset => {
+                    let password = Draw::new(&mut self.random, &self.model, ROOT).new_password(user);
+                    Call::ConfirmPasswordReset { mail, password, keep: false, revoke: false }
+                }
+            };
+            self.take(ROOT, call, counts).await;
+        }
+    }
+
+    /// Leaves the platform with the admins that it had: each change of one locks them all.
+    pub async fn clear(self) {
+        for (at, user) in self.model.users.iter().enumerate() {
+            if user.admin && matches!(user.state, State::Active | State::Suspended) {
+                let call = Call::RevokePlatformAdmin(at);
+                let mut revoked = self.call(ROOT, &call).await;
+                while revoked.as_ref().is_err_and(|status| status.code() == Code::Aborted) {
+                    tokio::task::yield_now().await;
+                    revoked = self.call(ROOT, &call).await;
+                }
+                assert!(revoked.is_ok(), "{revoked:?}\n{}", self.story());
+            }
+        }
+    }
+}
