@@ -3,6 +3,7 @@
 //! A [`Conn`] is a connection of either database. Repositories write one query, and `query!` expands it once for each: a
 //! query that one of the two cannot do does not compile.
 
+mod changes;
 mod error;
 mod group;
 mod locking;
@@ -355,29 +356,6 @@ impl Conn {
     /// When the connection is broken, which is then thrown away.
     pub async fn end(self) -> Result<()> {
         self.rollback().await
-    }
-
-    /// Notes a change, which must become an event before the transaction commits.
-    pub(crate) fn record(&mut self, change: Change) {
-        self.changes.push(change);
-    }
-
-    /// Notes that authority may be given. Only `handlers::authority`, which decides that, calls it.
-    pub(crate) fn grant(&mut self, grant: Grant) {
-        if !self.granted.contains(&grant) {
-            self.granted.push(grant);
-        }
-    }
-
-    /// The first change that gives authority which nobody has decided on.
-    pub(crate) fn ungranted(&self) -> Option<&Change> {
-        self.changes.iter().find(|change| change.gives().is_some_and(|grant| !self.granted.contains(&grant)))
-    }
-
-    /// What was changed since the last call. Who takes it writes the events.
-    pub(crate) fn take_changes(&mut self) -> Vec<Change> {
-        self.actions.extend(self.changes.iter().map(|change| change.action));
-        std::mem::take(&mut self.changes)
     }
 
     /// The transactions that have written to `cf_events` and have not ended. SQLite has none: what a reader does not see there

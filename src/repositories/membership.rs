@@ -157,6 +157,9 @@ impl MembershipRepository<'_> {
         filter: &MembershipFilter,
         page: &PageRequest,
     ) -> Result<Page<Membership>> {
+        // A user reaches all of its own memberships: to ask for that again would hide the index from the planner.
+        let is_own = matches!(*reach, Reach::User(own) if filter.user_id == Some(own));
+        let reach = if is_own { &Reach::Everything } else { reach };
         let rows: Vec<MembershipRow> = query!(self.conn, c => {
             let mut query = memberships::table.select(MembershipRow::as_select()).into_boxed::<Backend>();
             if let Some(id) = filter.organization_id {

@@ -59,8 +59,6 @@ pub fn code(reason: ErrorReason) -> Code {
         | R::RateNotHeld
         | R::FormerSecret
         | R::ApiKeyRequired
-        | R::RateNotHeld
-        | R::FormerSecret
         | R::IpRangeNotHeld => Code::PermissionDenied,
         R::UserNotFound
         | R::OrganizationNotFound

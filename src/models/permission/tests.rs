@@ -1,0 +1,55 @@
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
+
+use super::*;
+
+fn held(role: &str, given: &[&str]) -> Held {
+    let given = given.iter().map(|text| Scope::parse(text).unwrap()).collect();
+    Held::by(&RoleName::parse(role).unwrap(), &given)
+}
+
+#[test]
+fn each_built_in_role_holds_more_than_the_next_and_none_holds_what_only_a_higher_one_does() {
+    let roles = ["owner", "admin", "member", "viewer"].map(|role| held(role, &[]));
+    for (at, higher) in roles.iter().enumerate() {
+        assert!(higher.covers_all(higher));
+        for lower in &roles[at + 1..] {
+            assert!(higher.covers_all(lower) && !lower.covers_all(higher), "{higher:?} {lower:?}");
+        }
+    }
+    let [owner, admin, member, viewer] = &roles;
+    assert!(owner.covers("*") && !admin.covers("*") && !admin.covers("organizations:*"));
+    assert!(admin.covers("organizations:write") && admin.covers("invoices:*") && !member.covers("invoices:read"));
+    assert!(member.covers(READ_INVITATIONS) && !viewer.covers(READ_INVITATIONS));
+    assert!(viewer.covers(READ_MEMBERSHIPS) && held("billing", &[]).covers(READ_MEMBERSHIPS));
+}
+
+#[test]
+fn what_a_membership_gives_counts_beside_its_role() {
+    let clerk = held("clerk", &["invoices:*"]);
+    assert!(clerk.covers("invoices:write") && !clerk.covers("invoices_x:write"));
+    assert!(held("admin", &[]).covers_all(&clerk) && !held("member", &[]).covers_all(&clerk));
+    let deputy = held("admin", &["organizations:delete"]);
+    assert!(deputy.covers_all(&held("admin", &[])) && !held("admin", &[]).covers_all(&deputy));
+    assert!(held("viewer", &["*"]).covers_all(&held("owner", &[])));
+    assert!(held("host", &["invitations:*"]).covers_all(&held("member", &[])));
+    assert!(!held("host", &["invitations:write"]).covers_all(&held("member", &[])));
+}
+
+#[test]
+fn an_organizations_key_holds_what_its_scopes_say_and_never_more_than_an_admin() {
+    let key = |scopes: &[&str]| Held::by_own_key(&scopes.iter().map(|text| Scope::parse(text).unwrap()).collect());
+    let (admin, clerk) = (held("admin", &[]), held("clerk", &["api_keys:write", "invoices:*"]));
+    assert_eq!(key(&["*"]), admin);
+    let wide = key(&["organizations:*", "organizations:delete"]);
+    assert!(wide.covers(WRITE_ORGANIZATION) && !wide.covers(DELETE_ORGANIZATION) && admin.covers_all(&wide));
+    assert!(clerk.covers_all(&key(&["invoices:read", "api_keys:write"])));
+    assert!(!clerk.covers_all(&key(&["memberships:write"])) && !clerk.covers_all(&key(&["*"])));
+    assert!(!key(&["memberships:write"]).covers_all(&admin));
+}
+
+#[test]
+fn every_permission_of_the_service_is_well_formed_and_some_built_in_role_holds_it() {
+    for permission in OWN {
+        assert!(Scope::parse(permission).is_ok() && held("owner", &[]).covers(permission), "{permission}");
+    }
+}
