@@ -117,6 +117,7 @@ impl World {
         world.key(PLATFORM, vec!["*"]).await;
         world.key(OWNER, vec!["*"]).await;
         world.key(STRANGER, vec!["*"]).await;
+        world.key(PLATFORM, vec!["users:read", "users:write"]).await;
         for owner in [OWNER, ADMIN, MEMBER, PLATFORM].map(Owner::User).into_iter().chain([Owner::Organization(0)]) {
             let scopes = Draw::new(&mut world.random, &world.model, ROOT).scopes(owner);
             let bounds = Bounds { scopes, ends: None, local: false, rate: 0 };
