@@ -105,7 +105,7 @@ mod random_calls_are_done_exactly_when_the_model_of_authority_says_so {
     both! {
         with ["--max-failures-per-caller", "0", "--max-failures-per-address", "0", "--sweep-interval", "1d"]
         async fn sequences(t) {
-            follow_the_model(t, 160).await;
+            follow_the_model(t, 48).await;
         }
     }
 }

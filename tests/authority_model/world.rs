@@ -60,6 +60,9 @@ mod sessions {
 /// How many sequences have begun in this process: what is told with a failure.
 static BEGUN: AtomicUsize = AtomicUsize::new(0);
 
+/// Held by a call that locks every platform admin, so that sequences beside each other do not wait in a circle for them.
+static ADMINS: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
 /// A server, what the model says of it, and what was done.
 pub struct World {
     api: Api,
@@ -117,6 +120,7 @@ impl World {
         world.key(PLATFORM, vec!["*"]).await;
         world.key(OWNER, vec!["*"]).await;
         world.key(STRANGER, vec!["*"]).await;
+        world.key(PLATFORM, vec!["users:read", "users:write"]).await;
         for owner in [OWNER, ADMIN, MEMBER, PLATFORM].map(Owner::User).into_iter().chain([Owner::Organization(0)]) {
             let scopes = Draw::new(&mut world.random, &world.model, ROOT).scopes(owner);
             let bounds = Bounds { scopes, ends: None, local: false, rate: 0 };
@@ -385,6 +389,17 @@ impl World {
 
     /// Makes a call.
     async fn call(&self, credential: Credential, call: &Call) -> Result<Answer, Status> {
+        let locks_admins = matches!(
+            call,
+            Call::GrantPlatformAdmin(_)
+                | Call::RevokePlatformAdmin(_)
+                | Call::SuspendUser(_)
+                | Call::ReactivateUser(_)
+                | Call::DeleteUser(_)
+                | Call::UndeleteUser { .. }
+                | Call::PurgeUser { .. }
+        );
+        let _guard = if locks_admins { Some(ADMINS.lock().await) } else { None };
         let api = self.api(credential);
         let user_id = |user: &usize| self.user_id(*user);
         let organization_id = |organization: &usize| self.organization_id(*organization);
