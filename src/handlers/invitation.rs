@@ -128,6 +128,7 @@ async fn verify_by_invitation(
         ending::with_first_proof(tx, &user, now).await?;
         tx.passwords().remove(&user).await?;
     }
+    ending::mailed_tokens(tx, &user).await?;
     authority::proven_account(tx);
     user.email_verified_at = Some(now);
     tx.users().save(user, Action::UserEmailVerified, now).await.map(drop)

@@ -177,7 +177,7 @@ pub const FIRST_PASSWORDS_END_SESSIONS: bool = false;
 /// The same: sessions for an organization that is purged without having been deleted do not end. They cannot be refreshed for it.
 pub const PURGING_ENDS_SESSIONS: bool = false;
 /// The same: AcceptInvitation with a credential of the user verifies the e-mail, and no mailed token ends with it.
-pub const ACCEPTING_ENDS_MAILED_TOKENS: bool = false;
+pub const ACCEPTING_ENDS_MAILED_TOKENS: bool = true;
 
 /// The same: CreateRole, UpdateRole and DeleteRole ask for the permissions that the role names, and not for what every member may, which
 /// the page counts to what a role gives.

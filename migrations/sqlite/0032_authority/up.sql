@@ -1,3 +1,5 @@
 -- Made by a user who acted as a platform admin for somebody else: no tenant is told who that was.
 ALTER TABLE cf_api_keys ADD COLUMN by_platform integer NOT NULL DEFAULT 0;
 ALTER TABLE cf_invitations ADD COLUMN by_platform integer NOT NULL DEFAULT 0;
+-- ListMemberships of a user, in order of id.
+CREATE INDEX cf_memberships_user_idx ON cf_memberships (user_id, id);
