@@ -330,9 +330,9 @@ both! {
                 refused(api.users().update_user(update.clone()).await, ErrorReason::InvalidArgument);
             }
         }
-        // With an access token not even the e-mail: a password reset would go there.
+        // Not even the e-mail: a password reset would go there.
         let update = pb::UpdateUserRequest { user_id: user.id.clone(), email: "new@example.com".to_owned(), update_mask: mask(&["email"]), ..Default::default() };
-        refused(own.users().update_user(update).await, ErrorReason::ApiKeyRequired);
+        refused(own.users().update_user(update).await, ErrorReason::PlatformAdminRequired);
         assert_eq!(t.reload_user(&user.id).await, before);
         let update = pb::UpdateUserRequest { user_id: user.id.clone(), name: "Ada L.".to_owned(), update_mask: mask(&["name"]), ..Default::default() };
         own.users().update_user(update).await.unwrap();
@@ -390,11 +390,9 @@ both! {
             expires_at,
             ..Default::default()
         };
-        refused(own.api_keys().create_api_key(key(None)).await, ErrorReason::ExpiryNotHeld);
-        let ends_at = signed_in.refresh_token.unwrap().family_expires_at;
-        own.api_keys().create_api_key(key(ends_at)).await.unwrap();
-        let later = ends_at.map(|at| prost_types::Timestamp { seconds: at.seconds + 1, ..at });
-        refused(own.api_keys().create_api_key(key(later)).await, ErrorReason::ExpiryNotHeld);
+        for ends_at in [None, signed_in.refresh_token.unwrap().family_expires_at] {
+            refused(own.api_keys().create_api_key(key(ends_at)).await, ErrorReason::ApiKeyRequired);
+        }
     }
 
     async fn what_stops_a_user_stops_its_access_tokens_with_the_next_call(t) {
@@ -404,6 +402,9 @@ both! {
         refused(get(&own, &user).await, ErrorReason::Unauthenticated);
         let reactivate = pb::ReactivateUserRequest { user_id: user.id.clone(), ..Default::default() };
         t.admin().users().reactivate_user(reactivate).await.unwrap();
+        // For good: the suspension has ended the session.
+        refused(get(&own, &user).await, ErrorReason::Unauthenticated);
+        let own = t.with_key(&t.signed_in(&user).await.access_token);
         get(&own, &user).await.unwrap();
         let delete = pb::DeleteUserRequest { user_id: user.id.clone(), ..Default::default() };
         t.admin().users().delete_user(delete).await.unwrap();

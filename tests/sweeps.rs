@@ -124,7 +124,7 @@ both! {
         told.sort_unstable();
         assert_eq!(
             told,
-            ["api_key.deleted", "api_key.deleted", "membership.deleted", "membership.deleted", "oauth_account.unlinked", "organization.purged", "refresh_token.revoked", "user.purged"],
+            ["api_key.deleted", "api_key.deleted", "membership.deleted", "membership.deleted", "oauth_account.unlinked", "organization.purged", "user.purged"],
         );
         assert!(events.iter().all(|event| event.actor.as_ref().unwrap().kind() == pb::ActorKind::System));
     }

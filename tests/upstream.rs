@@ -103,7 +103,7 @@ both! {
         }
     }
 
-    async fn u5_the_only_owner_is_not_removed_demoted_suspended_deleted_or_purged(t) {
+    async fn u5_the_only_owner_is_not_removed_demoted_deleted_or_purged(t) {
         let ada = t.user("ada").await;
         let acme = t.organization(&ada).await;
         let adas = t.membership(&ada.id, &acme.id).await.unwrap();
@@ -119,7 +119,6 @@ both! {
             ..Default::default()
         };
         refused(admin.memberships().update_membership(demote).await, ErrorReason::LastOwner);
-        refused(admin.users().suspend_user(pb::SuspendUserRequest { user_id: id(), etag: none(), ..Default::default() }).await, ErrorReason::LastOwner);
         refused(admin.users().delete_user(pb::DeleteUserRequest { user_id: id(), etag: none(), ..Default::default() }).await, ErrorReason::LastOwner);
         refused(admin.users().purge_user(pb::PurgeUserRequest { user_id: id(), etag: none(), ..Default::default() }).await, ErrorReason::LastOwner);
     }
@@ -163,7 +162,7 @@ both! {
         assert_eq!(t.membership(&ada.id, &acme.id).await.unwrap().role, "owner");
     }
 
-    async fn u8_every_credential_stops_at_once_and_works_again_on_reactivation(t) {
+    async fn u8_every_credential_stops_at_once_and_keys_work_again_on_reactivation(t) {
         let (ada, bob) = (t.user("ada").await, t.user("bob").await);
         let acme = t.organization(&ada).await;
         t.member(&bob, &acme, "admin").await;
@@ -190,7 +189,7 @@ both! {
             list(key).await.unwrap();
         }
         refused(list(&revoked_text).await, ErrorReason::Unauthenticated);
-        t.rotate(&token).await.unwrap();
+        refused(t.rotate(&token).await, ErrorReason::RefreshTokenRejected);
     }
 
     async fn u9_keys_are_the_other_way_round(t) {

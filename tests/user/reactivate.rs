@@ -5,7 +5,7 @@ use tenantry::pb::{self, ErrorReason};
 use crate::support::{MISSING_ID, both, refused};
 
 both! {
-    async fn what_had_not_been_revoked_works_again(t) {
+    async fn its_keys_work_again_and_its_sessions_have_ended(t) {
         let ada = t.user("ada").await;
         let key = t.user_key(&ada).await;
         let (_, token) = t.session(&ada).await;
@@ -15,7 +15,7 @@ both! {
         let get = pb::GetUserRequest { user_id: ada.id.clone() };
         let user = t.with_key(&key).users().get_user(get).await.unwrap().into_inner().user.unwrap();
         assert_eq!(user.state(), pb::UserState::Active);
-        t.rotate(&token).await.unwrap();
+        refused(t.rotate(&token).await, ErrorReason::RefreshTokenRejected);
     }
 
     async fn reactivating_an_active_user_changes_nothing(t) {
