@@ -24,7 +24,9 @@ both! {
         let sent = invitations.resend_invitation(resend(&made.id)).await.unwrap().into_inner();
         let again = sent.invitation.unwrap();
         assert_eq!((&again.id, &again.created_at), (&made.id, &made.created_at));
-        assert_eq!(again.expires_at.unwrap().seconds, made.expires_at.unwrap().seconds + 8 * 86_400);
+        // A busy machine takes a moment between the two.
+        let longer = again.expires_at.unwrap().seconds - made.expires_at.unwrap().seconds - 8 * 86_400;
+        assert!((0..300).contains(&longer), "{longer} s");
         refused(invitations.get_invitation(get_by_token(&first)).await, ErrorReason::InvitationNotFound);
         refused(t.admin().invitations().accept_invitation(by_token(&first, &bob)).await, ErrorReason::InvitationNotFound);
         t.admin().invitations().accept_invitation(by_token(&sent.plaintext_token, &bob)).await.unwrap();
