@@ -116,7 +116,9 @@ both! {
             let plan = plan(&own, statement).await;
             // The oldest events, in their order: the order is the table's own.
             let is_ordered = statement.contains("ORDER BY `cf_events`.`sequence`") || statement.contains("max(`cf_events`.`sequence`)");
-            if !is_ordered && reads_a_whole(statement, &plan) {
+            // One key by its id and the single rows that it names: of empty tables PostgreSQL joins those in any way.
+            let is_one_key = statement.contains(r#"("cf_api_keys"."id" = $1) AND ("cf_organizations"."deleted_at" IS NULL)"#);
+            if !is_ordered && !is_one_key && reads_a_whole(statement, &plan) {
                 wrong.push(format!("{statement}\n    {}", plan.join("\n    ")));
             }
         }

@@ -40,7 +40,8 @@ async fn cost_a_page(t: &Test, small: &Small, asked: impl Fn(&Question) -> bool)
     for _ in 0..50 {
         page = page.min(timed(&api, &t.admin_key, &plain).await);
     }
-    let most = page * 6 + Duration::from_millis(8);
+    // A walk over the crowd takes some hundred milliseconds; a page beside it, on a busy machine, less than this.
+    let most = page * 6 + Duration::from_millis(80);
     let (mut count, mut slow) = (0, Vec::new());
     for asker in &small.askers {
         for question in questions.iter().filter(|question| asked(question)) {
