@@ -32,8 +32,11 @@ use crate::{
     transport::{Request, RequestBody},
 };
 
-/// Most calls of one peer without a credential that wait for their message, and as many that wait for their answer to be taken.
+/// Most calls of one peer without a credential that wait for their answer to be taken.
 const OF_A_PEER: usize = 16;
+/// Most calls of one peer without a credential that wait for their message. They hold no place, only a moment's memory: so many that half
+/// calls from behind an address do not refuse the probes that come from behind it too.
+const WAITING_OF_A_PEER: usize = 1024;
 /// How long the message of a call without a credential may take.
 const PUBLIC_BODY_TIMEOUT: Duration = Duration::from_secs(1);
 /// The two health methods.
@@ -153,7 +156,8 @@ impl Gate {
         let peer = self.shares.of_peer(remote_address(&parts).unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)));
         let (mut body, is_there) = Awaited::begin(method, body, self.limits.max_request_size).await?;
         if let (Awaited::Message(message), false) = (&mut body, is_there) {
-            let _waits = peer.take(Use::Waiting, OF_A_PEER).ok_or_else(|| self.overload.refuse(method.priority))?;
+            let _waits =
+                peer.take(Use::Waiting, WAITING_OF_A_PEER).ok_or_else(|| self.overload.refuse(method.priority))?;
             let come = tokio::time::timeout(PUBLIC_BODY_TIMEOUT, message.whole());
             come.await.map_err(|_| Error::RequestTooSlow)??;
         }
