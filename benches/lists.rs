@@ -60,6 +60,9 @@ pub fn sweep(runtime: &tokio::runtime::Runtime) -> (String, bool) {
     (text, is_well)
 }
 
+/// What one question took, how many rows it answered, and its name.
+type Measured = (Duration, usize, String);
+
 async fn measure(t: &Test, backend: Backend) -> String {
     let begun = Instant::now();
     crowd::fill(&t.database, CROWD).await;
@@ -67,8 +70,7 @@ async fn measure(t: &Test, backend: Backend) -> String {
     let small = Small::make(t).await;
     eprintln!("  {}: filled in {:.0?}", name(backend), begun.elapsed());
     let questions = small.questions(PAGE);
-    // By list and caller: the time, and the rows that were answered.
-    let mut measured: BTreeMap<(String, &str), Vec<(Duration, usize, String)>> = BTreeMap::new();
+    let mut measured: BTreeMap<(String, &str), Vec<Measured>> = BTreeMap::new();
     for asker in &small.askers {
         for question in &questions {
             if let Some((median, rows)) = median(t, &asker.key, question).await {

@@ -678,13 +678,13 @@ async fn a_session_of_a_million_refreshes(backend: Backend) {
         })
         .await;
         // What ends a session needs another one each time.
-        let begin = async |is_aged: bool| {
+        let start = async |is_aged: bool| {
             let (session, token) = t.session(&user).await;
             let second = t.rotate(&token).await.unwrap().1;
             if is_aged { (token, aged(&t, &session, 1_000_000).await) } else { (token, second) }
         };
         takes_no_longer("reuse", backend, 15, async |is_aged| {
-            let (spent, current) = begin(is_aged).await;
+            let (spent, current) = start(is_aged).await;
             let begun = Instant::now();
             refused(refresh(&t, &spent).await, ErrorReason::RefreshTokenRejected);
             let took = begun.elapsed();
@@ -693,7 +693,7 @@ async fn a_session_of_a_million_refreshes(backend: Backend) {
         })
         .await;
         takes_no_longer("SignOut", backend, 15, async |is_aged| {
-            let (_, current) = begin(is_aged).await;
+            let (_, current) = start(is_aged).await;
             let request = pb::SignOutRequest { plaintext_token: current, ..Default::default() };
             let begun = Instant::now();
             assert_eq!(t.admin().authentication().sign_out(request).await.unwrap().into_inner().ended_sessions, 1);
@@ -702,7 +702,7 @@ async fn a_session_of_a_million_refreshes(backend: Backend) {
         .await;
         let passwords = tokio::sync::Mutex::new([PASSWORD.to_owned(), "eleven dry cats in a barn".to_owned()]);
         takes_no_longer("ChangePassword", backend, 15, async |is_aged| {
-            begin(is_aged).await;
+            start(is_aged).await;
             let mut passwords = passwords.lock().await;
             let request = pb::ChangePasswordRequest {
                 user_id: user.id.clone(),

@@ -51,7 +51,7 @@ both! {
         assert_eq!(answer.user.unwrap().state(), pb::UserState::Suspended);
         assert_eq!(reasons(&impact), [ErrorReason::LastPlatformAdmin]);
         // Nobody is kept from a suspension by owning something.
-        assert_eq!(impact.organizations_without_owner, [acme.id.clone()]);
+        assert_eq!(impact.organizations_without_owner, std::slice::from_ref(&acme.id));
         let delete = pb::DeleteUserRequest { user_id: admin.id.clone(), validate_only: true, ..Default::default() };
         let deleted = t.admin().users().delete_user(delete.clone()).await.unwrap().into_inner().impact.unwrap();
         assert_eq!(reasons(&deleted), [ErrorReason::LastPlatformAdmin, ErrorReason::LastOwner]);

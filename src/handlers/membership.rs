@@ -138,13 +138,12 @@ impl MembershipService for MembershipHandler {
             let after = Held::by(&membership.role, &membership.permissions).and(&given.unwrap_or_default());
             authority::permissions(tx, &held, Some(&before), &after)?;
             let impact = rehearsal.impact(async { Ok(Impact::of_memberships(1)) }).await?;
-            let membership = match impact {
-                Some(_) => membership.into_inner(),
-                None => {
-                    let membership = tx.memberships().save(membership, Action::MembershipUpdated, now).await?;
-                    ending::with_membership(tx, &organization, membership.user_id, now).await?;
-                    membership
-                }
+            let membership = if impact.is_some() {
+                membership.into_inner()
+            } else {
+                let membership = tx.memberships().save(membership, Action::MembershipUpdated, now).await?;
+                ending::with_membership(tx, &organization, membership.user_id, now).await?;
+                membership
             };
             Ok(pb::UpdateMembershipResponse { membership: Some(membership.into()), impact })
         });

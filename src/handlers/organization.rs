@@ -200,12 +200,11 @@ impl OrganizationService for OrganizationHandler {
             target.check_etag(&*organization)?;
             organization.deleted_at = Some(now);
             let impact = rehearsal.impact(tx.organizations().impact(&organization)).await?;
-            let organization = match impact {
-                Some(_) => organization.into_inner(),
-                None => {
-                    tx.refresh_tokens().end_of_organization(organization.id, now).await?;
-                    tx.organizations().save(organization, Action::OrganizationDeleted, now).await?
-                }
+            let organization = if impact.is_some() {
+                organization.into_inner()
+            } else {
+                tx.refresh_tokens().end_of_organization(organization.id, now).await?;
+                tx.organizations().save(organization, Action::OrganizationDeleted, now).await?
             };
             Ok(pb::DeleteOrganizationResponse { organization: Some(organization.into()), impact })
         });

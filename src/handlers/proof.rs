@@ -137,13 +137,11 @@ pub(super) async fn prove(
         (_, user, _) => {
             let error = Error::Precondition(rejection);
             app.attempts.note(user, credential, &call.origin, reason_text(crate::status::reason(&error)));
-            match wait {
-                Some(wait) => Err(Error::TooManyAttempts(wait)),
-                None => {
-                    app.attempts.count(origins);
-                    Err(error)
-                }
+            if let Some(wait) = wait {
+                return Err(Error::TooManyAttempts(wait));
             }
+            app.attempts.count(origins);
+            Err(error)
         }
     }
 }

@@ -143,9 +143,8 @@ pub(super) async fn go_on(
         return Ok(None);
     }
     match session.state_of(token.generation) {
-        TokenState::Unknown => Ok(None),
         TokenState::Current if presented.is_live(now) => trade(app, tx, going, presented, &secret, now).await,
-        TokenState::Current => Ok(None),
+        TokenState::Current | TokenState::Unknown => Ok(None),
         TokenState::Predecessor if is_in_grace(app, session, now) => again(tx, presented, &secret, now).await,
         TokenState::Predecessor | TokenState::Spent => {
             tx.refresh_tokens().end(session, RevokedReason::Reused, now).await?;

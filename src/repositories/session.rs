@@ -79,10 +79,10 @@ impl RefreshTokenRepository<'_> {
         now: Timestamp,
     ) -> Result<usize> {
         let of_user = refresh_tokens::user_id.eq(user_id).and(live!(now));
-        Ok(match except {
-            Some(except) => end!(self.conn, reason, now, of_user.and(refresh_tokens::id.ne(except))),
-            None => end!(self.conn, reason, now, of_user),
-        })
+        if let Some(except) = except {
+            return Ok(end!(self.conn, reason, now, of_user.and(refresh_tokens::id.ne(except))));
+        }
+        Ok(end!(self.conn, reason, now, of_user))
     }
 
     /// Ends all live sessions that are for an organization, and tells how many. It takes no reach: the organization was found before.

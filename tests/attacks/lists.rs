@@ -152,7 +152,7 @@ both! {
         let by_prefix = walked(&api, pb::ListUsersRequest { email_prefix: "member".to_owned(), ..Default::default() }).await;
         assert_eq!(by_prefix, expected.iter().filter(|email| email.starts_with("member")).cloned().collect::<Vec<_>>());
         let own = walked(&api, pb::ListUsersRequest { email_prefix: ada.email.clone(), ..Default::default() }).await;
-        assert_eq!(own, [ada.email.clone()]);
+        assert_eq!(own, std::slice::from_ref(&ada.email));
         let state = pb::UserState::Suspended.into();
         assert_eq!(walked(&api, pb::ListUsersRequest { state, ..Default::default() }).await, std::slice::from_ref(&suspended.email));
         let request = pb::ListUsersRequest { created_from: both.created_at, created_before: both.created_at, ..Default::default() };

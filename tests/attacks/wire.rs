@@ -185,9 +185,9 @@ both! {
             let stream = u32::try_from(taken % 100 * 2 + 1).unwrap();
             raw.call(stream, GET_USER, &[("authorization", &bearer)], 0).await.unwrap();
             raw.send(DATA, END_STREAM, stream, &get).await.unwrap();
-            let head = raw.next_of(&[HEADERS]).await.unwrap();
+            let answer = raw.next_of(&[HEADERS]).await.unwrap();
             // What is refused ends with its headers.
-            if head.flags & END_STREAM != 0 {
+            if answer.flags & END_STREAM != 0 {
                 break taken;
             }
             taken += 1;

@@ -1197,10 +1197,10 @@ impl Model {
                     return None;
                 }
                 return self.may_go(*user, |organization| {
-                    !self.has_owner_without(organization, Some(*user))
-                        && !(*sole
-                            && self.organization_exists(organization)
-                            && self.organizations[organization].members.len() == 1)
+                    let goes_too = *sole
+                        && self.organization_exists(organization)
+                        && self.organizations[organization].members.len() == 1;
+                    !goes_too && !self.has_owner_without(organization, Some(*user))
                 });
             }
             Call::SuspendUser(user) => self.user_exists(*user),
@@ -1643,7 +1643,7 @@ impl Model {
             }
             Call::CreateOrganization { owner } => self.new_organization(answer, *owner, answer.other_id.clone()),
             Call::UpdateOrganization { organization, .. } => {
-                self.organizations[*organization].slug.clone_from(&answer.name)
+                self.organizations[*organization].slug.clone_from(&answer.name);
             }
             Call::DeleteOrganization(organization) => {
                 self.organizations[*organization].state = State::Deleted;
@@ -1693,7 +1693,7 @@ impl Model {
                 self.new_user(&answer.id, self.address(address), *verified, None);
             }
             Call::ImportUsers => {
-                self.new_user(&answer.id, answer.name.clone(), answer.flag, Some(super::calls::PASSWORDS[0]))
+                self.new_user(&answer.id, answer.name.clone(), answer.flag, Some(super::calls::PASSWORDS[0]));
             }
             Call::UpdateUser { user, email: Some(address) } => {
                 let address = self.address(address);

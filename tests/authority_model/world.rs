@@ -279,16 +279,13 @@ impl World {
             assert_eq!(result.is_ok(), expected, "the model says {expected}: {told}\n{}", self.story());
         }
         let count = counts.entry(call.method()).or_default();
-        match result {
-            Ok(answer) => {
-                count.0 += 1;
-                self.check(credential, &call, &answer);
-                self.model.done(credential, &call, &answer);
-            }
-            Err(_) => {
-                count.1 += 1;
-                self.model.refused(credential, &call);
-            }
+        if let Ok(answer) = result {
+            count.0 += 1;
+            self.check(credential, &call, &answer);
+            self.model.done(credential, &call, &answer);
+        } else {
+            count.1 += 1;
+            self.model.refused(credential, &call);
         }
     }
 

@@ -42,7 +42,7 @@ both! {
         assert!(rehearse(&ada).await.organizations_without_owner.is_empty());
         t.admin().users().suspend_user(suspend(&bob)).await.unwrap();
         // A suspended owner is none.
-        assert_eq!(rehearse(&ada).await.organizations_without_owner, [acme.id.clone()]);
+        assert_eq!(rehearse(&ada).await.organizations_without_owner, std::slice::from_ref(&acme.id));
         t.admin().users().suspend_user(suspend(&ada)).await.unwrap();
         // What cannot be undone still waits for another owner.
         let delete = pb::DeleteUserRequest { user_id: bob.id.clone(), ..Default::default() };
