@@ -26,11 +26,6 @@ struct Inner {
     taken: AtomicU32,
 }
 
-/// Whose requests are counted together.
-fn owner(caller: &Caller) -> PrincipalId {
-    caller.accountable
-}
-
 impl RequestMemory {
     /// Remembers so many requests of an owner in so long a time; 0 for any number.
     pub fn new(most: u32, memory: Duration) -> Self {
@@ -49,6 +44,6 @@ impl RequestMemory {
             inner.owners.retain_recent();
             inner.owners.shrink_to_fit();
         }
-        inner.owners.check_key(&owner(caller)).map_err(|until| until.wait_time_from(inner.owners.clock().now()))
+        inner.owners.check_key(&caller.accountable).map_err(|until| until.wait_time_from(inner.owners.clock().now()))
     }
 }

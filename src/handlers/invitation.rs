@@ -123,12 +123,13 @@ async fn verify_by_invitation(
     shown: &Shown,
     now: Timestamp,
 ) -> Result<()> {
-    if !shown.is_of(tx, &user, now).await? {
+    if shown.is_of(tx, &user, now).await? {
+        ending::mailed_tokens(tx, &user).await?;
+    } else {
         authority::account(tx, caller, &user)?;
         ending::with_first_proof(tx, &user, now).await?;
         tx.passwords().remove(&user).await?;
     }
-    ending::mailed_tokens(tx, &user).await?;
     authority::proven_account(tx);
     user.email_verified_at = Some(now);
     tx.users().save(user, Action::UserEmailVerified, now).await.map(drop)

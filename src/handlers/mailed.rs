@@ -175,22 +175,22 @@ pub(super) async fn confirm_password_reset(
         tx.passwords().forget_all_failures(&user).await?;
         let password = proof::made_here(user.id, hash.clone(), now);
         tx.passwords().replace(&user, &password, Action::UserPasswordReset).await?;
-        ending::mailed_tokens(tx, &user).await?;
         // The mail has arrived. If that is the first proof of the mailbox, a stranger may have put the address there.
-        let is_first_proof = user.email_verified_at.is_none();
-        let (revoked_api_keys, ended_sessions) = if is_first_proof {
-            ending::with_first_proof(tx, &user, now).await?
-        } else {
-            let keys = if revoke_api_keys { tx.api_keys().revoke_of_user(&user, RESET, now).await? } else { 0 };
-            (keys, if keep_sessions { 0 } else { end_sessions(tx, user.id, None, now).await? })
-        };
-        let user = if is_first_proof {
+        let (user, keys, sessions) = if user.email_verified_at.is_none() {
+            let (keys, sessions) = ending::with_first_proof(tx, &user, now).await?;
             user.email_verified_at = Some(now);
-            tx.users().save(user, Action::UserEmailVerified, now).await?
+            (tx.users().save(user, Action::UserEmailVerified, now).await?, keys, sessions)
         } else {
-            user.into_inner()
+            ending::mailed_tokens(tx, &user).await?;
+            let keys = if revoke_api_keys { tx.api_keys().revoke_of_user(&user, RESET, now).await? } else { 0 };
+            let sessions = if keep_sessions { 0 } else { end_sessions(tx, user.id, None, now).await? };
+            (user.into_inner(), keys, sessions)
         };
-        Ok(pb::ConfirmPasswordResetResponse { user: Some(user.into()), ended_sessions, revoked_api_keys })
+        Ok(pb::ConfirmPasswordResetResponse {
+            user: Some(user.into()),
+            ended_sessions: sessions,
+            revoked_api_keys: keys,
+        })
     });
     confirm.await
 }

@@ -84,14 +84,14 @@ impl OAuthAccountService for OAuthAccountHandler {
             let user = tx.users().lock(&call.caller.reach(), new.user_id).await?;
             let mut user = user.ok_or(Error::NotFound(Entity::User))?;
             authority::account(tx, &call.caller, &user)?;
-            let is_first_proof = user.email_verified_at.is_none();
             let is_vouched = vouched.as_ref().is_some_and(|email| *email == user.email_normalized);
-            if is_vouched && is_first_proof {
+            let is_first_proof = is_vouched && user.email_verified_at.is_none();
+            if is_first_proof {
                 ending::with_first_proof(tx, &user, now).await?;
                 tx.passwords().remove(&user).await?;
             }
             guards::has_room(Limit::OAuthAccounts, MAX_ACCOUNTS, tx.oauth_accounts().count_of_user(&user)).await?;
-            if is_vouched && is_first_proof {
+            if is_first_proof {
                 user.email_verified_at = Some(now);
                 tx.users().save(user, Action::UserEmailVerified, now).await?;
             }

@@ -55,6 +55,18 @@ type OrganizationOwner = (OrganizationState, Option<Timestamp>, Option<UserId>);
 /// A key as found with its owner.
 type Found = (ApiKeyRow, Option<UserOwner>, Option<OrganizationOwner>);
 
+/// The keys of an owner, on whatever the query selects.
+macro_rules! owned {
+    ($query:expr, $owner:expr) => {
+        match $owner {
+            ApiKeyOwner::Organization(id) => $query.filter(api_keys::organization_id.eq(id)),
+            ApiKeyOwner::User(id) => $query.filter(api_keys::user_id.eq(id)),
+        }
+    };
+}
+
+use owned;
+
 /// Keys with their owners.
 macro_rules! credentials {
     () => {
@@ -214,11 +226,8 @@ impl ApiKeyRepository<'_> {
     /// When the database cannot be used.
     pub async fn list(&mut self, reach: &Reach, filter: &ApiKeyFilter, page: &PageRequest) -> Result<Page<ApiKey>> {
         let rows: Vec<ApiKeyRow> = query!(self.conn, c => {
-            let mut query = api_keys::table.select(ApiKeyRow::as_select()).into_boxed::<Backend>();
-            query = match filter.owner {
-                ApiKeyOwner::Organization(id) => query.filter(api_keys::organization_id.eq(id)),
-                ApiKeyOwner::User(id) => query.filter(api_keys::user_id.eq(id)),
-            };
+            let query = api_keys::table.select(ApiKeyRow::as_select()).into_boxed::<Backend>();
+            let mut query = owned!(query, filter.owner);
             if !filter.include_revoked {
                 query = query.filter(api_keys::revoked_at.is_null());
             }

@@ -3,7 +3,7 @@
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 
-use super::{ApiKeyRepository, ApiKeyRow};
+use super::{ApiKeyRepository, ApiKeyRow, owned};
 use crate::{
     db::{query, schema::api_keys},
     error::Result,
@@ -17,17 +17,7 @@ impl ApiKeyRepository<'_> {
     /// # Errors
     /// When the database cannot be used.
     pub async fn revoke_of_user(&mut self, user: &Locked<User>, reason: &str, now: Timestamp) -> Result<i64> {
-        let mut revoked = 0;
-        loop {
-            let ids: Vec<ApiKeyId> = query!(self.conn, c => {
-                let own = api_keys::table.filter(api_keys::user_id.eq(user.id));
-                own.filter(api_keys::revoked_at.is_null()).select(api_keys::id).limit(MAX_BATCH).load(c)
-            })?;
-            if ids.is_empty() {
-                return Ok(revoked);
-            }
-            revoked += self.revoke_all(&ids, reason, now).await?;
-        }
+        self.revoke_of(ApiKeyOwner::User(user.id), reason, now).await
     }
 
     /// Revokes all keys of a locked organization, and tells how many were in force.
@@ -40,11 +30,16 @@ impl ApiKeyRepository<'_> {
         reason: &str,
         now: Timestamp,
     ) -> Result<i64> {
+        self.revoke_of(ApiKeyOwner::Organization(own.id), reason, now).await
+    }
+
+    /// Revokes all keys of an owner, a batch at a time.
+    async fn revoke_of(&mut self, owner: ApiKeyOwner, reason: &str, now: Timestamp) -> Result<i64> {
         let mut revoked = 0;
         loop {
             let ids: Vec<ApiKeyId> = query!(self.conn, c => {
-                let own = api_keys::table.filter(api_keys::organization_id.eq(own.id));
-                own.filter(api_keys::revoked_at.is_null()).select(api_keys::id).limit(MAX_BATCH).load(c)
+                let own = owned!(api_keys::table.select(api_keys::id).into_boxed::<Backend>(), owner);
+                own.filter(api_keys::revoked_at.is_null()).limit(MAX_BATCH).load(c)
             })?;
             if ids.is_empty() {
                 return Ok(revoked);
@@ -81,12 +76,8 @@ impl ApiKeyRepository<'_> {
     /// When the database cannot be used.
     pub async fn delete_oldest_revoked(&mut self, owner: ApiKeyOwner, keep: i64, limit: i64) -> Result<()> {
         let ids: Vec<ApiKeyId> = query!(self.conn, c => {
-            let query = api_keys::table.select(api_keys::id).into_boxed::<Backend>();
-            let query = match owner {
-                ApiKeyOwner::Organization(id) => query.filter(api_keys::organization_id.eq(id)),
-                ApiKeyOwner::User(id) => query.filter(api_keys::user_id.eq(id)),
-            };
-            let revoked = query.filter(api_keys::revoked_at.is_not_null());
+            let own = owned!(api_keys::table.select(api_keys::id).into_boxed::<Backend>(), owner);
+            let revoked = own.filter(api_keys::revoked_at.is_not_null());
             revoked.order(api_keys::revoked_at.desc()).limit(limit).offset(keep).load(c)
         })?;
         if !ids.is_empty() {
