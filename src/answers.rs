@@ -301,7 +301,7 @@ mod tests {
         }
         assert!(answers.is_pressed());
         assert!(held.len() <= 40, "{}", held.len());
-        assert!(answer(&answers, &share(&shares, 9), 3 * MIB).is_ok(), "whoever holds nothing gets an answer");
+        assert!(answer(&answers, &share(&shares, 9), 3 * MIB).is_ok(), "an owner that holds nothing gets an answer");
     }
 
     #[test]

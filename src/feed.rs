@@ -1,7 +1,6 @@
 //! The event stream of a process: how far it goes, who follows it, and how many may.
 
 use std::{
-    collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -12,6 +11,7 @@ use crate::{
     db::Database,
     error::{Error, Result, chain},
     models::{Caller, PrincipalId, Sequence},
+    shares::{Shares, Use, Used},
 };
 
 /// How long it takes at most to see what another process has committed. What this one commits is seen at once.
@@ -35,6 +35,7 @@ struct Inner {
     stopping: watch::Sender<bool>,
     open: Mutex<Open>,
     max_streams: usize,
+    shares: Shares,
 }
 
 /// The open streams.
@@ -43,8 +44,6 @@ struct Open {
     /// Of tenants, and of platform admins.
     streams: [usize; 2],
     snapshots: [usize; 2],
-    /// Of each who is accountable and has one: streams, and the snapshots among them. Those of platform admins are nobody's part.
-    of: HashMap<PrincipalId, (usize, usize)>,
 }
 
 /// The kinds of streams.
@@ -63,50 +62,59 @@ pub enum Kind {
 /// The right to have a stream open, until it is dropped.
 pub struct Slot {
     feed: Feed,
-    accountable: PrincipalId,
     is_platform_admin: bool,
     kind: Kind,
+    _part: Option<Part>,
 }
 
+/// What a stream takes of the part of one who is accountable: of its streams, and of its snapshots. Those of platform admins take nothing.
+type Part = (Used, Option<Used>);
+
 impl Feed {
-    /// A stream that nobody follows yet.
-    pub fn new(max_streams: usize) -> Self {
+    /// A stream that nobody follows yet. What each who is accountable has open is counted in `shares`.
+    pub fn new(max_streams: usize, shares: Shares) -> Self {
         Self(Arc::new(Inner {
             settled: watch::Sender::new(0),
             followed: Notify::new(),
             stopping: watch::Sender::new(false),
             open: Mutex::default(),
             max_streams,
+            shares,
         }))
     }
 
-    /// Takes the right to have a stream open. Whoever is accountable gets at most a tenth of all there are, and one snapshot; all tenants
+    /// Takes the right to have a stream open. The accountable owner gets at most a tenth of all there are, and one snapshot; all tenants
     /// leave the last fifth of the streams, and half of the snapshots, to platform admins.
     ///
     /// # Errors
     /// [`Error::StreamLimitReached`].
     pub fn open(&self, caller: &Caller, kind: Kind) -> Result<Slot> {
-        let (accountable, max) = (caller.accountable, self.0.max_streams);
+        let max = self.0.max_streams;
         let (is_platform_admin, is_snapshot) = (caller.is_platform_admin(), kind == Kind::Snapshot);
         let mut open = self.0.open.lock().unwrap_or_else(PoisonError::into_inner);
-        let (own, own_snapshots) = open.of.get(&accountable).copied().unwrap_or_default();
         let [by_tenants, by_admins] = open.streams;
         let is_full = by_tenants + by_admins >= max
             || (is_snapshot && open.snapshots.iter().sum::<usize>() >= MAX_SNAPSHOTS)
             || (!is_platform_admin
-                && (own >= max.div_ceil(10)
-                    || by_tenants >= max - max / 5
-                    || (is_snapshot && (own_snapshots > 0 || open.snapshots[0] >= MAX_SNAPSHOTS / 2))));
+                && (by_tenants >= max - max / 5 || (is_snapshot && open.snapshots[0] >= MAX_SNAPSHOTS / 2)));
         if is_full {
             return Err(Error::StreamLimitReached);
         }
+        let mut part = None;
+        if !is_platform_admin {
+            part = Some(self.part(caller.accountable, is_snapshot).ok_or(Error::StreamLimitReached)?);
+        }
         open.streams[usize::from(is_platform_admin)] += 1;
         open.snapshots[usize::from(is_platform_admin)] += usize::from(is_snapshot);
-        if !is_platform_admin {
-            let of = open.of.entry(accountable).or_default();
-            *of = (of.0 + 1, of.1 + usize::from(is_snapshot));
-        }
-        Ok(Slot { feed: self.clone(), accountable, is_platform_admin, kind })
+        Ok(Slot { feed: self.clone(), is_platform_admin, kind, _part: part })
+    }
+
+    /// Takes one more stream of the part of one who is accountable.
+    fn part(&self, accountable: PrincipalId, is_snapshot: bool) -> Option<Part> {
+        let share = self.0.shares.of(accountable);
+        let stream = share.take(Use::Streams, self.0.max_streams.div_ceil(10))?;
+        let snapshot = if is_snapshot { Some(share.take(Use::Snapshots, 1)?) } else { None };
+        Some((stream, snapshot))
     }
 
     /// Follows how far the stream goes.
@@ -177,15 +185,6 @@ impl Drop for Slot {
         let mut open = self.feed.0.open.lock().unwrap_or_else(PoisonError::into_inner);
         open.streams[usize::from(self.is_platform_admin)] -= 1;
         open.snapshots[usize::from(self.is_platform_admin)] -= usize::from(self.kind == Kind::Snapshot);
-        if !self.is_platform_admin
-            && let Some((own, own_snapshots)) = open.of.get_mut(&self.accountable)
-        {
-            *own -= 1;
-            *own_snapshots -= usize::from(self.kind == Kind::Snapshot);
-            if *own == 0 {
-                open.of.remove(&self.accountable);
-            }
-        }
     }
 }
 
@@ -213,7 +212,7 @@ mod tests {
 
     #[test]
     fn no_tenant_and_not_all_of_them_take_every_stream() {
-        let feed = Feed::new(50);
+        let feed = Feed::new(50, Shares::default());
         let admin = caller(Principal::User { id: UserId(Uuid::nil()), is_platform_admin: true });
         let mut slots = Vec::new();
         for tenant in 1..=20 {
@@ -234,7 +233,7 @@ mod tests {
 
     #[test]
     fn organizations_of_one_user_have_together_what_one_tenant_has() {
-        let feed = Feed::new(50);
+        let feed = Feed::new(50, Shares::default());
         let accountable = PrincipalId(Uuid::from_u128(99));
         let tenant =
             |id| Caller { accountable, ..caller(Principal::Organization(OrganizationId(Uuid::from_u128(id)))) };
@@ -251,7 +250,7 @@ mod tests {
 
     #[test]
     fn tenants_leave_half_of_the_snapshots() {
-        let feed = Feed::new(1000);
+        let feed = Feed::new(1000, Shares::default());
         let tenant = |id| caller(Principal::Organization(OrganizationId(Uuid::from_u128(id))));
         let _slots: Vec<Slot> = (0..2).map(|id| feed.open(&tenant(id), Kind::Snapshot).unwrap()).collect();
         assert!(feed.open(&tenant(2), Kind::Snapshot).is_err());

@@ -3,7 +3,6 @@
 //! no other call waits behind a hash.
 
 use std::{
-    collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
@@ -18,6 +17,7 @@ use crate::{
     error::{Error, Result},
     models::{Password, PasswordHash, Plaintext, PrincipalId},
     security::password::{Cost, Hash, Limits, Memory, Peppers, make, normal},
+    shares::{Shares, Use},
     telemetry::metrics::seconds,
 };
 
@@ -52,7 +52,7 @@ struct Inner {
     queue: Semaphore,
     most_queued: usize,
     /// How many places of the queue each owner holds.
-    owners: Mutex<HashMap<PrincipalId, usize>>,
+    shares: Shares,
     /// What hashes have worked in: to touch fresh memory takes as long as to hash.
     spare: Mutex<Vec<Memory>>,
     /// How many calls wait for a turn, as it is shown.
@@ -70,21 +70,6 @@ pub struct Turn {
     _memory: OwnedSemaphorePermit,
 }
 
-/// A place in the queue that counts for its owner as long as it is held.
-struct Share<'a>(&'a Inner, PrincipalId);
-
-impl Drop for Share<'_> {
-    fn drop(&mut self) {
-        let mut owners = self.0.owners();
-        if let Some(held) = owners.get_mut(&self.1) {
-            *held = held.saturating_sub(1);
-            if *held == 0 {
-                owners.remove(&self.1);
-            }
-        }
-    }
-}
-
 /// A stored password that can be compared: taken apart, and within the limits.
 pub struct Comparable {
     hash: Hash,
@@ -95,8 +80,8 @@ pub struct Comparable {
 }
 
 impl Hashing {
-    /// Hashes by settings.
-    pub fn new(settings: Settings) -> Self {
+    /// Hashes by settings. Places of the queue are counted in `shares`.
+    pub fn new(settings: Settings, shares: Shares) -> Self {
         let at_once = (settings.memory_kib / settings.cost.memory_kib.max(1)).max(1);
         let threads = settings.threads.clamp(1, usize::try_from(at_once).unwrap_or(1));
         Self(Arc::new(Inner {
@@ -104,7 +89,7 @@ impl Hashing {
             memory: Arc::new(Semaphore::new(usize::try_from(settings.memory_kib).unwrap_or(usize::MAX))),
             queue: Semaphore::new(threads * QUEUE),
             most_queued: threads * QUEUE,
-            owners: Mutex::default(),
+            shares,
             spare: Mutex::default(),
             decoy: Hash::decoy(settings.cost),
             queued: Gauge::default(),
@@ -148,7 +133,7 @@ impl Hashing {
     /// Waits for a turn to compare with something. `owner` is whom the place in the queue counts for; `None` for a platform admin.
     ///
     /// # Errors
-    /// [`Error::Overloaded`] if there is none in time, or if the owner holds its part of the queue already.
+    /// [`Error::Overloaded`] if no thread is free in time, or if the owner holds its part of the queue already.
     pub async fn turn_to_compare(&self, with: &Comparable, owner: Option<PrincipalId>) -> Result<Turn> {
         // Also as much as a new hash takes: a password that was brought over is hashed anew.
         self.turn(with.hash.memory_kib().max(self.0.settings.cost.memory_kib), owner).await
@@ -157,14 +142,16 @@ impl Hashing {
     /// Waits for a turn to make a hash. `owner` as in [`Self::turn_to_compare`].
     ///
     /// # Errors
-    /// [`Error::Overloaded`] if there is none in time, or if the owner holds its part of the queue already.
+    /// [`Error::Overloaded`] if no thread is free in time, or if the owner holds its part of the queue already.
     pub async fn turn_to_make(&self, owner: Option<PrincipalId>) -> Result<Turn> {
         self.turn(self.0.settings.cost.memory_kib, owner).await
     }
 
     async fn turn(&self, kib: u32, owner: Option<PrincipalId>) -> Result<Turn> {
         let inner = &self.0;
-        let _share = owner.map(|owner| inner.share(owner)).transpose()?;
+        let most = inner.most_queued / SHARE;
+        let part = |owner| inner.shares.of(owner).take(Use::Hashing, most).ok_or(Error::Overloaded);
+        let _part = owner.map(part).transpose()?;
         let _place = inner.queue.try_acquire().map_err(|_| Error::Overloaded)?;
         let both = async {
             let thread = Arc::clone(&inner.threads).acquire_owned().await;
@@ -230,21 +217,6 @@ impl Turn {
 }
 
 impl Inner {
-    fn owners(&self) -> std::sync::MutexGuard<'_, HashMap<PrincipalId, usize>> {
-        self.owners.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Takes a place for an owner, unless it holds as many as it may.
-    fn share(&self, owner: PrincipalId) -> Result<Share<'_>> {
-        let mut owners = self.owners();
-        let held = owners.entry(owner).or_insert(0);
-        if *held >= self.most_queued / SHARE {
-            return Err(Error::Overloaded);
-        }
-        *held += 1;
-        Ok(Share(self, owner))
-    }
-
     fn spare(&self) -> std::sync::MutexGuard<'_, Vec<Memory>> {
         self.spare.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -270,7 +242,7 @@ mod tests {
 
     fn hashing() -> Hashing {
         let cost = Cost { memory_kib: 8, passes: 1, lanes: 1 };
-        Hashing::new(Settings { cost, memory_kib: 1024, threads: 1, peppers: Peppers::default() })
+        Hashing::new(Settings { cost, memory_kib: 1024, threads: 1, peppers: Peppers::default() }, Shares::default())
     }
 
     type Waiting<'a> = Pin<Box<dyn Future<Output = Result<Turn>> + 'a>>;
@@ -307,6 +279,6 @@ mod tests {
         assert!(matches!(ask(&hashing, Some(1)).await, Err(Error::Overloaded)));
         drop((running, waiting));
         again.await.unwrap();
-        assert!(hashing.0.owners().is_empty());
+        assert!(hashing.0.shares.is_empty());
     }
 }

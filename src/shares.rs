@@ -40,7 +40,7 @@ struct Tables {
 pub struct Share {
     accountable: Accountable,
     all: Weak<Tables>,
-    uses: [AtomicUsize; 5],
+    uses: [AtomicUsize; 8],
 }
 
 /// The kinds of use.
@@ -56,6 +56,12 @@ pub enum Use {
     Watches,
     /// Reflection streams without a credential.
     Reflections,
+    /// Places of the queue for hashing.
+    Hashing,
+    /// Streams with a credential.
+    Streams,
+    /// Snapshots among these.
+    Snapshots,
 }
 
 /// Some of a share in use, until it is dropped.
@@ -82,6 +88,12 @@ impl Shares {
         self.share(Accountable::Peer(network(address.to_canonical())))
     }
 
+    /// True if nothing is remembered of anybody.
+    #[cfg(test)]
+    pub fn is_empty(&self) -> bool {
+        self.0.tables.iter().all(|table| table.lock().unwrap_or_else(PoisonError::into_inner).is_empty())
+    }
+
     fn share(&self, accountable: Accountable) -> Arc<Share> {
         let mut table = self.0.table(&accountable).lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(share) = table.get(&accountable).and_then(Weak::upgrade) {
@@ -95,9 +107,9 @@ impl Shares {
 
 impl Tables {
     fn table(&self, accountable: &Accountable) -> &Mutex<HashMap<Accountable, Weak<Share>>> {
-        let hash = self.hashing.hash_one(accountable);
+        let hash = usize::try_from(self.hashing.hash_one(accountable) >> 32).unwrap_or_default();
         let [first, ..] = &self.tables;
-        usize::try_from(hash % 16).ok().and_then(|at| self.tables.get(at)).unwrap_or(first)
+        self.tables.get(hash % TABLES).unwrap_or(first)
     }
 }
 
@@ -114,13 +126,16 @@ impl Drop for Share {
 
 impl Share {
     fn count(&self, what: Use) -> &AtomicUsize {
-        let [calls, waiting, bytes, watches, reflections] = &self.uses;
+        let [calls, waiting, bytes, watches, reflections, hashing, streams, snapshots] = &self.uses;
         match what {
             Use::Calls => calls,
             Use::Waiting => waiting,
             Use::Bytes => bytes,
             Use::Watches => watches,
             Use::Reflections => reflections,
+            Use::Hashing => hashing,
+            Use::Streams => streams,
+            Use::Snapshots => snapshots,
         }
     }
 
@@ -171,7 +186,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn whoever_is_accountable_has_one_share_and_nothing_is_remembered_of_who_uses_nothing() {
+    fn an_accountable_owner_has_one_share_and_nothing_is_remembered_of_who_uses_nothing() {
         let shares = Shares::default();
         let owner = PrincipalId(Uuid::from_u128(1));
         let (one, same) = (shares.of(owner), shares.of(owner));
@@ -182,7 +197,7 @@ mod tests {
         drop((one, same));
         assert_eq!(shares.of(owner).used(Use::Calls), 1, "what is in use holds it");
         drop(held);
-        assert!(shares.0.tables.iter().all(|table| table.lock().unwrap().is_empty()));
+        assert!(shares.is_empty());
     }
 
     #[test]

@@ -13,10 +13,11 @@ use crate::support::{
     database::TestDatabase,
     follow::Watch,
     invariants,
-    load::{Client, Outcome, Random, Sent},
+    load::{Client, Outcome, Sent},
     long_on_both,
     mirror::Mirror,
     on_both,
+    random::Random,
     serving::Serving,
 };
 
@@ -78,7 +79,7 @@ async fn what_was_answered_survives_kill_9(backend: Backend, rounds: u32) {
         let running: Vec<_> =
             clients.drain(..).map(|client| tokio::spawn(run(client, server.with_key(&key), key.clone()))).collect();
         // Long enough for some work, at a moment that nobody chose.
-        tokio::time::sleep(Duration::from_micros(100_000 + random.below(500_000))).await;
+        tokio::time::sleep(Duration::from_micros(u64::try_from(100_000 + random.below(500_000)).unwrap())).await;
         server.crash();
         let mut history = Vec::new();
         for client in running {

@@ -58,7 +58,7 @@ pub async fn ready(t: &Test, method: &MethodDescriptor) -> (World, Vec<u8>) {
         "LeaveOrganization" => {
             t.member(&t.first_admin().await, &organization, "viewer").await;
         }
-        // The world's user has tokens in its mail, which are told again and leave no event.
+        // The world's user has tokens in its mail, which are returned again and leave no event.
         "StartEmailVerification" => request.set_field_by_name("user_id", Value::String(other.id.clone())),
         "StartPasswordReset" => request.set_field_by_name("email", Value::String(other.email.clone())),
         "ReactivateUser" => {

@@ -17,10 +17,11 @@ use crate::support::{
     database::TestDatabase,
     follow::Watch,
     invariants,
-    load::{Client, Outcome, Random},
+    load::{Client, Outcome},
     long_on_both,
     mirror::Mirror,
     on_both,
+    random::Random,
     serving::Serving,
 };
 

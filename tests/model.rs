@@ -12,7 +12,7 @@ use tenantry::{
 };
 use tonic::Status;
 
-use crate::support::{Api, Backend, Test, both, invariants, long_on_both, mask, run};
+use crate::support::{Api, Backend, Test, both, invariants, long_on_both, mask, random::Random, run};
 
 /// Users of a worker, one after the other in one organization at a time.
 const USERS: usize = 4;
@@ -26,27 +26,6 @@ const OWN_ROLES: [&str; 3] = ["clerk", "deputy", "host"];
 const UNNAMED: &str = "unnamed";
 
 type Set = BTreeSet<&'static str>;
-
-/// Random numbers that one seed decides (splitmix64).
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    fn below(&mut self, end: usize) -> usize {
-        usize::try_from(self.next() % u64::try_from(end).unwrap()).unwrap()
-    }
-
-    fn one<T: Copy>(&mut self, of: &[T]) -> T {
-        of[self.below(of.len())]
-    }
-}
 
 /// Who does something.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -154,7 +133,7 @@ impl Model {
         self.members.iter().any(|(other, (_, role))| *other != user && *role == "owner" && self.active[*other])
     }
 
-    /// True if whoever sent an invitation still holds what it gives.
+    /// True if the sender of an invitation still holds what it gives.
     fn has_ground(&self, invitation: &Invitation) -> bool {
         let given = self.gives(invitation.role);
         match invitation.sender {
@@ -606,7 +585,7 @@ async fn run_sequences(t: &Test, seed: u64, sequences: u64) -> (usize, usize) {
     }
     let (mut done, mut refused) = (0, 0);
     for sequence in 0..sequences {
-        let mut random = Random(seed.wrapping_add(sequence.wrapping_mul(0x1000_0000)));
+        let mut random = Random::new(seed.wrapping_add(sequence.wrapping_mul(0x1000_0000)));
         let mut world = World::make(t, users).await;
         let mut taken = Vec::new();
         for _ in 0..STEPS {

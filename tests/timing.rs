@@ -6,7 +6,7 @@ use argon2::{Algorithm, Argon2, Params, Version};
 use base64::{Engine as _, engine::general_purpose::STANDARD_NO_PAD};
 use tenantry::pb::{self, ImportedUser};
 
-use crate::support::{Api, Backend, Test, given::CHEAP_HASH, load::Random, long_on_both};
+use crate::support::{Api, Backend, Test, given::CHEAP_HASH, long_on_both, random::Random};
 
 /// How many pairs are compared, one try each.
 const PAIRS: usize = 2000;

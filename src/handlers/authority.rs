@@ -55,7 +55,7 @@ pub(super) async fn key(tx: &mut Conn, caller: &Caller, before: Option<&ApiKey>,
     Ok(())
 }
 
-/// Refuses to tell a secret of a key, or to loosen it, to whoever does not hold all that it then holds.
+/// Refuses to return a secret of a key, or to loosen it, unless the caller holds all that it then holds.
 fn holds(caller: &Caller, key: &ApiKey) -> Result<()> {
     let lacking = if let Some(scope) = caller.scopes.first_not_held(&key.scopes) {
         Denial::ScopeNotHeld(scope.as_str().to_owned())
@@ -106,7 +106,7 @@ pub(super) fn session(tx: &mut Conn, caller: &Caller, user: &User) -> Result<()>
     Ok(())
 }
 
-/// Lets whoever has proven a password or a refresh token begin, or go on with, a session.
+/// Lets a caller that has proven a password or a refresh token begin or continue a session.
 pub(super) fn proven_session(tx: &mut Conn) {
     tx.grant(Grant::Session);
 }
@@ -118,7 +118,7 @@ pub(super) fn account(tx: &mut Conn, caller: &Caller, user: &User) -> Result<()>
     Ok(())
 }
 
-/// Lets whoever has proven the current password, or makes the account in this transaction, set one.
+/// Lets a caller that has proven the current password, or creates the account in this transaction, set one.
 pub(super) fn proven_account(tx: &mut Conn) {
     tx.grant(Grant::Account);
 }

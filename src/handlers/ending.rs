@@ -4,7 +4,7 @@ use super::{authentication::end_sessions, guards};
 use crate::{
     db::Conn,
     error::Result,
-    models::{Held, Locked, Organization, Timestamp, User, UserId},
+    models::{Locked, Organization, Timestamp, User, UserId},
 };
 
 /// Ends the tokens that were mailed to a user, and so every change that waits for one.
@@ -38,9 +38,7 @@ pub(super) async fn with_membership(
     let held = tx.memberships().held(user, organization.id).await?;
     let mut beyond = Vec::new();
     for role in roles {
-        // A role that is gone gives nothing.
-        let given = tx.roles().given(organization.id, &role).await?.unwrap_or_default();
-        if !held.covers_all(&Held::by(&role, &given)) {
+        if !guards::covers_role(tx, &held, organization.id, &role).await? {
             beyond.push(role);
         }
     }
@@ -60,7 +58,7 @@ pub(super) async fn with_first_proof(tx: &mut Conn, user: &Locked<User>, now: Ti
     Ok((keys, sessions))
 }
 
-/// Refuses to verify the mailbox of an account that has credentials for whoever has shown none: they may be a stranger's.
+/// Refuses to verify the mailbox of an account with credentials for a caller that has shown none: they may be a stranger's.
 pub(super) async fn nothing_is_there(tx: &mut Conn, user: &Locked<User>, now: Timestamp) -> Result<()> {
     if tx.users().has_credentials(user, now).await? { Err(guards::credential_required()) } else { Ok(()) }
 }

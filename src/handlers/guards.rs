@@ -79,7 +79,7 @@ pub(super) fn api_key(caller: &Caller) -> Result<ApiKeyId> {
     caller.api_key_id().ok_or(Error::Denied(Denial::ApiKeyRequired))
 }
 
-/// Whoever proves a mailbox has to show a credential of the account.
+/// The person who proves a mailbox has to show a credential of the account.
 pub(super) fn credential_required() -> Error {
     Error::Precondition(Precondition::CredentialRequired)
 }
@@ -165,6 +165,17 @@ pub(super) async fn has_role(conn: &mut Conn, organization: OrganizationId, role
     given.map(|given| Held::by(role, &given)).ok_or(Error::NotFound(Entity::Role))
 }
 
+/// True if who holds something in an organization holds all that a role of it gives. A role that is gone gives nothing.
+pub(super) async fn covers_role(
+    conn: &mut Conn,
+    held: &Held,
+    organization: OrganizationId,
+    role: &RoleName,
+) -> Result<bool> {
+    let given = conn.roles().given(organization, role).await?.unwrap_or_default();
+    Ok(held.covers_all(&Held::by(role, &given)))
+}
+
 /// Finds a key within the caller's reach, or of an organization whose keys the caller may see, and tells which reach it is in. A key
 /// that the caller may not see costs the same statements as one that is not there.
 pub(super) async fn visible_key(conn: &mut Conn, caller: &Caller, id: ApiKeyId) -> Result<(ApiKey, Reach)> {
@@ -218,8 +229,7 @@ pub(super) async fn keeps_an_owner(tx: &mut Conn, membership: &Membership) -> Re
 
 /// Refuses to take the user away if an organization has no other active owner.
 pub(super) async fn no_organization_loses_its_last_owner(tx: &mut Conn, user: &User) -> Result<()> {
-    let orphaned = orphaned_without(tx, user).await?;
-    if orphaned.is_empty() { Ok(()) } else { Err(Error::Precondition(Precondition::LastOwner(orphaned))) }
+    none_is_orphaned(orphaned_without(tx, user).await?)
 }
 
 /// Up to [`MAX_NAMED`] organizations that have no active owner without a user. Locks every organization that the user owns, so that two
@@ -248,7 +258,10 @@ async fn orphaned(tx: &mut Conn, mut ids: Vec<OrganizationId>, without: Option<U
 
 /// Refuses organizations that have no active owner, `without` a user. Hold their locks.
 pub(super) async fn has_owner(tx: &mut Conn, ids: Vec<OrganizationId>, without: Option<UserId>) -> Result<()> {
-    let orphaned = orphaned(tx, ids, without).await?;
+    none_is_orphaned(orphaned(tx, ids, without).await?)
+}
+
+fn none_is_orphaned(orphaned: Vec<OrganizationId>) -> Result<()> {
     if orphaned.is_empty() { Ok(()) } else { Err(Error::Precondition(Precondition::LastOwner(orphaned))) }
 }
 

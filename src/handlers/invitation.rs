@@ -71,7 +71,7 @@ async fn lock(tx: &mut Conn, reach: &Reach, id: InvitationId) -> Result<(Locked<
     Ok((organization, invitation))
 }
 
-/// Locks an invitation, and refuses whoever may not invite, or whose standing does not cover what it gives. Tells what the caller holds, and
+/// Locks an invitation, and refuses a caller that may not invite or whose standing does not cover what it gives. Returns what the caller holds, and
 /// what the invitation gives.
 async fn lock_to_manage(tx: &mut Conn, caller: &Caller, id: InvitationId) -> Result<(Locked<Invitation>, Held, Held)> {
     let (organization, invitation) = lock(tx, &caller.reach(), id).await?;
@@ -91,9 +91,8 @@ async fn has_ground(tx: &mut Conn, invitation: &Invitation) -> Result<()> {
         Some(user) if invitation.by_platform => user.is_platform_admin,
         Some(user) if user.is_platform_admin => true,
         Some(_) => {
-            let given = tx.roles().given(invitation.organization_id, &invitation.role).await?.unwrap_or_default();
             let held = tx.memberships().held(inviter, invitation.organization_id).await?;
-            held.covers_all(&Held::by(&invitation.role, &given))
+            guards::covers_role(tx, &held, invitation.organization_id, &invitation.role).await?
         }
     };
     if stands { Ok(()) } else { Err(Error::Precondition(Precondition::InvitationExpired)) }
@@ -264,7 +263,7 @@ impl InvitationService for InvitationHandler {
         let (plaintext, hash) = mint_invitation_token(target.id);
         let resend = self.app.change(&call, async |tx| {
             let (mut invitation, held, given) = lock_to_manage(tx, caller, target.id).await?;
-            // A new token is told, which gives what the invitation gives.
+            // A new token is returned, which gives what the invitation gives.
             authority::permissions(tx, &held, None, &given)?;
             target.check_etag(&*invitation)?;
             (invitation.invited_by, invitation.by_platform) = caller.maker(None);

@@ -58,8 +58,8 @@ fn presented(purpose: Purpose, token: &Plaintext) -> Result<(OneTimeTokenId, Sec
     read_one_time_token(purpose, token.expose()).ok_or_else(token_rejected)
 }
 
-/// Takes a presented token that was mailed, and decides whether the caller may open the account with it. Who may not is told the same as
-/// whoever has no good token.
+/// Takes a presented token that was mailed, and decides whether the caller may open the account with it. A caller that may not gets the same
+/// answer as a caller without a good token.
 async fn take(
     tx: &mut Conn,
     caller: &Caller,

@@ -1,6 +1,6 @@
 //! Tokens that are mailed, when somebody starts again before the mail has been read.
 //!
-//! Anybody can press "forgot my password" for anybody. If each call made the token before useless, whoever presses it often enough
+//! Anybody can press "forgot my password" for anybody. If each call made the token before useless, a stranger who presses it often enough
 //! would keep the owner from ever using one. So as long as at least half of a token's life is left, starting again tells the same token.
 
 use crate::{
@@ -11,7 +11,7 @@ use crate::{
     security::sealing::Place,
 };
 
-/// A token that is told: its row, its text, and whether it was made by this call.
+/// A token to return: its row, its text, and whether it was made by this call.
 pub(super) struct Mailed {
     pub(super) token: OneTimeToken,
     pub(super) plaintext: Plaintext,

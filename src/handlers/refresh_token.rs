@@ -28,7 +28,7 @@ impl RefreshTokenHandler {
     }
 }
 
-/// Locks a user, so that none of its sessions begins meanwhile, and refuses whoever can see it but is neither that user nor a platform
+/// Locks a user, so that none of its sessions begins meanwhile, and refuses a caller that can see it but is neither that user nor a platform
 /// admin.
 async fn lock_own(tx: &mut Conn, caller: &Caller, id: UserId) -> Result<Locked<User>> {
     let user = tx.users().lock(&caller.reach(), id).await?.ok_or(Error::NotFound(Entity::User))?;

@@ -35,7 +35,7 @@ fn find<T>(role: Option<T>) -> Result<T> {
     role.ok_or(Error::NotFound(Entity::Role))
 }
 
-/// Locks a role behind its organization, and refuses whoever may not change it or whose standing does not cover what it gives. Tells what
+/// Locks a role behind its organization, and refuses a caller that may not change it or whose standing does not cover what it gives. Returns what
 /// the caller holds.
 async fn lock(tx: &mut Conn, caller: &Caller, id: RoleId) -> Result<(Locked<Role>, Held)> {
     let found = find(tx.roles().get(&caller.reach(), &RoleKey::Id(id)).await?)?;

@@ -26,7 +26,7 @@ use crate::{
 /// Longest permissions, as JSON, that an access token carries: it has to fit into the headers of a call.
 const MAX_PERMISSIONS_BYTES: usize = 4096;
 
-/// A session that may be answered, and its current token, which is told once.
+/// A session that may be answered, and its current token, which is returned once.
 pub(super) struct Told {
     pub(super) session: Session,
     pub(super) plaintext: Plaintext,
@@ -90,7 +90,7 @@ const PLACE: Place<'static> =
 fn secret_of(app: &App, session: &Session) -> Result<SessionSecret> {
     let place = Place { row: session.id.0, owner: session.user_id.0, ..PLACE };
     let secret = app.keys.open(&session.secret_sealed, place).map_err(Error::SealedValueUnreadable)?;
-    SessionSecret::from_bytes(&secret).ok_or_else(|| Error::internal("a sealed secret of a session is none"))
+    SessionSecret::from_bytes(&secret).ok_or_else(|| Error::internal("a sealed secret of a session is invalid"))
 }
 
 /// The session that made a presented token, be it current or spent.
@@ -138,7 +138,7 @@ pub(super) async fn go_on(
     let Some(presented) = presented else { return Ok(None) };
     let session = presented.session();
     let secret = secret_of(app, session)?;
-    // Whoever has somebody else's token, or a forged one, learns nothing, and ends nothing.
+    // A caller with somebody else's token, or a forged one, learns nothing and ends nothing.
     if !secret.has_made(token) || !session.goes_on_with(going.call.caller.api_key_id()) {
         return Ok(None);
     }

@@ -25,11 +25,11 @@ use crate::{
     transport::Request,
 };
 
-/// Refusals of one kind within this time of the first are told with the next one after it.
+/// Refusals of one kind within this time of the first are recorded with the next one after it.
 const FOLD: Duration = Duration::from_mins(1);
-/// Most kinds of refusals of one owner that are told apart within that time. Beyond them all are one kind.
+/// Most kinds of refusals of one owner that are distinguished within that time. The rest count as one kind.
 const MAX_KINDS_OF_OWNER: usize = 100;
-/// Most kinds of all owners together that are told apart. Beyond them each owner has one kind, so that nobody's refusals are lost.
+/// Most kinds of all owners together that are distinguished. Beyond them each owner has one kind, so that nobody's refusals are lost.
 const MAX_KINDS: usize = 100_000;
 
 /// How often the kinds of all owners are looked at where there are too many.
@@ -61,7 +61,7 @@ struct Kinds {
 #[derive(Default)]
 struct KindsOfOwner {
     kinds: HashMap<RefusalKind, Told>,
-    /// Those beyond what is told apart.
+    /// Those beyond what is distinguished.
     others: Option<Told>,
 }
 
@@ -242,7 +242,7 @@ mod tests {
         assert_eq!(told, MAX_KINDS_OF_OWNER + 1);
         assert_eq!(kinds.admit(owner(2), kind(1), now), Some(1));
         assert_eq!(kinds.admit((owner(1).0, true), kind(1), now), Some(1), "it is counted apart");
-        // A while later those that were folded are told in one.
+        // A while later those that were folded are recorded in one.
         let later = now.after(FOLD);
         for number in 0..100 {
             assert_eq!(kinds.admit(owner(1), kind(number), later), Some(1));

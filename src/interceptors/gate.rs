@@ -102,7 +102,7 @@ impl Gate {
         if method.is_stream {
             return Ok(response);
         }
-        // What is done is told, however much is held; reads do nothing.
+        // Changes are always acknowledged, however much is held; reads change nothing.
         let may_be_refused = matches!(method.priority, Priority::Verify | Priority::Read);
         counted(response, &self.answers, holder, reserved, may_be_refused).await
     }

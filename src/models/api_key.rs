@@ -22,7 +22,7 @@ pub struct ApiKey {
     pub user_id: Option<UserId>,
     /// The user whose key made it.
     pub created_by: Option<UserId>,
-    /// True if that user acted as a platform admin, whom no tenant is told.
+    /// True if that user acted as a platform admin, whose name no tenant sees.
     pub by_platform: bool,
     /// What it is called.
     pub name: Name,
@@ -208,7 +208,7 @@ impl ApiKey {
         self.rotated_at = Some(now);
     }
 
-    /// True if whoever uses it as it was can do all that it allows as it is now.
+    /// True if the key as it was allowed all that it allows now.
     pub fn covers(&self, after: &Self) -> bool {
         let lasts = match (self.expires_at, after.expires_at) {
             (None, _) => true,

@@ -21,7 +21,7 @@ pub enum Grant {
 }
 
 impl Action {
-    /// The authority that it can give. Whoever adds an action decides here.
+    /// The authority that it can give. A new action is decided here.
     pub fn gives(self) -> Option<Grant> {
         use Action as A;
         match self {

@@ -30,7 +30,7 @@ pub struct Invitation {
     pub token_hash: SecretHash,
     /// The user who sent it last.
     pub invited_by: Option<UserId>,
-    /// True if that user acted as a platform admin, whom no tenant is told.
+    /// True if that user acted as a platform admin, whose name no tenant sees.
     pub by_platform: bool,
     /// When it can no longer be accepted.
     pub expires_at: Timestamp,

@@ -65,7 +65,7 @@ impl OneTimeToken {
         }
     }
 
-    /// True if a user who starts again is told this token once more: it can be used, it was mailed to where the next one would be,
+    /// True if a user who starts again gets this token once more: it can be used, it was mailed to where the next one would be,
     /// and at least half of its life is left. A new one would make the one in the mail useless.
     pub fn serves(&self, user: &User, to: Option<&Email>, now: Timestamp) -> bool {
         let email = to.map_or(user.email.as_str(), Email::as_str);

@@ -15,6 +15,18 @@ pub struct Cursor {
     pub id: Uuid,
 }
 
+impl Cursor {
+    /// The place of a row in a list in order of ids.
+    pub fn by_id(id: impl Into<Uuid>) -> Self {
+        Self { text: None, id: id.into() }
+    }
+
+    /// The place of a row in a list in order of a text and ids.
+    pub fn by_text((text, id): (String, impl Into<Uuid>)) -> Self {
+        Self { text: Some(text), id: id.into() }
+    }
+}
+
 /// Which page is wanted.
 #[derive(Clone, Debug)]
 pub struct PageRequest {
@@ -33,6 +45,14 @@ impl PageRequest {
     /// How many rows to ask the database for: one more than the page holds tells whether there is a next page.
     pub fn limit(&self) -> i64 {
         i64::try_from(self.size.saturating_add(1)).unwrap_or(i64::MAX)
+    }
+
+    /// Where the page begins in a list of what begins with a prefix, in order of a text and ids. No row has the first of all ids.
+    pub fn begin<I: From<Uuid>>(&self, prefix: &str) -> (String, I) {
+        match &self.after {
+            Some(cursor) => (cursor.text.clone().unwrap_or_default(), I::from(cursor.id)),
+            None => (prefix.to_owned(), I::from(Uuid::nil())),
+        }
     }
 
     /// How many rows a page looks at, at most, to find those that pass a filter that no index serves. A page that finds

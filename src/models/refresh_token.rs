@@ -26,7 +26,7 @@ pub struct Session {
     pub user_id: UserId,
     /// The generation of its current token.
     pub generation: Generation,
-    /// What its tokens are made with, sealed: whoever reads the database can make none.
+    /// What its tokens are made with, sealed: a reader of the database can make none.
     pub secret_sealed: Sealed,
     /// True if it began with the user's password, in SignIn.
     pub by_password: bool,

@@ -88,7 +88,7 @@ impl InvitationRepository<'_> {
             }
             within!(invitations, query, reach).order(invitations::id).limit(page.limit()).load(c)
         })?;
-        Ok(page.page(rows, |row| Cursor { text: None, id: row.id.0 }))
+        Ok(page.page(rows, |row| Cursor::by_id(row.id)))
     }
 
     /// How many invitations a locked organization has.

@@ -179,7 +179,7 @@ impl MembershipRepository<'_> {
             }
             within!(memberships, query, reach).order(memberships::id).limit(page.limit()).load(c)
         })?;
-        Ok(page.page(rows, |row| Cursor { text: None, id: row.id.0 }))
+        Ok(page.page(rows, |row| Cursor::by_id(row.id)))
     }
 
     /// How many members a locked organization has.

@@ -108,7 +108,7 @@ impl OAuthAccountRepository<'_> {
             }
             within!(oauth_accounts, query, reach).order(oauth_accounts::id).limit(page.limit()).load(c)
         })?;
-        Ok(page.page(rows, |row| Cursor { text: None, id: row.id.0 }))
+        Ok(page.page(rows, |row| Cursor::by_id(row.id)))
     }
 
     /// Locks an OAuth account.

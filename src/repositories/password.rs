@@ -194,7 +194,7 @@ impl PasswordRepository<'_> {
     /// # Errors
     /// When the database cannot be used.
     pub async fn forget_failures(&mut self, user: &User, source: &Source, now: Timestamp) -> Result<()> {
-        // First the row that whoever counts locks first.
+        // First the row that a count locks first.
         if !source.is_familiar() {
             self.forget_unknown(user).await?;
         }

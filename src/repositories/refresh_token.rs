@@ -50,7 +50,7 @@ pub struct RefreshTokenRepository<'c> {
     pub(super) conn: &'c mut Conn,
 }
 
-/// A session as it was read for whoever presents a token of it, and whether its user was active.
+/// A session as it was read for a caller that presents a token of it, and whether its user was active.
 #[derive(Debug)]
 pub struct Presented {
     session: Session,
@@ -135,7 +135,7 @@ impl RefreshTokenRepository<'_> {
             }
             within!(refresh_tokens, query, reach).order(refresh_tokens::id).limit(page.limit()).load(c)
         })?;
-        Ok(page.page(rows, |row| Cursor { text: None, id: row.id.0 }))
+        Ok(page.page(rows, |row| Cursor::by_id(row.id)))
     }
 
     /// The session that a presented token names.

@@ -103,7 +103,7 @@ impl RoleRepository<'_> {
             }
             within!(roles, query, reach).order(roles::id).limit(page.limit()).load(c)
         })?;
-        Ok(page.page(rows, |row| Cursor { text: None, id: row.id.0 }))
+        Ok(page.page(rows, |row| Cursor::by_id(row.id)))
     }
 
     /// How many roles a locked organization has.

@@ -79,7 +79,7 @@ both! {
         assert!(text.starts_with("cf_test_") && text.len() == 69 && text[8..].bytes().all(|b| b.is_ascii_alphanumeric()));
         assert_eq!(key.prefix, text[..20]);
         assert_eq!(key.scopes, ["users:read", "users:write"]);
-        // Nobody is told who of the platform made it.
+        // Nobody learns which platform admin created it.
         assert_eq!(key.created_by, "");
         let got = t.admin().api_keys().get_api_key(pb::GetApiKeyRequest { api_key_id: key.id.clone() }).await.unwrap();
         assert_eq!(got.into_inner().api_key.unwrap(), key);

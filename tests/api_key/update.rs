@@ -49,7 +49,7 @@ both! {
         };
         refused(keys.update_api_key(scopes(&["*"])).await, ErrorReason::ScopeNotHeld);
         refused(keys.update_api_key(scopes(&["users:*", "memberships:read"])).await, ErrorReason::ScopeNotHeld);
-        // Whoever widens a key must hold all that it then holds; to narrow is free.
+        // A caller that widens a key must hold all that it then holds; narrowing is free.
         refused(keys.update_api_key(scopes(&["users:read", "api_keys:write"])).await, ErrorReason::ScopeNotHeld);
         keys.update_api_key(scopes(&["users:read"])).await.unwrap();
         refused(keys.update_api_key(scopes(&["users:write"])).await, ErrorReason::ScopeNotHeld);

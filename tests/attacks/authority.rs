@@ -428,7 +428,7 @@ both! {
         };
         let current = t.with_key(&former).api_keys().rotate_api_key(rotate(None)).await.unwrap().into_inner().plaintext_key;
         let (thief, owner) = (t.with_key(&former), t.with_key(&current));
-        assert!(opens(&thief, &user.id).await, "the overlap is there for whoever has not got the new secret yet");
+        assert!(opens(&thief, &user.id).await, "the overlap is there for clients without the new secret");
         refused(thief.api_keys().rotate_api_key(rotate(Some(0))).await, ErrorReason::FormerSecret);
         refused(thief.api_keys().create_api_key(new_key(Owner::UserId(user.id.clone()), &["*"])).await, ErrorReason::FormerSecret);
         let revoke = pb::RevokeApiKeyRequest { api_key_id: key.id.clone(), ..Default::default() };
@@ -446,7 +446,7 @@ both! {
         t.admin().users().undelete_user(undelete).await.unwrap();
         refused(refresh(&t, &signed_in.plaintext_token).await, ErrorReason::RefreshTokenRejected);
         assert!(!opens(&t.with_key(&signed_in.access_token), &user.id).await);
-        assert!(!opens(&key, &user.id).await, "the key of whoever was deleted works again");
+        assert!(!opens(&key, &user.id).await, "the key of a deleted user works again");
     }
 
     async fn v31_a_restored_organization_has_no_key(t) {
@@ -480,7 +480,7 @@ both! {
         refused(key.organizations().get_organization(get).await, ErrorReason::Unauthenticated);
     }
 
-    async fn t7_an_invitation_ends_with_the_authority_of_whoever_sent_it(t) {
+    async fn t7_an_invitation_ends_with_the_authority_of_its_sender(t) {
         for how in ["removed", "lowered", "suspended", "role narrowed"] {
             let acme = t.organization(&t.user("owner").await).await;
             let sender = t.user("sender").await;

@@ -30,7 +30,7 @@ async fn timed(api: &Api, key: &str, question: &Question) -> Duration {
     begun.elapsed()
 }
 
-/// Asserts that lists cost what a page of one row costs, whoever asks: the best of many tries is no longer than some times that and a few
+/// Asserts that lists cost what a page of one row costs, for every caller: the best of many tries is no longer than some times that and a few
 /// milliseconds. A walk over the crowd takes several times as long, however often it is tried.
 async fn cost_a_page(t: &Test, small: &Small, asked: impl Fn(&Question) -> bool) {
     let api = t.anonymous();
@@ -92,7 +92,7 @@ async fn walked(api: &Api, request: pb::ListUsersRequest) -> Vec<String> {
 }
 
 both! {
-    async fn t1_a_list_of_users_costs_a_page_whoever_asks(t) {
+    async fn t1_a_list_of_users_costs_a_page_for_every_caller(t) {
         let small = small_beside_a_crowd(&t).await;
         cost_a_page(&t, &small, |question| question.name == "ListUsers").await;
     }
@@ -112,7 +112,7 @@ both! {
         cost_a_page(&t, &small, is_asked).await;
     }
 
-    async fn t1_every_list_costs_a_page_whoever_asks_with_every_pair_of_filters(t) {
+    async fn t1_every_list_costs_a_page_for_every_caller_with_every_pair_of_filters(t) {
         let small = small_beside_a_crowd(&t).await;
         cost_a_page(&t, &small, |_| true).await;
         analyze(&t).await;

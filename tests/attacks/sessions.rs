@@ -21,7 +21,7 @@ both! {
             last = refresh(&t, &last).await.unwrap().plaintext_token;
         }
         assert_eq!(rows(&t, "cf_refresh_tokens").await, before, "nothing grows with refreshes");
-        // Whoever presents a token of long ago ends it, and only it.
+        // A token of long ago ends it, and only it.
         refused(refresh(&t, &first.plaintext_token).await, ErrorReason::RefreshTokenRejected);
         refused(refresh(&t, &last).await, ErrorReason::RefreshTokenRejected);
         refresh(&t, &kept.plaintext_token).await.unwrap();

@@ -185,7 +185,7 @@ both! {
         let other = t.key(Owner::UserId(bob.id.clone()), &["nothing:here"]).await.1;
         refused(t.with_key(&other).users().create_user(pb::CreateUserRequest::default()).await, ErrorReason::ScopeMissing);
         assert_eq!(denied(&bob).await.len(), 1);
-        // What was folded is told with the next one of its kind.
+        // What was folded is recorded with the next one of its kind.
         t.advance(Duration::from_secs(61));
         for key in &keys {
             for method in &methods {

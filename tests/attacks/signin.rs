@@ -178,7 +178,7 @@ both! {
     }
 
     with ["--max-failures-per-address", "0", "--max-failures-per-caller", "0"]
-    async fn v11_whoever_tries_elsewhere_or_at_one_familiar_address_does_not_keep_the_user_out_at_another(t) {
+    async fn v11_guesses_from_elsewhere_or_from_one_familiar_address_do_not_keep_the_user_out_at_another(t) {
         let user = with_password(&t, "ada").await;
         let [office, home] = ["198.51.100.1", "198.51.100.2"];
         for address in [office, home] {
@@ -225,7 +225,7 @@ both! {
         from(&t, "198.51.100.2", &elsewhere.email, PASSWORD).await.unwrap();
         fill(&t, office).await;
         from(&t, office, &here.email, PASSWORD).await.unwrap();
-        // Everybody else is answered alike, whoever has an account or a session.
+        // Everybody else is answered alike, with or without an account or a session.
         for (email, password) in [(&elsewhere.email, PASSWORD), (&here.email, "wrong"), (&"nobody@example.com".to_owned(), PASSWORD)] {
             fill(&t, office).await;
             let status = refused(from(&t, office, email, password).await, ErrorReason::TooManyAttempts);
@@ -335,7 +335,7 @@ both! {
         assert!(one.plaintext_token != other.plaintext_token && other.email == "other@example.com");
         refused(confirm_change(&t, &one.plaintext_token).await, ErrorReason::OneTimeTokenRejected);
         assert_eq!(confirm_change(&t, &other.plaintext_token).await.unwrap().email, "other@example.com");
-        // With another e-mail of the user none of before is told.
+        // With another e-mail of the user no earlier one is returned.
         let verification = start_verification(&t, &user).await;
         assert_eq!(verification.email, "other@example.com");
     }

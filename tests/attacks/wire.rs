@@ -115,7 +115,7 @@ both! {
         let status = Status::from_header_map(response.await.unwrap().headers()).unwrap();
         assert_eq!(reason_of(&status), "DEADLINE_EXCEEDED");
         let unknown = Connection { key: "none".to_owned(), ..connection.clone() };
-        assert_eq!(half_call(&unknown, unknown.request(GET_USER).body(()).unwrap()).await, "UNAUTHENTICATED", "it is told at once");
+        assert_eq!(half_call(&unknown, unknown.request(GET_USER).body(()).unwrap()).await, "UNAUTHENTICATED", "it is refused at once");
     }
 
     async fn a_message_that_comes_in_pieces_is_answered(t) {

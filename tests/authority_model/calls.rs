@@ -1,10 +1,12 @@
 //! The calls that the model knows: one for each method, with what it is about, and how they are drawn.
 
 use super::model::{
-    Bounds, Credential, Mailed, Model, OWN_ROLES, PERMISSIONS, ROLES, Random, SCOPES, SCOPES_OF_ORGANIZATIONS,
-    Standing, State,
+    Bounds, Credential, Mailed, Model, OWN_ROLES, PERMISSIONS, ROLES, SCOPES, SCOPES_OF_ORGANIZATIONS, Standing, State,
 };
-use crate::support::given::{PASSWORD, unique};
+use crate::support::{
+    given::{PASSWORD, unique},
+    random::Random,
+};
 
 /// The passwords of users: the one of the cheap hash, and two more.
 pub const PASSWORDS: [&str; 3] = [PASSWORD, "another phrase of some length", "a third phrase, long enough"];
@@ -401,7 +403,7 @@ impl<'a> Draw<'a> {
         if all.is_empty() { None } else { Some(self.random.one(&all)) }
     }
 
-    /// What shows, or not, that whoever proves a mailbox holds the account.
+    /// What shows, or not, that the person who proves a mailbox holds the account.
     fn proof(&mut self, user: usize) -> Option<(usize, usize)> {
         match self.random.below(10) {
             0..4 => None,

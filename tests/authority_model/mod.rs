@@ -15,7 +15,6 @@ use std::{
 };
 
 use calls::{METHODS, NEVER_REFUSED, NOT_MODELLED};
-use model::Random;
 use world::World;
 
 use crate::support::{Backend, Test, both, invariants, long_on_both, run};
@@ -40,7 +39,7 @@ async fn run_sequences(t: &Test, seed: u64, sequences: u64) -> Counts {
     let api = t.anonymous();
     for sequence in 0..sequences {
         let seed = seed.wrapping_add(sequence.wrapping_mul(0x1000_0000));
-        let mut world = World::make(t, &api, Random(seed)).await;
+        let mut world = World::make(t, &api, seed).await;
         for _ in 0..STEPS {
             world.step(&mut counts).await;
         }

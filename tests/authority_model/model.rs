@@ -4,32 +4,6 @@ use std::collections::BTreeMap;
 
 use super::calls::{Address, Call, Change, Owner, Subject};
 
-/// Random numbers that one seed decides (splitmix64).
-pub struct Random(pub u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    pub fn below(&mut self, end: usize) -> usize {
-        usize::try_from(self.next() % u64::try_from(end).unwrap()).unwrap()
-    }
-
-    pub fn one<T: Copy>(&mut self, of: &[T]) -> T {
-        of[self.below(of.len())]
-    }
-
-    /// True so many times of a hundred.
-    pub fn percent(&mut self, percent: usize) -> bool {
-        self.below(100) < percent
-    }
-}
-
 /// Every scope and permission that the model tells apart. `resource:?` stands for what nobody has named of a resource, `?:?` for all
 /// else that nobody has named, and `?:owner` for what makes an owner more than any list of names.
 const NAMES: [&str; 46] = [
@@ -239,7 +213,7 @@ fn of_every_member() -> Set {
     Set::of(&["organizations:read", "memberships:read", "users:read", "roles:read"])
 }
 
-/// What whoever makes, changes or deletes a role must hold of it.
+/// What a caller that creates, changes or deletes a role must hold of it.
 fn of_role(permissions: &[&str]) -> Set {
     let named = Set::of(permissions);
     if ROLES_INCLUDE_WHAT_EVERY_MEMBER_MAY { of_every_member().and(named) } else { named }
@@ -664,7 +638,7 @@ impl Model {
         self.users[user].password.is_none() && self.users[user].links.is_empty() && !has_key && !has_session
     }
 
-    /// True if an access token in a request shows that whoever proves a mailbox holds the account.
+    /// True if an access token in a request shows that the person who proves a mailbox holds the account.
     pub fn shows(&self, user: usize, proof: Option<(usize, usize)>) -> bool {
         proof.is_some_and(|(session, _)| self.session_works(session) && self.sessions[session].user == user)
     }
@@ -702,7 +676,7 @@ impl Model {
         }
     }
 
-    /// True if whoever sent an invitation holds what it gives.
+    /// True if the sender of an invitation holds what it gives.
     fn is_grounded(&self, invitation: &Invitation) -> bool {
         let Some(user) = invitation.sender else { return true };
         let held = if self.users[user].admin { Set::ALL } else { self.of_user(user, invitation.organization) };
@@ -867,7 +841,7 @@ impl Model {
             Call::StartEmailVerification(user) | Call::StartEmailChange { user, .. } => {
                 self.is_active(*user) && self.may_authenticate(who, *user)
             }
-            // It answers in any case; a token only for whoever can have one.
+            // It answers in any case; a token only for a user that can have one.
             Call::StartPasswordReset(_) => true,
             Call::ConfirmEmailVerification { mail, proof } => {
                 let Mail { kind, user, live, .. } = self.mails[*mail];
@@ -1345,11 +1319,11 @@ impl Model {
         self.end_mails(user);
     }
 
-    /// A token of a kind is made, and the one before goes; or the one before is told again.
+    /// A token of a kind is made, and the one before goes; or the one before is returned again.
     fn mail(&mut self, kind: Mailed, user: usize, address: String, answer: &Answer) {
         if let Some(again) = self.mails.iter().find(|mail| mail.text == answer.text) {
             let is_the_same = again.live && (again.kind, again.user) == (kind, user) && again.address == address;
-            assert!(is_the_same, "a token that has ended is told again, or for something else: {again:?}");
+            assert!(is_the_same, "a token that has ended is returned again, or for something else: {again:?}");
             return;
         }
         for mail in self.mails.iter_mut().filter(|mail| mail.user == user && mail.kind == kind) {
@@ -1577,7 +1551,7 @@ impl Model {
                 let invitation = &mut self.invitations[*invitation];
                 let before = std::mem::replace(&mut invitation.text, answer.text.clone());
                 invitation.former.push(before);
-                // It is now of whoever sent it again.
+                // Its sender is now the caller that sent it again.
                 invitation.sender = who.user;
                 invitation.by_platform = who.admin;
                 invitation.narrowed = false;
@@ -1773,7 +1747,7 @@ impl Model {
     }
 }
 
-// What is asked after a sequence.
+// What is checked after a sequence.
 impl Model {
     /// Whether a user may do something in an organization; `None` where the protos leave it open.
     pub fn user_may(&self, user: usize, organization: usize, permission: &str) -> Expected {

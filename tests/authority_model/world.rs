@@ -14,12 +14,13 @@ use tonic::{Code, Status};
 use super::{
     Counts,
     calls::{Call, Change, Draw, METHODS, Owner, PASSWORDS, Subject},
-    model::{self, ASKED, Answer, Bounds, Credential, Mailed, Model, PERMISSIONS, ROOT, Random, Set, Standing, State},
+    model::{self, ASKED, Answer, Bounds, Credential, Mailed, Model, PERMISSIONS, ROOT, Set, Standing, State},
 };
 use crate::support::{
     Api, MISSING_ID, Test,
     given::{CHEAP_HASH, unique},
     mask,
+    random::Random,
     refusal::reason_of,
     time_in,
 };
@@ -57,7 +58,7 @@ mod sessions {
     }
 }
 
-/// How many sequences have begun in this process: what is told with a failure.
+/// How many sequences have begun in this process: reported with a failure.
 static BEGUN: AtomicUsize = AtomicUsize::new(0);
 
 /// Held by a call that locks every platform admin, so that sequences beside each other do not wait in a circle for them.
@@ -76,11 +77,10 @@ pub struct World {
 
 impl World {
     /// Makes what a sequence begins with.
-    pub async fn make(t: &Test, api: &Api, random: Random) -> Self {
-        let seed = random.0;
+    pub async fn make(t: &Test, api: &Api, seed: u64) -> Self {
         BEGUN.fetch_add(1, Ordering::SeqCst);
         let (model, began) = (Model::default(), time_in(t, 0).unwrap().seconds);
-        let mut world = Self { api: api.clone(), model, random, seed, began, taken: Vec::new() };
+        let mut world = Self { api: api.clone(), model, random: Random::new(seed), seed, began, taken: Vec::new() };
         let bounds = Bounds { scopes: vec!["*"], ends: None, local: false, rate: 0 };
         world.model.keys.push(model::Key {
             id: MISSING_ID.to_owned(),
@@ -172,7 +172,7 @@ impl World {
         self.api.with(self.model.text(credential))
     }
 
-    /// What is told when something is not as the model says.
+    /// The report when something is not as the model says.
     fn story(&self) -> String {
         let users: Vec<_> = self.model.users.iter().enumerate().collect();
         format!(
@@ -1034,10 +1034,10 @@ impl World {
         self.probe_mails(counts).await;
     }
 
-    /// Each key and access token is good for as much as the model says, and one that is none for nothing.
+    /// Each key and access token is good for as much as the model says, and an unknown one for nothing.
     async fn probe_what_opens_methods(&self) {
         for credential in self.model.credentials() {
-            // It changes nothing whoever calls: the address is taken.
+            // It changes nothing for any caller: the address is taken.
             let request =
                 pb::CreateUserRequest { email: ROOT_EMAIL.to_owned(), name: "Nobody".to_owned(), ..Default::default() };
             let status = self.api(credential).users().create_user(request).await.unwrap_err();
@@ -1052,7 +1052,7 @@ impl World {
         }
     }
 
-    /// Each secret of a key is told to be good exactly when it is, and with the scopes that the model knows.
+    /// Each secret of a key is reported as good exactly when it is, and with the scopes that the model knows.
     async fn probe_keys(&self) {
         let keys: Vec<Credential> = self
             .model

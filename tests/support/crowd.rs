@@ -48,95 +48,60 @@ pub async fn fill(database: &TestDatabase, count: usize) {
 }
 
 fn sqlite(count: usize) -> Vec<String> {
-    let id = |kind: usize, number: &str| format!("unhex(printf('%012x700{kind}8%015x', {BEGUN} + {number}, {number}))");
-    let (user, organization, membership, event, key) = (id(1, "n"), id(2, "n"), id(3, "n"), id(4, "n"), id(5, "n"));
-    let (first_user, crowd, of_owner, first_key) = (id(1, "0"), id(2, "0"), id(6, "n"), id(5, "0"));
-    let series =
-        |to: usize| format!("WITH RECURSIVE s(n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM s WHERE n < {})", to - 1);
-    let time = format!("({BEGUN} + n) * 1000");
-    statements(&Words {
-        few: series(count / 10),
-        keys: series(count.min(1000)),
-        many: series(count),
-        from: "FROM s".to_owned(),
-        user,
-        organization,
-        membership,
-        event,
-        key,
-        first_user,
-        crowd,
-        of_owner,
-        first_key,
-        time,
-        no: "0",
-        json: "'{}'",
-        list: "'[]'",
-        bytes: "x''",
-        hash: "randomblob(32)",
-        prefix: "printf('cf_live_%012X', n)",
-    })
+    statements(
+        &Words {
+            id: |kind, number| format!("unhex(printf('%012x700{kind}8%015x', {BEGUN} + {number}, {number}))"),
+            series: |to| {
+                format!("WITH RECURSIVE s(n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM s WHERE n < {})", to - 1)
+            },
+            time: format!("({BEGUN} + n) * 1000"),
+            no: "0",
+            bytes: "x''",
+            hash: "randomblob(32)",
+            prefix: "printf('cf_live_%012X', n)",
+        },
+        count,
+    )
 }
 
 fn postgres(count: usize) -> Vec<String> {
-    let id = |kind: usize, number: &str| {
-        format!("(lpad(to_hex({BEGUN} + {number}), 12, '0') || '700{kind}8' || lpad(to_hex({number}), 15, '0'))::uuid")
-    };
-    let (user, organization, membership, event, key) = (id(1, "n"), id(2, "n"), id(3, "n"), id(4, "n"), id(5, "n"));
-    let (first_user, crowd, of_owner, first_key) = (id(1, "0"), id(2, "0"), id(6, "n"), id(5, "0"));
-    let series = |to: usize| format!("WITH s AS (SELECT generate_series(0, {}) AS n)", to - 1);
-    let time = format!("to_timestamp(({BEGUN} + n) / 1000.0)");
-    statements(&Words {
-        few: series(count / 10),
-        keys: series(count.min(1000)),
-        many: series(count),
-        from: "FROM s".to_owned(),
-        user,
-        organization,
-        membership,
-        event,
-        key,
-        first_user,
-        crowd,
-        of_owner,
-        first_key,
-        time,
-        no: "false",
-        json: "'{}'",
-        list: "'[]'",
-        bytes: "''",
-        hash: "sha256(convert_to(n::text, 'UTF8'))",
-        prefix: "'cf_live_' || upper(lpad(to_hex(n), 12, '0'))",
-    })
+    statements(
+        &Words {
+            id: |kind, number| {
+                format!(
+                    "(lpad(to_hex({BEGUN} + {number}), 12, '0') || '700{kind}8' || lpad(to_hex({number}), 15, '0'))::uuid"
+                )
+            },
+            series: |to| format!("WITH s AS (SELECT generate_series(0, {}) AS n)", to - 1),
+            time: format!("to_timestamp(({BEGUN} + n) / 1000.0)"),
+            no: "false",
+            bytes: "''",
+            hash: "sha256(convert_to(n::text, 'UTF8'))",
+            prefix: "'cf_live_' || upper(lpad(to_hex(n), 12, '0'))",
+        },
+        count,
+    )
 }
 
 /// What the two databases say in different words.
 struct Words {
-    few: String,
-    keys: String,
-    many: String,
-    from: String,
-    user: String,
-    organization: String,
-    membership: String,
-    event: String,
-    key: String,
-    first_user: String,
-    crowd: String,
-    of_owner: String,
-    first_key: String,
+    /// The id of a row of a kind with a number.
+    id: fn(usize, &str) -> String,
+    /// So many rows `s`, with their number `n`.
+    series: fn(usize) -> String,
     time: String,
     no: &'static str,
-    json: &'static str,
-    list: &'static str,
     bytes: &'static str,
     hash: &'static str,
     prefix: &'static str,
 }
 
-fn statements(words: &Words) -> Vec<String> {
-    let Words { few, keys, many, from, user, organization, membership, event, key, .. } = words;
-    let Words { first_user, crowd, of_owner, first_key, time, no, json, list, bytes, hash, prefix, .. } = words;
+fn statements(words: &Words, count: usize) -> Vec<String> {
+    let Words { id, series, time, no, bytes, hash, prefix } = words;
+    let (user, organization, membership, event, key) = (id(1, "n"), id(2, "n"), id(3, "n"), id(4, "n"), id(5, "n"));
+    let (first_user, crowd, of_owner, first_key) = (id(1, "0"), id(2, "0"), id(6, "n"), id(5, "0"));
+    let (few, keys, many) = (series(count / 10), series(count.min(1000)), series(count));
+    let (from, json, list) = ("FROM s", "'{}'", "'[]'");
     let deleted = |every: usize| format!("CASE WHEN n % {every} = 7 THEN {time} END");
     let rare =
         |every: usize, rare: &str, usual: &str| format!("CASE WHEN n % {every} = 3 THEN '{rare}' ELSE '{usual}' END");

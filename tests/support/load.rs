@@ -10,42 +10,7 @@ use tenantry::pb;
 use tonic::Code;
 use uuid::Uuid;
 
-use super::{Api, mask, object, raw};
-
-/// A source of numbers that a seed repeats.
-#[derive(Clone)]
-pub struct Random(u64);
-
-impl Random {
-    pub fn new(seed: u64) -> Self {
-        Self(seed)
-    }
-
-    /// A seed that nobody chose, printed so that a failure can be repeated.
-    pub fn seeded() -> Self {
-        let seed = std::env::var("TENANTRY_TEST_SEED").ok().and_then(|text| text.parse().ok());
-        let seed = seed.unwrap_or_else(|| Uuid::new_v4().as_u64_pair().0);
-        println!("TENANTRY_TEST_SEED={seed}");
-        Self(seed)
-    }
-
-    /// Splitmix64.
-    pub fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    pub fn below(&mut self, end: u64) -> u64 {
-        self.next() % end
-    }
-
-    pub fn pick<'a, T>(&mut self, all: &'a [T]) -> Option<&'a T> {
-        if all.is_empty() { None } else { all.get(usize::try_from(self.next()).unwrap_or(0) % all.len()) }
-    }
-}
+use super::{Api, mask, object, random::Random, raw};
 
 /// A request as it was sent, to be sent again.
 #[derive(Clone, Debug)]
@@ -145,7 +110,7 @@ impl Client {
             }
         );
         let (Some(user), 10..) = (user, things.users.len()) else { return new_user };
-        let role = ["owner", "admin", "member"][usize::try_from(random.below(3)).unwrap()].to_owned();
+        let role = random.one(&["owner", "admin", "member"]).to_owned();
         let of = |thing: Option<String>| thing.unwrap_or_else(|| user.clone());
         match random.below(26) {
             0 | 1 => new_user,

@@ -10,6 +10,7 @@ pub mod http2;
 pub mod invariants;
 pub mod load;
 pub mod mirror;
+pub mod random;
 pub mod raw;
 pub mod refusal;
 pub mod request;

@@ -26,7 +26,7 @@ pub struct World {
     pub provider_user_id: String,
     pub refresh_token_id: String,
     pub plaintext_token: String,
-    /// Tokens that were mailed to whoever is invited, who has no credential: to verify the e-mail, to reset the password, to change the
+    /// Tokens that were mailed to a person without a credential: to verify the e-mail, to reset the password, to change the
     /// e-mail.
     pub mailed_tokens: [String; 3],
     pub api_key_id: String,

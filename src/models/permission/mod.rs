@@ -145,7 +145,7 @@ impl Held {
         self
     }
 
-    /// What an organization's own key holds there: what its scopes say, and at most what an admin holds. So whoever makes one, and
+    /// What an organization's own key holds there: what its scopes say, and at most what an admin holds. So a caller that creates one, and
     /// must hold all that it does, does not become more by it.
     pub fn by_own_key(scopes: &Scopes) -> Self {
         if scopes.iter().any(|scope| scope.as_str() == "*") {
@@ -248,7 +248,7 @@ impl Held {
 pub enum Subject {
     /// A user.
     User(UserId),
-    /// Whoever has a key.
+    /// The holder of a key.
     ApiKey(ApiKeyId),
 }
 

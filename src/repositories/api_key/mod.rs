@@ -236,7 +236,7 @@ impl ApiKeyRepository<'_> {
             }
             within!(api_keys, query, reach).order(api_keys::id).limit(page.limit()).load(c)
         })?;
-        Ok(page.page(rows, |row| Cursor { text: None, id: row.id.0 }))
+        Ok(page.page(rows, |row| Cursor::by_id(row.id)))
     }
 
     /// Locks an API key.

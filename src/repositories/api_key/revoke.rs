@@ -69,7 +69,7 @@ impl ApiKeyRepository<'_> {
         Ok(revoked)
     }
 
-    /// Removes up to `limit` of an owner's revoked keys, those that were revoked first, but keeps so many. It takes no reach: whoever revokes
+    /// Removes up to `limit` of an owner's revoked keys, those that were revoked first, but keeps so many. It takes no reach: a caller that revokes
     /// a key of the owner was found to reach its keys.
     ///
     /// # Errors

@@ -114,7 +114,7 @@ impl EventRepository<'_> {
             Reach::Everything | Reach::User(_) => filter.organization_id,
         };
         let filter = EventFilter { organization_id, user_id, ..filter.clone() };
-        // An index holds the events of one action in order; what is asked for is the head of several such.
+        // An index holds the events of one action in order; a page is the head of several such.
         let Some(driver) = Driver::of(&filter) else {
             let actions = filter.actions.as_deref().unwrap_or_default();
             let rows = self.heads(reach, &filter, actions, page).await?;
@@ -129,7 +129,7 @@ impl EventRepository<'_> {
             })?;
         }
         let rows = self.looked_at(reach, &filter, driver, looked_to, page).await?;
-        let looked_to = looked_to.map(|id: EventId| Cursor { text: None, id: id.0 });
+        let looked_to = looked_to.map(Cursor::by_id);
         let rows = rows.into_iter().map(PlacedRow).collect();
         Ok(page.page_looked_at(rows, looked_to, PlacedRow::cursor))
     }
@@ -206,6 +206,6 @@ impl EventRepository<'_> {
 
 impl PlacedRow {
     fn cursor(&self) -> Cursor {
-        Cursor { text: None, id: self.0.1.id.0 }
+        Cursor::by_id(self.0.1.id)
     }
 }

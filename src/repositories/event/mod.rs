@@ -1,4 +1,4 @@
-//! How events are stored, and in which order they are told.
+//! How events are stored, and in which order they are returned.
 
 mod list;
 
@@ -169,7 +169,7 @@ impl EventRepository<'_> {
 
     /// The place of the last event of which it is settled that no event will ever appear before it.
     ///
-    /// On PostgreSQL an event has its number before it is seen: one with a smaller number may be committed later. Whoever has
+    /// On PostgreSQL an event has its number before it is seen: one with a smaller number may be committed later. A reader that has
     /// taken a number holds the table's writers' lock from before until after its commit. So once those who hold it now are
     /// gone, all numbers up to the last one that was seen before are either seen or will never be.
     ///

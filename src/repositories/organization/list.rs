@@ -2,7 +2,6 @@
 
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
-use uuid::Uuid;
 
 use super::{
     super::{between, compared, reach::within},
@@ -59,28 +58,12 @@ macro_rules! compared_with {
 /// A place in the order of name and id.
 type NamePlace = (String, OrganizationId);
 
-/// Where a page of those whose name begins so begins. Nothing has the first of all ids.
-fn begin(prefix: &str, page: &PageRequest) -> NamePlace {
-    match &page.after {
-        Some(cursor) => (cursor.text.clone().unwrap_or_default(), OrganizationId(cursor.id)),
-        None => (prefix.to_owned(), OrganizationId(Uuid::nil())),
-    }
-}
-
-fn name_cursor((text, id): NamePlace) -> Cursor {
-    Cursor { text: Some(text), id: id.0 }
-}
-
-fn id_cursor(id: OrganizationId) -> Cursor {
-    Cursor { text: None, id: id.0 }
-}
-
 fn row_id(row: &OrganizationRow) -> Cursor {
-    id_cursor(row.id)
+    Cursor::by_id(row.id)
 }
 
 fn row_name(row: &OrganizationRow) -> Cursor {
-    name_cursor((row.name_normalized.as_str().to_owned(), row.id))
+    Cursor::by_text((row.name_normalized.as_str().to_owned(), row.id))
 }
 
 impl OrganizationRepository<'_> {
@@ -138,7 +121,7 @@ impl OrganizationRepository<'_> {
             }
             within!(also deleted organizations, query, reach).order(organizations::id).limit(page.limit()).load(c)
         })?;
-        Ok(page.page_looked_at(rows, looked_to.map(id_cursor), row_id))
+        Ok(page.page_looked_at(rows, looked_to.map(Cursor::by_id), row_id))
     }
 
     /// A page of all organizations whose name begins so.
@@ -149,7 +132,7 @@ impl OrganizationRepository<'_> {
         filter: &OrganizationFilter,
         page: &PageRequest,
     ) -> Result<Page<Organization>> {
-        let after = begin(prefix, page);
+        let after: NamePlace = page.begin(prefix);
         macro_rules! searched {
             ($query:expr, $looked_to:expr) => {{
                 let query = match filter.state {
@@ -178,7 +161,7 @@ impl OrganizationRepository<'_> {
             let query = compared_with!(query, filter);
             within!(also deleted organizations, query, reach).limit(page.limit()).load(c)
         })?;
-        Ok(page.page_looked_at(rows, looked_to.map(name_cursor), row_name))
+        Ok(page.page_looked_at(rows, looked_to.map(Cursor::by_text), row_name))
     }
 
     /// A page of the organizations of a member, from the member's side: the cost is the page's, whatever else is stored.
@@ -214,7 +197,7 @@ impl OrganizationRepository<'_> {
         filter: &OrganizationFilter,
         page: &PageRequest,
     ) -> Result<Page<Organization>> {
-        let after = begin(prefix, page);
+        let after: NamePlace = page.begin(prefix);
         let own: Vec<OrganizationId> = query!(self.conn, c => {
             let own = memberships::table.filter(memberships::user_id.eq(member));
             own.select(memberships::organization_id).load(c)

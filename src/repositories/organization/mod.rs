@@ -39,7 +39,7 @@ pub struct OrganizationRepository<'c> {
 }
 
 impl OrganizationRepository<'_> {
-    /// The names and slugs of up to 100 organizations that a user is a member of. It takes no reach: nobody is told of them.
+    /// The names and slugs of up to 100 organizations that a user is a member of. It takes no reach: nobody sees them.
     ///
     /// # Errors
     /// When the database cannot be used.

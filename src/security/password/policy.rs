@@ -83,7 +83,7 @@ impl Policy {
 }
 
 /// How many characters (code points) of a text count: no invisible one, and of combining marks in a row the first. Anything else
-/// could be lengthened at no cost to whoever guesses.
+/// could be lengthened at no cost to an attacker.
 fn length(text: &str) -> usize {
     let mut after_mark = false;
     let counts = |c: &char| {

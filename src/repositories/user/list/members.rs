@@ -5,17 +5,14 @@ use std::collections::HashMap;
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 
-use super::{
-    EmailPlace, LAST_ID, Range, UserRepository, UserRow, begin, between, compared, compared_with, email_cursor,
-    id_cursor, row_email, row_id,
-};
+use super::{EmailPlace, LAST_ID, Range, UserRepository, UserRow, between, compared, compared_with, row_email, row_id};
 use crate::{
     db::{
         query,
         schema::{memberships, organizations, users},
     },
     error::Result,
-    models::{OrganizationId, Page, PageRequest, StateFilter, User, UserFilter, UserId, text::prefix_end},
+    models::{Cursor, OrganizationId, Page, PageRequest, StateFilter, User, UserFilter, UserId, text::prefix_end},
     repositories::reach::SEEN,
 };
 
@@ -54,7 +51,7 @@ impl UserRepository<'_> {
             found.dedup();
             self.add(&mut rows, &found, filter, page).await?;
             if rows.len() > page.size || end.is_none() || looked >= page.look() {
-                return Ok(page.page_looked_at(rows, end.map(id_cursor), row_id));
+                return Ok(page.page_looked_at(rows, end.map(Cursor::by_id), row_id));
             }
             (range, step) = (range.after(end), step.saturating_mul(2));
         }
@@ -123,7 +120,7 @@ impl UserRepository<'_> {
             })?;
         }
         let itself = itself.filter(|(email, _)| email.starts_with(prefix));
-        let mut after = begin(prefix, page);
+        let mut after: EmailPlace = page.begin(prefix);
         let mut step = first_step(organizations, page);
         let (mut rows, mut looked): (Vec<UserRow>, i64) = (Vec::new(), 0);
         loop {
@@ -137,7 +134,7 @@ impl UserRepository<'_> {
             self.add(&mut rows, &ids, filter, page).await?;
             match end {
                 Some(end) if rows.len() <= page.size && looked < page.look() => after = end,
-                end => return Ok(page.page_looked_at(rows, end.map(email_cursor), row_email)),
+                end => return Ok(page.page_looked_at(rows, end.map(Cursor::by_text), row_email)),
             }
             step = step.saturating_mul(2);
         }

@@ -100,28 +100,12 @@ const LAST_ID: UserId = UserId(Uuid::max());
 /// A place in the order of e-mail and id.
 type EmailPlace = (String, UserId);
 
-/// Where a page of those whose e-mail begins so begins.
-fn begin(prefix: &str, page: &PageRequest) -> EmailPlace {
-    match &page.after {
-        Some(cursor) => (cursor.text.clone().unwrap_or_default(), UserId(cursor.id)),
-        None => (prefix.to_owned(), FIRST_ID),
-    }
-}
-
-fn email_cursor((text, id): EmailPlace) -> Cursor {
-    Cursor { text: Some(text), id: id.0 }
-}
-
-fn id_cursor(id: UserId) -> Cursor {
-    Cursor { text: None, id: id.0 }
-}
-
 fn row_id(row: &UserRow) -> Cursor {
-    id_cursor(row.id)
+    Cursor::by_id(row.id)
 }
 
 fn row_email(row: &UserRow) -> Cursor {
-    email_cursor((row.email_normalized.as_str().to_owned(), row.id))
+    Cursor::by_text((row.email_normalized.as_str().to_owned(), row.id))
 }
 
 /// True if a filter asks for users of a time.
@@ -195,7 +179,7 @@ impl UserRepository<'_> {
 
     /// A page of everybody whose e-mail begins so.
     async fn list_all_by_email(&mut self, prefix: &str, filter: &UserFilter, page: &PageRequest) -> Result<Page<User>> {
-        let after = begin(prefix, page);
+        let after: EmailPlace = page.begin(prefix);
         macro_rules! searched {
             ($query:expr, $looked_to:expr) => {{
                 let query = match filter.state {
@@ -219,7 +203,7 @@ impl UserRepository<'_> {
             let query = searched!(query, &looked_to);
             compared_with!(query, filter).limit(page.limit()).load(c)
         })?;
-        Ok(page.page_looked_at(rows, looked_to.map(email_cursor), row_email))
+        Ok(page.page_looked_at(rows, looked_to.map(Cursor::by_text), row_email))
     }
 }
 
