@@ -836,8 +836,8 @@ impl Model {
             Call::ImportPasswordHash(user) => {
                 self.user_exists(*user) && self.may_authenticate(who, *user) && self.users[*user].password.is_none()
             }
-            // It takes away.
-            Call::RemovePassword(user) => self.user_exists(*user),
+            // It takes away, and locks a platform admin out.
+            Call::RemovePassword(user) => self.user_exists(*user) && self.may_authenticate(who, *user),
             Call::StartEmailVerification(user) | Call::StartEmailChange { user, .. } => {
                 self.is_active(*user) && self.may_authenticate(who, *user)
             }
