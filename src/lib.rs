@@ -17,40 +17,22 @@
 //! `repositories` and `db` know diesel, only `db` knows that there are two databases, only [`status`] makes a status of an
 //! error. `tests/architecture.rs` checks it.
 
-pub mod answers;
-pub mod attempts;
-pub mod bootstrap;
-pub mod calibrate;
-pub mod change;
+pub mod app;
+pub mod cli;
 pub mod clock;
 pub mod config;
-pub mod context;
-pub mod convert;
-pub mod credentials;
 pub mod db;
 pub mod error;
-pub mod fault;
-pub mod feed;
-pub mod gather;
-pub mod handlers;
-pub mod hashing;
-pub mod health;
+pub mod grpc;
+pub mod http;
 pub mod interceptors;
+pub mod jobs;
 pub mod models;
 pub mod repositories;
-pub mod request_memory;
 pub mod security;
-pub mod selftest;
 pub mod server;
-pub mod services;
-pub mod shares;
-pub mod signing_keys;
-pub mod status;
-pub mod sweep;
 pub mod telemetry;
 pub mod transport;
-pub mod usage;
-pub mod well_known;
 
 /// The messages, clients and servers of `proto/tenantry/v1`. Their documentation is the comments of the protos.
 pub mod pb {

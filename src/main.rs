@@ -3,7 +3,11 @@
 use std::{process::ExitCode, sync::Arc};
 
 use tenantry::{
-    bootstrap, calibrate, change,
+    app::{
+        change,
+        signing_keys::{self, Former},
+    },
+    cli::{calibrate, selftest},
     clock::{Clock as _, SystemClock},
     config::{
         self, AdminCommand, AdminCreateArgs, Cli, Command, HashCommand, IsolationArgs, MigrateArgs, RotateArgs,
@@ -11,9 +15,7 @@ use tenantry::{
     },
     db::{Database, migrations},
     error::{Error, Precondition, Taken, chain},
-    selftest,
-    server::Server,
-    signing_keys::{self, Former},
+    server::{Server, bootstrap},
     telemetry,
 };
 use tokio::signal::unix::{SignalKind, signal};

@@ -304,7 +304,7 @@ both! {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_command_line_leaves_events_of_the_system() {
-    use tenantry::{bootstrap, clock::SystemClock, db::Database};
+    use tenantry::{clock::SystemClock, db::Database, server::bootstrap};
     crate::support::run(Backend::Sqlite, &[], |t| async move {
         let settings = crate::support::args(&t.database.url(), &[]).database;
         let db = Database::open(&settings, std::time::Duration::from_mins(1)).await.unwrap();

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, convert::Infallible, future::poll_fn, path::Pat
 
 use http::Response;
 use tenantry::{
-    selftest::{self, Key, Report},
+    cli::selftest::{self, Key, Report},
     transport::{Answer, Outgoing, Request, Transport},
 };
 use tokio::net::TcpListener;
@@ -76,7 +76,7 @@ impl WithHoles {
         let admin = format!("Bearer {}", t.admin_key).parse().unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let answers = tenantry::answers::Answers::new(usize::MAX, usize::MAX);
+        let answers = tenantry::transport::answers::Answers::new(usize::MAX, usize::MAX);
         let network = args("sqlite:none", &[]).network;
         let transport = Transport::new(Arc::new(Self { channel, admin }), network, None, answers);
         tokio::spawn(transport.serve(listener, std::future::pending()));

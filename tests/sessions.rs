@@ -7,7 +7,7 @@ use std::{
 };
 
 use tenantry::{
-    change::by_system,
+    app::change::by_system,
     db::Database,
     models::OrganizationId,
     pb::{self, ErrorReason, create_api_key_request::Owner},

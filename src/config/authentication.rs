@@ -9,13 +9,12 @@ use super::{
     values::{ByteSize, DAY, SecretText, duration},
 };
 use crate::{
-    attempts, hashing,
+    app::{attempts, hashing, signing_keys::Schedule},
     models::SigningAlgorithm,
     security::{
         access_token::Parties,
         password::{self, Cost, Peppers},
     },
-    signing_keys::Schedule,
 };
 
 /// The weakest costs that are taken: memory in KiB and passes (OWASP Password Storage Cheat Sheet). They are of equal strength.

@@ -5,12 +5,14 @@
 
 mod changes;
 mod error;
+pub mod fault;
 mod group;
 mod locking;
 pub mod migrations;
 mod pipeline;
 mod postgres;
 mod prepared;
+pub mod reads;
 pub(crate) mod schema;
 mod sqlite;
 mod statements;

@@ -9,7 +9,7 @@ use prost_reflect::{DescriptorPool, MethodDescriptor, Value};
 use super::{Intercept, bulk::Bulk};
 use crate::{
     error::{Error, Result},
-    models::{Action, Grant, Scope, stored::StoredText as _},
+    models::{Action, Grant, Priority, Scope, stored::StoredText as _},
     pb,
 };
 
@@ -59,40 +59,6 @@ pub struct Method {
     pub takes_stream: bool,
     /// What makes its answer large, if anything does.
     pub bulk: Option<Bulk>,
-}
-
-/// What is answered first where not all can be, the first ones first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Priority {
-    /// What others wait for before they answer anybody: whether a credential is good, what its owner may do.
-    Verify,
-    /// What keeps users signed in.
-    Refresh,
-    /// What only reads.
-    Read,
-    /// What changes something.
-    Write,
-    /// What hashes passwords.
-    SignIn,
-    /// What brings over many at once.
-    Import,
-}
-
-impl Priority {
-    /// All of them, the first ones first.
-    pub const ALL: [Self; 6] = [Self::Verify, Self::Refresh, Self::Read, Self::Write, Self::SignIn, Self::Import];
-
-    /// Its name, as in `Access.priority`.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Verify => "verify",
-            Self::Refresh => "refresh",
-            Self::Read => "read",
-            Self::Write => "write",
-            Self::SignIn => "sign_in",
-            Self::Import => "import",
-        }
-    }
 }
 
 /// What is known of every method by its path. It finds that of a call and puts it into the request.

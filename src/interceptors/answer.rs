@@ -14,9 +14,9 @@ use tokio::time::{Sleep, sleep};
 use tonic::{Status, body::Body};
 
 use crate::{
-    answers::{Answers, Held, Holder},
+    app::shares::Used,
     error::{Error, Result},
-    shares::Used,
+    transport::answers::{Answers, Held, Holder},
 };
 
 /// Encodes the answer of a unary call, and counts its bytes until they have left. What it was encoded from is gone when this returns.

@@ -14,9 +14,9 @@ use tonic_types::StatusExt as _;
 
 use super::{Around, Inner};
 use crate::{
-    context::App,
-    convert::call::Beside,
+    app::App,
     error::chain,
+    grpc::convert::call::Beside,
     models::{
         Action, Actor, Caller, Change, CredentialId, Origin, Principal, PrincipalId, Timestamp,
         event::{Refusal, Subject},

@@ -10,11 +10,10 @@ use super::{
     audit::{Seen, remote_address},
 };
 use crate::{
-    context::App,
+    app::{App, shares::Share},
     error::{Error, Result},
     models::{Action, Actor, Caller, Change, Presented, SessionId, State, Timestamp, Use, UserId, Verdict},
     security::token::read_api_key,
-    shares::Share,
 };
 
 /// Finds out who calls.

@@ -17,19 +17,22 @@ use tonic::{Status, body::Body};
 use tonic_health::pb::HealthCheckRequest;
 
 use super::{
-    Around, Authenticate, Inner, Intercept as _, Overload, RateLimit,
-    access::{self, Access, Method, Priority},
+    Around, Authenticate, Inner, Intercept as _, RateLimit,
+    access::{self, Access, Method},
     answer::{Ages, Keeps, counted},
     audit::remote_address,
     message::Message,
 };
 use crate::{
-    answers::{Answers, Held, Holder},
+    app::admission::Overload,
+    app::shares::{Shares, Use, Used},
     error::{Error, Result},
-    handlers::LIVENESS,
-    models::Caller,
-    shares::{Shares, Use, Used},
-    transport::{Request, RequestBody},
+    grpc::handlers::LIVENESS,
+    models::{Caller, Priority},
+    transport::{
+        Request, RequestBody,
+        answers::{Answers, Held, Holder},
+    },
 };
 
 /// Most calls of one peer without a credential that wait for their answer to be taken.

@@ -12,13 +12,13 @@ mod faults;
 mod gate;
 mod message;
 mod observe;
-mod overload;
+
 mod rate_limit;
 mod wire;
 
 use std::{convert::Infallible, sync::Arc};
 
-pub use access::{Access, AccessTable, Method, Priority};
+pub use access::{Access, AccessTable, Method};
 pub use audit::Audit;
 pub use authenticate::Authenticate;
 pub use authorize::Authorize;
@@ -28,7 +28,7 @@ pub use faults::Faults;
 pub use gate::{Gate, Limits};
 use http::{Response, request::Parts};
 pub use observe::Observe;
-pub use overload::{Overload, Place};
+
 pub use rate_limit::RateLimit;
 use tonic::{Status, body::Body, codegen::BoxFuture};
 pub use wire::Wire;

@@ -20,6 +20,7 @@ pub mod organization;
 pub mod page;
 pub mod password;
 pub mod permission;
+pub mod priority;
 pub mod refresh_token;
 pub mod role;
 pub mod scope;
@@ -59,6 +60,7 @@ pub use organization::{
 pub use page::{Cursor, Page, PageRequest};
 pub use password::Password;
 pub use permission::Held;
+pub use priority::Priority;
 pub use refresh_token::{Generation, NewSession, RevokedReason, Session, TokenState};
 pub use role::{NewRole, Role, RoleChanges, RoleKey, RoleName};
 pub use scope::{Permissions, Scope, Scopes};

@@ -9,7 +9,7 @@ use tokio::{net::TcpListener, sync::Semaphore};
 use tonic::body::Body;
 
 use super::metrics::Metrics;
-use crate::{health::Health, interceptors::plain};
+use crate::{interceptors::plain, server::health::Health};
 
 /// Most requests at once. Whoever asks holds up others who ask, and no call.
 const MAX_CONNECTIONS: usize = 16;

@@ -15,7 +15,7 @@ use hyper::rt::Executor;
 use tokio::time::{Instant, Sleep, sleep};
 
 use super::outgoing::Taking;
-use crate::answers::Answers;
+use crate::transport::answers::Answers;
 
 /// How long a client may take nothing of an answer while more than half of the bytes are held that there may be of answers.
 const SOON: Duration = Duration::from_secs(2);

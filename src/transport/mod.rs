@@ -6,6 +6,7 @@
 //! so that it holds up nobody.
 
 mod admission;
+pub mod answers;
 mod begun;
 mod body;
 mod calls;
@@ -28,7 +29,7 @@ use tonic::codegen::BoxFuture;
 
 use self::admission::Admission;
 pub use self::{body::RequestBody, outgoing::Outgoing, tls::Tls};
-use crate::{answers::Answers, config::NetworkArgs, error::chain};
+use crate::{config::NetworkArgs, error::chain, transport::answers::Answers};
 
 /// How long to take no connection after the system had nothing left for one, as when all file descriptors are in use.
 const REST: Duration = Duration::from_millis(100);

@@ -1,7 +1,7 @@
 //! Calls by path with the bytes that a test wants, and requests made from the descriptor set.
 
 use prost_reflect::{DescriptorPool, MethodDescriptor};
-use tenantry::{DESCRIPTOR_SET, selftest::Bytes};
+use tenantry::{DESCRIPTOR_SET, cli::selftest::Bytes};
 use tonic::{Request, Status, metadata::MetadataMap};
 
 use super::Api;

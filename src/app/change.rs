@@ -1,0 +1,215 @@
+//! The one door of every change. Behind it a transaction does its work, what it changed becomes events, and the answer is
+//! remembered if the request may be sent again: all of it commits, or nothing.
+
+use prost::Message;
+
+use crate::{
+    app::{App, credentials::Forgotten},
+    clock::Clock,
+    db::{Conn, Database, Work, fault},
+    error::{Error, Result, Taken},
+    grpc::convert,
+    models::{Actor, Call, Change, Once, Origin, Sealed, Timestamp},
+    repositories::ClaimedRequest,
+    security::{
+        random,
+        sealing::{KeyRing, Place},
+    },
+};
+
+impl App {
+    /// Does the work of a call that changes something, and tells its answer. A request that was answered before is answered
+    /// again, and the work is not done.
+    ///
+    /// # Errors
+    /// What `work` answers; [`Taken::RequestId`] for a request id that named another request; what a transaction answers.
+    pub async fn change<A, F>(&self, call: &Call, work: F) -> Result<A>
+    where
+        A: Message + Default,
+        for<'tx> F: Work<&'tx mut Conn, Result<A>, Running: Send> + Copy + Send + Sync,
+    {
+        self.change_or_refuse(call, async |tx| work(tx).await.map(Ok)).await
+    }
+
+    /// As [`App::change`]; what was changed is also kept when the inner result of `work` is a refusal.
+    ///
+    /// # Errors
+    /// The refusal, and the errors of [`App::change`].
+    pub async fn change_or_refuse<A, F>(&self, call: &Call, work: F) -> Result<A>
+    where
+        A: Message + Default,
+        for<'tx> F: Work<&'tx mut Conn, Result<Result<A>>, Running: Send> + Copy + Send + Sync,
+    {
+        if call.once.is_some()
+            && let Err(wait) = self.request_memory.take(&call.caller)
+        {
+            // What is remembered already takes no more room.
+            return self.answered(call).await?.ok_or(Error::RequestMemoryFull(wait));
+        }
+        let now = self.now();
+        let done = self.db.transaction(async |tx| {
+            let claimed = match self.claim(tx, call, now).await? {
+                Claim::Answered(answer) => return Ok((Ok(answer), Vec::new())),
+                Claim::Open(claimed) => claimed,
+            };
+            let answer = work(tx).await?;
+            if let Some(claimed) = claimed {
+                match &answer {
+                    Ok(answer) => self.remember(tx, call, claimed, answer).await?,
+                    Err(_) => tx.remembered_answers().forget(claimed).await?,
+                }
+            }
+            let forgotten = write_events(tx, &call.origin, now).await?;
+            fault::point("before_commit");
+            Ok((answer, forgotten))
+        });
+        let (answer, forgotten) = done.await?;
+        self.credentials.forget(forgotten);
+        fault::point("after_commit");
+        answer
+    }
+
+    /// The answer that a request got before, for a call that does work before it changes anything: done again, that work might not come
+    /// to the same.
+    ///
+    /// # Errors
+    /// [`Taken::RequestId`] for a request id that named another request; when the database cannot be used.
+    pub async fn answered<A: Message + Default>(&self, call: &Call) -> Result<Option<A>> {
+        let Some(once) = &call.once else { return Ok(None) };
+        let (credential, since) = (call.caller.presented.id(), self.now().before(self.policy.request_memory));
+        let sealed = self.db.read(async |conn| conn.remembered_answers().get(credential, once.request_id, since).await);
+        match sealed.await? {
+            Some(sealed) => self.open(call, once, &sealed).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// Writes the event of something that changes nothing.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub async fn note(&self, origin: &Origin, change: Change) -> Result<()> {
+        let (now, change) = (self.now(), &change);
+        let note = self.db.transaction(async |tx| {
+            tx.record(change.clone());
+            write_events(tx, origin, now).await.map(drop)
+        });
+        note.await
+    }
+
+    /// Takes a request on, or finds the answer that it got before.
+    async fn claim<A: Message + Default>(&self, tx: &mut Conn, call: &Call, now: Timestamp) -> Result<Claim<A>> {
+        let Some(once) = &call.once else { return Ok(Claim::Open(None)) };
+        let credential = call.caller.presented.id();
+        let since = now.before(self.policy.request_memory);
+        let sealed = match tx.remembered_answers().claim(credential, once.request_id, since, now).await? {
+            Ok(claimed) => return Ok(Claim::Open(Some(claimed))),
+            Err(sealed) => sealed,
+        };
+        self.open(call, once, &sealed).map(Claim::Answered)
+    }
+
+    /// Opens a remembered answer, if it is one to the same request.
+    fn open<A: Message + Default>(&self, call: &Call, once: &Once, sealed: &Sealed) -> Result<A> {
+        let opened = self.keys.open(sealed, place(call)).map_err(Error::SealedValueUnreadable)?;
+        let Some((fingerprint, answer)) = opened.split_first_chunk::<32>() else {
+            return Err(Error::internal("a remembered answer is too short"));
+        };
+        if *fingerprint != once.fingerprint {
+            return Err(Error::Taken(Taken::RequestId));
+        }
+        A::decode(answer).map_err(|error| Error::Internal(Box::new(error)))
+    }
+
+    async fn remember<A: Message>(
+        &self,
+        tx: &mut Conn,
+        call: &Call,
+        claimed: ClaimedRequest,
+        answer: &A,
+    ) -> Result<()> {
+        let Some(once) = &call.once else { return Ok(()) };
+        let answer = seal(&self.keys, call, &once.fingerprint, answer);
+        tx.remembered_answers().remember(claimed, answer).await
+    }
+}
+
+/// What becomes of a request that may have been sent before.
+enum Claim<A> {
+    /// It was answered so.
+    Answered(A),
+    /// It is to be answered now, and remembered if it has a name.
+    Open(Option<ClaimedRequest>),
+}
+
+/// Answers may carry secrets, so all of them are sealed.
+fn seal(keys: &KeyRing, call: &Call, fingerprint: &[u8; 32], answer: &impl Message) -> Sealed {
+    let mut plaintext = zeroize::Zeroizing::new(fingerprint.to_vec());
+    plaintext.extend(answer.encode_to_vec());
+    keys.seal(&plaintext, place(call))
+}
+
+/// Where the sealed answer to a call belongs.
+fn place(call: &Call) -> Place<'static> {
+    let row = call.once.as_ref().map(|once| once.request_id.0).unwrap_or_default();
+    Place { table: "cf_remembered_answers", column: "answer", row, owner: call.caller.presented.id().0 }
+}
+
+impl App {
+    /// Does work of the service's own, that nobody called for.
+    ///
+    /// # Errors
+    /// What `work` and a transaction answer.
+    pub async fn change_by_system<T, F>(&self, work: F) -> Result<T>
+    where
+        T: Send,
+        for<'tx> F: Work<&'tx mut Conn, Result<T>, Running: Send> + Copy + Send + Sync,
+    {
+        let (done, forgotten) = at_once(&self.db, self.now(), work).await?;
+        self.credentials.forget(forgotten);
+        Ok(done)
+    }
+}
+
+/// Does work of the service's own on a database that nobody is served from yet.
+///
+/// # Errors
+/// What `work` and a transaction answer.
+pub async fn by_system<T, F>(db: &Database, clock: &dyn Clock, work: F) -> Result<T>
+where
+    T: Send,
+    for<'tx> F: Work<&'tx mut Conn, Result<T>, Running: Send> + Copy + Send + Sync,
+{
+    at_once(db, clock.now(), work).await.map(|(done, _)| done)
+}
+
+async fn at_once<T, F>(db: &Database, now: Timestamp, work: F) -> Result<(T, Vec<Forgotten>)>
+where
+    T: Send,
+    for<'tx> F: Work<&'tx mut Conn, Result<T>, Running: Send> + Copy + Send + Sync,
+{
+    let origin = &Origin::system();
+    let done = db.transaction(async |tx| {
+        let done = work(tx).await?;
+        let forgotten = write_events(tx, origin, now).await?;
+        Ok((done, forgotten))
+    });
+    done.await
+}
+
+/// Makes events of what a transaction has changed, and tells what is known of API keys that is not true any more once it commits.
+/// It is the last thing before the commit.
+async fn write_events(tx: &mut Conn, origin: &Origin, now: Timestamp) -> Result<Vec<Forgotten>> {
+    if let (Actor::Caller { .. }, Some(change)) = (origin.actor, tx.ungranted()) {
+        return Err(Error::internal(format!("{:?} gives authority that nobody has decided on", change.action)));
+    }
+    let changes = tx.take_changes();
+    // In order, so that events of one moment are listed as they happened.
+    let mut ids: Vec<_> = changes.iter().map(|_| random::uuid(now)).collect();
+    ids.sort_unstable();
+    let forgotten = changes.iter().flat_map(|change| Forgotten::all_by(change.action, &change.subject)).collect();
+    let events = changes.into_iter().zip(ids);
+    let events: Vec<_> = events.map(|(change, id)| convert::event::of_change(change, origin, id.into(), now)).collect();
+    tx.events().insert(&events).await?;
+    Ok(forgotten)
+}

@@ -1,0 +1,277 @@
+//! The keys that access tokens are signed with: kept in the database, sealed, known to every process, and replaced by schedule.
+//!
+//! A key is known to whoever verifies for a while before it signs, and for as long after as a token that it signed can live. So no
+//! valid token stops verifying when keys are replaced, neither here nor where a JWK set is remembered for some minutes.
+
+use std::{
+    fmt::Write as _,
+    sync::{Arc, PoisonError, RwLock},
+    time::Duration,
+};
+
+use serde_json::json;
+use tokio::time::Instant;
+
+use crate::{
+    app::App,
+    db::{Conn, Database},
+    error::{Error, Result, chain},
+    models::{SigningAlgorithm, SigningKey, SigningKeyId, Timestamp, stored::StoredText as _},
+    security::{
+        access_token::{self, Claims, Parties, Signing, Verifying},
+        random,
+        sealing::{KeyRing, Place},
+    },
+};
+
+/// How long a new key is known before it signs, if nobody says otherwise: longer than JWK sets are remembered.
+pub const LEAD: Duration = Duration::from_mins(10);
+/// How long whoever fetches the JWK set may remember it, in seconds.
+pub const MAX_AGE_SECONDS: u32 = 300;
+/// How often keys are looked at.
+const INTERVAL: Duration = Duration::from_secs(1);
+/// The least time between two looks for keys that are not known, as anybody can name such. Who comes sooner waits so long.
+const LEAST: Duration = Duration::from_millis(50);
+
+/// What becomes of the keys there are when another one is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Former {
+    /// They verify until the last token that they signed has expired.
+    Outlive,
+    /// They stop at once, and with them every token that they signed.
+    Stop,
+}
+
+/// The keys of a process.
+#[derive(Clone)]
+pub struct SigningKeys(Arc<Inner>);
+
+struct Inner {
+    db: Database,
+    sealing: KeyRing,
+    parties: Parties,
+    known: RwLock<Arc<Known>>,
+    looked: tokio::sync::Mutex<Instant>,
+}
+
+/// The keys as they were last read.
+struct Known {
+    keys: Vec<Loaded>,
+}
+
+struct Loaded {
+    key: SigningKey,
+    signing: Signing,
+    verifying: Verifying,
+}
+
+impl SigningKeys {
+    /// Reads the keys of a database.
+    ///
+    /// # Errors
+    /// When the database cannot be used, or a key does not open.
+    pub async fn open(db: Database, sealing: KeyRing, parties: Parties) -> Result<Self> {
+        let known = read(&db, &sealing).await?;
+        let looked = tokio::sync::Mutex::new(Instant::now());
+        Ok(Self(Arc::new(Inner { db, sealing, parties, known: RwLock::new(known), looked })))
+    }
+
+    fn known(&self) -> Arc<Known> {
+        Arc::clone(&self.0.known.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Reads the keys again.
+    ///
+    /// # Errors
+    /// When the database cannot be used, or a key does not open.
+    pub async fn refresh(&self) -> Result<()> {
+        let known = read(&self.0.db, &self.0.sealing).await?;
+        *self.0.known.write().unwrap_or_else(PoisonError::into_inner) = known;
+        Ok(())
+    }
+
+    /// Who makes tokens, and for whom.
+    pub fn parties(&self) -> &Parties {
+        &self.0.parties
+    }
+
+    /// The keys that verify now, or will.
+    pub fn current(&self, now: Timestamp) -> Vec<SigningKey> {
+        let known = self.known();
+        known.keys.iter().map(|loaded| &loaded.key).filter(|key| key.verifies(now)).cloned().collect()
+    }
+
+    /// The keys that verify now, or will, as a JWK set.
+    pub fn jwks(&self, now: Timestamp) -> String {
+        let jwk = |key: &SigningKey| access_token::jwk(key.id, key.algorithm, &key.public_key);
+        json!({ "keys": self.current(now).iter().map(jwk).collect::<Vec<_>>() }).to_string()
+    }
+
+    /// Signs what a token says.
+    ///
+    /// # Errors
+    /// [`Error::NoSigningKey`] if the clock is before the moment from which the first key signs. Any other failure is a fault of ours.
+    pub fn sign(&self, claims: &Claims, now: Timestamp) -> Result<String> {
+        let known = self.known();
+        let signs = known.keys.iter().filter(|loaded| loaded.key.signs_from <= now && loaded.key.verifies(now));
+        let newest = signs.max_by_key(|loaded| (loaded.key.signs_from, loaded.key.id));
+        let newest = newest.ok_or(Error::NoSigningKey)?;
+        newest.signing.sign(claims).ok_or_else(|| Error::internal("an access token cannot be signed"))
+    }
+
+    /// What a token says, if it is good. For a key that is not known the database is asked.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn verify(&self, token: &str, now: Timestamp) -> Result<Option<Claims>> {
+        let Some(id) = access_token::key_of(token) else { return Ok(None) };
+        if !self.knows(id) {
+            self.look_for_another().await?;
+        }
+        let known = self.known();
+        let loaded = known.keys.iter().find(|loaded| loaded.key.id == id && loaded.key.verifies(now));
+        Ok(loaded.and_then(|loaded| loaded.verifying.verify(token, &self.0.parties, now)))
+    }
+
+    /// Reads the keys again, once for all who ask meanwhile and not too often.
+    async fn look_for_another(&self) -> Result<()> {
+        let asked = Instant::now();
+        let mut looked = self.0.looked.lock().await;
+        if *looked < asked {
+            tokio::time::sleep_until(*looked + LEAST).await;
+            let begun = Instant::now();
+            self.refresh().await?;
+            *looked = begun;
+        }
+        Ok(())
+    }
+
+    fn knows(&self, id: SigningKeyId) -> bool {
+        self.known().keys.iter().any(|loaded| loaded.key.id == id)
+    }
+}
+
+async fn read(db: &Database, sealing: &KeyRing) -> Result<Arc<Known>> {
+    let keys = db.read(async |conn| conn.signing_keys().all().await).await?;
+    let load = |key: SigningKey| {
+        let private = sealing.open(&key.private_key, place(key.id)).map_err(Error::SealedValueUnreadable)?;
+        let signing = Signing::new(key.id, key.algorithm, &private);
+        let verifying = Verifying::new(key.algorithm, &key.public_key);
+        Ok(Loaded { key, signing, verifying })
+    };
+    Ok(Arc::new(Known { keys: keys.into_iter().map(load).collect::<Result<_>>()? }))
+}
+
+/// Where a sealed private key belongs: to the service.
+fn place(id: SigningKeyId) -> Place<'static> {
+    Place { table: "cf_signing_keys", column: "private_key", row: id.0, owner: uuid::Uuid::nil() }
+}
+
+/// When keys are replaced.
+#[derive(Clone, Copy, Debug)]
+pub struct Schedule {
+    /// How keys sign that are made from now on.
+    pub algorithm: SigningAlgorithm,
+    /// How long a key signs; zero for as long as nobody replaces it.
+    pub life: Duration,
+}
+
+/// Makes the first key, or the next one if it is time, and removes those whose time is over.
+///
+/// # Errors
+/// When the database cannot be used.
+pub async fn keep(tx: &mut Conn, sealing: &KeyRing, schedule: Schedule, now: Timestamp) -> Result<()> {
+    let keys = tx.signing_keys().lock_all().await?;
+    for key in keys.iter().filter(|key| !key.verifies(now)) {
+        tx.signing_keys().delete(key.id).await?;
+    }
+    let newest = keys.iter().filter(|key| key.verifies_until.is_none()).max_by_key(|key| key.signs_from);
+    let is_due = newest.is_none_or(|key| {
+        let is_old = !schedule.life.is_zero() && key.signs_from.after(schedule.life) <= now.after(LEAD);
+        key.algorithm != schedule.algorithm || is_old
+    });
+    if is_due {
+        rotate(tx, sealing, schedule.algorithm, LEAD, Former::Outlive, now).await?;
+    }
+    Ok(())
+}
+
+/// Makes another key, which signs after a while, or at once where there is none before it.
+///
+/// # Errors
+/// When the database cannot be used.
+pub async fn rotate(
+    tx: &mut Conn,
+    sealing: &KeyRing,
+    algorithm: SigningAlgorithm,
+    lead: Duration,
+    former: Former,
+    now: Timestamp,
+) -> Result<SigningKey> {
+    let keys = tx.signing_keys().lock_all().await?;
+    let signs = keys.iter().any(|key| key.signs_from <= now && key.verifies(now));
+    let lead = if signs && former == Former::Outlive { lead } else { Duration::ZERO };
+    let signs_from = now.after(lead);
+    for key in keys.iter().filter(|key| former == Former::Stop || key.verifies_until.is_none()) {
+        let until = if former == Former::Stop { now } else { SigningKey::outlived_by(signs_from) };
+        tx.signing_keys().end(key.id, until).await?;
+    }
+    let pair = access_token::generate(algorithm).ok_or_else(|| Error::internal("no signing key can be made"))?;
+    let id = random::uuid(now).into();
+    let key = SigningKey {
+        id,
+        algorithm,
+        public_key: pair.public,
+        private_key: sealing.seal(&pair.private, place(id)),
+        signs_from,
+        verifies_until: None,
+        created_at: now,
+    };
+    tx.signing_keys().insert(&key).await?;
+    Ok(key)
+}
+
+/// The keys as a table for people.
+pub fn table(keys: &[SigningKey], now: Timestamp) -> String {
+    let mut table = "| Key | Algorithm | Signs from | Verifies until |\n| --- | --- | --- | --- |\n".to_owned();
+    let text = |time: Timestamp| {
+        let time = prost_types::Timestamp { seconds: time.as_micros().div_euclid(1_000_000), nanos: 0 };
+        time.to_string()
+    };
+    for key in keys.iter().filter(|key| key.verifies(now)) {
+        let until = key.verifies_until.map_or_else(|| "another key follows".to_owned(), text);
+        let from = if key.signs_from <= now { "now".to_owned() } else { text(key.signs_from) };
+        // Writing to a text does not fail.
+        let _ = writeln!(table, "| {} | {} | {from} | {until} |", key.id, key.algorithm.as_stored());
+    }
+    table
+}
+
+/// Keeps the keys of a process what they are in the database, and those in the database in time, until the process stops.
+pub async fn run(app: App, schedule: Schedule) {
+    loop {
+        tokio::select! {
+            () = app.feed.stopped() => return,
+            () = tokio::time::sleep(INTERVAL) => {}
+        }
+        if let Err(error) = look(&app, schedule).await {
+            tracing::warn!(error = chain(&error), "signing keys cannot be looked at; it is tried again");
+        }
+    }
+}
+
+/// Keeps the keys what they are and in time, once.
+async fn look(app: &App, schedule: Schedule) -> Result<()> {
+    app.signing_keys.refresh().await?;
+    let now = app.now();
+    let keys = app.signing_keys.known();
+    let newest = keys.keys.iter().filter(|loaded| loaded.key.verifies_until.is_none());
+    let newest = newest.max_by_key(|loaded| loaded.key.signs_from);
+    let is_young = newest
+        .is_some_and(|loaded| schedule.life.is_zero() || loaded.key.signs_from.after(schedule.life) > now.after(LEAD));
+    if is_young && keys.keys.iter().all(|loaded| loaded.key.verifies(now)) {
+        return Ok(());
+    }
+    app.change_by_system(async |tx| keep(tx, &app.keys, schedule, now).await).await?;
+    app.signing_keys.refresh().await
+}

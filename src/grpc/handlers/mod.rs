@@ -1,0 +1,115 @@
+//! How things are asked for: tonic in, tonic out. Every method is four steps: parse, decide, store, answer.
+
+mod api_key;
+mod authentication;
+mod authority;
+mod authorization;
+mod ending;
+mod event;
+mod guards;
+mod health;
+mod invitation;
+mod mailed;
+mod mailed_again;
+mod membership;
+mod oauth_account;
+mod organization;
+mod proof;
+mod refresh_token;
+mod rehearsal;
+mod role;
+mod session;
+mod shown;
+mod stream;
+mod user;
+mod user_import;
+mod verification;
+mod verify_stream;
+
+use std::sync::Arc;
+
+pub use api_key::ApiKeyHandler;
+pub use authentication::AuthenticationHandler;
+pub use authorization::AuthorizationHandler;
+pub use event::EventHandler;
+pub use health::{HealthHandler, LIVENESS};
+pub use invitation::InvitationHandler;
+pub use membership::MembershipHandler;
+pub use oauth_account::OAuthAccountHandler;
+pub use organization::OrganizationHandler;
+pub use refresh_token::RefreshTokenHandler;
+pub use role::RoleHandler;
+use tonic::Request;
+pub use user::UserHandler;
+
+use crate::{
+    app::App,
+    error::{Error, Result},
+    grpc::convert::{
+        Lists,
+        call::{Act, Beside},
+    },
+    interceptors::{Access, Method},
+    models::{Actor, Call, Caller, Origin, Scope},
+    telemetry,
+};
+
+/// Who is asking, and what.
+fn called_by<T>(mut request: Request<T>) -> Result<(Caller, T)> {
+    let caller = request.extensions_mut().remove::<Caller>();
+    let caller = caller.ok_or_else(|| Error::internal("a method that needs a caller was reached without one"))?;
+    Ok((caller, request.into_inner()))
+}
+
+/// The scope that a method asks for: what the interceptors have checked, a stream goes on to.
+fn scope_of<T>(request: &Request<T>) -> Result<Scope> {
+    match request.extensions().get::<Arc<Method>>().map(|method| &method.access) {
+        Some(Access::Scope { scope, .. }) => Ok(scope.clone()),
+        _ => Err(Error::internal("a stream was reached without a scope")),
+    }
+}
+
+/// Who asks for what leaves an event, what `parse` reads of the request, and what came beside it. All that is wrong with any of it is told
+/// at once.
+fn called_to_act<R: Act, T>(mut request: Request<R>, parse: impl FnOnce(R) -> Result<T>) -> Result<(Call, T)> {
+    let ip_address = request.remote_addr().map(|address| address.ip());
+    let headers = std::mem::take(request.metadata_mut()).into_headers();
+    let (caller, mut request) = called_by(request)?;
+    let mut beside = Beside::take(&headers, &mut request);
+    let validate_only = request.validate_only();
+    let parsed = beside.and(parse(request))?;
+    if validate_only {
+        // It does nothing that could be done twice.
+        beside.once = None;
+    }
+    let origin = Origin {
+        actor: Actor::from(&caller),
+        method: R::METHOD.to_owned(),
+        call_id: telemetry::request_id(),
+        ip_address,
+        metadata: beside.metadata,
+        request_id: beside.once.as_ref().map(|once| once.request_id),
+    };
+    Ok((Call { caller, origin, validate_only, once: beside.once }, parsed))
+}
+
+/// Who changes something with a stream of requests.
+fn called_to_stream<T>(mut request: Request<T>, method: &str) -> Result<(Call, T)> {
+    let ip_address = request.remote_addr().map(|address| address.ip());
+    let headers = std::mem::take(request.metadata_mut()).into_headers();
+    let (caller, stream) = called_by(request)?;
+    let origin = Origin {
+        actor: Actor::from(&caller),
+        method: method.to_owned(),
+        call_id: telemetry::request_id(),
+        ip_address,
+        metadata: Beside::metadata(&headers),
+        request_id: None,
+    };
+    Ok((Call { caller, origin, validate_only: false, once: None }, stream))
+}
+
+/// What the page tokens of a caller's lists are read and written with.
+fn lists<'a>(app: &'a App, caller: &Caller) -> Lists<'a> {
+    Lists { tokens: &app.pages, reach: caller.reach() }
+}

@@ -1,0 +1,3 @@
+//! Plain HTTP on the port of the API.
+
+pub mod well_known;

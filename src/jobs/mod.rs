@@ -1,0 +1,4 @@
+//! Work that runs in the background.
+
+pub mod sweep;
+pub mod usage;

@@ -1,0 +1,185 @@
+//! What happens once: the check of the key ring against the database, and the first platform admin.
+
+use std::{fs, io::Write as _, os::unix::fs::OpenOptionsExt as _, path::Path};
+
+use uuid::Uuid;
+use zeroize::Zeroizing;
+
+use crate::{
+    app::change::by_system,
+    clock::Clock,
+    config::{DatabaseArgs, SecretText},
+    db::Database,
+    error::{Entity, Error, Precondition, Result, Taken, chain},
+    models::{
+        Action, ApiKeyOwner, Email, Environment, IpRanges, JsonObject, Name, NewApiKey, NewUser, Plaintext, Reach,
+        RevokedReason, Scope, Scopes,
+    },
+    security::{
+        random,
+        sealing::{KeyRing, OpenError, Place},
+        token::mint_api_key,
+    },
+};
+
+/// What is sealed under every key to recognise it again.
+const KEY_CHECK: &[u8] = b"tenantry";
+/// The address of the platform admin that the first start makes.
+const FIRST_ADMIN_EMAIL: &str = "admin@tenantry.local";
+const FIRST_ADMIN_NAME: &str = "Platform admin";
+
+/// Where the check of a key belongs. The id of the key is part of every sealed value already.
+const KEY_CHECK_PLACE: Place<'static> =
+    Place { table: "cf_sealing_keys", column: "key_check", row: Uuid::nil(), owner: Uuid::nil() };
+
+/// Finds the key ring, and refuses one that does not open what the database was sealed with.
+///
+/// # Errors
+/// Says in one line what is wrong.
+pub async fn key_ring(
+    setting: Option<&SecretText>,
+    database: &DatabaseArgs,
+    db: &Database,
+    clock: &dyn Clock,
+) -> std::result::Result<KeyRing, String> {
+    let unusable = |error: Error| format!("the sealing keys cannot be checked: {}", chain(&error));
+    let known = db.read(async |conn| conn.sealing_keys().all().await).await.map_err(unusable)?;
+    let text = match (setting, Database::sqlite_file(database)) {
+        (Some(keys), _) => keys.0.clone(),
+        (None, Some(file)) => key_file(file, known.is_empty())?,
+        (None, None) => {
+            return Err(
+                "PostgreSQL needs TENANTRY_SEALING_KEYS: set it to k1:KEY with KEY from `openssl rand -base64 32`, \
+                        and keep it"
+                    .to_owned(),
+            );
+        }
+    };
+    let ring = KeyRing::parse(&text).map_err(|error| format!("the sealing keys cannot be read: {error}"))?;
+    for (id, check) in &known {
+        match ring.open(check, KEY_CHECK_PLACE) {
+            Ok(opened) if opened.as_slice() == KEY_CHECK => {}
+            Err(OpenError::UnknownKey) => {
+                return Err(format!(
+                    "the sealing key {id:?}, which this database was sealed with, is not in the key ring"
+                ));
+            }
+            Ok(_) | Err(OpenError::Altered) => {
+                return Err(format!("the sealing key {id:?} is not the one that this database was sealed with"));
+            }
+        }
+    }
+    if !known.iter().any(|(id, _)| id == ring.primary_id()) {
+        let check = ring.seal(KEY_CHECK, KEY_CHECK_PLACE);
+        let now = clock.now();
+        let store = db.transaction(async |tx| tx.sealing_keys().insert(ring.primary_id(), &check, now).await);
+        store.await.map_err(unusable)?;
+    }
+    Ok(ring)
+}
+
+/// Reads the key file beside a SQLite database, or makes one if nothing was ever sealed in it.
+fn key_file(database: &Path, may_create: bool) -> std::result::Result<Zeroizing<String>, String> {
+    let mut name = database.as_os_str().to_owned();
+    name.push(".keys");
+    let path = Path::new(&name);
+    match fs::read_to_string(path) {
+        Ok(text) => Ok(Zeroizing::new(text)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound && may_create => {
+            let text = KeyRing::generate();
+            let write = || -> std::io::Result<()> {
+                let mut file = fs::OpenOptions::new().create_new(true).write(true).mode(0o600).open(path)?;
+                file.write_all(text.as_bytes())?;
+                file.sync_all()
+            };
+            write().map_err(|error| format!("cannot write the sealing key file {}: {error}", path.display()))?;
+            Ok(text)
+        }
+        Err(error) => Err(format!("cannot read the sealing key file {}: {error}", path.display())),
+    }
+}
+
+/// Makes a platform admin on a database without any user, and tells its API key.
+///
+/// # Errors
+/// When the database cannot be used.
+pub async fn first_admin(db: &Database, clock: &dyn Clock) -> Result<Option<Plaintext>> {
+    if !db.read(async |conn| conn.users().none_exists().await).await? {
+        return Ok(None);
+    }
+    create_admin(db, clock, FIRST_ADMIN_EMAIL, FIRST_ADMIN_NAME, false).await.map(Some)
+}
+
+/// Makes a platform admin and tells a new API key of it that may do everything. A user who has the address becomes one only if
+/// `existing` says so and the address was proven: otherwise a stranger may have signed up with it. The API keys and sessions that such a user
+/// had before end, as they were never meant to be a platform admin's.
+///
+/// # Errors
+/// [`Error::Invalid`] for what is no address or name; [`Taken::UserEmail`] for an existing user without `existing`;
+/// [`Precondition::EmailNotVerified`] for one whose e-mail was never proven; [`Precondition::UserSuspended`] for a suspended one.
+pub async fn create_admin(
+    db: &Database,
+    clock: &dyn Clock,
+    email: &str,
+    name: &str,
+    existing: bool,
+) -> Result<Plaintext> {
+    let email = Email::parse(email).map_err(|rule| Error::invalid("--email", rule))?;
+    let name = Name::parse(name).map_err(|rule| Error::invalid("--name", rule))?;
+    let every_scope = Scope::parse("*").map_err(Error::internal)?;
+    let now = clock.now();
+    let (plaintext, secret) = mint_api_key(Environment::Live);
+    let create = by_system(db, clock, async |tx| {
+        let found = tx.users().get_by_email(&Reach::Everything, email.normalized()).await?;
+        let user = if let Some(found) = found {
+            if !existing {
+                return Err(Error::Taken(Taken::UserEmail));
+            }
+            let user = tx.users().lock(&Reach::Everything, found.id).await?;
+            let mut user = user.ok_or(Error::NotFound(Entity::User))?;
+            if !user.is_active() {
+                return Err(Error::Precondition(Precondition::UserSuspended));
+            }
+            if user.is_platform_admin {
+                user.into_inner()
+            } else {
+                if user.email_verified_at.is_none() {
+                    return Err(Error::Precondition(Precondition::EmailNotVerified));
+                }
+                tx.api_keys().revoke_of_user(&user, "the user became a platform admin", now).await?;
+                tx.refresh_tokens().end_of_user(user.id, None, RevokedReason::RevokedAll, now).await?;
+                tx.one_time_tokens().delete_of_user(&user).await?;
+                user.is_platform_admin = true;
+                tx.users().save(user, Action::UserPlatformAdminGranted, now).await?
+            }
+        } else {
+            let new = NewUser {
+                email: email.clone(),
+                name: name.clone(),
+                avatar_url: None,
+                metadata: JsonObject::default(),
+                email_verified: false,
+                external_id: None,
+            };
+            let mut user = new.into_user(random::uuid(now).into(), now);
+            user.is_platform_admin = true;
+            tx.users().insert(&user).await?;
+            user
+        };
+        let key = NewApiKey {
+            owner: ApiKeyOwner::User(user.id),
+            name: Name::parse("Made on the command line").map_err(Error::internal)?,
+            scopes: Scopes::from_iter([every_scope.clone()]),
+            environment: Environment::Live,
+            expires_at: None,
+            allowed_ip_ranges: IpRanges::default(),
+            rate_limit: 0,
+            metadata: JsonObject::default(),
+        };
+        tx.api_keys()
+            .insert(&key.to_api_key(random::uuid(now).into(), secret.clone(), (Some(user.id), false), now))
+            .await
+    });
+    create.await?;
+    Ok(plaintext)
+}

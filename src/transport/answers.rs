@@ -1,0 +1,335 @@
+//! How many bytes of answers are held, those that are being made and those that wait for their clients. Each byte is counted from before
+//! it is there until it has left for the network, wherever it is meanwhile.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    },
+    time::Duration,
+};
+
+use prometheus_client::{
+    metrics::{counter::Counter, gauge::Gauge},
+    registry::Registry,
+};
+use prost::bytes::Bytes;
+use tokio::{sync::Notify, time::Instant};
+
+use crate::{
+    app::shares::{Share, Use, Used},
+    error::{Error, Result},
+};
+
+/// Least bytes that an answer is counted with: what its buffer and its stream take.
+const LEAST: usize = 8 * 1024;
+/// From this size on an answer is copied into memory of just its size: the buffer that it was encoded into has grown by doubling.
+const EXACT: usize = 64 * 1024;
+/// How long a call waits for its turn to make a large answer.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// What an owner may hold while more than half of all is in use, as a part of what it may hold otherwise.
+const UNDER_PRESSURE: usize = 8;
+/// How many of all bytes, in eighths, may be reserved for answers that are being made: rows take several times the bytes of an answer.
+const MAKING: usize = 3;
+
+/// The bytes of answers.
+#[derive(Clone)]
+pub struct Answers(Arc<Budget>);
+
+struct Budget {
+    max: usize,
+    max_of_owner: usize,
+    all: AtomicUsize,
+    making: AtomicUsize,
+    /// How many wait, and what wakes them.
+    waiting: AtomicUsize,
+    freed: Notify,
+    shown: Gauge,
+    refused: Counter,
+}
+
+/// Bytes that are reserved or held, until it is dropped.
+pub struct Held {
+    budget: Arc<Budget>,
+    /// Counted for this one.
+    used: Used,
+    is_made: bool,
+}
+
+/// Who holds bytes.
+#[derive(Clone, Copy)]
+pub struct Holder<'a> {
+    /// The share that they are counted in.
+    pub share: &'a Arc<Share>,
+    /// Whether that one may hold as many as there are.
+    pub is_exempt: bool,
+}
+
+impl Answers {
+    /// Holds up to so many bytes, in all and for each who is accountable.
+    pub fn new(max: usize, max_of_owner: usize) -> Self {
+        Self(Arc::new(Budget {
+            max,
+            max_of_owner,
+            all: AtomicUsize::new(0),
+            making: AtomicUsize::new(0),
+            waiting: AtomicUsize::new(0),
+            freed: Notify::new(),
+            shown: Gauge::default(),
+            refused: Counter::default(),
+        }))
+    }
+
+    /// Makes what it counts known.
+    pub fn register(&self, registry: &mut Registry) {
+        let help = "Bytes of answers that are being made or that their clients have not taken";
+        registry.register("answer_bytes", help, self.0.shown.clone());
+        let help = "Calls that were refused because too many bytes of answers were held";
+        registry.register("answers_refused", help, self.0.refused.clone());
+    }
+
+    /// Shows how many bytes are held at this moment.
+    pub fn observe(&self) {
+        self.0.shown.set(i64::try_from(self.0.all.load(SeqCst)).unwrap_or(i64::MAX));
+    }
+
+    /// Whether answers that nobody takes are given up sooner: more than half of the bytes are in use.
+    pub fn is_pressed(&self) -> bool {
+        self.0.all.load(SeqCst) > self.0.max / 2
+    }
+
+    /// Refuses a call of somebody who holds as much as it may already.
+    ///
+    /// # Errors
+    /// [`Error::Overloaded`].
+    pub fn has_room(&self, holder: Holder<'_>) -> Result<()> {
+        let held = holder.share.used(Use::Bytes);
+        if holder.is_exempt || held == 0 || held < self.0.most() { Ok(()) } else { Err(self.refuse()) }
+    }
+
+    /// Waits for the turn to make an answer of about so many bytes.
+    ///
+    /// # Errors
+    /// [`Error::Overloaded`] if it does not come in time.
+    pub async fn turn(&self, holder: Holder<'_>, bytes: usize) -> Result<Held> {
+        let budget = &self.0;
+        let most = budget.max * MAKING / 8;
+        let bytes = bytes.min(most);
+        let give_up = Instant::now() + PATIENCE;
+        loop {
+            // Asked for before it is looked, so that nothing that is given back meanwhile is missed.
+            let freed = budget.freed.notified();
+            let waits = Waits::begin(&budget.waiting);
+            if budget
+                .making
+                .fetch_update(SeqCst, SeqCst, |making| (making + bytes <= most).then_some(making + bytes))
+                .is_ok()
+            {
+                match budget.take(holder, bytes) {
+                    Some(used) => return Ok(Held { budget: Arc::clone(budget), used, is_made: false }),
+                    None => budget.making.fetch_sub(bytes, SeqCst),
+                };
+            }
+            let in_time = tokio::time::timeout_at(give_up, freed).await;
+            drop(waits);
+            in_time.map_err(|_| self.refuse())?;
+        }
+    }
+
+    /// Counts bytes that are about to come, until it is dropped.
+    ///
+    /// # Errors
+    /// [`Error::Overloaded`] if too many are held.
+    pub fn room(&self, holder: Holder<'_>, bytes: usize) -> Result<Held> {
+        let used = self.0.take(holder, bytes.max(LEAST)).ok_or_else(|| self.refuse())?;
+        Ok(Held { budget: Arc::clone(&self.0), used, is_made: true })
+    }
+
+    /// Counts an answer that is made. Its bytes are counted until the last of them is dropped.
+    ///
+    /// # Errors
+    /// [`Error::Overloaded`] if it is one that may be refused, and its owner, or all together, hold too many bytes.
+    pub fn hold(&self, holder: Holder<'_>, reserved: Option<Held>, data: Bytes, may_be_refused: bool) -> Result<Bytes> {
+        let bytes = data.len().max(LEAST);
+        let held = match reserved {
+            Some(mut held) if held.used.amount() >= bytes => {
+                held.made(bytes);
+                held
+            }
+            reserved => {
+                drop(reserved);
+                let used = self.0.take(holder, bytes);
+                let used = if may_be_refused { used } else { used.or_else(|| self.0.force(holder, bytes)) };
+                let used = used.ok_or_else(|| self.refuse())?;
+                Held { budget: Arc::clone(&self.0), used, is_made: true }
+            }
+        };
+        let data = if data.len() >= EXACT { Bytes::copy_from_slice(&data) } else { data };
+        Ok(Bytes::from_owner(Counted { data, _held: held }))
+    }
+
+    fn refuse(&self) -> Error {
+        self.0.refused.inc();
+        Error::Overloaded
+    }
+}
+
+impl Budget {
+    /// How much one may hold now. Few can never take all: the more is held, the less each may hold.
+    fn most(&self) -> usize {
+        if self.all.load(SeqCst) > self.max / 2 { self.max_of_owner / UNDER_PRESSURE } else { self.max_of_owner }
+    }
+
+    fn take(&self, holder: Holder<'_>, bytes: usize) -> Option<Used> {
+        self.all.fetch_update(SeqCst, SeqCst, |all| (all + bytes <= self.max).then_some(all + bytes)).ok()?;
+        let most = self.most();
+        let allows = |used: usize| holder.is_exempt || used == 0 || used + bytes <= most;
+        let used = holder.share.take_if(Use::Bytes, bytes, allows);
+        if used.is_none() {
+            self.all.fetch_sub(bytes, SeqCst);
+        }
+        used
+    }
+
+    /// Counts what is done and cannot be refused any more.
+    fn force(&self, holder: Holder<'_>, bytes: usize) -> Option<Used> {
+        self.all.fetch_add(bytes, SeqCst);
+        holder.share.take_if(Use::Bytes, bytes, |_| true)
+    }
+
+    fn give_back(&self, bytes: usize, making: usize) {
+        self.all.fetch_sub(bytes, SeqCst);
+        self.making.fetch_sub(making, SeqCst);
+        if self.waiting.load(SeqCst) > 0 {
+            self.freed.notify_waiters();
+        }
+    }
+}
+
+impl Held {
+    /// The answer is made, and has so many bytes.
+    fn made(&mut self, bytes: usize) {
+        let reserved = self.used.amount();
+        self.used.shrink(bytes);
+        self.is_made = true;
+        self.budget.give_back(reserved - bytes, reserved);
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        let bytes = self.used.amount();
+        self.used.shrink(0);
+        self.budget.give_back(bytes, if self.is_made { 0 } else { bytes });
+    }
+}
+
+/// One that waits.
+struct Waits<'a>(&'a AtomicUsize);
+
+impl<'a> Waits<'a> {
+    fn begin(waiting: &'a AtomicUsize) -> Self {
+        waiting.fetch_add(1, SeqCst);
+        Self(waiting)
+    }
+}
+
+impl Drop for Waits<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, SeqCst);
+    }
+}
+
+/// Bytes with what counts them.
+struct Counted {
+    data: Bytes,
+    _held: Held,
+}
+
+impl AsRef<[u8]> for Counted {
+    fn as_ref(&self) -> &[u8] {
+        &self.data
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
+
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::{app::shares::Shares, models::PrincipalId};
+
+    const MIB: usize = 1024 * 1024;
+
+    fn share(shares: &Shares, owner: u128) -> Arc<Share> {
+        shares.of(PrincipalId(Uuid::from_u128(owner)))
+    }
+
+    fn answer(answers: &Answers, share: &Arc<Share>, bytes: usize) -> Result<Bytes> {
+        answers.hold(Holder { share, is_exempt: false }, None, vec![7; bytes].into(), true)
+    }
+
+    #[test]
+    fn an_owner_holds_its_part_until_the_last_piece_has_gone_and_leaves_room_for_others() {
+        let (shares, answers) = (Shares::default(), Answers::new(64 * MIB, 8 * MIB));
+        let (one, other) = (share(&shares, 1), share(&shares, 2));
+        let mut held: Vec<Bytes> = (0..2).map(|_| answer(&answers, &one, 4 * MIB).unwrap()).collect();
+        assert!(answer(&answers, &one, 1).is_err());
+        assert!(answer(&answers, &other, MIB).is_ok());
+        // Pieces hold the whole.
+        let mut whole = held.pop().unwrap();
+        let piece = whole.split_to(10);
+        drop(whole);
+        assert!(answer(&answers, &one, 1).is_err());
+        drop(piece);
+        assert!(answer(&answers, &one, MIB).is_ok());
+        drop(held);
+        assert_eq!((answers.0.all.load(SeqCst), one.used(Use::Bytes)), (0, 0));
+    }
+
+    #[test]
+    fn few_owners_never_take_everything() {
+        let (shares, answers) = (Shares::default(), Answers::new(64 * MIB, 8 * MIB));
+        let mut held = Vec::new();
+        for owner in 1..=8 {
+            let share = share(&shares, owner);
+            while let Ok(data) = answer(&answers, &share, MIB) {
+                held.push(data);
+            }
+        }
+        assert!(answers.is_pressed());
+        assert!(held.len() <= 40, "{}", held.len());
+        assert!(answer(&answers, &share(&shares, 9), 3 * MIB).is_ok(), "an owner that holds nothing gets an answer");
+    }
+
+    #[test]
+    fn what_is_done_is_told_and_counted_whatever_is_held() {
+        let (shares, answers) = (Shares::default(), Answers::new(MIB, MIB));
+        let one = share(&shares, 1);
+        let holder = Holder { share: &one, is_exempt: false };
+        let held = answer(&answers, &one, MIB).unwrap();
+        assert!(answers.has_room(holder).is_err());
+        assert!(answers.hold(holder, None, vec![7; 100].into(), false).is_ok());
+        drop(held);
+        assert!(answers.has_room(holder).is_ok());
+        assert_eq!(answers.0.all.load(SeqCst), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn large_answers_are_made_one_after_the_other_and_nobody_waits_for_ever() {
+        let (shares, answers) = (Shares::default(), Answers::new(64 * MIB, 8 * MIB));
+        let (one, other) = (share(&shares, 1), share(&shares, 2));
+        let holder = Holder { share: &one, is_exempt: false };
+        let first = answers.turn(holder, 12 * MIB).await.unwrap();
+        assert!(matches!(answers.turn(holder, 12 * MIB).await, Err(Error::Overloaded)));
+        let others = answers.turn(Holder { share: &other, is_exempt: false }, 12 * MIB).await.unwrap();
+        let (second, data) = tokio::join!(answers.turn(holder, 2 * MIB), async {
+            answers.hold(holder, Some(first), vec![7; 3 * MIB].into(), true).unwrap()
+        });
+        assert_eq!(second.unwrap().used.amount(), 2 * MIB);
+        drop((data, others));
+        assert_eq!((answers.0.all.load(SeqCst), answers.0.making.load(SeqCst)), (0, 0));
+    }
+}
