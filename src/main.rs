@@ -15,6 +15,7 @@ use tenantry::{
     },
     db::{Database, migrations},
     error::{Error, Precondition, Taken, chain},
+    grpc::ENCODERS,
     server::{Server, bootstrap},
     telemetry,
 };
@@ -110,7 +111,7 @@ async fn signing_keys(args: &SigningKeysArgs, rotate: Option<&RotateArgs>) -> Re
         let db = Database::open(&args.database, args.database.database_timeout).await?;
         let ring = bootstrap::key_ring(args.sealing.sealing_keys.as_ref(), &args.database, &db, &SystemClock).await?;
         let (ring, now) = (&ring, SystemClock.now());
-        let keys = change::by_system(&db, &SystemClock, async |tx| {
+        let keys = change::by_system(&db, ENCODERS.event, &SystemClock, async |tx| {
             if let Some(rotate) = rotate {
                 let former = if rotate.revoke_former { Former::Stop } else { Former::Outlive };
                 signing_keys::rotate(tx, ring, rotate.signing_algorithm.into(), rotate.lead, former, now).await?;

@@ -1,15 +1,12 @@
-//! The one door of every change. Behind it a transaction does its work, what it changed becomes events, and the answer is
-//! remembered if the request may be sent again: all of it commits, or nothing.
-
-use prost::Message;
+//! The single entry point of every change. In one transaction the work is done, its changes become events, and the answer is
+//! stored if the request carries an id: all of it commits, or none of it.
 
 use crate::{
     app::{App, credentials::Forgotten},
     clock::Clock,
     db::{Conn, Database, Work, fault},
     error::{Error, Result, Taken},
-    grpc::convert,
-    models::{Actor, Call, Change, Once, Origin, Sealed, Timestamp},
+    models::{Actor, Call, Change, Event, EventId, Once, Origin, Sealed, Timestamp},
     repositories::ClaimedRequest,
     security::{
         random,
@@ -17,28 +14,45 @@ use crate::{
     },
 };
 
-impl App {
-    /// Does the work of a call that changes something, and tells its answer. A request that was answered before is answered
-    /// again, and the work is not done.
+/// The answer to a call in the form in which it is stored and returned again.
+pub trait Answer: Sized + Send {
+    /// Encodes it.
+    fn to_bytes(&self) -> Vec<u8>;
+
+    /// Decodes it.
     ///
     /// # Errors
-    /// What `work` answers; [`Taken::RequestId`] for a request id that named another request; what a transaction answers.
-    pub async fn change<A, F>(&self, call: &Call, work: F) -> Result<A>
+    /// [`Error::Internal`] for bytes that are no such answer.
+    fn from_bytes(bytes: &[u8]) -> Result<Self>;
+}
+
+/// Makes the event of a change.
+pub type EncodeEvent = fn(Change, &Origin, EventId, Timestamp) -> Event;
+
+impl App {
+    /// Makes a change for a call. `work` does it and returns models, of which `answer` makes the answer. A request that was
+    /// answered before is answered the same again, without any work.
+    ///
+    /// # Errors
+    /// Those of `work`; [`Taken::RequestId`] for a request id that named another request; those of a transaction.
+    pub async fn change<T, A, F>(&self, call: &Call, work: F, answer: fn(T) -> A) -> Result<A>
     where
-        A: Message + Default,
-        for<'tx> F: Work<&'tx mut Conn, Result<A>, Running: Send> + Copy + Send + Sync,
+        T: Send,
+        A: Answer,
+        for<'tx> F: Work<&'tx mut Conn, Result<T>, Running: Send> + Copy + Send + Sync,
     {
-        self.change_or_refuse(call, async |tx| work(tx).await.map(Ok)).await
+        self.change_or_refuse(call, async |tx| work(tx).await.map(Ok), answer).await
     }
 
-    /// As [`App::change`]; what was changed is also kept when the inner result of `work` is a refusal.
+    /// As [`App::change`]; the changes are also kept when the inner result of `work` is a refusal.
     ///
     /// # Errors
     /// The refusal, and the errors of [`App::change`].
-    pub async fn change_or_refuse<A, F>(&self, call: &Call, work: F) -> Result<A>
+    pub async fn change_or_refuse<T, A, F>(&self, call: &Call, work: F, answer: fn(T) -> A) -> Result<A>
     where
-        A: Message + Default,
-        for<'tx> F: Work<&'tx mut Conn, Result<Result<A>>, Running: Send> + Copy + Send + Sync,
+        T: Send,
+        A: Answer,
+        for<'tx> F: Work<&'tx mut Conn, Result<Result<T>>, Running: Send> + Copy + Send + Sync,
     {
         if call.once.is_some()
             && let Err(wait) = self.request_memory.take(&call.caller)
@@ -52,14 +66,14 @@ impl App {
                 Claim::Answered(answer) => return Ok((Ok(answer), Vec::new())),
                 Claim::Open(claimed) => claimed,
             };
-            let answer = work(tx).await?;
+            let answer = work(tx).await?.map(answer);
             if let Some(claimed) = claimed {
                 match &answer {
                     Ok(answer) => self.remember(tx, call, claimed, answer).await?,
                     Err(_) => tx.remembered_answers().forget(claimed).await?,
                 }
             }
-            let forgotten = write_events(tx, &call.origin, now).await?;
+            let forgotten = write_events(tx, self.encoders.event, &call.origin, now).await?;
             fault::point("before_commit");
             Ok((answer, forgotten))
         });
@@ -74,7 +88,7 @@ impl App {
     ///
     /// # Errors
     /// [`Taken::RequestId`] for a request id that named another request; when the database cannot be used.
-    pub async fn answered<A: Message + Default>(&self, call: &Call) -> Result<Option<A>> {
+    pub async fn answered<A: Answer>(&self, call: &Call) -> Result<Option<A>> {
         let Some(once) = &call.once else { return Ok(None) };
         let (credential, since) = (call.caller.presented.id(), self.now().before(self.policy.request_memory));
         let sealed = self.db.read(async |conn| conn.remembered_answers().get(credential, once.request_id, since).await);
@@ -92,13 +106,13 @@ impl App {
         let (now, change) = (self.now(), &change);
         let note = self.db.transaction(async |tx| {
             tx.record(change.clone());
-            write_events(tx, origin, now).await.map(drop)
+            write_events(tx, self.encoders.event, origin, now).await.map(drop)
         });
         note.await
     }
 
     /// Takes a request on, or finds the answer that it got before.
-    async fn claim<A: Message + Default>(&self, tx: &mut Conn, call: &Call, now: Timestamp) -> Result<Claim<A>> {
+    async fn claim<A: Answer>(&self, tx: &mut Conn, call: &Call, now: Timestamp) -> Result<Claim<A>> {
         let Some(once) = &call.once else { return Ok(Claim::Open(None)) };
         let credential = call.caller.presented.id();
         let since = now.before(self.policy.request_memory);
@@ -110,7 +124,7 @@ impl App {
     }
 
     /// Opens a remembered answer, if it is one to the same request.
-    fn open<A: Message + Default>(&self, call: &Call, once: &Once, sealed: &Sealed) -> Result<A> {
+    fn open<A: Answer>(&self, call: &Call, once: &Once, sealed: &Sealed) -> Result<A> {
         let opened = self.keys.open(sealed, place(call)).map_err(Error::SealedValueUnreadable)?;
         let Some((fingerprint, answer)) = opened.split_first_chunk::<32>() else {
             return Err(Error::internal("a remembered answer is too short"));
@@ -118,10 +132,10 @@ impl App {
         if *fingerprint != once.fingerprint {
             return Err(Error::Taken(Taken::RequestId));
         }
-        A::decode(answer).map_err(|error| Error::Internal(Box::new(error)))
+        A::from_bytes(answer)
     }
 
-    async fn remember<A: Message>(
+    async fn remember<A: Answer>(
         &self,
         tx: &mut Conn,
         call: &Call,
@@ -143,9 +157,9 @@ enum Claim<A> {
 }
 
 /// Answers may carry secrets, so all of them are sealed.
-fn seal(keys: &KeyRing, call: &Call, fingerprint: &[u8; 32], answer: &impl Message) -> Sealed {
+fn seal(keys: &KeyRing, call: &Call, fingerprint: &[u8; 32], answer: &impl Answer) -> Sealed {
     let mut plaintext = zeroize::Zeroizing::new(fingerprint.to_vec());
-    plaintext.extend(answer.encode_to_vec());
+    plaintext.extend(answer.to_bytes());
     keys.seal(&plaintext, place(call))
 }
 
@@ -165,7 +179,7 @@ impl App {
         T: Send,
         for<'tx> F: Work<&'tx mut Conn, Result<T>, Running: Send> + Copy + Send + Sync,
     {
-        let (done, forgotten) = at_once(&self.db, self.now(), work).await?;
+        let (done, forgotten) = at_once(&self.db, self.encoders.event, self.now(), work).await?;
         self.credentials.forget(forgotten);
         Ok(done)
     }
@@ -175,15 +189,15 @@ impl App {
 ///
 /// # Errors
 /// What `work` and a transaction answer.
-pub async fn by_system<T, F>(db: &Database, clock: &dyn Clock, work: F) -> Result<T>
+pub async fn by_system<T, F>(db: &Database, encode: EncodeEvent, clock: &dyn Clock, work: F) -> Result<T>
 where
     T: Send,
     for<'tx> F: Work<&'tx mut Conn, Result<T>, Running: Send> + Copy + Send + Sync,
 {
-    at_once(db, clock.now(), work).await.map(|(done, _)| done)
+    at_once(db, encode, clock.now(), work).await.map(|(done, _)| done)
 }
 
-async fn at_once<T, F>(db: &Database, now: Timestamp, work: F) -> Result<(T, Vec<Forgotten>)>
+async fn at_once<T, F>(db: &Database, encode: EncodeEvent, now: Timestamp, work: F) -> Result<(T, Vec<Forgotten>)>
 where
     T: Send,
     for<'tx> F: Work<&'tx mut Conn, Result<T>, Running: Send> + Copy + Send + Sync,
@@ -191,7 +205,7 @@ where
     let origin = &Origin::system();
     let done = db.transaction(async |tx| {
         let done = work(tx).await?;
-        let forgotten = write_events(tx, origin, now).await?;
+        let forgotten = write_events(tx, encode, origin, now).await?;
         Ok((done, forgotten))
     });
     done.await
@@ -199,7 +213,12 @@ where
 
 /// Makes events of what a transaction has changed, and tells what is known of API keys that is not true any more once it commits.
 /// It is the last thing before the commit.
-async fn write_events(tx: &mut Conn, origin: &Origin, now: Timestamp) -> Result<Vec<Forgotten>> {
+async fn write_events(
+    tx: &mut Conn,
+    encode: EncodeEvent,
+    origin: &Origin,
+    now: Timestamp,
+) -> Result<Vec<Forgotten>> {
     if let (Actor::Caller { .. }, Some(change)) = (origin.actor, tx.ungranted()) {
         return Err(Error::internal(format!("{:?} gives authority that nobody has decided on", change.action)));
     }
@@ -209,7 +228,7 @@ async fn write_events(tx: &mut Conn, origin: &Origin, now: Timestamp) -> Result<
     ids.sort_unstable();
     let forgotten = changes.iter().flat_map(|change| Forgotten::all_by(change.action, &change.subject)).collect();
     let events = changes.into_iter().zip(ids);
-    let events: Vec<_> = events.map(|(change, id)| convert::event::of_change(change, origin, id.into(), now)).collect();
+    let events: Vec<_> = events.map(|(change, id)| encode(change, origin, id.into(), now)).collect();
     tx.events().insert(&events).await?;
     Ok(forgotten)
 }

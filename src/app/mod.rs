@@ -2,13 +2,23 @@
 
 pub mod admission;
 pub mod attempts;
+mod authority;
 pub mod change;
 pub mod credentials;
+pub mod dry_run;
+mod ending;
 pub mod feed;
+mod guards;
 pub mod hashing;
+mod mailed_again;
+pub mod organization;
+mod proof;
 pub mod request_memory;
+mod session;
 pub mod shares;
+mod shown;
 pub mod signing_keys;
+pub mod target;
 
 use std::{sync::Arc, time::Duration};
 
@@ -21,7 +31,7 @@ use crate::{
     },
     clock::Clock,
     db::{Database, reads::Gather},
-    models::{Organization, Timestamp, User, refresh_token::Lifetimes},
+    models::{ApiKey, Organization, Timestamp, User, refresh_token::Lifetimes},
     security::{event_cursor::EventCursors, page_token::PageTokens, password, random, sealing::KeyRing},
     telemetry::metrics::Metrics,
 };
@@ -66,6 +76,17 @@ pub struct Inner {
     pub request_memory: RequestMemory,
     /// The settings.
     pub policy: Policy,
+    /// How events and cached keys are encoded.
+    pub encoders: Encoders,
+}
+
+/// Encoders of what is stored or cached in the form of the contract, which this module does not know.
+#[derive(Clone, Copy, Debug)]
+pub struct Encoders {
+    /// Makes the event of a change.
+    pub event: change::EncodeEvent,
+    /// Encodes an API key as verifications return it.
+    pub api_key: fn(ApiKey) -> Vec<u8>,
 }
 
 /// Settings that change what calls answer.

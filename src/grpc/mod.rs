@@ -4,3 +4,27 @@ pub mod convert;
 pub mod handlers;
 pub mod services;
 pub mod status;
+
+use prost::Message;
+
+use crate::{
+    app::{Encoders, change::Answer},
+    error::{Error, Result},
+    pb,
+};
+
+/// Encodes events and cached keys as messages of the contract.
+pub const ENCODERS: Encoders = Encoders {
+    event: convert::event::of_change,
+    api_key: |key| pb::ApiKey::from(key).encode_to_vec(),
+};
+
+impl<M: Message + Default> Answer for M {
+    fn to_bytes(&self) -> Vec<u8> {
+        self.encode_to_vec()
+    }
+
+    fn from_bytes(bytes: &[u8]) -> Result<Self> {
+        Self::decode(bytes).map_err(|error| Error::Internal(Box::new(error)))
+    }
+}

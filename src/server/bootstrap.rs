@@ -6,6 +6,7 @@ use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use crate::{
+    grpc::ENCODERS,
     app::change::by_system,
     clock::Clock,
     config::{DatabaseArgs, SecretText},
@@ -129,7 +130,7 @@ pub async fn create_admin(
     let every_scope = Scope::parse("*").map_err(Error::internal)?;
     let now = clock.now();
     let (plaintext, secret) = mint_api_key(Environment::Live);
-    let create = by_system(db, clock, async |tx| {
+    let create = by_system(db, ENCODERS.event, clock, async |tx| {
         let found = tx.users().get_by_email(&Reach::Everything, email.normalized()).await?;
         let user = if let Some(found) = found {
             if !existing {

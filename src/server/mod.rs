@@ -29,7 +29,7 @@ use crate::{
     config::ServeArgs,
     db::{Database, migrations, reads::Gather},
     error::chain,
-    grpc::services::Services,
+    grpc::{ENCODERS, services::Services},
     http::well_known,
     interceptors::{
         AccessTable, Around, Audit, Authenticate, Authorize, Before, Deadline, Faults, Gate, Intercepted, Limits,
@@ -201,7 +201,7 @@ async fn open(
     let schedule = sign_in.schedule();
     let now = clock.now();
     let sealing = &keys;
-    let keep = change::by_system(&db, clock.as_ref(), async |tx| signing_keys::keep(tx, sealing, schedule, now).await);
+    let keep = change::by_system(&db, ENCODERS.event, clock.as_ref(), async |tx| signing_keys::keep(tx, sealing, schedule, now).await);
     let signing_keys = match keep.await {
         Ok(()) => SigningKeys::open(db.clone(), keys.clone(), sign_in.parties()?).await,
         Err(error) => Err(error),
@@ -224,7 +224,7 @@ async fn open(
         password_reset_life: sign_in.password_reset_life,
     };
     let shares = Shares::default();
-    let credentials = Credentials::new(db.clone(), shares.clone(), args.credential_cache.0, args.usage_interval);
+    let credentials = Credentials::new(db.clone(), ENCODERS.api_key, shares.clone(), args.credential_cache.0, args.usage_interval);
     let app = App::new(Inner {
         clock,
         pages: PageTokens::new(&keys),
@@ -241,6 +241,7 @@ async fn open(
         shares,
         request_memory: RequestMemory::new(args.max_remembered, args.request_memory),
         policy,
+        encoders: ENCODERS,
         keys,
         db,
     });

@@ -14,7 +14,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use prost::{Message as _, bytes::Bytes};
+use bytes::Bytes;
 use quick_cache::{UnitWeighter, Weighter, sync::Cache};
 use tokio::sync::broadcast;
 
@@ -28,8 +28,7 @@ use crate::{
     app::shares::{Share, Shares},
     db::Database,
     error::Result,
-    models::{Caller, Credential, OrganizationId, Timestamp, UserId, api_key::KeyPrefix, permission},
-    pb,
+    models::{ApiKey, Caller, Credential, OrganizationId, Timestamp, UserId, api_key::KeyPrefix, permission},
 };
 
 /// How long after a change any process still answers as before it.
@@ -52,6 +51,7 @@ pub struct Credentials(Arc<Inner>);
 
 struct Inner {
     db: Database,
+    encode: fn(ApiKey) -> Vec<u8>,
     shares: Shares,
     known: Cache<KeyPrefix, Arc<Known>, Weight>,
     unknown: Cache<KeyPrefix, Instant>,
@@ -69,7 +69,7 @@ pub struct Known {
     pub prefix: KeyPrefix,
     /// Who calls with it.
     pub caller: Caller,
-    /// The key as an encoded [`pb::ApiKey`].
+    /// The key, encoded as verifications return it.
     pub encoded: Bytes,
     /// What of the server its calls use.
     pub share: Arc<Share>,
@@ -103,9 +103,16 @@ impl Weighter<KeyPrefix, Arc<Known>> for Weight {
 
 impl Credentials {
     /// Remembers keys of a database in about as many bytes, and when they were used as coarsely as said.
-    pub fn new(db: Database, shares: Shares, bytes: u64, usage_unit: Duration) -> Self {
+    pub fn new(
+        db: Database,
+        encode: fn(ApiKey) -> Vec<u8>,
+        shares: Shares,
+        bytes: u64,
+        usage_unit: Duration,
+    ) -> Self {
         Self(Arc::new(Inner {
             db,
+            encode,
             shares,
             known: Cache::with_weighter(EXPECTED, bytes, Weight),
             unknown: Cache::with_weighter(EXPECTED, MAX_UNKNOWN, UnitWeighter),
@@ -173,7 +180,7 @@ impl Credentials {
                 let stamp = self.0.changes.stamp(&[credential.key.id.0, owner.0, change::accountable(owner)]);
                 let share = self.0.shares.of(credential.accountable);
                 let caller = credential.caller(*prefix);
-                let encoded = pb::ApiKey::from(credential.key.clone()).encode_to_vec().into();
+                let encoded = (self.0.encode)(credential.key.clone()).into();
                 Arc::new(Known {
                     credential,
                     prefix: *prefix,

@@ -1,21 +1,27 @@
-//! What a change would do, on the wire.
+//! Previews of changes on the wire.
 
 use crate::{
+    app::dry_run::Preview,
     error::{Error, Precondition},
     grpc::status::reason,
-    models::Impact,
     pb,
 };
 
-/// What a change would do, and what stands in its way.
-pub fn impact(impact: &Impact, blockers: Vec<Precondition>) -> pb::Impact {
-    pb::Impact {
-        memberships: impact.memberships,
-        api_keys: impact.api_keys,
-        sessions: impact.sessions,
-        invitations: impact.invitations,
-        organizations_without_owner: impact.organizations_without_owner.iter().map(ToString::to_string).collect(),
-        blockers: blockers.into_iter().map(blocker).collect(),
+/// The preview of a call, if it has one.
+pub fn optional(preview: Option<Preview>) -> Option<pb::Impact> {
+    preview.map(Into::into)
+}
+
+impl From<Preview> for pb::Impact {
+    fn from(Preview { impact, blockers }: Preview) -> Self {
+        Self {
+            memberships: impact.memberships,
+            api_keys: impact.api_keys,
+            sessions: impact.sessions,
+            invitations: impact.invitations,
+            organizations_without_owner: impact.organizations_without_owner.iter().map(ToString::to_string).collect(),
+            blockers: blockers.into_iter().map(blocker).collect(),
+        }
     }
 }
 

@@ -27,8 +27,9 @@ use prost_types::FieldMask;
 use uuid::Uuid;
 
 use crate::{
+    app::target::Target,
     error::{Error, Result, Violation},
-    models::{Resource, Scope, Scopes, Timestamp},
+    models::{Scope, Scopes, Timestamp},
 };
 
 /// Collects what is wrong with a request.
@@ -40,14 +41,6 @@ pub struct Check {
 /// What an update mask names.
 #[derive(Debug)]
 pub struct Mask<'a>(&'a [String]);
-
-/// A resource to change, and the state that the change was decided on.
-#[derive(Debug)]
-pub struct Target<Id> {
-    /// Names it.
-    pub id: Id,
-    etag: String,
-}
 
 impl Check {
     /// Most items of a batch: the largest answers fit into the 4 MiB that clients take by default.
@@ -165,16 +158,6 @@ impl Mask<'_> {
     /// The value of a field that the mask names: `Some(None)` if it does not, `None` if it does and the field is wrong.
     pub fn named<T>(&self, path: &str, value: impl FnOnce() -> Option<T>) -> Option<Option<T>> {
         if self.0.iter().any(|named| named == path) { value().map(Some) } else { Some(None) }
-    }
-}
-
-impl<Id> Target<Id> {
-    /// Checks that the caller decided on the state that is stored now.
-    ///
-    /// # Errors
-    /// [`Error::EtagMismatch`].
-    pub fn check_etag(&self, resource: &impl Resource) -> Result<()> {
-        if self.etag.is_empty() || self.etag == resource.etag() { Ok(()) } else { Err(Error::EtagMismatch) }
     }
 }
 

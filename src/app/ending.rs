@@ -1,6 +1,6 @@
 //! What ends when the ground for it goes: nothing that was started for a user, or given by one, outlasts that.
 
-use super::{authentication::end_sessions, guards};
+use super::guards;
 use crate::{
     db::Conn,
     error::Result,
