@@ -135,13 +135,7 @@ impl App {
         A::from_bytes(answer)
     }
 
-    async fn remember<A: Answer>(
-        &self,
-        tx: &mut Conn,
-        call: &Call,
-        claimed: ClaimedRequest,
-        answer: &A,
-    ) -> Result<()> {
+    async fn remember<A: Answer>(&self, tx: &mut Conn, call: &Call, claimed: ClaimedRequest, answer: &A) -> Result<()> {
         let Some(once) = &call.once else { return Ok(()) };
         let answer = seal(&self.keys, call, &once.fingerprint, answer);
         tx.remembered_answers().remember(claimed, answer).await
@@ -213,12 +207,7 @@ where
 
 /// Makes events of what a transaction has changed, and tells what is known of API keys that is not true any more once it commits.
 /// It is the last thing before the commit.
-async fn write_events(
-    tx: &mut Conn,
-    encode: EncodeEvent,
-    origin: &Origin,
-    now: Timestamp,
-) -> Result<Vec<Forgotten>> {
+async fn write_events(tx: &mut Conn, encode: EncodeEvent, origin: &Origin, now: Timestamp) -> Result<Vec<Forgotten>> {
     if let (Actor::Caller { .. }, Some(change)) = (origin.actor, tx.ungranted()) {
         return Err(Error::internal(format!("{:?} gives authority that nobody has decided on", change.action)));
     }

@@ -43,12 +43,7 @@ pub struct Transferred {
 }
 
 /// Creates an organization and its owner's membership. Without a slug one is derived from the name.
-pub async fn create<A: Answer>(
-    app: &App,
-    call: &Call,
-    new: &NewOrganization,
-    answer: fn(Created) -> A,
-) -> Result<A> {
+pub async fn create<A: Answer>(app: &App, call: &Call, new: &NewOrganization, answer: fn(Created) -> A) -> Result<A> {
     let slug = new.slug.clone().unwrap_or_else(|| Slug::of_name(&new.name));
     let mut created = create_with_slug(app, call, new, slug, answer).await;
     for _ in 0..SLUG_ATTEMPTS {
@@ -81,17 +76,18 @@ async fn create_with_slug<A: Answer>(
     app.change(
         call,
         async |tx| {
-        let user = tx.users().lock(&caller.reach(), new.owner_user_id).await?.ok_or(Error::NotFound(Entity::User))?;
-        if caller.user_id() != Some(user.id) || new.plan != Plan::Free {
-            guards::platform_admin(caller)?;
-        }
-        guards::active_user(&user)?;
-        guards::may_own_another(tx, caller, &user, app.policy.max_organizations).await?;
-        guards::may_join_another(tx, caller, &user).await?;
-        tx.organizations().insert(&organization, user.id).await?;
-        authority::own_organization(tx);
-        tx.memberships().insert(&membership).await?;
-        Ok(Created { organization: organization.clone(), owner_membership_id: membership.id })
+            let user =
+                tx.users().lock(&caller.reach(), new.owner_user_id).await?.ok_or(Error::NotFound(Entity::User))?;
+            if caller.user_id() != Some(user.id) || new.plan != Plan::Free {
+                guards::platform_admin(caller)?;
+            }
+            guards::active_user(&user)?;
+            guards::may_own_another(tx, caller, &user, app.policy.max_organizations).await?;
+            guards::may_join_another(tx, caller, &user).await?;
+            tx.organizations().insert(&organization, user.id).await?;
+            authority::own_organization(tx);
+            tx.memberships().insert(&membership).await?;
+            Ok(Created { organization: organization.clone(), owner_membership_id: membership.id })
         },
         answer,
     )

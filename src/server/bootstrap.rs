@@ -6,12 +6,12 @@ use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use crate::{
-    grpc::ENCODERS,
     app::change::by_system,
     clock::Clock,
     config::{DatabaseArgs, SecretText},
     db::Database,
     error::{Entity, Error, Precondition, Result, Taken, chain},
+    grpc::ENCODERS,
     models::{
         Action, ApiKeyOwner, Email, Environment, IpRanges, JsonObject, Name, NewApiKey, NewUser, Plaintext, Reach,
         RevokedReason, Scope, Scopes,

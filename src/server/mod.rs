@@ -201,7 +201,9 @@ async fn open(
     let schedule = sign_in.schedule();
     let now = clock.now();
     let sealing = &keys;
-    let keep = change::by_system(&db, ENCODERS.event, clock.as_ref(), async |tx| signing_keys::keep(tx, sealing, schedule, now).await);
+    let keep = change::by_system(&db, ENCODERS.event, clock.as_ref(), async |tx| {
+        signing_keys::keep(tx, sealing, schedule, now).await
+    });
     let signing_keys = match keep.await {
         Ok(()) => SigningKeys::open(db.clone(), keys.clone(), sign_in.parties()?).await,
         Err(error) => Err(error),
@@ -224,7 +226,8 @@ async fn open(
         password_reset_life: sign_in.password_reset_life,
     };
     let shares = Shares::default();
-    let credentials = Credentials::new(db.clone(), ENCODERS.api_key, shares.clone(), args.credential_cache.0, args.usage_interval);
+    let credentials =
+        Credentials::new(db.clone(), ENCODERS.api_key, shares.clone(), args.credential_cache.0, args.usage_interval);
     let app = App::new(Inner {
         clock,
         pages: PageTokens::new(&keys),

@@ -103,13 +103,7 @@ impl Weighter<KeyPrefix, Arc<Known>> for Weight {
 
 impl Credentials {
     /// Remembers keys of a database in about as many bytes, and when they were used as coarsely as said.
-    pub fn new(
-        db: Database,
-        encode: fn(ApiKey) -> Vec<u8>,
-        shares: Shares,
-        bytes: u64,
-        usage_unit: Duration,
-    ) -> Self {
+    pub fn new(db: Database, encode: fn(ApiKey) -> Vec<u8>, shares: Shares, bytes: u64, usage_unit: Duration) -> Self {
         Self(Arc::new(Inner {
             db,
             encode,

@@ -2,24 +2,16 @@
 
 mod api_key;
 mod authentication;
-mod authority;
 mod authorization;
-mod ending;
 mod event;
-mod guards;
 mod health;
 mod invitation;
 mod mailed;
-mod mailed_again;
 mod membership;
 mod oauth_account;
 mod organization;
-mod proof;
 mod refresh_token;
-mod rehearsal;
 mod role;
-mod session;
-mod shown;
 mod stream;
 mod user;
 mod user_import;

@@ -150,7 +150,8 @@ impl OrganizationService for OrganizationHandler {
             let target = convert::target::<OrganizationId>("organization_id", &r.organization_id, r.etag)?;
             Ok((target, r.restore_api_keys))
         })?;
-        let answer = |restored| pb::UndeleteOrganizationResponse { organization: Some(pb::Organization::from(restored)) };
+        let answer =
+            |restored| pb::UndeleteOrganizationResponse { organization: Some(pb::Organization::from(restored)) };
         Ok(Response::new(app::organization::undelete(&self.app, &call, &target, restore_api_keys, answer).await?))
     }
 
