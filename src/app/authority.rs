@@ -1,8 +1,8 @@
-//! The one place that decides what a call may give, whatever the method. What is given must be covered by what the presented credential
-//! holds: its scopes and the standing of its owner, both. docs/security.md says it in words.
+//! The one place that decides what authority a call may give. The presented credential must hold what it gives, by its scopes and by
+//! the standing of its owner. docs/security.md describes the rules.
 //!
 //! Each function grants one kind of authority to the transaction. A transaction that gives authority which none of them granted does not
-//! commit, so a handler that forgets to ask answers INTERNAL instead of giving too much.
+//! commit, so a use-case that forgets to ask fails with INTERNAL instead of giving too much.
 
 use super::guards;
 use crate::{
@@ -15,9 +15,9 @@ use crate::{
     },
 };
 
-/// Lets a key of a platform admin authenticate those who are platform admins.
+/// The scope to authenticate users who are platform admins.
 const AUTHENTICATE_PLATFORM_ADMINS: &str = "platform_admins:authenticate";
-/// Lets it make, restore and end platform admins.
+/// The scope to create, restore and remove platform admins.
 const WRITE_PLATFORM_ADMINS: &str = "platform_admins:write";
 
 impl From<Lack> for Error {
@@ -29,11 +29,11 @@ impl From<Lack> for Error {
     }
 }
 
-/// Decides whether a caller may make a key, tell a secret of one, or change one from `before` to `after`. A change that only narrows
-/// gives nothing.
+/// Decides whether a caller may create a key, receive a new secret of one, or change one from `before` to `after`. A change that only
+/// narrows a key gives nothing.
 ///
 /// # Errors
-/// [`Error::Denied`] with the first bound that the caller does not hold; NOT_FOUND for an organization outside its reach.
+/// [`Error::Denied`] with the first bound that the caller does not hold; [`Error::NotFound`] for an organization outside its reach.
 pub(super) async fn key(tx: &mut Conn, caller: &Caller, before: Option<&ApiKey>, after: &ApiKey) -> Result<()> {
     guards::api_key(caller)?;
     current_secret(caller)?;
@@ -55,7 +55,7 @@ pub(super) async fn key(tx: &mut Conn, caller: &Caller, before: Option<&ApiKey>,
     Ok(())
 }
 
-/// Refuses to return a secret of a key, or to loosen it, unless the caller holds all that it then holds.
+/// Refuses a caller that does not hold everything that a key holds.
 fn holds(caller: &Caller, key: &ApiKey) -> Result<()> {
     let lacking = if let Some(scope) = caller.scopes.first_not_held(&key.scopes) {
         Denial::ScopeNotHeld(scope.as_str().to_owned())
@@ -71,13 +71,13 @@ fn holds(caller: &Caller, key: &ApiKey) -> Result<()> {
     Err(Error::Denied(lacking))
 }
 
-/// Refuses the former secret of a key that was rotated, perhaps because it leaked: it writes no keys.
+/// Refuses the former secret of a rotated key. It may have leaked, so it cannot write keys.
 pub(super) fn current_secret(caller: &Caller) -> Result<()> {
     if caller.is_former_secret { Err(Error::Denied(Denial::FormerSecret)) } else { Ok(()) }
 }
 
-/// Decides whether who holds something in an organization may give all of `after` to somebody who holds `before`. A change that only
-/// takes away needs the standing, and no scope beyond the method's.
+/// Decides whether the holder of `held` in an organization may give all of `after` to somebody who holds `before`. A change that only
+/// takes away requires the standing, and no scope beyond the method's.
 pub(super) fn permissions(tx: &mut Conn, held: &Held, before: Option<&Held>, after: &Held) -> Result<()> {
     if let Some(before) = before {
         held.outranks(before)?;
@@ -89,17 +89,17 @@ pub(super) fn permissions(tx: &mut Conn, held: &Held, before: Option<&Held>, aft
     Ok(())
 }
 
-/// Lets a user own an organization that is made in this transaction: nobody held anything there before.
+/// Lets a user own an organization that this transaction creates. Nobody held anything there before.
 pub(super) fn own_organization(tx: &mut Conn) {
     tx.grant(Grant::Permissions);
 }
 
-/// Lets an invitation give what it was made to give; who sent it held that.
+/// Lets an invitation give what it was created to give. Its sender held that.
 pub(super) fn by_invitation(tx: &mut Conn) {
     tx.grant(Grant::Permissions);
 }
 
-/// Decides whether a caller may begin a session of a user without a proof of the user's.
+/// Decides whether a caller may begin a session of a user who has proven nothing in this call.
 pub(super) fn session(tx: &mut Conn, caller: &Caller, user: &User) -> Result<()> {
     may_authenticate(caller, user)?;
     tx.grant(Grant::Session);
@@ -111,7 +111,7 @@ pub(super) fn proven_session(tx: &mut Conn) {
     tx.grant(Grant::Session);
 }
 
-/// Decides whether a caller may open a way into the account of a user.
+/// Decides whether a caller may add a way to sign in to the account of a user.
 pub(super) fn account(tx: &mut Conn, caller: &Caller, user: &User) -> Result<()> {
     may_authenticate(caller, user)?;
     tx.grant(Grant::Account);
@@ -123,7 +123,7 @@ pub(super) fn proven_account(tx: &mut Conn) {
     tx.grant(Grant::Account);
 }
 
-/// Decides whether a caller may bring a suspended or deleted user back.
+/// Decides whether a caller may reactivate or restore a user.
 pub(super) fn standing(tx: &mut Conn, caller: &Caller, user: &User) -> Result<()> {
     if user.is_platform_admin {
         scope(caller, WRITE_PLATFORM_ADMINS)?;
@@ -132,14 +132,14 @@ pub(super) fn standing(tx: &mut Conn, caller: &Caller, user: &User) -> Result<()
     Ok(())
 }
 
-/// Lets a platform admin bring a suspended or deleted organization back.
+/// Lets a platform admin reactivate or restore an organization.
 pub(super) fn standing_of_organization(tx: &mut Conn, caller: &Caller) -> Result<()> {
     guards::platform_admin(caller)?;
     tx.grant(Grant::Standing);
     Ok(())
 }
 
-/// Decides whether a caller may make a platform admin.
+/// Decides whether a caller may make a user a platform admin.
 pub(super) fn platform_admin(tx: &mut Conn, caller: &Caller) -> Result<()> {
     guards::platform_admin(caller)?;
     guards::api_key(caller)?;
@@ -148,8 +148,8 @@ pub(super) fn platform_admin(tx: &mut Conn, caller: &Caller) -> Result<()> {
     Ok(())
 }
 
-/// Refuses to authenticate a platform admin with a key that was not made for that: the application's sign-in key would be a way to become
-/// one.
+/// Refuses to authenticate a platform admin with a key that lacks the scope for it. Otherwise an application's sign-in key would be a
+/// way to become a platform admin.
 pub(super) fn may_authenticate(caller: &Caller, user: &User) -> Result<()> {
     if user.is_platform_admin { scope(caller, AUTHENTICATE_PLATFORM_ADMINS) } else { Ok(()) }
 }

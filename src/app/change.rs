@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// The answer to a call in the form in which it is stored and returned again.
-pub trait Answer: Sized + Send {
+pub trait Answer: Sized + Send + Sync {
     /// Encodes it.
     fn to_bytes(&self) -> Vec<u8>;
 

@@ -1,4 +1,4 @@
-//! Rules that need the caller or stored state and hold for several methods.
+//! Rules on the caller or on stored state that several use-cases share.
 
 use crate::{
     db::Conn,
@@ -11,10 +11,10 @@ use crate::{
     },
 };
 
-/// Most memberships that a user gets by what tenants do themselves.
+/// How many memberships a user may have by what tenants do. Platform admins are not bound by it.
 const MAX_MEMBERSHIPS: u32 = 1000;
 
-/// Most organizations that a refusal for want of an owner names.
+/// How many organizations a refusal names at most because they would have no owner.
 const MAX_NAMED: usize = 100;
 
 /// Refuses everyone but platform admins.
@@ -22,7 +22,7 @@ pub(super) fn platform_admin(caller: &Caller) -> Result<()> {
     if caller.is_platform_admin() { Ok(()) } else { Err(Error::Denied(Denial::NotPlatformAdmin)) }
 }
 
-/// Refuses a caller whose key, or its scope, or its owner's being a platform admin has ended since it was presented.
+/// Refuses a caller whose credential, its scope, or its owner's standing as a platform admin has ended since it was presented.
 pub(super) async fn still_holds(conn: &mut Conn, caller: &Caller, scope: &Scope, now: Timestamp) -> Result<()> {
     let (id, prefix) = match caller.presented {
         Presented::ApiKey { id, prefix } => (id, prefix),
@@ -36,7 +36,7 @@ pub(super) async fn still_holds(conn: &mut Conn, caller: &Caller, scope: &Scope,
     if caller.is_platform_admin() { platform_admin(&credential.caller(prefix)) } else { Ok(()) }
 }
 
-/// Refuses a caller whose access token, or its session, has ended since it was presented.
+/// Refuses a caller whose access token or session has ended since it was presented.
 async fn still_goes_on(conn: &mut Conn, caller: &Caller, session: SessionId, now: Timestamp) -> Result<()> {
     let user = caller.user_id().ok_or(Error::Unauthenticated)?;
     let is_over = caller.ends_at.is_some_and(|ends_at| ends_at <= now);
@@ -44,7 +44,7 @@ async fn still_goes_on(conn: &mut Conn, caller: &Caller, session: SessionId, now
     if standing.is_some() && !is_over { Ok(()) } else { Err(Error::Unauthenticated) }
 }
 
-/// Refuses everyone but platform admins to list the deleted.
+/// Allows only platform admins to list what is deleted.
 pub(super) fn may_list<S>(caller: &Caller, state: &StateFilter<S>) -> Result<()> {
     match state {
         StateFilter::Deleted => platform_admin(caller),
@@ -62,29 +62,29 @@ pub(super) async fn visible_organization(conn: &mut Conn, caller: &Caller, id: O
     conn.organizations().get(&caller.reach(), id).await?.ok_or(Error::NotFound(Entity::Organization))
 }
 
-/// Finds a user, and refuses whoever can see it but is neither that user nor a platform admin.
+/// Finds a user, and refuses a caller that is neither that user nor a platform admin.
 pub(super) async fn own_user(conn: &mut Conn, caller: &Caller, id: UserId) -> Result<User> {
     let user = visible_user(conn, caller, id).await?;
     is_own(caller, id)?;
     Ok(user)
 }
 
-/// Refuses whoever is neither a user nor a platform admin.
+/// Refuses a caller that is neither this user nor a platform admin.
 pub(super) fn is_own(caller: &Caller, id: UserId) -> Result<()> {
     if caller.user_id() == Some(id) { Ok(()) } else { platform_admin(caller) }
 }
 
-/// Refuses an access token where what is done would outlast it, or is done with a key. Tells the key.
+/// Refuses a caller with an access token where an API key is required. Returns the id of the key.
 pub(super) fn api_key(caller: &Caller) -> Result<ApiKeyId> {
     caller.api_key_id().ok_or(Error::Denied(Denial::ApiKeyRequired))
 }
 
-/// The person who proves a mailbox has to show a credential of the account.
+/// The refusal of a proof of an e-mail without a credential of the account.
 pub(super) fn credential_required() -> Error {
     Error::Precondition(Precondition::CredentialRequired)
 }
 
-/// Refuses one more where there are as many as there may be; a limit of 0 is none, and nothing is counted.
+/// Refuses one more if the limit `most` is reached. 0 means no limit, and then nothing is counted.
 pub(super) async fn has_room(limit: Limit, most: u32, count: impl Future<Output = Result<i64>>) -> Result<()> {
     if most == 0 || count.await? < i64::from(most) {
         Ok(())
@@ -93,7 +93,7 @@ pub(super) async fn has_room(limit: Limit, most: u32, count: impl Future<Output 
     }
 }
 
-/// Refuses what a suspended user cannot have.
+/// Refuses a suspended user.
 pub(super) fn active_user(user: &User) -> Result<()> {
     match user.state {
         UserState::Active => Ok(()),
@@ -101,7 +101,14 @@ pub(super) fn active_user(user: &User) -> Result<()> {
     }
 }
 
-/// Refuses what a suspended organization cannot have.
+/// Locks a user within the caller's reach, and refuses a suspended one.
+pub(super) async fn lock_active_user(tx: &mut Conn, caller: &Caller, id: UserId) -> Result<User> {
+    let user = tx.users().lock(&caller.reach(), id).await?.ok_or(Error::NotFound(Entity::User))?;
+    active_user(&user)?;
+    Ok(user.into_inner())
+}
+
+/// Refuses a suspended organization.
 pub(super) fn active_organization(organization: &Organization) -> Result<()> {
     match organization.state {
         OrganizationState::Active => Ok(()),
@@ -109,11 +116,11 @@ pub(super) fn active_organization(organization: &Organization) -> Result<()> {
     }
 }
 
-/// What the caller holds in an organization within its reach: by its standing there, within the scopes of its credential.
+/// What the caller holds in an organization: by its standing there, within the scopes of its credential.
 pub(super) async fn held(conn: &mut Conn, caller: &Caller, organization: OrganizationId) -> Result<Held> {
     let standing = match caller.principal {
         Principal::User { is_platform_admin: true, .. } => Held::everything(),
-        // Its scopes say what it was made for; nobody makes one that holds more than an admin.
+        // Its scopes say what it was created for. No key of an organization holds more than an admin.
         Principal::Organization(own) if own == organization => Held::by(&RoleName::admin(), &Permissions::default()),
         Principal::Organization(_) => Held::nothing(),
         Principal::User { id, .. } => conn.memberships().held(id, organization).await?,
@@ -121,7 +128,7 @@ pub(super) async fn held(conn: &mut Conn, caller: &Caller, organization: Organiz
     Ok(standing.within(&caller.scopes))
 }
 
-/// Refuses a caller that does not hold a permission in an organization.
+/// Refuses a caller that does not hold a permission in an organization. Returns what it holds.
 pub(super) async fn may(
     conn: &mut Conn,
     caller: &Caller,
@@ -136,8 +143,8 @@ pub(super) async fn may(
     }
 }
 
-/// Refuses a caller that does not hold a permission in an organization, and everyone but platform admins to change anything in a
-/// suspended one. Tells what the caller holds.
+/// Refuses a caller that does not hold a permission in an organization, and in a suspended organization everyone but platform admins.
+/// Returns what the caller holds.
 pub(super) async fn may_change(
     conn: &mut Conn,
     caller: &Caller,
@@ -149,7 +156,7 @@ pub(super) async fn may_change(
     Ok(held)
 }
 
-/// Refuses everyone but platform admins to change anything in a suspended organization.
+/// Allows only platform admins to change anything in a suspended organization.
 pub(super) fn is_open_to(caller: &Caller, organization: &Organization) -> Result<()> {
     if caller.is_platform_admin() { Ok(()) } else { active_organization(organization) }
 }
@@ -159,13 +166,13 @@ pub(super) async fn held_by(conn: &mut Conn, membership: &Membership) -> Result<
     conn.memberships().held_by(membership.organization_id, &membership.role, &membership.permissions).await
 }
 
-/// Refuses a role that an organization does not have. Tells what it gives.
+/// Refuses a role that an organization does not have. Returns what the role gives.
 pub(super) async fn has_role(conn: &mut Conn, organization: OrganizationId, role: &RoleName) -> Result<Held> {
     let given = conn.roles().given(organization, role).await?;
     given.map(|given| Held::by(role, &given)).ok_or(Error::NotFound(Entity::Role))
 }
 
-/// True if who holds something in an organization holds all that a role of it gives. A role that is gone gives nothing.
+/// True if `held` covers all that a role of an organization gives. A role that no longer exists gives nothing.
 pub(super) async fn covers_role(
     conn: &mut Conn,
     held: &Held,
@@ -176,8 +183,8 @@ pub(super) async fn covers_role(
     Ok(held.covers_all(&Held::by(role, &given)))
 }
 
-/// Finds a key within the caller's reach, or of an organization whose keys the caller may see, and tells which reach it is in. A key
-/// that the caller may not see costs the same statements as one that is not there.
+/// Finds a key within the caller's reach, or of an organization whose keys the caller may see. Returns the reach that it is in, too. A
+/// key that the caller may not see costs the same statements as one that does not exist.
 pub(super) async fn visible_key(conn: &mut Conn, caller: &Caller, id: ApiKeyId) -> Result<(ApiKey, Reach)> {
     let own = caller.reach();
     if let Some(key) = conn.api_keys().get(&own, id).await? {
@@ -193,33 +200,32 @@ pub(super) async fn visible_key(conn: &mut Conn, caller: &Caller, id: ApiKeyId) 
     Err(Error::NotFound(Entity::ApiKey))
 }
 
-/// Locks a user who is to become an owner, and refuses a suspended one, and one that owns as many organizations as it may.
+/// Locks a user who is to become an owner, and refuses a suspended one, and one who owns `most` organizations already.
 pub(super) async fn lock_new_owner(tx: &mut Conn, caller: &Caller, id: UserId, most: u32) -> Result<()> {
     let user = tx.users().lock(&caller.reach(), id).await?.ok_or(Error::NotFound(Entity::User))?;
     active_user(&user)?;
     may_own_another(tx, caller, &user, most).await
 }
 
-/// Refuses to make a locked user the owner of one more organization than it may own. Platform admins are not held to it: they
-/// answer for what they make.
+/// Refuses to make a locked user the owner of more than `most` organizations. Platform admins are not bound by it.
 pub(super) async fn may_own_another(tx: &mut Conn, caller: &Caller, user: &Locked<User>, most: u32) -> Result<()> {
     let most = if caller.is_platform_admin() { 0 } else { most };
     has_room(Limit::Organizations, most, tx.memberships().count_owned_by(user.id)).await
 }
 
-/// Refuses to make a locked user a member of one more organization than it may be in; those that are deleted and not yet erased
-/// count. Platform admins are not held to it.
+/// Refuses to make a locked user a member of more than [`MAX_MEMBERSHIPS`] organizations. Those that are deleted and not yet purged
+/// count. Platform admins are not bound by it.
 pub(super) async fn may_join_another(tx: &mut Conn, caller: &Caller, user: &Locked<User>) -> Result<()> {
     let most = if caller.is_platform_admin() { 0 } else { MAX_MEMBERSHIPS };
     has_room(Limit::Memberships, most, tx.memberships().count_of_user(user)).await
 }
 
-/// Refuses a membership that is no owner's.
+/// Refuses a membership that is not an owner's.
 pub(super) fn is_owner(membership: &Membership) -> Result<()> {
     if membership.role.is_owner() { Ok(()) } else { Err(Error::Precondition(Precondition::NotAnOwner)) }
 }
 
-/// Refuses to end an ownership that is the last active one. Hold the organization's lock.
+/// Refuses to end the last active ownership of an organization, whose lock must be held.
 pub(super) async fn keeps_an_owner(tx: &mut Conn, membership: &Membership) -> Result<()> {
     if !membership.role.is_owner() {
         return Ok(());
@@ -227,26 +233,26 @@ pub(super) async fn keeps_an_owner(tx: &mut Conn, membership: &Membership) -> Re
     has_owner(tx, vec![membership.organization_id], Some(membership.user_id)).await
 }
 
-/// Refuses to take the user away if an organization has no other active owner.
+/// Refuses to remove a user without whom an organization has no active owner.
 pub(super) async fn no_organization_loses_its_last_owner(tx: &mut Conn, user: &User) -> Result<()> {
     none_is_orphaned(orphaned_without(tx, user).await?)
 }
 
 /// Up to [`MAX_NAMED`] organizations that have no active owner without a user. Locks every organization that the user owns, so that two
-/// owners cannot be taken away at once; the deleted too, so that none is restored for this owner meanwhile.
+/// owners are not removed at once. Deleted ones are locked too, so that none is restored for this owner meanwhile.
 pub(super) async fn orphaned_without(tx: &mut Conn, user: &User) -> Result<Vec<OrganizationId>> {
     if !user.is_active() {
         return Ok(Vec::new());
     }
     let owned = tx.memberships().owned_by(user.id).await?;
     let owned = tx.organizations().lock_many(&owned).await?;
-    // Read again under the locks: an ownership may have ended, and the others' may have too.
+    // Read again under the locks, because ownerships may have ended since.
     let still = tx.memberships().owned_by(user.id).await?;
     let owned: Vec<OrganizationId> = owned.into_iter().filter(|id| still.contains(id)).collect();
     orphaned(tx, owned, Some(user.id)).await
 }
 
-/// Those of some organizations that have no active owner, `without` a user. Hold their locks.
+/// Those of some organizations that have no active owner, `without` a user. Their locks must be held.
 async fn orphaned(tx: &mut Conn, mut ids: Vec<OrganizationId>, without: Option<UserId>) -> Result<Vec<OrganizationId>> {
     if !ids.is_empty() {
         let owned = tx.memberships().with_active_owner(&ids, without).await?;
@@ -256,7 +262,7 @@ async fn orphaned(tx: &mut Conn, mut ids: Vec<OrganizationId>, without: Option<U
     Ok(ids)
 }
 
-/// Refuses organizations that have no active owner, `without` a user. Hold their locks.
+/// Refuses organizations that have no active owner, `without` a user. Their locks must be held.
 pub(super) async fn has_owner(tx: &mut Conn, ids: Vec<OrganizationId>, without: Option<UserId>) -> Result<()> {
     none_is_orphaned(orphaned(tx, ids, without).await?)
 }
@@ -265,7 +271,7 @@ fn none_is_orphaned(orphaned: Vec<OrganizationId>) -> Result<()> {
     if orphaned.is_empty() { Ok(()) } else { Err(Error::Precondition(Precondition::LastOwner(orphaned))) }
 }
 
-/// Refuses to take the user away if no other active platform admin is left.
+/// Refuses to remove a user without whom there is no active platform admin.
 pub(super) async fn platform_keeps_an_admin(tx: &mut Conn, user: &User) -> Result<()> {
     if !user.is_platform_admin || !user.is_active() {
         return Ok(());

@@ -1,24 +1,37 @@
 //! What the service does: the use-cases, one file an entity, and what they share. Nothing here knows tonic or prost.
 
 pub mod admission;
+pub mod api_key;
 pub mod attempts;
+pub mod authentication;
 mod authority;
+pub mod authorization;
 pub mod change;
 pub mod credentials;
 pub mod dry_run;
 mod ending;
+pub mod event;
 pub mod feed;
 mod guards;
 pub mod hashing;
-mod mailed_again;
+pub mod invitation;
+pub mod membership;
+pub mod oauth_account;
 pub mod organization;
+pub mod platform_admin;
 mod proof;
+pub mod refresh_token;
+pub mod reported_keys;
 pub mod request_memory;
-mod session;
+pub mod role;
+pub mod session;
 pub mod shares;
 mod shown;
 pub mod signing_keys;
 pub mod target;
+pub mod user;
+pub mod user_import;
+pub mod verification;
 
 use std::{sync::Arc, time::Duration};
 
@@ -31,6 +44,7 @@ use crate::{
     },
     clock::Clock,
     db::{Database, reads::Gather},
+    error::Error,
     models::{ApiKey, Organization, Timestamp, User, refresh_token::Lifetimes},
     security::{event_cursor::EventCursors, page_token::PageTokens, password, random, sealing::KeyRing},
     telemetry::metrics::Metrics,
@@ -87,6 +101,8 @@ pub struct Encoders {
     pub event: change::EncodeEvent,
     /// Encodes an API key as verifications return it.
     pub api_key: fn(ApiKey) -> Vec<u8>,
+    /// Names the reason of an error, for events of refused calls.
+    pub reason: fn(&Error) -> &'static str,
 }
 
 /// Settings that change what calls answer.

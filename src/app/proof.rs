@@ -1,5 +1,5 @@
-//! The proof of who somebody is: a password that is compared with the user's, whichever method asks, by one rule for how often and how
-//! fast. A second proof beside the password would have its place here.
+//! Proof of identity by password. Every method that compares a password does it here, so that one rule bounds how often and how fast
+//! passwords are guessed. A second factor would have its place here.
 
 use std::net::IpAddr;
 
@@ -7,7 +7,6 @@ use crate::{
     app::{App, attempts::Origins, hashing::Compared},
     db::Conn,
     error::{Error, Precondition, Result},
-    grpc::status::reason_text,
     models::{
         AccountId, Call, Locked, NormalizedEmail, Password, PasswordHash, Plaintext, PrincipalId, Reach, Source,
         Timestamp, User, UserId, refresh_token::IpText, stored::StoredText as _,
@@ -18,94 +17,94 @@ use crate::{
     },
 };
 
-/// Whose password somebody says to know.
-pub(super) struct Claimed {
+/// The account whose password a caller claims to know. It may not exist.
+pub(super) struct ClaimedAccount {
     account: AccountId,
-    /// Whose count is read beside that of the account.
-    beside: AccountId,
+    /// A second counter, which is only read, so that users and decoys cost the same.
+    also_read: AccountId,
     user: Option<User>,
     stored: Option<Password>,
 }
 
-/// A proven password.
+/// A password that matched.
 pub(super) struct Proof {
     pub(super) user: User,
     stored: Password,
     source: Source,
-    /// When it was tried.
+    /// When it was compared.
     tried_at: Timestamp,
-    /// A hash of the password as it would be made now, if the stored one is not.
-    anew: Option<PasswordHash>,
+    /// A hash by the current settings, if the stored one is by others.
+    rehashed: Option<PasswordHash>,
 }
 
-impl Claimed {
-    /// Whoever has an address.
+impl ClaimedAccount {
+    /// The account of an e-mail.
     pub(super) async fn by_email(app: &App, email: &NormalizedEmail) -> Result<Self> {
         let stand_ins = app.attempts.stand_ins(&app.db).await?;
         let stand_in = stand_in(app, email, &stand_ins);
         let found = app.db.read(async |conn| conn.passwords().get_by_email(email, stand_in).await).await?;
-        // Made in any case, as it takes a moment. Without a password there is nothing to guess, and nothing to count.
+        // Computed in any case, as it takes time. Without a password there is nothing to guess, and the decoy counts.
         let decoy = decoy(app, email);
         Ok(match found {
             Some((user, Some(stored))) => {
-                Self { account: user.id.into(), beside: decoy, user: Some(user), stored: Some(stored) }
+                Self { account: user.id.into(), also_read: decoy, user: Some(user), stored: Some(stored) }
             }
             found => {
-                let beside = stand_in.map_or(decoy, AccountId::from);
-                Self { account: decoy, beside, user: found.map(|(user, _)| user), stored: None }
+                let also_read = stand_in.map_or(decoy, AccountId::from);
+                Self { account: decoy, also_read, user: found.map(|(user, _)| user), stored: None }
             }
         })
     }
 
-    /// A user that was found within the caller's reach.
+    /// The account of a user who was found within the caller's reach.
     pub(super) fn by_user(app: &App, user: User, stored: Option<Password>) -> Self {
         let decoy = decoy(app, &user.email_normalized);
         let account = if stored.is_some() { user.id.into() } else { decoy };
-        Self { account, beside: decoy, user: Some(user), stored }
+        Self { account, also_read: decoy, user: Some(user), stored }
     }
 }
 
-/// The account that tries for an address are counted for that nobody has.
+/// The decoy account that counts attempts on an address without a password.
 fn decoy(app: &App, email: &NormalizedEmail) -> AccountId {
     AccountId::decoy(digest(app, "sign-in decoys", email))
 }
 
-/// The user who is read for an address that nobody has: for one address always the same.
+/// The user who is read instead for an address that nobody has, always the same one for one address.
 fn stand_in(app: &App, email: &NormalizedEmail, stand_ins: &[UserId]) -> Option<UserId> {
     let number = u128::from_be_bytes(digest(app, "sign-in stand-ins", email));
     let at = number.checked_rem(u128::try_from(stand_ins.len()).ok()?)?;
     stand_ins.get(usize::try_from(at).ok()?).copied()
 }
 
-/// What nobody can tell of an address without the keys of the service.
+/// A digest of an address that nobody can compute without the keys of the service.
 fn digest(app: &App, purpose: &str, email: &NormalizedEmail) -> [u8; TAG_BYTES] {
     let keys = app.keys.derive(purpose);
     let key = keys.first().map(|key| key.as_slice()).unwrap_or_default();
     tag(key, &[email.as_stored().as_bytes()])
 }
 
-/// Whom a place in the queue of hashes counts for: the owner of the credential, whatever its key. Nobody, for platform admins.
+/// The principal whose share of the hashing queue a call uses: the owner of its credential, whatever its key. `None` for platform admins.
 fn accountable(call: &Call) -> Option<PrincipalId> {
     let caller = &call.caller;
     (!caller.is_platform_admin()).then_some(caller.accountable)
 }
 
-/// From where somebody tries: `address` is familiar if the user of the account has a session from there.
+/// The source of an attempt. `address` is familiar if the user of the account has a session from there.
 async fn source_of(app: &App, account: AccountId, address: Option<&IpText>, now: Timestamp) -> Result<Source> {
     let Some(address) = address else { return Ok(Source::default()) };
     let known = app.db.read(async |conn| conn.passwords().is_familiar(account, address, now).await).await?;
     Ok(if known { Source::familiar(address) } else { Source::default() })
 }
 
-/// Compares a presented password with that of whoever is claimed. A wrong one, none, a suspended user, nobody at all and too many tries
-/// are one error, and take the same time: whatever is missing something else stands in for.
+/// Compares a presented password with that of the claimed account. A wrong password, no password, a suspended user, an unknown account
+/// and too many attempts are the same error and take the same time: missing inputs are replaced by decoys.
 ///
-/// An address from which too many wrong ones came is refused before anything is compared, unless the user has a session from there:
-/// a bad neighbour keeps nobody out. A wrong password is then answered as everybody else is at that address.
+/// An address from which too many wrong passwords came is refused before anything is compared, unless the user has a session from there:
+/// a bad neighbour locks nobody out. A wrong password then gets the same answer as everyone else at that address.
 pub(super) async fn prove(
     app: &App,
     call: &Call,
-    claimed: Claimed,
+    claimed: ClaimedAccount,
     presented: Plaintext,
     address: Option<&IpText>,
     rejection: Precondition,
@@ -122,19 +121,19 @@ pub(super) async fn prove(
     let is_active = claimed.user.as_ref().is_some_and(User::is_active);
     let with = app.hashing.comparable(claimed.stored.as_ref().filter(|_| is_active));
     let turn = app.hashing.turn_to_compare(&with, accountable(call)).await?;
-    // Once it has a turn: a try that is not looked at does not count.
-    let (account, beside, now) = (claimed.account, claimed.beside, app.now());
+    // Counted only when its turn has come: an attempt that is not compared does not count.
+    let (account, also_read, now) = (claimed.account, claimed.also_read, app.now());
     let source = source_of(app, account, address, now).await?;
     let counted =
-        app.change_by_system(async |tx| tx.passwords().count_try(account, beside, &source, now).await).await?;
+        app.change_by_system(async |tx| tx.passwords().count_try(account, also_read, &source, now).await).await?;
     let compared = turn.compare(presented, with).await?;
     match (compared, claimed.user, claimed.stored) {
-        (Compared::Matches(anew), Some(user), Some(stored)) if counted => {
-            Ok(Proof { user, stored, source, tried_at: now, anew })
+        (Compared::Matches(rehashed), Some(user), Some(stored)) if counted => {
+            Ok(Proof { user, stored, source, tried_at: now, rehashed })
         }
         (_, user, _) => {
             let error = Error::Precondition(rejection);
-            app.attempts.note(user, credential, &call.origin, reason_text(crate::grpc::status::reason(&error)));
+            app.attempts.note(user, credential, &call.origin, (app.encoders.reason)(&error));
             if let Some(wait) = wait {
                 return Err(Error::TooManyAttempts(wait));
             }
@@ -145,13 +144,13 @@ pub(super) async fn prove(
 }
 
 impl Proof {
-    /// Takes a proof into the transaction that acts on it: locks the user, and refuses one who is no longer active or has another
-    /// password by now. Wrong tries before are forgotten, and an old hash is replaced.
-    pub(super) async fn hold(&self, tx: &mut Conn, rejection: Precondition) -> Result<Locked<User>> {
+    /// Locks the user in the transaction that acts on the proof. Refuses a user who is no longer active or has another password by now.
+    /// Forgets the failed attempts before.
+    pub(super) async fn lock_user(&self, tx: &mut Conn, rejection: Precondition) -> Result<Locked<User>> {
         let user = tx.users().lock(&Reach::Everything, self.user.id).await?;
         let Some(user) = user.filter(|user| user.is_active()) else { return Err(Error::Precondition(rejection)) };
         let stored = tx.passwords().get(&user).await?;
-        // Not by the hash: another proof of the same password may have renewed it.
+        // The hash does not tell: another proof of the same password may have replaced it.
         if stored.is_none_or(|stored| stored.changed_at != self.stored.changed_at) {
             return Err(Error::Precondition(rejection));
         }
@@ -159,16 +158,16 @@ impl Proof {
         Ok(user)
     }
 
-    /// Writes the hash that would be made now, if the stored one is not.
-    pub(super) async fn renew(&self, tx: &mut Conn) -> Result<()> {
-        match &self.anew {
+    /// Replaces a stored hash that is not by the current settings.
+    pub(super) async fn rehash(&self, tx: &mut Conn) -> Result<()> {
+        match &self.rehashed {
             Some(hash) => tx.passwords().rehash(&self.stored, hash).await,
             None => Ok(()),
         }
     }
 }
 
-/// The names that a user's password must not be: its own, its e-mail, and those of its organizations.
+/// The names that a user's password must not be: the user's name and e-mail, and the names of the user's organizations.
 pub(super) async fn names_of(conn: &mut Conn, user: &User) -> Result<Vec<String>> {
     let mut names = own_names(user.email.as_str(), user.name.as_str());
     for (name, slug) in conn.organizations().names_of_member(user.id).await? {
@@ -178,7 +177,7 @@ pub(super) async fn names_of(conn: &mut Conn, user: &User) -> Result<Vec<String>
     Ok(names)
 }
 
-/// The names that somebody brings along.
+/// The names that a user has without any organization.
 pub(super) fn own_names(email: &str, name: &str) -> Vec<String> {
     let local = email.rsplit_once('@').map_or(email, |(local, _)| local);
     [email, local, name].map(str::to_owned).to_vec()
@@ -191,12 +190,12 @@ pub(super) fn acceptable(app: &App, field: &'static str, password: &Plaintext, n
     checked.map_err(|rule| Error::PasswordUnacceptable { field, rule })
 }
 
-/// Hashes a new password that a call gives.
+/// Hashes a new password.
 pub(super) async fn hash(app: &App, call: &Call, password: Plaintext) -> Result<PasswordHash> {
     app.hashing.turn_to_make(accountable(call)).await?.make(password).await
 }
 
-/// A password of a user, not yet stored.
-pub(super) fn made_here(user_id: UserId, hash: PasswordHash, now: crate::models::Timestamp) -> Password {
+/// A new password of a user, not yet stored, hashed by this service.
+pub(super) fn new_password(user_id: UserId, hash: PasswordHash, now: Timestamp) -> Password {
     Password { user_id, hash, is_imported: false, changed_at: now }
 }

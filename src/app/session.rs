@@ -1,5 +1,5 @@
-//! How sessions begin and go on, whichever method asks: for RefreshTokenService the refresh token alone, for AuthenticationService with an
-//! access token beside it.
+//! How sessions start, are refreshed and end, for all methods that do so: those of RefreshTokenService return the refresh token alone,
+//! those of AuthenticationService an access token with it.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -23,45 +23,63 @@ use crate::{
     },
 };
 
-/// Longest permissions, as JSON, that an access token carries: it has to fit into the headers of a call.
+/// Most bytes, as JSON, of the permissions in an access token, which must fit into the headers of a call.
 const MAX_PERMISSIONS_BYTES: usize = 4096;
 
-/// A session that may be answered, and its current token, which is returned once.
-pub(super) struct Told {
-    pub(super) session: Session,
-    pub(super) plaintext: Plaintext,
-    /// How its user stands in the organization that the session is for.
+/// A session and its current refresh token, which is returned only once.
+pub struct IssuedSession {
+    /// The session.
+    pub session: Session,
+    /// Its current refresh token.
+    pub refresh_token: Plaintext,
+    /// What its user holds in the organization of the session. `None` for a session without one.
     pub(super) standing: Option<Standing>,
 }
 
-/// An access token, and when it expires.
-pub(super) struct AccessToken {
-    pub(super) text: String,
-    pub(super) expires_at: Timestamp,
+/// A signed access token.
+pub struct AccessToken {
+    /// The JWT.
+    pub text: String,
+    /// When it expires.
+    pub expires_at: Timestamp,
 }
 
-/// A session that goes on: which call asks, with which token, and for which organization from now on, if the call says.
-pub(super) struct Going<'a> {
-    pub(super) call: &'a Call,
+/// An attempt of a call to refresh a session with a presented token.
+pub(super) struct RefreshAttempt<'a> {
+    call: &'a Call,
+    /// `None` for a text that is not a refresh token.
     presented: Option<PresentedToken>,
+    /// Set if the call chooses the organization that the session is for from now on, or that it is for none.
     organization: Option<Option<OrganizationId>>,
 }
 
-impl<'a> Going<'a> {
+impl<'a> RefreshAttempt<'a> {
     pub(super) fn new(call: &'a Call, presented: &Plaintext, organization: Option<Option<OrganizationId>>) -> Self {
         Self { call, presented: read_refresh_token(presented.expose()), organization }
     }
 }
 
-/// A session as it was read before the transaction, to be refreshed by one statement. Only the first try has it.
-pub(super) struct AsRead(Mutex<Option<repositories::Presented>>);
+/// A session that was read before the transaction that refreshes it. The first attempt of the transaction takes it; later ones read the
+/// session again.
+pub(super) struct PrefetchedSession(Mutex<Option<repositories::Presented>>);
 
-pub(super) fn rejected() -> Error {
+/// The one error for a refresh token that cannot be used, whatever the cause.
+pub(super) fn token_rejected() -> Error {
     Error::Precondition(Precondition::RefreshTokenRejected)
 }
 
-/// Stores a new session of a locked user. Of a user who has as many sessions as may be the oldest end.
-pub(super) async fn begin(
+/// A new session, not yet stored, and its first refresh token.
+pub(super) fn create(app: &App, call: &Call, new: &NewSession, now: Timestamp) -> (Session, Plaintext) {
+    let (id, secret): (SessionId, _) = (app.new_id(now), SessionSecret::random());
+    let place = Place { row: id.0, owner: new.user_id.0, ..PLACE };
+    let sealed = app.keys.seal(secret.as_bytes(), place);
+    let session = new.to_session(id, sealed, call.caller.api_key_id(), app.policy.lifetimes, now);
+    let refresh_token = secret.refresh_token(id, session.generation);
+    (session, refresh_token)
+}
+
+/// Stores a new session of a locked user. If the user has as many sessions as allowed, the oldest ones end.
+pub(super) async fn start(
     app: &App,
     tx: &mut Conn,
     user: &Locked<User>,
@@ -72,29 +90,25 @@ pub(super) async fn begin(
     tx.refresh_tokens().insert(user, session).await
 }
 
-/// A new session, not yet stored, and its first token.
-pub(super) fn first_token(app: &App, call: &Call, new: &NewSession, now: Timestamp) -> (Session, Plaintext) {
-    let (id, secret): (SessionId, _) = (app.new_id(now), SessionSecret::random());
-    let place = Place { row: id.0, owner: new.user_id.0, ..PLACE };
-    let sealed = app.keys.seal(secret.as_bytes(), place);
-    let session = new.to_session(id, sealed, call.caller.api_key_id(), app.policy.lifetimes, now);
-    let plaintext = secret.refresh_token(id, session.generation);
-    (session, plaintext)
+/// Ends the sessions of a user except one, and returns how many ended.
+pub(super) async fn end_all(tx: &mut Conn, user: UserId, except: Option<SessionId>, now: Timestamp) -> Result<i64> {
+    let ended = tx.refresh_tokens().end_of_user(user, except, RevokedReason::RevokedAll, now).await?;
+    Ok(i64::try_from(ended).unwrap_or(i64::MAX))
 }
 
 /// Where the sealed secret of a session belongs.
 const PLACE: Place<'static> =
     Place { table: "cf_refresh_tokens", column: "secret_sealed", row: Uuid::nil(), owner: Uuid::nil() };
 
-/// What a session's tokens are made with.
+/// Opens the secret from which the tokens of a session are derived.
 fn secret_of(app: &App, session: &Session) -> Result<SessionSecret> {
     let place = Place { row: session.id.0, owner: session.user_id.0, ..PLACE };
     let secret = app.keys.open(&session.secret_sealed, place).map_err(Error::SealedValueUnreadable)?;
     SessionSecret::from_bytes(&secret).ok_or_else(|| Error::internal("a sealed secret of a session is invalid"))
 }
 
-/// The session that made a presented token, be it current or spent.
-pub(super) async fn of_token(
+/// Finds the session that issued a presented refresh token, current or spent.
+pub(super) async fn find_by_token(
     app: &App,
     tx: &mut Conn,
     reach: &Reach,
@@ -107,45 +121,45 @@ pub(super) async fn of_token(
     Ok(is_made.then_some(session))
 }
 
-/// Reads the session of a presented token before the transaction that refreshes it. Almost every token is presented once, by one: where
-/// a statement has a way to go, the session is then refreshed by the one statement that the transaction has.
-pub(super) async fn read(app: &App, going: &Going<'_>, now: Timestamp) -> Result<AsRead> {
-    let read = match &going.presented {
+/// Reads the session of a presented token before the transaction that refreshes it. Almost every token is presented once, by one client:
+/// on a database behind a network, the transaction then refreshes the session with a single statement.
+pub(super) async fn prefetch(app: &App, attempt: &RefreshAttempt<'_>, now: Timestamp) -> Result<PrefetchedSession> {
+    let read = match &attempt.presented {
         Some(token) if app.db.has_round_trips() => {
-            let reach = going.call.caller.reach();
+            let reach = attempt.call.caller.reach();
             app.db.read(async |conn| conn.refresh_tokens().get_presented(&reach, token.session).await).await?
         }
         _ => None,
     };
-    Ok(AsRead(Mutex::new(read.filter(|presented| presented.is_live(now)))))
+    Ok(PrefetchedSession(Mutex::new(read.filter(|presented| presented.is_live(now)))))
 }
 
-/// Trades a presented token for the session's next one. `None` for one that cannot be used; what that changed, such as the end of a
-/// session whose spent token came again, is to be committed.
-pub(super) async fn go_on(
+/// Exchanges a presented token for the next token of its session. `None` for a token that cannot be used; commit even then, as a spent
+/// token that is presented again ends its session.
+pub(super) async fn refresh(
     app: &App,
     tx: &mut Conn,
-    going: &Going<'_>,
-    as_read: &AsRead,
+    attempt: &RefreshAttempt<'_>,
+    prefetched: &PrefetchedSession,
     now: Timestamp,
-) -> Result<Option<Told>> {
-    let Some(token) = &going.presented else { return Ok(None) };
-    let as_read = as_read.0.lock().unwrap_or_else(PoisonError::into_inner).take();
-    let presented = match as_read {
+) -> Result<Option<IssuedSession>> {
+    let Some(token) = &attempt.presented else { return Ok(None) };
+    let prefetched = prefetched.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+    let presented = match prefetched {
         Some(presented) => Some(presented),
-        None => tx.refresh_tokens().get_presented(&going.call.caller.reach(), token.session).await?,
+        None => tx.refresh_tokens().get_presented(&attempt.call.caller.reach(), token.session).await?,
     };
     let Some(presented) = presented else { return Ok(None) };
     let session = presented.session();
     let secret = secret_of(app, session)?;
-    // A caller with somebody else's token, or a forged one, learns nothing and ends nothing.
-    if !secret.has_made(token) || !session.goes_on_with(going.call.caller.api_key_id()) {
+    // A caller with the token of another application, or a forged one, learns nothing and ends nothing.
+    if !secret.has_made(token) || !session.goes_on_with(attempt.call.caller.api_key_id()) {
         return Ok(None);
     }
     match session.state_of(token.generation) {
-        TokenState::Current if presented.is_live(now) => trade(app, tx, going, presented, &secret, now).await,
+        TokenState::Current if presented.is_live(now) => rotate(app, tx, attempt, presented, &secret, now).await,
         TokenState::Current | TokenState::Unknown => Ok(None),
-        TokenState::Predecessor if is_in_grace(app, session, now) => again(tx, presented, &secret, now).await,
+        TokenState::Predecessor if is_in_grace(app, session, now) => reissue(tx, presented, &secret, now).await,
         TokenState::Predecessor | TokenState::Spent => {
             tx.refresh_tokens().end(session, RevokedReason::Reused, now).await?;
             Ok(None)
@@ -153,61 +167,63 @@ pub(super) async fn go_on(
     }
 }
 
-/// Trades the current token of a live session, if the organization that the session is for is open to the user.
-async fn trade(
+/// Exchanges the current token of a live session, if the user may use the organization that the session is for.
+async fn rotate(
     app: &App,
     tx: &mut Conn,
-    going: &Going<'_>,
+    attempt: &RefreshAttempt<'_>,
     presented: repositories::Presented,
     secret: &SessionSecret,
     now: Timestamp,
-) -> Result<Option<Told>> {
+) -> Result<Option<IssuedSession>> {
     let session = presented.session();
-    let organization = going.organization.unwrap_or(session.organization_id);
+    let organization = attempt.organization.unwrap_or(session.organization_id);
     let standing = match standing(tx, session, organization).await {
         Ok(standing) => standing,
-        // Who chooses another one is told why not.
-        Err(error) if going.organization.is_some() => return Err(error),
+        // A caller that chooses another organization learns why it cannot have it.
+        Err(error) if attempt.organization.is_some() => return Err(error),
         Err(Error::NotFound(_) | Error::Precondition(_)) => return Ok(None),
         Err(error) => return Err(error),
     };
     let Some(refreshed) = session.refreshed(organization, app.policy.lifetimes.token, now) else { return Ok(None) };
     tx.refresh_tokens().rotate(presented, &refreshed).await?;
-    Ok(Some(told(refreshed, secret, standing)))
+    Ok(Some(issue(refreshed, secret, standing)))
 }
 
-/// True if a session was refreshed so lately that the token which was traded then may be answered again. Without a grace never: of two
-/// calls at once, the one that came first may look at what the other one has written, and finds it in its future.
+/// True if a session was refreshed so recently that its current token may be returned again for the token before it. Without a grace
+/// period never: of two calls at once, the one that started first may read a refresh that the other one wrote later, in its future.
 fn is_in_grace(app: &App, session: &Session, now: Timestamp) -> bool {
     let grace = app.policy.rotation_grace;
     !grace.is_zero() && session.rotated_at.is_some_and(|rotated_at| now < rotated_at.after(grace))
 }
 
-/// The current token once more, for the one that was traded for it. As that one is the last that was traded, the current one is unused.
-async fn again(
+/// Returns the current token once more, for the token that was exchanged for it. As that was the last exchange, the current token is
+/// unused.
+async fn reissue(
     tx: &mut Conn,
     presented: repositories::Presented,
     secret: &SessionSecret,
     now: Timestamp,
-) -> Result<Option<Told>> {
+) -> Result<Option<IssuedSession>> {
     let session = presented.session();
     if !presented.is_live(now) {
         return Ok(None);
     }
     match standing(tx, session, session.organization_id).await {
-        Ok(standing) => Ok(Some(told(session.clone(), secret, standing))),
+        Ok(standing) => Ok(Some(issue(session.clone(), secret, standing))),
         Err(Error::NotFound(_) | Error::Precondition(_)) => Ok(None),
-        // A database that does not answer says nothing against the token.
+        // A failure of the database is no verdict on the token.
         Err(error) => Err(error),
     }
 }
 
-fn told(session: Session, secret: &SessionSecret, standing: Option<Standing>) -> Told {
-    let plaintext = secret.refresh_token(session.id, session.generation);
-    Told { session, plaintext, standing }
+fn issue(session: Session, secret: &SessionSecret, standing: Option<Standing>) -> IssuedSession {
+    let refresh_token = secret.refresh_token(session.id, session.generation);
+    IssuedSession { session, refresh_token, standing }
 }
 
-/// How a session's user stands in an organization that it is to be for. Refuses one that is not open to the user.
+/// What a session's user holds in the organization that the session is to be for. Refuses an organization that the user is not a member
+/// of, and a suspended one.
 pub(super) async fn standing(
     conn: &mut Conn,
     session: &Session,
@@ -222,12 +238,12 @@ pub(super) async fn standing(
     Ok(Some(standing))
 }
 
-/// Makes an access token of a session.
-pub(super) fn access_token(app: &App, told: &Told, now: Timestamp) -> Result<AccessToken> {
+/// Signs an access token for a session.
+pub(super) fn access_token(app: &App, issued: &IssuedSession, now: Timestamp) -> Result<AccessToken> {
     let seconds = |time: Timestamp| time.as_micros().div_euclid(1_000_000);
-    let session = &told.session;
+    let session = &issued.session;
     let parties = app.signing_keys.parties();
-    // It ends with its session, and at a whole second, as it says.
+    // It ends no later than its session. A JWT counts whole seconds.
     let ends = seconds(now.after(app.policy.access_token_life).min(session.family_expires_at));
     let claims = Claims {
         iss: parties.issuer.clone(),
@@ -239,17 +255,17 @@ pub(super) fn access_token(app: &App, told: &Told, now: Timestamp) -> Result<Acc
         jti: random::uuid(now),
         sid: session.id.0,
         client_id: session.api_key_id.map(|id| id.to_string()).unwrap_or_default(),
-        org_id: told.standing.as_ref().map(|standing| standing.membership.organization_id.0),
-        org_role: told.standing.as_ref().map(|standing| standing.membership.role.as_str().to_owned()),
-        org_permissions: told.standing.as_ref().and_then(permissions),
+        org_id: issued.standing.as_ref().map(|standing| standing.membership.organization_id.0),
+        org_role: issued.standing.as_ref().map(|standing| standing.membership.role.as_str().to_owned()),
+        org_permissions: issued.standing.as_ref().and_then(permissions),
     };
     let expires_at = Timestamp::from_micros(ends.saturating_mul(1_000_000)).unwrap_or(now);
     Ok(AccessToken { text: app.signing_keys.sign(&claims, now)?, expires_at })
 }
 
-/// What an access token says, as things stand now. `None` once its session has ended, or once its user, or the organization that it is for,
-/// is not active any more or no longer has the user as a member.
-pub(super) async fn as_it_stands(conn: &mut Conn, claims: &Claims, now: Timestamp) -> Result<Option<Claims>> {
+/// The claims of an access token, with the role and the permissions that its user has now. `None` if its session has ended, if its user
+/// is not active, or if the user is no member of the organization that the token is for, or that organization is not active.
+pub(super) async fn current_claims(conn: &mut Conn, claims: &Claims, now: Timestamp) -> Result<Option<Claims>> {
     let (user, session) = (UserId(claims.sub), SessionId(claims.sid));
     if conn.refresh_tokens().standing(user, session, now).await?.is_none() {
         return Ok(None);
@@ -263,8 +279,8 @@ pub(super) async fn as_it_stands(conn: &mut Conn, claims: &Claims, now: Timestam
     }))
 }
 
-/// What a member may do, as an access token tells it: everything for an owner, and otherwise the permissions of this service that it
-/// holds and all that its role and its membership give. `None` where they are too many to be carried.
+/// The permissions of a member for an access token: `*` for an owner; for others the permissions of this service that they hold, and all
+/// that their role and their membership give. `None` if they are too long for a token.
 fn permissions(standing: &Standing) -> Option<Vec<String>> {
     let membership = &standing.membership;
     let own = standing.role.as_ref().map(|role| role.permissions.clone()).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! A credential of a user that a request shows beside the caller's own: an access token of a live session.
+//! A second credential in a request, next to the caller's own: an access token of a live session.
 
 use crate::{
     app::App,
@@ -7,26 +7,26 @@ use crate::{
     models::{Caller, SessionId, Timestamp, User, UserId},
 };
 
-/// Whose account somebody has shown to hold.
+/// The users for whose accounts a request has shown a credential.
 pub(super) struct Shown {
     session: Option<(UserId, SessionId)>,
     caller: Option<UserId>,
 }
 
 impl Shown {
-    /// Reads what a request shows. A text that is no good access token shows nothing.
+    /// Reads the credentials of a request. An invalid access token counts as none.
     pub(super) async fn read(app: &App, caller: &Caller, access_token: &str, now: Timestamp) -> Result<Self> {
         let claims = match access_token {
             "" => None,
             token => app.signing_keys.verify(token, now).await?,
         };
         let session = claims.map(|claims| (UserId(claims.sub), SessionId(claims.sid)));
-        // A platform admin acts for others: its key shows nothing of their accounts.
+        // A platform admin acts for others, so its own credential does not count.
         let caller = caller.user_id().filter(|_| !caller.is_platform_admin());
         Ok(Self { session, caller })
     }
 
-    /// True if it is a credential of this user, as things are now.
+    /// True if one of the credentials is this user's, and its session is still live.
     pub(super) async fn is_of(&self, tx: &mut Conn, user: &User, now: Timestamp) -> Result<bool> {
         if self.caller == Some(user.id) {
             return Ok(true);

@@ -14,8 +14,11 @@ use crate::{
 };
 
 /// Encodes events and cached keys as messages of the contract.
-pub const ENCODERS: Encoders =
-    Encoders { event: convert::event::of_change, api_key: |key| pb::ApiKey::from(key).encode_to_vec() };
+pub const ENCODERS: Encoders = Encoders {
+    event: convert::event::of_change,
+    api_key: |key| pb::ApiKey::from(key).encode_to_vec(),
+    reason: |error| status::reason_text(status::reason(error)),
+};
 
 impl<M: Message + Default> Answer for M {
     fn to_bytes(&self) -> Vec<u8> {

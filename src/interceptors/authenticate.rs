@@ -10,9 +10,9 @@ use super::{
     audit::{Seen, remote_address},
 };
 use crate::{
-    app::{App, shares::Share},
+    app::{App, shares::Share, verification::check_use},
     error::{Error, Result},
-    models::{Action, Actor, Caller, Change, Presented, SessionId, State, Timestamp, Use, UserId, Verdict},
+    models::{Action, Actor, Caller, Change, Presented, SessionId, State, Timestamp, UserId, Verdict},
     security::token::read_api_key,
 };
 
@@ -53,9 +53,7 @@ impl Authenticate {
         };
         let credential = &known.credential;
         let address = remote_address(parts);
-        let now = self.app.now();
-        if credential.check(&hash, &Use { prefix, address, scope: None }, now) == Verdict::Valid {
-            self.app.credentials.note_use(&known, now);
+        if check_use(&self.app, &known, &hash, address, None) == Verdict::Valid {
             return Ok((Caller { address, ..known.caller.clone() }, Arc::clone(&known.share)));
         }
         let presented = Presented::ApiKey { id: credential.key.id, prefix };

@@ -6,15 +6,14 @@ use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use crate::{
-    app::change::by_system,
+    app::{change::by_system, platform_admin},
     clock::Clock,
     config::{DatabaseArgs, SecretText},
     db::Database,
-    error::{Entity, Error, Precondition, Result, Taken, chain},
+    error::{Error, Result, chain},
     grpc::ENCODERS,
     models::{
-        Action, ApiKeyOwner, Email, Environment, IpRanges, JsonObject, Name, NewApiKey, NewUser, Plaintext, Reach,
-        RevokedReason, Scope, Scopes,
+        ApiKeyOwner, Email, Environment, IpRanges, JsonObject, Name, NewApiKey, NewUser, Plaintext, Scope, Scopes,
     },
     security::{
         random,
@@ -100,7 +99,7 @@ fn key_file(database: &Path, may_create: bool) -> std::result::Result<Zeroizing<
     }
 }
 
-/// Makes a platform admin on a database without any user, and tells its API key.
+/// Creates a platform admin in a database without any user, and returns its API key.
 ///
 /// # Errors
 /// When the database cannot be used.
@@ -111,13 +110,11 @@ pub async fn first_admin(db: &Database, clock: &dyn Clock) -> Result<Option<Plai
     create_admin(db, clock, FIRST_ADMIN_EMAIL, FIRST_ADMIN_NAME, false).await.map(Some)
 }
 
-/// Makes a platform admin and tells a new API key of it that may do everything. A user who has the address becomes one only if
-/// `existing` says so and the address was proven: otherwise a stranger may have signed up with it. The API keys and sessions that such a user
-/// had before end, as they were never meant to be a platform admin's.
+/// Creates a platform admin and returns a new API key of it with every scope. An existing user with the e-mail is promoted only if
+/// `existing` is set: see [`platform_admin::create`].
 ///
 /// # Errors
-/// [`Error::Invalid`] for what is no address or name; [`Taken::UserEmail`] for an existing user without `existing`;
-/// [`Precondition::EmailNotVerified`] for one whose e-mail was never proven; [`Precondition::UserSuspended`] for a suspended one.
+/// [`Error::Invalid`] for an invalid e-mail or name; those of [`platform_admin::create`].
 pub async fn create_admin(
     db: &Database,
     clock: &dyn Clock,
@@ -128,45 +125,18 @@ pub async fn create_admin(
     let email = Email::parse(email).map_err(|rule| Error::invalid("--email", rule))?;
     let name = Name::parse(name).map_err(|rule| Error::invalid("--name", rule))?;
     let every_scope = Scope::parse("*").map_err(Error::internal)?;
+    let new = &NewUser {
+        email,
+        name,
+        avatar_url: None,
+        metadata: JsonObject::default(),
+        email_verified: false,
+        external_id: None,
+    };
     let now = clock.now();
     let (plaintext, secret) = mint_api_key(Environment::Live);
     let create = by_system(db, ENCODERS.event, clock, async |tx| {
-        let found = tx.users().get_by_email(&Reach::Everything, email.normalized()).await?;
-        let user = if let Some(found) = found {
-            if !existing {
-                return Err(Error::Taken(Taken::UserEmail));
-            }
-            let user = tx.users().lock(&Reach::Everything, found.id).await?;
-            let mut user = user.ok_or(Error::NotFound(Entity::User))?;
-            if !user.is_active() {
-                return Err(Error::Precondition(Precondition::UserSuspended));
-            }
-            if user.is_platform_admin {
-                user.into_inner()
-            } else {
-                if user.email_verified_at.is_none() {
-                    return Err(Error::Precondition(Precondition::EmailNotVerified));
-                }
-                tx.api_keys().revoke_of_user(&user, "the user became a platform admin", now).await?;
-                tx.refresh_tokens().end_of_user(user.id, None, RevokedReason::RevokedAll, now).await?;
-                tx.one_time_tokens().delete_of_user(&user).await?;
-                user.is_platform_admin = true;
-                tx.users().save(user, Action::UserPlatformAdminGranted, now).await?
-            }
-        } else {
-            let new = NewUser {
-                email: email.clone(),
-                name: name.clone(),
-                avatar_url: None,
-                metadata: JsonObject::default(),
-                email_verified: false,
-                external_id: None,
-            };
-            let mut user = new.into_user(random::uuid(now).into(), now);
-            user.is_platform_admin = true;
-            tx.users().insert(&user).await?;
-            user
-        };
+        let user = platform_admin::create(tx, new, existing, now).await?;
         let key = NewApiKey {
             owner: ApiKeyOwner::User(user.id),
             name: Name::parse("Made on the command line").map_err(Error::internal)?,

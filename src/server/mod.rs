@@ -38,7 +38,7 @@ use crate::{
     jobs::{sweep, usage},
     models::{Plaintext, refresh_token::Lifetimes},
     security::{event_cursor::EventCursors, page_token::PageTokens},
-    server::{bootstrap, health::Health},
+    server::health::Health,
     telemetry::{metrics::Metrics, port::Port},
     transport::{Tls, Transport, answers::Answers},
 };

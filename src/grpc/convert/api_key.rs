@@ -1,17 +1,20 @@
 //! API keys on the wire.
 
-use std::{net::IpAddr, time::Duration};
+use std::time::Duration;
 
-use super::{Check, Listing, Lists, Target, json, texts, time};
+use bytes::Bytes;
+
+use super::{Check, Listing, Lists, json, texts, time};
 use crate::{
+    app::{
+        target::Target,
+        verification::{Verification, VerificationRequest},
+    },
     error::Result,
     models::{
         ApiKey, ApiKeyChanges, ApiKeyFilter, ApiKeyId, ApiKeyOwner, Environment, IpRange, IpRanges, Name, NewApiKey,
-        Plaintext, Resource as _, Scope, SecretHash, Timestamp,
-        api_key::{KeyPrefix, MAX_RATE_LIMIT},
-        ip_range::parse_address,
-        stored::StoredText as _,
-        text::is_forbidden,
+        Plaintext, Resource as _, Scope, Timestamp, Verdict, api_key::MAX_RATE_LIMIT, ip_range::parse_address,
+        stored::StoredText as _, text::is_forbidden,
     },
     pb::{self, api_key::Owner as WireOwner, create_api_key_request, list_api_keys_request},
     security::token::read_api_key,
@@ -175,21 +178,11 @@ fn rate_limit(check: &mut Check, per_second: u32) -> Option<i64> {
     check.field("rate_limit", limit.ok_or("must be at most 1000000"))
 }
 
-/// What somebody wants to know of a presented key.
-pub struct Question {
-    /// The key, taken apart; `None` for a text that no key ever looked like.
-    pub presented: Option<(KeyPrefix, SecretHash)>,
-    /// A scope that it must hold.
-    pub scope: Option<Scope>,
-    /// From where it is used.
-    pub address: Option<IpAddr>,
-}
-
-/// Reads what somebody wants to know of a presented key.
+/// Reads a request to verify a key.
 ///
 /// # Errors
-/// Every violation at once. A key that is no key is none: that is for the verdict.
-pub fn question(asked: pb::ApiKeyQuestion) -> Result<Question> {
+/// Every violation at once. A malformed key is not a violation: the verdict reports it.
+pub fn question(asked: pb::ApiKeyQuestion) -> Result<VerificationRequest> {
     let mut check = Check::default();
     let presented = Plaintext::new(asked.plaintext_key);
     let length = presented.expose().len();
@@ -199,16 +192,42 @@ pub fn question(asked: pb::ApiKeyQuestion) -> Result<Question> {
     let address = check
         .optional("ip_address", &asked.ip_address, |text| parse_address(text).ok_or("must be an IPv4 or IPv6 address"));
     let (Some(()), Some(scope), Some(address)) = (length, scope, address) else { return Err(check.failed()) };
-    Ok(Question { presented: read_api_key(presented.expose()), scope, address })
+    Ok(VerificationRequest { presented: read_api_key(presented.expose()), scope, address })
 }
 
-/// Reads a BatchVerifyApiKeys. Each question is right or wrong by itself.
+/// Reads a BatchVerifyApiKeys. An invalid question does not concern the others.
 ///
 /// # Errors
-/// If there is none, or too many.
-pub fn questions(request: pb::BatchVerifyApiKeysRequest) -> Result<Vec<Result<Question>>> {
+/// If there are no questions, or too many.
+pub fn questions(request: pb::BatchVerifyApiKeysRequest) -> Result<Vec<Result<VerificationRequest>>> {
     super::batch_size("questions", request.questions.len(), MAX_QUESTIONS)?;
     Ok(request.questions.into_iter().map(question).collect())
+}
+
+/// The result of a verification, at `now`.
+pub fn verification(verification: &Verification, now: Timestamp) -> pb::ApiKeyVerification {
+    let (verdict, api_key) = match &verification.found {
+        None => (pb::ApiKeyVerdict::Unknown, Bytes::new()),
+        Some((verdict, known)) => (wire_verdict(*verdict), known.encoded.clone()),
+    };
+    pb::ApiKeyVerification {
+        verdict: verdict.into(),
+        api_key,
+        valid_until: Some(time(verification.valid_until(now))),
+        ends_at: verification.ends_at().map(time),
+    }
+}
+
+fn wire_verdict(verdict: Verdict) -> pb::ApiKeyVerdict {
+    match verdict {
+        Verdict::WrongSecret => pb::ApiKeyVerdict::Unknown,
+        Verdict::Valid => pb::ApiKeyVerdict::Valid,
+        Verdict::Revoked => pb::ApiKeyVerdict::Revoked,
+        Verdict::Expired => pb::ApiKeyVerdict::Expired,
+        Verdict::OwnerInactive => pb::ApiKeyVerdict::OwnerInactive,
+        Verdict::IpNotAllowed => pb::ApiKeyVerdict::IpNotAllowed,
+        Verdict::ScopeMissing => pb::ApiKeyVerdict::ScopeMissing,
+    }
 }
 
 fn environment(environment: i32) -> Option<Option<Environment>> {

@@ -2,10 +2,14 @@
 
 use super::{Check, refresh_token::required, time};
 use crate::{
+    app::authentication::{
+        SignIn, SignUp,
+        password::{PasswordChange, PresentedPassword},
+        password_reset::PasswordReset,
+    },
     error::{Error, Result},
     models::{
-        Email, Name, NewOrganization, NewSession, NewUser, OrganizationId, Plaintext, Plan, SessionId, SigningKey,
-        Slug, UserId,
+        Email, JsonObject, Name, NewUser, OrganizationId, Plaintext, SigningKey, Slug, UserId,
         refresh_token::{IpText, UserAgent},
         stored::StoredText as _,
     },
@@ -13,64 +17,8 @@ use crate::{
     security::{access_token::Claims, password::MAX_BYTES},
 };
 
-/// Who wants to sign up.
-pub struct SignUp {
-    /// The user to make.
-    pub user: NewUser,
-    /// Its password.
-    pub password: Plaintext,
-    /// The organization to make, of an owner that has no id yet, and its slug.
-    pub organization: Option<(Name, Slug)>,
-}
-
-/// Who wants to sign in.
-pub struct SignIn {
-    /// Its e-mail.
-    pub email: Email,
-    /// The password that it says.
-    pub password: Plaintext,
-    /// The session to begin, once it is known whose.
-    pub session: NewSession,
-}
-
-/// A password that somebody says is its own.
-pub struct Said {
-    /// Whose it is said to be.
-    pub user_id: UserId,
-    /// The password.
-    pub password: Plaintext,
-    /// From where.
-    pub ip_address: Option<IpText>,
-}
-
-/// A password to be replaced.
-pub struct ChangePassword {
-    /// The current one.
-    pub current: Said,
-    /// The new one.
-    pub new_password: Plaintext,
-    /// Whether no session ends.
-    pub keep_sessions: bool,
-    /// The session that goes on anyway.
-    pub except: Option<SessionId>,
-    /// Whether the user's API keys are revoked.
-    pub revoke_api_keys: bool,
-}
-
-/// A password that is reset by mail.
-pub struct PasswordReset {
-    /// The token that was mailed.
-    pub token: Plaintext,
-    /// The new password.
-    pub new_password: Plaintext,
-    /// Whether no session ends.
-    pub keep_sessions: bool,
-    /// Whether the user's API keys are revoked.
-    pub revoke_api_keys: bool,
-}
-
-/// A password that is presented: any, but of no more bytes than one can have.
-fn presented(check: &mut Check, field: &str, password: String) -> Option<Plaintext> {
+/// A presented password. The rules for new ones do not matter, only the number of bytes.
+fn password(check: &mut Check, field: &str, password: String) -> Option<Plaintext> {
     let password = Plaintext::new(password);
     let rule = match password.expose().len() {
         0 => Err("must not be empty"),
@@ -80,7 +28,7 @@ fn presented(check: &mut Check, field: &str, password: String) -> Option<Plainte
     check.field(field, rule)
 }
 
-/// Reads a SignUp. What the password must be is looked at later.
+/// Reads a SignUp. The rules for a password are checked later.
 ///
 /// # Errors
 /// Every violation at once.
@@ -104,23 +52,11 @@ pub fn sign_up(request: pb::SignUpRequest) -> Result<SignUp> {
         email,
         name,
         avatar_url: None,
-        metadata: crate::models::JsonObject::default(),
+        metadata: JsonObject::default(),
         email_verified: false,
         external_id: None,
     };
     Ok(SignUp { user, password, organization })
-}
-
-/// The organization of somebody who signs up.
-pub fn own_organization(name: &Name, slug: &Slug, owner: UserId) -> NewOrganization {
-    NewOrganization {
-        name: name.clone(),
-        slug: Some(slug.clone()),
-        owner_user_id: owner,
-        logo_url: None,
-        plan: Plan::Free,
-        settings: crate::models::JsonObject::default(),
-    }
 }
 
 /// Reads a SignIn.
@@ -129,7 +65,7 @@ pub fn own_organization(name: &Name, slug: &Slug, owner: UserId) -> NewOrganizat
 /// Every violation at once.
 pub fn sign_in(request: pb::SignInRequest) -> Result<SignIn> {
     let mut check = Check::default();
-    let password = presented(&mut check, "password", request.password);
+    let password = password(&mut check, "password", request.password);
     let email = check.field("email", Email::parse(&request.email));
     let organization_id = check.optional_id("organization_id", &request.organization_id);
     let user_agent = UserAgent::of(&request.user_agent);
@@ -139,16 +75,10 @@ pub fn sign_in(request: pb::SignInRequest) -> Result<SignIn> {
     else {
         return Err(check.failed());
     };
-    // Nobody, until the password is proven.
-    let user_id = UserId(uuid::Uuid::nil());
-    Ok(SignIn {
-        email,
-        password,
-        session: NewSession { user_id, by_password: true, user_agent, ip_address, organization_id },
-    })
+    Ok(SignIn { email, password, user_agent, ip_address, organization_id })
 }
 
-/// Reads a Refresh: the token, and the organization that the session is for from now on, if it says.
+/// Reads a Refresh: the token, and the organization that the session is for from now on, if the request chooses one or none.
 ///
 /// # Errors
 /// Every violation at once.
@@ -165,10 +95,10 @@ pub fn refresh(request: pb::RefreshRequest) -> Result<(Plaintext, Option<Option<
     Ok((token, organization))
 }
 
-/// Reads a SignOut: the token, if there is one, and whether all sessions are meant.
+/// Reads a SignOut: the token, if there is one, and whether all sessions are to end.
 ///
 /// # Errors
-/// It never fails; what is no token the handler finds out.
+/// None: whether the token is valid is checked later.
 pub fn sign_out(request: pb::SignOutRequest) -> Result<(Option<Plaintext>, bool)> {
     let token = Plaintext::new(request.plaintext_token);
     Ok(((!token.expose().is_empty()).then_some(token), request.all_sessions))
@@ -178,20 +108,25 @@ pub fn sign_out(request: pb::SignOutRequest) -> Result<(Option<Plaintext>, bool)
 ///
 /// # Errors
 /// Every violation at once.
-pub fn verify_password(request: pb::VerifyPasswordRequest) -> Result<Said> {
+pub fn verify_password(request: pb::VerifyPasswordRequest) -> Result<PresentedPassword> {
     let mut check = Check::default();
-    said(&mut check, &request.user_id, ("password", request.password), &request.ip_address)
+    presented(&mut check, &request.user_id, ("password", request.password), &request.ip_address)
         .ok_or_else(|| check.failed())
 }
 
-fn said(check: &mut Check, user_id: &str, (field, password): (&str, String), ip_address: &str) -> Option<Said> {
-    let password = presented(check, field, password);
+fn presented(
+    check: &mut Check,
+    user_id: &str,
+    (field, text): (&str, String),
+    ip_address: &str,
+) -> Option<PresentedPassword> {
+    let password = password(check, field, text);
     let user_id = check.id("user_id", user_id);
     let ip_address = check.optional("ip_address", ip_address, IpText::parse);
-    Some(Said { user_id: user_id?, password: password?, ip_address: ip_address? })
+    Some(PresentedPassword { user_id: user_id?, password: password?, ip_address: ip_address? })
 }
 
-/// Reads a SetPassword. What the password must be is looked at later.
+/// Reads a SetPassword. The rules for a password are checked later.
 ///
 /// # Errors
 /// Every violation at once.
@@ -200,18 +135,18 @@ pub fn set_password(request: pb::SetPasswordRequest) -> Result<(UserId, Plaintex
     Ok((super::id_of("user_id", &request.user_id)?, password))
 }
 
-/// Reads a ChangePassword. What the new password must be is looked at later.
+/// Reads a ChangePassword. The rules for a new password are checked later.
 ///
 /// # Errors
 /// Every violation at once.
-pub fn change_password(request: pb::ChangePasswordRequest) -> Result<ChangePassword> {
+pub fn change_password(request: pb::ChangePasswordRequest) -> Result<PasswordChange> {
     let mut check = Check::default();
     let new_password = Plaintext::new(request.new_password);
     let current =
-        said(&mut check, &request.user_id, ("current_password", request.current_password), &request.ip_address);
+        presented(&mut check, &request.user_id, ("current_password", request.current_password), &request.ip_address);
     let except = check.optional_id("except_family_id", &request.except_family_id);
     let (Some(current), Some(except)) = (current, except) else { return Err(check.failed()) };
-    Ok(ChangePassword {
+    Ok(PasswordChange {
         current,
         new_password,
         keep_sessions: request.keep_sessions,
@@ -220,7 +155,7 @@ pub fn change_password(request: pb::ChangePasswordRequest) -> Result<ChangePassw
     })
 }
 
-/// Reads an ImportPasswordHash. What the hash must be is looked at later.
+/// Reads an ImportPasswordHash. The hash is parsed later.
 ///
 /// # Errors
 /// Every violation at once.
@@ -231,7 +166,7 @@ pub fn import_password_hash(request: pb::ImportPasswordHashRequest) -> Result<(U
 /// Reads a token that was mailed.
 ///
 /// # Errors
-/// [`Error::Invalid`] for no token; whether it is a good one the handler finds out.
+/// [`Error::Invalid`] for an empty token; whether a token is valid is checked later.
 pub fn mailed(token: String) -> Result<Plaintext> {
     required("plaintext_token", token)
 }
@@ -239,15 +174,15 @@ pub fn mailed(token: String) -> Result<Plaintext> {
 /// Reads a StartPasswordReset.
 ///
 /// # Errors
-/// [`Error::Invalid`] for what is no address.
+/// [`Error::Invalid`] for an invalid address.
 pub fn start_password_reset(request: &pb::StartPasswordResetRequest) -> Result<Email> {
     Email::parse(&request.email).map_err(|rule| Error::invalid("email", rule))
 }
 
-/// Reads a ConfirmPasswordReset. The new password is looked at later.
+/// Reads a ConfirmPasswordReset. The rules for a new password are checked later.
 ///
 /// # Errors
-/// [`Error::Invalid`] for no token.
+/// [`Error::Invalid`] for an empty token.
 pub fn confirm_password_reset(request: pb::ConfirmPasswordResetRequest) -> Result<PasswordReset> {
     let new_password = Plaintext::new(request.new_password);
     Ok(PasswordReset {

@@ -13,7 +13,7 @@ use crate::{
         event::{Details, View},
         stored::StoredText as _,
     },
-    pb::{self, event::Resource},
+    pb::{self, event::Resource, export_snapshot_response::Item},
     security::event_cursor::EventCursors,
 };
 
@@ -96,6 +96,20 @@ pub fn of_change(change: Change, origin: &Origin, id: EventId, now: Timestamp) -
     }
 }
 
+/// A resource in a snapshot.
+pub fn snapshot_item(state: State) -> Item {
+    match state {
+        State::User(user) => Item::User(user.into()),
+        State::Organization(organization) => Item::Organization(organization.into()),
+        State::Membership(membership) => Item::Membership(membership.into()),
+        State::Role(role) => Item::Role(role.into()),
+        State::Invitation(invitation) => Item::Invitation(invitation.into()),
+        State::OAuthAccount(account) => Item::OauthAccount(account.into()),
+        State::RefreshToken(session) => Item::RefreshToken(session.into()),
+        State::ApiKey(key) => Item::ApiKey(key.into()),
+    }
+}
+
 fn message(state: State) -> Vec<u8> {
     match state {
         State::User(user) => pb::User::from(user).encode_to_vec(),
@@ -109,11 +123,11 @@ fn message(state: State) -> Vec<u8> {
     }
 }
 
-/// An event on the wire, as it may be seen from somewhere.
+/// An event as a view shows it.
 ///
 /// # Errors
 /// [`Error::Internal`] for an event whose details cannot be read.
-pub fn told((sequence, event): (Sequence, Event), view: View) -> Result<pb::Event> {
+pub fn visible((sequence, event): (Sequence, Event), view: View) -> Result<pb::Event> {
     let unreadable = || Error::internal(format!("the details of the event {sequence} cannot be read"));
     let stored = Stored::decode(event.details.0.as_slice()).map_err(|_| unreadable())?;
     let changes = match event.resource_type {

@@ -2,8 +2,9 @@
 
 use std::{ops::RangeInclusive, time::Duration};
 
-use super::{Check, Listing, Lists, Target, time};
+use super::{Check, Listing, Lists, time};
 use crate::{
+    app::target::Target,
     error::{Error, Result},
     models::{
         Email, Invitation, InvitationFilter, InvitationId, InvitationKey, NewInvitation, Plaintext, Resource as _,

@@ -1,7 +1,8 @@
 //! Memberships on the wire.
 
-use super::{Check, Listing, Lists, Target, texts, time};
+use super::{Check, Listing, Lists, texts, time};
 use crate::{
+    app::target::Target,
     error::{Error, Result},
     models::{
         Membership, MembershipChanges, MembershipFilter, MembershipId, MembershipKey, NewMembership, Resource as _,

@@ -1,7 +1,8 @@
 //! OAuth accounts on the wire.
 
-use super::{Check, Listing, Lists, Target, time};
+use super::{Check, Listing, Lists, time};
 use crate::{
+    app::target::Target,
     error::{Error, Result},
     models::{
         Email, NewOAuthAccount, NormalizedEmail, OAuthAccount, OAuthAccountFilter, OAuthAccountId, Plaintext,

@@ -2,6 +2,7 @@
 
 use super::{Check, Listing, Lists, time};
 use crate::{
+    app::refresh_token::RefreshTokenKey,
     error::{Error, Result},
     models::{
         NewSession, Plaintext, Session, SessionId, UserId,
@@ -10,15 +11,6 @@ use crate::{
     },
     pb::{self, revoke_refresh_token_request::Key},
 };
-
-/// The two ways to name a session that is to be ended.
-#[derive(Debug)]
-pub enum RefreshTokenKey {
-    /// By its id.
-    Id(SessionId),
-    /// By the secret of one of its tokens.
-    Secret(Plaintext),
-}
 
 /// Reads a CreateRefreshToken.
 ///
@@ -50,7 +42,7 @@ pub fn list(lists: Lists<'_>, request: &pb::ListRefreshTokensRequest) -> Result<
 /// Reads a RotateRefreshToken.
 ///
 /// # Errors
-/// [`Error::Invalid`] for no token; whether it is a good one the handler finds out.
+/// [`Error::Invalid`] for an empty token; whether a token is valid is checked later.
 pub fn rotate(request: pb::RotateRefreshTokenRequest) -> Result<Plaintext> {
     required("plaintext_token", request.plaintext_token)
 }

@@ -1,7 +1,8 @@
 //! Roles on the wire.
 
-use super::{Check, Listing, Lists, Target, texts, time};
+use super::{Check, Listing, Lists, texts, time};
 use crate::{
+    app::target::Target,
     error::{Error, Result},
     models::{Name, NewRole, OrganizationId, Resource as _, Role, RoleChanges, RoleId, RoleKey, RoleName},
     pb::{self, get_role_request::Key},

@@ -1,17 +1,21 @@
 //! Users on the wire.
 
-use super::{Check, Listing, Lists, Target, json, time};
+use super::{Check, Listing, Lists, batch_size, json, time};
 use crate::{
-    error::{Error, Result},
+    app::{
+        target::Target,
+        user_import::{ImportOutcome, ImportResult, ImportedUser},
+    },
+    error::Result,
     models::{
         Email, EmailPrefix, ExternalId, Name, NewUser, PasswordHash, Resource as _, StateFilter, User, UserChanges,
         UserFilter, UserId, UserState, WebUrl,
     },
-    pb,
+    pb::{self, imported_user_result::Outcome},
     security::password::{Hash, Limits},
 };
 
-/// Most users of a batch that is brought over.
+/// Most users of a batch to import.
 const MAX_IMPORTED: usize = 500;
 
 /// Reads a CreateUser.
@@ -30,26 +34,17 @@ pub fn create(request: pb::CreateUserRequest) -> Result<NewUser> {
     Ok(NewUser { email, name, avatar_url, metadata, email_verified: request.email_verified, external_id: None })
 }
 
-/// A user of a batch that is brought over.
-pub struct Imported {
-    /// As it was sent.
-    pub external_id: String,
-    /// The user to make, and the hash of its password if there is one; or every rule that is broken.
-    pub user: std::result::Result<(NewUser, Option<PasswordHash>), Vec<String>>,
-}
-
 /// Reads a batch of ImportUsers.
 ///
 /// # Errors
-/// [`Error::Invalid`] for a batch of too many or none; what is wrong with a user is told of it.
-pub fn import(request: pb::ImportUsersRequest, limits: Limits) -> Result<Vec<Imported>> {
-    if !(1..=MAX_IMPORTED).contains(&request.users.len()) {
-        return Err(Error::invalid("users", "must have 1 to 500 items"));
-    }
-    Ok(request.users.into_iter().map(|user| imported(user, limits)).collect())
+/// [`Error::Invalid`](crate::error::Error::Invalid) for a batch of too many users or none. What is wrong with one user is kept with
+/// that user.
+pub fn import(request: pb::ImportUsersRequest, limits: Limits) -> Result<Vec<ImportedUser>> {
+    batch_size("users", request.users.len(), MAX_IMPORTED)?;
+    Ok(request.users.into_iter().map(|user| imported_user(user, limits)).collect())
 }
 
-fn imported(user: pb::ImportedUser, limits: Limits) -> Imported {
+fn imported_user(user: pb::ImportedUser, limits: Limits) -> ImportedUser {
     let mut check = Check::default();
     let external_id = check.field("external_id", ExternalId::parse(&user.external_id));
     let email = check.field("email", Email::parse(&user.email));
@@ -70,7 +65,28 @@ fn imported(user: pb::ImportedUser, limits: Limits) -> Imported {
         };
         Some((new, hash?))
     })();
-    Imported { external_id: user.external_id, user: new.ok_or_else(|| check.rules()) }
+    ImportedUser { external_id: user.external_id, user: new.ok_or_else(|| check.rules()) }
+}
+
+/// The answer to a batch of ImportUsers.
+pub fn imported(results: Vec<ImportResult>) -> pb::ImportUsersResponse {
+    let results = results.into_iter().map(|result| pb::ImportedUserResult {
+        external_id: result.external_id,
+        outcome: Some(import_outcome(result.outcome)),
+    });
+    pb::ImportUsersResponse { results: results.collect() }
+}
+
+fn import_outcome(outcome: ImportOutcome) -> Outcome {
+    let refused = |reason: pb::ErrorReason, violations| {
+        Outcome::Error(pb::ImportedUserError { reason: reason.into(), violations })
+    };
+    match outcome {
+        ImportOutcome::Created(id) => Outcome::CreatedUserId(id.to_string()),
+        ImportOutcome::Existing(id) => Outcome::ExistingUserId(id.to_string()),
+        ImportOutcome::EmailTaken => refused(pb::ErrorReason::UserEmailTaken, Vec::new()),
+        ImportOutcome::Invalid(violations) => refused(pb::ErrorReason::InvalidArgument, violations),
+    }
 }
 
 /// Reads a ListUsers.
@@ -117,7 +133,7 @@ pub fn update(request: pb::UpdateUserRequest) -> Result<(Target<UserId>, UserCha
 /// Reads a GetUserByEmail.
 ///
 /// # Errors
-/// [`Error::Invalid`] for what is no address.
+/// [`Error::Invalid`](crate::error::Error::Invalid) for an invalid address.
 pub fn get_by_email(request: &pb::GetUserByEmailRequest) -> Result<Email> {
     let mut check = Check::default();
     check.field("email", Email::parse(&request.email)).ok_or_else(|| check.failed())

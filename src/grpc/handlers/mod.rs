@@ -6,7 +6,6 @@ mod authorization;
 mod event;
 mod health;
 mod invitation;
-mod mailed;
 mod membership;
 mod oauth_account;
 mod organization;
@@ -15,7 +14,6 @@ mod role;
 mod stream;
 mod user;
 mod user_import;
-mod verification;
 mod verify_stream;
 
 use std::sync::Arc;

@@ -1,9 +1,9 @@
-//! `ApiKeyService.VerifyStream`: questions and answers on one stream, and the word when an answer does not hold any more.
+//! `ApiKeyService.VerifyStream`: questions and answers on one stream, and withdrawals of answers that no longer hold.
 //!
-//! What is known is answered where it is asked, without a task or a queue between: that is what makes a stream faster than calls.
+//! Questions about cached keys are answered in place, without a task or a queue in between. That makes a stream faster than calls.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::VecDeque,
     pin::Pin,
     sync::{
         Arc,
@@ -21,32 +21,28 @@ use tokio::{
 use tokio_stream::{Stream, wrappers::BroadcastStream};
 use tonic::{Status, Streaming};
 
-use super::{
-    guards,
-    stream::broken,
-    verification::{Verification, Verifier, valid_until},
-};
+use super::stream::broken;
 use crate::{
     app::{
         App,
         credentials::{Forgotten, Known},
         feed::{Feed, Kind, Slot},
+        reported_keys::{self, ReportedKeys, Withdrawn},
+        verification::{self, Verification, Verifier, wall_time},
     },
     error::{Error, Result},
     grpc::convert,
-    models::{ApiKeyId, Caller, PrincipalId, Scope},
-    pb::{self, verify_stream_answer::Outcome, verify_stream_response::Message, verify_stream_withdrawal::Withdrawn},
+    models::{ApiKeyId, Caller, Scope},
+    pb::{self, verify_stream_answer::Outcome, verify_stream_response::Message, verify_stream_withdrawal},
 };
 
-/// How often a stream says that what it told is true.
+/// How often a stream confirms that the verdicts it sent still hold.
 const HEARTBEAT: Duration = Duration::from_millis(250);
-/// Most questions of a stream that wait for the database. Further ones are not read meanwhile.
-const MAX_ASKED: usize = 64;
-/// Most keys that a stream remembers that it told of.
-const MAX_TOLD: usize = 10_000;
+/// Most questions of a stream that wait for the database. No further ones are read meanwhile.
+const MAX_WAITING: usize = 64;
 
-/// The answers of a stream, and what else it says.
-pub struct Answers {
+/// The responses of a stream.
+pub struct VerifyStream {
     app: App,
     caller: Caller,
     scope: Scope,
@@ -54,20 +50,20 @@ pub struct Answers {
     questions: Streaming<pb::VerifyStreamRequest>,
     has_more_questions: bool,
     /// Questions that wait for the database.
-    asked: JoinSet<(u64, Result<Verification>)>,
-    /// What is to be said next.
+    waiting: JoinSet<(u64, Result<Verification>)>,
+    /// Messages to send before any answer.
     ready: VecDeque<Message>,
-    told: Told,
+    reported: ReportedKeys,
     forgotten: BroadcastStream<Forgotten>,
     heartbeat: Interval,
-    /// Whether the caller may still ask is being looked at.
+    /// Running checks of the caller's own rights.
     checks: JoinSet<Result<()>>,
     /// Counts how often the client took something.
     taken: Arc<AtomicU64>,
     end: Option<oneshot::Receiver<Status>>,
 }
 
-impl Answers {
+impl VerifyStream {
     /// Opens a stream.
     ///
     /// # Errors
@@ -91,9 +87,9 @@ impl Answers {
             scope,
             questions,
             has_more_questions: true,
-            asked: JoinSet::new(),
+            waiting: JoinSet::new(),
             ready: VecDeque::new(),
-            told: Told::default(),
+            reported: ReportedKeys::default(),
             forgotten: BroadcastStream::new(app.credentials.forgotten()),
             heartbeat,
             checks: JoinSet::new(),
@@ -102,50 +98,38 @@ impl Answers {
         })
     }
 
-    /// Withdraws what is forgotten.
+    /// Withdraws the verdicts that no longer hold, and checks the caller again if it is concerned itself.
     fn withdraw(&mut self, forgotten: Forgotten) {
-        let (key, owner) = (self.caller.api_key_id(), self.caller.principal.id());
-        let withdrawn = match forgotten {
-            Forgotten::Key(id) => self.told.remove(|told, _| told == id),
-            Forgotten::Owner(id) => self.told.remove(|_, owner| owner == id),
-            Forgotten::Standing(user, organization) if self.caller.user_id() == Some(user) => {
-                self.told.remove(|_, owner| owner.0 == organization.0)
-            }
-            // Who accounts for a key changes no verdict.
-            Forgotten::Standing(..) | Forgotten::Accountable(_) => return,
-            Forgotten::Everything => {
-                self.told = Told::default();
-                self.ready.push_back(Message::Withdrawal(all()));
-                Vec::new()
-            }
-        };
-        self.ready.extend(withdrawn.into_iter().map(|id| Message::Withdrawal(one(id))));
-        let concerns_caller = match forgotten {
-            Forgotten::Key(id) => Some(id) == key,
-            Forgotten::Owner(id) => id == owner,
-            Forgotten::Standing(..) | Forgotten::Accountable(_) => false,
-            Forgotten::Everything => true,
-        };
-        if concerns_caller {
-            // One that runs may have looked too early.
+        match self.reported.withdraw(forgotten, &self.caller) {
+            Withdrawn::Keys(ids) => self.ready.extend(ids.into_iter().map(|id| Message::Withdrawal(one(id)))),
+            Withdrawn::All => self.ready.push_back(Message::Withdrawal(all())),
+        }
+        if reported_keys::concerns_caller(forgotten, &self.caller) {
+            // A running check may have read the state from before.
             self.checks.abort_all();
-            self.checks.spawn(may_still_ask(self.app.clone(), self.caller.clone(), self.scope.clone()));
+            self.check_caller();
         }
     }
 
-    /// Answers a question, and what follows from it.
+    /// Starts a check of the caller's own rights.
+    fn check_caller(&mut self) {
+        let (app, caller, scope) = (self.app.clone(), self.caller.clone(), self.scope.clone());
+        self.checks.spawn(async move { verification::may_still_verify(&app, &caller, &scope).await });
+    }
+
+    /// The answer to a question.
     fn answer(&mut self, question_id: u64, answer: Result<Verification>) -> Message {
         let outcome = match answer {
             Ok(verification) => {
-                let told = self.verifier.wire(&verification);
+                let message = convert::api_key::verification(&verification, self.app.now());
                 if let Some((_, known)) = &verification.found {
                     self.remember(known, verification.is_kept);
                 }
-                Outcome::Verification(told)
+                Outcome::Verification(message)
             }
             Err(Error::Invalid(_)) => Outcome::Error(pb::ErrorReason::InvalidArgument.into()),
             Err(error) => {
-                // Logged where errors are.
+                // The conversion logs it.
                 drop(Status::from(error));
                 Outcome::Error(pb::ErrorReason::Unavailable.into())
             }
@@ -153,26 +137,26 @@ impl Answers {
         Message::Answer(pb::VerifyStreamAnswer { question_id, outcome: Some(outcome) })
     }
 
-    /// Remembers a key that the client may keep a verdict about, or takes the verdict back.
+    /// Remembers a key whose verdict the client may keep, or withdraws the verdict.
     fn remember(&mut self, known: &Known, is_kept: bool) {
         let id = known.credential.key.id;
-        if let Some(oldest) = self.told.insert(id, known.credential.principal.id()) {
+        if let Some(oldest) = self.reported.insert(id, known.credential.principal.id()) {
             self.ready.push_back(Message::Withdrawal(one(oldest)));
         }
-        // Once it is remembered, a change is noticed; one before that, here.
+        // A later change is noticed because the key is remembered; an earlier one is noticed here.
         if !is_kept || !self.app.credentials.has_not_changed(known) {
-            self.told.remove(|told, _| told == id);
+            self.reported.remove(id);
             self.ready.push_back(Message::Withdrawal(one(id)));
         }
     }
 
-    /// The next thing to say that nobody asked for.
-    fn poll_unasked(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Message>>> {
+    /// The next heartbeat or withdrawal, or the end of the caller's rights.
+    fn poll_notice(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Message>>> {
         let heartbeat = self.heartbeat.poll_tick(cx).is_ready();
-        // Before it is looked at what is forgotten: what it vouches for has nothing forgotten in it that is not seen then.
+        // Read before the withdrawals, so that it confirms no verdict whose withdrawal is not seen below.
         let until = if heartbeat { self.app.credentials.until() } else { None };
         while let Poll::Ready(Some(forgotten)) = Pin::new(&mut self.forgotten).poll_next(cx) {
-            // Too many to be told one by one, if it is an error.
+            // An error means that too many were missed to name them.
             self.withdraw(forgotten.unwrap_or(Forgotten::Everything));
         }
         while let Poll::Ready(Some(checked)) = self.checks.poll_join_next(cx) {
@@ -181,14 +165,14 @@ impl Answers {
             }
         }
         if heartbeat && self.caller.session().is_some() && self.checks.is_empty() {
-            // What ends a session no key forgets.
-            self.checks.spawn(may_still_ask(self.app.clone(), self.caller.clone(), self.scope.clone()));
+            // The end of a session forgets no key.
+            self.check_caller();
         }
         if heartbeat && self.caller.ends_at.is_some_and(|ends_at| ends_at <= self.app.now()) {
             return Poll::Ready(Some(Err(Error::Unauthenticated)));
         }
         if let Some(until) = until {
-            let valid_until = Some(convert::time(valid_until(self.app.now(), until)));
+            let valid_until = Some(convert::time(wall_time(self.app.now(), until)));
             self.ready.push_back(Message::Heartbeat(pb::VerifyStreamHeartbeat { valid_until }));
         }
         match self.ready.pop_front() {
@@ -200,13 +184,13 @@ impl Answers {
     /// The next answer; `None` after the last one.
     fn poll_answer(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Message>>> {
         loop {
-            if let Poll::Ready(Some(Ok((id, answer)))) = self.asked.poll_join_next(cx) {
+            if let Poll::Ready(Some(Ok((id, answer)))) = self.waiting.poll_join_next(cx) {
                 return Poll::Ready(Some(Ok(self.answer(id, answer))));
             }
             if !self.has_more_questions {
-                return if self.asked.is_empty() { Poll::Ready(None) } else { Poll::Pending };
+                return if self.waiting.is_empty() { Poll::Ready(None) } else { Poll::Pending };
             }
-            if self.asked.len() >= MAX_ASKED {
+            if self.waiting.len() >= MAX_WAITING {
                 return Poll::Pending;
             }
             let question = match ready!(Pin::new(&mut self.questions).poll_next(cx)) {
@@ -227,16 +211,16 @@ impl Answers {
                 Ok(question) => question,
                 Err(error) => return Poll::Ready(Some(Ok(self.answer(id, Err(error))))),
             };
-            if let Some(verification) = self.verifier.at_hand(&question) {
+            if let Some(verification) = self.verifier.verify_cached(&question) {
                 return Poll::Ready(Some(Ok(self.answer(id, Ok(verification)))));
             }
             let verifier = self.verifier.clone();
-            self.asked.spawn(async move { (id, verifier.verify(&question).await) });
+            self.waiting.spawn(async move { (id, verifier.verify(&question).await) });
         }
     }
 }
 
-impl Stream for Answers {
+impl Stream for VerifyStream {
     type Item = std::result::Result<pb::VerifyStreamResponse, Status>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
@@ -246,11 +230,11 @@ impl Stream for Answers {
             self.end = None;
             return Poll::Ready(ended.ok().map(Err));
         }
-        let said = match self.poll_unasked(cx) {
+        let next = match self.poll_notice(cx) {
             Poll::Pending => ready!(self.poll_answer(cx)),
-            Poll::Ready(said) => said,
+            Poll::Ready(notice) => notice,
         };
-        Poll::Ready(match said {
+        Poll::Ready(match next {
             Some(Ok(message)) => Some(Ok(pb::VerifyStreamResponse { message: Some(message) })),
             Some(Err(error)) => {
                 self.end = None;
@@ -261,13 +245,7 @@ impl Stream for Answers {
     }
 }
 
-/// Refuses a caller whose key, scope or standing has ended since its stream began.
-async fn may_still_ask(app: App, caller: Caller, scope: Scope) -> Result<()> {
-    let (caller, scope, now) = (&caller, &scope, app.now());
-    app.db.read(async |conn| guards::still_holds(conn, caller, scope, now).await).await
-}
-
-/// Ends a stream when the process stops, or when its client takes nothing any more: not even the heartbeats.
+/// Ends a stream when the process stops, or when its client takes no messages any more, not even the heartbeats.
 async fn watch(feed: Feed, slot: Slot, timeout: Duration, taken: Arc<AtomicU64>, mut end: oneshot::Sender<Status>) {
     let mut before = None;
     let error = loop {
@@ -288,44 +266,10 @@ async fn watch(feed: Feed, slot: Slot, timeout: Duration, taken: Arc<AtomicU64>,
     drop(slot);
 }
 
-/// The keys that a stream told of, each with its owner.
-#[derive(Default)]
-struct Told {
-    owners: HashMap<ApiKeyId, PrincipalId>,
-    /// In the order in which they were told; some may be gone.
-    order: VecDeque<ApiKeyId>,
-}
-
-impl Told {
-    /// Adds a key. Tells one that had to go for it.
-    fn insert(&mut self, id: ApiKeyId, owner: PrincipalId) -> Option<ApiKeyId> {
-        if self.owners.insert(id, owner).is_some() {
-            return None;
-        }
-        self.order.push_back(id);
-        while self.order.len() > MAX_TOLD {
-            let oldest = self.order.pop_front()?;
-            if self.owners.remove(&oldest).is_some() {
-                return Some(oldest);
-            }
-        }
-        None
-    }
-
-    /// Removes keys, and tells which.
-    fn remove(&mut self, which: impl Fn(ApiKeyId, PrincipalId) -> bool) -> Vec<ApiKeyId> {
-        let removed: Vec<_> = self.owners.extract_if(|id, owner| which(*id, *owner)).map(|(id, _)| id).collect();
-        if !removed.is_empty() {
-            self.order.retain(|id| self.owners.contains_key(id));
-        }
-        removed
-    }
-}
-
 fn one(id: ApiKeyId) -> pb::VerifyStreamWithdrawal {
-    pb::VerifyStreamWithdrawal { withdrawn: Some(Withdrawn::ApiKeyId(id.to_string())) }
+    pb::VerifyStreamWithdrawal { withdrawn: Some(verify_stream_withdrawal::Withdrawn::ApiKeyId(id.to_string())) }
 }
 
 fn all() -> pb::VerifyStreamWithdrawal {
-    pb::VerifyStreamWithdrawal { withdrawn: Some(Withdrawn::All(true)) }
+    pb::VerifyStreamWithdrawal { withdrawn: Some(verify_stream_withdrawal::Withdrawn::All(true)) }
 }

@@ -1,0 +1,255 @@
+//! API keys.
+
+use std::time::Duration;
+
+use super::{App, authority, change::Answer, guards, target::Target};
+use crate::{
+    db::Conn,
+    error::{Entity, Error, Limit, Precondition, Result},
+    models::{
+        Action, ApiKey, ApiKeyChanges, ApiKeyFilter, ApiKeyId, ApiKeyOwner, Call, Caller, Locked, NewApiKey, Page,
+        PageRequest, Plaintext, Reach, Timestamp, permission,
+    },
+    security::token::mint_api_key,
+};
+
+/// How many revoked keys of an owner are kept.
+const MAX_REVOKED: i64 = 1000;
+/// How many of the oldest revoked keys one revocation deletes at most. More than one, so that the number falls again after many keys
+/// were revoked at once.
+const MAX_DELETED: i64 = 10;
+
+/// A key and the secret that it was just given, which is returned only once.
+pub struct IssuedKey {
+    /// The key.
+    pub api_key: ApiKey,
+    /// The whole key in clear, with its new secret.
+    pub plaintext: Plaintext,
+}
+
+/// A key and when its secrets were last used.
+pub struct KeyWithUses {
+    /// The key.
+    pub api_key: ApiKey,
+    /// The last use of its current secret and of its former one, as of the last flush to the database.
+    pub last_uses: (Option<Timestamp>, Option<Timestamp>),
+}
+
+/// Creates a key at `now`. A key without a rate limit gets that of the caller.
+pub async fn create<A: Answer>(
+    app: &App,
+    call: &Call,
+    new: &NewApiKey,
+    now: Timestamp,
+    answer: fn(IssuedKey) -> A,
+) -> Result<A> {
+    let caller = &call.caller;
+    let (plaintext, secret) = mint_api_key(new.environment);
+    let owner = match new.owner {
+        ApiKeyOwner::User(id) => Some(id),
+        ApiKeyOwner::Organization(_) => None,
+    };
+    let mut key = new.to_api_key(app.new_id(now), secret, caller.maker(owner), now);
+    if key.rate_limit == 0 {
+        // Otherwise a rate-limited caller could create keys without a limit.
+        key.rate_limit = caller.rate_limit.map_or(0, i64::from);
+    }
+    app.change(
+        call,
+        async |tx| {
+            if new.rate_limit != 0 {
+                guards::platform_admin(caller)?;
+            }
+            may_create_for(tx, caller, new.owner, app.policy.max_api_keys).await?;
+            authority::key(tx, caller, None, &key).await?;
+            tx.api_keys().insert(&key).await?;
+            Ok(IssuedKey { api_key: key.clone(), plaintext: plaintext.clone() })
+        },
+        answer,
+    )
+    .await
+}
+
+/// Gets a key by id.
+pub async fn get(app: &App, caller: &Caller, id: ApiKeyId) -> Result<KeyWithUses> {
+    let get = app.db.read(async |conn| {
+        let (api_key, reach) = guards::visible_key(conn, caller, id).await?;
+        let last_uses = conn.api_keys().last_uses(&reach, id).await?;
+        Ok(KeyWithUses { api_key, last_uses })
+    });
+    get.await
+}
+
+/// Lists a page of the keys of an owner.
+pub async fn list(app: &App, caller: &Caller, filter: &ApiKeyFilter, page: &PageRequest) -> Result<Page<ApiKey>> {
+    let list = app.db.scan(async |conn| {
+        let reach = match filter.owner {
+            ApiKeyOwner::User(id) => guards::own_user(conn, caller, id).await.map(|_| caller.reach())?,
+            ApiKeyOwner::Organization(id) => {
+                guards::visible_organization(conn, caller, id).await?;
+                guards::may(conn, caller, id, permission::READ_API_KEYS).await?;
+                Reach::Organization(id)
+            }
+        };
+        conn.api_keys().list(&reach, filter, page).await
+    });
+    list.await
+}
+
+/// Updates, at `now`, the fields of a key that `changes` names.
+pub async fn update<A: Answer>(
+    app: &App,
+    call: &Call,
+    target: &Target<ApiKeyId>,
+    changes: &ApiKeyChanges,
+    now: Timestamp,
+    answer: fn(ApiKey) -> A,
+) -> Result<A> {
+    let caller = &call.caller;
+    app.change(
+        call,
+        async |tx| {
+            let mut key = lock(tx, caller, target.id).await?;
+            if changes.rate_limit.is_some_and(|limit| limit != key.rate_limit) {
+                guards::platform_admin(caller)?;
+            }
+            let before = ApiKey::clone(&key);
+            key.apply(changes.clone());
+            authority::key(tx, caller, Some(&before), &key).await?;
+            target.check_etag(&before)?;
+            is_not_revoked(&key)?;
+            tx.api_keys().save(key, Action::ApiKeyUpdated, now).await
+        },
+        answer,
+    )
+    .await
+}
+
+/// Gives a key a new secret. The former one stays valid for `overlap`.
+pub async fn rotate<A: Answer>(
+    app: &App,
+    call: &Call,
+    target: &Target<ApiKeyId>,
+    overlap: Duration,
+    answer: fn(IssuedKey) -> A,
+) -> Result<A> {
+    let (caller, now) = (&call.caller, app.now());
+    app.change(
+        call,
+        async |tx| {
+            let mut key = lock(tx, caller, target.id).await?;
+            // The caller receives the secret, so it must hold all that the key allows.
+            authority::key(tx, caller, None, &key).await?;
+            target.check_etag(&*key)?;
+            is_not_revoked(&key)?;
+            let (plaintext, secret) = mint_api_key(key.environment);
+            key.rotate(secret, overlap, now);
+            let api_key = tx.api_keys().save_rotated(key, now).await?;
+            Ok(IssuedKey { api_key, plaintext })
+        },
+        answer,
+    )
+    .await
+}
+
+/// Revokes a key. A revoked one stays as it is.
+pub async fn revoke<A: Answer>(
+    app: &App,
+    call: &Call,
+    target: &Target<ApiKeyId>,
+    reason: Option<&String>,
+    answer: fn(ApiKey) -> A,
+) -> Result<A> {
+    let (caller, now) = (&call.caller, app.now());
+    authority::current_secret(caller)?;
+    app.change(
+        call,
+        async |tx| {
+            let key = lock(tx, caller, target.id).await?;
+            if let Some(id) = key.organization_id {
+                guards::may(tx, caller, id, permission::WRITE_API_KEYS).await?;
+            }
+            target.check_etag(&*key)?;
+            revoke_locked(tx, key, reason, now).await
+        },
+        answer,
+    )
+    .await
+}
+
+/// Revokes the key that the caller presented.
+pub async fn revoke_own<A: Answer>(
+    app: &App,
+    call: &Call,
+    reason: Option<&String>,
+    answer: fn(ApiKey) -> A,
+) -> Result<A> {
+    let (caller, now) = (&call.caller, app.now());
+    let id = guards::api_key(caller)?;
+    app.change(
+        call,
+        async |tx| {
+            let key = find(tx.api_keys().lock(&caller.reach(), id).await?)?;
+            revoke_locked(tx, key, reason, now).await
+        },
+        answer,
+    )
+    .await
+}
+
+fn find<T>(key: Option<T>) -> Result<T> {
+    key.ok_or(Error::NotFound(Entity::ApiKey))
+}
+
+/// Refuses to change a revoked key.
+fn is_not_revoked(key: &ApiKey) -> Result<()> {
+    match key.revoked_at {
+        None => Ok(()),
+        Some(_) => Err(Error::Precondition(Precondition::ApiKeyRevoked)),
+    }
+}
+
+/// Refuses an owner that the caller does not see, whose keys the caller may not create, that is suspended, or that has `most` keys
+/// already. Locks the owner.
+async fn may_create_for(tx: &mut Conn, caller: &Caller, owner: ApiKeyOwner, most: u32) -> Result<()> {
+    match owner {
+        ApiKeyOwner::User(id) => {
+            let user = tx.users().lock(&caller.reach(), id).await?.ok_or(Error::NotFound(Entity::User))?;
+            guards::is_own(caller, id)?;
+            guards::active_user(&user)?;
+            guards::has_room(Limit::ApiKeys, most, tx.api_keys().count_of_user(&user)).await
+        }
+        ApiKeyOwner::Organization(id) => {
+            let organization = tx.organizations().lock(&caller.reach(), id).await?;
+            let organization = organization.ok_or(Error::NotFound(Entity::Organization))?;
+            guards::may_change(tx, caller, &organization, permission::WRITE_API_KEYS).await?;
+            guards::active_organization(&organization)?;
+            guards::has_room(Limit::ApiKeys, most, tx.api_keys().count_of_organization(&organization)).await
+        }
+    }
+}
+
+/// Locks a key that the caller may see.
+async fn lock(tx: &mut Conn, caller: &Caller, id: ApiKeyId) -> Result<Locked<ApiKey>> {
+    let (_, reach) = guards::visible_key(tx, caller, id).await?;
+    find(tx.api_keys().lock(&reach, id).await?)
+}
+
+/// Revokes a locked key unless it is revoked already, and deletes the oldest revoked keys of its owner beyond [`MAX_REVOKED`].
+async fn revoke_locked(
+    tx: &mut Conn,
+    mut key: Locked<ApiKey>,
+    reason: Option<&String>,
+    now: Timestamp,
+) -> Result<ApiKey> {
+    if key.revoked_at.is_some() {
+        return Ok(key.into_inner());
+    }
+    key.revoked_at = Some(now);
+    key.revoked_reason = reason.cloned();
+    let key = tx.api_keys().save(key, Action::ApiKeyRevoked, now).await?;
+    if let Some(owner) = key.organization_id.map(ApiKeyOwner::Organization).or(key.user_id.map(ApiKeyOwner::User)) {
+        tx.api_keys().delete_oldest_revoked(owner, MAX_REVOKED, MAX_DELETED).await?;
+    }
+    Ok(key)
+}

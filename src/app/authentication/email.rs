@@ -1,0 +1,114 @@
+//! Verifying and changing the e-mail of a user, with a token that is mailed to it.
+
+use super::one_time_token::{self, IssuedToken};
+use crate::{
+    app::{App, change::Answer, ending, guards, shown::Shown},
+    db::Conn,
+    error::{Error, Result},
+    models::{Action, Call, Email, Locked, Plaintext, Purpose, Timestamp, User, UserId},
+};
+
+/// Issues a token that verifies the e-mail of a user.
+pub async fn start_verification<A: Answer>(
+    app: &App,
+    call: &Call,
+    user_id: UserId,
+    answer: fn(IssuedToken) -> A,
+) -> Result<A> {
+    let purpose = Purpose::EmailVerification;
+    let minted = &one_time_token::mint(app, purpose);
+    app.change(
+        call,
+        async |tx| {
+            let user = guards::lock_active_user(tx, &call.caller, user_id).await?;
+            one_time_token::issue(app, tx, &call.caller, &user, purpose, None, minted).await
+        },
+        answer,
+    )
+    .await
+}
+
+/// Verifies the e-mail of the user to whom a token was mailed. An account with credentials that is verified for the first time needs one
+/// of them: that of the caller, or `access_token`, which may be empty.
+pub async fn confirm_verification<A: Answer>(
+    app: &App,
+    call: &Call,
+    token: &Plaintext,
+    access_token: &str,
+    answer: fn(User) -> A,
+) -> Result<A> {
+    let (caller, purpose, now) = (&call.caller, Purpose::EmailVerification, app.now());
+    let shown = &Shown::read(app, caller, access_token, now).await?;
+    app.change(
+        call,
+        async |tx| {
+            let presented = one_time_token::parse(purpose, token)?;
+            let (_, mut user) = one_time_token::redeem(tx, caller, purpose, presented, now).await?;
+            if user.email_verified_at.is_none() && !shown.is_of(tx, &user, now).await? {
+                has_no_credentials(tx, &user, now).await?;
+            }
+            ending::mailed_tokens(tx, &user).await?;
+            user.email_verified_at = Some(now);
+            tx.users().save(user, Action::UserEmailVerified, now).await
+        },
+        answer,
+    )
+    .await
+}
+
+/// Issues a token, to be mailed to `email`, that makes it the e-mail of a user.
+pub async fn start_change<A: Answer>(
+    app: &App,
+    call: &Call,
+    user_id: UserId,
+    email: &Email,
+    answer: fn(IssuedToken) -> A,
+) -> Result<A> {
+    let purpose = Purpose::EmailChange;
+    let minted = &one_time_token::mint(app, purpose);
+    app.change(
+        call,
+        async |tx| {
+            let user = guards::lock_active_user(tx, &call.caller, user_id).await?;
+            one_time_token::issue(app, tx, &call.caller, &user, purpose, Some(email), minted).await
+        },
+        answer,
+    )
+    .await
+}
+
+/// Changes the e-mail of a user to the address to which a token was mailed. An account with credentials needs one of them: that of the
+/// caller, or `access_token`, which may be empty. `answer` gets the user and the former e-mail.
+pub async fn confirm_change<A: Answer>(
+    app: &App,
+    call: &Call,
+    token: &Plaintext,
+    access_token: &str,
+    answer: fn((User, String)) -> A,
+) -> Result<A> {
+    let (caller, purpose, now) = (&call.caller, Purpose::EmailChange, app.now());
+    let shown = &Shown::read(app, caller, access_token, now).await?;
+    app.change(
+        call,
+        async |tx| {
+            let presented = one_time_token::parse(purpose, token)?;
+            let (redeemed, mut user) = one_time_token::redeem(tx, caller, purpose, presented, now).await?;
+            if !shown.is_of(tx, &user, now).await? {
+                has_no_credentials(tx, &user, now).await?;
+            }
+            ending::mailed_tokens(tx, &user).await?;
+            let former_email = user.email.as_str().to_owned();
+            let email = Email::parse(redeemed.email.as_str()).map_err(Error::internal)?;
+            (user.email, user.email_normalized) = email.into_parts();
+            user.email_verified_at = Some(now);
+            Ok((tx.users().save(user, Action::UserEmailChanged, now).await?, former_email))
+        },
+        answer,
+    )
+    .await
+}
+
+/// Refuses an account with credentials, which may be a stranger's, to a call that has shown none of them.
+async fn has_no_credentials(tx: &mut Conn, user: &Locked<User>, now: Timestamp) -> Result<()> {
+    if tx.users().has_credentials(user, now).await? { Err(guards::credential_required()) } else { Ok(()) }
+}

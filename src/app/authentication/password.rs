@@ -1,0 +1,204 @@
+//! Setting, verifying, changing and removing passwords.
+
+use crate::{
+    app::{
+        App, authority,
+        change::Answer,
+        ending, guards,
+        proof::{self, ClaimedAccount, Proof},
+        session,
+    },
+    db::Conn,
+    error::{Entity, Error, Precondition, Result, Taken},
+    models::{
+        Action, Call, Caller, Locked, Password, PasswordHash, Plaintext, SessionId, User, UserId, refresh_token::IpText,
+    },
+    security::password::Hash,
+};
+
+/// Why API keys are revoked with a change of the password, if the caller asks for it.
+const CHANGED: &str = "the password was changed";
+
+/// A password that is presented as that of a user.
+pub struct PresentedPassword {
+    /// The user.
+    pub user_id: UserId,
+    /// The password.
+    pub password: Plaintext,
+    /// The address that presents it.
+    pub ip_address: Option<IpText>,
+}
+
+/// A change of a password.
+pub struct PasswordChange {
+    /// The current password.
+    pub current: PresentedPassword,
+    /// The new password.
+    pub new_password: Plaintext,
+    /// Whether the user's sessions stay.
+    pub keep_sessions: bool,
+    /// A session that stays in any case.
+    pub except: Option<SessionId>,
+    /// Whether the user's API keys are revoked.
+    pub revoke_api_keys: bool,
+}
+
+/// How many credentials ended with a password.
+pub struct Revocations {
+    /// Sessions that ended.
+    pub sessions: i64,
+    /// API keys that were revoked.
+    pub api_keys: i64,
+}
+
+/// Verifies the password of a user.
+pub async fn verify<A: Answer>(app: &App, call: &Call, presented: PresentedPassword, answer: fn(()) -> A) -> Result<A> {
+    if let Some(answered) = app.answered(call).await? {
+        return Ok(answered);
+    }
+    let proof = Box::pin(prove(app, call, presented)).await?;
+    app.change(
+        call,
+        async |tx| {
+            let user = proof.lock_user(tx, Precondition::PasswordRejected).await?;
+            proof.rehash(tx).await?;
+            tx.passwords().happened(&user, Action::UserPasswordVerified);
+            Ok(())
+        },
+        answer,
+    )
+    .await
+}
+
+/// Sets the first password of a user.
+pub async fn set<A: Answer>(
+    app: &App,
+    call: &Call,
+    user_id: UserId,
+    password: Plaintext,
+    answer: fn(()) -> A,
+) -> Result<A> {
+    if let Some(answered) = app.answered(call).await? {
+        return Ok(answered);
+    }
+    let names = app.db.read(async |conn| {
+        let user = guards::visible_user(conn, &call.caller, user_id).await?;
+        proof::names_of(conn, &user).await
+    });
+    proof::acceptable(app, "password", &password, &names.await?)?;
+    let hash = proof::hash(app, call, password).await?;
+    let password = proof::new_password(user_id, hash, app.now());
+    app.change(
+        call,
+        async |tx| {
+            let user = guards::lock_active_user(tx, &call.caller, user_id).await?;
+            authority::account(tx, &call.caller, &user)?;
+            insert_first(tx, &user, &password, Action::UserPasswordSet).await
+        },
+        answer,
+    )
+    .await
+}
+
+/// Changes the password of a user who proves the current one. The caller's own session stays.
+pub async fn change<A: Answer>(
+    app: &App,
+    call: &Call,
+    change: PasswordChange,
+    answer: fn(Revocations) -> A,
+) -> Result<A> {
+    if let Some(answered) = app.answered(call).await? {
+        return Ok(answered);
+    }
+    let names = app.db.read(async |conn| {
+        let user = guards::own_user(conn, &call.caller, change.current.user_id).await?;
+        proof::names_of(conn, &user).await
+    });
+    proof::acceptable(app, "new_password", &change.new_password, &names.await?)?;
+    let proof = Box::pin(prove(app, call, change.current)).await?;
+    let hash = proof::hash(app, call, change.new_password).await?;
+    let now = app.now();
+    let password = proof::new_password(proof.user.id, hash, now);
+    let except = change.except.or(call.caller.session());
+    let (keep_sessions, revoke_api_keys) = (change.keep_sessions, change.revoke_api_keys);
+    app.change(
+        call,
+        async |tx| {
+            let user = proof.lock_user(tx, Precondition::PasswordRejected).await?;
+            authority::proven_account(tx);
+            tx.passwords().replace(&user, &password, Action::UserPasswordChanged).await?;
+            ending::mailed_tokens(tx, &user).await?;
+            let sessions = if keep_sessions { 0 } else { session::end_all(tx, user.id, except, now).await? };
+            let api_keys = if revoke_api_keys { tx.api_keys().revoke_of_user(&user, CHANGED, now).await? } else { 0 };
+            Ok(Revocations { sessions, api_keys })
+        },
+        answer,
+    )
+    .await
+}
+
+/// Sets the first password of a user by its hash, which another system has computed.
+pub async fn import_hash<A: Answer>(
+    app: &App,
+    call: &Call,
+    user_id: UserId,
+    hash: String,
+    answer: fn(()) -> A,
+) -> Result<A> {
+    Hash::parse(&hash, app.hashing.limits()).map_err(|rule| Error::invalid("password_hash", rule))?;
+    let changed_at = app.now();
+    let password = Password { user_id, hash: PasswordHash::new(hash), is_imported: true, changed_at };
+    app.change(
+        call,
+        async |tx| {
+            let user = lock_user(tx, &call.caller, user_id).await?;
+            authority::account(tx, &call.caller, &user)?;
+            insert_first(tx, &user, &password, Action::UserPasswordImported).await
+        },
+        answer,
+    )
+    .await
+}
+
+/// Removes the password of a user, if there is one, and with it all sessions.
+pub async fn remove<A: Answer>(app: &App, call: &Call, user_id: UserId, answer: fn(()) -> A) -> Result<A> {
+    let now = app.now();
+    app.change(
+        call,
+        async |tx| {
+            let user = lock_user(tx, &call.caller, user_id).await?;
+            authority::may_authenticate(&call.caller, &user)?;
+            if tx.passwords().remove(&user).await? {
+                ending::mailed_tokens(tx, &user).await?;
+                session::end_all(tx, user.id, None, now).await?;
+            }
+            Ok(())
+        },
+        answer,
+    )
+    .await
+}
+
+/// Compares a presented password with that of its user, who must be the caller's own unless a platform admin asks.
+async fn prove(app: &App, call: &Call, presented: PresentedPassword) -> Result<Proof> {
+    let found = app.db.read(async |conn| {
+        let user = guards::own_user(conn, &call.caller, presented.user_id).await?;
+        let stored = conn.passwords().get(&user).await?;
+        Ok((user, stored))
+    });
+    let (user, stored) = found.await?;
+    let claimed = ClaimedAccount::by_user(app, user, stored);
+    let address = presented.ip_address.as_ref();
+    proof::prove(app, call, claimed, presented.password, address, Precondition::PasswordRejected).await
+}
+
+async fn lock_user(tx: &mut Conn, caller: &Caller, id: UserId) -> Result<Locked<User>> {
+    tx.users().lock(&caller.reach(), id).await?.ok_or(Error::NotFound(Entity::User))
+}
+
+/// Stores a password of a user who has none.
+async fn insert_first(tx: &mut Conn, user: &User, password: &Password, action: Action) -> Result<()> {
+    ending::mailed_tokens(tx, user).await?;
+    let is_first = tx.passwords().insert(user, password, action).await?;
+    if is_first { Ok(()) } else { Err(Error::Taken(Taken::Password)) }
+}

@@ -1,0 +1,168 @@
+//! OAuth accounts.
+
+use zeroize::Zeroizing;
+
+use super::{App, authority, change::Answer, ending, guards, target::Target};
+use crate::{
+    error::{Entity, Error, Limit, Result},
+    models::{
+        Action, Call, Caller, Change, NewOAuthAccount, NormalizedEmail, OAuthAccount, OAuthAccountFilter,
+        OAuthAccountId, Page, PageRequest, Plaintext, ProviderAccount, ProviderTokens, Sealed, State,
+    },
+    security::sealing::{KeyRing, OpenError, Place},
+};
+
+/// Most accounts of a user.
+const MAX_ACCOUNTS: u32 = 100;
+
+/// Links an account at a provider to a user. `verified_email` is the address that the provider vouches for. If it is the user's and was
+/// not verified before, it is verified now, and the credentials that a stranger may have set up before end.
+pub async fn link<A: Answer>(
+    app: &App,
+    call: &Call,
+    new: &NewOAuthAccount,
+    verified_email: Option<&NormalizedEmail>,
+    answer: fn(OAuthAccount) -> A,
+) -> Result<A> {
+    let now = app.now();
+    let mut account = new.to_oauth_account(app.new_id(now), now);
+    seal(&app.keys, &mut account, &new.tokens);
+    app.change(
+        call,
+        async |tx| {
+            let user = tx.users().lock(&call.caller.reach(), new.user_id).await?;
+            let mut user = user.ok_or(Error::NotFound(Entity::User))?;
+            authority::account(tx, &call.caller, &user)?;
+            let is_vouched = verified_email.is_some_and(|email| *email == user.email_normalized);
+            let is_first_proof = is_vouched && user.email_verified_at.is_none();
+            if is_first_proof {
+                ending::with_first_proof(tx, &user, now).await?;
+                tx.passwords().remove(&user).await?;
+            }
+            guards::has_room(Limit::OAuthAccounts, MAX_ACCOUNTS, tx.oauth_accounts().count_of_user(&user)).await?;
+            if is_first_proof {
+                user.email_verified_at = Some(now);
+                tx.users().save(user, Action::UserEmailVerified, now).await?;
+            }
+            tx.oauth_accounts().insert(&account).await?;
+            Ok(account.clone())
+        },
+        answer,
+    )
+    .await
+}
+
+/// Gets an OAuth account by id.
+pub async fn get(app: &App, caller: &Caller, id: OAuthAccountId) -> Result<OAuthAccount> {
+    find(app.db.read(async |conn| conn.oauth_accounts().get(&caller.reach(), id).await).await?)
+}
+
+/// Gets an OAuth account by its provider and the provider's own id.
+pub async fn get_by_provider(app: &App, caller: &Caller, account: &ProviderAccount) -> Result<OAuthAccount> {
+    find(app.db.read(async |conn| conn.oauth_accounts().get_by_provider(&caller.reach(), account).await).await?)
+}
+
+/// Lists a page of the OAuth accounts of a user.
+pub async fn list(
+    app: &App,
+    caller: &Caller,
+    filter: &OAuthAccountFilter,
+    page: &PageRequest,
+) -> Result<Page<OAuthAccount>> {
+    let list = app.db.scan(async |conn| {
+        guards::own_user(conn, caller, filter.user_id).await?;
+        conn.oauth_accounts().list(&caller.reach(), filter, page).await
+    });
+    list.await
+}
+
+/// Replaces the provider's tokens of an account.
+pub async fn set_tokens<A: Answer>(
+    app: &App,
+    call: &Call,
+    target: &Target<OAuthAccountId>,
+    tokens: &ProviderTokens,
+    answer: fn(OAuthAccount) -> A,
+) -> Result<A> {
+    let now = app.now();
+    app.change(
+        call,
+        async |tx| {
+            let mut account = find(tx.oauth_accounts().lock(&call.caller.reach(), target.id).await?)?;
+            target.check_etag(&*account)?;
+            seal(&app.keys, &mut account, tokens);
+            tx.oauth_accounts().save(account, Action::OauthAccountTokensSet, now).await
+        },
+        answer,
+    )
+    .await
+}
+
+/// Opens the provider's tokens of an account. Leaves an event.
+pub async fn open_tokens(app: &App, call: &Call, id: OAuthAccountId) -> Result<ProviderTokens> {
+    let account = get(app, &call.caller, id).await?;
+    let tokens = open(&app.keys, &account)?;
+    // Before they are returned: without the event nobody sees them.
+    let subject = State::from(account).subject();
+    app.note(&call.origin, Change::nothing(Action::OauthAccountTokensOpened, subject)).await?;
+    Ok(tokens)
+}
+
+/// Removes the link between a user and an account at a provider.
+pub async fn unlink<A: Answer>(
+    app: &App,
+    call: &Call,
+    target: &Target<OAuthAccountId>,
+    answer: fn(()) -> A,
+) -> Result<A> {
+    app.change(
+        call,
+        async |tx| {
+            let account = find(tx.oauth_accounts().lock(&call.caller.reach(), target.id).await?)?;
+            target.check_etag(&*account)?;
+            tx.oauth_accounts().delete(account).await
+        },
+        answer,
+    )
+    .await
+}
+
+/// Puts tokens into an account, each sealed for its column of this row.
+fn seal(keys: &KeyRing, account: &mut OAuthAccount, tokens: &ProviderTokens) {
+    let seal =
+        |token: &Option<Plaintext>, place| token.as_ref().map(|token| keys.seal(token.expose().as_bytes(), place));
+    let [access_token, refresh_token] = places(account);
+    account.access_token = seal(&tokens.access_token, access_token);
+    account.refresh_token = seal(&tokens.refresh_token, refresh_token);
+    account.token_expires_at = tokens.token_expires_at;
+}
+
+/// Opens the tokens of an account.
+fn open(keys: &KeyRing, account: &OAuthAccount) -> Result<ProviderTokens> {
+    let open = |token: &Option<Sealed>, place| -> Result<Option<Plaintext>> {
+        let Some(token) = token else { return Ok(None) };
+        let opened: Zeroizing<Vec<u8>> = keys.open(token, place).map_err(Error::SealedValueUnreadable)?;
+        let text = std::str::from_utf8(&opened).map_err(|_| Error::SealedValueUnreadable(OpenError::Altered))?;
+        Ok(Some(Plaintext::new(text.to_owned())))
+    };
+    let [access_token, refresh_token] = places(account);
+    Ok(ProviderTokens {
+        access_token: open(&account.access_token, access_token)?,
+        refresh_token: open(&account.refresh_token, refresh_token)?,
+        token_expires_at: account.token_expires_at,
+    })
+}
+
+/// Where the two tokens of an account are stored.
+fn places(account: &OAuthAccount) -> [Place<'static>; 2] {
+    ["access_token", "refresh_token"].map(|column| Place {
+        table: "cf_oauth_accounts",
+        column,
+        row: account.id.0,
+        owner: account.user_id.0,
+    })
+}
+
+fn find<T>(account: Option<T>) -> Result<T> {
+    account.ok_or(Error::NotFound(Entity::OAuthAccount))
+}

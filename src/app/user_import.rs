@@ -1,0 +1,141 @@
+//! Imports of users: each batch is one transaction, and each user has an outcome of its own.
+
+use std::{
+    collections::{HashMap, HashSet},
+    time::{Duration, Instant},
+};
+
+use super::{App, admission::Place, authority, change::Answer, guards};
+use crate::{
+    db::Conn,
+    error::{Error, Result, Taken},
+    models::{
+        Action, Call, ExternalId, NewUser, NormalizedEmail, Password, PasswordHash, Priority, Scope, Timestamp, UserId,
+    },
+};
+
+/// How often a batch is tried when another call creates one of its users meanwhile.
+const ATTEMPTS: usize = 5;
+
+/// How often a batch that waits for a place asks for one.
+const ASK_AGAIN: Duration = Duration::from_millis(20);
+
+/// A user to import.
+pub struct ImportedUser {
+    /// The id in the system that the user comes from, as it was sent.
+    pub external_id: String,
+    /// The user to create, and the hash of its password if there is one; or every rule that the request breaks.
+    pub user: std::result::Result<(NewUser, Option<PasswordHash>), Vec<String>>,
+}
+
+/// What became of a user to import.
+pub struct ImportResult {
+    /// The id in the system that the user comes from, as it was sent.
+    pub external_id: String,
+    /// The outcome.
+    pub outcome: ImportOutcome,
+}
+
+/// The outcomes of the import of one user.
+pub enum ImportOutcome {
+    /// The user was created.
+    Created(UserId),
+    /// A user with this external id exists already. It stays as it is.
+    Existing(UserId),
+    /// Another user has the e-mail.
+    EmailTaken,
+    /// The request breaks these rules.
+    Invalid(Vec<String>),
+}
+
+/// Imports a batch of users: those that are valid and new, and whose e-mail no other user has. Waits until calls of a higher priority
+/// leave room for it.
+///
+/// # Errors
+/// [`Error::Overloaded`] if there is no room in time; [`Error::Unauthenticated`] if the credential no longer has `scope`.
+pub async fn import_batch<A: Answer>(
+    app: &App,
+    call: &Call,
+    scope: &Scope,
+    users: &[ImportedUser],
+    answer: fn(Vec<ImportResult>) -> A,
+) -> Result<A> {
+    let _place = place(app).await?;
+    let mut attempt = 1;
+    loop {
+        let imported = app.change(call, async |tx| store(app, tx, call, scope, users).await, answer).await;
+        match imported {
+            // Another call has created one of them since they were looked for.
+            Err(Error::Taken(Taken::UserEmail | Taken::UserExternalId)) if attempt < ATTEMPTS => attempt += 1,
+            imported => return imported,
+        }
+    }
+}
+
+/// Waits until calls of a higher priority leave room for a batch.
+async fn place(app: &App) -> Result<Place<'_>> {
+    let give_up = Instant::now() + app.policy.stream_timeout;
+    loop {
+        match app.overload.place(Priority::Import) {
+            Some(place) => return Ok(place),
+            None if Instant::now() < give_up => tokio::time::sleep(ASK_AGAIN).await,
+            None => return Err(Error::Overloaded),
+        }
+    }
+}
+
+async fn store(
+    app: &App,
+    tx: &mut Conn,
+    call: &Call,
+    scope: &Scope,
+    users: &[ImportedUser],
+) -> Result<Vec<ImportResult>> {
+    let now = app.now();
+    // The check of the first message does not cover the rest of the stream.
+    guards::still_holds(tx, &call.caller, scope, now).await?;
+    // The accounts are created here.
+    authority::proven_account(tx);
+    let valid = || users.iter().filter_map(|imported| imported.user.as_ref().ok());
+    let ids: Vec<ExternalId> = valid().filter_map(|(user, _)| user.external_id.clone()).collect();
+    let emails: Vec<NormalizedEmail> = valid().map(|(user, _)| user.email.normalized().clone()).collect();
+    // In this order: a user that is imported between the two reads is then an existing one, not one whose e-mail is taken.
+    let mut taken: HashSet<NormalizedEmail> = tx.users().taken_emails(&emails).await?.into_iter().collect();
+    let mut existing: HashMap<ExternalId, UserId> = tx.users().by_external_ids(&ids).await?.into_iter().collect();
+    let mut results = Vec::with_capacity(users.len());
+    for imported in users {
+        let outcome = match &imported.user {
+            Err(violations) => ImportOutcome::Invalid(violations.clone()),
+            Ok((new, hash)) => {
+                if let Some(id) = new.external_id.as_ref().and_then(|id| existing.get(id)) {
+                    ImportOutcome::Existing(*id)
+                } else if !taken.insert(new.email.normalized().clone()) {
+                    ImportOutcome::EmailTaken
+                } else {
+                    let id = create(app, tx, new, hash.as_ref(), now).await?;
+                    existing.extend(new.external_id.clone().map(|external_id| (external_id, id)));
+                    ImportOutcome::Created(id)
+                }
+            }
+        };
+        results.push(ImportResult { external_id: imported.external_id.clone(), outcome });
+    }
+    Ok(results)
+}
+
+/// Creates a user with the password that it had elsewhere, if it had one.
+async fn create(
+    app: &App,
+    tx: &mut Conn,
+    new: &NewUser,
+    hash: Option<&PasswordHash>,
+    now: Timestamp,
+) -> Result<UserId> {
+    let user = new.clone().into_user(app.new_id(now), now);
+    tx.users().insert(&user).await?;
+    if let Some(hash) = hash.cloned() {
+        let password = Password { user_id: user.id, hash, is_imported: true, changed_at: now };
+        tx.passwords().replace(&user, &password, Action::UserPasswordImported).await?;
+    }
+    Ok(user.id)
+}
