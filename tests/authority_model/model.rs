@@ -1209,7 +1209,7 @@ impl Model {
 
     /// True if a user can be taken away, as far as its organizations go: an active one not while it is the last owner of one.
     fn may_go(&self, user: usize, is_stuck: impl Fn(usize) -> bool) -> Expected {
-        if !self.is_active(user) {
+        if !self.user_exists(user) {
             return Some(true);
         }
         let owned = |state: &[State]| {
