@@ -191,7 +191,7 @@ impl Export {
             ResourceType::Membership => all!(memberships, Membership),
             ResourceType::Role => all!(roles, Role),
             ResourceType::Invitation => all!(invitations, Invitation),
-            ResourceType::OAuthAccount => all!(oauth_accounts, OauthAccount),
+            ResourceType::OauthAccount => all!(oauth_accounts, OauthAccount),
             ResourceType::RefreshToken => all!(refresh_tokens, RefreshToken, self.app.now()),
             ResourceType::ApiKey => all!(api_keys, ApiKey),
         }

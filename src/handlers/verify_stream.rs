@@ -33,7 +33,10 @@ use crate::{
     error::{Error, Result},
     feed::{Feed, Kind, Slot},
     models::{ApiKeyId, Caller, PrincipalId, Scope},
-    pb::{self, verify_stream_answer::Outcome, verify_stream_response::Message, verify_stream_withdrawal::Withdrawn},
+    pb::{
+        self, verify_stream_answer::Outcome, verify_stream_response::Kind as Message,
+        verify_stream_withdrawal::Withdrawn,
+    },
 };
 
 /// How often a stream says that what it told is true.
@@ -249,7 +252,7 @@ impl Stream for Answers {
             Poll::Ready(said) => said,
         };
         Poll::Ready(match said {
-            Some(Ok(message)) => Some(Ok(pb::VerifyStreamResponse { message: Some(message) })),
+            Some(Ok(message)) => Some(Ok(pb::VerifyStreamResponse { kind: Some(message) })),
             Some(Err(error)) => {
                 self.end = None;
                 Some(Err(error.into()))
