@@ -14,7 +14,7 @@ SHELL := bash
 
 .PHONY: help
 help: ## List the commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: run
 run: ## Build and serve on 127.0.0.1:50051 with a SQLite file in ./data
@@ -67,7 +67,18 @@ lint: $(BUF) ## Check format, lints, documentation, protos and dependencies
 	cargo clippy --locked --all-targets -- -D warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc --locked --no-deps --document-private-items
 	$(BUF) lint
+	$(BUF) breaking --against proto/image.binpb
 	@if command -v cargo-deny >/dev/null; then cargo deny check; else echo 'cargo-deny is not installed: skipped (cargo install cargo-deny)'; fi
+
+# What `make lint` and a test hold the protos to. Replace it with a release, so that what the release added is kept from then on; with a
+# change that breaks clients only if the commit says why they have to break.
+.PHONY: proto-image
+proto-image: $(BUF) ## Take the protos as they are for the contract that later changes must keep
+	$(BUF) build --exclude-source-info -o proto/image.binpb
+
+.PHONY: clients-generate
+clients-generate: ## Generate clients from the protos in eight languages and compile them; fails if a generator warns
+	tests/clients/generate/run
 
 .PHONY: doc
 doc: ## Build the documentation; its front page is the map of the code

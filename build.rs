@@ -20,6 +20,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     fs::write(out.join("descriptor_set.bin"), compiler.encode_file_descriptor_set())?;
 
     let mut set = prost_types::FileDescriptorSet::decode(compiler.file_descriptor_set().encode_to_vec().as_slice())?;
+    // The annotations of Google's API guidelines are for other tools. Nothing here uses their Rust types.
+    set.file.retain(|file| file.package() != "google.api");
     let mut generator = tonic_prost_build::configure();
     for path in ENCODED {
         take_encoded(&mut set, path).ok_or(format!("{path} is no field of a message"))?;

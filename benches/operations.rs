@@ -53,9 +53,9 @@ impl Script for Asked {
     }
 
     fn answer(&mut self, _: usize, message: &[u8]) {
-        use pb::{verify_stream_answer::Outcome, verify_stream_response::Message};
+        use pb::{verify_stream_answer::Outcome, verify_stream_response::Kind};
         let answer = pb::VerifyStreamResponse::decode(message).expect("an answer can be read");
-        let Some(Message::Answer(answer)) = answer.message else { panic!("{answer:?}") };
+        let Some(Kind::Answer(answer)) = answer.kind else { panic!("{answer:?}") };
         let Some(Outcome::Verification(found)) = answer.outcome else { panic!("{answer:?}") };
         assert_eq!(found.verdict(), pb::ApiKeyVerdict::Valid);
     }

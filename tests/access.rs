@@ -3,7 +3,7 @@
 use prost::Message as _;
 use tenantry::pb::{
     self, ErrorReason, batch_verify_api_keys_result::Outcome, create_api_key_request::Owner,
-    verify_stream_answer::Outcome as Told, verify_stream_response::Message,
+    verify_stream_answer::Outcome as Told, verify_stream_response::Kind,
 };
 use tonic::{Code, Status};
 
@@ -144,7 +144,7 @@ both! {
                 }
                 if method.name() == "VerifyStream" {
                     let answer = pb::VerifyStreamResponse::decode(foreign.unwrap().as_slice()).unwrap();
-                    let Some(Message::Answer(answer)) = answer.message else { panic!("{answer:?}") };
+                    let Some(Kind::Answer(answer)) = answer.kind else { panic!("{answer:?}") };
                     let Some(Told::Verification(found)) = answer.outcome else { panic!("{answer:?}") };
                     assert_eq!((found.verdict(), found.api_key.len()), (pb::ApiKeyVerdict::Unknown, 0));
                     continue;

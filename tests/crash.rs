@@ -132,8 +132,8 @@ async fn what_was_answered_survives_kill_9(backend: Backend, rounds: u32) {
 /// I7: whatever was sealed opens in its place.
 async fn open_every_sealed_token(api: &Api, mirror: &Mirror) {
     for id in mirror.oauth_accounts() {
-        let request = pb::GetOAuthAccountTokensRequest { oauth_account_id: id };
-        match api.oauth_accounts().get_o_auth_account_tokens(request).await {
+        let request = pb::GetOauthAccountTokensRequest { oauth_account_id: id };
+        match api.oauth_accounts().get_oauth_account_tokens(request).await {
             Ok(_) => {}
             // Of a deleted user.
             Err(status) => assert_eq!(status.code(), tonic::Code::NotFound, "{status:?}"),

@@ -128,8 +128,8 @@ async fn provoke(t: &Test, reason: ErrorReason) -> Result<Vec<u8>, Status> {
             done(admin.memberships().get_membership(pb::GetMembershipRequest { key }).await.map(drop))
         }
         R::OauthAccountNotFound => {
-            let request = pb::GetOAuthAccountRequest { oauth_account_id: missing() };
-            done(admin.oauth_accounts().get_o_auth_account(request).await.map(drop))
+            let request = pb::GetOauthAccountRequest { oauth_account_id: missing() };
+            done(admin.oauth_accounts().get_oauth_account(request).await.map(drop))
         }
         R::RefreshTokenNotFound => {
             let key = Some(revoke_refresh_token_request::Key::RefreshTokenId(missing()));
@@ -274,13 +274,13 @@ async fn provoke(t: &Test, reason: ErrorReason) -> Result<Vec<u8>, Status> {
             done(admin.invitations().accept_invitation(request).await.map(drop))
         }
         R::OauthAccountLinked => {
-            let request = pb::LinkOAuthAccountRequest {
+            let request = pb::LinkOauthAccountRequest {
                 user_id: world.user.id,
                 provider: "github".to_owned(),
                 provider_user_id: world.provider_user_id,
                 ..Default::default()
             };
-            done(admin.oauth_accounts().link_o_auth_account(request).await.map(drop))
+            done(admin.oauth_accounts().link_oauth_account(request).await.map(drop))
         }
         R::RequestIdReused => {
             let request_id = Uuid::new_v4().to_string();
@@ -375,13 +375,13 @@ async fn provoke(t: &Test, reason: ErrorReason) -> Result<Vec<u8>, Status> {
         }
         R::SealedValueUnreadable => {
             t.database.execute("UPDATE cf_oauth_accounts SET access_token = refresh_token").await;
-            let request = pb::GetOAuthAccountTokensRequest { oauth_account_id: world.oauth_account_id };
-            done(admin.oauth_accounts().get_o_auth_account_tokens(request).await.map(drop))
+            let request = pb::GetOauthAccountTokensRequest { oauth_account_id: world.oauth_account_id };
+            done(admin.oauth_accounts().get_oauth_account_tokens(request).await.map(drop))
         }
         R::Internal => {
             t.database.execute("DROP TABLE cf_oauth_accounts").await;
-            let request = pb::GetOAuthAccountRequest { oauth_account_id: missing() };
-            done(admin.oauth_accounts().get_o_auth_account(request).await.map(drop))
+            let request = pb::GetOauthAccountRequest { oauth_account_id: missing() };
+            done(admin.oauth_accounts().get_oauth_account(request).await.map(drop))
         }
         // These need a database that somebody else holds: see below.
         R::Unavailable | R::DeadlineExceeded | R::Overloaded => Ok(Vec::new()),

@@ -274,8 +274,8 @@ both! {
         t.rotate(&text).await.unwrap();
         refused(t.rotate(&text).await, ErrorReason::RefreshTokenRejected);
         let account = t.oauth_account(&ada).await;
-        let get = pb::GetOAuthAccountTokensRequest { oauth_account_id: account.id.clone() };
-        t.admin().oauth_accounts().get_o_auth_account_tokens(get).await.unwrap();
+        let get = pb::GetOauthAccountTokensRequest { oauth_account_id: account.id.clone() };
+        t.admin().oauth_accounts().get_oauth_account_tokens(get).await.unwrap();
         let events = list(&t.admin(), pb::ListEventsRequest { user_id: ada.id.clone(), ..Default::default() }).await;
         assert_eq!(
             actions(&events),

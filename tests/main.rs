@@ -21,6 +21,7 @@ mod authorization;
 mod clients;
 mod command_line;
 mod connections;
+mod contract;
 mod crash;
 mod errors;
 mod event;

@@ -380,8 +380,8 @@ both! {
         refused(own.refresh_tokens().create_refresh_token(session).await, ErrorReason::ApiKeyRequired);
         refused(own.api_keys().revoke_own_api_key(pb::RevokeOwnApiKeyRequest::default()).await, ErrorReason::ApiKeyRequired);
         let account = t.oauth_account(&user).await;
-        let tokens = pb::GetOAuthAccountTokensRequest { oauth_account_id: account.id };
-        refused(own.oauth_accounts().get_o_auth_account_tokens(tokens).await, ErrorReason::ApiKeyRequired);
+        let tokens = pb::GetOauthAccountTokensRequest { oauth_account_id: account.id };
+        refused(own.oauth_accounts().get_oauth_account_tokens(tokens).await, ErrorReason::ApiKeyRequired);
         let key = |expires_at| pb::CreateApiKeyRequest {
             owner: Some(Owner::UserId(user.id.clone())),
             name: "key".to_owned(),

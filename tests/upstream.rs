@@ -318,19 +318,19 @@ both! {
         assert!(ada.email_verified_at.is_none());
         // A provider tells Ada's address for Eve's account: it is Eve's, and Ada has none.
         let eve = t.user("eve").await;
-        let link = pb::LinkOAuthAccountRequest {
+        let link = pb::LinkOauthAccountRequest {
             user_id: eve.id.clone(),
             provider: "github".to_owned(),
             provider_user_id: "42".to_owned(),
             email: ada.email.clone(),
             ..Default::default()
         };
-        t.admin().oauth_accounts().link_o_auth_account(link).await.unwrap();
-        let by = pb::GetOAuthAccountByProviderRequest { provider: "github".to_owned(), provider_user_id: "42".to_owned() };
-        let found = t.admin().oauth_accounts().get_o_auth_account_by_provider(by).await.unwrap().into_inner();
+        t.admin().oauth_accounts().link_oauth_account(link).await.unwrap();
+        let by = pb::GetOauthAccountByProviderRequest { provider: "github".to_owned(), provider_user_id: "42".to_owned() };
+        let found = t.admin().oauth_accounts().get_oauth_account_by_provider(by).await.unwrap().into_inner();
         assert_eq!(found.oauth_account.unwrap().user_id, eve.id);
-        let of_ada = pb::ListOAuthAccountsRequest { user_id: ada.id, ..Default::default() };
-        assert!(t.admin().oauth_accounts().list_o_auth_accounts(of_ada).await.unwrap().into_inner().oauth_accounts.is_empty());
+        let of_ada = pb::ListOauthAccountsRequest { user_id: ada.id, ..Default::default() };
+        assert!(t.admin().oauth_accounts().list_oauth_accounts(of_ada).await.unwrap().into_inner().oauth_accounts.is_empty());
     }
 
     async fn u15_platform_admin_is_in_one_place_guarded_and_given_by_platform_admins_only(t) {
@@ -370,9 +370,9 @@ both! {
              WHERE provider_user_id = '{}'",
             adas.provider_user_id, eves.provider_user_id,
         )).await;
-        let get = |account: &pb::OAuthAccount| pb::GetOAuthAccountTokensRequest { oauth_account_id: account.id.clone() };
-        t.admin().oauth_accounts().get_o_auth_account_tokens(get(&adas)).await.unwrap();
-        refused(t.admin().oauth_accounts().get_o_auth_account_tokens(get(&eves)).await, ErrorReason::SealedValueUnreadable);
+        let get = |account: &pb::OauthAccount| pb::GetOauthAccountTokensRequest { oauth_account_id: account.id.clone() };
+        t.admin().oauth_accounts().get_oauth_account_tokens(get(&adas)).await.unwrap();
+        refused(t.admin().oauth_accounts().get_oauth_account_tokens(get(&eves)).await, ErrorReason::SealedValueUnreadable);
     }
 
     async fn u18_pages_have_an_order_and_an_end(t) {

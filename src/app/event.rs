@@ -177,7 +177,7 @@ impl Snapshot {
             ResourceType::Membership => batch!(memberships),
             ResourceType::Role => batch!(roles),
             ResourceType::Invitation => batch!(invitations),
-            ResourceType::OAuthAccount => batch!(oauth_accounts),
+            ResourceType::OauthAccount => batch!(oauth_accounts),
             ResourceType::RefreshToken => batch!(refresh_tokens, app.now()),
             ResourceType::ApiKey => batch!(api_keys),
         };

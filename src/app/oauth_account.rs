@@ -6,8 +6,8 @@ use super::{App, authority, change::Answer, ending, guards, target::Target};
 use crate::{
     error::{Entity, Error, Limit, Result},
     models::{
-        Action, Call, Caller, Change, NewOAuthAccount, NormalizedEmail, OAuthAccount, OAuthAccountFilter,
-        OAuthAccountId, Page, PageRequest, Plaintext, ProviderAccount, ProviderTokens, Sealed, State,
+        Action, Call, Caller, Change, NewOauthAccount, NormalizedEmail, OauthAccount, OauthAccountFilter,
+        OauthAccountId, Page, PageRequest, Plaintext, ProviderAccount, ProviderTokens, Sealed, State,
     },
     security::sealing::{KeyRing, OpenError, Place},
 };
@@ -20,9 +20,9 @@ const MAX_ACCOUNTS: u32 = 100;
 pub async fn link<A: Answer>(
     app: &App,
     call: &Call,
-    new: &NewOAuthAccount,
+    new: &NewOauthAccount,
     verified_email: Option<&NormalizedEmail>,
-    answer: fn(OAuthAccount) -> A,
+    answer: fn(OauthAccount) -> A,
 ) -> Result<A> {
     let now = app.now();
     let mut account = new.to_oauth_account(app.new_id(now), now);
@@ -39,7 +39,7 @@ pub async fn link<A: Answer>(
                 ending::with_first_proof(tx, &user, now).await?;
                 tx.passwords().remove(&user).await?;
             }
-            guards::has_room(Limit::OAuthAccounts, MAX_ACCOUNTS, tx.oauth_accounts().count_of_user(&user)).await?;
+            guards::has_room(Limit::OauthAccounts, MAX_ACCOUNTS, tx.oauth_accounts().count_of_user(&user)).await?;
             if is_first_proof {
                 user.email_verified_at = Some(now);
                 tx.users().save(user, Action::UserEmailVerified, now).await?;
@@ -53,12 +53,12 @@ pub async fn link<A: Answer>(
 }
 
 /// Gets an OAuth account by id.
-pub async fn get(app: &App, caller: &Caller, id: OAuthAccountId) -> Result<OAuthAccount> {
+pub async fn get(app: &App, caller: &Caller, id: OauthAccountId) -> Result<OauthAccount> {
     find(app.db.read(async |conn| conn.oauth_accounts().get(&caller.reach(), id).await).await?)
 }
 
 /// Gets an OAuth account by its provider and the provider's own id.
-pub async fn get_by_provider(app: &App, caller: &Caller, account: &ProviderAccount) -> Result<OAuthAccount> {
+pub async fn get_by_provider(app: &App, caller: &Caller, account: &ProviderAccount) -> Result<OauthAccount> {
     find(app.db.read(async |conn| conn.oauth_accounts().get_by_provider(&caller.reach(), account).await).await?)
 }
 
@@ -66,9 +66,9 @@ pub async fn get_by_provider(app: &App, caller: &Caller, account: &ProviderAccou
 pub async fn list(
     app: &App,
     caller: &Caller,
-    filter: &OAuthAccountFilter,
+    filter: &OauthAccountFilter,
     page: &PageRequest,
-) -> Result<Page<OAuthAccount>> {
+) -> Result<Page<OauthAccount>> {
     let list = app.db.scan(async |conn| {
         guards::own_user(conn, caller, filter.user_id).await?;
         conn.oauth_accounts().list(&caller.reach(), filter, page).await
@@ -80,9 +80,9 @@ pub async fn list(
 pub async fn set_tokens<A: Answer>(
     app: &App,
     call: &Call,
-    target: &Target<OAuthAccountId>,
+    target: &Target<OauthAccountId>,
     tokens: &ProviderTokens,
-    answer: fn(OAuthAccount) -> A,
+    answer: fn(OauthAccount) -> A,
 ) -> Result<A> {
     let now = app.now();
     app.change(
@@ -99,7 +99,7 @@ pub async fn set_tokens<A: Answer>(
 }
 
 /// Opens the provider's tokens of an account. Leaves an event.
-pub async fn open_tokens(app: &App, call: &Call, id: OAuthAccountId) -> Result<ProviderTokens> {
+pub async fn open_tokens(app: &App, call: &Call, id: OauthAccountId) -> Result<ProviderTokens> {
     let account = get(app, &call.caller, id).await?;
     let tokens = open(&app.keys, &account)?;
     // Before they are returned: without the event nobody sees them.
@@ -112,7 +112,7 @@ pub async fn open_tokens(app: &App, call: &Call, id: OAuthAccountId) -> Result<P
 pub async fn unlink<A: Answer>(
     app: &App,
     call: &Call,
-    target: &Target<OAuthAccountId>,
+    target: &Target<OauthAccountId>,
     answer: fn(()) -> A,
 ) -> Result<A> {
     app.change(
@@ -128,7 +128,7 @@ pub async fn unlink<A: Answer>(
 }
 
 /// Puts tokens into an account, each sealed for its column of this row.
-fn seal(keys: &KeyRing, account: &mut OAuthAccount, tokens: &ProviderTokens) {
+fn seal(keys: &KeyRing, account: &mut OauthAccount, tokens: &ProviderTokens) {
     let seal =
         |token: &Option<Plaintext>, place| token.as_ref().map(|token| keys.seal(token.expose().as_bytes(), place));
     let [access_token, refresh_token] = places(account);
@@ -138,7 +138,7 @@ fn seal(keys: &KeyRing, account: &mut OAuthAccount, tokens: &ProviderTokens) {
 }
 
 /// Opens the tokens of an account.
-fn open(keys: &KeyRing, account: &OAuthAccount) -> Result<ProviderTokens> {
+fn open(keys: &KeyRing, account: &OauthAccount) -> Result<ProviderTokens> {
     let open = |token: &Option<Sealed>, place| -> Result<Option<Plaintext>> {
         let Some(token) = token else { return Ok(None) };
         let opened: Zeroizing<Vec<u8>> = keys.open(token, place).map_err(Error::SealedValueUnreadable)?;
@@ -154,7 +154,7 @@ fn open(keys: &KeyRing, account: &OAuthAccount) -> Result<ProviderTokens> {
 }
 
 /// Where the two tokens of an account are stored.
-fn places(account: &OAuthAccount) -> [Place<'static>; 2] {
+fn places(account: &OauthAccount) -> [Place<'static>; 2] {
     ["access_token", "refresh_token"].map(|column| Place {
         table: "cf_oauth_accounts",
         column,
@@ -164,5 +164,5 @@ fn places(account: &OAuthAccount) -> [Place<'static>; 2] {
 }
 
 fn find<T>(account: Option<T>) -> Result<T> {
-    account.ok_or(Error::NotFound(Entity::OAuthAccount))
+    account.ok_or(Error::NotFound(Entity::OauthAccount))
 }

@@ -18,7 +18,7 @@ use uuid::Uuid;
 
 use crate::models::{
     AccountId, Action, ActorKind, ApiKeyId, CredentialId, Environment, EventId, ExternalId, InvitationId, IpRanges,
-    JsonObject, MembershipId, Name, NormalizedEmail, OAuthAccountId, OneTimeTokenId, OrganizationId, OrganizationState,
+    JsonObject, MembershipId, Name, NormalizedEmail, OauthAccountId, OneTimeTokenId, OrganizationId, OrganizationState,
     PasswordHash, Plan, PublicKey, Purpose, RequestId, ResourceId, ResourceType, RevokedReason, RoleId, RoleName,
     Scopes, Sealed, SearchKey, SecretHash, SessionId, SigningAlgorithm, SigningKeyId, Slug, Source, Timestamp, UserId,
     UserState, WebUrl,
@@ -137,7 +137,7 @@ ids!(
     MembershipId,
     RoleId,
     InvitationId,
-    OAuthAccountId,
+    OauthAccountId,
     SessionId,
     ApiKeyId,
     EventId,

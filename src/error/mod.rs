@@ -148,7 +148,7 @@ pub enum Entity {
     /// An invitation.
     Invitation,
     /// An OAuth account.
-    OAuthAccount,
+    OauthAccount,
     /// A refresh token.
     RefreshToken,
     /// An API key.
@@ -166,7 +166,7 @@ impl Entity {
             Self::Membership => "tenantry.v1.Membership",
             Self::Role => "tenantry.v1.Role",
             Self::Invitation => "tenantry.v1.Invitation",
-            Self::OAuthAccount => "tenantry.v1.OAuthAccount",
+            Self::OauthAccount => "tenantry.v1.OauthAccount",
             Self::RefreshToken => "tenantry.v1.RefreshToken",
             Self::ApiKey => "tenantry.v1.ApiKey",
             Self::Service => "grpc.Service",
@@ -180,7 +180,7 @@ impl Entity {
             Self::Membership => "membership",
             Self::Role => "role",
             Self::Invitation => "invitation",
-            Self::OAuthAccount => "OAuth account",
+            Self::OauthAccount => "OAuth account",
             Self::RefreshToken => "refresh token",
             Self::ApiKey => "API key",
             Self::Service => "service",
@@ -202,7 +202,7 @@ pub enum Taken {
     /// A user is a member already.
     Membership,
     /// The account at the provider is linked already.
-    OAuthAccount,
+    OauthAccount,
     /// The organization has a role of this name.
     Role,
     /// The organization invites the address already.
@@ -221,7 +221,7 @@ impl Taken {
             Self::UserExternalId => "external_id",
             Self::OrganizationSlug => "slug",
             Self::Membership | Self::Password => "user_id",
-            Self::OAuthAccount => "provider_user_id",
+            Self::OauthAccount => "provider_user_id",
             Self::Role => "name",
             Self::RequestId => "request_id",
         }
@@ -236,7 +236,7 @@ impl Taken {
             }
             Self::OrganizationSlug => "another organization has this slug",
             Self::Membership => "the user is a member of the organization already",
-            Self::OAuthAccount => "the account at the provider is linked already",
+            Self::OauthAccount => "the account at the provider is linked already",
             Self::Role => "the organization has a role of this name already",
             Self::Invitation => "the organization invites this e-mail already; send the invitation again",
             Self::Member => "the user with this e-mail is a member of the organization already",

@@ -18,7 +18,7 @@ pub enum Limit {
     /// Memberships of a user.
     Memberships,
     /// OAuth accounts of a user.
-    OAuthAccounts,
+    OauthAccounts,
 }
 
 impl Limit {
@@ -31,7 +31,7 @@ impl Limit {
             Self::ApiKeys => "api_keys",
             Self::Organizations => "organizations",
             Self::Memberships => "memberships",
-            Self::OAuthAccounts => "oauth_accounts",
+            Self::OauthAccounts => "oauth_accounts",
         }
     }
 }
@@ -94,7 +94,7 @@ impl Precondition {
                 "the user owns as many organizations as it may; delete one, or hand one over, first"
             }
             Self::LimitReached(Limit::Memberships, _) => "the user has as many memberships as it may; end one first",
-            Self::LimitReached(Limit::OAuthAccounts, _) => {
+            Self::LimitReached(Limit::OauthAccounts, _) => {
                 "the user has as many accounts at providers as it may; unlink one first"
             }
             Self::NotAnOwner => "the user whose ownership is to be transferred is no owner of the organization",

@@ -14,7 +14,7 @@ use crate::{
     config::NetworkArgs,
     grpc::handlers::{
         ApiKeyHandler, AuthenticationHandler, AuthorizationHandler, EventHandler, HealthHandler, InvitationHandler,
-        MembershipHandler, OAuthAccountHandler, OrganizationHandler, RefreshTokenHandler, RoleHandler, UserHandler,
+        MembershipHandler, OauthAccountHandler, OrganizationHandler, RefreshTokenHandler, RoleHandler, UserHandler,
     },
     interceptors::Inner,
     pb,
@@ -63,7 +63,7 @@ services! {
     memberships: membership_service_server::MembershipServiceServer of MembershipHandler,
     roles: role_service_server::RoleServiceServer of RoleHandler,
     invitations: invitation_service_server::InvitationServiceServer of InvitationHandler,
-    oauth_accounts: o_auth_account_service_server::OAuthAccountServiceServer of OAuthAccountHandler,
+    oauth_accounts: oauth_account_service_server::OauthAccountServiceServer of OauthAccountHandler,
     refresh_tokens: refresh_token_service_server::RefreshTokenServiceServer of RefreshTokenHandler,
     api_keys: api_key_service_server::ApiKeyServiceServer of ApiKeyHandler,
     authentication: authentication_service_server::AuthenticationServiceServer of AuthenticationHandler,

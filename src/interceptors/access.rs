@@ -123,12 +123,12 @@ fn rule(pool: &DescriptorPool, method: &MethodDescriptor) -> std::result::Result
     let flag = |name| access.get_field_by_name(name).is_some_and(|value| value.as_bool() == Some(true));
     let scope = access.get_field_by_name("scope").as_deref().and_then(Value::as_str).unwrap_or_default().to_owned();
     let api_key = flag("api_key");
-    match (flag("public"), flag("any_key"), scope.as_str(), flag("platform_admin")) {
+    match (flag("unauthenticated"), flag("any_key"), scope.as_str(), flag("platform_admin")) {
         (true, false, "", false) if !api_key => Ok(Access::Public),
         (false, true, "", false) if !api_key => Ok(Access::AnyKey),
         (false, false, scope, platform_admin) if !scope.contains('*') => {
-            let scope =
-                Scope::parse(scope).map_err(|_| "the access option has neither public nor a well-formed scope")?;
+            let scope = Scope::parse(scope)
+                .map_err(|_| "the access option has neither unauthenticated nor a well-formed scope")?;
             Ok(Access::Scope { scope, platform_admin, api_key })
         }
         _ => Err("the access option is contradictory"),

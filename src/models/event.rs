@@ -1,7 +1,7 @@
 //! Events: what happened, as it is stored.
 
 use super::{
-    ApiKey, ApiKeyId, EventId, Invitation, Membership, OAuthAccount, Organization, OrganizationId, Reach, ResourceId,
+    ApiKey, ApiKeyId, EventId, Invitation, Membership, OauthAccount, Organization, OrganizationId, Reach, ResourceId,
     Revision, Role, Session, Timestamp, User, UserId, action::Action, stored::words,
 };
 
@@ -32,7 +32,7 @@ words! {
         /// Memberships.
         Membership = "membership",
         /// OAuth accounts.
-        OAuthAccount = "oauth_account",
+        OauthAccount = "oauth_account",
         /// Sessions, each as its current refresh token.
         RefreshToken = "refresh_token",
         /// API keys.
@@ -54,7 +54,7 @@ pub enum State {
     /// A membership.
     Membership(Membership),
     /// An OAuth account.
-    OAuthAccount(OAuthAccount),
+    OauthAccount(OauthAccount),
     /// A session.
     RefreshToken(Session),
     /// An API key.
@@ -79,7 +79,7 @@ states!(
     User as User,
     Organization as Organization,
     Membership as Membership,
-    OAuthAccount as OAuthAccount,
+    OauthAccount as OauthAccount,
     Session as RefreshToken,
     ApiKey as ApiKey,
     Role as Role,
@@ -108,7 +108,7 @@ impl State {
             Self::Membership(own) => {
                 (Some(own.organization_id), Some(own.user_id), ResourceType::Membership, own.id.0, own.revision)
             }
-            Self::OAuthAccount(own) => (None, Some(own.user_id), ResourceType::OAuthAccount, own.id.0, own.revision),
+            Self::OauthAccount(own) => (None, Some(own.user_id), ResourceType::OauthAccount, own.id.0, own.revision),
             // 0, as the message that shows a session has no etag to compare a revision with.
             Self::RefreshToken(own) => (None, Some(own.user_id), ResourceType::RefreshToken, own.id.0, 0),
             Self::Role(role) => (Some(role.organization_id), None, ResourceType::Role, role.id.0, role.revision),

@@ -40,7 +40,7 @@ ids! {
     /// Names an invitation.
     InvitationId,
     /// Names an OAuth account.
-    OAuthAccountId,
+    OauthAccountId,
     /// Names a session, and with it the refresh tokens that the session has one after the other.
     SessionId,
     /// Names an API key.

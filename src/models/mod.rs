@@ -43,7 +43,7 @@ pub use caller::{Caller, Presented, Principal, Reach};
 pub use email::{Email, EmailPrefix, NormalizedEmail};
 pub use event::{ActorKind, Change, Event, EventFilter, ResourceType, Sequence, State};
 pub use id::{
-    ApiKeyId, CredentialId, EventId, InvitationId, MembershipId, OAuthAccountId, OneTimeTokenId, OrganizationId,
+    ApiKeyId, CredentialId, EventId, InvitationId, MembershipId, OauthAccountId, OneTimeTokenId, OrganizationId,
     PrincipalId, RequestId, ResourceId, RoleId, SessionId, SigningKeyId, UserId,
 };
 pub use impact::Impact;
@@ -52,7 +52,7 @@ pub use ip_range::{IpRange, IpRanges};
 pub use json::JsonObject;
 pub use locked::{Locked, Resource, Revision};
 pub use membership::{Membership, MembershipChanges, MembershipFilter, MembershipKey, NewMembership};
-pub use oauth_account::{NewOAuthAccount, OAuthAccount, OAuthAccountFilter, ProviderAccount, ProviderTokens};
+pub use oauth_account::{NewOauthAccount, OauthAccount, OauthAccountFilter, ProviderAccount, ProviderTokens};
 pub use one_time_token::{OneTimeToken, Purpose};
 pub use organization::{
     NewOrganization, Organization, OrganizationChanges, OrganizationFilter, OrganizationState, Plan, StateFilter,

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::{
-    Email, OAuthAccountId, Plaintext, Revision, Sealed, Timestamp, UserId,
+    Email, OauthAccountId, Plaintext, Revision, Sealed, Timestamp, UserId,
     email::GivenEmail,
     locked::resource,
     role::is_word,
@@ -14,9 +14,9 @@ use super::{
 
 /// A user's account at an external provider.
 #[derive(Clone, Debug)]
-pub struct OAuthAccount {
+pub struct OauthAccount {
     /// Names it.
-    pub id: OAuthAccountId,
+    pub id: OauthAccountId,
     /// Counts its writes.
     pub revision: Revision,
     /// The user.
@@ -41,7 +41,7 @@ pub struct OAuthAccount {
     pub updated_at: Timestamp,
 }
 
-resource!(OAuthAccount);
+resource!(OauthAccount);
 
 /// An account as its provider names it.
 #[derive(Clone, Debug)]
@@ -65,7 +65,7 @@ pub struct ProviderTokens {
 
 /// What a new OAuth account is made of.
 #[derive(Clone, Debug)]
-pub struct NewOAuthAccount {
+pub struct NewOauthAccount {
     /// The user.
     pub user_id: UserId,
     /// The account.
@@ -78,10 +78,10 @@ pub struct NewOAuthAccount {
     pub tokens: ProviderTokens,
 }
 
-impl NewOAuthAccount {
+impl NewOauthAccount {
     /// The account without its tokens, not yet stored.
-    pub fn to_oauth_account(&self, id: OAuthAccountId, now: Timestamp) -> OAuthAccount {
-        OAuthAccount {
+    pub fn to_oauth_account(&self, id: OauthAccountId, now: Timestamp) -> OauthAccount {
+        OauthAccount {
             id,
             revision: 1,
             user_id: self.user_id,
@@ -100,7 +100,7 @@ impl NewOAuthAccount {
 
 /// Which OAuth accounts a list holds.
 #[derive(Clone, Debug)]
-pub struct OAuthAccountFilter {
+pub struct OauthAccountFilter {
     /// Of this user.
     pub user_id: UserId,
     /// At this provider.

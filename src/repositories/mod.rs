@@ -26,7 +26,7 @@ pub use self::{
     event::EventRepository,
     invitation::InvitationRepository,
     membership::MembershipRepository,
-    oauth_account::OAuthAccountRepository,
+    oauth_account::OauthAccountRepository,
     one_time_token::OneTimeTokenRepository,
     organization::OrganizationRepository,
     password::PasswordRepository,
@@ -69,8 +69,8 @@ impl Conn {
     }
 
     /// OAuth accounts.
-    pub fn oauth_accounts(&mut self) -> OAuthAccountRepository<'_> {
-        OAuthAccountRepository { conn: self }
+    pub fn oauth_accounts(&mut self) -> OauthAccountRepository<'_> {
+        OauthAccountRepository { conn: self }
     }
 
     /// Refresh tokens.

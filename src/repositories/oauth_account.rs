@@ -11,15 +11,15 @@ use crate::{
     },
     error::Result,
     models::{
-        Action, Cursor, Locked, OAuthAccount, OAuthAccountFilter, OAuthAccountId, Page, PageRequest, ProviderAccount,
+        Action, Cursor, Locked, OauthAccount, OauthAccountFilter, OauthAccountId, Page, PageRequest, ProviderAccount,
         Reach, Resource as _, Revision, Sealed, Timestamp, User, UserId,
         email::GivenEmail,
         oauth_account::{Provider, ProviderScopes, ProviderUserId},
     },
 };
 
-row!(oauth_accounts: OAuthAccountRow of OAuthAccount {
-    id: OAuthAccountId,
+row!(oauth_accounts: OauthAccountRow of OauthAccount {
+    id: OauthAccountId,
     revision: Revision,
     user_id: UserId,
     provider: Provider,
@@ -34,17 +34,17 @@ row!(oauth_accounts: OAuthAccountRow of OAuthAccount {
 });
 
 /// Stores OAuth accounts.
-pub struct OAuthAccountRepository<'c> {
+pub struct OauthAccountRepository<'c> {
     pub(super) conn: &'c mut Conn,
 }
 
-impl OAuthAccountRepository<'_> {
+impl OauthAccountRepository<'_> {
     /// Stores a new OAuth account.
     ///
     /// # Errors
-    /// [`Taken::OAuthAccount`](crate::error::Taken::OAuthAccount).
-    pub async fn insert(&mut self, account: &OAuthAccount) -> Result<()> {
-        execute!(self.conn, diesel::insert_into(oauth_accounts::table).values(OAuthAccountRow::from(account)))?;
+    /// [`Taken::OauthAccount`](crate::error::Taken::OauthAccount).
+    pub async fn insert(&mut self, account: &OauthAccount) -> Result<()> {
+        execute!(self.conn, diesel::insert_into(oauth_accounts::table).values(OauthAccountRow::from(account)))?;
         self.conn.made(Action::OauthAccountLinked, account);
         Ok(())
     }
@@ -53,28 +53,28 @@ impl OAuthAccountRepository<'_> {
     ///
     /// # Errors
     /// When the database cannot be used.
-    pub async fn get(&mut self, reach: &Reach, id: OAuthAccountId) -> Result<Option<OAuthAccount>> {
-        let row: Option<OAuthAccountRow> = query!(self.conn, c => {
+    pub async fn get(&mut self, reach: &Reach, id: OauthAccountId) -> Result<Option<OauthAccount>> {
+        let row: Option<OauthAccountRow> = query!(self.conn, c => {
             let query = oauth_accounts::table.filter(oauth_accounts::id.eq(id));
-            let query = query.select(OAuthAccountRow::as_select()).into_boxed::<Backend>();
+            let query = query.select(OauthAccountRow::as_select()).into_boxed::<Backend>();
             async { within!(oauth_accounts, query, reach).get_result(c).await.optional() }
         })?;
-        Ok(row.map(OAuthAccount::from))
+        Ok(row.map(OauthAccount::from))
     }
 
     /// The OAuth account of a provider's name for it.
     ///
     /// # Errors
     /// When the database cannot be used.
-    pub async fn get_by_provider(&mut self, reach: &Reach, account: &ProviderAccount) -> Result<Option<OAuthAccount>> {
-        let row: Option<OAuthAccountRow> = query!(self.conn, c => {
+    pub async fn get_by_provider(&mut self, reach: &Reach, account: &ProviderAccount) -> Result<Option<OauthAccount>> {
+        let row: Option<OauthAccountRow> = query!(self.conn, c => {
             let query = oauth_accounts::table
                 .filter(oauth_accounts::provider.eq(&account.provider))
                 .filter(oauth_accounts::provider_user_id.eq(&account.provider_user_id));
-            let query = query.select(OAuthAccountRow::as_select()).into_boxed::<Backend>();
+            let query = query.select(OauthAccountRow::as_select()).into_boxed::<Backend>();
             async { within!(oauth_accounts, query, reach).get_result(c).await.optional() }
         })?;
-        Ok(row.map(OAuthAccount::from))
+        Ok(row.map(OauthAccount::from))
     }
 
     /// How many OAuth accounts a locked user has.
@@ -94,17 +94,17 @@ impl OAuthAccountRepository<'_> {
     pub async fn list(
         &mut self,
         reach: &Reach,
-        filter: &OAuthAccountFilter,
+        filter: &OauthAccountFilter,
         page: &PageRequest,
-    ) -> Result<Page<OAuthAccount>> {
-        let rows: Vec<OAuthAccountRow> = query!(self.conn, c => {
+    ) -> Result<Page<OauthAccount>> {
+        let rows: Vec<OauthAccountRow> = query!(self.conn, c => {
             let query = oauth_accounts::table.filter(oauth_accounts::user_id.eq(filter.user_id));
-            let mut query = query.select(OAuthAccountRow::as_select()).into_boxed::<Backend>();
+            let mut query = query.select(OauthAccountRow::as_select()).into_boxed::<Backend>();
             if let Some(provider) = &filter.provider {
                 query = query.filter(oauth_accounts::provider.eq(provider));
             }
             if let Some(cursor) = &page.after {
-                query = query.filter(oauth_accounts::id.gt(OAuthAccountId(cursor.id)));
+                query = query.filter(oauth_accounts::id.gt(OauthAccountId(cursor.id)));
             }
             within!(oauth_accounts, query, reach).order(oauth_accounts::id).limit(page.limit()).load(c)
         })?;
@@ -115,10 +115,10 @@ impl OAuthAccountRepository<'_> {
     ///
     /// # Errors
     /// When the database cannot be used.
-    pub async fn lock(&mut self, reach: &Reach, id: OAuthAccountId) -> Result<Option<Locked<OAuthAccount>>> {
-        let row: Option<OAuthAccountRow> = query!(self.conn, c => {
+    pub async fn lock(&mut self, reach: &Reach, id: OauthAccountId) -> Result<Option<Locked<OauthAccount>>> {
+        let row: Option<OauthAccountRow> = query!(self.conn, c => {
             let query = oauth_accounts::table.filter(oauth_accounts::id.eq(id));
-            let query = query.select(OAuthAccountRow::as_select()).into_boxed::<Backend>();
+            let query = query.select(OauthAccountRow::as_select()).into_boxed::<Backend>();
             async { ForUpdate(within!(oauth_accounts, query, reach)).get_result(c).await.optional() }
         })?;
         Ok(row.map(|row| Locked::new(row.into())))
@@ -130,14 +130,14 @@ impl OAuthAccountRepository<'_> {
     /// When the database cannot be used.
     pub async fn save(
         &mut self,
-        mut account: Locked<OAuthAccount>,
+        mut account: Locked<OauthAccount>,
         action: Action,
         now: Timestamp,
-    ) -> Result<OAuthAccount> {
+    ) -> Result<OauthAccount> {
         account.touch(now);
         let (before, account) = account.into_before_and_after();
         let found = oauth_accounts::table.filter(oauth_accounts::id.eq(account.id));
-        execute!(self.conn, diesel::update(found).set(OAuthAccountRow::from(&account)))?;
+        execute!(self.conn, diesel::update(found).set(OauthAccountRow::from(&account)))?;
         self.conn.changed(action, before, &account);
         Ok(account)
     }
@@ -149,11 +149,11 @@ impl OAuthAccountRepository<'_> {
     pub async fn export(
         &mut self,
         reach: &Reach,
-        after: Option<OAuthAccountId>,
+        after: Option<OauthAccountId>,
         limit: i64,
-    ) -> Result<Vec<OAuthAccount>> {
-        let rows: Vec<OAuthAccountRow> = query!(self.conn, c => {
-            let mut query = oauth_accounts::table.select(OAuthAccountRow::as_select()).into_boxed::<Backend>();
+    ) -> Result<Vec<OauthAccount>> {
+        let rows: Vec<OauthAccountRow> = query!(self.conn, c => {
+            let mut query = oauth_accounts::table.select(OauthAccountRow::as_select()).into_boxed::<Backend>();
             query = match *reach {
                 Reach::Everything => query,
                 Reach::User(id) => query.filter(oauth_accounts::user_id.eq(id)),
@@ -165,7 +165,7 @@ impl OAuthAccountRepository<'_> {
             }
             query.order(oauth_accounts::id).limit(limit).load(c)
         })?;
-        Ok(rows.into_iter().map(OAuthAccount::from).collect())
+        Ok(rows.into_iter().map(OauthAccount::from).collect())
     }
 
     /// True if a locked user has an OAuth account.
@@ -184,8 +184,8 @@ impl OAuthAccountRepository<'_> {
     /// When the database cannot be used.
     pub async fn delete_of_user(&mut self, user: &Locked<User>, limit: i64) -> Result<usize> {
         let matches = oauth_accounts::user_id.eq(user.id);
-        let (found, rows) = delete_up_to!(limit, self.conn, oauth_accounts: OAuthAccountRow of OAuthAccountId, matches);
-        self.conn.removed_all::<OAuthAccount, _>(Action::OauthAccountUnlinked, rows);
+        let (found, rows) = delete_up_to!(limit, self.conn, oauth_accounts: OauthAccountRow of OauthAccountId, matches);
+        self.conn.removed_all::<OauthAccount, _>(Action::OauthAccountUnlinked, rows);
         Ok(found)
     }
 
@@ -193,7 +193,7 @@ impl OAuthAccountRepository<'_> {
     ///
     /// # Errors
     /// When the database cannot be used.
-    pub async fn delete(&mut self, account: Locked<OAuthAccount>) -> Result<()> {
+    pub async fn delete(&mut self, account: Locked<OauthAccount>) -> Result<()> {
         execute!(self.conn, diesel::delete(oauth_accounts::table.filter(oauth_accounts::id.eq(account.id))))?;
         self.conn.removed(Action::OauthAccountUnlinked, account.into_inner());
         Ok(())

@@ -144,8 +144,8 @@ both! {
         let mut answers = t.admin().api_keys().verify_stream(questions).await.unwrap().into_inner();
         let mut told = std::collections::BTreeMap::new();
         while told.len() < 3 {
-            let message = answers.message().await.unwrap().unwrap().message.unwrap();
-            if let pb::verify_stream_response::Message::Answer(answer) = message {
+            let message = answers.message().await.unwrap().unwrap().kind.unwrap();
+            if let pb::verify_stream_response::Kind::Answer(answer) = message {
                 let outcome = match answer.outcome.unwrap() {
                     pb::verify_stream_answer::Outcome::Verification(found) => found.verdict().as_str_name(),
                     pb::verify_stream_answer::Outcome::Error(reason) => ErrorReason::try_from(reason).unwrap().as_str_name(),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tenantry::pb::{
     self, ApiKeyVerdict as Verdict, ErrorReason, create_api_key_request::Owner, verify_stream_answer::Outcome,
-    verify_stream_response::Message, verify_stream_withdrawal::Withdrawn,
+    verify_stream_response::Kind, verify_stream_withdrawal::Withdrawn,
 };
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
@@ -36,15 +36,15 @@ impl Stream {
     }
 
     /// The next message, a heartbeat or what it is.
-    async fn message(&mut self) -> Result<Message, Status> {
+    async fn message(&mut self) -> Result<Kind, Status> {
         let message = tokio::time::timeout(Duration::from_mins(2), self.messages.message()).await;
-        Ok(message.expect("there are heartbeats")?.expect("it ends with an error only").message.unwrap())
+        Ok(message.expect("there are heartbeats")?.expect("it ends with an error only").kind.unwrap())
     }
 
     /// The next answer.
     async fn answer(&mut self) -> (u64, Outcome) {
         loop {
-            if let Message::Answer(answer) = self.message().await.unwrap() {
+            if let Kind::Answer(answer) = self.message().await.unwrap() {
                 return (answer.question_id, answer.outcome.unwrap());
             }
         }
@@ -62,12 +62,12 @@ impl Stream {
     async fn withdrawn(&mut self, id: &str) {
         loop {
             match self.message().await.unwrap() {
-                Message::Withdrawal(pb::VerifyStreamWithdrawal { withdrawn: Some(Withdrawn::ApiKeyId(found)) }) => {
+                Kind::Withdrawal(pb::VerifyStreamWithdrawal { withdrawn: Some(Withdrawn::ApiKeyId(found)) }) => {
                     assert_eq!(found, id);
                     return;
                 }
-                Message::Withdrawal(pb::VerifyStreamWithdrawal { withdrawn: Some(Withdrawn::All(true)) }) => return,
-                Message::Heartbeat(_) => {}
+                Kind::Withdrawal(pb::VerifyStreamWithdrawal { withdrawn: Some(Withdrawn::All(true)) }) => return,
+                Kind::Heartbeat(_) => {}
                 other => panic!("{other:?}"),
             }
         }
@@ -161,7 +161,7 @@ both! {
         let mut last = None;
         let mut heartbeats = 0;
         while heartbeats < 3 {
-            if let Message::Heartbeat(heartbeat) = stream.message().await.unwrap() {
+            if let Kind::Heartbeat(heartbeat) = stream.message().await.unwrap() {
                 let until = heartbeat.valid_until.map(|time| (time.seconds, time.nanos));
                 assert!(until > last, "{until:?} is not later than {last:?}");
                 last = until;
@@ -207,7 +207,7 @@ both! {
         drop(questions);
         let mut answers = 0;
         while let Some(message) = messages.message().await.unwrap() {
-            answers += usize::from(matches!(message.message, Some(Message::Answer(_))));
+            answers += usize::from(matches!(message.kind, Some(Kind::Answer(_))));
         }
         assert_eq!(answers, 50);
     }

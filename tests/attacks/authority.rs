@@ -197,8 +197,8 @@ both! {
         confirm_reset(&t.admin(), &reset.plaintext_token).await.unwrap();
         assert!(!opens(&key, &squatter.id).await, "the squatter's key still works");
         refused(refresh(&t, &session.plaintext_token).await, ErrorReason::RefreshTokenRejected);
-        let get = pb::GetOAuthAccountRequest { oauth_account_id: link.id };
-        refused(t.admin().oauth_accounts().get_o_auth_account(get).await, ErrorReason::OauthAccountNotFound);
+        let get = pb::GetOauthAccountRequest { oauth_account_id: link.id };
+        refused(t.admin().oauth_accounts().get_oauth_account(get).await, ErrorReason::OauthAccountNotFound);
         refused(sign_in(&t, &squatter.email, PASSWORD).await, ErrorReason::SignInRejected);
         sign_in(&t, &squatter.email, NEW_PASSWORD).await.unwrap();
     }
@@ -563,7 +563,7 @@ mod shown {
         async fn i9_a_provider_that_vouches_takes_a_squatted_account_back(t) {
             let (user, signed_in, session) = t.signed_in_user("victim").await;
             let key = t.with_key(&t.user_key(&user).await);
-            let link = pb::LinkOAuthAccountRequest {
+            let link = pb::LinkOauthAccountRequest {
                 user_id: user.id.clone(),
                 provider: "google".to_owned(),
                 provider_user_id: unique("subject-"),
@@ -571,7 +571,7 @@ mod shown {
                 email_verified_by_provider: true,
                 ..Default::default()
             };
-            t.admin().oauth_accounts().link_o_auth_account(link).await.unwrap();
+            t.admin().oauth_accounts().link_oauth_account(link).await.unwrap();
             assert!(t.reload_user(&user.id).await.email_verified_at.is_some());
             assert!(!opens(&key, &user.id).await && !opens(&session, &user.id).await);
             refused(refresh(&t, &signed_in.plaintext_token).await, ErrorReason::RefreshTokenRejected);

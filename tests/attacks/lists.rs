@@ -297,8 +297,8 @@ both! {
         for _ in 0..100 {
             t.oauth_account(&ada).await;
         }
-        let link = pb::LinkOAuthAccountRequest { user_id: ada.id.clone(), provider: "github".to_owned(), provider_user_id: unique("more"), ..Default::default() };
-        let status = refused(t.admin().oauth_accounts().link_o_auth_account(link).await, ErrorReason::LimitReached);
+        let link = pb::LinkOauthAccountRequest { user_id: ada.id.clone(), provider: "github".to_owned(), provider_user_id: unique("more"), ..Default::default() };
+        let status = refused(t.admin().oauth_accounts().link_oauth_account(link).await, ErrorReason::LimitReached);
         assert_eq!(status.get_details_error_info().unwrap().metadata["limit"], "oauth_accounts");
     }
 }

@@ -29,6 +29,7 @@ both! {
             let keys = api.authentication().get_signing_keys(pb::GetSigningKeysRequest {}).await.unwrap().into_inner();
             assert_eq!((keys.signing_keys.len(), keys.signing_keys[0].id.as_str()), (1, kid.as_str()));
             assert!(keys.signing_keys[0].verifies_until.is_none());
+            assert_eq!(keys.signing_keys[0].algorithm(), pb::SigningAlgorithm::Eddsa);
             let jwks: serde_json::Value = serde_json::from_str(&keys.jwks).unwrap();
             let key = &jwks["keys"][0];
             assert_eq!((key["kty"].as_str(), key["crv"].as_str(), key["alg"].as_str()), (Some("OKP"), Some("Ed25519"), Some("EdDSA")));

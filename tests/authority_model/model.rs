@@ -1018,22 +1018,22 @@ impl Model {
             }
 
             // Links to providers.
-            Call::LinkOAuthAccount { user, .. } => self.user_exists(*user) && self.may_authenticate(who, *user),
-            Call::ListOAuthAccounts(user) => self.is_own(who, *user),
-            Call::GetOAuthAccount(user)
-            | Call::GetOAuthAccountByProvider(user)
-            | Call::SetOAuthAccountTokens(user)
-            | Call::UnlinkOAuthAccount(user)
-            | Call::GetOAuthAccountTokens(user)
+            Call::LinkOauthAccount { user, .. } => self.user_exists(*user) && self.may_authenticate(who, *user),
+            Call::ListOauthAccounts(user) => self.is_own(who, *user),
+            Call::GetOauthAccount(user)
+            | Call::GetOauthAccountByProvider(user)
+            | Call::SetOauthAccountTokens(user)
+            | Call::UnlinkOauthAccount(user)
+            | Call::GetOauthAccountTokens(user)
                 if self.users[*user].state == State::Deleted && !self.users[*user].links.is_empty() =>
             {
                 return if who.admin { None } else { Some(false) };
             }
-            Call::GetOAuthAccount(user)
-            | Call::GetOAuthAccountByProvider(user)
-            | Call::SetOAuthAccountTokens(user)
-            | Call::UnlinkOAuthAccount(user) => self.is_own(who, *user) && !self.users[*user].links.is_empty(),
-            Call::GetOAuthAccountTokens(user) => {
+            Call::GetOauthAccount(user)
+            | Call::GetOauthAccountByProvider(user)
+            | Call::SetOauthAccountTokens(user)
+            | Call::UnlinkOauthAccount(user) => self.is_own(who, *user) && !self.users[*user].links.is_empty(),
+            Call::GetOauthAccountTokens(user) => {
                 who.key.is_some() && self.is_own(who, *user) && !self.users[*user].links.is_empty()
             }
 
@@ -1606,13 +1606,13 @@ impl Model {
                 members.get_mut(to).unwrap().role = "owner";
                 self.end_invitations(*from, Some(*organization));
             }
-            Call::LinkOAuthAccount { user, vouched } => {
+            Call::LinkOauthAccount { user, vouched } => {
                 if *vouched {
                     self.first_proof(*user);
                 }
                 self.users[*user].links.push((answer.id.clone(), answer.name.clone()));
             }
-            Call::UnlinkOAuthAccount(user) => {
+            Call::UnlinkOauthAccount(user) => {
                 self.users[*user].links.pop();
             }
             Call::CreateOrganization { owner } => self.new_organization(answer, *owner, answer.other_id.clone()),
@@ -1726,11 +1726,11 @@ impl Model {
             | Call::ListInvitations(_)
             | Call::GetMembership { .. }
             | Call::ListMemberships(_)
-            | Call::GetOAuthAccount(_)
-            | Call::ListOAuthAccounts(_)
-            | Call::GetOAuthAccountByProvider(_)
-            | Call::SetOAuthAccountTokens(_)
-            | Call::GetOAuthAccountTokens(_)
+            | Call::GetOauthAccount(_)
+            | Call::ListOauthAccounts(_)
+            | Call::GetOauthAccountByProvider(_)
+            | Call::SetOauthAccountTokens(_)
+            | Call::GetOauthAccountTokens(_)
             | Call::GetOrganization(_)
             | Call::ListOrganizations
             | Call::GetOrganizationBySlug(_)

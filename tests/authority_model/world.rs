@@ -749,49 +749,49 @@ impl World {
                 let request = pb::DeleteMembershipRequest { membership_id, ..Default::default() };
                 api.memberships().delete_membership(request).await?;
             }
-            Call::LinkOAuthAccount { user, vouched } => {
-                let request = pb::LinkOAuthAccountRequest {
+            Call::LinkOauthAccount { user, vouched } => {
+                let request = pb::LinkOauthAccountRequest {
                     user_id: self.user_id(*user),
                     provider: "github".to_owned(),
                     provider_user_id: unique("subject-"),
                     email: self.model.users[*user].email.clone(),
-                    tokens: Some(pb::OAuthTokens { access_token: "of the provider".to_owned(), ..Default::default() }),
+                    tokens: Some(pb::OauthTokens { access_token: "of the provider".to_owned(), ..Default::default() }),
                     email_verified_by_provider: *vouched,
                     ..Default::default()
                 };
-                let linked = api.oauth_accounts().link_o_auth_account(request).await?.into_inner();
+                let linked = api.oauth_accounts().link_oauth_account(request).await?.into_inner();
                 let linked = linked.oauth_account.unwrap();
                 (answer.id, answer.name) = (linked.id, linked.provider_user_id);
             }
-            Call::GetOAuthAccount(user) => {
-                let request = pb::GetOAuthAccountRequest { oauth_account_id: self.link(*user).0 };
-                api.oauth_accounts().get_o_auth_account(request).await?;
+            Call::GetOauthAccount(user) => {
+                let request = pb::GetOauthAccountRequest { oauth_account_id: self.link(*user).0 };
+                api.oauth_accounts().get_oauth_account(request).await?;
             }
-            Call::ListOAuthAccounts(user) => {
-                let request = pb::ListOAuthAccountsRequest { user_id: self.user_id(*user), ..Default::default() };
-                api.oauth_accounts().list_o_auth_accounts(request).await?;
+            Call::ListOauthAccounts(user) => {
+                let request = pb::ListOauthAccountsRequest { user_id: self.user_id(*user), ..Default::default() };
+                api.oauth_accounts().list_oauth_accounts(request).await?;
             }
-            Call::GetOAuthAccountByProvider(user) => {
+            Call::GetOauthAccountByProvider(user) => {
                 let (provider, provider_user_id) = ("github".to_owned(), self.link(*user).1);
-                let request = pb::GetOAuthAccountByProviderRequest { provider, provider_user_id };
-                api.oauth_accounts().get_o_auth_account_by_provider(request).await?;
+                let request = pb::GetOauthAccountByProviderRequest { provider, provider_user_id };
+                api.oauth_accounts().get_oauth_account_by_provider(request).await?;
             }
-            Call::SetOAuthAccountTokens(user) => {
-                let request = pb::SetOAuthAccountTokensRequest {
+            Call::SetOauthAccountTokens(user) => {
+                let request = pb::SetOauthAccountTokensRequest {
                     oauth_account_id: self.link(*user).0,
-                    tokens: Some(pb::OAuthTokens { access_token: "another one".to_owned(), ..Default::default() }),
+                    tokens: Some(pb::OauthTokens { access_token: "another one".to_owned(), ..Default::default() }),
                     ..Default::default()
                 };
-                api.oauth_accounts().set_o_auth_account_tokens(request).await?;
+                api.oauth_accounts().set_oauth_account_tokens(request).await?;
             }
-            Call::GetOAuthAccountTokens(user) => {
-                let request = pb::GetOAuthAccountTokensRequest { oauth_account_id: self.link(*user).0 };
-                api.oauth_accounts().get_o_auth_account_tokens(request).await?;
+            Call::GetOauthAccountTokens(user) => {
+                let request = pb::GetOauthAccountTokensRequest { oauth_account_id: self.link(*user).0 };
+                api.oauth_accounts().get_oauth_account_tokens(request).await?;
             }
-            Call::UnlinkOAuthAccount(user) => {
+            Call::UnlinkOauthAccount(user) => {
                 let oauth_account_id = self.link(*user).0;
-                let request = pb::UnlinkOAuthAccountRequest { oauth_account_id, ..Default::default() };
-                api.oauth_accounts().unlink_o_auth_account(request).await?;
+                let request = pb::UnlinkOauthAccountRequest { oauth_account_id, ..Default::default() };
+                api.oauth_accounts().unlink_oauth_account(request).await?;
             }
             Call::CreateOrganization { owner } => {
                 let request = pb::CreateOrganizationRequest {

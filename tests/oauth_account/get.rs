@@ -1,11 +1,11 @@
-//! `OAuthAccountService.GetOAuthAccount`.
+//! `OauthAccountService.GetOauthAccount`.
 
 use tenantry::pb::{self, ErrorReason};
 
 use crate::support::{MISSING_ID, both, refused};
 
-fn get(id: &str) -> pb::GetOAuthAccountRequest {
-    pb::GetOAuthAccountRequest { oauth_account_id: id.to_owned() }
+fn get(id: &str) -> pb::GetOauthAccountRequest {
+    pb::GetOauthAccountRequest { oauth_account_id: id.to_owned() }
 }
 
 both! {
@@ -14,19 +14,19 @@ both! {
         let acme = t.organization(&ada).await;
         t.member(&bob, &acme, "member").await;
         let account = t.oauth_account(&bob).await;
-        let own = t.with_key(&t.user_key(&bob).await).oauth_accounts().get_o_auth_account(get(&account.id)).await.unwrap();
+        let own = t.with_key(&t.user_key(&bob).await).oauth_accounts().get_oauth_account(get(&account.id)).await.unwrap();
         assert_eq!(own.into_inner().oauth_account.unwrap(), account);
         for key in [t.user_key(&ada).await, t.organization_key(&acme).await] {
             let mut accounts = t.with_key(&key).oauth_accounts();
-            refused(accounts.get_o_auth_account(get(&account.id)).await, ErrorReason::OauthAccountNotFound);
-            refused(accounts.get_o_auth_account(get(MISSING_ID)).await, ErrorReason::OauthAccountNotFound);
+            refused(accounts.get_oauth_account(get(&account.id)).await, ErrorReason::OauthAccountNotFound);
+            refused(accounts.get_oauth_account(get(MISSING_ID)).await, ErrorReason::OauthAccountNotFound);
         }
     }
 
     async fn it_never_carries_a_token(t) {
         let ada = t.user("ada").await;
         let account = t.oauth_account(&ada).await;
-        let got = t.admin().oauth_accounts().get_o_auth_account(get(&account.id)).await.unwrap().into_inner();
+        let got = t.admin().oauth_accounts().get_oauth_account(get(&account.id)).await.unwrap().into_inner();
         assert!(!format!("{got:?}").contains("canary"));
     }
 }

@@ -1,16 +1,16 @@
-//! `OAuthAccountService.LinkOAuthAccount`.
+//! `OauthAccountService.LinkOauthAccount`.
 
 use tenantry::pb::{self, ErrorReason};
 
 use crate::support::{MISSING_ID, both, refusal::fields, refused};
 
-fn link(user: &pb::User, subject: &str) -> pb::LinkOAuthAccountRequest {
-    pb::LinkOAuthAccountRequest {
+fn link(user: &pb::User, subject: &str) -> pb::LinkOauthAccountRequest {
+    pb::LinkOauthAccountRequest {
         user_id: user.id.clone(),
         provider: "github".to_owned(),
         provider_user_id: subject.to_owned(),
         scopes: vec!["repo".to_owned(), "read:user".to_owned()],
-        tokens: Some(pb::OAuthTokens { access_token: "canary-access".to_owned(), ..Default::default() }),
+        tokens: Some(pb::OauthTokens { access_token: "canary-access".to_owned(), ..Default::default() }),
         ..Default::default()
     }
 }
@@ -18,40 +18,40 @@ fn link(user: &pb::User, subject: &str) -> pb::LinkOAuthAccountRequest {
 both! {
     async fn an_account_is_linked_once(t) {
         let (ada, eve) = (t.user("ada").await, t.user("eve").await);
-        let linked = t.admin().oauth_accounts().link_o_auth_account(link(&ada, "1")).await.unwrap().into_inner();
+        let linked = t.admin().oauth_accounts().link_oauth_account(link(&ada, "1")).await.unwrap().into_inner();
         let account = linked.oauth_account.unwrap();
         assert!(account.has_access_token && !account.has_refresh_token);
         assert_eq!(account.scopes, ["repo", "read:user"]);
         for user in [&ada, &eve] {
-            refused(t.admin().oauth_accounts().link_o_auth_account(link(user, "1")).await, ErrorReason::OauthAccountLinked);
+            refused(t.admin().oauth_accounts().link_oauth_account(link(user, "1")).await, ErrorReason::OauthAccountLinked);
         }
-        let elsewhere = pb::LinkOAuthAccountRequest { provider: "gitlab".to_owned(), ..link(&eve, "1") };
-        t.admin().oauth_accounts().link_o_auth_account(elsewhere).await.unwrap();
+        let elsewhere = pb::LinkOauthAccountRequest { provider: "gitlab".to_owned(), ..link(&eve, "1") };
+        t.admin().oauth_accounts().link_oauth_account(elsewhere).await.unwrap();
         // What the provider tells apart stays apart.
-        t.admin().oauth_accounts().link_o_auth_account(link(&eve, "A")).await.unwrap();
-        t.admin().oauth_accounts().link_o_auth_account(link(&eve, "a")).await.unwrap();
+        t.admin().oauth_accounts().link_oauth_account(link(&eve, "A")).await.unwrap();
+        t.admin().oauth_accounts().link_oauth_account(link(&eve, "a")).await.unwrap();
     }
 
     async fn nobody_claims_an_account_but_who_ran_the_sign_in(t) {
         let ada = t.user("ada").await;
         let acme = t.organization(&ada).await;
         for key in [t.user_key(&ada).await, t.organization_key(&acme).await] {
-            let claim = t.with_key(&key).oauth_accounts().link_o_auth_account(link(&ada, "583231")).await;
+            let claim = t.with_key(&key).oauth_accounts().link_oauth_account(link(&ada, "583231")).await;
             refused(claim, ErrorReason::PlatformAdminRequired);
         }
         let missing = pb::User { id: MISSING_ID.to_owned(), ..Default::default() };
-        refused(t.admin().oauth_accounts().link_o_auth_account(link(&missing, "1")).await, ErrorReason::UserNotFound);
+        refused(t.admin().oauth_accounts().link_oauth_account(link(&missing, "1")).await, ErrorReason::UserNotFound);
     }
 
     async fn every_violation_is_told_at_once(t) {
-        let request = pb::LinkOAuthAccountRequest {
+        let request = pb::LinkOauthAccountRequest {
             user_id: "x".to_owned(),
             provider: "Git Hub".to_owned(),
             provider_user_id: "\0".to_owned(),
             email: "x".to_owned(),
             scopes: vec!["a b".to_owned()],
-            tokens: Some(pb::OAuthTokens { access_token: "\n".to_owned(), refresh_token: "x".repeat(17_000), ..Default::default() }), ..Default::default() };
-        let status = refused(t.admin().oauth_accounts().link_o_auth_account(request).await, ErrorReason::InvalidArgument);
+            tokens: Some(pb::OauthTokens { access_token: "\n".to_owned(), refresh_token: "x".repeat(17_000), ..Default::default() }), ..Default::default() };
+        let status = refused(t.admin().oauth_accounts().link_oauth_account(request).await, ErrorReason::InvalidArgument);
         let all = ["user_id", "provider", "provider_user_id", "email", "scopes[0]", "tokens.access_token", "tokens.refresh_token"];
         assert_eq!(fields(&status), all);
     }

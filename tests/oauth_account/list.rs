@@ -1,11 +1,11 @@
-//! `OAuthAccountService.ListOAuthAccounts`.
+//! `OauthAccountService.ListOauthAccounts`.
 
 use tenantry::pb::{self, ErrorReason};
 
 use crate::support::{both, refused};
 
-fn list(user: &pb::User) -> pb::ListOAuthAccountsRequest {
-    pb::ListOAuthAccountsRequest { user_id: user.id.clone(), ..Default::default() }
+fn list(user: &pb::User) -> pb::ListOauthAccountsRequest {
+    pb::ListOauthAccountsRequest { user_id: user.id.clone(), ..Default::default() }
 }
 
 both! {
@@ -14,11 +14,11 @@ both! {
         let (one, two) = (t.oauth_account(&ada).await, t.oauth_account(&ada).await);
         t.oauth_account(&bob).await;
         let mut accounts = t.with_key(&t.user_key(&ada).await).oauth_accounts();
-        let page = accounts.list_o_auth_accounts(list(&ada)).await.unwrap().into_inner();
+        let page = accounts.list_oauth_accounts(list(&ada)).await.unwrap().into_inner();
         assert_eq!(page.oauth_accounts, [one, two]);
-        let none = pb::ListOAuthAccountsRequest { provider: "gitlab".to_owned(), ..list(&ada) };
-        assert!(accounts.list_o_auth_accounts(none).await.unwrap().into_inner().oauth_accounts.is_empty());
-        refused(accounts.list_o_auth_accounts(list(&bob)).await, ErrorReason::UserNotFound);
+        let none = pb::ListOauthAccountsRequest { provider: "gitlab".to_owned(), ..list(&ada) };
+        assert!(accounts.list_oauth_accounts(none).await.unwrap().into_inner().oauth_accounts.is_empty());
+        refused(accounts.list_oauth_accounts(list(&bob)).await, ErrorReason::UserNotFound);
     }
 
     async fn a_colleagues_accounts_are_not_for_the_asking(t) {
@@ -26,7 +26,7 @@ both! {
         let acme = t.organization(&ada).await;
         t.member(&bob, &acme, "member").await;
         for key in [t.user_key(&ada).await, t.organization_key(&acme).await] {
-            refused(t.with_key(&key).oauth_accounts().list_o_auth_accounts(list(&bob)).await, ErrorReason::PlatformAdminRequired);
+            refused(t.with_key(&key).oauth_accounts().list_oauth_accounts(list(&bob)).await, ErrorReason::PlatformAdminRequired);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! `OAuthAccountService`, a file per method.
+//! `OauthAccountService`, a file per method.
 
 mod get;
 mod get_by_provider;

@@ -1,11 +1,11 @@
-//! `OAuthAccountService.UnlinkOAuthAccount`.
+//! `OauthAccountService.UnlinkOauthAccount`.
 
 use tenantry::pb::{self, ErrorReason};
 
 use crate::support::{both, refused};
 
-fn unlink(account: &pb::OAuthAccount) -> pb::UnlinkOAuthAccountRequest {
-    pb::UnlinkOAuthAccountRequest { oauth_account_id: account.id.clone(), etag: String::new(), ..Default::default() }
+fn unlink(account: &pb::OauthAccount) -> pb::UnlinkOauthAccountRequest {
+    pb::UnlinkOauthAccountRequest { oauth_account_id: account.id.clone(), etag: String::new(), ..Default::default() }
 }
 
 both! {
@@ -13,18 +13,18 @@ both! {
         let (ada, eve) = (t.user("ada").await, t.user("eve").await);
         let account = t.oauth_account(&ada).await;
         let mut eves = t.with_key(&t.user_key(&eve).await).oauth_accounts();
-        refused(eves.unlink_o_auth_account(unlink(&account)).await, ErrorReason::OauthAccountNotFound);
+        refused(eves.unlink_oauth_account(unlink(&account)).await, ErrorReason::OauthAccountNotFound);
         let mut adas = t.with_key(&t.user_key(&ada).await).oauth_accounts();
-        let stale = pb::UnlinkOAuthAccountRequest { etag: "x".to_owned(), ..unlink(&account) };
-        refused(adas.unlink_o_auth_account(stale).await, ErrorReason::EtagMismatch);
-        adas.unlink_o_auth_account(unlink(&account)).await.unwrap();
-        refused(adas.unlink_o_auth_account(unlink(&account)).await, ErrorReason::OauthAccountNotFound);
-        let again = pb::LinkOAuthAccountRequest {
+        let stale = pb::UnlinkOauthAccountRequest { etag: "x".to_owned(), ..unlink(&account) };
+        refused(adas.unlink_oauth_account(stale).await, ErrorReason::EtagMismatch);
+        adas.unlink_oauth_account(unlink(&account)).await.unwrap();
+        refused(adas.unlink_oauth_account(unlink(&account)).await, ErrorReason::OauthAccountNotFound);
+        let again = pb::LinkOauthAccountRequest {
             user_id: eve.id,
             provider: "github".to_owned(),
             provider_user_id: account.provider_user_id,
             ..Default::default()
         };
-        t.admin().oauth_accounts().link_o_auth_account(again).await.unwrap();
+        t.admin().oauth_accounts().link_oauth_account(again).await.unwrap();
     }
 }

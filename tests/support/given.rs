@@ -183,19 +183,19 @@ impl Test {
     }
 
     /// An OAuth account with tokens.
-    pub async fn oauth_account(&self, user: &pb::User) -> pb::OAuthAccount {
-        let request = pb::LinkOAuthAccountRequest {
+    pub async fn oauth_account(&self, user: &pb::User) -> pb::OauthAccount {
+        let request = pb::LinkOauthAccountRequest {
             user_id: user.id.clone(),
             provider: "github".to_owned(),
             provider_user_id: unique("subject-"),
-            tokens: Some(pb::OAuthTokens {
+            tokens: Some(pb::OauthTokens {
                 access_token: "canary-access".to_owned(),
                 refresh_token: "canary-refresh".to_owned(),
                 token_expires_at: None,
             }),
             ..Default::default()
         };
-        let linked = self.admin().oauth_accounts().link_o_auth_account(request).await.unwrap().into_inner();
+        let linked = self.admin().oauth_accounts().link_oauth_account(request).await.unwrap().into_inner();
         linked.oauth_account.unwrap()
     }
 

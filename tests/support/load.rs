@@ -171,27 +171,27 @@ impl Client {
                 DeleteMembershipRequest { membership_id: of(membership) }
             ),
             17 => sent!(
-                "OAuthAccountService/LinkOAuthAccount",
+                "OauthAccountService/LinkOauthAccount",
                 id,
-                LinkOAuthAccountRequest {
+                LinkOauthAccountRequest {
                     user_id: user.clone(),
                     provider: "github".to_owned(),
                     provider_user_id: word.clone(),
-                    tokens: Some(pb::OAuthTokens { access_token: word, ..Default::default() }),
+                    tokens: Some(pb::OauthTokens { access_token: word, ..Default::default() }),
                 }
             ),
             18 => sent!(
-                "OAuthAccountService/SetOAuthAccountTokens",
+                "OauthAccountService/SetOauthAccountTokens",
                 id,
-                SetOAuthAccountTokensRequest {
+                SetOauthAccountTokensRequest {
                     oauth_account_id: of(account),
-                    tokens: Some(pb::OAuthTokens { refresh_token: word, ..Default::default() }),
+                    tokens: Some(pb::OauthTokens { refresh_token: word, ..Default::default() }),
                 }
             ),
             19 => sent!(
-                "OAuthAccountService/UnlinkOAuthAccount",
+                "OauthAccountService/UnlinkOauthAccount",
                 id,
-                UnlinkOAuthAccountRequest { oauth_account_id: of(account) }
+                UnlinkOauthAccountRequest { oauth_account_id: of(account) }
             ),
             20 => {
                 sent!("RefreshTokenService/CreateRefreshToken", id, CreateRefreshTokenRequest { user_id: user.clone() })
@@ -235,8 +235,8 @@ impl Client {
             "MembershipService/CreateMembership" => {
                 things.memberships.push(pb::CreateMembershipResponse::decode(answer).unwrap().membership.unwrap().id);
             }
-            "OAuthAccountService/LinkOAuthAccount" => {
-                things.accounts.push(pb::LinkOAuthAccountResponse::decode(answer).unwrap().oauth_account.unwrap().id);
+            "OauthAccountService/LinkOauthAccount" => {
+                things.accounts.push(pb::LinkOauthAccountResponse::decode(answer).unwrap().oauth_account.unwrap().id);
             }
             "RefreshTokenService/CreateRefreshToken" => {
                 let made = pb::CreateRefreshTokenResponse::decode(answer).unwrap();

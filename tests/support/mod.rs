@@ -28,7 +28,7 @@ use tenantry::{
         api_key_service_client::ApiKeyServiceClient, authentication_service_client::AuthenticationServiceClient,
         authorization_service_client::AuthorizationServiceClient, event_service_client::EventServiceClient,
         invitation_service_client::InvitationServiceClient, membership_service_client::MembershipServiceClient,
-        o_auth_account_service_client::OAuthAccountServiceClient,
+        oauth_account_service_client::OauthAccountServiceClient,
         organization_service_client::OrganizationServiceClient,
         refresh_token_service_client::RefreshTokenServiceClient, role_service_client::RoleServiceClient,
         user_service_client::UserServiceClient,
@@ -274,8 +274,8 @@ impl Api {
         AuthorizationServiceClient::with_interceptor(self.channel.clone(), self.bearer.clone())
     }
 
-    pub fn oauth_accounts(&self) -> OAuthAccountServiceClient<Through> {
-        OAuthAccountServiceClient::with_interceptor(self.channel.clone(), self.bearer.clone())
+    pub fn oauth_accounts(&self) -> OauthAccountServiceClient<Through> {
+        OauthAccountServiceClient::with_interceptor(self.channel.clone(), self.bearer.clone())
     }
 
     pub fn refresh_tokens(&self) -> RefreshTokenServiceClient<Through> {

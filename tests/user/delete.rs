@@ -22,8 +22,8 @@ both! {
         refused(t.admin().users().delete_user(delete(&ada)).await, ErrorReason::UserNotFound);
         refused(t.with_key(&key).users().get_user(get).await, ErrorReason::Unauthenticated);
         refused(t.rotate(&token).await, ErrorReason::RefreshTokenRejected);
-        let get = pb::GetOAuthAccountRequest { oauth_account_id: account.id };
-        refused(t.admin().oauth_accounts().get_o_auth_account(get).await, ErrorReason::OauthAccountNotFound);
+        let get = pb::GetOauthAccountRequest { oauth_account_id: account.id };
+        refused(t.admin().oauth_accounts().get_oauth_account(get).await, ErrorReason::OauthAccountNotFound);
 
         let again = pb::CreateUserRequest { email: ada.email, name: "Again".to_owned(), ..Default::default() };
         t.admin().users().create_user(again).await.unwrap();

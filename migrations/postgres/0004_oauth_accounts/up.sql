@@ -16,5 +16,5 @@ CREATE TABLE cf_oauth_accounts (
     CONSTRAINT cf_oauth_accounts_provider_provider_user_id_key UNIQUE (provider, provider_user_id)
 );
 
--- ListOAuthAccounts of a user.
+-- ListOauthAccounts of a user.
 CREATE INDEX cf_oauth_accounts_user_idx ON cf_oauth_accounts (user_id, id);

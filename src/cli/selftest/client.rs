@@ -127,7 +127,7 @@ impl Client {
             let field = access.as_message().and_then(|access| access.get_field_by_name(name));
             field.is_some_and(|value| value.as_bool() == Some(true))
         };
-        match (flag("public"), flag("any_key")) {
+        match (flag("unauthenticated"), flag("any_key")) {
             (true, _) => Rule::Public,
             (_, true) => Rule::AnyKey,
             _ => Rule::Scope,

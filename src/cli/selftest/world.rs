@@ -88,15 +88,15 @@ impl World {
         };
         let invitation: pb::CreateInvitationResponse =
             client.admin("InvitationService/CreateInvitation", &request).await?;
-        let request = pb::LinkOAuthAccountRequest {
+        let request = pb::LinkOauthAccountRequest {
             user_id: user.id.clone(),
             provider: "selftest".to_owned(),
             provider_user_id: mark.clone(),
-            tokens: Some(pb::OAuthTokens { access_token: mark.clone(), ..Default::default() }),
+            tokens: Some(pb::OauthTokens { access_token: mark.clone(), ..Default::default() }),
             ..Default::default()
         };
-        let account: pb::LinkOAuthAccountResponse =
-            client.admin("OAuthAccountService/LinkOAuthAccount", &request).await?;
+        let account: pb::LinkOauthAccountResponse =
+            client.admin("OauthAccountService/LinkOauthAccount", &request).await?;
         let request = pb::CreateRefreshTokenRequest { user_id: user.id.clone(), ..Default::default() };
         let session: pb::CreateRefreshTokenResponse =
             client.admin("RefreshTokenService/CreateRefreshToken", &request).await?;
@@ -203,8 +203,8 @@ impl World {
             read!("UserService/GetUser", pb::GetUserRequest { user_id: user_id.clone() } => pb::GetUserResponse);
             let of_user = pb::ListRefreshTokensRequest { user_id: user_id.clone(), ..Default::default() };
             read!("RefreshTokenService/ListRefreshTokens", of_user => pb::ListRefreshTokensResponse);
-            let of_user = pb::ListOAuthAccountsRequest { user_id: user_id.clone(), ..Default::default() };
-            read!("OAuthAccountService/ListOAuthAccounts", of_user => pb::ListOAuthAccountsResponse);
+            let of_user = pb::ListOauthAccountsRequest { user_id: user_id.clone(), ..Default::default() };
+            read!("OauthAccountService/ListOauthAccounts", of_user => pb::ListOauthAccountsResponse);
             let owner = Some(list_api_keys_request::Owner::UserId(user_id.clone()));
             let of_user = pb::ListApiKeysRequest { owner, include_revoked: true, ..Default::default() };
             read!("ApiKeyService/ListApiKeys", of_user => pb::ListApiKeysResponse);

@@ -9,9 +9,8 @@ use crate::{
     },
     error::{Error, Result},
     models::{
-        Email, JsonObject, Name, NewUser, OrganizationId, Plaintext, SigningKey, Slug, UserId,
+        Email, JsonObject, Name, NewUser, OrganizationId, Plaintext, SigningAlgorithm, SigningKey, Slug, UserId,
         refresh_token::{IpText, UserAgent},
-        stored::StoredText as _,
     },
     pb,
     security::{access_token::Claims, password::MAX_BYTES},
@@ -205,11 +204,20 @@ pub fn start_email_change(request: &pb::StartEmailChangeRequest) -> Result<(User
     Ok((user_id, email))
 }
 
+impl From<SigningAlgorithm> for pb::SigningAlgorithm {
+    fn from(algorithm: SigningAlgorithm) -> Self {
+        match algorithm {
+            SigningAlgorithm::EdDsa => Self::Eddsa,
+            SigningAlgorithm::Es256 => Self::Es256,
+        }
+    }
+}
+
 impl From<SigningKey> for pb::SigningKey {
     fn from(key: SigningKey) -> Self {
         Self {
             id: key.id.to_string(),
-            algorithm: key.algorithm.as_stored().to_owned(),
+            algorithm: pb::SigningAlgorithm::from(key.algorithm).into(),
             created_at: Some(time(key.created_at)),
             signs_from: Some(time(key.signs_from)),
             verifies_until: key.verifies_until.map(time),

@@ -34,8 +34,8 @@ pub trait Act: Message {
     }
 }
 
-impl Act for pb::GetOAuthAccountTokensRequest {
-    const METHOD: &'static str = "tenantry.v1.OAuthAccountService.GetOAuthAccountTokens";
+impl Act for pb::GetOauthAccountTokensRequest {
+    const METHOD: &'static str = "tenantry.v1.OauthAccountService.GetOauthAccountTokens";
 
     fn request_id(&mut self) -> Option<&mut String> {
         None
@@ -94,10 +94,10 @@ changes! {
         RevokeInvitationRequest of RevokeInvitation,
         AcceptInvitationRequest of AcceptInvitation,
         DeclineInvitationRequest of DeclineInvitation;
-    OAuthAccountService:
-        LinkOAuthAccountRequest of LinkOAuthAccount,
-        SetOAuthAccountTokensRequest of SetOAuthAccountTokens,
-        UnlinkOAuthAccountRequest of UnlinkOAuthAccount;
+    OauthAccountService:
+        LinkOauthAccountRequest of LinkOauthAccount,
+        SetOauthAccountTokensRequest of SetOauthAccountTokens,
+        UnlinkOauthAccountRequest of UnlinkOauthAccount;
     RefreshTokenService:
         CreateRefreshTokenRequest of CreateRefreshToken,
         RotateRefreshTokenRequest of RotateRefreshToken,

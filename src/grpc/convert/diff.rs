@@ -26,7 +26,7 @@ pub(super) fn changes(kind: ResourceType, before: Option<&[u8]>, after: Option<&
         ResourceType::Membership => "tenantry.v1.Membership",
         ResourceType::Role => "tenantry.v1.Role",
         ResourceType::Invitation => "tenantry.v1.Invitation",
-        ResourceType::OAuthAccount => "tenantry.v1.OAuthAccount",
+        ResourceType::OauthAccount => "tenantry.v1.OauthAccount",
         ResourceType::RefreshToken => "tenantry.v1.RefreshToken",
         ResourceType::ApiKey => "tenantry.v1.ApiKey",
     })?;
@@ -138,7 +138,7 @@ mod tests {
     #[test]
     fn no_resource_has_a_field_that_a_change_could_not_tell() {
         for name in
-            ["User", "Organization", "Membership", "Role", "Invitation", "OAuthAccount", "RefreshToken", "ApiKey"]
+            ["User", "Organization", "Membership", "Role", "Invitation", "OauthAccount", "RefreshToken", "ApiKey"]
         {
             for field in POOL.get_message_by_name(&format!("tenantry.v1.{name}")).unwrap().fields() {
                 let tellable = match field.kind() {

@@ -104,7 +104,7 @@ pub fn snapshot_item(state: State) -> Item {
         State::Membership(membership) => Item::Membership(membership.into()),
         State::Role(role) => Item::Role(role.into()),
         State::Invitation(invitation) => Item::Invitation(invitation.into()),
-        State::OAuthAccount(account) => Item::OauthAccount(account.into()),
+        State::OauthAccount(account) => Item::OauthAccount(account.into()),
         State::RefreshToken(session) => Item::RefreshToken(session.into()),
         State::ApiKey(key) => Item::ApiKey(key.into()),
     }
@@ -117,7 +117,7 @@ fn message(state: State) -> Vec<u8> {
         State::Membership(membership) => pb::Membership::from(membership).encode_to_vec(),
         State::Role(role) => pb::Role::from(role).encode_to_vec(),
         State::Invitation(invitation) => pb::Invitation::from(invitation).encode_to_vec(),
-        State::OAuthAccount(account) => pb::OAuthAccount::from(account).encode_to_vec(),
+        State::OauthAccount(account) => pb::OauthAccount::from(account).encode_to_vec(),
         State::RefreshToken(token) => pb::RefreshToken::from(token).encode_to_vec(),
         State::ApiKey(key) => pb::ApiKey::from(key).encode_to_vec(),
     }
@@ -198,7 +198,7 @@ fn resource(kind: ResourceType, bytes: &[u8]) -> std::result::Result<Resource, p
         ResourceType::Membership => Resource::Membership(pb::Membership::decode(bytes)?),
         ResourceType::Role => Resource::Role(pb::Role::decode(bytes)?),
         ResourceType::Invitation => Resource::Invitation(pb::Invitation::decode(bytes)?),
-        ResourceType::OAuthAccount => Resource::OauthAccount(pb::OAuthAccount::decode(bytes)?),
+        ResourceType::OauthAccount => Resource::OauthAccount(pb::OauthAccount::decode(bytes)?),
         ResourceType::RefreshToken => Resource::RefreshToken(pb::RefreshToken::decode(bytes)?),
         ResourceType::ApiKey => Resource::ApiKey(pb::ApiKey::decode(bytes)?),
     })
@@ -224,7 +224,7 @@ fn wire_kind(kind: ResourceType) -> pb::ResourceType {
         ResourceType::Membership => pb::ResourceType::Membership,
         ResourceType::Role => pb::ResourceType::Role,
         ResourceType::Invitation => pb::ResourceType::Invitation,
-        ResourceType::OAuthAccount => pb::ResourceType::OauthAccount,
+        ResourceType::OauthAccount => pb::ResourceType::OauthAccount,
         ResourceType::RefreshToken => pb::ResourceType::RefreshToken,
         ResourceType::ApiKey => pb::ResourceType::ApiKey,
     }

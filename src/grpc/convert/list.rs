@@ -39,7 +39,7 @@ list_requests!(
     ListMembershipsRequest of MembershipService.ListMemberships,
     ListRolesRequest of RoleService.ListRoles,
     ListInvitationsRequest of InvitationService.ListInvitations,
-    ListOAuthAccountsRequest of OAuthAccountService.ListOAuthAccounts,
+    ListOauthAccountsRequest of OauthAccountService.ListOauthAccounts,
     ListRefreshTokensRequest of RefreshTokenService.ListRefreshTokens,
     ListApiKeysRequest of ApiKeyService.ListApiKeys,
     ListEventsRequest of EventService.ListEvents,

@@ -5,7 +5,7 @@ use crate::{
     app::target::Target,
     error::{Error, Result},
     models::{
-        Email, NewOAuthAccount, NormalizedEmail, OAuthAccount, OAuthAccountFilter, OAuthAccountId, Plaintext,
+        Email, NewOauthAccount, NormalizedEmail, OauthAccount, OauthAccountFilter, OauthAccountId, Plaintext,
         ProviderAccount, ProviderTokens, Resource as _,
         oauth_account::{Provider, ProviderScopes, ProviderUserId},
         stored::StoredText as _,
@@ -16,11 +16,11 @@ use crate::{
 /// Most bytes of a provider's token.
 const MAX_TOKEN_BYTES: usize = 16 * 1024;
 
-/// Reads a LinkOAuthAccount: the account, and the address that the provider vouches for, if it does.
+/// Reads a LinkOauthAccount: the account, and the address that the provider vouches for, if it does.
 ///
 /// # Errors
 /// Every violation at once.
-pub fn link(request: pb::LinkOAuthAccountRequest) -> Result<(NewOAuthAccount, Option<NormalizedEmail>)> {
+pub fn link(request: pb::LinkOauthAccountRequest) -> Result<(NewOauthAccount, Option<NormalizedEmail>)> {
     let mut check = Check::default();
     let user_id = check.id("user_id", &request.user_id);
     let provider = check.field("provider", Provider::parse(&request.provider));
@@ -39,27 +39,27 @@ pub fn link(request: pb::LinkOAuthAccountRequest) -> Result<(NewOAuthAccount, Op
         (true, None) => return Err(Error::invalid("email", "must be set with email_verified_by_provider")),
     };
     let account = ProviderAccount { provider, provider_user_id };
-    Ok((NewOAuthAccount { user_id, account, email, scopes, tokens }, vouched))
+    Ok((NewOauthAccount { user_id, account, email, scopes, tokens }, vouched))
 }
 
-/// Reads a ListOAuthAccounts.
+/// Reads a ListOauthAccounts.
 ///
 /// # Errors
 /// Every violation at once.
-pub fn list(lists: Lists<'_>, request: &pb::ListOAuthAccountsRequest) -> Result<Listing<OAuthAccountFilter>> {
+pub fn list(lists: Lists<'_>, request: &pb::ListOauthAccountsRequest) -> Result<Listing<OauthAccountFilter>> {
     let mut check = Check::default();
     let page = check.page(lists, request);
     let user_id = check.id("user_id", &request.user_id);
     let provider = check.optional("provider", &request.provider, Provider::parse);
     let (Some(page), Some(user_id), Some(provider)) = (page, user_id, provider) else { return Err(check.failed()) };
-    Ok(Listing::new(OAuthAccountFilter { user_id, provider }, page))
+    Ok(Listing::new(OauthAccountFilter { user_id, provider }, page))
 }
 
-/// Reads a GetOAuthAccountByProvider.
+/// Reads a GetOauthAccountByProvider.
 ///
 /// # Errors
 /// Every violation at once.
-pub fn get_by_provider(request: &pb::GetOAuthAccountByProviderRequest) -> Result<ProviderAccount> {
+pub fn get_by_provider(request: &pb::GetOauthAccountByProviderRequest) -> Result<ProviderAccount> {
     let mut check = Check::default();
     let provider = check.field("provider", Provider::parse(&request.provider));
     let provider_user_id = check.field("provider_user_id", ProviderUserId::parse(&request.provider_user_id));
@@ -67,11 +67,11 @@ pub fn get_by_provider(request: &pb::GetOAuthAccountByProviderRequest) -> Result
     Ok(ProviderAccount { provider, provider_user_id })
 }
 
-/// Reads a SetOAuthAccountTokens.
+/// Reads a SetOauthAccountTokens.
 ///
 /// # Errors
 /// Every violation at once.
-pub fn set_tokens(request: pb::SetOAuthAccountTokensRequest) -> Result<(Target<OAuthAccountId>, ProviderTokens)> {
+pub fn set_tokens(request: pb::SetOauthAccountTokensRequest) -> Result<(Target<OauthAccountId>, ProviderTokens)> {
     let mut check = Check::default();
     let id = check.id("oauth_account_id", &request.oauth_account_id);
     let given = check.field("tokens", request.tokens.ok_or("must be set"));
@@ -96,7 +96,7 @@ fn scopes(check: &mut Check, scopes: Vec<String>) -> Option<ProviderScopes> {
     bad.is_empty().then(|| ProviderScopes::new(scopes))
 }
 
-fn tokens(check: &mut Check, tokens: pb::OAuthTokens) -> Option<ProviderTokens> {
+fn tokens(check: &mut Check, tokens: pb::OauthTokens) -> Option<ProviderTokens> {
     let access_token = token(check, "tokens.access_token", tokens.access_token);
     let refresh_token = token(check, "tokens.refresh_token", tokens.refresh_token);
     let token_expires_at = check.optional_time("tokens.token_expires_at", tokens.token_expires_at.as_ref());
@@ -114,17 +114,17 @@ fn token(check: &mut Check, field: &str, text: String) -> Option<Option<Plaintex
 }
 
 /// A provider's tokens on the wire.
-pub fn wire_tokens(tokens: &ProviderTokens) -> pb::OAuthTokens {
+pub fn wire_tokens(tokens: &ProviderTokens) -> pb::OauthTokens {
     let text = |token: &Option<Plaintext>| token.as_ref().map(|token| token.expose().to_owned()).unwrap_or_default();
-    pb::OAuthTokens {
+    pb::OauthTokens {
         access_token: text(&tokens.access_token),
         refresh_token: text(&tokens.refresh_token),
         token_expires_at: tokens.token_expires_at.map(time),
     }
 }
 
-impl From<OAuthAccount> for pb::OAuthAccount {
-    fn from(account: OAuthAccount) -> Self {
+impl From<OauthAccount> for pb::OauthAccount {
+    fn from(account: OauthAccount) -> Self {
         Self {
             etag: account.etag(),
             id: account.id.to_string(),

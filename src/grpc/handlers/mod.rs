@@ -25,7 +25,7 @@ pub use event::EventHandler;
 pub use health::{HealthHandler, LIVENESS};
 pub use invitation::InvitationHandler;
 pub use membership::MembershipHandler;
-pub use oauth_account::OAuthAccountHandler;
+pub use oauth_account::OauthAccountHandler;
 pub use organization::OrganizationHandler;
 pub use refresh_token::RefreshTokenHandler;
 pub use role::RoleHandler;

@@ -33,7 +33,7 @@ use crate::{
     error::{Error, Result},
     grpc::convert,
     models::{ApiKeyId, Caller, Scope},
-    pb::{self, verify_stream_answer::Outcome, verify_stream_response::Message, verify_stream_withdrawal},
+    pb::{self, verify_stream_answer::Outcome, verify_stream_response::Kind as Message, verify_stream_withdrawal},
 };
 
 /// How often a stream confirms that the verdicts it sent still hold.
@@ -235,7 +235,7 @@ impl Stream for VerifyStream {
             Poll::Ready(notice) => notice,
         };
         Poll::Ready(match next {
-            Some(Ok(message)) => Some(Ok(pb::VerifyStreamResponse { message: Some(message) })),
+            Some(Ok(message)) => Some(Ok(pb::VerifyStreamResponse { kind: Some(message) })),
             Some(Err(error)) => {
                 self.end = None;
                 Some(Err(error.into()))

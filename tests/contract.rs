@@ -1,0 +1,260 @@
+//! The protos say the same in their comments, their options and their order, and keep what clients were promised.
+
+use std::{collections::BTreeSet, fmt::Write as _};
+
+use prost_reflect::{DescriptorPool, FieldDescriptor, FileDescriptor, MethodDescriptor, Value};
+use sha2::{Digest as _, Sha256};
+use tenantry::{
+    DESCRIPTOR_SET,
+    pb::{self, ErrorReason},
+};
+
+use crate::support::{
+    both, raw,
+    refusal::fields,
+    refused,
+    request::{World, encode},
+};
+
+/// The contract that clients rely on, as `make proto-image` wrote it.
+const IMAGE: &[u8] = include_bytes!("../proto/image.binpb");
+
+fn pool_of(set: &[u8]) -> DescriptorPool {
+    let mut pool = DescriptorPool::new();
+    pool.decode_file_descriptor_set(set).unwrap();
+    pool
+}
+
+fn our_files(pool: &DescriptorPool) -> Vec<FileDescriptor> {
+    pool.files().filter(|file| file.package_name() == "tenantry.v1").collect()
+}
+
+/// The comment before what a path of a file leads to, in one line.
+fn comment(file: &FileDescriptor, path: &[i32]) -> String {
+    let file = file.file_descriptor_proto();
+    let locations = &file.source_code_info.as_ref().unwrap().location;
+    let comment = locations.iter().find(|location| location.path == path).map(|location| location.leading_comments());
+    comment.unwrap_or_default().split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+fn our_fields(pool: &DescriptorPool) -> Vec<FieldDescriptor> {
+    let messages = pool.all_messages().filter(|message| message.package_name() == "tenantry.v1");
+    messages
+        .filter(|message| !message.is_map_entry())
+        .flat_map(|message| message.fields().collect::<Vec<_>>())
+        .collect()
+}
+
+fn behaviors(field: &FieldDescriptor) -> BTreeSet<String> {
+    let option = field.parent_pool().get_extension_by_name("google.api.field_behavior").unwrap();
+    let names = option.kind().as_enum().unwrap().clone();
+    let value = field.options().get_extension(&option).into_owned();
+    let name = |value: &Value| names.get_value(value.as_enum_number().unwrap()).unwrap().name().to_owned();
+    value.as_list().unwrap().iter().map(name).collect()
+}
+
+fn is_required(field: &FieldDescriptor) -> bool {
+    behaviors(field).contains("REQUIRED")
+}
+
+/// Everything that generated code and the wire depend on, one fact a line.
+fn facts(pool: &DescriptorPool) -> BTreeSet<String> {
+    let mut facts = BTreeSet::new();
+    for field in our_fields(pool) {
+        let mut fact =
+            format!("{} = {} {:?} {:?}", field.full_name(), field.number(), field.cardinality(), field.kind());
+        if let Some(oneof) = field.containing_oneof() {
+            write!(fact, " {}", oneof.name()).unwrap();
+        }
+        facts.insert(fact);
+    }
+    for values in pool.all_enums().filter(|values| values.package_name() == "tenantry.v1") {
+        facts.extend(values.values().map(|value| format!("{} = {}", value.full_name(), value.number())));
+    }
+    for extension in pool.all_extensions() {
+        facts.insert(format!("{} = {}", extension.full_name(), extension.number()));
+    }
+    for method in pool.services().flat_map(|service| service.methods().collect::<Vec<_>>()) {
+        let streams = (method.is_client_streaming(), method.is_server_streaming());
+        let (input, output) = (method.input(), method.output());
+        facts.insert(format!("{} {} {} {streams:?}", method.full_name(), input.full_name(), output.full_name()));
+    }
+    facts
+}
+
+/// What a comment names between backquotes behind a word.
+fn named<'c>(comment: &'c str, word: &str) -> Option<&'c str> {
+    comment.split_once(&format!("{word} `")).and_then(|(_, rest)| rest.split_once('`')).map(|(name, _)| name)
+}
+
+/// The access option of a method, as flags and scope.
+fn access(method: &MethodDescriptor) -> (String, bool, bool) {
+    let option = method.parent_pool().get_extension_by_name("tenantry.v1.access").unwrap();
+    let value = method.options().get_extension(&option).into_owned();
+    let access = value.as_message().unwrap();
+    let flag = |name: &str| access.get_field_by_name(name).unwrap().as_bool().unwrap();
+    let scope = access.get_field_by_name("scope").unwrap().as_str().unwrap().to_owned();
+    (scope, flag("platform_admin"), flag("api_key"))
+}
+
+#[test]
+fn nothing_that_clients_rely_on_is_gone_or_different() {
+    let (now, promised) = (facts(&pool_of(DESCRIPTOR_SET)), facts(&pool_of(IMAGE)));
+    let broken: Vec<&String> = promised.difference(&now).collect();
+    assert!(broken.is_empty(), "clients break on this; see `make proto-image`: {broken:#?}");
+    assert!(promised.len() > 700, "{}", promised.len());
+}
+
+#[test]
+fn the_numbers_of_options_are_those_of_their_names() {
+    let pool = pool_of(DESCRIPTOR_SET);
+    let ours: Vec<_> = pool.all_extensions().filter(|option| option.package_name() == "tenantry.v1").collect();
+    for option in &ours {
+        let digest = Sha256::digest(option.full_name());
+        let number = u32::from_be_bytes([digest[0], digest[1], digest[2], digest[3]]) >> 4;
+        assert_eq!(option.number(), number, "{}", option.full_name());
+    }
+    assert_eq!(ours.len(), 3);
+}
+
+#[test]
+fn every_file_says_how_each_language_names_it() {
+    for file in our_files(&pool_of(DESCRIPTOR_SET)) {
+        let options = file.file_descriptor_proto().options.clone().unwrap();
+        let stem = file.name().trim_start_matches("tenantry/v1/").trim_end_matches(".proto");
+        let class: String = stem.split('_').map(|word| word[..1].to_uppercase() + &word[1..]).collect();
+        assert_eq!(options.java_outer_classname(), format!("{class}Proto"));
+        let said = [
+            options.go_package(),
+            options.java_package(),
+            options.csharp_namespace(),
+            options.php_namespace(),
+            options.php_metadata_namespace(),
+            options.ruby_package(),
+            options.objc_class_prefix(),
+        ];
+        let expected = [
+            "github.com/tenantry/tenantry-go/tenantry/v1;tenantryv1",
+            "com.tenantry.v1",
+            "Tenantry.V1",
+            "Tenantry\\V1",
+            "Tenantry\\V1\\Metadata",
+            "Tenantry::V1",
+            "TNY",
+        ];
+        assert!(said == expected && options.java_multiple_files(), "{}", file.name());
+    }
+}
+
+#[test]
+fn the_comment_of_a_field_says_what_its_behavior_does() {
+    for field in our_fields(&pool_of(DESCRIPTOR_SET)) {
+        let comment = comment(&field.parent_message().parent_file(), field.path());
+        let mut said: BTreeSet<String> =
+            [("Required.", "REQUIRED"), ("Output only.", "OUTPUT_ONLY"), ("Immutable.", "IMMUTABLE")]
+                .into_iter()
+                .filter(|(word, _)| comment.starts_with(word))
+                .map(|(_, behavior)| behavior.to_owned())
+                .collect();
+        if comment.starts_with("Output only. UUID version 7") {
+            said.insert("IDENTIFIER".to_owned());
+        }
+        assert_eq!(behaviors(&field), said, "{}: {comment}", field.full_name());
+    }
+}
+
+#[test]
+fn the_comment_of_a_method_says_who_may_call_it_and_why_it_fails() {
+    for method in raw::methods() {
+        let comment = comment(&method.parent_service().parent_file(), method.path());
+        let name = method.full_name();
+        let (scope, platform_admin, api_key) = access(&method);
+        assert_eq!(named(&comment, "Scope").unwrap_or_default(), scope, "{name}");
+        assert_eq!(comment.contains("platform admins only"), platform_admin, "{name}: {comment}");
+        assert_eq!(comment.contains("API keys only"), api_key, "{name}: {comment}");
+        let Some((_, reasons)) = comment.split_once("Reasons: ") else { continue };
+        for word in reasons
+            .split(|c: char| !(c.is_ascii_uppercase() || c == '_'))
+            .filter(|word| word.trim_matches('_').contains('_'))
+        {
+            assert!(ErrorReason::from_str_name(&format!("ERROR_REASON_{word}")).is_some(), "{name}: {word}");
+        }
+    }
+}
+
+#[test]
+fn methods_stand_in_the_order_of_the_api_guidelines() {
+    for service in pool_of(DESCRIPTOR_SET).services().filter(|service| service.package_name() == "tenantry.v1") {
+        let resource = service.name().trim_end_matches("Service");
+        let rank = |method: &MethodDescriptor| {
+            let name = method.name();
+            let standard = [
+                name == format!("Create{resource}"),
+                name == format!("Get{resource}"),
+                name.starts_with(&format!("Get{resource}By")),
+                name == format!("BatchGet{resource}s"),
+                name == format!("List{resource}s"),
+                name == format!("Update{resource}"),
+                name == format!("Delete{resource}"),
+            ];
+            standard.iter().position(|is| *is).unwrap_or(standard.len())
+        };
+        // Links are created by an act of their own name.
+        let methods: Vec<MethodDescriptor> =
+            service.methods().filter(|method| !method.name().starts_with("Link")).collect();
+        assert!(methods.is_sorted_by_key(rank), "{}", service.full_name());
+    }
+}
+
+#[test]
+fn comments_fit_into_130_columns() {
+    for entry in std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/proto/tenantry/v1")).unwrap() {
+        let path = entry.unwrap().path();
+        for (at, line) in (1..).zip(std::fs::read_to_string(&path).unwrap().lines()) {
+            assert!(line.chars().count() <= 130, "{}:{at}", path.display());
+        }
+    }
+}
+
+both! {
+    async fn a_required_field_that_is_empty_is_refused_and_named(t) {
+        let world = World::make(&t).await;
+        for method in raw::methods() {
+            for field in method.input().fields().filter(is_required) {
+                let mut request = world.request(&method);
+                assert!(request.has_field(&field) || field.name() == "tokens", "{}", field.full_name());
+                request.clear_field(&field);
+                let key = t.admin_key_for(&method).await;
+                let answer = raw::call(&t.anonymous(), &raw::path(&method), encode(&request), raw::bearer(&[&key])).await;
+                if method.name() == "VerifyStream" {
+                    let answer: pb::VerifyStreamResponse = prost::Message::decode(answer.unwrap().as_slice()).unwrap();
+                    let Some(pb::verify_stream_response::Kind::Answer(answer)) = answer.kind else { panic!("{answer:?}") };
+                    let refused = pb::verify_stream_answer::Outcome::Error(ErrorReason::InvalidArgument.into());
+                    assert_eq!(answer.outcome, Some(refused));
+                    continue;
+                }
+                let status = answer.unwrap_err();
+                // An empty new password has a reason of its own under the same code.
+                assert_eq!(status.code(), tonic::Code::InvalidArgument, "{}: {status:?}", field.full_name());
+                assert!(fields(&status).iter().any(|named| named == field.name()), "{}: {status:?}", field.full_name());
+            }
+        }
+    }
+
+    async fn a_required_choice_that_is_not_made_is_refused_and_named(t) {
+        let world = World::make(&t).await;
+        for method in raw::methods() {
+            for oneof in method.input().oneofs() {
+                if !comment(&method.input().parent_file(), oneof.path()).starts_with("Required.") {
+                    continue;
+                }
+                let mut request = world.request(&method);
+                oneof.fields().for_each(|field| request.clear_field(&field));
+                let key = t.admin_key_for(&method).await;
+                let answer = raw::call(&t.anonymous(), &raw::path(&method), encode(&request), raw::bearer(&[&key])).await;
+                let status = refused(answer, ErrorReason::InvalidArgument);
+                assert!(!fields(&status).is_empty(), "{}: {status:?}", oneof.full_name());
+            }
+        }
+    }
+}
