@@ -1,21 +1,24 @@
 //! Tenantry: the identity core of a multi-tenant SaaS as one gRPC binary.
 //!
 //! ```text
-//! proto -> handlers (tonic in, tonic out) -> repositories (diesel in, models out) -> db (which database it is)
-//!          interceptors (who are you, may you)   models (pure)   security (pure)   convert (wire <-> model)
+//! server      opens everything, orders the interceptors, starts and stops
+//! interceptors  around every call: id, deadline, method, caller, limits, permission
+//! grpc        handlers (parse, call one use-case, answer) and convert (wire <-> models)
+//! app         the use-cases, one file an entity; nothing here knows tonic or prost
+//! repositories  queries: diesel in, models out
+//! db          the two databases: pools, transactions, migrations
+//! models, security, error, clock  types and rules without I/O
 //! ```
 //!
-//! A call walks: `server` (the chain of interceptors) -> `interceptors` (id, deadline, method, caller, permission) -> a method of
-//! `handlers` in four steps: parse (`convert`, all violations at once), decide (rules that need the caller or stored
-//! state), store (`change`, the one door of every change), answer. What is asked most is answered without the database
-//! (`credentials`) or together with what others ask (`gather`).
+//! Alongside: `transport` (connections, TLS), `http` (the JWK set, the operations port), `jobs` (background work), `cli` (commands of the
+//! binary), `config` (settings), `telemetry` (logs, metrics, traces).
 //!
-//! One entity has one file name in every layer: `user.rs` in [`models`], [`repositories`], [`convert`] and [`handlers`].
+//! A call walks `transport`, `interceptors`, a method of `grpc::handlers`, one function of `app`. Every change goes through
+//! `app::change`, which makes it, its events and the stored answer one transaction. Keys are checked from a cache (`app::credentials`), and
+//! reads of the same kind share a statement (`db::reads`).
 //!
-//! Who knows whom: `models`, `security`, `clock` and `error` know nothing of ours above them; `repositories` know `db` and
-//! `models`; `convert` knows the wire and `models`; `handlers` and `interceptors` know those; `server` knows all. Only
-//! `repositories` and `db` know diesel, only `db` knows that there are two databases, only [`status`] makes a status of an
-//! error. `tests/architecture.rs` checks it.
+//! One entity has one file name in every layer: `user.rs` in [`models`], [`repositories`], [`app`], [`grpc::convert`] and
+//! [`grpc::handlers`]. `tests/architecture.rs` holds the rooms to who may import whom; imports between them have no circle.
 
 pub mod app;
 pub mod cli;

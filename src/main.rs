@@ -7,7 +7,7 @@ use tenantry::{
         change,
         signing_keys::{self, Former},
     },
-    cli::{calibrate, selftest},
+    cli::{self, calibrate, selftest},
     clock::{Clock as _, SystemClock},
     config::{
         self, AdminCommand, AdminCreateArgs, Cli, Command, HashCommand, IsolationArgs, MigrateArgs, RotateArgs,
@@ -120,7 +120,7 @@ async fn signing_keys(args: &SigningKeysArgs, rotate: Option<&RotateArgs>) -> Re
         });
         keys.await.map_err(|error| chain(&error))
     });
-    print!("{}", signing_keys::table(&keys.await?, SystemClock.now()));
+    print!("{}", cli::signing_keys::table(&keys.await?, SystemClock.now()));
     Ok(())
 }
 

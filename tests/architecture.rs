@@ -1,6 +1,7 @@
 //! The rules of the house, checked on the source: who may know whom, and what only one place may do.
 
 use std::{
+    collections::{BTreeMap, BTreeSet},
     fs,
     path::{Path, PathBuf},
 };
@@ -63,8 +64,9 @@ fn one_entity_has_one_file_name_in_every_layer() {
             format!("proto/tenantry/v1/{entity}_service.proto"),
             format!("src/models/{entity}.rs"),
             format!("src/repositories/{entity}.rs"),
-            format!("src/convert/{entity}.rs"),
-            format!("src/handlers/{entity}.rs"),
+            format!("src/app/{entity}.rs"),
+            format!("src/grpc/convert/{entity}.rs"),
+            format!("src/grpc/handlers/{entity}.rs"),
             format!("tests/{entity}/mod.rs"),
         ] {
             // A large one is a folder of the same name.
@@ -108,23 +110,110 @@ fn only_db_knows_which_database_it_is() {
     nowhere(
         &["Sqlite", "sqlite", "Postgres", "postgres"],
         &[""],
-        &["db/", "config/", "bootstrap.rs", "repositories/mod.rs"],
+        &["db/", "config/", "server/bootstrap.rs", "repositories/mod.rs"],
     );
 }
 
+/// Every room, and the rooms that it may import.
+const ROOMS: [(&str, &[&str]); 16] = [
+    ("main", &["*"]),
+    ("lib", &["*"]),
+    ("cli", &["clock", "models", "pb", "security"]),
+    ("server", &["*"]),
+    ("jobs", &["app", "db", "error", "models"]),
+    ("interceptors", &["app", "error", "grpc", "http", "models", "pb", "security", "telemetry", "transport"]),
+    ("grpc", &["app", "error", "models", "pb", "security", "telemetry", "transport"]),
+    ("http", &["app", "telemetry", "transport"]),
+    ("transport", &["app", "config", "error", "models", "security"]),
+    ("app", &["clock", "db", "error", "models", "repositories", "security", "telemetry"]),
+    ("repositories", &["db", "error", "models", "security"]),
+    ("db", &["config", "error", "models", "security", "telemetry"]),
+    ("telemetry", &["config"]),
+    ("config", &["models", "security"]),
+    ("error", &["models", "security"]),
+    ("security", &["models"]),
+];
+
+/// The rooms that a file imports.
+fn imports(code: &str) -> BTreeSet<String> {
+    let mut imports = BTreeSet::new();
+    for (at, _) in code.match_indices("crate::") {
+        let mut rest = code[at + "crate::".len()..].chars().peekable();
+        if rest.peek() != Some(&'{') {
+            imports.insert(rest.take_while(|c| c.is_alphanumeric() || *c == '_').collect());
+            continue;
+        }
+        let (mut depth, mut name) = (0, String::new());
+        for c in rest {
+            match c {
+                '{' => depth += 1,
+                '}' => depth -= 1,
+                _ => {}
+            }
+            if depth == 0 || (depth == 1 && c == ',') {
+                imports.insert(name.trim().split("::").next().unwrap_or_default().to_owned());
+                name.clear();
+            } else if depth == 1 && c != '{' {
+                name.push(c);
+            }
+            if depth == 0 {
+                break;
+            }
+        }
+    }
+    imports.retain(|name| name.starts_with(char::is_lowercase));
+    imports
+}
+
+fn room(path: &str) -> &str {
+    path.split('/').next().unwrap_or_default().trim_end_matches(".rs")
+}
+
 #[test]
-fn what_is_stored_and_what_things_are_know_nothing_of_the_wire() {
-    nowhere(
-        &["tonic", "prost", "crate::pb", "crate::handlers", "crate::convert"],
-        &["repositories/", "db/", "models/", "security/"],
-        &[],
-    );
-    nowhere(&["async fn", "tokio", "crate::db", "crate::repositories"], &["models/", "security/"], &[]);
+fn each_room_imports_only_the_rooms_below_it() {
+    for source in sources() {
+        let room = room(&source.path);
+        let allowed = ROOMS.iter().find(|(name, _)| *name == room).map_or(&["models"][..], |(_, allowed)| allowed);
+        if allowed == ["*"] {
+            continue;
+        }
+        for import in imports(&source.code) {
+            assert!(import == room || allowed.contains(&import.as_str()), "src/{} imports {import}", source.path);
+        }
+    }
+}
+
+#[test]
+fn imports_between_rooms_have_no_circle() {
+    let mut rooms: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for source in sources().iter().filter(|source| !["lib.rs", "main.rs"].contains(&source.path.as_str())) {
+        let room = room(&source.path).to_owned();
+        let imports = imports(&source.code).into_iter().filter(|import| *import != room).collect::<BTreeSet<_>>();
+        rooms.entry(room).or_default().extend(imports);
+    }
+    // What imports nothing that is left is taken away, again and again.
+    while let Some(lowest) = rooms.iter().find(|(_, imports)| imports.is_empty()).map(|(room, _)| room.clone()) {
+        rooms.remove(&lowest);
+        for imports in rooms.values_mut() {
+            imports.remove(&lowest);
+        }
+        let names: BTreeSet<String> = rooms.keys().cloned().collect();
+        for imports in rooms.values_mut() {
+            imports.retain(|import| names.contains(import));
+        }
+    }
+    assert!(rooms.is_empty(), "{rooms:?}");
+}
+
+#[test]
+fn use_cases_and_what_is_below_them_know_nothing_of_the_wire() {
+    nowhere(&["tonic", "prost", "crate::pb"], &["app/", "repositories/", "db/", "models/", "security/", "jobs/"], &[]);
+    nowhere(&["async fn", "tokio"], &["models/", "security/"], &[]);
 }
 
 #[test]
 fn convert_is_pure() {
-    nowhere(&["async fn", "crate::repositories", "crate::db", "crate::context", "crate::handlers"], &["convert/"], &[]);
+    nowhere(&["async fn"], &["grpc/convert/"], &[]);
 }
 
 #[test]
@@ -133,13 +222,13 @@ fn only_the_status_module_makes_a_status_of_an_error() {
         &["Status::new", "Status::internal", "Status::not_found", "Status::invalid", "with_error_details"],
         &[""],
         // The selftest is a client: its statuses go to nobody.
-        &["status.rs", "selftest/"],
+        &["grpc/status.rs", "cli/selftest/"],
     );
 }
 
 #[test]
 fn every_change_goes_through_the_one_door() {
-    nowhere(&["db.transaction("], &[""], &["change.rs", "bootstrap.rs"]);
+    nowhere(&["db.transaction("], &[""], &["app/change.rs"]);
 }
 
 #[test]
@@ -158,7 +247,8 @@ fn handlers_know_no_other_handler() {
     for entity in ENTITIES {
         let others: Vec<String> =
             ENTITIES.iter().filter(|other| **other != entity).map(|other| format!("super::{other}")).collect();
-        nowhere(&others.iter().map(String::as_str).collect::<Vec<_>>(), &[&format!("handlers/{entity}.rs")], &[]);
+        let others: Vec<&str> = others.iter().map(String::as_str).collect();
+        nowhere(&others, &[&format!("grpc/handlers/{entity}.rs")], &[]);
     }
 }
 

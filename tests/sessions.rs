@@ -570,7 +570,7 @@ both! {
         let three = t.admin().authentication().refresh(request).await.unwrap().into_inner().plaintext_token;
         let database = Database::open(&args(&t.database.url(), &[]).database, Duration::from_secs(5)).await.unwrap();
         let (id, now) = (OrganizationId(acme.id.parse().unwrap()), tenantry::clock::Clock::now(&*t.clock));
-        let end = || by_system(&database, &*t.clock, async |tx| tx.refresh_tokens().end_of_organization(id, now).await);
+        let end = || by_system(&database, tenantry::grpc::ENCODERS.event, &*t.clock, async |tx| tx.refresh_tokens().end_of_organization(id, now).await);
         assert_eq!(end().await.unwrap(), 3);
         assert_eq!(end().await.unwrap(), 0);
         for ended in [one, two, three] {

@@ -14,6 +14,7 @@ pub mod event;
 pub mod feed;
 mod guards;
 pub mod hashing;
+pub mod health;
 pub mod invitation;
 pub mod membership;
 pub mod oauth_account;

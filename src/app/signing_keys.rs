@@ -4,7 +4,6 @@
 //! valid token stops verifying when keys are replaced, neither here nor where a JWK set is remembered for some minutes.
 
 use std::{
-    fmt::Write as _,
     sync::{Arc, PoisonError, RwLock},
     time::Duration,
 };
@@ -16,7 +15,7 @@ use crate::{
     app::App,
     db::{Conn, Database},
     error::{Error, Result, chain},
-    models::{SigningAlgorithm, SigningKey, SigningKeyId, Timestamp, stored::StoredText as _},
+    models::{SigningAlgorithm, SigningKey, SigningKeyId, Timestamp},
     security::{
         access_token::{self, Claims, Parties, Signing, Verifying},
         random,
@@ -229,22 +228,6 @@ pub async fn rotate(
     };
     tx.signing_keys().insert(&key).await?;
     Ok(key)
-}
-
-/// The keys as a table for people.
-pub fn table(keys: &[SigningKey], now: Timestamp) -> String {
-    let mut table = "| Key | Algorithm | Signs from | Verifies until |\n| --- | --- | --- | --- |\n".to_owned();
-    let text = |time: Timestamp| {
-        let time = prost_types::Timestamp { seconds: time.as_micros().div_euclid(1_000_000), nanos: 0 };
-        time.to_string()
-    };
-    for key in keys.iter().filter(|key| key.verifies(now)) {
-        let until = key.verifies_until.map_or_else(|| "another key follows".to_owned(), text);
-        let from = if key.signs_from <= now { "now".to_owned() } else { text(key.signs_from) };
-        // Writing to a text does not fail.
-        let _ = writeln!(table, "| {} | {} | {from} | {until} |", key.id, key.algorithm.as_stored());
-    }
-    table
 }
 
 /// Keeps the keys of a process what they are in the database, and those in the database in time, until the process stops.

@@ -2,3 +2,4 @@
 
 pub mod calibrate;
 pub mod selftest;
+pub mod signing_keys;

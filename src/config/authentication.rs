@@ -9,16 +9,12 @@ use super::{
     values::{ByteSize, DAY, SecretText, duration},
 };
 use crate::{
-    app::{attempts, hashing, signing_keys::Schedule},
     models::SigningAlgorithm,
-    security::{
-        access_token::Parties,
-        password::{self, Cost, Peppers},
-    },
+    security::{access_token::Parties, password},
 };
 
 /// The weakest costs that are taken: memory in KiB and passes (OWASP Password Storage Cheat Sheet). They are of equal strength.
-const LEAST_COSTS: [(u32, u32); 5] = [(47_104, 1), (19_456, 2), (12_288, 3), (9_216, 4), (7_168, 5)];
+pub(crate) const LEAST_COSTS: [(u32, u32); 5] = [(47_104, 1), (19_456, 2), (12_288, 3), (9_216, 4), (7_168, 5)];
 
 /// Settings of passwords, sessions and access tokens.
 #[derive(Args, Clone, Debug)]
@@ -218,7 +214,7 @@ impl CalibrateArgs {
 }
 
 /// As many as there are cores, unless a setting says otherwise.
-fn threads(setting: usize) -> usize {
+pub(crate) fn threads(setting: usize) -> usize {
     match setting {
         0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
         threads => threads,
@@ -271,43 +267,9 @@ impl AuthenticationArgs {
         Ok(Parties { issuer: self.token_issuer.clone(), audience: self.token_audience.clone() })
     }
 
-    /// When signing keys are replaced.
-    pub fn schedule(&self) -> Schedule {
-        Schedule { algorithm: self.signing_algorithm.into(), life: self.signing_key_life }
-    }
-
     /// What new passwords must be.
     pub fn password_policy(&self) -> password::Policy {
         let names = self.product_names.iter().map(|name| name.trim().to_owned()).filter(|name| !name.is_empty());
         password::Policy { min_chars: self.password_min_length.into(), product_names: names.collect() }
-    }
-
-    /// How passwords are hashed.
-    ///
-    /// # Errors
-    /// Says which setting is too weak, or does not fit the others.
-    pub fn hashing(&self) -> Result<hashing::Settings, String> {
-        let kib = |size: ByteSize| u32::try_from(size.0 / 1024).unwrap_or(u32::MAX);
-        let cost = Cost { memory_kib: kib(self.hash_memory), passes: self.hash_passes, lanes: self.hash_lanes };
-        let is_strong = LEAST_COSTS.iter().any(|(kib, passes)| cost.memory_kib >= *kib && cost.passes >= *passes);
-        if !is_strong {
-            return Err("--hash-memory and --hash-passes must be at least 46MiB and 1, 19MiB and 2, 12MiB and 3, 9MiB and 4, or 7MiB and 5"
-                .to_owned());
-        }
-        let memory_kib = kib(self.hash_total_memory);
-        if memory_kib < cost.memory_kib || cost.memory_kib > 4 * 1024 * 1024 {
-            return Err("--hash-total-memory must be at least --hash-memory, and that at most 4GiB".to_owned());
-        }
-        let threads = threads(self.hash_threads);
-        let peppers = match &self.password_peppers {
-            None => Peppers::default(),
-            Some(text) => Peppers::parse(&text.0).map_err(|error| format!("--password-peppers: {error}"))?,
-        };
-        Ok(hashing::Settings { cost, memory_kib, threads, peppers })
-    }
-
-    /// How many wrong tries are taken.
-    pub fn limits(&self) -> attempts::Limits {
-        attempts::Limits { per_address: self.max_failures_per_address, per_caller: self.max_failures_per_caller }
     }
 }

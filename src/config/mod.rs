@@ -1,7 +1,7 @@
 //! The command line and the settings. Each setting is an option of `tenantry serve` and an environment variable; the table
 //! of them is `tenantry serve --help`, which `docs/settings.md` repeats.
 
-mod authentication;
+pub(crate) mod authentication;
 mod network;
 mod telemetry;
 mod values;

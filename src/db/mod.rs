@@ -42,9 +42,6 @@ use crate::{
     telemetry::metrics::seconds,
 };
 
-/// What may be logged of a driver, which writes down the values of statements below that.
-pub const DRIVER_LOG: &str = "tokio_postgres=warn";
-
 /// How often a transaction is tried before its caller learns of the conflict.
 const TRANSACTION_ATTEMPTS: u32 = 5;
 

@@ -2,7 +2,6 @@
 
 pub mod convert;
 pub mod handlers;
-pub mod services;
 pub mod status;
 
 use prost::Message;

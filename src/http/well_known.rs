@@ -7,7 +7,7 @@ use tonic::{body::Body, codegen::BoxFuture};
 
 use crate::{
     app::{App, signing_keys::MAX_AGE_SECONDS},
-    interceptors::plain,
+    http::plain,
     transport::{Answer, Outgoing, Request},
 };
 

@@ -9,7 +9,7 @@ use prost_reflect::{DescriptorPool, MethodDescriptor, Value};
 use super::{Intercept, bulk::Bulk};
 use crate::{
     error::{Error, Result},
-    models::{Action, Grant, Priority, Scope, stored::StoredText as _},
+    models::{Action, Grant, Priority, RequiredScope, Scope, stored::StoredText as _},
     pb,
 };
 
@@ -208,7 +208,11 @@ fn priority(pool: &DescriptorPool, method: &MethodDescriptor) -> std::result::Re
 impl Intercept for AccessTable {
     async fn before(&self, parts: &mut Parts) -> Result<()> {
         let method = self.0.get(parts.uri.path()).filter(|_| parts.uri.query().is_none());
-        parts.extensions.insert(method.cloned().ok_or(Error::MethodUnknown)?);
+        let method = method.ok_or(Error::MethodUnknown)?;
+        if let (true, Access::Scope { scope, .. }) = (method.is_stream, &method.access) {
+            parts.extensions.insert(RequiredScope(scope.clone()));
+        }
+        parts.extensions.insert(Arc::clone(method));
         Ok(())
     }
 }

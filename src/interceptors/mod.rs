@@ -32,7 +32,6 @@ pub use observe::Observe;
 pub use rate_limit::RateLimit;
 use tonic::{Status, body::Body, codegen::BoxFuture};
 pub use wire::Wire;
-pub(crate) use wire::{plain, translate_trailers};
 
 use crate::{
     error::Result,

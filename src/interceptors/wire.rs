@@ -1,11 +1,11 @@
 //! Holds calls to the protocol, and gives the failures that the gRPC library answers by itself our codes and reasons, and none of its
 //! text.
 
-use http::{HeaderMap, HeaderValue, Response, StatusCode, Version, header};
+use http::{HeaderMap, Response, StatusCode, Version, header};
 use tonic::{Code, Status, body::Body};
 
 use super::{Around, Inner};
-use crate::{error::Error, transport::Request};
+use crate::{error::Error, http::plain, transport::Request};
 
 /// Refuses what is no call of gRPC, and translates the library's own failures.
 #[derive(Clone, Copy, Debug)]
@@ -42,26 +42,6 @@ fn is_grpc(headers: &HeaderMap) -> bool {
     let (Some(value), None) = (types.next(), types.next()) else { return false };
     let media_type = value.as_bytes().split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
     media_type.eq_ignore_ascii_case(b"application/grpc") || media_type.eq_ignore_ascii_case(b"application/grpc+proto")
-}
-
-/// An answer of plain HTTP.
-pub(crate) fn plain(status: StatusCode) -> Response<Body> {
-    let mut response = Response::new(Body::empty());
-    *response.status_mut() = status;
-    response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    response
-}
-
-/// Translates a failure of the library that stands behind an answer that had begun: the next message was too large to be sent.
-pub(crate) fn translate_trailers(trailers: &mut HeaderMap) {
-    let library = Status::from_header_map(trailers).filter(|status| status.details().is_empty());
-    let error = match library.map(|status| status.code()) {
-        Some(Code::OutOfRange) => Error::AnswerTooLarge,
-        Some(Code::Internal) => Error::internal("an answer could not be encoded"),
-        _ => return,
-    };
-    *trailers = Status::from(error).into_http::<()>().into_parts().0.headers;
-    trailers.remove(header::CONTENT_TYPE);
 }
 
 #[cfg(test)]

@@ -120,6 +120,10 @@ pub fn strings(json: Value) -> Result<Vec<String>, String> {
     items.into_iter().map(text).collect()
 }
 
+/// The scope that the method of a stream requires, which the stream checks again while it runs.
+#[derive(Clone, Debug)]
+pub struct RequiredScope(pub Scope);
+
 #[cfg(test)]
 mod tests {
     use super::*;

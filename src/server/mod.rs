@@ -1,7 +1,8 @@
 //! The server: what is opened at start, the layers in their order, one line per service, and the way down.
 
 pub mod bootstrap;
-pub mod health;
+pub mod services;
+mod settings;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -21,6 +22,7 @@ use crate::{
         credentials::Credentials,
         feed::Feed,
         hashing::Hashing,
+        health::Health,
         request_memory::RequestMemory,
         shares::Shares,
         signing_keys::{self, SigningKeys},
@@ -29,8 +31,8 @@ use crate::{
     config::ServeArgs,
     db::{Database, migrations, reads::Gather},
     error::chain,
-    grpc::{ENCODERS, services::Services},
-    http::well_known,
+    grpc::ENCODERS,
+    http::{port::Port, well_known},
     interceptors::{
         AccessTable, Around, Audit, Authenticate, Authorize, Before, Deadline, Faults, Gate, Intercepted, Limits,
         Observe, RateLimit, Wire,
@@ -38,8 +40,8 @@ use crate::{
     jobs::{sweep, usage},
     models::{Plaintext, refresh_token::Lifetimes},
     security::{event_cursor::EventCursors, page_token::PageTokens},
-    server::health::Health,
-    telemetry::{metrics::Metrics, port::Port},
+    server::services::Services,
+    telemetry::metrics::Metrics,
     transport::{Tls, Transport, answers::Answers},
 };
 
@@ -261,7 +263,13 @@ fn access_table(args: &ServeArgs) -> Result<AccessTable, String> {
     AccessTable::read(&descriptor_sets)
 }
 
-/// The chain that every call walks, outermost first.
+/// Nests interceptors, outermost first.
+macro_rules! chain {
+    ($last:expr $(,)?) => { $last };
+    ($first:expr, $($rest:expr),+ $(,)?) => { ($first, chain![$($rest),+]) };
+}
+
+/// The interceptors of every call, outermost first.
 fn interceptors(
     app: App,
     access: AccessTable,
@@ -284,10 +292,20 @@ fn interceptors(
     let authenticate = Authenticate::new(app, audit.clone());
     // Nothing beyond what the server takes, who are you, have you not asked enough, do you not hold too much.
     let gate = Gate { overload, authenticate, rates, shares, answers, limits };
-    // Which method is it: nothing unknown goes further. Around everything that can deny a known caller, may you.
-    let method = (Before(access), (gate, (audit, Before(Authorize))));
-    // Around everything that can answer in the library's words, and everything that can take time.
-    let answer = (Deadline(args.request_timeout), (Wire, method));
-    // First, so that every line that is logged and every answer carries the id, also that to a fault.
-    (observe, (faults, answer))
+    chain![
+        // The id of the call: every log line and every answer carries it, also that to a panic.
+        observe,
+        faults,
+        // Bounds everything that can take time.
+        Deadline(args.request_timeout),
+        // Translates what the gRPC library answers by itself.
+        Wire,
+        // Finds the method: an unknown one goes no further.
+        Before(access),
+        // Bounds the calls in flight, authenticates, limits the rate, and counts the bytes of the answer.
+        gate,
+        // Records refusals of known callers.
+        audit,
+        Before(Authorize),
+    ]
 }

@@ -3,7 +3,6 @@
 
 mod log;
 pub mod metrics;
-pub mod port;
 pub mod trace;
 
 use std::{io, panic, time::Duration};
@@ -15,15 +14,12 @@ use tracing_subscriber::{
 };
 
 use self::log::Line;
-use crate::{
-    config::{LogArgs, TelemetryArgs},
-    db,
-};
+use crate::config::{LogArgs, TelemetryArgs};
 
 /// How long a process that stops may take to send the last spans.
 const LAST_SPANS: Duration = Duration::from_secs(2);
 /// Libraries that write down what goes through them below this level: values of statements, bytes of connections.
-const MUTED: [&str; 4] = [db::DRIVER_LOG, "h2=info", "hyper=info", "rustls=info"];
+const MUTED: [&str; 4] = ["tokio_postgres=warn", "h2=info", "hyper=info", "rustls=info"];
 
 tokio::task_local! {
     /// The id of the call that the task answers.

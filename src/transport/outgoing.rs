@@ -6,11 +6,12 @@ use std::{
     task::{Context, Poll},
 };
 
+use http::{HeaderMap, header};
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
 use prost::bytes::Bytes;
-use tonic::{Status, body::Body};
+use tonic::{Code, Status, body::Body};
 
-use crate::interceptors::translate_trailers;
+use crate::error::Error;
 
 /// Most bytes that are handed to the connection at once. What was handed over and not sent is beyond anybody's reach, and is held for
 /// as long as the client likes; the rest is given up with the call.
@@ -113,4 +114,16 @@ impl HttpBody for Outgoing {
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
     }
+}
+
+/// Gives a failure of the gRPC library after the start of an answer our code and reason: the next message was too large to send.
+fn translate_trailers(trailers: &mut HeaderMap) {
+    let library = Status::from_header_map(trailers).filter(|status| status.details().is_empty());
+    let error = match library.map(|status| status.code()) {
+        Some(Code::OutOfRange) => Error::AnswerTooLarge,
+        Some(Code::Internal) => Error::internal("an answer could not be encoded"),
+        _ => return,
+    };
+    *trailers = Status::from(error).into_http::<()>().into_parts().0.headers;
+    trailers.remove(header::CONTENT_TYPE);
 }

@@ -11,8 +11,8 @@ use tonic_health::pb::{
 };
 
 use crate::{
+    app::health::Health,
     error::{Entity, Error},
-    server::health::Health,
 };
 
 /// The name that asks whether the process is there, whatever its database does.

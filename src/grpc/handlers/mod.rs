@@ -16,8 +16,6 @@ mod user;
 mod user_import;
 mod verify_stream;
 
-use std::sync::Arc;
-
 pub use api_key::ApiKeyHandler;
 pub use authentication::AuthenticationHandler;
 pub use authorization::AuthorizationHandler;
@@ -39,8 +37,7 @@ use crate::{
         Lists,
         call::{Act, Beside},
     },
-    interceptors::{Access, Method},
-    models::{Actor, Call, Caller, Origin, Scope},
+    models::{Actor, Call, Caller, Origin, RequiredScope, Scope},
     telemetry,
 };
 
@@ -51,12 +48,10 @@ fn called_by<T>(mut request: Request<T>) -> Result<(Caller, T)> {
     Ok((caller, request.into_inner()))
 }
 
-/// The scope that a method asks for: what the interceptors have checked, a stream goes on to.
+/// The scope that a streaming method requires. The interceptors have checked it; the stream checks it again while it runs.
 fn scope_of<T>(request: &Request<T>) -> Result<Scope> {
-    match request.extensions().get::<Arc<Method>>().map(|method| &method.access) {
-        Some(Access::Scope { scope, .. }) => Ok(scope.clone()),
-        _ => Err(Error::internal("a stream was reached without a scope")),
-    }
+    let required = request.extensions().get::<RequiredScope>();
+    required.map(|required| required.0.clone()).ok_or_else(|| Error::internal("a stream was reached without a scope"))
 }
 
 /// Who asks for what leaves an event, what `parse` reads of the request, and what came beside it. All that is wrong with any of it is told

@@ -1,4 +1,4 @@
-//! The port for whoever operates the service: metrics, and whether it is alive and ready. Plain HTTP, beside the port of the calls.
+//! The operations port: metrics, liveness and readiness, as plain HTTP on a port of its own.
 
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
@@ -8,17 +8,17 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{net::TcpListener, sync::Semaphore};
 use tonic::body::Body;
 
-use super::metrics::Metrics;
-use crate::{interceptors::plain, server::health::Health};
+use super::plain;
+use crate::{app::health::Health, telemetry::metrics::Metrics};
 
-/// Most requests at once. Whoever asks holds up others who ask, and no call.
+/// Most requests at once.
 const MAX_CONNECTIONS: usize = 16;
 /// How long a request may take, with its answer.
 const TIMEOUT: Duration = Duration::from_secs(10);
 /// How long to take no connection after the system had nothing left for one.
 const REST: Duration = Duration::from_millis(100);
 
-/// What is told.
+/// What the port serves.
 pub struct Port {
     /// The metrics.
     pub metrics: Metrics,

@@ -11,6 +11,7 @@ use tonic_health::pb::health_server::HealthServer;
 use crate::{
     DESCRIPTOR_SET,
     app::App,
+    app::health::Health,
     config::NetworkArgs,
     grpc::handlers::{
         ApiKeyHandler, AuthenticationHandler, AuthorizationHandler, EventHandler, HealthHandler, InvitationHandler,
@@ -18,7 +19,6 @@ use crate::{
     },
     interceptors::Inner,
     pb,
-    server::health::Health,
     transport::Request,
 };
 
