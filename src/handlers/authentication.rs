@@ -370,7 +370,8 @@ impl AuthenticationService for AuthenticationHandler {
     ) -> Result<Response<pb::IntrospectTokenResponse>, Status> {
         let (caller, request) = called_by(request)?;
         let now = self.app.now();
-        let claims = self.app.signing_keys.verify(&request.access_token, now).await?;
+        let token = convert::authentication::introspect_token(request)?;
+        let claims = self.app.signing_keys.verify(token.expose(), now).await?;
         let claims = claims.filter(|claims| match caller.reach() {
             Reach::Everything => true,
             Reach::Organization(id) => claims.org_id == Some(id.0),
