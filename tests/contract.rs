@@ -3,6 +3,7 @@
 use std::{collections::BTreeSet, fmt::Write as _};
 
 use prost_reflect::{DescriptorPool, FieldDescriptor, FileDescriptor, MethodDescriptor, Value};
+use prost_types::source_code_info::Location;
 use sha2::{Digest as _, Sha256};
 use tenantry::{
     DESCRIPTOR_SET,
@@ -33,8 +34,8 @@ fn our_files(pool: &DescriptorPool) -> Vec<FileDescriptor> {
 fn comment(file: &FileDescriptor, path: &[i32]) -> String {
     let file = file.file_descriptor_proto();
     let locations = &file.source_code_info.as_ref().unwrap().location;
-    let comment = locations.iter().find(|location| location.path == path).map(|location| location.leading_comments());
-    comment.unwrap_or_default().split_whitespace().collect::<Vec<_>>().join(" ")
+    let location = locations.iter().find(|location| location.path == path);
+    location.map_or("", Location::leading_comments).split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 fn our_fields(pool: &DescriptorPool) -> Vec<FieldDescriptor> {

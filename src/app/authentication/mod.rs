@@ -247,9 +247,9 @@ pub fn signing_keys(app: &App) -> PublishedKeys {
 
 /// Gets the claims of an access token, with the role and the permissions that its user has now. `None` for a token that is not valid any
 /// more, and for one outside the caller's reach.
-pub async fn introspect(app: &App, caller: &Caller, access_token: &str) -> Result<Option<Claims>> {
+pub async fn introspect(app: &App, caller: &Caller, access_token: &Plaintext) -> Result<Option<Claims>> {
     let now = app.now();
-    let claims = app.signing_keys.verify(access_token, now).await?;
+    let claims = app.signing_keys.verify(access_token.expose(), now).await?;
     let claims = claims.filter(|claims| match caller.reach() {
         Reach::Everything => true,
         Reach::Organization(id) => claims.org_id == Some(id.0),

@@ -204,6 +204,14 @@ pub fn start_email_change(request: &pb::StartEmailChangeRequest) -> Result<(User
     Ok((user_id, email))
 }
 
+/// Reads an IntrospectToken.
+///
+/// # Errors
+/// [`Error::Invalid`] for no token. An invalid token is a result.
+pub fn introspect_token(request: pb::IntrospectTokenRequest) -> Result<Plaintext> {
+    required("access_token", request.access_token)
+}
+
 impl From<SigningAlgorithm> for pb::SigningAlgorithm {
     fn from(algorithm: SigningAlgorithm) -> Self {
         match algorithm {

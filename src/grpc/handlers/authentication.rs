@@ -213,7 +213,8 @@ impl AuthenticationService for AuthenticationHandler {
         request: Request<pb::IntrospectTokenRequest>,
     ) -> Result<Response<pb::IntrospectTokenResponse>, Status> {
         let (caller, request) = called_by(request)?;
-        let claims = authentication::introspect(&self.app, &caller, &request.access_token).await?;
+        let token = convert::authentication::introspect_token(request)?;
+        let claims = authentication::introspect(&self.app, &caller, &token).await?;
         Ok(Response::new(claims.map(Into::into).unwrap_or_default()))
     }
 }
