@@ -1,4 +1,4 @@
-//! Authority that a call can give. What is given must be covered by what the presented credential holds; `handlers::authority` decides
+//! Authority that a call can give. What is given must be covered by what the presented credential holds; `app::authority` decides
 //! that, and a transaction that gives without having asked does not commit.
 
 use super::{Action, Change, event::State};
