@@ -1,39 +1,33 @@
-//! The README is true: its tour runs line by line, and its table of settings is the one of the command line.
+//! The documentation is true: the quick start of the README and the tour run line by line, and the table of settings is the one of the
+//! command line.
 
 use std::{os::unix::fs::symlink, path::Path, process::Command};
 
 use crate::support::serving::{Serving, tenantry};
 
 const README: &str = include_str!("../README.md");
+const SETTINGS: &str = include_str!("../docs/settings.md");
+const TOUR: &str = include_str!("../docs/tour.md");
 
-/// The text under a heading.
+/// The text of the README under a heading.
 fn section(heading: &str) -> &'static str {
     let (_, rest) = README.split_once(&format!("## {heading}\n")).expect("the README has the section");
     rest.split_once("\n## ").map_or(rest, |(section, _)| section)
 }
 
-/// The shell lines of a section, in order.
-fn shell(section: &str) -> Vec<&str> {
-    section.split("```sh\n").skip(1).filter_map(|rest| rest.split_once("```")).map(|(block, _)| block).collect()
+/// The blocks of shell lines in a text, in order.
+fn shell(text: &str) -> Vec<&str> {
+    text.split("```sh\n").skip(1).filter_map(|rest| rest.split_once("```")).map(|(block, _)| block).collect()
 }
 
-#[test]
-fn the_settings_are_those_of_the_command_line() {
-    let help = tenantry(&["serve", "--help"]).output().unwrap().stdout;
-    let help = String::from_utf8(help).unwrap();
-    let (_, table) = help.split_once("| Option").unwrap();
-    let table = format!("| Option{}", table.trim_end());
-    assert!(section("Settings").contains(&table), "the README needs the table of `tenantry serve --help`:\n{table}");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn the_tour_runs_as_it_is_printed() {
+/// Runs blocks of shell lines as a reader does who has a server on an empty database, and returns all that they print. The first block
+/// starts that server.
+async fn run(blocks: &[&str]) -> String {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let tools = root.join("target/tools");
-    assert!(tools.join("grpcurl").exists(), "the tour needs grpcurl: run `make test`, or `make target/tools/grpcurl`");
+    assert!(tools.join("grpcurl").exists(), "this needs grpcurl: run `make test`, or `make target/tools/grpcurl`");
 
-    // What `make run` leaves where the tour is: the binary, and a server on the database in ./data.
-    let blocks = shell(section("A five-minute tour"));
+    // The state that `make run` leaves: the binary, and a server on the database in ./data.
     assert_eq!(blocks[0], "make run\n");
     let here = tempfile::tempdir().unwrap();
     std::fs::create_dir_all(here.path().join("target/release")).unwrap();
@@ -52,6 +46,30 @@ async fn the_tour_runs_as_it_is_printed() {
     let output = tokio::task::spawn_blocking(move || shell.output().unwrap()).await.unwrap();
     let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{text}");
+    text
+}
+
+#[test]
+fn the_settings_are_those_of_the_command_line() {
+    let help = tenantry(&["serve", "--help"]).output().unwrap().stdout;
+    let help = String::from_utf8(help).unwrap();
+    let (_, table) = help.split_once("| Option").unwrap();
+    let table = format!("| Option{}", table.trim_end());
+    assert!(SETTINGS.contains(&table), "docs/settings.md needs the table of `tenantry serve --help`:\n{table}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_quick_start_runs_as_it_is_printed() {
+    let blocks = [shell(section("Run it")), shell(section("Call it"))].concat();
+    let text = run(&blocks).await;
+    for promised in ["API_KEY_VERDICT_VALID", "\"allowed\": true", "organization.created", "api_key.created"] {
+        assert!(text.contains(promised), "the quick start promises {promised}:\n{text}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_tour_runs_as_it_is_printed() {
+    let text = run(&shell(TOUR)).await;
     for promised in [
         "PERMISSION_BASIS_ROLE",
         "API_KEY_VERDICT_VALID",

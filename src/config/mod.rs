@@ -1,5 +1,5 @@
 //! The command line and the settings. Each setting is an option of `tenantry serve` and an environment variable; the table
-//! of them is `tenantry serve --help`, which the README repeats.
+//! of them is `tenantry serve --help`, which `docs/settings.md` repeats.
 
 mod authentication;
 mod network;

@@ -303,6 +303,7 @@ impl AuthenticationService for AuthenticationHandler {
         let now = self.app.now();
         let remove = self.app.change(&call, async |tx| {
             let user = tx.users().lock(&call.caller.reach(), user_id).await?.ok_or(Error::NotFound(Entity::User))?;
+            authority::may_authenticate(&call.caller, &user)?;
             if tx.passwords().remove(&user).await? {
                 ending::mailed_tokens(tx, &user).await?;
                 end_sessions(tx, user.id, None, now).await?;

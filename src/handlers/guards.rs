@@ -235,7 +235,8 @@ pub(super) async fn no_organization_loses_its_last_owner(tx: &mut Conn, user: &U
 /// Up to [`MAX_NAMED`] organizations that have no active owner without a user. Locks every organization that the user owns, so that two
 /// owners cannot be taken away at once; the deleted too, so that none is restored for this owner meanwhile.
 pub(super) async fn orphaned_without(tx: &mut Conn, user: &User) -> Result<Vec<OrganizationId>> {
-    if !user.is_active() {
+    if user.deleted_at.is_some() {
+        // Its organizations had another owner when it was deleted.
         return Ok(Vec::new());
     }
     let owned = tx.memberships().owned_by(user.id).await?;

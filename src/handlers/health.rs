@@ -3,7 +3,8 @@
 
 use std::pin::Pin;
 
-use tokio_stream::{Stream, StreamExt as _, wrappers::WatchStream};
+use tokio::sync::mpsc;
+use tokio_stream::{Stream, StreamExt as _, wrappers::ReceiverStream};
 use tonic::{Request, Response, Status};
 use tonic_health::pb::{
     HealthCheckRequest, HealthCheckResponse, health_check_response::ServingStatus, health_server::Health as Service,
@@ -62,16 +63,27 @@ impl Service for HealthHandler {
             let unknown = tokio_stream::once(Ok(answer(ServingStatus::ServiceUnknown)));
             return Ok(Response::new(Box::pin(unknown.chain(tokio_stream::pending()))));
         }
-        let mut last = None;
-        let standings = WatchStream::new(self.health.standings());
-        let answers = standings.filter_map(move |standing| {
-            let now = status(standing.is_ready(), &service);
-            (last.replace(now) != Some(now)).then(|| Ok(answer(now)))
+        let mut standings = self.health.standings();
+        let (sender, answers) = mpsc::channel(1);
+        tokio::spawn(async move {
+            let mut last = None;
+            loop {
+                let standing = *standings.borrow_and_update();
+                let now = status(standing.is_ready(), &service);
+                if last.replace(now) != Some(now) && sender.send(Ok(answer(now))).await.is_err() {
+                    return;
+                }
+                if standing.is_stopping {
+                    // A stream that went on would hold up the stop.
+                    let _ = sender.send(Err(Error::Stopping.into())).await;
+                    return;
+                }
+                tokio::select! {
+                    changed = standings.changed() => if changed.is_err() { return },
+                    () = sender.closed() => return,
+                }
+            }
         });
-        // A stream that went on would hold up the stop.
-        let stop = WatchStream::new(self.health.standings()).filter(|standing| standing.is_stopping).take(1);
-        let answers = answers.map(Some).merge(stop.map(|_| None));
-        let until_stopped = answers.map(|answer| answer.unwrap_or_else(|| Err(Error::Stopping.into())));
-        Ok(Response::new(Box::pin(until_stopped)))
+        Ok(Response::new(Box::pin(ReceiverStream::new(answers))))
     }
 }

@@ -352,7 +352,7 @@ async fn every_trick_of_one_user_is_that_users_own(backend: Backend) {
 }
 
 long_on_both!(
-    faults_half_calls = super::half_calls_take_nothing_from_others,
-    faults_untaken_answers = super::untaken_answers_take_little_memory,
-    faults_every_trick = super::every_trick_of_one_user_is_that_users_own,
+    slow_half_calls = super::half_calls_take_nothing_from_others,
+    slow_untaken_answers = super::untaken_answers_take_little_memory,
+    slow_every_trick = super::every_trick_of_one_user_is_that_users_own,
 );

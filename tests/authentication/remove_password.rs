@@ -1,6 +1,6 @@
 //! `AuthenticationService.RemovePassword`.
 
-use tenantry::pb::{self, ErrorReason};
+use tenantry::pb::{self, ErrorReason, create_api_key_request::Owner};
 
 use super::{refresh, sign_in};
 use crate::support::{both, given::PASSWORD, refused};
@@ -24,5 +24,14 @@ both! {
         let (_, session) = t.session(&user).await;
         t.admin().authentication().remove_password(remove(&user)).await.unwrap();
         refresh(&t, &session).await.unwrap();
+    }
+
+    async fn the_sign_in_key_of_an_application_takes_it_from_no_platform_admin(t) {
+        let admin = t.first_admin().await;
+        let (_, key) = t.key(Owner::UserId(admin.id.clone()), &["authentication:write"]).await;
+        refused(t.with_key(&key).authentication().remove_password(remove(&admin)).await, ErrorReason::ScopeMissing);
+        let both = &["authentication:write", "platform_admins:authenticate"];
+        let (_, key) = t.key(Owner::UserId(admin.id.clone()), both).await;
+        t.with_key(&key).authentication().remove_password(remove(&admin)).await.unwrap();
     }
 }

@@ -836,8 +836,8 @@ impl Model {
             Call::ImportPasswordHash(user) => {
                 self.user_exists(*user) && self.may_authenticate(who, *user) && self.users[*user].password.is_none()
             }
-            // It takes away.
-            Call::RemovePassword(user) => self.user_exists(*user),
+            // It takes away, and locks a platform admin out.
+            Call::RemovePassword(user) => self.user_exists(*user) && self.may_authenticate(who, *user),
             Call::StartEmailVerification(user) | Call::StartEmailChange { user, .. } => {
                 self.is_active(*user) && self.may_authenticate(who, *user)
             }
@@ -1209,7 +1209,7 @@ impl Model {
 
     /// True if a user can be taken away, as far as its organizations go: an active one not while it is the last owner of one.
     fn may_go(&self, user: usize, is_stuck: impl Fn(usize) -> bool) -> Expected {
-        if !self.is_active(user) {
+        if !self.user_exists(user) {
             return Some(true);
         }
         let owned = |state: &[State]| {

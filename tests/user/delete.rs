@@ -36,6 +36,18 @@ both! {
         assert_eq!(t.reload_user(&ada.id).await, ada);
     }
 
+    async fn the_last_owner_stays_also_when_it_is_suspended(t) {
+        let ada = t.user("ada").await;
+        t.organization(&ada).await;
+        let suspend = pb::SuspendUserRequest { user_id: ada.id.clone(), ..Default::default() };
+        t.admin().users().suspend_user(suspend).await.unwrap();
+        refused(t.admin().users().delete_user(delete(&ada)).await, ErrorReason::LastOwner);
+        let purge = pb::PurgeUserRequest { user_id: ada.id.clone(), ..Default::default() };
+        refused(t.admin().users().purge_user(purge.clone()).await, ErrorReason::LastOwner);
+        let with_its_organization = pb::PurgeUserRequest { purge_sole_organizations: true, ..purge };
+        t.admin().users().purge_user(with_its_organization).await.unwrap();
+    }
+
     async fn the_last_owner_stays(t) {
         let (ada, bob) = (t.user("ada").await, t.user("bob").await);
         let acme = t.organization(&ada).await;
