@@ -16,7 +16,7 @@ pub use self::{
         AlgorithmName, AuthenticationArgs, CalibrateArgs, HashCommand, RotateArgs, SigningKeysArgs, SigningKeysCommand,
     },
     network::{NetworkArgs, TlsArgs, TlsVersion},
-    telemetry::{LogArgs, LogFormat, TelemetryArgs},
+    telemetry::{DRIVER_LOG, LogArgs, LogFormat, TelemetryArgs},
     values::{ByteSize, DatabaseUrl, SecretText},
 };
 

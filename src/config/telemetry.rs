@@ -6,6 +6,9 @@ use clap::{Args, ValueEnum};
 
 use super::values::ratio;
 
+/// The log filter of the PostgreSQL driver, which logs the values of statements at lower levels.
+pub const DRIVER_LOG: &str = "tokio_postgres=warn";
+
 /// Settings of log, metrics and traces.
 #[derive(Args, Clone, Debug)]
 pub struct TelemetryArgs {

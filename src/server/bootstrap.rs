@@ -72,7 +72,9 @@ pub async fn key_ring(
     if !known.iter().any(|(id, _)| id == ring.primary_id()) {
         let check = ring.seal(KEY_CHECK, KEY_CHECK_PLACE);
         let now = clock.now();
-        let store = db.transaction(async |tx| tx.sealing_keys().insert(ring.primary_id(), &check, now).await);
+        let store = by_system(db, ENCODERS.event, clock, async |tx| {
+            tx.sealing_keys().insert(ring.primary_id(), &check, now).await
+        });
         store.await.map_err(unusable)?;
     }
     Ok(ring)

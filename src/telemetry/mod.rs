@@ -14,12 +14,12 @@ use tracing_subscriber::{
 };
 
 use self::log::Line;
-use crate::config::{LogArgs, TelemetryArgs};
+use crate::config::{DRIVER_LOG, LogArgs, TelemetryArgs};
 
 /// How long a process that stops may take to send the last spans.
 const LAST_SPANS: Duration = Duration::from_secs(2);
 /// Libraries that write down what goes through them below this level: values of statements, bytes of connections.
-const MUTED: [&str; 4] = ["tokio_postgres=warn", "h2=info", "hyper=info", "rustls=info"];
+const MUTED: [&str; 4] = [DRIVER_LOG, "h2=info", "hyper=info", "rustls=info"];
 
 tokio::task_local! {
     /// The id of the call that the task answers.
