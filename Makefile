@@ -34,8 +34,8 @@ test: $(TOOLS)/grpcurl $(TOOLS)/jwt-python $(TOOLS)/jwt-node ## Run every test o
 	exit $$status
 
 .PHONY: test-slow
-test-slow: ## Run the long tests: 10,000 random sequences beside a model, mirrors under load, a sweep of a million rows, the times of sign-ins, 500 races, a minute of each attack (optimised build)
-	CARGO_PROFILE_DEV_OPT_LEVEL=1 tests/support/with-postgres.sh cargo test --locked --test integration -- --ignored --nocapture --test-threads 1 slow_
+test-slow: ## Run the long tests: 10,000 random sequences beside a model, mirrors under load, a sweep of a million rows, the times of sign-ins, 500 races, a minute of each attack (release build)
+	tests/support/with-postgres.sh cargo test --locked --release --test integration -- --ignored --nocapture --test-threads 1 slow_
 
 .PHONY: test-faults
 test-faults: ## Run the tests of faults, about 10 minutes: kill -9, floods of the wire, overload, stops, a database that is killed or paused
