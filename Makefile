@@ -34,12 +34,17 @@ test: $(TOOLS)/grpcurl $(TOOLS)/jwt-python $(TOOLS)/jwt-node ## Run every test o
 	exit $$status
 
 .PHONY: test-slow
-test-slow: ## Run the long tests: 10,000 random sequences beside a model, mirrors under load, a sweep of a million rows, the times of sign-ins, 500 races, a minute of each attack (release build)
+test-slow: ## Run the long tests: 10,000 random sequences beside a model, mirrors under load, a sweep of a million rows, the times of sign-ins, 500 races (release build)
 	tests/support/with-postgres.sh cargo test --locked --release --test integration -- --ignored --nocapture --test-threads 1 slow_
 
 .PHONY: test-faults
 test-faults: ## Run the tests of faults, about 10 minutes: kill -9, floods of the wire, overload, stops, a database that is killed or paused
 	tests/support/with-postgres.sh cargo test --locked --test integration -- --include-ignored --nocapture --test-threads 1 faults_ f23_ f27_ f34_
+
+.PHONY: test-attacks
+test-attacks: build ## Attack the release binary for a minute with half calls, with answers that nobody takes, and with every trick of one user
+	TENANTRY_TEST_BINARY="$$(realpath "$${CARGO_TARGET_DIR:-target}/release/tenantry")" tests/support/with-postgres.sh \
+	    cargo test --locked --test integration -- --ignored --nocapture --test-threads 1 minute_of_
 
 .PHONY: bench
 bench: ## Measure each operation beside its limits on both databases, about 10 minutes; writes docs/benchmarks.md

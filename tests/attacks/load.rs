@@ -352,7 +352,7 @@ async fn every_trick_of_one_user_is_that_users_own(backend: Backend) {
 }
 
 long_on_both!(
-    slow_half_calls = super::half_calls_take_nothing_from_others,
-    slow_untaken_answers = super::untaken_answers_take_little_memory,
-    slow_every_trick = super::every_trick_of_one_user_is_that_users_own,
+    minute_of_half_calls = super::half_calls_take_nothing_from_others,
+    minute_of_untaken_answers = super::untaken_answers_take_little_memory,
+    minute_of_every_trick = super::every_trick_of_one_user_is_that_users_own,
 );

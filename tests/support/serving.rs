@@ -13,9 +13,10 @@ use super::{
     given::{CHEAP_HASH, unique},
 };
 
-/// The binary with no setting but those given.
+/// The binary with no setting but those given: the one of this build, or the one that `TENANTRY_TEST_BINARY` names.
 pub fn tenantry(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_tenantry"));
+    let binary = std::env::var_os("TENANTRY_TEST_BINARY").unwrap_or_else(|| env!("CARGO_BIN_EXE_tenantry").into());
+    let mut command = Command::new(binary);
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("TENANTRY_")) {
         command.env_remove(name);
     }
