@@ -82,7 +82,7 @@ both! {
         let world = World::make(&t).await;
         let admin = t.first_admin().await;
         for method in raw::methods() {
-            let (scope, _) = raw::access(&method);
+            let scope = raw::access(&method).scope;
             let Some((resource, _)) = scope.split_once(':') else {
                 assert!([raw::ENDS_ITS_KEY, raw::NAMES_NOTHING].contains(&method.name()), "{}", method.full_name());
                 continue;
@@ -99,7 +99,7 @@ both! {
         let admin = t.first_admin().await;
         for method in raw::methods() {
             let world = World::make(&t).await;
-            let (scope, _) = raw::access(&method);
+            let scope = raw::access(&method).scope;
             // A key must hold what it gives: what the role `member` gives, and the scope of a key.
             let of_members = ["organizations:read", "memberships:read", "users:read", "roles:read", "invitations:read"];
             let scopes: std::collections::BTreeSet<&str> = of_members.into_iter().chain([scope.as_str()]).collect();
@@ -127,7 +127,7 @@ both! {
         let keys = [t.organization_key(&organization).await, t.user_key(&other.user).await];
         let before = t.database.rows().await;
         for method in raw::methods_about_something() {
-            let (_, platform_admin) = raw::access(&method);
+            let platform_admin = raw::access(&method).platform_admin;
             for key in &keys {
                 let foreign = call(&t.anonymous(), &[key], &method, &world).await;
                 let missing = call(&t.anonymous(), &[key], &method, &World::missing()).await;

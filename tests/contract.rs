@@ -20,12 +20,6 @@ use crate::support::{
 /// The contract that clients rely on, as `make proto-image` wrote it.
 const IMAGE: &[u8] = include_bytes!("../proto/image.binpb");
 
-fn pool_of(set: &[u8]) -> DescriptorPool {
-    let mut pool = DescriptorPool::new();
-    pool.decode_file_descriptor_set(set).unwrap();
-    pool
-}
-
 fn our_files(pool: &DescriptorPool) -> Vec<FileDescriptor> {
     pool.files().filter(|file| file.package_name() == "tenantry.v1").collect()
 }
@@ -88,19 +82,9 @@ fn named<'c>(comment: &'c str, word: &str) -> Option<&'c str> {
     comment.split_once(&format!("{word} `")).and_then(|(_, rest)| rest.split_once('`')).map(|(name, _)| name)
 }
 
-/// The access option of a method, as flags and scope.
-fn access(method: &MethodDescriptor) -> (String, bool, bool) {
-    let option = method.parent_pool().get_extension_by_name("tenantry.v1.access").unwrap();
-    let value = method.options().get_extension(&option).into_owned();
-    let access = value.as_message().unwrap();
-    let flag = |name: &str| access.get_field_by_name(name).unwrap().as_bool().unwrap();
-    let scope = access.get_field_by_name("scope").unwrap().as_str().unwrap().to_owned();
-    (scope, flag("platform_admin"), flag("api_key"))
-}
-
 #[test]
 fn nothing_that_clients_rely_on_is_gone_or_different() {
-    let (now, promised) = (facts(&pool_of(DESCRIPTOR_SET)), facts(&pool_of(IMAGE)));
+    let (now, promised) = (facts(&raw::pool_of(DESCRIPTOR_SET)), facts(&raw::pool_of(IMAGE)));
     let broken: Vec<&String> = promised.difference(&now).collect();
     assert!(broken.is_empty(), "clients break on this; see `make proto-image`: {broken:#?}");
     assert!(promised.len() > 700, "{}", promised.len());
@@ -108,7 +92,7 @@ fn nothing_that_clients_rely_on_is_gone_or_different() {
 
 #[test]
 fn the_numbers_of_options_are_those_of_their_names() {
-    let pool = pool_of(DESCRIPTOR_SET);
+    let pool = raw::pool_of(DESCRIPTOR_SET);
     let ours: Vec<_> = pool.all_extensions().filter(|option| option.package_name() == "tenantry.v1").collect();
     for option in &ours {
         let digest = Sha256::digest(option.full_name());
@@ -120,7 +104,7 @@ fn the_numbers_of_options_are_those_of_their_names() {
 
 #[test]
 fn every_file_says_how_each_language_names_it() {
-    for file in our_files(&pool_of(DESCRIPTOR_SET)) {
+    for file in our_files(&raw::pool_of(DESCRIPTOR_SET)) {
         let options = file.file_descriptor_proto().options.clone().unwrap();
         let stem = file.name().trim_start_matches("tenantry/v1/").trim_end_matches(".proto");
         let class: String = stem.split('_').map(|word| word[..1].to_uppercase() + &word[1..]).collect();
@@ -149,7 +133,7 @@ fn every_file_says_how_each_language_names_it() {
 
 #[test]
 fn the_comment_of_a_field_says_what_its_behavior_does() {
-    for field in our_fields(&pool_of(DESCRIPTOR_SET)) {
+    for field in our_fields(&raw::pool_of(DESCRIPTOR_SET)) {
         let comment = comment(&field.parent_message().parent_file(), field.path());
         let mut said: BTreeSet<String> =
             [("Required.", "REQUIRED"), ("Output only.", "OUTPUT_ONLY"), ("Immutable.", "IMMUTABLE")]
@@ -169,7 +153,7 @@ fn the_comment_of_a_method_says_who_may_call_it_and_why_it_fails() {
     for method in raw::methods() {
         let comment = comment(&method.parent_service().parent_file(), method.path());
         let name = method.full_name();
-        let (scope, platform_admin, api_key) = access(&method);
+        let raw::Access { scope, platform_admin, api_key } = raw::access(&method);
         assert_eq!(named(&comment, "Scope").unwrap_or_default(), scope, "{name}");
         assert_eq!(comment.contains("platform admins only"), platform_admin, "{name}: {comment}");
         assert_eq!(comment.contains("API keys only"), api_key, "{name}: {comment}");
@@ -185,7 +169,7 @@ fn the_comment_of_a_method_says_who_may_call_it_and_why_it_fails() {
 
 #[test]
 fn methods_stand_in_the_order_of_the_api_guidelines() {
-    for service in pool_of(DESCRIPTOR_SET).services().filter(|service| service.package_name() == "tenantry.v1") {
+    for service in raw::pool_of(DESCRIPTOR_SET).services().filter(|service| service.package_name() == "tenantry.v1") {
         let resource = service.name().trim_end_matches("Service");
         let rank = |method: &MethodDescriptor| {
             let name = method.name();

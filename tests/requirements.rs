@@ -112,7 +112,7 @@ both! {
         // A method without one keeps the server from starting; a path without a method is none.
         let open: Vec<String> = raw::methods()
             .into_iter()
-            .filter(|method| raw::access(method).0.is_empty())
+            .filter(|method| raw::access(method).scope.is_empty())
             .map(|method| method.name().to_owned())
             .collect();
         assert_eq!(open, [raw::ENDS_ITS_KEY, raw::NAMES_NOTHING], "every other method asks for a scope");

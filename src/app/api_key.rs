@@ -214,14 +214,13 @@ fn is_not_revoked(key: &ApiKey) -> Result<()> {
 async fn may_create_for(tx: &mut Conn, caller: &Caller, owner: ApiKeyOwner, most: u32) -> Result<()> {
     match owner {
         ApiKeyOwner::User(id) => {
-            let user = tx.users().lock(&caller.reach(), id).await?.ok_or(Error::NotFound(Entity::User))?;
+            let user = guards::lock_user(tx, caller, id).await?;
             guards::is_own(caller, id)?;
             guards::active_user(&user)?;
             guards::has_room(Limit::ApiKeys, most, tx.api_keys().count_of_user(&user)).await
         }
         ApiKeyOwner::Organization(id) => {
-            let organization = tx.organizations().lock(&caller.reach(), id).await?;
-            let organization = organization.ok_or(Error::NotFound(Entity::Organization))?;
+            let organization = guards::lock_organization(tx, caller, id).await?;
             guards::may_change(tx, caller, &organization, permission::WRITE_API_KEYS).await?;
             guards::active_organization(&organization)?;
             guards::has_room(Limit::ApiKeys, most, tx.api_keys().count_of_organization(&organization)).await

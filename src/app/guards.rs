@@ -101,11 +101,25 @@ pub(super) fn active_user(user: &User) -> Result<()> {
     }
 }
 
+/// Locks a user within the caller's reach.
+pub(super) async fn lock_user(tx: &mut Conn, caller: &Caller, id: UserId) -> Result<Locked<User>> {
+    tx.users().lock(&caller.reach(), id).await?.ok_or(Error::NotFound(Entity::User))
+}
+
+/// Locks an organization within the caller's reach.
+pub(super) async fn lock_organization(
+    tx: &mut Conn,
+    caller: &Caller,
+    id: OrganizationId,
+) -> Result<Locked<Organization>> {
+    tx.organizations().lock(&caller.reach(), id).await?.ok_or(Error::NotFound(Entity::Organization))
+}
+
 /// Locks a user within the caller's reach, and refuses a suspended one.
-pub(super) async fn lock_active_user(tx: &mut Conn, caller: &Caller, id: UserId) -> Result<User> {
-    let user = tx.users().lock(&caller.reach(), id).await?.ok_or(Error::NotFound(Entity::User))?;
+pub(super) async fn lock_active_user(tx: &mut Conn, caller: &Caller, id: UserId) -> Result<Locked<User>> {
+    let user = lock_user(tx, caller, id).await?;
     active_user(&user)?;
-    Ok(user.into_inner())
+    Ok(user)
 }
 
 /// Refuses a suspended organization.
@@ -202,8 +216,7 @@ pub(super) async fn visible_key(conn: &mut Conn, caller: &Caller, id: ApiKeyId) 
 
 /// Locks a user who is to become an owner, and refuses a suspended one, and one who owns `most` organizations already.
 pub(super) async fn lock_new_owner(tx: &mut Conn, caller: &Caller, id: UserId, most: u32) -> Result<()> {
-    let user = tx.users().lock(&caller.reach(), id).await?.ok_or(Error::NotFound(Entity::User))?;
-    active_user(&user)?;
+    let user = lock_active_user(tx, caller, id).await?;
     may_own_another(tx, caller, &user, most).await
 }
 

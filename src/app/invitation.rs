@@ -42,8 +42,7 @@ pub async fn create<A: Answer>(
     app.change(
         call,
         async |tx| {
-            let organization = tx.organizations().lock(&caller.reach(), new.organization_id).await?;
-            let organization = organization.ok_or(Error::NotFound(Entity::Organization))?;
+            let organization = guards::lock_organization(tx, caller, new.organization_id).await?;
             let held = guards::may_change(tx, caller, &organization, permission::WRITE_INVITATIONS).await?;
             let given = guards::has_role(tx, organization.id, &new.role).await?;
             authority::permissions(tx, &held, None, &given)?;
@@ -170,7 +169,7 @@ pub async fn accept<A: Answer>(
     app.change(
         call,
         async |tx| {
-            let user = tx.users().lock(&caller.reach(), user_id).await?.ok_or(Error::NotFound(Entity::User))?;
+            let user = guards::lock_user(tx, caller, user_id).await?;
             guards::is_own(caller, user_id)?;
             let (organization, invitation) = lock(tx, &Reach::Everything, presented.id).await?;
             presented.check_token(&invitation)?;

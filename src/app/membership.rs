@@ -26,12 +26,11 @@ pub async fn create<A: Answer>(app: &App, call: &Call, new: &NewMembership, answ
     app.change(
         call,
         async |tx| {
-            let user = tx.users().lock(&caller.reach(), new.user_id).await?.ok_or(Error::NotFound(Entity::User))?;
+            let user = guards::lock_user(tx, caller, new.user_id).await?;
             if new.role.is_owner() {
                 guards::active_user(&user)?;
             }
-            let organization = tx.organizations().lock(&caller.reach(), new.organization_id).await?;
-            let organization = organization.ok_or(Error::NotFound(Entity::Organization))?;
+            let organization = guards::lock_organization(tx, caller, new.organization_id).await?;
             let most = app.policy.max_members;
             guards::has_room(Limit::Members, most, tx.memberships().count(&organization)).await?;
             let given = guards::has_role(tx, new.organization_id, &new.role).await?.and(&new.permissions);

@@ -30,8 +30,7 @@ pub async fn link<A: Answer>(
     app.change(
         call,
         async |tx| {
-            let user = tx.users().lock(&call.caller.reach(), new.user_id).await?;
-            let mut user = user.ok_or(Error::NotFound(Entity::User))?;
+            let mut user = guards::lock_user(tx, &call.caller, new.user_id).await?;
             authority::account(tx, &call.caller, &user)?;
             let is_vouched = verified_email.is_some_and(|email| *email == user.email_normalized);
             let is_first_proof = is_vouched && user.email_verified_at.is_none();

@@ -76,8 +76,7 @@ async fn create_with_slug<A: Answer>(
     app.change(
         call,
         async |tx| {
-            let user =
-                tx.users().lock(&caller.reach(), new.owner_user_id).await?.ok_or(Error::NotFound(Entity::User))?;
+            let user = guards::lock_user(tx, caller, new.owner_user_id).await?;
             if caller.user_id() != Some(user.id) || new.plan != Plan::Free {
                 guards::platform_admin(caller)?;
             }
@@ -138,7 +137,7 @@ pub async fn update<A: Answer>(
     app.change(
         call,
         async |tx| {
-            let mut organization = find(tx.organizations().lock(&caller.reach(), target.id).await?)?;
+            let mut organization = guards::lock_organization(tx, caller, target.id).await?;
             guards::may_change(tx, caller, &organization, permission::WRITE_ORGANIZATION).await?;
             if changes.plan.is_some() {
                 guards::platform_admin(caller)?;
@@ -163,7 +162,7 @@ pub async fn suspend<A: Answer>(
     app.change(
         call,
         async |tx| {
-            let mut organization = find(tx.organizations().lock(&call.caller.reach(), target.id).await?)?;
+            let mut organization = guards::lock_organization(tx, &call.caller, target.id).await?;
             target.check_etag(&*organization)?;
             let is_new = organization.state != OrganizationState::Suspended;
             organization.state = OrganizationState::Suspended;
@@ -191,7 +190,7 @@ pub async fn reactivate<A: Answer>(
     app.change(
         call,
         async |tx| {
-            let mut organization = find(tx.organizations().lock(&call.caller.reach(), target.id).await?)?;
+            let mut organization = guards::lock_organization(tx, &call.caller, target.id).await?;
             target.check_etag(&*organization)?;
             authority::standing_of_organization(tx, &call.caller)?;
             if organization.state == OrganizationState::Active {
@@ -216,7 +215,7 @@ pub async fn delete<A: Answer>(
     app.change(
         call,
         async |tx| {
-            let mut organization = find(tx.organizations().lock(&caller.reach(), target.id).await?)?;
+            let mut organization = guards::lock_organization(tx, caller, target.id).await?;
             let mut dry_run = DryRun::of(call);
             guards::may(tx, caller, organization.id, permission::DELETE_ORGANIZATION).await?;
             dry_run.rule(guards::is_open_to(caller, &organization))?;
@@ -305,7 +304,7 @@ pub async fn transfer_ownership<A: Answer>(
             let mut dry_run = DryRun::of(call);
             let most = app.policy.max_organizations;
             dry_run.rule(guards::lock_new_owner(tx, caller, transfer.to, most).await)?;
-            let organization = find(tx.organizations().lock(&caller.reach(), transfer.organization_id).await?)?;
+            let organization = guards::lock_organization(tx, caller, transfer.organization_id).await?;
             let held = guards::may(tx, caller, organization.id, permission::TRANSFER_ORGANIZATION).await?;
             dry_run.rule(guards::is_open_to(caller, &organization))?;
             guards::has_role(tx, organization.id, &transfer.role).await?;
@@ -338,7 +337,7 @@ pub async fn leave<A: Answer>(app: &App, call: &Call, id: OrganizationId, answer
     app.change(
         call,
         async |tx| {
-            let organization = find(tx.organizations().lock(&caller.reach(), id).await?)?;
+            let organization = guards::lock_organization(tx, caller, id).await?;
             let user = caller.user_id().ok_or(Error::NotFound(Entity::Membership))?;
             let membership = lock_membership(tx, caller, user, id).await?;
             guards::keeps_an_owner(tx, &membership).await?;

@@ -17,7 +17,7 @@ pub async fn grant<A: Answer>(app: &App, call: &Call, target: &Target<UserId>, a
     app.change(
         call,
         async |tx| {
-            let mut user = find(tx.users().lock(&call.caller.reach(), target.id).await?)?;
+            let mut user = guards::lock_user(tx, &call.caller, target.id).await?;
             target.check_etag(&*user)?;
             if user.is_platform_admin {
                 return Ok(user.into_inner());
@@ -38,7 +38,7 @@ pub async fn revoke<A: Answer>(app: &App, call: &Call, target: &Target<UserId>, 
     app.change(
         call,
         async |tx| {
-            let mut user = find(tx.users().lock(&call.caller.reach(), target.id).await?)?;
+            let mut user = guards::lock_user(tx, &call.caller, target.id).await?;
             target.check_etag(&*user)?;
             if !user.is_platform_admin {
                 return Ok(user.into_inner());

@@ -115,7 +115,7 @@ pub async fn revoke_all<A: Answer>(
 /// Locks a user, so that no session of the user starts meanwhile. Refuses a caller that can see the user but is neither that user nor a
 /// platform admin.
 async fn lock_own(tx: &mut Conn, caller: &Caller, id: UserId) -> Result<Locked<User>> {
-    let user = tx.users().lock(&caller.reach(), id).await?.ok_or(Error::NotFound(Entity::User))?;
+    let user = guards::lock_user(tx, caller, id).await?;
     guards::is_own(caller, id)?;
     Ok(user)
 }

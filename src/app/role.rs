@@ -23,8 +23,7 @@ pub async fn create<A: Answer>(app: &App, call: &Call, new: &NewRole, answer: fn
     app.change(
         call,
         async |tx| {
-            let organization = tx.organizations().lock(&caller.reach(), new.organization_id).await?;
-            let organization = organization.ok_or(Error::NotFound(Entity::Organization))?;
+            let organization = guards::lock_organization(tx, caller, new.organization_id).await?;
             let held = guards::may_change(tx, caller, &organization, permission::WRITE_ROLES).await?;
             authority::permissions(tx, &held, None, &role.gives())?;
             guards::has_room(Limit::Roles, MAX_ROLES, tx.roles().count(&organization)).await?;

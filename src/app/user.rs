@@ -72,7 +72,7 @@ pub async fn update<A: Answer>(
     app.change(
         call,
         async |tx| {
-            let mut user = find(tx.users().lock(&caller.reach(), target.id).await?)?;
+            let mut user = guards::lock_user(tx, caller, target.id).await?;
             if caller.user_id() != Some(user.id) {
                 guards::platform_admin(caller)?;
             }
@@ -103,7 +103,7 @@ pub async fn suspend<A: Answer>(
         call,
         async |tx| {
             let mut dry_run = DryRun::of(call);
-            let mut user = find(tx.users().lock(&call.caller.reach(), target.id).await?)?;
+            let mut user = guards::lock_user(tx, &call.caller, target.id).await?;
             target.check_etag(&*user)?;
             dry_run.rule(guards::platform_keeps_an_admin(tx, &user).await)?;
             if user.state == UserState::Suspended {
@@ -141,7 +141,7 @@ pub async fn reactivate<A: Answer>(
     app.change(
         call,
         async |tx| {
-            let mut user = find(tx.users().lock(&call.caller.reach(), target.id).await?)?;
+            let mut user = guards::lock_user(tx, &call.caller, target.id).await?;
             target.check_etag(&*user)?;
             if user.state == UserState::Active {
                 return Ok(user.into_inner());
@@ -167,7 +167,7 @@ pub async fn delete<A: Answer>(
         call,
         async |tx| {
             let mut dry_run = DryRun::of(call);
-            let mut user = find(tx.users().lock(&call.caller.reach(), target.id).await?)?;
+            let mut user = guards::lock_user(tx, &call.caller, target.id).await?;
             target.check_etag(&*user)?;
             dry_run.rule(guards::platform_keeps_an_admin(tx, &user).await)?;
             dry_run.rule(guards::no_organization_loses_its_last_owner(tx, &user).await)?;

@@ -29,7 +29,7 @@ pub struct AuthenticationArgs {
     )]
     pub token_issuer: String,
 
-    /// Whom access tokens are for: their `aud`, which whoever verifies one must look at
+    /// The audience of access tokens, their `aud`, which every verifier must check
     #[arg(
         long,
         env = "TENANTRY_TOKEN_AUDIENCE",
@@ -164,7 +164,7 @@ pub struct SigningKeysArgs {
 /// Settings of `tenantry signing-keys rotate`.
 #[derive(Args, Clone, Debug)]
 pub struct RotateArgs {
-    /// After how long the new key signs, 0s to 7d: longer than whoever verifies remembers the JWK set
+    /// After how long the new key signs, 0s to 7d: longer than verifiers cache the JWK set
     #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = duration::<0, { 7 * DAY }>)]
     pub lead: Duration,
 

@@ -93,7 +93,7 @@ pub struct NetworkArgs {
           value_parser = duration::<100, 3_600_000>)]
     pub keepalive_timeout: Duration,
 
-    /// How long a connection is used, a tenth more or less, before its client is told to open another one, 0s to 30d; 0s for ever
+    /// How long a connection is used, a tenth more or less, before its client is asked to open another one, 0s to 30d; 0s for ever
     #[arg(long, env = "TENANTRY_CONNECTION_AGE", value_name = "DURATION", default_value = "30m", hide_env_values = true,
           value_parser = duration::<0, { 30 * DAY }>)]
     pub connection_age: Duration,

@@ -16,11 +16,11 @@ pub struct TelemetryArgs {
     #[command(flatten)]
     pub log: LogArgs,
 
-    /// Address and port of the metrics, as `127.0.0.1:9464`: `GET /metrics` for Prometheus, `/livez`, `/readyz`. Without it there are none
+    /// Address and port of the metrics, as `127.0.0.1:9464`: `GET /metrics` for Prometheus, `/livez`, `/readyz`. Unset: no metrics are served
     #[arg(long, env = "TENANTRY_METRICS_LISTEN", value_name = "ADDRESS", hide_env_values = true)]
     pub metrics_listen: Option<SocketAddr>,
 
-    /// Where traces are sent by OTLP over gRPC, as `http://127.0.0.1:4317`. Without it there are none
+    /// Where traces are sent by OTLP over gRPC, as `http://127.0.0.1:4317`. Unset: no traces are sent
     #[arg(long, env = "TENANTRY_OTLP_ENDPOINT", value_name = "URL", hide_env_values = true)]
     pub otlp_endpoint: Option<String>,
 

@@ -170,7 +170,7 @@ both! {
             let user_id = user.id.clone();
             list(&t.admin(), pb::ListEventsRequest { actions, user_id, ..Default::default() }).await
         };
-        let methods: Vec<_> = raw::methods().into_iter().filter(|method| !raw::access(method).0.is_empty()).collect();
+        let methods: Vec<_> = raw::methods().into_iter().filter(|method| !raw::access(method).scope.is_empty()).collect();
         let (api, mut calls) = (t.anonymous(), 0);
         for key in &keys {
             for method in &methods {

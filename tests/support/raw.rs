@@ -6,10 +6,16 @@ use tonic::{Request, Status, metadata::MetadataMap};
 
 use super::Api;
 
+/// What an encoded descriptor set describes.
+pub fn pool_of(set: &[u8]) -> DescriptorPool {
+    let mut pool = DescriptorPool::new();
+    pool.decode_file_descriptor_set(set).unwrap();
+    pool
+}
+
 /// Every method of ours.
 pub fn methods() -> Vec<MethodDescriptor> {
-    let mut pool = DescriptorPool::new();
-    pool.decode_file_descriptor_set(DESCRIPTOR_SET).unwrap();
+    let pool = pool_of(DESCRIPTOR_SET);
     let ours = pool.services().filter(|service| service.package_name().starts_with("tenantry."));
     ours.flat_map(|service| service.methods().collect::<Vec<_>>()).collect()
 }
@@ -30,13 +36,22 @@ pub fn path(method: &MethodDescriptor) -> String {
     format!("/{}/{}", method.parent_service().full_name(), method.name())
 }
 
-/// What the access option of a method says: the scope, if it takes one, and whether it takes a platform admin.
-pub fn access(method: &MethodDescriptor) -> (String, bool) {
+/// The access option of a method.
+pub struct Access {
+    /// The scope; empty if the method requires none.
+    pub scope: String,
+    pub platform_admin: bool,
+    pub api_key: bool,
+}
+
+/// Reads the access option of a method.
+pub fn access(method: &MethodDescriptor) -> Access {
     let pool = method.parent_pool();
     let value = method.options().get_extension(&pool.get_extension_by_name("tenantry.v1.access").unwrap()).into_owned();
     let access = value.as_message().unwrap();
+    let flag = |name: &str| access.get_field_by_name(name).unwrap().as_bool().unwrap();
     let scope = access.get_field_by_name("scope").unwrap().as_str().unwrap().to_owned();
-    (scope, access.get_field_by_name("platform_admin").unwrap().as_bool().unwrap())
+    Access { scope, platform_admin: flag("platform_admin"), api_key: flag("api_key") }
 }
 
 /// Calls a path with bytes and metadata, and tells the answer; of a stream, its first message.

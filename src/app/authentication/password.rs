@@ -9,10 +9,8 @@ use crate::{
         session,
     },
     db::Conn,
-    error::{Entity, Error, Precondition, Result, Taken},
-    models::{
-        Action, Call, Caller, Locked, Password, PasswordHash, Plaintext, SessionId, User, UserId, refresh_token::IpText,
-    },
+    error::{Error, Precondition, Result, Taken},
+    models::{Action, Call, Password, PasswordHash, Plaintext, SessionId, User, UserId, refresh_token::IpText},
     security::password::Hash,
 };
 
@@ -151,7 +149,7 @@ pub async fn import_hash<A: Answer>(
     app.change(
         call,
         async |tx| {
-            let user = lock_user(tx, &call.caller, user_id).await?;
+            let user = guards::lock_user(tx, &call.caller, user_id).await?;
             authority::account(tx, &call.caller, &user)?;
             insert_first(tx, &user, &password, Action::UserPasswordImported).await
         },
@@ -166,7 +164,7 @@ pub async fn remove<A: Answer>(app: &App, call: &Call, user_id: UserId, answer: 
     app.change(
         call,
         async |tx| {
-            let user = lock_user(tx, &call.caller, user_id).await?;
+            let user = guards::lock_user(tx, &call.caller, user_id).await?;
             authority::may_authenticate(&call.caller, &user)?;
             if tx.passwords().remove(&user).await? {
                 ending::mailed_tokens(tx, &user).await?;
@@ -190,10 +188,6 @@ async fn prove(app: &App, call: &Call, presented: PresentedPassword) -> Result<P
     let claimed = ClaimedAccount::by_user(app, user, stored);
     let address = presented.ip_address.as_ref();
     proof::prove(app, call, claimed, presented.password, address, Precondition::PasswordRejected).await
-}
-
-async fn lock_user(tx: &mut Conn, caller: &Caller, id: UserId) -> Result<Locked<User>> {
-    tx.users().lock(&caller.reach(), id).await?.ok_or(Error::NotFound(Entity::User))
 }
 
 /// Stores a password of a user who has none.

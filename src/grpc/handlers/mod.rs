@@ -1,4 +1,4 @@
-//! How things are asked for: tonic in, tonic out. Every method is four steps: parse, decide, store, answer.
+//! The gRPC services. Every method does three steps: parse, call one use-case of `app`, answer.
 
 mod api_key;
 mod authentication;
@@ -41,7 +41,7 @@ use crate::{
     telemetry,
 };
 
-/// Who is asking, and what.
+/// Takes the caller and the message out of a request.
 fn called_by<T>(mut request: Request<T>) -> Result<(Caller, T)> {
     let caller = request.extensions_mut().remove::<Caller>();
     let caller = caller.ok_or_else(|| Error::internal("a method that needs a caller was reached without one"))?;
@@ -54,8 +54,8 @@ fn scope_of<T>(request: &Request<T>) -> Result<Scope> {
     required.map(|required| required.0.clone()).ok_or_else(|| Error::internal("a stream was reached without a scope"))
 }
 
-/// Who asks for what leaves an event, what `parse` reads of the request, and what came beside it. All that is wrong with any of it is told
-/// at once.
+/// Takes apart the request of a method that records events: the call, with the idempotency key and the metadata, and the result of `parse`.
+/// Reports all violations at once.
 fn called_to_act<R: Act, T>(mut request: Request<R>, parse: impl FnOnce(R) -> Result<T>) -> Result<(Call, T)> {
     let ip_address = request.remote_addr().map(|address| address.ip());
     let headers = std::mem::take(request.metadata_mut()).into_headers();
@@ -78,7 +78,7 @@ fn called_to_act<R: Act, T>(mut request: Request<R>, parse: impl FnOnce(R) -> Re
     Ok((Call { caller, origin, validate_only, once: beside.once }, parsed))
 }
 
-/// Who changes something with a stream of requests.
+/// Takes apart the request of a method that changes something with a stream of messages.
 fn called_to_stream<T>(mut request: Request<T>, method: &str) -> Result<(Call, T)> {
     let ip_address = request.remote_addr().map(|address| address.ip());
     let headers = std::mem::take(request.metadata_mut()).into_headers();
