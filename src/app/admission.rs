@@ -37,6 +37,10 @@ const PARTS: usize = 4;
 /// those of a platform admin.
 const WAITING_OF_OWNER: usize = 1;
 const WAITING_OF_ADMIN: usize = 16;
+/// How many calls may wait until their credential is looked up, in multiples of the places that there are; and what part of them may come
+/// from one peer.
+const LOOKUPS: usize = 8;
+const LOOKUPS_OF_A_PEER: usize = 4;
 /// Most streams of each kind that one peer has open without a credential.
 const STREAMS_OF_A_PEER: usize = 16;
 
@@ -46,6 +50,7 @@ pub struct Overload(Arc<Places>);
 
 struct Places {
     in_flight: AtomicUsize,
+    lookups: AtomicUsize,
     max: usize,
     max_streams: usize,
     /// Streams without a credential, counted together.
@@ -59,6 +64,7 @@ impl Overload {
     pub fn new(max: usize, max_streams: usize) -> Self {
         Self(Arc::new(Places {
             in_flight: AtomicUsize::new(0),
+            lookups: AtomicUsize::new(0),
             max,
             max_streams,
             anybody: Shares::default().of(PrincipalId(Uuid::nil())),
@@ -80,13 +86,25 @@ impl Overload {
         self.0.shown.set(i64::try_from(in_flight).unwrap_or(i64::MAX));
     }
 
-    /// A place for work of a priority, if there is one.
-    pub fn place(&self, priority: Priority) -> Option<Place<'_>> {
-        let place = take(&self.0.in_flight, self.most(priority));
-        if place.is_none() {
-            drop(self.refuse(priority));
-        }
-        place
+    /// Refuses work of a priority while there is no place for it, before anything is done for it.
+    ///
+    /// # Errors
+    /// [`Error::Overloaded`], like all that takes a place.
+    pub fn has_place(&self, priority: Priority) -> Result<()> {
+        let is_free = self.0.in_flight.load(Ordering::Relaxed) < self.most(priority);
+        if is_free { Ok(()) } else { Err(self.refuse(priority)) }
+    }
+
+    /// A place for work of a priority.
+    pub fn place(&self, priority: Priority) -> Result<Place<'_>> {
+        take(&self.0.in_flight, self.most(priority)).ok_or_else(|| self.refuse(priority))
+    }
+
+    /// The right of a call from a peer to wait until its credential is looked up.
+    pub fn lookup(&self, peer: &Arc<Share>, priority: Priority) -> Result<(Used, Place<'_>)> {
+        let most = self.0.max.saturating_mul(LOOKUPS);
+        let of_peer = peer.take(Use::Lookups, (most / LOOKUPS_OF_A_PEER).max(1));
+        of_peer.zip(take(&self.0.lookups, most)).ok_or_else(|| self.refuse(priority))
     }
 
     fn most(&self, priority: Priority) -> usize {
@@ -147,11 +165,11 @@ mod tests {
         let mut refused = Vec::new();
         while refused.len() < Priority::ALL.len() {
             for priority in Priority::ALL.into_iter().rev() {
-                if !refused.contains(&priority) && overload.place(priority).is_none() {
+                if !refused.contains(&priority) && overload.place(priority).is_err() {
                     refused.push(priority);
                 }
             }
-            held.extend(overload.place(Priority::Verify));
+            held.extend(overload.place(Priority::Verify).ok());
         }
         let last_first: Vec<Priority> = Priority::ALL.into_iter().rev().collect();
         assert_eq!(refused, last_first);
@@ -162,7 +180,7 @@ mod tests {
     fn every_priority_has_a_place_on_the_smallest_server() {
         let overload = Overload::new(1, 1);
         for priority in Priority::ALL {
-            assert!(overload.place(priority).is_some(), "{priority:?}");
+            assert!(overload.place(priority).is_ok(), "{priority:?}");
             assert_eq!(overload.most_of_owner(priority), 1, "{priority:?}");
         }
     }

@@ -40,7 +40,7 @@ struct Tables {
 pub struct Share {
     accountable: Accountable,
     all: Weak<Tables>,
-    uses: [AtomicUsize; 8],
+    uses: [AtomicUsize; 9],
 }
 
 /// The kinds of use.
@@ -62,6 +62,8 @@ pub enum Use {
     Streams,
     /// Snapshots among these.
     Snapshots,
+    /// Calls whose credential is being looked up.
+    Lookups,
 }
 
 /// Some of a share in use, until it is dropped.
@@ -126,7 +128,7 @@ impl Drop for Share {
 
 impl Share {
     fn count(&self, what: Use) -> &AtomicUsize {
-        let [calls, waiting, bytes, watches, reflections, hashing, streams, snapshots] = &self.uses;
+        let [calls, waiting, bytes, watches, reflections, hashing, streams, snapshots, lookups] = &self.uses;
         match what {
             Use::Calls => calls,
             Use::Waiting => waiting,
@@ -136,6 +138,7 @@ impl Share {
             Use::Hashing => hashing,
             Use::Streams => streams,
             Use::Snapshots => snapshots,
+            Use::Lookups => lookups,
         }
     }
 

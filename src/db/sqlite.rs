@@ -9,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+use ::bb8::QueueStrategy;
 use diesel::{
     Connection as _, ConnectionError, ConnectionResult, QueryResult, QueryableByName, RunQueryDsl as _,
     connection::SimpleConnection as _,
@@ -108,8 +109,10 @@ impl Pools {
             |error: &dyn std::fmt::Display| format!("cannot open the database file {}: {error}", path.display());
         create(path).map_err(|error| failed(&error))?;
         let timeout = settings.database_timeout;
+        // The connection that was used last comes first: few have a cache then, and those have what is read often.
         let pool = async |mode: InPlace, size: u32| {
-            bb8::Pool::builder().max_size(size).connection_timeout(timeout).build(manager(path, mode, timeout)).await
+            let pool = bb8::Pool::builder().max_size(size).queue_strategy(QueueStrategy::Lifo);
+            pool.connection_timeout(timeout).build(manager(path, mode, timeout)).await
         };
         let cores = std::thread::available_parallelism().map_or(1, |cores| u32::try_from(cores.get()).unwrap_or(1));
         // A point read does not wait for anything, so there are never more at once than threads.

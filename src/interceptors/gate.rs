@@ -1,13 +1,16 @@
-//! What every call passes before its work begins. In this order: its message is there, there is a place, the caller is known and has
-//! not called too often, and its owner has a part of the places left.
+//! What every call passes before its work begins. In this order: its message is there, its caller is known and has not called too
+//! often, its owner has a part of the places left, and there is a place.
 //!
 //! Nothing is held by who has shown nothing: a call whose message has not come waits for it without a place, for a short time, and few
 //! of one caller do. Nothing is held by who takes nothing: the place is given back when the answer is made, and what is left of the
 //! call are bytes, which have a budget of their own.
 
 use std::{
+    future::poll_fn,
     net::{IpAddr, Ipv4Addr},
+    pin::pin,
     sync::Arc,
+    task::Poll,
     time::Duration,
 };
 
@@ -24,8 +27,10 @@ use super::{
     message::Message,
 };
 use crate::{
-    app::admission::Overload,
-    app::shares::{Shares, Use, Used},
+    app::{
+        admission::Overload,
+        shares::{Share, Shares, Use, Used},
+    },
     error::{Error, Result},
     grpc::handlers::LIVENESS,
     models::{Caller, Priority},
@@ -87,20 +92,18 @@ impl Gate {
             return Box::pin(self.pass_anybody(&method, parts, body, inner)).await;
         }
         let (mut body, is_there) = Awaited::begin(&method, body, self.limits.max_request_size).await?;
-        let place = self.overload.place(method.priority).ok_or(Error::Overloaded)?;
-        let share = self.authenticate.identify(&mut parts).await?;
+        self.overload.has_place(method.priority)?;
+        let share = self.identify(&method, &mut parts).await?;
         self.rates.before(&mut parts).await?;
         let is_exempt = parts.extensions.get::<Caller>().is_some_and(Caller::is_platform_admin);
         let holder = Holder { share: &share, is_exempt };
         self.answers.has_room(holder)?;
         let mut reserved = None;
-        let _places = if is_there && method.bulk.is_none() {
-            (place, self.part(&method, holder)?)
-        } else {
-            drop(place);
+        if !is_there || method.bulk.is_some() {
             reserved = Box::pin(self.wait(&method, holder, &mut body, is_there)).await?;
-            (self.overload.place(method.priority).ok_or(Error::Overloaded)?, self.part(&method, holder)?)
-        };
+        }
+        let _part = self.part(&method, holder)?;
+        let _place = self.overload.place(method.priority)?;
         let response = inner.call(Request::from_parts(parts, body.into_body())).await;
         if method.is_stream {
             return Ok(response);
@@ -108,6 +111,18 @@ impl Gate {
         // Changes are always acknowledged, however much is held; reads change nothing.
         let may_be_refused = matches!(method.priority, Priority::Verify | Priority::Read);
         counted(response, &self.answers, holder, reserved, may_be_refused).await
+    }
+
+    /// The share of the caller. No place is held while its credential is looked up: however many keys one owner calls with at once,
+    /// they take places only once it is known whose they are.
+    async fn identify(&self, method: &Method, parts: &mut Parts) -> Result<Arc<Share>> {
+        let address = peer_address(parts);
+        let mut caller = pin!(self.authenticate.identify(parts));
+        if let Poll::Ready(share) = poll_fn(|cx| Poll::Ready(caller.as_mut().poll(cx))).await {
+            return share;
+        }
+        let _lookup = self.overload.lookup(&self.shares.of_peer(address), method.priority)?;
+        caller.await
     }
 
     /// The part of the places that one owner may have: a quarter, so that no owner takes them from others.
@@ -156,7 +171,7 @@ impl Gate {
         body: RequestBody,
         inner: I,
     ) -> Result<Response<Body>> {
-        let peer = self.shares.of_peer(remote_address(&parts).unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)));
+        let peer = self.shares.of_peer(peer_address(&parts));
         let (mut body, is_there) = Awaited::begin(method, body, self.limits.max_request_size).await?;
         if let (Awaited::Message(message), false) = (&mut body, is_there) {
             let _waits =
@@ -177,6 +192,11 @@ impl Gate {
         let response = inner.call(Request::from_parts(parts, body.into_body())).await;
         Ok(response.map(|body| Body::new(Keeps { body, _keeps: keeps })))
     }
+}
+
+/// The address that a call comes from.
+fn peer_address(parts: &Parts) -> IpAddr {
+    remote_address(parts).unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED))
 }
 
 /// The body of a call: a stream of messages, or the one message that is gathered first.
