@@ -25,14 +25,12 @@ mod report;
 mod scale;
 mod server;
 mod sign_in;
-#[path = "../tests/support/mod.rs"]
-#[allow(dead_code, unused_macros, unused_imports, reason = "the tests use all of it")]
-mod support;
 mod wire;
 
 use std::time::Duration;
 
-use support::Backend;
+use tenantry_testing as support;
+use tenantry_testing::Backend;
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();

@@ -11,7 +11,7 @@ use crate::{
     operations::{self, Asked, Cold, CreateUser, Rotate, Same},
     report::{Report, name},
     server::{self, Echo},
-    support::{Api, Backend, database::TestDatabase, follow::Watch, serving::Serving},
+    support::{Answered as _, Api, Backend, database::TestDatabase, follow::Watch, serving::Serving},
     wire::Script,
 };
 
@@ -89,7 +89,7 @@ impl World {
             owner_user_id: user.id.clone(),
             ..Default::default()
         };
-        let organization = api.organizations().create_organization(request).await.unwrap().into_inner();
+        let organization = api.organizations().create_organization(request).await.answered();
         let organization_id = organization.organization.unwrap().id;
         for _ in 0..MEMBERS {
             let request = pb::CreateMembershipRequest {
@@ -109,7 +109,7 @@ impl World {
                 environment: pb::ApiKeyEnvironment::Live.into(),
                 ..Default::default()
             };
-            world.keys.push(api.api_keys().create_api_key(request).await.unwrap().into_inner().plaintext_key);
+            world.keys.push(api.api_keys().create_api_key(request).await.answered().plaintext_key);
         }
         world
     }
@@ -119,15 +119,14 @@ impl World {
         self.tokens.clear();
         for _ in 0..IN_FLIGHT {
             let request = pb::CreateRefreshTokenRequest { user_id: user(api).await.id, ..Default::default() };
-            self.tokens
-                .push(api.refresh_tokens().create_refresh_token(request).await.unwrap().into_inner().plaintext_token);
+            self.tokens.push(api.refresh_tokens().create_refresh_token(request).await.answered().plaintext_token);
         }
     }
 }
 
 async fn user(api: &Api) -> pb::User {
     let request = pb::CreateUserRequest { email: databases::email(), name: "A name".to_owned(), ..Default::default() };
-    api.users().create_user(request).await.unwrap().into_inner().user.unwrap()
+    api.users().create_user(request).await.answered().user.unwrap()
 }
 
 /// Measures everything once.
@@ -144,7 +143,7 @@ pub async fn measure(database: &TestDatabase, world: &World, backend: Backend, r
         required_scope: "users:read".to_owned(),
         ..Default::default()
     };
-    let verified = api.api_keys().verify_api_key(verify.clone()).await.unwrap().into_inner();
+    let verified = api.api_keys().verify_api_key(verify.clone()).await.answered();
     let get = pb::GetUserRequest { user_id: world.user.id.clone() };
     let got = pb::GetUserResponse { user: Some(world.user.clone()) };
     let verify_sizes = (verify.encoded_len(), verified.encoded_len());

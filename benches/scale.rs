@@ -9,7 +9,7 @@ use crate::{
     measure::{self, World},
     report::{Report, name},
     server,
-    support::{Api, Backend, database::TestDatabase},
+    support::{Answered as _, Api, Backend, database::TestDatabase},
 };
 
 /// Measures an empty and a full database of each kind.
@@ -56,7 +56,7 @@ async fn pages(api: &Api) -> (Duration, Duration) {
     let mut tokens = vec![String::new()];
     let page = async |page_token: String| {
         let request = pb::ListUsersRequest { page_size: 50, page_token, ..Default::default() };
-        api.users().list_users(request).await.unwrap().into_inner().next_page_token
+        api.users().list_users(request).await.answered().next_page_token
     };
     while tokens.len() < 1000 {
         let next = page(tokens.last().unwrap().clone()).await;

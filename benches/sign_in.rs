@@ -17,7 +17,7 @@ use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 
 use crate::{
     server::{admin_key, memory, ours},
-    support::{Api, Backend, database::TestDatabase},
+    support::{Answered as _, Api, Backend, database::TestDatabase},
 };
 
 /// How many sign in at once, again and again.
@@ -64,10 +64,10 @@ async fn measure(backend: Backend, lasting: Duration) -> bool {
         })
         .collect();
     let batch = tokio_stream::once(pb::ImportUsersRequest { users });
-    let mut answers = admin.users().import_users(batch).await.unwrap().into_inner();
+    let mut answers = admin.users().import_users(batch).await.answered();
     while answers.message().await.unwrap().is_some() {}
     let request = pb::GetUserByEmailRequest { email: "user-0@example.com".to_owned() };
-    let user = admin.users().get_user_by_email(request).await.unwrap().into_inner().user.unwrap();
+    let user = admin.users().get_user_by_email(request).await.answered().user.unwrap();
     let request = pb::CreateApiKeyRequest {
         owner: Some(Owner::UserId(user.id)),
         name: "key".to_owned(),
@@ -75,7 +75,7 @@ async fn measure(backend: Backend, lasting: Duration) -> bool {
         environment: 1,
         ..Default::default()
     };
-    let plaintext_key = admin.api_keys().create_api_key(request).await.unwrap().into_inner().plaintext_key;
+    let plaintext_key = admin.api_keys().create_api_key(request).await.answered().plaintext_key;
     // Warm, but for the memory of the hashes.
     let verify = pb::VerifyApiKeyRequest { plaintext_key, ..Default::default() };
     for _ in 0..1000 {

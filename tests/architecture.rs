@@ -6,6 +6,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use crate::support::REPOSITORY;
+
 struct Source {
     path: String,
     /// Without comments and without the unit tests at the end.
@@ -14,7 +16,7 @@ struct Source {
 }
 
 fn sources() -> Vec<Source> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let root = Path::new(REPOSITORY).join("src");
     let mut directories = vec![root.clone()];
     let mut sources = Vec::new();
     while let Some(directory) = directories.pop() {
@@ -71,7 +73,7 @@ fn one_entity_has_one_file_name_in_every_layer() {
         ] {
             // A large one is a folder of the same name.
             let folder = file.replace(".rs", "/mod.rs");
-            let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+            let root = Path::new(REPOSITORY);
             assert!(root.join(&file).exists() || root.join(folder).exists(), "{file}");
         }
     }
@@ -95,7 +97,7 @@ fn every_method_has_a_file_of_tests() {
             file.extend(c.to_lowercase());
             file
         });
-        let path = format!("{}/tests/{entity}/{file}.rs", env!("CARGO_MANIFEST_DIR"));
+        let path = format!("{REPOSITORY}/tests/{entity}/{file}.rs");
         assert!(Path::new(&path).exists(), "{} needs {path}", method.full_name());
     }
 }

@@ -5,9 +5,8 @@ use std::process::Command;
 use tenantry::pb;
 
 use crate::support::{
-    Api, Backend, SEALING_KEYS,
+    Answered as _, Api, Backend, SEALING_KEYS, both,
     database::TestDatabase,
-    on_both,
     serving::{Serving, tenantry},
 };
 
@@ -17,6 +16,7 @@ fn output(command: &mut Command) -> (bool, String, String) {
     (output.status.success(), text(output.stdout), text(output.stderr))
 }
 
+#[both]
 async fn an_admin_is_created_with_nothing_but_the_key_on_standard_output(backend: Backend) {
     let database = TestDatabase::empty(backend).await;
     let url = database.url();
@@ -35,7 +35,7 @@ async fn an_admin_is_created_with_nothing_but_the_key_on_standard_output(backend
     assert_eq!(server.first_admin_key, None, "there is an admin already");
     for key in keys {
         let api = Api::new(server.address, Some(key));
-        let users = api.users().list_users(pb::ListUsersRequest::default()).await.unwrap().into_inner().users;
+        let users = api.users().list_users(pb::ListUsersRequest::default()).await.answered().users;
         assert_eq!(users.len(), 2);
         assert!(users.iter().all(|user| user.is_platform_admin));
     }
@@ -43,6 +43,7 @@ async fn an_admin_is_created_with_nothing_but_the_key_on_standard_output(backend
     database.remove().await;
 }
 
+#[both]
 async fn two_processes_started_at_once_on_an_empty_database_both_serve(backend: Backend) {
     let database = TestDatabase::empty(backend).await;
     let url = database.url();
@@ -60,11 +61,6 @@ async fn two_processes_started_at_once_on_an_empty_database_both_serve(backend: 
     drop((one, two));
     database.remove().await;
 }
-
-on_both!(
-    an_admin_is_created_with_nothing_but_the_key_on_standard_output,
-    two_processes_started_at_once_on_an_empty_database_both_serve,
-);
 
 #[test]
 fn an_unknown_variable_is_an_error() {

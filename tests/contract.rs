@@ -1,6 +1,6 @@
 //! The protos say the same in their comments, their options and their order, and keep what clients were promised.
 
-use std::{collections::BTreeSet, fmt::Write as _};
+use std::{collections::BTreeSet, fmt::Write as _, sync::Arc};
 
 use prost_reflect::{DescriptorPool, FieldDescriptor, FileDescriptor, MethodDescriptor, Value};
 use prost_types::source_code_info::Location;
@@ -11,7 +11,7 @@ use tenantry::{
 };
 
 use crate::support::{
-    both, raw,
+    REPOSITORY, Test, both, raw,
     refusal::fields,
     refused,
     request::{World, encode},
@@ -193,7 +193,7 @@ fn methods_stand_in_the_order_of_the_api_guidelines() {
 
 #[test]
 fn comments_fit_into_130_columns() {
-    for entry in std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/proto/tenantry/v1")).unwrap() {
+    for entry in std::fs::read_dir(format!("{REPOSITORY}/proto/tenantry/v1")).unwrap() {
         let path = entry.unwrap().path();
         for (at, line) in (1..).zip(std::fs::read_to_string(&path).unwrap().lines()) {
             assert!(line.chars().count() <= 130, "{}:{at}", path.display());
@@ -201,45 +201,45 @@ fn comments_fit_into_130_columns() {
     }
 }
 
-both! {
-    async fn a_required_field_that_is_empty_is_refused_and_named(t) {
-        let world = World::make(&t).await;
-        for method in raw::methods() {
-            for field in method.input().fields().filter(is_required) {
-                let mut request = world.request(&method);
-                assert!(request.has_field(&field) || field.name() == "tokens", "{}", field.full_name());
-                request.clear_field(&field);
-                let key = t.admin_key_for(&method).await;
-                let answer = raw::call(&t.anonymous(), &raw::path(&method), encode(&request), raw::bearer(&[&key])).await;
-                if method.name() == "VerifyStream" {
-                    let answer: pb::VerifyStreamResponse = prost::Message::decode(answer.unwrap().as_slice()).unwrap();
-                    let Some(pb::verify_stream_response::Kind::Answer(answer)) = answer.kind else { panic!("{answer:?}") };
-                    let refused = pb::verify_stream_answer::Outcome::Error(ErrorReason::InvalidArgument.into());
-                    assert_eq!(answer.outcome, Some(refused));
-                    continue;
-                }
-                let status = answer.unwrap_err();
-                // An empty new password has a reason of its own under the same code.
-                assert_eq!(status.code(), tonic::Code::InvalidArgument, "{}: {status:?}", field.full_name());
-                assert!(fields(&status).iter().any(|named| named == field.name()), "{}: {status:?}", field.full_name());
+#[both]
+async fn a_required_field_that_is_empty_is_refused_and_named(t: Arc<Test>) {
+    let world = World::make(&t).await;
+    for method in raw::methods() {
+        for field in method.input().fields().filter(is_required) {
+            let mut request = world.request(&method);
+            assert!(request.has_field(&field) || field.name() == "tokens", "{}", field.full_name());
+            request.clear_field(&field);
+            let key = t.admin_key_for(&method).await;
+            let answer = raw::call(&t.anonymous(), &raw::path(&method), encode(&request), raw::bearer(&[&key])).await;
+            if method.name() == "VerifyStream" {
+                let answer: pb::VerifyStreamResponse = prost::Message::decode(answer.unwrap().as_slice()).unwrap();
+                let Some(pb::verify_stream_response::Kind::Answer(answer)) = answer.kind else { panic!("{answer:?}") };
+                let refused = pb::verify_stream_answer::Outcome::Error(ErrorReason::InvalidArgument.into());
+                assert_eq!(answer.outcome, Some(refused));
+                continue;
             }
+            let status = answer.unwrap_err();
+            // An empty new password has a reason of its own under the same code.
+            assert_eq!(status.code(), tonic::Code::InvalidArgument, "{}: {status:?}", field.full_name());
+            assert!(fields(&status).iter().any(|named| named == field.name()), "{}: {status:?}", field.full_name());
         }
     }
+}
 
-    async fn a_required_choice_that_is_not_made_is_refused_and_named(t) {
-        let world = World::make(&t).await;
-        for method in raw::methods() {
-            for oneof in method.input().oneofs() {
-                if !comment(&method.input().parent_file(), oneof.path()).starts_with("Required.") {
-                    continue;
-                }
-                let mut request = world.request(&method);
-                oneof.fields().for_each(|field| request.clear_field(&field));
-                let key = t.admin_key_for(&method).await;
-                let answer = raw::call(&t.anonymous(), &raw::path(&method), encode(&request), raw::bearer(&[&key])).await;
-                let status = refused(answer, ErrorReason::InvalidArgument);
-                assert!(!fields(&status).is_empty(), "{}: {status:?}", oneof.full_name());
+#[both]
+async fn a_required_choice_that_is_not_made_is_refused_and_named(t: Arc<Test>) {
+    let world = World::make(&t).await;
+    for method in raw::methods() {
+        for oneof in method.input().oneofs() {
+            if !comment(&method.input().parent_file(), oneof.path()).starts_with("Required.") {
+                continue;
             }
+            let mut request = world.request(&method);
+            oneof.fields().for_each(|field| request.clear_field(&field));
+            let key = t.admin_key_for(&method).await;
+            let answer = raw::call(&t.anonymous(), &raw::path(&method), encode(&request), raw::bearer(&[&key])).await;
+            let status = refused(answer, ErrorReason::InvalidArgument);
+            assert!(!fields(&status).is_empty(), "{}: {status:?}", oneof.full_name());
         }
     }
 }

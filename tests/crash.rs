@@ -9,14 +9,12 @@ use std::{
 use tenantry::pb;
 
 use crate::support::{
-    Api, Backend,
+    Answered as _, Api, Backend, both,
     database::TestDatabase,
     follow::Watch,
     invariants,
     load::{Client, Outcome, Sent},
-    long_on_both,
     mirror::Mirror,
-    on_both,
     random::Random,
     serving::Serving,
 };
@@ -54,7 +52,7 @@ async fn events_since(api: &Api, mut mirror: Mirror) -> (Mirror, BTreeMap<String
         name: "Last".to_owned(),
         ..Default::default()
     };
-    let last = api.users().create_user(request).await.unwrap().into_inner().user.unwrap();
+    let last = api.users().create_user(request).await.answered().user.unwrap();
     let mut watch = Watch::resume(api, &mirror.cursor).await;
     let mut of: BTreeMap<String, Vec<pb::Event>> = BTreeMap::new();
     loop {
@@ -141,6 +139,7 @@ async fn open_every_sealed_token(api: &Api, mirror: &Mirror) {
     }
 }
 
+#[both]
 async fn three_rounds_of_kill_9(backend: Backend) {
     what_was_answered_survives_kill_9(backend, 3).await;
 }
@@ -152,13 +151,14 @@ async fn dying(url: &str) -> Serving {
     tokio::task::spawn_blocking(move || Serving::start_patient(&url, &variables)).await.unwrap()
 }
 
+#[both]
 async fn an_answer_lost_between_commit_and_response_is_told_again(backend: Backend) {
     let database = TestDatabase::empty(backend).await;
     let server = start(&database.url()).await;
     let key = server.first_admin_key.clone().unwrap();
     let ada =
         pb::CreateUserRequest { email: "ada@example.com".to_owned(), name: "Ada".to_owned(), ..Default::default() };
-    let ada = server.with_key(&key).users().create_user(ada).await.unwrap().into_inner().user.unwrap();
+    let ada = server.with_key(&key).users().create_user(ada).await.answered().user.unwrap();
     drop(server);
     let request_id = || uuid::Uuid::new_v4().to_string();
     let session = Arc::new(pb::CreateRefreshTokenRequest {
@@ -176,8 +176,8 @@ async fn an_answer_lost_between_commit_and_response_is_told_again(backend: Backe
 
     let server = start(&database.url()).await;
     let api = server.with_key(&key);
-    let told = api.refresh_tokens().create_refresh_token((*session).clone()).await.unwrap().into_inner();
-    let again = api.refresh_tokens().create_refresh_token((*session).clone()).await.unwrap().into_inner();
+    let told = api.refresh_tokens().create_refresh_token((*session).clone()).await.answered();
+    let again = api.refresh_tokens().create_refresh_token((*session).clone()).await.answered();
     assert_eq!(told, again);
     assert_eq!(database.texts(rows).await.len(), 1, "one row");
     drop(server);
@@ -189,7 +189,7 @@ async fn an_answer_lost_between_commit_and_response_is_told_again(backend: Backe
     drop(server);
     let server = start(&database.url()).await;
     let api = server.with_key(&key);
-    let successor = api.refresh_tokens().rotate_refresh_token(rotate).await.unwrap().into_inner();
+    let successor = api.refresh_tokens().rotate_refresh_token(rotate).await.answered();
     let next = pb::RotateRefreshTokenRequest { plaintext_token: successor.plaintext_token, ..Default::default() };
     api.refresh_tokens().rotate_refresh_token(next).await.unwrap();
     assert_eq!(database.texts(rows).await.len(), 1, "still one row");
@@ -197,6 +197,7 @@ async fn an_answer_lost_between_commit_and_response_is_told_again(backend: Backe
     database.remove().await;
 }
 
-on_both!(three_rounds_of_kill_9, an_answer_lost_between_commit_and_response_is_told_again);
-
-long_on_both!(faults_thirty_rounds_of_kill_9 = |backend| super::what_was_answered_survives_kill_9(backend, 30));
+#[both(long)]
+async fn faults_thirty_rounds_of_kill_9(backend: Backend) {
+    what_was_answered_survives_kill_9(backend, 30).await;
+}

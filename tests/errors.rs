@@ -1,5 +1,7 @@
 //! Every reason of the enum is produced by a call, with its code and its details, and says nothing of the inside.
 
+use std::sync::Arc;
+
 use prost_types::value::Kind;
 use tenantry::pb::{
     self, ErrorReason, accept_invitation_request, create_api_key_request::Owner, get_membership_request,
@@ -500,69 +502,88 @@ async fn break_a_reference_on_every_new_user(database: &database::TestDatabase) 
     }
 }
 
-both! {
-    with ["--max-streams", "1", "--stream-timeout", "200ms", "--max-remembered", "1"] async fn every_reason_is_produced_by_a_call(t) {
-        let mut reasons: Vec<ErrorReason> = (1..100).filter_map(|number| ErrorReason::try_from(number).ok()).collect();
-        assert!(reasons.len() > 30);
-        // The one that breaks the database comes last.
-        reasons.sort_by_key(|reason| matches!(reason, ErrorReason::Conflict | ErrorReason::Internal));
-        for reason in reasons {
-            if matches!(reason, ErrorReason::Unavailable | ErrorReason::DeadlineExceeded | ErrorReason::Overloaded | ErrorReason::Conflict | ErrorReason::Internal) {
-                continue;
-            }
-            refused(provoke(&t, reason).await, reason);
+#[both(options = ["--max-streams", "1", "--stream-timeout", "200ms", "--max-remembered", "1"])]
+async fn every_reason_is_produced_by_a_call(t: Arc<Test>) {
+    let mut reasons: Vec<ErrorReason> = (1..100).filter_map(|number| ErrorReason::try_from(number).ok()).collect();
+    assert!(reasons.len() > 30);
+    // The one that breaks the database comes last.
+    reasons.sort_by_key(|reason| matches!(reason, ErrorReason::Conflict | ErrorReason::Internal));
+    for reason in reasons {
+        if matches!(
+            reason,
+            ErrorReason::Unavailable
+                | ErrorReason::DeadlineExceeded
+                | ErrorReason::Overloaded
+                | ErrorReason::Conflict
+                | ErrorReason::Internal
+        ) {
+            continue;
         }
-        let status = refused(provoke(&t, ErrorReason::Conflict).await, ErrorReason::Conflict);
-        assert!(status.get_details_retry_info().is_some());
+        refused(provoke(&t, reason).await, reason);
     }
+    let status = refused(provoke(&t, ErrorReason::Conflict).await, ErrorReason::Conflict);
+    assert!(status.get_details_retry_info().is_some());
+}
 
-    async fn a_fault_of_ours_tells_nothing_but_the_request_id(t) {
-        let status = refused(provoke(&t, ErrorReason::Internal).await, ErrorReason::Internal);
-        assert_eq!(status.message(), "internal error");
-        let info = status.get_details_error_info().unwrap();
-        assert_eq!(Some(info.metadata["request_id"].as_str()), status.metadata().get("x-request-id").map(|id| id.to_str().unwrap()));
+#[both]
+async fn a_fault_of_ours_tells_nothing_but_the_request_id(t: Arc<Test>) {
+    let status = refused(provoke(&t, ErrorReason::Internal).await, ErrorReason::Internal);
+    assert_eq!(status.message(), "internal error");
+    let info = status.get_details_error_info().unwrap();
+    assert_eq!(
+        Some(info.metadata["request_id"].as_str()),
+        status.metadata().get("x-request-id").map(|id| id.to_str().unwrap())
+    );
+}
+
+#[both(options = ["--database-timeout", "100ms"])]
+async fn a_database_that_somebody_holds_is_unavailable_and_then_is_not(t: Arc<Test>) {
+    let held = Held::by_another_process(&t).await;
+    let create =
+        || pb::CreateUserRequest { email: "held@example.com".to_owned(), name: "X".to_owned(), ..Default::default() };
+    let status = refused(t.admin().users().create_user(create()).await, ErrorReason::Unavailable);
+    assert!(status.get_details_retry_info().unwrap().retry_delay.is_some());
+    held.release().await;
+    eventually_creates(&t, create()).await;
+}
+
+#[both(options = ["--max-calls", "3", "--database-timeout", "30s"])]
+async fn calls_beyond_what_the_server_takes_are_refused_at_once(t: Arc<Test>) {
+    let held = Held::by_another_process(&t).await;
+    let create = |name: &str| pb::CreateUserRequest {
+        email: format!("{name}@example.com"),
+        name: "X".to_owned(),
+        ..Default::default()
+    };
+    let mut calls = tokio::task::JoinSet::new();
+    for name in ["a", "b", "c", "d", "e", "f"] {
+        let (admin, request) = (t.admin(), create(name));
+        calls.spawn(async move { admin.users().create_user(request).await.map(drop) });
     }
-
-    with ["--database-timeout", "100ms"] async fn a_database_that_somebody_holds_is_unavailable_and_then_is_not(t) {
-        let held = Held::by_another_process(&t).await;
-        let create = || pb::CreateUserRequest { email: "held@example.com".to_owned(), name: "X".to_owned(), ..Default::default() };
-        let status = refused(t.admin().users().create_user(create()).await, ErrorReason::Unavailable);
-        assert!(status.get_details_retry_info().unwrap().retry_delay.is_some());
-        held.release().await;
-        eventually_creates(&t, create()).await;
-    }
-
-    with ["--max-calls", "3", "--database-timeout", "30s"] async fn calls_beyond_what_the_server_takes_are_refused_at_once(t) {
-        let held = Held::by_another_process(&t).await;
-        let create = |name: &str| pb::CreateUserRequest { email: format!("{name}@example.com"), name: "X".to_owned(), ..Default::default() };
-        let mut calls = tokio::task::JoinSet::new();
-        for name in ["a", "b", "c", "d", "e", "f"] {
-            let (admin, request) = (t.admin(), create(name));
-            calls.spawn(async move { admin.users().create_user(request).await.map(drop) });
+    // Those that are taken wait for whoever holds the database.
+    let status = refused(calls.join_next().await.unwrap().unwrap(), ErrorReason::Overloaded);
+    assert!(status.get_details_retry_info().unwrap().retry_delay.is_some());
+    held.release().await;
+    let mut answered = 0;
+    while let Some(call) = calls.join_next().await {
+        match call.unwrap() {
+            Ok(()) => answered += 1,
+            Err(status) => assert_eq!(reason_of(&status), "OVERLOADED"),
         }
-        // Those that are taken wait for whoever holds the database.
-        let status = refused(calls.join_next().await.unwrap().unwrap(), ErrorReason::Overloaded);
-        assert!(status.get_details_retry_info().unwrap().retry_delay.is_some());
-        held.release().await;
-        let mut answered = 0;
-        while let Some(call) = calls.join_next().await {
-            match call.unwrap() {
-                Ok(()) => answered += 1,
-                Err(status) => assert_eq!(reason_of(&status), "OVERLOADED"),
-            }
-        }
-        assert!(answered >= 2, "{answered}");
-        eventually_creates(&t, create("g")).await;
     }
+    assert!(answered >= 2, "{answered}");
+    eventually_creates(&t, create("g")).await;
+}
 
-    with ["--request-timeout", "1s", "--database-timeout", "30s"] async fn a_call_ends_at_the_request_timeout(t) {
-        let held = Held::by_another_process(&t).await;
-        let request = pb::CreateUserRequest { email: "x@example.com".to_owned(), name: "X".to_owned(), ..Default::default() };
-        refused(t.admin().users().create_user(request.clone()).await, ErrorReason::DeadlineExceeded);
-        held.release().await;
-        // What was given up was not done, and nothing is stuck.
-        eventually_creates(&t, request).await;
-    }
+#[both(options = ["--request-timeout", "1s", "--database-timeout", "30s"])]
+async fn a_call_ends_at_the_request_timeout(t: Arc<Test>) {
+    let held = Held::by_another_process(&t).await;
+    let request =
+        pb::CreateUserRequest { email: "x@example.com".to_owned(), name: "X".to_owned(), ..Default::default() };
+    refused(t.admin().users().create_user(request.clone()).await, ErrorReason::DeadlineExceeded);
+    held.release().await;
+    // What was given up was not done, and nothing is stuck.
+    eventually_creates(&t, request).await;
 }
 
 /// The limits of these tests are short, and other tests keep the machine busy: one call may still be too slow.

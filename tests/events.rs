@@ -1,6 +1,6 @@
 //! No change without its event: every method that changes something, from the descriptor set.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 use prost::Message as _;
 use prost_reflect::{MethodDescriptor, Value};
@@ -12,7 +12,7 @@ use tenantry::{
 use uuid::Uuid;
 
 use crate::support::{
-    Backend, Test, both, database,
+    Answered as _, Backend, Test, both, database,
     follow::{actions, list},
     raw,
     refusal::{name, reason_of},
@@ -131,174 +131,200 @@ fn every_method_says_whether_it_changes_something_and_which_events_it_leaves() {
     assert!(changing().len() >= 29);
 }
 
-both! {
-    async fn every_method_that_changes_something_leaves_its_event(t) {
-        for method in raw::methods() {
-            let (world, request) = ready(&t, &method).await;
-            let key = t.admin_key_for(&method).await;
-            let last = list(&t.admin(), pb::ListEventsRequest::default()).await[0].sequence;
-            let request_id = Uuid::new_v4().to_string();
-            let mut request = prost_reflect::DynamicMessage::decode(method.input(), request.as_slice()).unwrap();
-            let changes = method.input().get_field_by_name("request_id").is_some();
-            if changes {
-                request.set_field_by_name("request_id", Value::String(request_id.clone()));
-            }
-            let mut metadata = raw::bearer(&[&key]);
-            metadata.insert("x-request-id", "the-call".parse().unwrap());
-            metadata.insert("x-event-why", "test".parse().unwrap());
-            let answer = raw::call(&t.anonymous(), &raw::path(&method), encode(&request), metadata).await;
-            let answer = answer.unwrap_or_else(|status| panic!("{}: {status:?}", method.full_name()));
-
-            let events = list(&t.admin(), pb::ListEventsRequest::default()).await;
-            let events: Vec<pb::Event> = events.into_iter().filter(|event| event.sequence > last).collect();
-            let (found, emits) = (actions(&events), emits(&method));
-            let counted = found.iter().filter(|action| emits.first().is_some_and(|first| first == *action)).count();
-            assert_eq!(counted, emits.len().min(1), "{}: {found:?}", method.full_name());
-            assert!(found.iter().all(|action| emits.iter().any(|emitted| emitted == action)), "{}: {found:?}", method.full_name());
-            for event in &events {
-                let actor = event.actor.clone().unwrap();
-                assert_eq!((actor.kind(), actor.call_id.as_str()), (pb::ActorKind::PlatformAdmin, "the-call"));
-                assert_eq!(event.method, method.full_name());
-                assert_eq!(event.metadata["why"], "test");
-                assert_eq!(event.request_id, if changes { request_id.as_str() } else { "" });
-                assert!(event.resource_type != 0 && event.resource_id.len() == 36);
-                // The secrets of the world, and the one that the answer tells.
-                let bytes = event.encode_to_vec();
-                let text = String::from_utf8_lossy(&bytes);
-                let told = String::from_utf8_lossy(&answer).into_owned();
-                let secrets = ["cf_live_", "cf_rt_", "cf_inv_"].iter().flat_map(|prefix| told.split(prefix).skip(1).map(str::to_owned).collect::<Vec<_>>());
-                let secrets = secrets.map(|text| text.chars().take_while(char::is_ascii_alphanumeric).collect::<String>());
-                // Without the public part of a key.
-                let told = secrets.filter(|text| text.len() >= 40).map(|text| text[12..40].to_owned());
-                for secret in told.chain([world.plaintext_token.clone(), world.plaintext_key.clone(), "canary".to_owned()]) {
-                    assert!(!text.contains(&secret), "{}", method.full_name());
-                }
-            }
-        }
-    }
-
-    async fn a_change_whose_event_cannot_be_written_is_not_made(t) {
-        for method in raw::methods() {
-            if emits(&method).is_empty() {
-                continue;
-            }
-            let (_, request) = ready(&t, &method).await;
-            let key = t.admin_key_for(&method).await;
-            let before = t.database.rows().await;
-            break_events(&t, true).await;
-            let call = async || raw::call(&t.anonymous(), &raw::path(&method), request.clone(), raw::bearer(&[&key])).await;
-            refused(call().await, ErrorReason::Unavailable);
-            assert_eq!(t.database.rows().await, before, "{}", method.full_name());
-            break_events(&t, false).await;
-            // It was the event and nothing else.
-            call().await.unwrap();
-        }
-    }
-
-    async fn what_an_erased_user_takes_along_is_told(t) {
-        let (world, other) = (World::make(&t).await, t.user("other").await);
-        let organization = pb::Organization { id: world.organization_id.clone(), ..Default::default() };
-        t.member(&other, &organization, "owner").await;
-        let own = t.with_key(&t.user_key(&world.user).await);
-        let made = pb::CreateApiKeyRequest {
-            owner: Some(Owner::OrganizationId(organization.id.clone())),
-            name: "made".to_owned(),
-            scopes: vec!["users:read".to_owned()],
-            environment: pb::ApiKeyEnvironment::Live.into(),
-            ..Default::default()
-        };
-        let made = own.api_keys().create_api_key(made).await.unwrap().into_inner().api_key.unwrap();
+#[both]
+async fn every_method_that_changes_something_leaves_its_event(t: Arc<Test>) {
+    for method in raw::methods() {
+        let (world, request) = ready(&t, &method).await;
+        let key = t.admin_key_for(&method).await;
         let last = list(&t.admin(), pb::ListEventsRequest::default()).await[0].sequence;
-        let purge = pb::PurgeUserRequest { user_id: world.user.id.clone(), ..Default::default() };
-        t.admin().users().purge_user(purge).await.unwrap();
-        let mut events = list(&t.admin(), pb::ListEventsRequest::default()).await;
-        events.retain(|event| event.sequence > last);
-        let told: BTreeSet<(&str, &str)> = events.iter().map(|event| (event.action.as_str(), event.resource_id.as_str())).collect();
-        let expected = [
-            ("membership.deleted", world.membership_id.as_str()),
-            ("oauth_account.unlinked", &world.oauth_account_id),
-            ("refresh_token.revoked", &world.refresh_token_id),
-            ("api_key.creator_erased", &made.id),
-            ("user.purged", &world.user.id),
-        ];
-        assert!(expected.iter().all(|one| told.contains(one)), "{told:?}");
-        assert_eq!(actions(&events).iter().filter(|action| **action == "api_key.deleted").count(), 1);
-        assert_eq!(events.len(), expected.len() + 1);
-        let gone = events.iter().find(|event| event.action == "membership.deleted").unwrap();
-        assert_eq!((&gone.organization_id, &gone.resource), (&world.organization_id, &None));
-    }
-
-    async fn denied_calls_are_told_once_and_then_together(t) {
-        let ada = t.user("ada").await;
-        let key = t.user_key(&ada).await;
-        let create = || pb::CreateUserRequest { email: "x@example.com".to_owned(), name: "X".to_owned(), ..Default::default() };
-        let denials = || pb::ListEventsRequest { actions: vec!["call.denied".to_owned()], ..Default::default() };
-        for _ in 0..10 {
-            refused(t.with_key(&key).users().create_user(create()).await, ErrorReason::PlatformAdminRequired);
+        let request_id = Uuid::new_v4().to_string();
+        let mut request = prost_reflect::DynamicMessage::decode(method.input(), request.as_slice()).unwrap();
+        let changes = method.input().get_field_by_name("request_id").is_some();
+        if changes {
+            request.set_field_by_name("request_id", Value::String(request_id.clone()));
         }
-        let events = list(&t.admin(), denials()).await;
-        assert_eq!(events.len(), 1);
-        let event = &events[0];
-        assert_eq!((event.reason(), event.count), (ErrorReason::PlatformAdminRequired, 1));
-        assert_eq!((event.method.as_str(), &event.user_id), ("tenantry.v1.UserService.CreateUser", &ada.id));
-        assert_eq!(event.actor.as_ref().unwrap().user_id, ada.id);
-        t.advance(std::time::Duration::from_secs(61));
-        refused(t.with_key(&key).users().create_user(create()).await, ErrorReason::PlatformAdminRequired);
-        let counts: Vec<i32> = list(&t.admin(), denials()).await.iter().map(|event| event.count).collect();
-        assert_eq!(counts, [10, 1]);
-        // A user sees the refusals of its own calls.
-        assert_eq!(list(&t.with_key(&key), denials()).await.len(), 2);
-    }
+        let mut metadata = raw::bearer(&[&key]);
+        metadata.insert("x-request-id", "the-call".parse().unwrap());
+        metadata.insert("x-event-why", "test".parse().unwrap());
+        let answer = raw::call(&t.anonymous(), &raw::path(&method), encode(&request), metadata).await;
+        let answer = answer.unwrap_or_else(|status| panic!("{}: {status:?}", method.full_name()));
 
-    async fn a_refused_key_is_told_to_its_owner(t) {
-        let ada = t.user("ada").await;
-        let (key, text) = t.key(Owner::UserId(ada.id.clone()), &["*"]).await;
-        let revoke = pb::RevokeApiKeyRequest { api_key_id: key.id.clone(), ..Default::default() };
-        t.admin().api_keys().revoke_api_key(revoke).await.unwrap();
-        let get = || pb::GetUserRequest { user_id: ada.id.clone() };
-        refused(t.with_key(&text).users().get_user(get()).await, ErrorReason::Unauthenticated);
-        refused(t.with_key(&text).users().get_user(get()).await, ErrorReason::Unauthenticated);
-        let of_key = || pb::ListEventsRequest { resource_id: key.id.clone(), ..Default::default() };
-        // It is written beside the call.
-        while list(&t.admin(), of_key()).await.len() < 3 {
-            tokio::task::yield_now().await;
-        }
-        let events = list(&t.admin(), of_key()).await;
-        assert_eq!(actions(&events), ["api_key.rejected", "api_key.revoked", "api_key.created"]);
-        assert_eq!(name(events[0].reason()), "UNAUTHENTICATED");
-    }
-
-    async fn reuse_of_a_token_and_the_opening_of_tokens_are_told(t) {
-        let ada = t.user("ada").await;
-        let (token, text) = t.session(&ada).await;
-        t.rotate(&text).await.unwrap();
-        refused(t.rotate(&text).await, ErrorReason::RefreshTokenRejected);
-        let account = t.oauth_account(&ada).await;
-        let get = pb::GetOauthAccountTokensRequest { oauth_account_id: account.id.clone() };
-        t.admin().oauth_accounts().get_oauth_account_tokens(get).await.unwrap();
-        let events = list(&t.admin(), pb::ListEventsRequest { user_id: ada.id.clone(), ..Default::default() }).await;
-        assert_eq!(
-            actions(&events),
-            ["oauth_account.tokens_opened", "oauth_account.linked", "refresh_token.reused", "refresh_token.rotated", "refresh_token.created", "user.created"],
+        let events = list(&t.admin(), pb::ListEventsRequest::default()).await;
+        let events: Vec<pb::Event> = events.into_iter().filter(|event| event.sequence > last).collect();
+        let (found, emits) = (actions(&events), emits(&method));
+        let counted = found.iter().filter(|action| emits.first().is_some_and(|first| first == *action)).count();
+        assert_eq!(counted, emits.len().min(1), "{}: {found:?}", method.full_name());
+        assert!(
+            found.iter().all(|action| emits.iter().any(|emitted| emitted == action)),
+            "{}: {found:?}",
+            method.full_name()
         );
-        assert!(events[2..5].iter().all(|event| event.resource_id == token.id));
-        assert_eq!(events[0].changes, []);
-    }
-
-    async fn what_is_sent_for_events_is_bounded(t) {
-        let too_many: Vec<(String, String)> = (0..17).map(|n| (format!("x-event-{n}"), "x".to_owned())).collect();
-        let long = vec![("x-event-long".to_owned(), "x".repeat(257))];
-        let nameless = vec![("x-event-".to_owned(), "x".to_owned())];
-        for (entries, field) in [(too_many, "metadata"), (long, "metadata.x-event-long"), (nameless, "metadata.x-event-")] {
-            let mut request = tonic::Request::new(pb::CreateUserRequest { email: "x".to_owned(), name: "X".to_owned(), request_id: "x".to_owned(), ..Default::default() });
-            for (name, value) in entries {
-                let name: tonic::metadata::MetadataKey<tonic::metadata::Ascii> = name.parse().unwrap();
-                request.metadata_mut().insert(name, value.parse().unwrap());
+        for event in &events {
+            let actor = event.actor.clone().unwrap();
+            assert_eq!((actor.kind(), actor.call_id.as_str()), (pb::ActorKind::PlatformAdmin, "the-call"));
+            assert_eq!(event.method, method.full_name());
+            assert_eq!(event.metadata["why"], "test");
+            assert_eq!(event.request_id, if changes { request_id.as_str() } else { "" });
+            assert!(event.resource_type != 0 && event.resource_id.len() == 36);
+            // The secrets of the world, and the one that the answer tells.
+            let bytes = event.encode_to_vec();
+            let text = String::from_utf8_lossy(&bytes);
+            let told = String::from_utf8_lossy(&answer).into_owned();
+            let secrets = ["cf_live_", "cf_rt_", "cf_inv_"]
+                .iter()
+                .flat_map(|prefix| told.split(prefix).skip(1).map(str::to_owned).collect::<Vec<_>>());
+            let secrets = secrets.map(|text| text.chars().take_while(char::is_ascii_alphanumeric).collect::<String>());
+            // Without the public part of a key.
+            let told = secrets.filter(|text| text.len() >= 40).map(|text| text[12..40].to_owned());
+            for secret in told.chain([world.plaintext_token.clone(), world.plaintext_key.clone(), "canary".to_owned()])
+            {
+                assert!(!text.contains(&secret), "{}", method.full_name());
             }
-            let status = refused(t.admin().users().create_user(request).await, ErrorReason::InvalidArgument);
-            // All that is wrong is told at once.
-            assert_eq!(crate::support::refusal::fields(&status), [field, "request_id", "email"]);
         }
+    }
+}
+
+#[both]
+async fn a_change_whose_event_cannot_be_written_is_not_made(t: Arc<Test>) {
+    for method in raw::methods() {
+        if emits(&method).is_empty() {
+            continue;
+        }
+        let (_, request) = ready(&t, &method).await;
+        let key = t.admin_key_for(&method).await;
+        let before = t.database.rows().await;
+        break_events(&t, true).await;
+        let call = async || raw::call(&t.anonymous(), &raw::path(&method), request.clone(), raw::bearer(&[&key])).await;
+        refused(call().await, ErrorReason::Unavailable);
+        assert_eq!(t.database.rows().await, before, "{}", method.full_name());
+        break_events(&t, false).await;
+        // It was the event and nothing else.
+        call().await.unwrap();
+    }
+}
+
+#[both]
+async fn what_an_erased_user_takes_along_is_told(t: Arc<Test>) {
+    let (world, other) = (World::make(&t).await, t.user("other").await);
+    let organization = pb::Organization { id: world.organization_id.clone(), ..Default::default() };
+    t.member(&other, &organization, "owner").await;
+    let own = t.with_key(&t.user_key(&world.user).await);
+    let made = pb::CreateApiKeyRequest {
+        owner: Some(Owner::OrganizationId(organization.id.clone())),
+        name: "made".to_owned(),
+        scopes: vec!["users:read".to_owned()],
+        environment: pb::ApiKeyEnvironment::Live.into(),
+        ..Default::default()
+    };
+    let made = own.api_keys().create_api_key(made).await.answered().api_key.unwrap();
+    let last = list(&t.admin(), pb::ListEventsRequest::default()).await[0].sequence;
+    let purge = pb::PurgeUserRequest { user_id: world.user.id.clone(), ..Default::default() };
+    t.admin().users().purge_user(purge).await.unwrap();
+    let mut events = list(&t.admin(), pb::ListEventsRequest::default()).await;
+    events.retain(|event| event.sequence > last);
+    let told: BTreeSet<(&str, &str)> =
+        events.iter().map(|event| (event.action.as_str(), event.resource_id.as_str())).collect();
+    let expected = [
+        ("membership.deleted", world.membership_id.as_str()),
+        ("oauth_account.unlinked", &world.oauth_account_id),
+        ("refresh_token.revoked", &world.refresh_token_id),
+        ("api_key.creator_erased", &made.id),
+        ("user.purged", &world.user.id),
+    ];
+    assert!(expected.iter().all(|one| told.contains(one)), "{told:?}");
+    assert_eq!(actions(&events).iter().filter(|action| **action == "api_key.deleted").count(), 1);
+    assert_eq!(events.len(), expected.len() + 1);
+    let gone = events.iter().find(|event| event.action == "membership.deleted").unwrap();
+    assert_eq!((&gone.organization_id, &gone.resource), (&world.organization_id, &None));
+}
+
+#[both]
+async fn denied_calls_are_told_once_and_then_together(t: Arc<Test>) {
+    let ada = t.user("ada").await;
+    let key = t.user_key(&ada).await;
+    let create =
+        || pb::CreateUserRequest { email: "x@example.com".to_owned(), name: "X".to_owned(), ..Default::default() };
+    let denials = || pb::ListEventsRequest { actions: vec!["call.denied".to_owned()], ..Default::default() };
+    for _ in 0..10 {
+        refused(t.with_key(&key).users().create_user(create()).await, ErrorReason::PlatformAdminRequired);
+    }
+    let events = list(&t.admin(), denials()).await;
+    assert_eq!(events.len(), 1);
+    let event = &events[0];
+    assert_eq!((event.reason(), event.count), (ErrorReason::PlatformAdminRequired, 1));
+    assert_eq!((event.method.as_str(), &event.user_id), ("tenantry.v1.UserService.CreateUser", &ada.id));
+    assert_eq!(event.actor.as_ref().unwrap().user_id, ada.id);
+    t.advance(std::time::Duration::from_secs(61));
+    refused(t.with_key(&key).users().create_user(create()).await, ErrorReason::PlatformAdminRequired);
+    let counts: Vec<i32> = list(&t.admin(), denials()).await.iter().map(|event| event.count).collect();
+    assert_eq!(counts, [10, 1]);
+    // A user sees the refusals of its own calls.
+    assert_eq!(list(&t.with_key(&key), denials()).await.len(), 2);
+}
+
+#[both]
+async fn a_refused_key_is_told_to_its_owner(t: Arc<Test>) {
+    let ada = t.user("ada").await;
+    let (key, text) = t.key(Owner::UserId(ada.id.clone()), &["*"]).await;
+    let revoke = pb::RevokeApiKeyRequest { api_key_id: key.id.clone(), ..Default::default() };
+    t.admin().api_keys().revoke_api_key(revoke).await.unwrap();
+    let get = || pb::GetUserRequest { user_id: ada.id.clone() };
+    refused(t.with_key(&text).users().get_user(get()).await, ErrorReason::Unauthenticated);
+    refused(t.with_key(&text).users().get_user(get()).await, ErrorReason::Unauthenticated);
+    let of_key = || pb::ListEventsRequest { resource_id: key.id.clone(), ..Default::default() };
+    // It is written beside the call.
+    while list(&t.admin(), of_key()).await.len() < 3 {
+        tokio::task::yield_now().await;
+    }
+    let events = list(&t.admin(), of_key()).await;
+    assert_eq!(actions(&events), ["api_key.rejected", "api_key.revoked", "api_key.created"]);
+    assert_eq!(name(events[0].reason()), "UNAUTHENTICATED");
+}
+
+#[both]
+async fn reuse_of_a_token_and_the_opening_of_tokens_are_told(t: Arc<Test>) {
+    let ada = t.user("ada").await;
+    let (token, text) = t.session(&ada).await;
+    t.rotate(&text).await.unwrap();
+    refused(t.rotate(&text).await, ErrorReason::RefreshTokenRejected);
+    let account = t.oauth_account(&ada).await;
+    let get = pb::GetOauthAccountTokensRequest { oauth_account_id: account.id.clone() };
+    t.admin().oauth_accounts().get_oauth_account_tokens(get).await.unwrap();
+    let events = list(&t.admin(), pb::ListEventsRequest { user_id: ada.id.clone(), ..Default::default() }).await;
+    assert_eq!(
+        actions(&events),
+        [
+            "oauth_account.tokens_opened",
+            "oauth_account.linked",
+            "refresh_token.reused",
+            "refresh_token.rotated",
+            "refresh_token.created",
+            "user.created"
+        ],
+    );
+    assert!(events[2..5].iter().all(|event| event.resource_id == token.id));
+    assert_eq!(events[0].changes, []);
+}
+
+#[both]
+async fn what_is_sent_for_events_is_bounded(t: Arc<Test>) {
+    let too_many: Vec<(String, String)> = (0..17).map(|n| (format!("x-event-{n}"), "x".to_owned())).collect();
+    let long = vec![("x-event-long".to_owned(), "x".repeat(257))];
+    let nameless = vec![("x-event-".to_owned(), "x".to_owned())];
+    for (entries, field) in [(too_many, "metadata"), (long, "metadata.x-event-long"), (nameless, "metadata.x-event-")] {
+        let mut request = tonic::Request::new(pb::CreateUserRequest {
+            email: "x".to_owned(),
+            name: "X".to_owned(),
+            request_id: "x".to_owned(),
+            ..Default::default()
+        });
+        for (name, value) in entries {
+            let name: tonic::metadata::MetadataKey<tonic::metadata::Ascii> = name.parse().unwrap();
+            request.metadata_mut().insert(name, value.parse().unwrap());
+        }
+        let status = refused(t.admin().users().create_user(request).await, ErrorReason::InvalidArgument);
+        // All that is wrong is told at once.
+        assert_eq!(crate::support::refusal::fields(&status), [field, "request_id", "email"]);
     }
 }
 

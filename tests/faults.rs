@@ -21,14 +21,14 @@ use tonic::{Code, Status};
 use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient};
 
 use crate::support::{
-    Api, Backend, SEALING_KEYS,
+    Answered as _, Api, Backend, SEALING_KEYS, both,
     database::{TestDatabase, connect},
     given::unique,
     http2::{
         CONTINUATION, DATA, END_HEADERS, END_STREAM, HEADERS, PREFACE, RST_STREAM, Raw, SETTINGS, call_headers, frame,
         framed, header,
     },
-    long_on_both, on_both, refused,
+    refused,
     serving::Serving,
 };
 
@@ -147,7 +147,7 @@ async fn silent_connections(to: SocketAddr) {
 async fn withstands(name: &str, serving: &Serving, key: &str, attack: impl Future<Output = ()> + Send + 'static) {
     let (process, api) = (serving.process.id(), serving.with_key(key));
     let (memory, open) = (memory_kib(process), sockets(process));
-    let id = api.users().create_user(new_user()).await.unwrap().into_inner().user.unwrap().id;
+    let id = api.users().create_user(new_user()).await.answered().user.unwrap().id;
     let attack = tokio::spawn(attack);
     let (mut times, mut most) = (Vec::new(), 0);
     let begun = Instant::now();
@@ -172,7 +172,8 @@ async fn withstands(name: &str, serving: &Serving, key: &str, attack: impl Futur
     assert!(p99 < Duration::from_millis(100), "{name}: p99 {p99:?}");
 }
 
-async fn attacks_take_neither_memory_nor_the_time_of_others(backend: Backend) {
+#[both(long)]
+async fn faults_attacks_take_neither_memory_nor_the_time_of_others(backend: Backend) {
     let database = TestDatabase::empty(backend).await;
     let serving = start(database.url(), &[]).await;
     let (key, to) = (serving.first_admin_key.clone().unwrap(), serving.address);
@@ -248,7 +249,8 @@ async fn ended(serving: &mut Serving) -> (Option<i32>, Duration) {
     }
 }
 
-async fn a_stop_under_load_loses_nothing_and_no_peer_holds_it_up(backend: Backend) {
+#[both(long)]
+async fn faults_f24_f25_a_stop_under_load_loses_nothing_and_no_peer_holds_it_up(backend: Backend) {
     let database = TestDatabase::empty(backend).await;
     let mut stopping = start(database.url(), &[]).await;
     let key = stopping.first_admin_key.clone().unwrap();
@@ -261,7 +263,7 @@ async fn a_stop_under_load_loses_nothing_and_no_peer_holds_it_up(backend: Backen
         writers.spawn(create(servers, Arc::clone(&is_over)));
     }
     let mut health = HealthClient::new(stopping.with_key(&key).channel);
-    let mut watch = health.watch(HealthCheckRequest::default()).await.unwrap().into_inner();
+    let mut watch = health.watch(HealthCheckRequest::default()).await.answered();
     assert_eq!(watch.message().await.unwrap().unwrap().status(), ServingStatus::Serving);
     sleep(Duration::from_secs(2)).await;
     stopping.signal("TERM");
@@ -284,7 +286,8 @@ async fn a_stop_under_load_loses_nothing_and_no_peer_holds_it_up(backend: Backen
     database.remove().await;
 }
 
-async fn a_second_signal_and_a_kill_end_a_stop_at_once(backend: Backend) {
+#[both(long)]
+async fn faults_f26_a_second_signal_and_a_kill_end_a_stop_at_once(backend: Backend) {
     let database = TestDatabase::empty(backend).await;
     for signal in ["TERM", "INT", "KILL"] {
         let mut serving = start(database.url(), &[]).await;
@@ -298,7 +301,8 @@ async fn a_second_signal_and_a_kill_end_a_stop_at_once(backend: Backend) {
     database.remove().await;
 }
 
-async fn a_process_without_file_descriptors_waits_for_some_and_does_not_spin(backend: Backend) {
+#[both(long)]
+async fn faults_f29_a_process_without_file_descriptors_waits_for_some_and_does_not_spin(backend: Backend) {
     let database = TestDatabase::empty(backend).await;
     let serving = start(database.url(), &[("TENANTRY_HANDSHAKE_TIMEOUT", "1m")]).await;
     let (key, process) = (serving.first_admin_key.clone().unwrap(), serving.process.id());
@@ -331,7 +335,8 @@ async fn a_process_without_file_descriptors_waits_for_some_and_does_not_spin(bac
     database.remove().await;
 }
 
-async fn a_dead_peer_is_dropped_by_the_keepalive(backend: Backend) {
+#[both(long)]
+async fn faults_f23_a_dead_peer_is_dropped_by_the_keepalive(backend: Backend) {
     let database = TestDatabase::empty(backend).await;
     let serving = start(database.url(), &[]).await;
     let mut dead = Raw::open(serving.address, &[]).await;
@@ -387,7 +392,8 @@ async fn load(api: &[Api], callers: usize, what: &What, time: Duration) -> (f64,
     (f64::from(count) / time.as_secs_f64(), percentile(&mut times, 99))
 }
 
-async fn ten_times_too_many_callers_do_not_lower_what_is_answered(backend: Backend) {
+#[both(long)]
+async fn faults_f21_ten_times_too_many_callers_do_not_lower_what_is_answered(backend: Backend) {
     let database = TestDatabase::empty(backend).await;
     let serving = start(database.url(), &[]).await;
     let key = serving.first_admin_key.clone().unwrap();
@@ -412,16 +418,8 @@ async fn ten_times_too_many_callers_do_not_lower_what_is_answered(backend: Backe
     database.remove().await;
 }
 
-long_on_both!(
-    faults_attacks = super::attacks_take_neither_memory_nor_the_time_of_others,
-    faults_f24_f25_stop = super::a_stop_under_load_loses_nothing_and_no_peer_holds_it_up,
-    faults_f26_second_signal = super::a_second_signal_and_a_kill_end_a_stop_at_once,
-    faults_f29_file_descriptors = super::a_process_without_file_descriptors_waits_for_some_and_does_not_spin,
-    faults_f23_dead_peer = super::a_dead_peer_is_dropped_by_the_keepalive,
-    faults_f21_overload = super::ten_times_too_many_callers_do_not_lower_what_is_answered,
-);
-
 /// Twenty calls panic within their transactions.
+#[both]
 async fn f27_a_panic_is_one_answer_and_everything_else_goes_on(backend: Backend) {
     let database = TestDatabase::empty(backend).await;
     let url = database.url();
@@ -446,8 +444,6 @@ async fn f27_a_panic_is_one_answer_and_everything_else_goes_on(backend: Backend)
     database.remove().await;
 }
 
-on_both!(f27_a_panic_is_one_answer_and_everything_else_goes_on);
-
 /// Does something to the server of the database.
 async fn control(what: &'static str) {
     let script =
@@ -460,7 +456,7 @@ async fn control(what: &'static str) {
 async fn health(serving: &Serving) -> (ServingStatus, ServingStatus) {
     let mut client = HealthClient::new(Api::new(serving.address, None).channel);
     let mut ask = async |service: &str| {
-        client.check(HealthCheckRequest { service: service.to_owned() }).await.unwrap().into_inner().status()
+        client.check(HealthCheckRequest { service: service.to_owned() }).await.answered().status()
     };
     (ask("liveness").await, ask("").await)
 }
@@ -496,7 +492,7 @@ mod faults_f6_the_database_is_killed {
         let serving = start(database.url(), &[]).await;
         let key = serving.first_admin_key.clone().unwrap();
         let api: Vec<Api> = (0..4).map(|_| serving.with_key(&key)).collect();
-        let id = api[0].users().create_user(new_user()).await.unwrap().into_inner().user.unwrap().id;
+        let id = api[0].users().create_user(new_user()).await.answered().user.unwrap().id;
         let reads = What::Reads(id);
         let (before, _) = load(&api, 16, &reads, Duration::from_secs(3)).await;
         // In flight while it is killed: each ends soon, one way or the other.
@@ -591,7 +587,7 @@ mod faults_f12_the_pool_is_exhausted {
         let database = TestDatabase::empty(Backend::Postgres).await;
         let serving = start(database.url(), &[("TENANTRY_DATABASE_CONNECTIONS", "2")]).await;
         let api = serving.with_key(serving.first_admin_key.as_ref().unwrap());
-        let id = api.users().create_user(new_user()).await.unwrap().into_inner().user.unwrap().id;
+        let id = api.users().create_user(new_user()).await.answered().user.unwrap().id;
         let TestDatabase::Postgres(name) = &database else { unreachable!() };
         let holder = connect(name).await;
         holder.batch_execute("BEGIN; LOCK TABLE cf_events IN EXCLUSIVE MODE").await.unwrap();

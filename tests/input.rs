@@ -1,12 +1,14 @@
 //! Bad input of every kind, for every method: a clear refusal, nothing written, no word of what is inside.
 
+use std::sync::Arc;
+
 use prost_reflect::{Kind, Value};
 use prost_types::{Struct, Value as WireValue, value::Kind as WireKind};
 use tenantry::pb::{self, ErrorReason};
 use tonic::Code;
 
 use crate::support::{
-    both, mask, object, raw,
+    Answered as _, Test, both, mask, object, raw,
     refusal::{assert_says_nothing_of_the_inside, fields, reason_of},
     refused,
     request::{World, encode, text_fields},
@@ -32,161 +34,223 @@ fn nested_struct(levels: usize) -> Vec<u8> {
     })
 }
 
-both! {
-    async fn no_text_in_any_field_of_any_method_breaks_anything(t) {
-        let world = World::make(&t).await;
-        let long = "x".repeat(100_000);
-        let texts = ["\0", "a\0b", "\u{202E}", "\u{FFFF}", "'; DROP TABLE cf_users; --", "%", "../../etc/passwd", "\r\n\r\n", &long];
-        for method in raw::methods() {
-            for field in text_fields(&world.request(&method)) {
-                for text in texts {
-                    let mut request = world.request(&method);
-                    let value = Value::String(text.to_owned());
-                    request.set_field(&field, if field.is_list() { Value::List(vec![value]) } else { value });
-                    let answer = raw::call(&t.anonymous(), &raw::path(&method), encode(&request), raw::bearer(&[&t.admin_key_for(&method).await])).await;
-                    let Err(status) = answer else { continue };
-                    let expected = [Code::InvalidArgument, Code::NotFound, Code::FailedPrecondition, Code::Aborted, Code::AlreadyExists];
-                    assert!(expected.contains(&status.code()), "{} of {}: {text:.20}: {status:?}", field.name(), method.full_name());
-                    assert_says_nothing_of_the_inside(&status);
-                }
-            }
-        }
-    }
-
-    async fn unknown_enum_numbers_are_refused_and_named(t) {
-        let world = World::make(&t).await;
-        for method in raw::methods() {
-            for field in method.input().fields().filter(|field| matches!(field.kind(), Kind::Enum(_))) {
+#[both]
+async fn no_text_in_any_field_of_any_method_breaks_anything(t: Arc<Test>) {
+    let world = World::make(&t).await;
+    let long = "x".repeat(100_000);
+    let texts = [
+        "\0",
+        "a\0b",
+        "\u{202E}",
+        "\u{FFFF}",
+        "'; DROP TABLE cf_users; --",
+        "%",
+        "../../etc/passwd",
+        "\r\n\r\n",
+        &long,
+    ];
+    for method in raw::methods() {
+        for field in text_fields(&world.request(&method)) {
+            for text in texts {
                 let mut request = world.request(&method);
-                request.set_field(&field, Value::EnumNumber(77));
-                if let Some(mut update_mask) = request.get_field_by_name("update_mask").map(std::borrow::Cow::into_owned) {
-                    let paths = Value::List(vec![Value::String(field.name().to_owned())]);
-                    update_mask.as_message_mut().unwrap().set_field_by_name("paths", paths);
-                    request.set_field_by_name("update_mask", update_mask);
-                }
-                let answer = raw::call(&t.anonymous(), &raw::path(&method), encode(&request), raw::bearer(&[&t.admin_key_for(&method).await])).await;
-                let status = refused(answer, ErrorReason::InvalidArgument);
-                let named = fields(&status).pop().unwrap();
-                assert_eq!(named.trim_end_matches("[0]"), field.name(), "{}", method.full_name());
-            }
-        }
-    }
-
-    async fn bytes_that_are_no_message_are_refused(t) {
-        let world = World::make(&t).await;
-        // Of a request without fields there is nothing to get wrong.
-        for method in raw::methods().into_iter().filter(|method| method.name() != raw::NAMES_NOTHING) {
-            for bytes in [vec![0xff; 10], vec![0x0a, 0x05, b'a'], vec![0x0a, 0x02, 0xff, 0xfe]] {
-                let answer = raw::call(&t.anonymous(), &raw::path(&method), bytes, raw::bearer(&[&t.admin_key_for(&method).await])).await;
-                let status = answer.unwrap_err();
-                // A field that the message does not have is skipped, as it should be; then the request is empty.
-                assert!(["REQUEST_MALFORMED", "INVALID_ARGUMENT"].contains(&reason_of(&status).as_str()), "{status:?}");
+                let value = Value::String(text.to_owned());
+                request.set_field(&field, if field.is_list() { Value::List(vec![value]) } else { value });
+                let answer = raw::call(
+                    &t.anonymous(),
+                    &raw::path(&method),
+                    encode(&request),
+                    raw::bearer(&[&t.admin_key_for(&method).await]),
+                )
+                .await;
+                let Err(status) = answer else { continue };
+                let expected = [
+                    Code::InvalidArgument,
+                    Code::NotFound,
+                    Code::FailedPrecondition,
+                    Code::Aborted,
+                    Code::AlreadyExists,
+                ];
+                assert!(
+                    expected.contains(&status.code()),
+                    "{} of {}: {text:.20}: {status:?}",
+                    field.name(),
+                    method.full_name()
+                );
                 assert_says_nothing_of_the_inside(&status);
             }
-            let mut more = encode(&world.request(&method));
-            more.extend([0xfa, 0x3f, 0x01, 0x00]);
-            // Fields of a later version are no reason to refuse.
-            if method.name().starts_with("Get") {
-                raw::call(&t.anonymous(), &raw::path(&method), more, raw::bearer(&[&t.admin_key_for(&method).await])).await.unwrap();
+        }
+    }
+}
+
+#[both]
+async fn unknown_enum_numbers_are_refused_and_named(t: Arc<Test>) {
+    let world = World::make(&t).await;
+    for method in raw::methods() {
+        for field in method.input().fields().filter(|field| matches!(field.kind(), Kind::Enum(_))) {
+            let mut request = world.request(&method);
+            request.set_field(&field, Value::EnumNumber(77));
+            if let Some(mut update_mask) = request.get_field_by_name("update_mask").map(std::borrow::Cow::into_owned) {
+                let paths = Value::List(vec![Value::String(field.name().to_owned())]);
+                update_mask.as_message_mut().unwrap().set_field_by_name("paths", paths);
+                request.set_field_by_name("update_mask", update_mask);
             }
+            let answer = raw::call(
+                &t.anonymous(),
+                &raw::path(&method),
+                encode(&request),
+                raw::bearer(&[&t.admin_key_for(&method).await]),
+            )
+            .await;
+            let status = refused(answer, ErrorReason::InvalidArgument);
+            let named = fields(&status).pop().unwrap();
+            assert_eq!(named.trim_end_matches("[0]"), field.name(), "{}", method.full_name());
         }
     }
+}
 
-    async fn a_thousand_levels_of_json_are_refused(t) {
-        for levels in [17, 30, 99, 1000] {
-            let mut bytes = Vec::new();
-            prost::Message::encode(
-                &pb::CreateUserRequest { email: "deep@example.com".to_owned(), name: "Deep".to_owned(), ..Default::default() },
-                &mut bytes,
-            ).unwrap();
-            let nested = nested_struct(levels);
-            bytes.push(0x22);
-            prost::encoding::encode_varint(u64::try_from(nested.len()).unwrap(), &mut bytes);
-            bytes.extend(nested);
-            let answer = raw::call(&t.anonymous(), "/tenantry.v1.UserService/CreateUser", bytes, raw::bearer(&[&t.admin_key])).await;
-            let reason = reason_of(&answer.unwrap_err());
-            assert!(reason == "INVALID_ARGUMENT" || reason == "REQUEST_MALFORMED", "{levels}: {reason}");
+#[both]
+async fn bytes_that_are_no_message_are_refused(t: Arc<Test>) {
+    let world = World::make(&t).await;
+    // Of a request without fields there is nothing to get wrong.
+    for method in raw::methods().into_iter().filter(|method| method.name() != raw::NAMES_NOTHING) {
+        for bytes in [vec![0xff; 10], vec![0x0a, 0x05, b'a'], vec![0x0a, 0x02, 0xff, 0xfe]] {
+            let answer =
+                raw::call(&t.anonymous(), &raw::path(&method), bytes, raw::bearer(&[&t.admin_key_for(&method).await]))
+                    .await;
+            let status = answer.unwrap_err();
+            // A field that the message does not have is skipped, as it should be; then the request is empty.
+            assert!(["REQUEST_MALFORMED", "INVALID_ARGUMENT"].contains(&reason_of(&status).as_str()), "{status:?}");
+            assert_says_nothing_of_the_inside(&status);
         }
-        let get = pb::GetUserByEmailRequest { email: "deep@example.com".to_owned() };
-        refused(t.admin().users().get_user_by_email(get).await, ErrorReason::UserNotFound);
-    }
-
-    async fn ten_megabytes_of_name_are_refused(t) {
-        let big = pb::CreateUserRequest { email: "big@example.com".to_owned(), name: "x".repeat(10_000_000), ..Default::default() };
-        refused(t.admin().users().create_user(big).await, ErrorReason::RequestTooLarge);
-        let long = pb::CreateUserRequest { email: "big@example.com".to_owned(), name: "x".repeat(200_000), ..Default::default() };
-        refused(t.admin().users().create_user(long).await, ErrorReason::InvalidArgument);
-        let get = pb::GetUserByEmailRequest { email: "big@example.com".to_owned() };
-        refused(t.admin().users().get_user_by_email(get).await, ErrorReason::UserNotFound);
-    }
-
-    async fn json_comes_back_as_it_was_on_both_databases(t) {
-        let values = [
-            WireKind::NullValue(0), WireKind::BoolValue(true), WireKind::NumberValue(5.0), WireKind::NumberValue(0.1),
-            WireKind::NumberValue(-1.5e-300), WireKind::NumberValue(1.7e308), WireKind::NumberValue(9_007_199_254_740_993.0),
-            WireKind::NumberValue(5e-324), WireKind::StringValue("\u{1F600} \\ \" \u{1}".to_owned()),
-            WireKind::ListValue(prost_types::ListValue { values: vec![] }), WireKind::StructValue(Struct::default()),
-        ];
-        let metadata = Struct {
-            fields: (0..).zip(values).map(|(at, kind)| (format!("k{at}"), WireValue { kind: Some(kind) })).collect(),
-        };
-        let ada = t.user("ada").await;
-        let request = pb::UpdateUserRequest {
-            user_id: ada.id.clone(),
-            metadata: Some(metadata.clone()),
-            update_mask: mask(&["metadata"]),
-            ..Default::default()
-        };
-        t.admin().users().update_user(request).await.unwrap();
-        assert_eq!(t.reload_user(&ada.id).await.metadata.unwrap(), metadata);
-    }
-
-    async fn page_tokens_are_good_for_their_list_only(t) {
-        let (ada, bob) = (t.user("ada").await, t.user("bob").await);
-        let acme = t.organization(&ada).await;
-        t.member(&bob, &acme, "member").await;
-        let page = pb::ListUsersRequest { page_size: 1, ..Default::default() };
-        let token = t.admin().users().list_users(page.clone()).await.unwrap().into_inner().next_page_token;
-        assert!(!token.is_empty());
-        let with = |token: &str| pb::ListUsersRequest { page_token: token.to_owned(), ..page.clone() };
-        t.admin().users().list_users(with(&token)).await.unwrap();
-        // Another page size is another page of the same list.
-        t.admin().users().list_users(pb::ListUsersRequest { page_size: 2, ..with(&token) }).await.unwrap();
-        let mut forged = token.clone().into_bytes();
-        forged[5] = if forged[5] == b'A' { b'B' } else { b'A' };
-        for bad in ["x", "\0", &String::from_utf8(forged).unwrap(), &token[1..], &"A".repeat(100_000)] {
-            refused(t.admin().users().list_users(with(bad)).await, ErrorReason::InvalidArgument);
+        let mut more = encode(&world.request(&method));
+        more.extend([0xfa, 0x3f, 0x01, 0x00]);
+        // Fields of a later version are no reason to refuse.
+        if method.name().starts_with("Get") {
+            raw::call(&t.anonymous(), &raw::path(&method), more, raw::bearer(&[&t.admin_key_for(&method).await]))
+                .await
+                .unwrap();
         }
-        let other_filter = pb::ListUsersRequest { state: pb::UserState::Active.into(), ..with(&token) };
-        refused(t.admin().users().list_users(other_filter).await, ErrorReason::InvalidArgument);
-        // Another caller's reach, and another method.
-        let bobs = t.with_key(&t.user_key(&bob).await);
-        refused(bobs.users().list_users(with(&token)).await, ErrorReason::InvalidArgument);
-        let other = pb::ListOrganizationsRequest { page_token: token, ..Default::default() };
-        refused(t.admin().organizations().list_organizations(other).await, ErrorReason::InvalidArgument);
     }
+}
 
-    async fn page_sizes_are_held_to_their_limits(t) {
-        for name in 0..60 {
-            t.user(&format!("u{name}")).await;
-        }
-        let size = |page_size| pb::ListUsersRequest { page_size, ..Default::default() };
-        assert_eq!(t.admin().users().list_users(size(0)).await.unwrap().into_inner().users.len(), 50);
-        assert_eq!(t.admin().users().list_users(size(i32::MAX)).await.unwrap().into_inner().users.len(), 61);
-        let status = refused(t.admin().users().list_users(size(-1)).await, ErrorReason::InvalidArgument);
-        assert_eq!(fields(&status), ["page_size"]);
+#[both]
+async fn a_thousand_levels_of_json_are_refused(t: Arc<Test>) {
+    for levels in [17, 30, 99, 1000] {
+        let mut bytes = Vec::new();
+        prost::Message::encode(
+            &pb::CreateUserRequest {
+                email: "deep@example.com".to_owned(),
+                name: "Deep".to_owned(),
+                ..Default::default()
+            },
+            &mut bytes,
+        )
+        .unwrap();
+        let nested = nested_struct(levels);
+        bytes.push(0x22);
+        prost::encoding::encode_varint(u64::try_from(nested.len()).unwrap(), &mut bytes);
+        bytes.extend(nested);
+        let answer =
+            raw::call(&t.anonymous(), "/tenantry.v1.UserService/CreateUser", bytes, raw::bearer(&[&t.admin_key])).await;
+        let reason = reason_of(&answer.unwrap_err());
+        assert!(reason == "INVALID_ARGUMENT" || reason == "REQUEST_MALFORMED", "{levels}: {reason}");
     }
+    let get = pb::GetUserByEmailRequest { email: "deep@example.com".to_owned() };
+    refused(t.admin().users().get_user_by_email(get).await, ErrorReason::UserNotFound);
+}
 
-    async fn a_refused_request_writes_nothing(t) {
-        let ada = t.user("ada").await;
-        let request = pb::UpdateUserRequest {
-            user_id: ada.id.clone(),
-            name: "Changed".to_owned(),
-            metadata: object("a", &"x".repeat(20_000)),
-            update_mask: mask(&["name", "metadata"]),
-            ..Default::default()
-        };
-        refused(t.admin().users().update_user(request).await, ErrorReason::InvalidArgument);
-        assert_eq!(t.reload_user(&ada.id).await, ada);
+#[both]
+async fn ten_megabytes_of_name_are_refused(t: Arc<Test>) {
+    let big = pb::CreateUserRequest {
+        email: "big@example.com".to_owned(),
+        name: "x".repeat(10_000_000),
+        ..Default::default()
+    };
+    refused(t.admin().users().create_user(big).await, ErrorReason::RequestTooLarge);
+    let long =
+        pb::CreateUserRequest { email: "big@example.com".to_owned(), name: "x".repeat(200_000), ..Default::default() };
+    refused(t.admin().users().create_user(long).await, ErrorReason::InvalidArgument);
+    let get = pb::GetUserByEmailRequest { email: "big@example.com".to_owned() };
+    refused(t.admin().users().get_user_by_email(get).await, ErrorReason::UserNotFound);
+}
+
+#[both]
+async fn json_comes_back_as_it_was_on_both_databases(t: Arc<Test>) {
+    let values = [
+        WireKind::NullValue(0),
+        WireKind::BoolValue(true),
+        WireKind::NumberValue(5.0),
+        WireKind::NumberValue(0.1),
+        WireKind::NumberValue(-1.5e-300),
+        WireKind::NumberValue(1.7e308),
+        WireKind::NumberValue(9_007_199_254_740_993.0),
+        WireKind::NumberValue(5e-324),
+        WireKind::StringValue("\u{1F600} \\ \" \u{1}".to_owned()),
+        WireKind::ListValue(prost_types::ListValue { values: vec![] }),
+        WireKind::StructValue(Struct::default()),
+    ];
+    let metadata = Struct {
+        fields: (0..).zip(values).map(|(at, kind)| (format!("k{at}"), WireValue { kind: Some(kind) })).collect(),
+    };
+    let ada = t.user("ada").await;
+    let request = pb::UpdateUserRequest {
+        user_id: ada.id.clone(),
+        metadata: Some(metadata.clone()),
+        update_mask: mask(&["metadata"]),
+        ..Default::default()
+    };
+    t.admin().users().update_user(request).await.unwrap();
+    assert_eq!(t.reload_user(&ada.id).await.metadata.unwrap(), metadata);
+}
+
+#[both]
+async fn page_tokens_are_good_for_their_list_only(t: Arc<Test>) {
+    let (ada, bob) = (t.user("ada").await, t.user("bob").await);
+    let acme = t.organization(&ada).await;
+    t.member(&bob, &acme, "member").await;
+    let page = pb::ListUsersRequest { page_size: 1, ..Default::default() };
+    let token = t.admin().users().list_users(page.clone()).await.answered().next_page_token;
+    assert!(!token.is_empty());
+    let with = |token: &str| pb::ListUsersRequest { page_token: token.to_owned(), ..page.clone() };
+    t.admin().users().list_users(with(&token)).await.unwrap();
+    // Another page size is another page of the same list.
+    t.admin().users().list_users(pb::ListUsersRequest { page_size: 2, ..with(&token) }).await.unwrap();
+    let mut forged = token.clone().into_bytes();
+    forged[5] = if forged[5] == b'A' { b'B' } else { b'A' };
+    for bad in ["x", "\0", &String::from_utf8(forged).unwrap(), &token[1..], &"A".repeat(100_000)] {
+        refused(t.admin().users().list_users(with(bad)).await, ErrorReason::InvalidArgument);
     }
+    let other_filter = pb::ListUsersRequest { state: pb::UserState::Active.into(), ..with(&token) };
+    refused(t.admin().users().list_users(other_filter).await, ErrorReason::InvalidArgument);
+    // Another caller's reach, and another method.
+    let bobs = t.with_key(&t.user_key(&bob).await);
+    refused(bobs.users().list_users(with(&token)).await, ErrorReason::InvalidArgument);
+    let other = pb::ListOrganizationsRequest { page_token: token, ..Default::default() };
+    refused(t.admin().organizations().list_organizations(other).await, ErrorReason::InvalidArgument);
+}
+
+#[both]
+async fn page_sizes_are_held_to_their_limits(t: Arc<Test>) {
+    for name in 0..60 {
+        t.user(&format!("u{name}")).await;
+    }
+    let size = |page_size| pb::ListUsersRequest { page_size, ..Default::default() };
+    assert_eq!(t.admin().users().list_users(size(0)).await.answered().users.len(), 50);
+    assert_eq!(t.admin().users().list_users(size(i32::MAX)).await.answered().users.len(), 61);
+    let status = refused(t.admin().users().list_users(size(-1)).await, ErrorReason::InvalidArgument);
+    assert_eq!(fields(&status), ["page_size"]);
+}
+
+#[both]
+async fn a_refused_request_writes_nothing(t: Arc<Test>) {
+    let ada = t.user("ada").await;
+    let request = pb::UpdateUserRequest {
+        user_id: ada.id.clone(),
+        name: "Changed".to_owned(),
+        metadata: object("a", &"x".repeat(20_000)),
+        update_mask: mask(&["name", "metadata"]),
+        ..Default::default()
+    };
+    refused(t.admin().users().update_user(request).await, ErrorReason::InvalidArgument);
+    assert_eq!(t.reload_user(&ada.id).await, ada);
 }

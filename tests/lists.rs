@@ -11,7 +11,7 @@ use std::{
 use tenantry::{pb, security::random};
 use uuid::Uuid;
 
-use crate::support::{Test, both, database::TestDatabase};
+use crate::support::{Answered as _, Test, both, database::TestDatabase};
 
 /// Rows that stay.
 const STAY: usize = 1500;
@@ -109,73 +109,81 @@ type Page = (Vec<String>, String);
 
 async fn users(t: Arc<Test>, request: pb::ListUsersRequest, page_token: String) -> Page {
     let request = pb::ListUsersRequest { page_token, page_size: PAGE, ..request };
-    let page = t.admin().users().list_users(request).await.unwrap().into_inner();
+    let page = t.admin().users().list_users(request).await.answered();
     (page.users.into_iter().map(|user| user.id).collect(), page.next_page_token)
 }
 
 async fn memberships(t: Arc<Test>, request: pb::ListMembershipsRequest, page_token: String) -> Page {
     let request = pb::ListMembershipsRequest { page_token, page_size: PAGE, ..request };
-    let page = t.admin().memberships().list_memberships(request).await.unwrap().into_inner();
+    let page = t.admin().memberships().list_memberships(request).await.answered();
     (page.memberships.into_iter().map(|membership| membership.id).collect(), page.next_page_token)
 }
 
-both! {
-    async fn a_walk_returns_every_row_that_stayed_exactly_once(t) {
-        let ada = t.user("ada").await;
-        let acme = t.organization(&ada).await;
-        let stayed = Arc::new(ids(STAY));
-        for some in stayed.chunks(500) {
-            insert(&t.database, &acme.id, some).await;
-        }
-        let done = Arc::new(AtomicBool::new(false));
-        let all = pb::ListUsersRequest::default();
-        let by_prefix = pb::ListUsersRequest { email_prefix: "walk-".to_owned(), ..Default::default() };
-        let of_organization = pb::ListUsersRequest { organization_id: acme.id.clone(), ..Default::default() };
-        let members_by_prefix = pb::ListUsersRequest { email_prefix: "walk-".to_owned(), ..of_organization.clone() };
-        let in_organization = pb::ListMembershipsRequest { organization_id: acme.id.clone(), ..Default::default() };
-        let churn = async {
-            for _ in 0..BATCHES {
-                let come = ids(BATCH);
-                insert(&t.database, &acme.id, &come).await;
-                tokio::task::yield_now().await;
-                delete(&t.database, &come).await;
-            }
-            done.store(true, Ordering::SeqCst);
-        };
-        let (walks, ..) = tokio::join!(
-            walk("users", stayed.clone(), done.clone(), |token| users(t.clone(), all.clone(), token)),
-            walk("users by e-mail", stayed.clone(), done.clone(), |token| users(t.clone(), by_prefix.clone(), token)),
-            walk("members by e-mail", stayed.clone(), done.clone(), |token| users(t.clone(), members_by_prefix.clone(), token)),
-            walk("members", stayed.clone(), done.clone(), |token| users(t.clone(), of_organization.clone(), token)),
-            walk("memberships", stayed.clone(), done.clone(), |token| memberships(t.clone(), in_organization.clone(), token)),
-            churn,
-        );
-        assert!(walks > 1, "nothing happened during the walk");
+#[both]
+async fn a_walk_returns_every_row_that_stayed_exactly_once(t: Arc<Test>) {
+    let ada = t.user("ada").await;
+    let acme = t.organization(&ada).await;
+    let stayed = Arc::new(ids(STAY));
+    for some in stayed.chunks(500) {
+        insert(&t.database, &acme.id, some).await;
     }
+    let done = Arc::new(AtomicBool::new(false));
+    let all = pb::ListUsersRequest::default();
+    let by_prefix = pb::ListUsersRequest { email_prefix: "walk-".to_owned(), ..Default::default() };
+    let of_organization = pb::ListUsersRequest { organization_id: acme.id.clone(), ..Default::default() };
+    let members_by_prefix = pb::ListUsersRequest { email_prefix: "walk-".to_owned(), ..of_organization.clone() };
+    let in_organization = pb::ListMembershipsRequest { organization_id: acme.id.clone(), ..Default::default() };
+    let churn = async {
+        for _ in 0..BATCHES {
+            let come = ids(BATCH);
+            insert(&t.database, &acme.id, &come).await;
+            tokio::task::yield_now().await;
+            delete(&t.database, &come).await;
+        }
+        done.store(true, Ordering::SeqCst);
+    };
+    let (walks, ..) = tokio::join!(
+        walk("users", stayed.clone(), done.clone(), |token| users(t.clone(), all.clone(), token)),
+        walk("users by e-mail", stayed.clone(), done.clone(), |token| users(t.clone(), by_prefix.clone(), token)),
+        walk("members by e-mail", stayed.clone(), done.clone(), |token| users(
+            t.clone(),
+            members_by_prefix.clone(),
+            token
+        )),
+        walk("members", stayed.clone(), done.clone(), |token| users(t.clone(), of_organization.clone(), token)),
+        walk("memberships", stayed.clone(), done.clone(), |token| memberships(
+            t.clone(),
+            in_organization.clone(),
+            token
+        )),
+        churn,
+    );
+    assert!(walks > 1, "nothing happened during the walk");
+}
 
-    async fn a_page_that_a_client_could_not_take_ends_early_and_the_walk_goes_on(t) {
-        let large = crate::support::object("a", &"x".repeat(15_000));
-        for number in 0..250 {
-            let request = pb::CreateUserRequest {
-                email: format!("large-{number}@example.com"),
-                name: "Large".to_owned(),
-                metadata: large.clone(),
-                ..Default::default()
-            };
-            t.admin().users().create_user(request).await.unwrap();
-        }
-        let (mut pages, mut seen, mut page_token) = (0, std::collections::HashSet::new(), String::new());
-        loop {
-            let request = pb::ListUsersRequest { page_size: 1000, page_token, ..Default::default() };
-            let page = t.admin().users().list_users(request).await.unwrap().into_inner();
-            assert!(prost::Message::encoded_len(&page) < 4 * 1024 * 1024);
-            assert!(page.users.into_iter().all(|user| seen.insert(user.id)), "a row was returned twice");
-            pages += 1;
-            page_token = page.next_page_token;
-            if page_token.is_empty() {
-                break;
-            }
-        }
-        assert_eq!((pages, seen.len()), (2, 251));
+#[both]
+async fn a_page_that_a_client_could_not_take_ends_early_and_the_walk_goes_on(t: Arc<Test>) {
+    let large = crate::support::object("a", &"x".repeat(15_000));
+    for number in 0..250 {
+        let request = pb::CreateUserRequest {
+            email: format!("large-{number}@example.com"),
+            name: "Large".to_owned(),
+            metadata: large.clone(),
+            ..Default::default()
+        };
+        t.admin().users().create_user(request).await.unwrap();
     }
+    let (mut pages, mut seen, mut page_token) = (0, std::collections::HashSet::new(), String::new());
+    loop {
+        let request = pb::ListUsersRequest { page_size: 1000, page_token, ..Default::default() };
+        let page = t.admin().users().list_users(request).await.answered();
+        assert!(prost::Message::encoded_len(&page) < 4 * 1024 * 1024);
+        assert!(page.users.into_iter().all(|user| seen.insert(user.id)), "a row was returned twice");
+        pages += 1;
+        page_token = page.next_page_token;
+        if page_token.is_empty() {
+            break;
+        }
+    }
+    assert_eq!((pages, seen.len()), (2, 251));
 }

@@ -11,6 +11,8 @@
     reason = "a test that cannot go on must fail, and says things as its reader thinks of them"
 )]
 
+use tenantry_testing as support;
+
 mod access;
 mod api_key;
 mod architecture;
@@ -48,7 +50,6 @@ mod selftest;
 mod sessions;
 mod signing_keys;
 mod startup;
-mod support;
 mod sweeps;
 mod telemetry;
 mod timing;

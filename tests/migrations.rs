@@ -8,7 +8,7 @@ use tenantry::{
     server::Server,
 };
 
-use crate::support::{Backend, args, database::TestDatabase, on_both};
+use crate::support::{Backend, REPOSITORY, args, both, database::TestDatabase};
 
 async fn migrate(database: &TestDatabase, direction: Direction) -> Vec<String> {
     let settings = args(&database.url(), &[]).database;
@@ -55,7 +55,7 @@ async fn names(database: &TestDatabase) -> Vec<String> {
 
 /// What `src/db/schema.rs` says: tables with their columns.
 fn schema() -> BTreeMap<String, Vec<String>> {
-    let text = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/src/db/schema.rs")).unwrap();
+    let text = fs::read_to_string(format!("{REPOSITORY}/src/db/schema.rs")).unwrap();
     let mut tables: BTreeMap<String, Vec<String>> = BTreeMap::new();
     let mut table = String::new();
     for line in text.lines().map(str::trim) {
@@ -72,7 +72,7 @@ fn schema() -> BTreeMap<String, Vec<String>> {
 #[test]
 fn both_databases_have_the_same_migrations() {
     let names = |database: &str| {
-        let directory = format!("{}/migrations/{database}", env!("CARGO_MANIFEST_DIR"));
+        let directory = format!("{REPOSITORY}/migrations/{database}");
         let mut names: Vec<String> =
             fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
         names.sort();
@@ -82,6 +82,7 @@ fn both_databases_have_the_same_migrations() {
     assert_eq!(names("sqlite"), names("postgres"));
 }
 
+#[both]
 async fn migrating_up_down_and_up_again_changes_nothing(backend: Backend) {
     let database = TestDatabase::empty(backend).await;
     let ran = migrate(&database, Direction::Up).await;
@@ -95,6 +96,7 @@ async fn migrating_up_down_and_up_again_changes_nothing(backend: Backend) {
     database.remove().await;
 }
 
+#[both]
 async fn a_schema_newer_than_the_binary_is_refused(backend: Backend) {
     let database = TestDatabase::create(backend).await;
     migrate(&database, Direction::Up).await;
@@ -114,5 +116,3 @@ async fn both_databases_have_the_same_indexes() {
     assert_eq!(names(&sqlite).await, names(&postgres).await);
     postgres.remove().await;
 }
-
-on_both!(migrating_up_down_and_up_again_changes_nothing, a_schema_newer_than_the_binary_is_refused);

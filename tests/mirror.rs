@@ -13,14 +13,12 @@ use tenantry::pb;
 use tokio::task::JoinHandle;
 
 use crate::support::{
-    Api, Backend,
+    Api, Backend, both,
     database::TestDatabase,
     follow::Watch,
     invariants,
     load::{Client, Outcome},
-    long_on_both,
     mirror::Mirror,
-    on_both,
     random::Random,
     serving::Serving,
 };
@@ -154,12 +152,14 @@ async fn mirrors_equal_the_database(backend: Backend, seconds: u64) {
     platform.database.remove().await;
 }
 
+#[both]
 async fn mirrors_equal_the_database_after_a_short_load(backend: Backend) {
     mirrors_equal_the_database(backend, 4).await;
 }
 
 /// How long it takes from the answer of a change to its event, on the process that did it and on the other.
-async fn latency(backend: Backend) {
+#[both(long)]
+async fn slow_latency(backend: Backend) {
     let platform = Platform::start(backend).await;
     let apis: Vec<Api> = platform.servers.iter().map(|server| server.with_key(&platform.key)).collect();
     for (what, server) in [("the same process", 0), ("another process", 1)] {
@@ -183,9 +183,7 @@ async fn latency(backend: Backend) {
     platform.database.remove().await;
 }
 
-on_both!(mirrors_equal_the_database_after_a_short_load);
-
-long_on_both!(
-    slow_mirrors_equal_the_database = |backend| super::mirrors_equal_the_database(backend, 60),
-    slow_latency = super::latency,
-);
+#[both(long)]
+async fn slow_mirrors_equal_the_database(backend: Backend) {
+    mirrors_equal_the_database(backend, 60).await;
+}

@@ -1,7 +1,10 @@
 //! Random sequences of what can be done in an organization, each step beside a model of it: refused exactly when the model says so, and
 //! after each sequence the service holds what the model holds. The model knows sets of permissions and nothing of how they are stored.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use tenantry::{
     models::permission::OWN,
@@ -12,7 +15,7 @@ use tenantry::{
 };
 use tonic::Status;
 
-use crate::support::{Api, Backend, Test, both, invariants, long_on_both, mask, random::Random, run};
+use crate::support::{Answered as _, Api, Backend, Test, both, invariants, mask, random::Random, run};
 
 /// Users of a worker, one after the other in one organization at a time.
 const USERS: usize = 4;
@@ -477,7 +480,7 @@ impl World {
     async fn assert_is_as_the_model(&self, what: &str) {
         let organization_id = || self.organization_id.clone();
         let all = pb::ListMembershipsRequest { organization_id: organization_id(), ..Default::default() };
-        let members = self.admin.memberships().list_memberships(all).await.unwrap().into_inner().memberships;
+        let members = self.admin.memberships().list_memberships(all).await.answered().memberships;
         let members: BTreeSet<_> = members.into_iter().map(|made| (made.id, made.user_id, made.role)).collect();
         let expected = self.model.members.iter();
         let expected: BTreeSet<_> =
@@ -486,7 +489,7 @@ impl World {
         assert!(self.model.members.values().any(|(_, role)| *role == "owner"), "{what}: no owner");
 
         let all = pb::ListRolesRequest { organization_id: organization_id(), ..Default::default() };
-        let roles = self.admin.roles().list_roles(all).await.unwrap().into_inner().roles;
+        let roles = self.admin.roles().list_roles(all).await.answered().roles;
         let roles: BTreeSet<_> = roles.into_iter().map(|made| (made.id, made.name, made.permissions)).collect();
         let sorted = |permissions: &[&str]| {
             permissions.iter().map(ToString::to_string).collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>()
@@ -498,7 +501,7 @@ impl World {
 
         let filter = Some(list_invitations_request::Filter::OrganizationId(organization_id()));
         let all = pb::ListInvitationsRequest { filter, ..Default::default() };
-        let invitations = self.admin.invitations().list_invitations(all).await.unwrap().into_inner().invitations;
+        let invitations = self.admin.invitations().list_invitations(all).await.answered().invitations;
         let invitations: BTreeSet<_> = invitations.into_iter().map(|made| (made.id, made.email, made.role)).collect();
         let expected = self.model.invitations.iter();
         let expected: BTreeSet<_> = expected
@@ -508,7 +511,7 @@ impl World {
 
         let owner = Some(list_api_keys_request::Owner::OrganizationId(organization_id()));
         let all = pb::ListApiKeysRequest { owner, include_revoked: true, ..Default::default() };
-        let keys = self.admin.api_keys().list_api_keys(all).await.unwrap().into_inner().api_keys;
+        let keys = self.admin.api_keys().list_api_keys(all).await.answered().api_keys;
         // Without the one that the organization calls with.
         let keys: BTreeSet<_> =
             keys.into_iter().filter(|key| key.name == "made").map(|key| (key.id, key.revoked_at.is_some())).collect();
@@ -632,14 +635,12 @@ fn rand_seed() -> u64 {
     u64::from_be_bytes(tenantry::security::random::bytes())
 }
 
-both! {
-    async fn random_sequences_do_what_a_model_says(t) {
-        follow_the_model(t, 400).await;
-    }
+#[both]
+async fn random_sequences_do_what_a_model_says(t: Arc<Test>) {
+    follow_the_model(t, 400).await;
 }
 
-async fn ten_thousand(backend: Backend) {
+#[both(long)]
+async fn slow_ten_thousand_random_sequences_do_what_a_model_says(backend: Backend) {
     run(backend, &[], |t| follow_the_model(t, 10_000)).await;
 }
-
-long_on_both!(slow_ten_thousand_random_sequences_do_what_a_model_says = super::ten_thousand);

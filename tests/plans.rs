@@ -1,6 +1,8 @@
 //! No statement reads a table as a whole, nor an index: each that the service sends is planned on an empty database, where a plan is
 //! what the indexes allow. What lists cost beside many rows of others is measured in `attacks/lists.rs`.
 
+use std::sync::Arc;
+
 use crate::support::{Test, both, database, database::TestDatabase, raw, request::World, request::encode, statements};
 
 /// Tables of a few rows, and an index of few: the platform admins.
@@ -85,42 +87,42 @@ fn compares_rows(statement: &str) -> bool {
     !plain.split(" AND ").all(of_index)
 }
 
-both! {
-    async fn no_statement_reads_a_table_or_an_index_as_a_whole(t) {
-        // In a process of its own: what tests beside this one send must not be taken for the service's.
-        if std::env::var_os("TENANTRY_TEST_ALONE").is_none() {
-            let backend = if matches!(t.database, TestDatabase::Sqlite(_)) { "sqlite" } else { "postgres" };
-            let name = format!("plans::no_statement_reads_a_table_or_an_index_as_a_whole::{backend}");
-            let mut alone = std::process::Command::new(std::env::current_exe().unwrap());
-            alone.args(["--exact", &name]).env("TENANTRY_TEST_ALONE", "1");
-            let output = tokio::task::spawn_blocking(move || alone.output().unwrap()).await.unwrap();
-            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
-            return;
-        }
-        statements::record();
-        // The plan of the list that walked the members of every organization.
-        assert!(reads_a_whole(
-            "SELECT * FROM `cf_users` WHERE ((`cf_users`.`deleted_at` IS NULL) AND (`cf_users`.`id` = ?)) ORDER BY `cf_users`.`id` LIMIT ?",
-            &["SCAN cf_users USING INDEX sqlite_autoindex_cf_users_1".to_owned()],
-        ));
-        // Of a server whose connections are not opened yet.
-        let own = Test::start_like(&t).await;
-        call_everything(&own).await;
-        let quote = if matches!(own.database, TestDatabase::Sqlite(_)) { '`' } else { '"' };
-        let statements = statements::sent(quote);
-        assert!(statements.len() > 60, "only {} statements were seen", statements.len());
-        let mut wrong = Vec::new();
-        for statement in statements.iter().filter(|text| !text.starts_with("INSERT") && !text.starts_with("WITH")) {
-            let plan = plan(&own, statement).await;
-            // The oldest events, in their order: the order is the table's own.
-            let is_ordered = statement.contains("ORDER BY `cf_events`.`sequence`") || statement.contains("max(`cf_events`.`sequence`)");
-            if !is_ordered && reads_a_whole(statement, &plan) {
-                wrong.push(format!("{statement}\n    {}", plan.join("\n    ")));
-            }
-        }
-        own.stop().await;
-        assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
+#[both]
+async fn no_statement_reads_a_table_or_an_index_as_a_whole(t: Arc<Test>) {
+    // In a process of its own: what tests beside this one send must not be taken for the service's.
+    if std::env::var_os("TENANTRY_TEST_ALONE").is_none() {
+        let backend = if matches!(t.database, TestDatabase::Sqlite(_)) { "sqlite" } else { "postgres" };
+        let name = format!("plans::no_statement_reads_a_table_or_an_index_as_a_whole::{backend}");
+        let mut alone = std::process::Command::new(std::env::current_exe().unwrap());
+        alone.args(["--exact", &name]).env("TENANTRY_TEST_ALONE", "1");
+        let output = tokio::task::spawn_blocking(move || alone.output().unwrap()).await.unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+        return;
     }
+    statements::record();
+    // The plan of the list that walked the members of every organization.
+    assert!(reads_a_whole(
+        "SELECT * FROM `cf_users` WHERE ((`cf_users`.`deleted_at` IS NULL) AND (`cf_users`.`id` = ?)) ORDER BY `cf_users`.`id` LIMIT ?",
+        &["SCAN cf_users USING INDEX sqlite_autoindex_cf_users_1".to_owned()],
+    ));
+    // Of a server whose connections are not opened yet.
+    let own = Test::start_like(&t).await;
+    call_everything(&own).await;
+    let quote = if matches!(own.database, TestDatabase::Sqlite(_)) { '`' } else { '"' };
+    let statements = statements::sent(quote);
+    assert!(statements.len() > 60, "only {} statements were seen", statements.len());
+    let mut wrong = Vec::new();
+    for statement in statements.iter().filter(|text| !text.starts_with("INSERT") && !text.starts_with("WITH")) {
+        let plan = plan(&own, statement).await;
+        // The oldest events, in their order: the order is the table's own.
+        let is_ordered =
+            statement.contains("ORDER BY `cf_events`.`sequence`") || statement.contains("max(`cf_events`.`sequence`)");
+        if !is_ordered && reads_a_whole(statement, &plan) {
+            wrong.push(format!("{statement}\n    {}", plan.join("\n    ")));
+        }
+    }
+    own.stop().await;
+    assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
 }
 
 #[test]

@@ -3,7 +3,10 @@
 
 use std::{os::unix::fs::symlink, path::Path, process::Command};
 
-use crate::support::serving::{Serving, tenantry};
+use crate::support::{
+    REPOSITORY,
+    serving::{Serving, binary, tenantry},
+};
 
 const README: &str = include_str!("../README.md");
 const SETTINGS: &str = include_str!("../docs/settings.md");
@@ -23,7 +26,7 @@ fn shell(text: &str) -> Vec<&str> {
 /// Runs blocks of shell lines as a reader does who has a server on an empty database, and returns all that they print. The first block
 /// starts that server.
 async fn run(blocks: &[&str]) -> String {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let root = Path::new(REPOSITORY);
     let tools = root.join("target/tools");
     assert!(tools.join("grpcurl").exists(), "this needs grpcurl: run `make test`, or `make target/tools/grpcurl`");
 
@@ -31,7 +34,7 @@ async fn run(blocks: &[&str]) -> String {
     assert_eq!(blocks[0], "make run\n");
     let here = tempfile::tempdir().unwrap();
     std::fs::create_dir_all(here.path().join("target/release")).unwrap();
-    symlink(env!("CARGO_BIN_EXE_tenantry"), here.path().join("target/release/tenantry")).unwrap();
+    symlink(binary(), here.path().join("target/release/tenantry")).unwrap();
     let url = format!("sqlite:{}", here.path().join("data/tenantry.db").display());
     let server = tokio::task::spawn_blocking(move || Serving::start(&url, &[])).await.unwrap();
 

@@ -15,7 +15,7 @@ use tonic::{
     transport::{Channel, Endpoint},
 };
 
-use crate::support::{Test, args, both, database::TestDatabase, raw, serving::tenantry};
+use crate::support::{REPOSITORY, Test, args, both, database::TestDatabase, raw, serving::tenantry};
 
 async fn try_isolation(endpoint: &str, t: &Test) -> Report {
     selftest::isolation(endpoint, None, &Key::new(&t.admin_key).unwrap()).await.unwrap()
@@ -111,57 +111,63 @@ impl Answer for WithHoles {
     }
 }
 
-both! {
-    async fn r38_no_caller_gets_from_one_tenant_into_another_through_any_method(t) {
-        let before = rows(&t).await;
-        let report = try_isolation(&format!("http://{}", t.address), &t).await;
-        assert!(report.is_good(), "{report}");
-        // Whoever may do more or less than before is seen in a review of this file.
-        let matrix = report.matrix() + "\n";
-        std::fs::write(Path::new(env!("CARGO_MANIFEST_DIR")).join("target/isolation.txt"), &matrix).unwrap();
-        assert!(matrix == include_str!("isolation.txt"), "target/isolation.txt is not as tests/isolation.txt");
-        let tried: BTreeSet<String> = report.rows.iter().map(|row| row.method.clone()).collect();
-        let ours: BTreeSet<String> = raw::methods().iter().map(|method| method.full_name().to_owned()).collect();
-        let others: Vec<&str> = tried.difference(&ours).map(String::as_str).collect();
-        assert!(ours.is_subset(&tried) && others.iter().all(|name| name.starts_with("grpc.")), "{others:?}");
-        assert_eq!(rows(&t).await, before, "what it made is removed");
-    }
+#[both]
+async fn r38_no_caller_gets_from_one_tenant_into_another_through_any_method(t: Arc<Test>) {
+    let before = rows(&t).await;
+    let report = try_isolation(&format!("http://{}", t.address), &t).await;
+    assert!(report.is_good(), "{report}");
+    // Whoever may do more or less than before is seen in a review of this file.
+    let matrix = report.matrix() + "\n";
+    std::fs::write(Path::new(REPOSITORY).join("target/isolation.txt"), &matrix).unwrap();
+    assert!(matrix == include_str!("isolation.txt"), "target/isolation.txt is not as tests/isolation.txt");
+    let tried: BTreeSet<String> = report.rows.iter().map(|row| row.method.clone()).collect();
+    let ours: BTreeSet<String> = raw::methods().iter().map(|method| method.full_name().to_owned()).collect();
+    let others: Vec<&str> = tried.difference(&ours).map(String::as_str).collect();
+    assert!(ours.is_subset(&tried) && others.iter().all(|name| name.starts_with("grpc.")), "{others:?}");
+    assert_eq!(rows(&t).await, before, "what it made is removed");
+}
 
-    async fn it_notices_every_check_that_is_taken_out_and_no_other(t) {
-        let endpoint = WithHoles::serve(&t).await;
-        let report = try_isolation(&endpoint, &t).await;
-        let leaks: BTreeSet<String> = report.rows.iter().filter(|row| !row.leaks.is_empty()).map(|row| row.method.clone()).collect();
-        let holes: BTreeSet<String> = HOLES.iter().map(|(path, _)| path[1..].replace('/', ".")).collect();
-        assert_eq!(leaks, holes, "{report}");
-        assert!(!report.is_good());
-    }
+#[both]
+async fn it_notices_every_check_that_is_taken_out_and_no_other(t: Arc<Test>) {
+    let endpoint = WithHoles::serve(&t).await;
+    let report = try_isolation(&endpoint, &t).await;
+    let leaks: BTreeSet<String> =
+        report.rows.iter().filter(|row| !row.leaks.is_empty()).map(|row| row.method.clone()).collect();
+    let holes: BTreeSet<String> = HOLES.iter().map(|(path, _)| path[1..].replace('/', ".")).collect();
+    assert_eq!(leaks, holes, "{report}");
+    assert!(!report.is_good());
+}
 
-    async fn its_exit_status_and_its_table_say_what_it_found(t) {
-        for (endpoint, is_good) in [(format!("http://{}", t.address), true), (WithHoles::serve(&t).await, false)] {
-            let mut command = tenantry(&["selftest", "isolation", "--endpoint", &endpoint]);
-            command.env("TENANTRY_API_KEY", &t.admin_key);
-            let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
-            let table = String::from_utf8(output.stdout).unwrap();
-            assert_eq!(output.status.success(), is_good, "{table}");
-            assert_eq!(table.contains("LEAK"), !is_good, "{table}");
-            assert!(table.contains("tenantry.v1.RoleService.UpdateRole") && !table.contains(&t.admin_key[20..]));
-        }
-        let mut command = tenantry(&["selftest", "isolation", "--endpoint", &format!("http://{}", t.address)]);
-        let (_, weak) = t.key(tenantry::pb::create_api_key_request::Owner::UserId(t.user("eve").await.id), &["*"]).await;
-        command.env("TENANTRY_API_KEY", weak);
+#[both]
+async fn its_exit_status_and_its_table_say_what_it_found(t: Arc<Test>) {
+    for (endpoint, is_good) in [(format!("http://{}", t.address), true), (WithHoles::serve(&t).await, false)] {
+        let mut command = tenantry(&["selftest", "isolation", "--endpoint", &endpoint]);
+        command.env("TENANTRY_API_KEY", &t.admin_key);
+        let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
+        let table = String::from_utf8(output.stdout).unwrap();
+        assert_eq!(output.status.success(), is_good, "{table}");
+        assert_eq!(table.contains("LEAK"), !is_good, "{table}");
+        assert!(table.contains("tenantry.v1.RoleService.UpdateRole") && !table.contains(&t.admin_key[20..]));
+    }
+    let mut command = tenantry(&["selftest", "isolation", "--endpoint", &format!("http://{}", t.address)]);
+    let (_, weak) = t.key(tenantry::pb::create_api_key_request::Owner::UserId(t.user("eve").await.id), &["*"]).await;
+    command.env("TENANTRY_API_KEY", weak);
+    let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(!output.status.success() && said.contains("only a platform admin") && said.lines().count() == 1, "{said}");
+    for (endpoint, key, wrong) in [
+        (
+            format!("http://{}", t.address),
+            "nothing",
+            "the API key cannot be used: a valid API key or access token is required",
+        ),
+        (format!("https://{}", t.address), "nothing", "cannot be reached"),
+        ("http://127.0.0.1:1".to_owned(), "nothing", "cannot be reached"),
+    ] {
+        let mut command = tenantry(&["selftest", "isolation", "--endpoint", &endpoint]);
+        command.env("TENANTRY_API_KEY", key);
         let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
         let said = String::from_utf8(output.stderr).unwrap();
-        assert!(!output.status.success() && said.contains("only a platform admin") && said.lines().count() == 1, "{said}");
-        for (endpoint, key, wrong) in [
-            (format!("http://{}", t.address), "nothing", "the API key cannot be used: a valid API key or access token is required"),
-            (format!("https://{}", t.address), "nothing", "cannot be reached"),
-            ("http://127.0.0.1:1".to_owned(), "nothing", "cannot be reached"),
-        ] {
-            let mut command = tenantry(&["selftest", "isolation", "--endpoint", &endpoint]);
-            command.env("TENANTRY_API_KEY", key);
-            let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
-            let said = String::from_utf8(output.stderr).unwrap();
-            assert!(!output.status.success() && said.contains(wrong) && said.lines().count() == 1, "{said}");
-        }
+        assert!(!output.status.success() && said.contains(wrong) && said.lines().count() == 1, "{said}");
     }
 }

@@ -13,10 +13,10 @@ use tenantry::pb::{self, ErrorReason};
 use crate::{
     authentication::{part, sign_in},
     support::{
-        Api, Backend, SEALING_KEYS, Test, both,
+        Answered as _, Api, Backend, SEALING_KEYS, Test, both,
         database::TestDatabase,
         given::PASSWORD,
-        on_both, refused,
+        refused,
         serving::{Serving, tenantry},
     },
 };
@@ -58,71 +58,70 @@ async fn command(url: &str, arguments: &[&str], sealing_keys: Option<&str>) -> S
     String::from_utf8(output.stdout).unwrap()
 }
 
-both! {
-    with ["--signing-key-life", "2h", "--access-token-life", "1h"] async fn a_key_is_known_before_it_signs_and_after_as_long_as_a_token_of_it_lives(t) {
-        let user = t.user("ada").await;
-        t.give_password(&user).await;
-        let first = keys(&t).await.remove(0);
-        t.advance(Duration::from_mins(111));
-        let both = become_keys(&t, 2).await;
-        let second = both[1].clone();
-        assert_eq!(both[0].id, first.id);
-        let (ends, begins) = (both[0].verifies_until.unwrap().seconds, second.signs_from.unwrap().seconds);
-        assert_eq!(ends - begins, 3660);
-        // Ten minutes before the first one's time is over, and it still signs.
-        let of_first = sign_in(&t, &user.email, PASSWORD).await.unwrap();
-        assert_eq!(kid(&of_first.access_token), first.id);
-        t.advance(Duration::from_mins(11));
-        let of_second = sign_in(&t, &user.email, PASSWORD).await.unwrap();
-        assert_eq!(kid(&of_second.access_token), second.id);
-        t.advance(Duration::from_mins(48));
-        // The last minute of the last token of the first key.
-        get(&t.with_key(&of_first.access_token), &user).await.unwrap();
-        get(&t.with_key(&of_second.access_token), &user).await.unwrap();
-        t.advance(Duration::from_mins(2));
-        refused(get(&t.with_key(&of_first.access_token), &user).await, ErrorReason::Unauthenticated);
-        t.advance(Duration::from_mins(11));
-        assert_eq!(become_keys(&t, 1).await[0].id, second.id);
-        // The database forgets it too.
-        while t.database.texts("SELECT algorithm AS value FROM cf_signing_keys").await.len() > 1 {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    }
-
-    async fn the_command_line_lists_and_replaces_keys_and_ends_those_that_others_may_have(t) {
-        let (user, signed_in, api) = t.signed_in_user("ada").await;
-        let url = t.database.url();
-        // SQLite keeps its own beside the database.
-        let ring = matches!(t.database, TestDatabase::Postgres(_)).then_some(SEALING_KEYS);
-        let first = kid(&signed_in.access_token);
-        let table = command(&url, &["list"], ring).await;
-        assert!(table.lines().count() == 3 && table.contains(&first) && table.contains("another key follows"), "{table}");
-        let table = command(&url, &["rotate"], ring).await;
-        assert!(table.lines().count() == 4 && table.contains(&first), "{table}");
-        become_keys(&t, 2).await;
-        // It is not yet its time.
-        assert_eq!(kid(&t.signed_in(&user).await.access_token), first);
-        get(&api, &user).await.unwrap();
-        let table = command(&url, &["rotate", "--revoke-former"], ring).await;
-        assert!(table.lines().count() == 3 && !table.contains(&first), "{table}");
-        become_keys(&t, 1).await;
-        refused(get(&api, &user).await, ErrorReason::Unauthenticated);
-        let again = t.signed_in(&user).await;
-        assert_ne!(kid(&again.access_token), first);
-        get(&t.with_key(&again.access_token), &user).await.unwrap();
-        // The stored keys are sealed: no part of PKCS#8 is there.
-        let column = match t.database {
-            TestDatabase::Sqlite(_) => "SELECT lower(hex(private_key)) AS value FROM cf_signing_keys",
-            TestDatabase::Postgres(_) => "SELECT encode(private_key, 'hex') FROM cf_signing_keys",
-        };
-        assert!(t.database.texts(column).await.iter().all(|hex| !hex.contains("2b6570") && !hex.contains("2a8648ce3d")));
+#[both(options = ["--signing-key-life", "2h", "--access-token-life", "1h"])]
+async fn a_key_is_known_before_it_signs_and_after_as_long_as_a_token_of_it_lives(t: Arc<Test>) {
+    let user = t.user("ada").await;
+    t.give_password(&user).await;
+    let first = keys(&t).await.remove(0);
+    t.advance(Duration::from_mins(111));
+    let both = become_keys(&t, 2).await;
+    let second = both[1].clone();
+    assert_eq!(both[0].id, first.id);
+    let (ends, begins) = (both[0].verifies_until.unwrap().seconds, second.signs_from.unwrap().seconds);
+    assert_eq!(ends - begins, 3660);
+    // Ten minutes before the first one's time is over, and it still signs.
+    let of_first = sign_in(&t, &user.email, PASSWORD).await.unwrap();
+    assert_eq!(kid(&of_first.access_token), first.id);
+    t.advance(Duration::from_mins(11));
+    let of_second = sign_in(&t, &user.email, PASSWORD).await.unwrap();
+    assert_eq!(kid(&of_second.access_token), second.id);
+    t.advance(Duration::from_mins(48));
+    // The last minute of the last token of the first key.
+    get(&t.with_key(&of_first.access_token), &user).await.unwrap();
+    get(&t.with_key(&of_second.access_token), &user).await.unwrap();
+    t.advance(Duration::from_mins(2));
+    refused(get(&t.with_key(&of_first.access_token), &user).await, ErrorReason::Unauthenticated);
+    t.advance(Duration::from_mins(11));
+    assert_eq!(become_keys(&t, 1).await[0].id, second.id);
+    // The database forgets it too.
+    while t.database.texts("SELECT algorithm AS value FROM cf_signing_keys").await.len() > 1 {
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
 
-on_both!(rotation_under_load_refuses_no_valid_token);
+#[both]
+async fn the_command_line_lists_and_replaces_keys_and_ends_those_that_others_may_have(t: Arc<Test>) {
+    let (user, signed_in, api) = t.signed_in_user("ada").await;
+    let url = t.database.url();
+    // SQLite keeps its own beside the database.
+    let ring = matches!(t.database, TestDatabase::Postgres(_)).then_some(SEALING_KEYS);
+    let first = kid(&signed_in.access_token);
+    let table = command(&url, &["list"], ring).await;
+    assert!(table.lines().count() == 3 && table.contains(&first) && table.contains("another key follows"), "{table}");
+    let table = command(&url, &["rotate"], ring).await;
+    assert!(table.lines().count() == 4 && table.contains(&first), "{table}");
+    become_keys(&t, 2).await;
+    // It is not yet its time.
+    assert_eq!(kid(&t.signed_in(&user).await.access_token), first);
+    get(&api, &user).await.unwrap();
+    let table = command(&url, &["rotate", "--revoke-former"], ring).await;
+    assert!(table.lines().count() == 3 && !table.contains(&first), "{table}");
+    become_keys(&t, 1).await;
+    refused(get(&api, &user).await, ErrorReason::Unauthenticated);
+    let again = t.signed_in(&user).await;
+    assert_ne!(kid(&again.access_token), first);
+    get(&t.with_key(&again.access_token), &user).await.unwrap();
+    // The stored keys are sealed: no part of PKCS#8 is there.
+    let column = match t.database {
+        TestDatabase::Sqlite(_) => "SELECT lower(hex(private_key)) AS value FROM cf_signing_keys",
+        TestDatabase::Postgres(_) => "SELECT encode(private_key, 'hex') FROM cf_signing_keys",
+    };
+    assert!(t.database.texts(column).await.iter().all(|hex| !hex.contains("2b6570") && !hex.contains("2a8648ce3d")));
+}
 
 /// Two processes, one of which signs in and refreshes and the other of which is called with the tokens, while keys are replaced: also by
 /// ones that sign at once, which the other process has never heard of.
+#[both]
 async fn rotation_under_load_refuses_no_valid_token(backend: Backend) {
     let database = TestDatabase::empty(backend).await;
     let servers = [Serving::on(&database).await, Serving::on(&database).await];
@@ -137,12 +136,12 @@ async fn rotation_under_load_refuses_no_valid_token(backend: Backend) {
         clients.spawn(async move {
             let request =
                 pb::SignInRequest { email: user.email.clone(), password: PASSWORD.to_owned(), ..Default::default() };
-            let first = signing.authentication().sign_in(request).await.unwrap().into_inner();
+            let first = signing.authentication().sign_in(request).await.answered();
             let (mut refresh_token, mut tokens) = (first.plaintext_token, vec![first.access_token]);
             let mut kids = std::collections::HashSet::new();
             while !is_over.load(Ordering::Relaxed) {
                 let request = pb::RefreshRequest { plaintext_token: refresh_token.clone(), ..Default::default() };
-                let next = signing.authentication().refresh(request).await.unwrap().into_inner();
+                let next = signing.authentication().refresh(request).await.answered();
                 refresh_token = next.plaintext_token;
                 tokens.push(next.access_token);
                 // The newest, and one of long ago, at either process.

@@ -4,7 +4,7 @@ use std::{path::PathBuf, sync::Arc};
 
 use tenantry::{clock::MovableClock, pb, server::Server};
 
-use crate::support::{Api, Backend, SEALING_KEYS, args, database::TestDatabase, on_both};
+use crate::support::{Answered as _, Api, Backend, SEALING_KEYS, args, both, database::TestDatabase};
 
 async fn start(url: &str, options: &[&str]) -> Result<Server, String> {
     Server::start(&args(url, options), Arc::new(MovableClock::default())).await
@@ -21,14 +21,7 @@ fn file(database: &TestDatabase, ending: &str) -> PathBuf {
     PathBuf::from(format!("{}{ending}", database.url().trim_start_matches("sqlite:")))
 }
 
-on_both!(
-    two_servers_started_at_once_on_an_empty_database_both_come_up,
-    only_the_first_start_makes_an_admin,
-    what_was_written_is_there_after_a_restart,
-    another_key_under_the_same_id_is_refused,
-    a_ring_without_a_key_that_was_used_is_refused,
-);
-
+#[both]
 async fn two_servers_started_at_once_on_an_empty_database_both_come_up(backend: Backend) {
     for _ in 0..5 {
         let database = TestDatabase::empty(backend).await;
@@ -39,7 +32,7 @@ async fn two_servers_started_at_once_on_an_empty_database_both_come_up(backend: 
         let key = one.first_admin_key.as_ref().or(two.first_admin_key.as_ref()).unwrap().expose().to_owned();
         for server in [one, two] {
             let api = Api::new(server.address, Some(key.clone()));
-            let users = api.users().list_users(pb::ListUsersRequest::default()).await.unwrap().into_inner().users;
+            let users = api.users().list_users(pb::ListUsersRequest::default()).await.answered().users;
             assert_eq!(users.len(), 1);
             server.stop().await.unwrap();
         }
@@ -47,6 +40,7 @@ async fn two_servers_started_at_once_on_an_empty_database_both_come_up(backend: 
     }
 }
 
+#[both]
 async fn only_the_first_start_makes_an_admin(backend: Backend) {
     let database = TestDatabase::empty(backend).await;
     for first in [true, false] {
@@ -57,6 +51,7 @@ async fn only_the_first_start_makes_an_admin(backend: Backend) {
     database.remove().await;
 }
 
+#[both]
 async fn what_was_written_is_there_after_a_restart(backend: Backend) {
     let database = TestDatabase::empty(backend).await;
     let server = start(&database.url(), &[]).await.unwrap();
@@ -64,9 +59,9 @@ async fn what_was_written_is_there_after_a_restart(backend: Backend) {
     let request =
         pb::CreateUserRequest { email: "ada@example.com".to_owned(), name: "Ada".to_owned(), ..Default::default() };
     let api = Api::new(server.address, key.clone());
-    let ada = api.users().create_user(request).await.unwrap().into_inner().user.unwrap();
+    let ada = api.users().create_user(request).await.answered().user.unwrap();
     let session = pb::CreateRefreshTokenRequest { user_id: ada.id.clone(), ..Default::default() };
-    let token = api.refresh_tokens().create_refresh_token(session).await.unwrap().into_inner().plaintext_token;
+    let token = api.refresh_tokens().create_refresh_token(session).await.answered().plaintext_token;
     let rotate = pb::RotateRefreshTokenRequest { plaintext_token: token, ..Default::default() };
     api.refresh_tokens().rotate_refresh_token(rotate.clone()).await.unwrap();
     server.stop().await.unwrap();
@@ -74,15 +69,16 @@ async fn what_was_written_is_there_after_a_restart(backend: Backend) {
     let server = start(&database.url(), &[]).await.unwrap();
     let api = Api::new(server.address, key);
     let get = pb::GetUserRequest { user_id: ada.id.clone() };
-    assert_eq!(api.users().get_user(get).await.unwrap().into_inner().user.unwrap(), ada);
+    assert_eq!(api.users().get_user(get).await.answered().user.unwrap(), ada);
     // That a token was traded is remembered too.
     api.refresh_tokens().rotate_refresh_token(rotate).await.unwrap_err();
     let sessions = pb::ListRefreshTokensRequest { user_id: ada.id, ..Default::default() };
-    assert!(api.refresh_tokens().list_refresh_tokens(sessions).await.unwrap().into_inner().refresh_tokens.is_empty());
+    assert!(api.refresh_tokens().list_refresh_tokens(sessions).await.answered().refresh_tokens.is_empty());
     server.stop().await.unwrap();
     database.remove().await;
 }
 
+#[both]
 async fn another_key_under_the_same_id_is_refused(backend: Backend) {
     let database = TestDatabase::empty(backend).await;
     start(&database.url(), &["--sealing-keys", SEALING_KEYS]).await.unwrap().stop().await.unwrap();
@@ -92,6 +88,7 @@ async fn another_key_under_the_same_id_is_refused(backend: Backend) {
     database.remove().await;
 }
 
+#[both]
 async fn a_ring_without_a_key_that_was_used_is_refused(backend: Backend) {
     let database = TestDatabase::empty(backend).await;
     start(&database.url(), &["--sealing-keys", SEALING_KEYS]).await.unwrap().stop().await.unwrap();

@@ -11,10 +11,10 @@ use std::{
 use tenantry::{clock::Clock as _, pb};
 
 use crate::support::{
-    Backend, DAY, Test, both,
+    Answered as _, Backend, DAY, Test, both,
     database::TestDatabase,
     follow::{Watch, actions, list},
-    long_on_both, run,
+    run,
 };
 
 async fn count(t: &Test, table: &str) -> usize {
@@ -55,104 +55,125 @@ async fn expired_sessions(t: &Test, user_id: &str, sessions: u32) {
     }
 }
 
-both! {
-    with ["--sweep-interval", "20ms"] async fn invitations_that_expired_30_days_ago_go_and_leave_an_event(t) {
-        let acme = t.organization(&t.user("ada").await).await;
-        let (old, _) = t.invitation(&acme, "old@example.com", "member").await;
-        t.advance(DAY);
-        t.invitation(&acme, "new@example.com", "member").await;
-        t.advance(29 * DAY);
-        assert_eq!(count(&t, "cf_invitations").await, 2);
-        t.advance(7 * DAY);
-        t.advance(Duration::from_secs(1));
-        becomes(&t, "cf_invitations", 1).await;
-        let request = pb::ListEventsRequest { resource_id: old.id, ..Default::default() };
-        let events = t.admin().events().list_events(request).await.unwrap().into_inner().events;
-        assert!(events.iter().any(|event| event.action == "invitation.expired"));
-    }
+#[both(options = ["--sweep-interval", "20ms"])]
+async fn invitations_that_expired_30_days_ago_go_and_leave_an_event(t: Arc<Test>) {
+    let acme = t.organization(&t.user("ada").await).await;
+    let (old, _) = t.invitation(&acme, "old@example.com", "member").await;
+    t.advance(DAY);
+    t.invitation(&acme, "new@example.com", "member").await;
+    t.advance(29 * DAY);
+    assert_eq!(count(&t, "cf_invitations").await, 2);
+    t.advance(7 * DAY);
+    t.advance(Duration::from_secs(1));
+    becomes(&t, "cf_invitations", 1).await;
+    let request = pb::ListEventsRequest { resource_id: old.id, ..Default::default() };
+    let events = t.admin().events().list_events(request).await.answered().events;
+    assert!(events.iter().any(|event| event.action == "invitation.expired"));
+}
 
-    with ["--sweep-interval", "20ms"] async fn expired_sessions_go_and_live_ones_stay(t) {
-        let ada = t.user("ada").await;
-        let (_, live) = t.session(&ada).await;
-        let (rotated, _) = t.rotate(&live).await.unwrap();
-        let (old, text) = t.session(&ada).await;
-        t.rotate(&text).await.unwrap();
-        let last = list(&t.admin(), pb::ListEventsRequest::default()).await[0].sequence;
-        assert_eq!(count(&t, "cf_refresh_tokens").await, 2);
-        expired_sessions(&t, &ada.id, 2_500).await;
-        becomes(&t, "cf_refresh_tokens", 2).await;
-        // The sessions of now are over after their tokens' life, and go at the end of that day.
-        t.advance(DAY * 29);
-        let again = pb::CreateRefreshTokenRequest { user_id: ada.id.clone(), ..Default::default() };
-        t.admin().refresh_tokens().create_refresh_token(again).await.unwrap();
-        t.advance(DAY * 3);
+#[both(options = ["--sweep-interval", "20ms"])]
+async fn expired_sessions_go_and_live_ones_stay(t: Arc<Test>) {
+    let ada = t.user("ada").await;
+    let (_, live) = t.session(&ada).await;
+    let (rotated, _) = t.rotate(&live).await.unwrap();
+    let (old, text) = t.session(&ada).await;
+    t.rotate(&text).await.unwrap();
+    let last = list(&t.admin(), pb::ListEventsRequest::default()).await[0].sequence;
+    assert_eq!(count(&t, "cf_refresh_tokens").await, 2);
+    expired_sessions(&t, &ada.id, 2_500).await;
+    becomes(&t, "cf_refresh_tokens", 2).await;
+    // The sessions of now are over after their tokens' life, and go at the end of that day.
+    t.advance(DAY * 29);
+    let again = pb::CreateRefreshTokenRequest { user_id: ada.id.clone(), ..Default::default() };
+    t.admin().refresh_tokens().create_refresh_token(again).await.unwrap();
+    t.advance(DAY * 3);
+    becomes(&t, "cf_refresh_tokens", 1).await;
+    // It changes nothing that anybody is told, so it leaves no event.
+    let events = list(&t.admin(), pb::ListEventsRequest::default()).await;
+    assert_eq!(events.iter().filter(|event| event.sequence > last).count(), 1);
+    assert_ne!(rotated.id, old.id);
+}
+
+#[both(options = ["--sweep-interval", "20ms", "--restore-window", "1d"])]
+async fn tombstones_go_with_all_that_hangs_on_them(t: Arc<Test>) {
+    let (ada, bob) = (t.user("ada").await, t.user("bob").await);
+    let acme = t.organization(&ada).await;
+    t.member(&bob, &acme, "member").await;
+    t.organization_key(&acme).await;
+    t.user_key(&bob).await;
+    t.session(&bob).await;
+    t.oauth_account(&bob).await;
+    let admin = t.admin();
+    admin
+        .organizations()
+        .delete_organization(pb::DeleteOrganizationRequest { organization_id: acme.id.clone(), ..Default::default() })
+        .await
+        .unwrap();
+    admin.users().delete_user(pb::DeleteUserRequest { user_id: bob.id.clone(), ..Default::default() }).await.unwrap();
+    let last = list(&admin, pb::ListEventsRequest::default()).await[0].sequence;
+    t.advance(Duration::from_mins(24 * 60 - 1));
+    // When the second of these is swept, a whole sweep has gone by since the first.
+    for _ in 0..2 {
+        expired_sessions(&t, &ada.id, 1).await;
         becomes(&t, "cf_refresh_tokens", 1).await;
-        // It changes nothing that anybody is told, so it leaves no event.
-        let events = list(&t.admin(), pb::ListEventsRequest::default()).await;
-        assert_eq!(events.iter().filter(|event| event.sequence > last).count(), 1);
-        assert_ne!(rotated.id, old.id);
     }
+    assert_eq!((count(&t, "cf_users").await, count(&t, "cf_organizations").await), (3, 1));
+    t.advance(Duration::from_mins(2));
+    becomes(&t, "cf_organizations", 0).await;
+    becomes(&t, "cf_users", 2).await;
+    for (table, rows) in [("cf_memberships", 0), ("cf_api_keys", 1), ("cf_oauth_accounts", 0), ("cf_refresh_tokens", 0)]
+    {
+        assert_eq!(count(&t, table).await, rows, "{table}");
+    }
+    let mut events = list(&admin, pb::ListEventsRequest::default()).await;
+    events.retain(|event| event.sequence > last);
+    let mut told = actions(&events);
+    told.sort_unstable();
+    assert_eq!(
+        told,
+        [
+            "api_key.deleted",
+            "api_key.deleted",
+            "membership.deleted",
+            "membership.deleted",
+            "oauth_account.unlinked",
+            "organization.purged",
+            "user.purged"
+        ],
+    );
+    assert!(events.iter().all(|event| event.actor.as_ref().unwrap().kind() == pb::ActorKind::System));
+}
 
-    with ["--sweep-interval", "20ms", "--restore-window", "1d"] async fn tombstones_go_with_all_that_hangs_on_them(t) {
-        let (ada, bob) = (t.user("ada").await, t.user("bob").await);
-        let acme = t.organization(&ada).await;
-        t.member(&bob, &acme, "member").await;
-        t.organization_key(&acme).await;
-        t.user_key(&bob).await;
-        t.session(&bob).await;
-        t.oauth_account(&bob).await;
-        let admin = t.admin();
-        admin.organizations().delete_organization(pb::DeleteOrganizationRequest { organization_id: acme.id.clone(), ..Default::default() }).await.unwrap();
-        admin.users().delete_user(pb::DeleteUserRequest { user_id: bob.id.clone(), ..Default::default() }).await.unwrap();
-        let last = list(&admin, pb::ListEventsRequest::default()).await[0].sequence;
-        t.advance(Duration::from_mins(24 * 60 - 1));
-        // When the second of these is swept, a whole sweep has gone by since the first.
-        for _ in 0..2 {
-            expired_sessions(&t, &ada.id, 1).await;
-            becomes(&t, "cf_refresh_tokens", 1).await;
-        }
-        assert_eq!((count(&t, "cf_users").await, count(&t, "cf_organizations").await), (3, 1));
-        t.advance(Duration::from_mins(2));
-        becomes(&t, "cf_organizations", 0).await;
-        becomes(&t, "cf_users", 2).await;
-        for (table, rows) in [("cf_memberships", 0), ("cf_api_keys", 1), ("cf_oauth_accounts", 0), ("cf_refresh_tokens", 0)] {
-            assert_eq!(count(&t, table).await, rows, "{table}");
-        }
-        let mut events = list(&admin, pb::ListEventsRequest::default()).await;
-        events.retain(|event| event.sequence > last);
-        let mut told = actions(&events);
-        told.sort_unstable();
-        assert_eq!(
-            told,
-            ["api_key.deleted", "api_key.deleted", "membership.deleted", "membership.deleted", "oauth_account.unlinked", "organization.purged", "user.purged"],
-        );
-        assert!(events.iter().all(|event| event.actor.as_ref().unwrap().kind() == pb::ActorKind::System));
-    }
+#[both(options = ["--sweep-interval", "20ms", "--event-retention", "1h", "--request-memory", "1h"])]
+async fn old_events_and_answers_go_and_old_cursors_say_so(t: Arc<Test>) {
+    let start = Watch::from_now(&t.admin()).await.cursor;
+    let request = pb::CreateUserRequest {
+        email: "a@example.com".to_owned(),
+        name: "X".to_owned(),
+        request_id: uuid::Uuid::new_v4().to_string(),
+        ..Default::default()
+    };
+    t.admin().users().create_user(request).await.unwrap();
+    assert_eq!(count(&t, "cf_remembered_answers").await, 1);
+    let kept = Watch::from_now(&t.admin()).await.cursor;
+    t.advance(Duration::from_mins(61));
+    becomes(&t, "cf_events", 0).await;
+    becomes(&t, "cf_remembered_answers", 0).await;
+    let resume = |cursor: &str| pb::WatchEventsRequest { cursor: cursor.to_owned(), ..Default::default() };
+    let late = t.admin().events().watch_events(resume(&start)).await;
+    crate::support::refused(late, pb::ErrorReason::EventCursorExpired);
+    // Whoever had seen all of them goes on.
+    let mut watch = Watch::open(&t.admin(), resume(&kept)).await.unwrap();
+    let ada = t.user("ada").await;
+    assert_eq!(watch.event().await.resource_id, ada.id);
+}
 
-    with ["--sweep-interval", "20ms", "--event-retention", "1h", "--request-memory", "1h"] async fn old_events_and_answers_go_and_old_cursors_say_so(t) {
-        let start = Watch::from_now(&t.admin()).await.cursor;
-        let request = pb::CreateUserRequest { email: "a@example.com".to_owned(), name: "X".to_owned(), request_id: uuid::Uuid::new_v4().to_string(), ..Default::default() };
-        t.admin().users().create_user(request).await.unwrap();
-        assert_eq!(count(&t, "cf_remembered_answers").await, 1);
-        let kept = Watch::from_now(&t.admin()).await.cursor;
-        t.advance(Duration::from_mins(61));
-        becomes(&t, "cf_events", 0).await;
-        becomes(&t, "cf_remembered_answers", 0).await;
-        let resume = |cursor: &str| pb::WatchEventsRequest { cursor: cursor.to_owned(), ..Default::default() };
-        let late = t.admin().events().watch_events(resume(&start)).await;
-        crate::support::refused(late, pb::ErrorReason::EventCursorExpired);
-        // Whoever had seen all of them goes on.
-        let mut watch = Watch::open(&t.admin(), resume(&kept)).await.unwrap();
-        let ada = t.user("ada").await;
-        assert_eq!(watch.event().await.resource_id, ada.id);
-    }
-
-    with ["--sweep-interval", "0s"] async fn without_sweeps_everything_stays(t) {
-        let ada = t.user("ada").await;
-        expired_sessions(&t, &ada.id, 10).await;
-        tokio::time::sleep(Duration::from_millis(200)).await;
-        assert_eq!(count(&t, "cf_refresh_tokens").await, 10);
-    }
+#[both(options = ["--sweep-interval", "0s"])]
+async fn without_sweeps_everything_stays(t: Arc<Test>) {
+    let ada = t.user("ada").await;
+    expired_sessions(&t, &ada.id, 10).await;
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert_eq!(count(&t, "cf_refresh_tokens").await, 10);
 }
 
 /// How long the writes of eight clients took, from the shortest to the longest, until something has happened.
@@ -180,7 +201,8 @@ async fn writes(t: &Arc<Test>, user: &pb::User, until: &Arc<AtomicBool>) -> Vec<
 }
 
 /// The longest that writes take beside a sweep of many expired tokens, against the longest without one.
-async fn a_sweep_of_a_million_keeps_no_write_waiting(backend: Backend) {
+#[both(long)]
+async fn slow_a_sweep_of_a_million_keeps_no_write_waiting(backend: Backend) {
     run(backend, &["--sweep-interval", "1s"], |t| async move {
         let ada = t.user("ada").await;
         let over = Arc::new(AtomicBool::new(false));
@@ -223,5 +245,3 @@ async fn a_sweep_of_a_million_keeps_no_write_waiting(backend: Backend) {
     })
     .await;
 }
-
-long_on_both!(slow_a_sweep_of_a_million_keeps_no_write_waiting = super::a_sweep_of_a_million_keeps_no_write_waiting);

@@ -31,10 +31,10 @@ use tokio::{
 use tonic::{Request, Response, Status, metadata::MetadataMap};
 
 use crate::support::{
-    Backend, both, canary,
+    Backend, Test, both, canary,
     database::TestDatabase,
     given::{PASSWORD, unique},
-    on_both, refused,
+    refused,
     serving::Serving,
 };
 
@@ -114,6 +114,7 @@ fn attribute(span: &Span, name: &str) -> String {
     }
 }
 
+#[both]
 async fn a_trace_goes_from_the_caller_through_the_call_to_the_statement(backend: Backend) {
     let (collector, address) = Collector::start().await;
     let endpoint = format!("http://{address}");
@@ -166,8 +167,6 @@ async fn a_trace_goes_from_the_caller_through_the_call_to_the_statement(backend:
     database.remove().await;
 }
 
-on_both!(a_trace_goes_from_the_caller_through_the_call_to_the_statement);
-
 /// What the port of the metrics answers.
 async fn ask(address: SocketAddr, path: &str) -> (String, String) {
     let mut stream = TcpStream::connect(address).await.unwrap();
@@ -178,64 +177,67 @@ async fn ask(address: SocketAddr, path: &str) -> (String, String) {
     (head.to_owned(), body.to_owned())
 }
 
-both! {
-    with ["--metrics-listen", "127.0.0.1:0"] async fn the_metrics_count_what_happened_and_name_nobody(t) {
-        let world = crate::support::request::World::make(&t).await;
-        let admin = t.admin();
-        admin.users().get_user(pb::GetUserRequest { user_id: world.user.id.clone() }).await.unwrap();
-        let missing = pb::GetUserRequest { user_id: crate::support::MISSING_ID.to_owned() };
-        admin.users().get_user(missing).await.unwrap_err();
-        t.anonymous().users().list_users(pb::ListUsersRequest::default()).await.unwrap_err();
-        t.with_key("cf_live_wrong").users().list_users(pb::ListUsersRequest::default()).await.unwrap_err();
-        // A token that is used twice.
-        let user_id = world.user.id.clone();
-        let made = admin.refresh_tokens().create_refresh_token(pb::CreateRefreshTokenRequest { user_id, ..Default::default() }).await;
-        let plaintext_token = made.unwrap().into_inner().plaintext_token;
-        let rotate = || pb::RotateRefreshTokenRequest { plaintext_token: plaintext_token.clone(), ..Default::default() };
-        admin.refresh_tokens().rotate_refresh_token(rotate()).await.unwrap();
-        refused(admin.refresh_tokens().rotate_refresh_token(rotate()).await, pb::ErrorReason::RefreshTokenRejected);
+#[both(options = ["--metrics-listen", "127.0.0.1:0"])]
+async fn the_metrics_count_what_happened_and_name_nobody(t: Arc<Test>) {
+    let world = crate::support::request::World::make(&t).await;
+    let admin = t.admin();
+    admin.users().get_user(pb::GetUserRequest { user_id: world.user.id.clone() }).await.unwrap();
+    let missing = pb::GetUserRequest { user_id: crate::support::MISSING_ID.to_owned() };
+    admin.users().get_user(missing).await.unwrap_err();
+    t.anonymous().users().list_users(pb::ListUsersRequest::default()).await.unwrap_err();
+    t.with_key("cf_live_wrong").users().list_users(pb::ListUsersRequest::default()).await.unwrap_err();
+    // A token that is used twice.
+    let user_id = world.user.id.clone();
+    let made = admin
+        .refresh_tokens()
+        .create_refresh_token(pb::CreateRefreshTokenRequest { user_id, ..Default::default() })
+        .await;
+    let plaintext_token = made.unwrap().into_inner().plaintext_token;
+    let rotate = || pb::RotateRefreshTokenRequest { plaintext_token: plaintext_token.clone(), ..Default::default() };
+    admin.refresh_tokens().rotate_refresh_token(rotate()).await.unwrap();
+    refused(admin.refresh_tokens().rotate_refresh_token(rotate()).await, pb::ErrorReason::RefreshTokenRejected);
 
-        let address = t.server.lock().await.as_ref().unwrap().metrics_address.unwrap();
-        let (head, metrics) = ask(address, "/metrics").await;
-        assert!(head.starts_with("HTTP/1.1 200") && head.contains("openmetrics-text"), "{head}");
-        for wanted in [
-            "tenantry_calls_total{service=\"tenantry.v1.UserService\",method=\"GetUser\",code=\"NOT_FOUND\"} 1",
-            "tenantry_calls_total{service=\"tenantry.v1.UserService\",method=\"ListUsers\",code=\"UNAUTHENTICATED\"} 2",
-            "tenantry_call_duration_seconds_bucket{le=\"0.01\",service=\"tenantry.v1.UserService\",method=\"GetUser\"}",
-            "tenantry_authentication_failures_total{class=\"missing\"} 1",
-            "tenantry_authentication_failures_total{class=\"malformed\"} 1",
-            "tenantry_events_total{action=\"refresh_token.reused\"} 1",
-            "tenantry_calls_in_flight 0",
-            "tenantry_connections ",
-            "tenantry_pool_wait_seconds_count",
-            "tenantry_hash_queue 0",
-            "tenantry_database_up 1",
-            "tenantry_process_resident_memory_bytes",
-        ] {
-            assert!(metrics.contains(wanted), "{wanted} is not in\n{metrics}");
-        }
-        assert_eq!(canary::secret_in(&metrics), None);
-        // Labels hold what there are few of: names of services, methods, codes, classes, actions, limits.
-        let labels: BTreeSet<&str> = metrics
-            .lines()
-            .filter_map(|line| Some(line.split_once('{')?.1.split_once('}')?.0))
-            .flat_map(|labels| labels.split("\",").filter_map(|label| Some(label.split_once('=')?.0)))
-            .collect();
-        let known: BTreeSet<&str> =
-            ["service", "method", "code", "le", "class", "action", "limit", "priority", "version"].into();
-        assert!(labels.is_subset(&known), "{labels:?}");
-        assert!(!metrics.contains(&world.user.id) && !metrics.contains("@example.com"));
-        for (path, expected) in [("/livez", "200"), ("/readyz", "200"), ("/other", "404")] {
-            assert!(ask(address, path).await.0.starts_with(&format!("HTTP/1.1 {expected}")), "{path}");
-        }
+    let address = t.server.lock().await.as_ref().unwrap().metrics_address.unwrap();
+    let (head, metrics) = ask(address, "/metrics").await;
+    assert!(head.starts_with("HTTP/1.1 200") && head.contains("openmetrics-text"), "{head}");
+    for wanted in [
+        "tenantry_calls_total{service=\"tenantry.v1.UserService\",method=\"GetUser\",code=\"NOT_FOUND\"} 1",
+        "tenantry_calls_total{service=\"tenantry.v1.UserService\",method=\"ListUsers\",code=\"UNAUTHENTICATED\"} 2",
+        "tenantry_call_duration_seconds_bucket{le=\"0.01\",service=\"tenantry.v1.UserService\",method=\"GetUser\"}",
+        "tenantry_authentication_failures_total{class=\"missing\"} 1",
+        "tenantry_authentication_failures_total{class=\"malformed\"} 1",
+        "tenantry_events_total{action=\"refresh_token.reused\"} 1",
+        "tenantry_calls_in_flight 0",
+        "tenantry_connections ",
+        "tenantry_pool_wait_seconds_count",
+        "tenantry_hash_queue 0",
+        "tenantry_database_up 1",
+        "tenantry_process_resident_memory_bytes",
+    ] {
+        assert!(metrics.contains(wanted), "{wanted} is not in\n{metrics}");
     }
+    assert_eq!(canary::secret_in(&metrics), None);
+    // Labels hold what there are few of: names of services, methods, codes, classes, actions, limits.
+    let labels: BTreeSet<&str> = metrics
+        .lines()
+        .filter_map(|line| Some(line.split_once('{')?.1.split_once('}')?.0))
+        .flat_map(|labels| labels.split("\",").filter_map(|label| Some(label.split_once('=')?.0)))
+        .collect();
+    let known: BTreeSet<&str> =
+        ["service", "method", "code", "le", "class", "action", "limit", "priority", "version"].into();
+    assert!(labels.is_subset(&known), "{labels:?}");
+    assert!(!metrics.contains(&world.user.id) && !metrics.contains("@example.com"));
+    for (path, expected) in [("/livez", "200"), ("/readyz", "200"), ("/other", "404")] {
+        assert!(ask(address, path).await.0.starts_with(&format!("HTTP/1.1 {expected}")), "{path}");
+    }
+}
 
-    async fn an_answer_carries_the_id_that_its_caller_gave(t) {
-        let mut request = Request::new(pb::GetUserRequest { user_id: crate::support::MISSING_ID.to_owned() });
-        request.metadata_mut().insert("x-request-id", "caller-7".parse().unwrap());
-        let status = t.admin().users().get_user(request).await.unwrap_err();
-        assert_eq!(status.metadata().get("x-request-id").unwrap(), "caller-7");
-    }
+#[both]
+async fn an_answer_carries_the_id_that_its_caller_gave(t: Arc<Test>) {
+    let mut request = Request::new(pb::GetUserRequest { user_id: crate::support::MISSING_ID.to_owned() });
+    request.metadata_mut().insert("x-request-id", "caller-7".parse().unwrap());
+    let status = t.admin().users().get_user(request).await.unwrap_err();
+    assert_eq!(status.metadata().get("x-request-id").unwrap(), "caller-7");
 }
 
 #[tokio::test(flavor = "multi_thread")]

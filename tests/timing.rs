@@ -6,7 +6,7 @@ use argon2::{Algorithm, Argon2, Params, Version};
 use base64::{Engine as _, engine::general_purpose::STANDARD_NO_PAD};
 use tenantry::pb::{self, ImportedUser};
 
-use crate::support::{Api, Backend, Test, given::CHEAP_HASH, long_on_both, random::Random};
+use crate::support::{Api, Backend, Test, both, given::CHEAP_HASH, random::Random};
 
 /// How many pairs are compared, one try each.
 const PAIRS: usize = 2000;
@@ -87,7 +87,8 @@ async fn differences(api: &Api, from: usize, pairs: usize, random: &mut Random) 
     differences
 }
 
-async fn nobody_takes_as_long_as_somebody(backend: Backend) {
+#[both(long)]
+async fn slow_r11_nobody_takes_as_long_as_somebody(backend: Backend) {
     let limits = ["--max-failures-per-address", "0", "--max-failures-per-caller", "0"];
     let body = async move |t: std::sync::Arc<Test>| {
         let mut random = Random::seeded();
@@ -136,8 +137,4 @@ async fn nobody_takes_as_long_as_somebody(backend: Backend) {
         assert!((0.47..=0.53).contains(&share), "{share}");
     };
     crate::support::run(backend, &limits, body).await;
-}
-
-long_on_both! {
-    slow_r11_nobody_takes_as_long_as_somebody = super::nobody_takes_as_long_as_somebody,
 }

@@ -9,7 +9,7 @@ use tokio::net::TcpStream;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
 use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 
-use crate::support::{Backend, args, database::TestDatabase, serving::tenantry};
+use crate::support::{Answered as _, Backend, args, database::TestDatabase, serving::tenantry};
 
 /// An authority of a test.
 struct Authority(CertifiedIssuer<'static, KeyPair>);
@@ -163,7 +163,7 @@ async fn f34_new_files_serve_new_connections_and_drop_no_call() {
     let (before, after) = (Authority::new(), Authority::new());
     let secured = Secured::start(&before, None, &[]).await;
     let channel = secured.connect(&before, None).await.unwrap();
-    let mut watch = HealthClient::new(channel.clone()).watch(HealthCheckRequest::default()).await.unwrap().into_inner();
+    let mut watch = HealthClient::new(channel.clone()).watch(HealthCheckRequest::default()).await.answered();
     watch.message().await.unwrap().unwrap();
     // Files that are none change nothing.
     secured.write(&("nothing".to_owned(), "nothing".to_owned()));

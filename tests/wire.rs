@@ -1,6 +1,9 @@
 //! What the server makes of what is on the wire: broken clients, hostile ones, and limits.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use tenantry::pb::{self, ErrorReason};
 use tokio::{
@@ -12,7 +15,7 @@ use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus,
 use tonic_types::StatusExt as _;
 
 use crate::support::{
-    both,
+    Answered as _, Test, both,
     given::unique,
     held::Held,
     http2::{Connection, DATA, END_STREAM, GOAWAY, HEADERS, PING, RST_STREAM, Raw, SETTINGS, framed, header},
@@ -41,360 +44,384 @@ async fn sent(connection: &Connection, path: &str, body: &[u8]) -> String {
     reason(connection.send(connection.request(path).body(()).unwrap(), body).await)
 }
 
-both! {
-    async fn a_path_that_is_no_method_of_ours_is_none_whatever_it_looks_like(t) {
-        let connection = Connection::open(&t).await;
-        assert_eq!(sent(&connection, LIST_USERS, &list()).await, "OK");
-        for path in [
-            "//tenantry.v1.UserService/ListUsers",
-            "/tenantry.v1.UserService/ListUsers/",
-            "/tenantry.v1.UserService/%4cistUsers",
-            "/tenantry.v1.userservice/listusers",
-            "/x/../tenantry.v1.UserService/ListUsers",
-            "/tenantry.v1.UserService/Nothing",
-            "/nobody.Service/ListUsers",
-            "/tenantry.v1.UserService/ListUsers?x=1",
-            "/",
-        ] {
-            assert_eq!(sent(&connection, path, &list()).await, "METHOD_UNKNOWN", "{path}");
+#[both]
+async fn a_path_that_is_no_method_of_ours_is_none_whatever_it_looks_like(t: Arc<Test>) {
+    let connection = Connection::open(&t).await;
+    assert_eq!(sent(&connection, LIST_USERS, &list()).await, "OK");
+    for path in [
+        "//tenantry.v1.UserService/ListUsers",
+        "/tenantry.v1.UserService/ListUsers/",
+        "/tenantry.v1.UserService/%4cistUsers",
+        "/tenantry.v1.userservice/listusers",
+        "/x/../tenantry.v1.UserService/ListUsers",
+        "/tenantry.v1.UserService/Nothing",
+        "/nobody.Service/ListUsers",
+        "/tenantry.v1.UserService/ListUsers?x=1",
+        "/",
+    ] {
+        assert_eq!(sent(&connection, path, &list()).await, "METHOD_UNKNOWN", "{path}");
+    }
+}
+
+#[both]
+async fn what_is_no_call_of_grpc_is_refused_as_http(t: Arc<Test>) {
+    let connection = Connection::open(&t).await;
+    let with = |method: &str, types: &[&str]| {
+        let mut request = http::Request::builder().method(method).uri(format!("http://test{LIST_USERS}"));
+        for value in types {
+            request = request.header("content-type", *value);
+        }
+        request.header("authorization", format!("Bearer {}", t.admin_key)).body(()).unwrap()
+    };
+    for (method, types, expected) in [
+        ("GET", &["application/grpc"][..], "HTTP 405"),
+        ("PUT", &["application/grpc"], "HTTP 405"),
+        ("DELETE", &["application/grpc"], "HTTP 405"),
+        ("POST", &["application/json"], "HTTP 415"),
+        ("POST", &["application/grpc-web+proto"], "HTTP 415"),
+        ("POST", &["application/grpc", "application/grpc"], "HTTP 415"),
+        ("POST", &["application/grpc", "text/plain"], "HTTP 415"),
+        ("POST", &[], "HTTP 415"),
+        // No proxy is asked to keep it.
+        ("POST", &["application/grpc"], "OK"),
+        ("POST", &["application/grpc+proto"], "OK"),
+    ] {
+        assert_eq!(reason(connection.send(with(method, types), &list()).await), expected, "{method} {types:?}");
+    }
+}
+
+#[both]
+async fn a_body_that_is_no_message_is_malformed_and_one_that_is_too_large_takes_nothing(t: Arc<Test>) {
+    let connection = Connection::open(&t).await;
+    for (body, expected) in [
+        (&b""[..], "REQUEST_MALFORMED"),
+        (b"\0", "REQUEST_MALFORMED"),
+        (b"\0\0\0\0\x09x", "REQUEST_MALFORMED"),
+        // A varint without end, and text that is none.
+        (b"\0\0\0\0\x04\x08\xff\xff\xff", "REQUEST_MALFORMED"),
+        (b"\0\0\0\0\x03\x12\x01\xff", "REQUEST_MALFORMED"),
+        // Compression of no kind, and of one that nobody has named.
+        (b"\x02\0\0\0\0", "REQUEST_MALFORMED"),
+        (b"\x01\0\0\0\0", "REQUEST_MALFORMED"),
+        (b"\0\xff\xff\xff\xff", "REQUEST_TOO_LARGE"),
+        (b"\0\0\x04\0\x01", "REQUEST_TOO_LARGE"),
+    ] {
+        assert_eq!(sent(&connection, LIST_USERS, body).await, expected, "{body:?}");
+    }
+    // What follows the message of a method that takes one is not looked at.
+    let twice = [list(), list()].concat();
+    assert_eq!(sent(&connection, LIST_USERS, &twice).await, "OK");
+    let answer = connection.send(connection.request(LIST_USERS).body(()).unwrap(), b"\0\0\0\0\x03\x12\x01\xff").await;
+    let text = answer.unwrap().1.unwrap().message().to_owned();
+    assert!(!text.contains("page") && !text.contains("utf") && !text.contains("UTF"), "{text}");
+}
+
+#[both]
+async fn a_message_of_a_stream_is_held_to_the_same(t: Arc<Test>) {
+    let connection = Connection::open(&t).await;
+    for path in ["/tenantry.v1.ApiKeyService/VerifyStream", "/tenantry.v1.UserService/ImportUsers"] {
+        assert_eq!(sent(&connection, path, b"\0\0\x04\0\x01").await, "REQUEST_TOO_LARGE", "{path}");
+        assert_eq!(sent(&connection, path, b"\0\0\0\0\x04\x0a\xff\xff\xff").await, "REQUEST_MALFORMED", "{path}");
+    }
+}
+
+#[both]
+async fn a_compression_that_is_not_offered_is_unimplemented(t: Arc<Test>) {
+    let connection = Connection::open(&t).await;
+    for encoding in ["gzip", "snappy"] {
+        let request = connection.request(LIST_USERS).header("grpc-encoding", encoding).body(()).unwrap();
+        let (_, status) = connection.send(request, b"\x01\0\0\0\0").await.unwrap();
+        assert_eq!(status.unwrap().code(), Code::Unimplemented, "{encoding}");
+    }
+}
+
+#[both]
+async fn r41_two_credentials_are_none(t: Arc<Test>) {
+    let connection = Connection::open(&t).await;
+    let both =
+        connection.request(LIST_USERS).header("authorization", format!("Bearer {}", t.admin_key)).body(()).unwrap();
+    assert_eq!(reason(connection.send(both, &list()).await), "UNAUTHENTICATED");
+    let joined = Connection { key: format!("{0}, Bearer {0}", t.admin_key), ..connection.clone() };
+    assert_eq!(sent(&joined, LIST_USERS, &list()).await, "UNAUTHENTICATED");
+}
+
+#[both]
+async fn r42_an_address_that_metadata_claims_changes_nothing(t: Arc<Test>) {
+    let ada = t.user("ada").await;
+    let key = t.user_key(&ada).await;
+    let connection = Connection { key, ..Connection::open(&t).await };
+    for claimed in ["a", "127.0.0.1", "198.51.100.1, 127.0.0.1"] {
+        let request = connection.request("/tenantry.v1.UserService/GetUser").header("x-forwarded-for", claimed);
+        let request = request.header("x-user-id", "01900000-0000-7000-8000-000000000000").body(()).unwrap();
+        let body = framed(&pb::GetUserRequest { user_id: ada.id.clone() });
+        assert_eq!(reason(connection.send(request, &body).await), "OK", "{claimed}");
+    }
+}
+
+#[both]
+async fn binary_metadata_that_is_none_is_nobodys(t: Arc<Test>) {
+    let connection = Connection::open(&t).await;
+    let request = connection.request(LIST_USERS).header("x-some-bin", "!!!").body(()).unwrap();
+    assert_eq!(reason(connection.send(request, &list()).await), "OK");
+}
+
+#[both]
+async fn headers_beyond_the_limit_are_refused_and_far_beyond_it_the_connection_ends(t: Arc<Test>) {
+    let connection = Connection::open(&t).await;
+    let of = |bytes: usize| connection.request(LIST_USERS).header("x-large", "x".repeat(bytes)).body(()).unwrap();
+    assert_eq!(reason(connection.send(of(12 * 1024), &list()).await), "OK");
+    assert_eq!(reason(connection.send(of(20 * 1024), &list()).await), "HTTP 431");
+    // A block of headers without end, which no client library would send.
+    let mut raw = Raw::open(t.address, &[]).await;
+    let block = crate::support::http2::call_headers(LIST_USERS, &[]);
+    raw.send(HEADERS, 0, 1, &block).await.unwrap();
+    let more = header("x-more", &"x".repeat(8000));
+    for _ in 0..1000 {
+        if raw.send(crate::support::http2::CONTINUATION, 0, 1, &more).await.is_err() {
+            break;
         }
     }
+    raw.closed().await;
+}
 
-    async fn what_is_no_call_of_grpc_is_refused_as_http(t) {
-        let connection = Connection::open(&t).await;
-        let with = |method: &str, types: &[&str]| {
-            let mut request = http::Request::builder().method(method).uri(format!("http://test{LIST_USERS}"));
-            for value in types {
-                request = request.header("content-type", *value);
-            }
-            request.header("authorization", format!("Bearer {}", t.admin_key)).body(()).unwrap()
-        };
-        for (method, types, expected) in [
-            ("GET", &["application/grpc"][..], "HTTP 405"),
-            ("PUT", &["application/grpc"], "HTTP 405"),
-            ("DELETE", &["application/grpc"], "HTTP 405"),
-            ("POST", &["application/json"], "HTTP 415"),
-            ("POST", &["application/grpc-web+proto"], "HTTP 415"),
-            ("POST", &["application/grpc", "application/grpc"], "HTTP 415"),
-            ("POST", &["application/grpc", "text/plain"], "HTTP 415"),
-            ("POST", &[], "HTTP 415"),
-            // No proxy is asked to keep it.
-            ("POST", &["application/grpc"], "OK"),
-            ("POST", &["application/grpc+proto"], "OK"),
-        ] {
-            assert_eq!(reason(connection.send(with(method, types), &list()).await), expected, "{method} {types:?}");
-        }
-    }
-
-    async fn a_body_that_is_no_message_is_malformed_and_one_that_is_too_large_takes_nothing(t) {
-        let connection = Connection::open(&t).await;
-        for (body, expected) in [
-            (&b""[..], "REQUEST_MALFORMED"),
-            (b"\0", "REQUEST_MALFORMED"),
-            (b"\0\0\0\0\x09x", "REQUEST_MALFORMED"),
-            // A varint without end, and text that is none.
-            (b"\0\0\0\0\x04\x08\xff\xff\xff", "REQUEST_MALFORMED"),
-            (b"\0\0\0\0\x03\x12\x01\xff", "REQUEST_MALFORMED"),
-            // Compression of no kind, and of one that nobody has named.
-            (b"\x02\0\0\0\0", "REQUEST_MALFORMED"),
-            (b"\x01\0\0\0\0", "REQUEST_MALFORMED"),
-            (b"\0\xff\xff\xff\xff", "REQUEST_TOO_LARGE"),
-            (b"\0\0\x04\0\x01", "REQUEST_TOO_LARGE"),
-        ] {
-            assert_eq!(sent(&connection, LIST_USERS, body).await, expected, "{body:?}");
-        }
-        // What follows the message of a method that takes one is not looked at.
-        let twice = [list(), list()].concat();
-        assert_eq!(sent(&connection, LIST_USERS, &twice).await, "OK");
-        let answer = connection.send(connection.request(LIST_USERS).body(()).unwrap(), b"\0\0\0\0\x03\x12\x01\xff").await;
-        let text = answer.unwrap().1.unwrap().message().to_owned();
-        assert!(!text.contains("page") && !text.contains("utf") && !text.contains("UTF"), "{text}");
-    }
-
-    async fn a_message_of_a_stream_is_held_to_the_same(t) {
-        let connection = Connection::open(&t).await;
-        for path in ["/tenantry.v1.ApiKeyService/VerifyStream", "/tenantry.v1.UserService/ImportUsers"] {
-            assert_eq!(sent(&connection, path, b"\0\0\x04\0\x01").await, "REQUEST_TOO_LARGE", "{path}");
-            assert_eq!(sent(&connection, path, b"\0\0\0\0\x04\x0a\xff\xff\xff").await, "REQUEST_MALFORMED", "{path}");
-        }
-    }
-
-    async fn a_compression_that_is_not_offered_is_unimplemented(t) {
-        let connection = Connection::open(&t).await;
-        for encoding in ["gzip", "snappy"] {
-            let request = connection.request(LIST_USERS).header("grpc-encoding", encoding).body(()).unwrap();
-            let (_, status) = connection.send(request, b"\x01\0\0\0\0").await.unwrap();
-            assert_eq!(status.unwrap().code(), Code::Unimplemented, "{encoding}");
-        }
-    }
-
-    async fn r41_two_credentials_are_none(t) {
-        let connection = Connection::open(&t).await;
-        let both = connection.request(LIST_USERS).header("authorization", format!("Bearer {}", t.admin_key)).body(()).unwrap();
-        assert_eq!(reason(connection.send(both, &list()).await), "UNAUTHENTICATED");
-        let joined = Connection { key: format!("{0}, Bearer {0}", t.admin_key), ..connection.clone() };
-        assert_eq!(sent(&joined, LIST_USERS, &list()).await, "UNAUTHENTICATED");
-    }
-
-    async fn r42_an_address_that_metadata_claims_changes_nothing(t) {
-        let ada = t.user("ada").await;
-        let key = t.user_key(&ada).await;
-        let connection = Connection { key, ..Connection::open(&t).await };
-        for claimed in ["a", "127.0.0.1", "198.51.100.1, 127.0.0.1"] {
-            let request = connection.request("/tenantry.v1.UserService/GetUser").header("x-forwarded-for", claimed);
-            let request = request.header("x-user-id", "01900000-0000-7000-8000-000000000000").body(()).unwrap();
-            let body = framed(&pb::GetUserRequest { user_id: ada.id.clone() });
-            assert_eq!(reason(connection.send(request, &body).await), "OK", "{claimed}");
-        }
-    }
-
-    async fn binary_metadata_that_is_none_is_nobodys(t) {
-        let connection = Connection::open(&t).await;
-        let request = connection.request(LIST_USERS).header("x-some-bin", "!!!").body(()).unwrap();
-        assert_eq!(reason(connection.send(request, &list()).await), "OK");
-    }
-
-    async fn headers_beyond_the_limit_are_refused_and_far_beyond_it_the_connection_ends(t) {
-        let connection = Connection::open(&t).await;
-        let of = |bytes: usize| connection.request(LIST_USERS).header("x-large", "x".repeat(bytes)).body(()).unwrap();
-        assert_eq!(reason(connection.send(of(12 * 1024), &list()).await), "OK");
-        assert_eq!(reason(connection.send(of(20 * 1024), &list()).await), "HTTP 431");
-        // A block of headers without end, which no client library would send.
+#[both]
+async fn what_breaks_the_protocol_is_reset_or_ends_the_connection(t: Arc<Test>) {
+    // A path without a slash.
+    let mut raw = Raw::open(t.address, &[]).await;
+    raw.call(1, "tenantry.v1.UserService/ListUsers", &[], END_STREAM).await.unwrap();
+    let reset = raw.next_of(&[RST_STREAM, HEADERS]).await.unwrap();
+    assert_eq!((reset.kind, reset.code()), (RST_STREAM, 1));
+    // A length that is not that of the body, and a header of the hop before.
+    let bearer = format!("Bearer {}", t.admin_key);
+    for wrong in [("content-length", "3"), ("transfer-encoding", "chunked"), ("connection", "close")] {
         let mut raw = Raw::open(t.address, &[]).await;
-        let block = crate::support::http2::call_headers(LIST_USERS, &[]);
-        raw.send(HEADERS, 0, 1, &block).await.unwrap();
-        let more = header("x-more", &"x".repeat(8000));
-        for _ in 0..1000 {
-            if raw.send(crate::support::http2::CONTINUATION, 0, 1, &more).await.is_err() {
-                break;
-            }
-        }
-        raw.closed().await;
-    }
-
-    async fn what_breaks_the_protocol_is_reset_or_ends_the_connection(t) {
-        // A path without a slash.
-        let mut raw = Raw::open(t.address, &[]).await;
-        raw.call(1, "tenantry.v1.UserService/ListUsers", &[], END_STREAM).await.unwrap();
-        let reset = raw.next_of(&[RST_STREAM, HEADERS]).await.unwrap();
-        assert_eq!((reset.kind, reset.code()), (RST_STREAM, 1));
-        // A length that is not that of the body, and a header of the hop before.
-        let bearer = format!("Bearer {}", t.admin_key);
-        for wrong in [("content-length", "3"), ("transfer-encoding", "chunked"), ("connection", "close")] {
-            let mut raw = Raw::open(t.address, &[]).await;
-            raw.call(1, LIST_USERS, &[wrong, ("authorization", &bearer)], 0).await.unwrap();
-            raw.send(DATA, END_STREAM, 1, &list()).await.unwrap();
-            let reset = raw.next_of(&[RST_STREAM, HEADERS]).await.unwrap();
-            assert_eq!((reset.kind, reset.code()), (RST_STREAM, 1), "{wrong:?}");
-        }
-        // A name in capitals.
-        let mut raw = Raw::open(t.address, &[]).await;
-        raw.call(1, LIST_USERS, &[("X-Upper", "1")], END_STREAM).await.unwrap();
-        let end = raw.next_of(&[RST_STREAM, GOAWAY, HEADERS]).await.unwrap();
-        assert!(end.kind != HEADERS && end.code() == 1, "{end:?}");
-    }
-
-    async fn r71_the_limits_of_a_connection_are_told(t) {
-        let mut raw = Raw::open(t.address, &[]).await;
-        let settings = raw.next_of(&[SETTINGS]).await.unwrap();
-        let told: Vec<(u16, u32)> = settings
-            .payload
-            .chunks(6)
-            .map(|pair| (u16::from_be_bytes([pair[0], pair[1]]), u32::from_be_bytes(pair[2..].try_into().unwrap())))
-            .collect();
-        assert!(told.contains(&(3, 128)), "concurrent streams: {told:?}");
-        assert!(told.contains(&(6, 16 * 1024)), "header list: {told:?}");
-        assert!(told.iter().all(|(name, value)| *name != 5 || *value == 16 * 1024), "frame: {told:?}");
-    }
-
-    with ["--handshake-timeout", "200ms"] async fn whoever_connects_and_says_nothing_or_too_little_is_sent_away(t) {
-        for said in [&b""[..], b"P", b"PRI * HTTP/2.0\r\n", b"GET /"] {
-            let mut stream = TcpStream::connect(t.address).await.unwrap();
-            stream.write_all(said).await.unwrap();
-            let begun = Instant::now();
-            let mut rest = Vec::new();
-            let _ = stream.read_to_end(&mut rest).await;
-            assert!(begun.elapsed() < Duration::from_secs(30), "{said:?}");
-        }
-        // What began in time goes on.
-        let connection = Connection::open(&t).await;
-        tokio::time::sleep(Duration::from_millis(400)).await;
-        assert_eq!(sent(&connection, LIST_USERS, &list()).await, "OK");
-    }
-
-    with ["--keepalive-interval", "200ms", "--keepalive-timeout", "200ms"] async fn a_client_that_answers_no_ping_is_sent_away(t) {
-        let mut dead = Raw::open(t.address, &[]).await;
-        assert_eq!(dead.next_of(&[PING]).await.unwrap().payload.len(), 8);
-        dead.closed().await;
-        let connection = Connection::open(&t).await;
-        tokio::time::sleep(Duration::from_secs(1)).await;
-        assert_eq!(sent(&connection, LIST_USERS, &list()).await, "OK");
-    }
-
-    with ["--request-timeout", "300ms"] async fn a_stream_without_a_body_ends_at_the_timeout(t) {
-        let connection = Connection::open(&t).await;
-        let mut requests = connection.requests.clone().ready().await.unwrap();
-        let (response, _body) = requests.send_request(connection.request(LIST_USERS).body(()).unwrap(), false).unwrap();
-        let head = response.await.unwrap();
-        let status = Status::from_header_map(head.headers()).unwrap();
-        assert_eq!(reason_of(&status), "DEADLINE_EXCEEDED");
-    }
-
-    with ["--connection-age", "300ms"] async fn a_connection_that_is_old_is_told_to_go_and_what_is_in_flight_is_answered(t) {
-        let held = Held::by_another_process(&t).await;
-        let connection = Connection::open(&t).await;
-        let new = pb::CreateUserRequest { email: format!("{}@example.com", unique("new")), name: "New".to_owned(), ..Default::default() };
-        let waiting = connection.begin(CREATE_USER, &[], &new).await;
-        // No call is taken any more once its client has been told.
-        while connection.requests.clone().ready().await.is_ok() {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-        held.release().await;
-        crate::support::http2::ended(waiting).await.unwrap();
-        let mut raw = Raw::open(t.address, &[]).await;
-        let goaway = raw.next_of(&[GOAWAY]).await.unwrap();
-        assert_eq!(goaway.code(), 0);
-        raw.closed().await;
-    }
-
-    with ["--connection-age", "100ms", "--connection-grace", "300ms", "--send-timeout", "1h"]
-    async fn whoever_does_not_go_is_cut_off(t) {
-        let mut raw = Raw::open(t.address, &[]).await;
-        let bearer = format!("Bearer {}", t.admin_key);
-        raw.call(1, "/tenantry.v1.EventService/WatchEvents", &[("authorization", &bearer)], 0).await.unwrap();
-        raw.send(DATA, END_STREAM, 1, &framed(&pb::WatchEventsRequest::default())).await.unwrap();
-        raw.next_of(&[GOAWAY]).await.unwrap();
-        // It answers what the server asks, so that only its age is against it.
-        while let Some(frame) = raw.next().await {
-            if frame.kind == PING && frame.flags == 0 && raw.send(PING, 1, 0, &frame.payload).await.is_err() {
-                break;
-            }
-        }
-    }
-
-    with ["--send-timeout", "200ms"] async fn f23_an_answer_that_its_client_does_not_take_is_given_up(t) {
-        // A client without any room.
-        let mut raw = Raw::open(t.address, &[(4, 0)]).await;
-        let bearer = format!("Bearer {}", t.admin_key);
-        raw.call(1, LIST_USERS, &[("authorization", &bearer)], 0).await.unwrap();
+        raw.call(1, LIST_USERS, &[wrong, ("authorization", &bearer)], 0).await.unwrap();
         raw.send(DATA, END_STREAM, 1, &list()).await.unwrap();
-        let reset = raw.next_of(&[RST_STREAM]).await.unwrap();
-        assert_eq!((reset.stream, reset.code()), (1, 8));
-        // Nobody else is held up.
-        let connection = Connection::open(&t).await;
-        assert_eq!(sent(&connection, LIST_USERS, &list()).await, "OK");
+        let reset = raw.next_of(&[RST_STREAM, HEADERS]).await.unwrap();
+        assert_eq!((reset.kind, reset.code()), (RST_STREAM, 1), "{wrong:?}");
     }
+    // A name in capitals.
+    let mut raw = Raw::open(t.address, &[]).await;
+    raw.call(1, LIST_USERS, &[("X-Upper", "1")], END_STREAM).await.unwrap();
+    let end = raw.next_of(&[RST_STREAM, GOAWAY, HEADERS]).await.unwrap();
+    assert!(end.kind != HEADERS && end.code() == 1, "{end:?}");
+}
 
-    with ["--max-connections", "6", "--max-connections-per-peer", "4"] async fn a_peer_has_so_many_connections_and_no_more(t) {
-        let first = Connection::open(&t).await;
-        assert_eq!(sent(&first, LIST_USERS, &list()).await, "OK");
-        let mut others = Vec::new();
-        for _ in 0..3 {
-            others.push(Connection::open(&t).await);
+#[both]
+async fn r71_the_limits_of_a_connection_are_told(t: Arc<Test>) {
+    let mut raw = Raw::open(t.address, &[]).await;
+    let settings = raw.next_of(&[SETTINGS]).await.unwrap();
+    let told: Vec<(u16, u32)> = settings
+        .payload
+        .chunks(6)
+        .map(|pair| (u16::from_be_bytes([pair[0], pair[1]]), u32::from_be_bytes(pair[2..].try_into().unwrap())))
+        .collect();
+    assert!(told.contains(&(3, 128)), "concurrent streams: {told:?}");
+    assert!(told.contains(&(6, 16 * 1024)), "header list: {told:?}");
+    assert!(told.iter().all(|(name, value)| *name != 5 || *value == 16 * 1024), "frame: {told:?}");
+}
+
+#[both(options = ["--handshake-timeout", "200ms"])]
+async fn whoever_connects_and_says_nothing_or_too_little_is_sent_away(t: Arc<Test>) {
+    for said in [&b""[..], b"P", b"PRI * HTTP/2.0\r\n", b"GET /"] {
+        let mut stream = TcpStream::connect(t.address).await.unwrap();
+        stream.write_all(said).await.unwrap();
+        let begun = Instant::now();
+        let mut rest = Vec::new();
+        let _ = stream.read_to_end(&mut rest).await;
+        assert!(begun.elapsed() < Duration::from_secs(30), "{said:?}");
+    }
+    // What began in time goes on.
+    let connection = Connection::open(&t).await;
+    tokio::time::sleep(Duration::from_millis(400)).await;
+    assert_eq!(sent(&connection, LIST_USERS, &list()).await, "OK");
+}
+
+#[both(options = ["--keepalive-interval", "200ms", "--keepalive-timeout", "200ms"])]
+async fn a_client_that_answers_no_ping_is_sent_away(t: Arc<Test>) {
+    let mut dead = Raw::open(t.address, &[]).await;
+    assert_eq!(dead.next_of(&[PING]).await.unwrap().payload.len(), 8);
+    dead.closed().await;
+    let connection = Connection::open(&t).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(sent(&connection, LIST_USERS, &list()).await, "OK");
+}
+
+#[both(options = ["--request-timeout", "300ms"])]
+async fn a_stream_without_a_body_ends_at_the_timeout(t: Arc<Test>) {
+    let connection = Connection::open(&t).await;
+    let mut requests = connection.requests.clone().ready().await.unwrap();
+    let (response, _body) = requests.send_request(connection.request(LIST_USERS).body(()).unwrap(), false).unwrap();
+    let head = response.await.unwrap();
+    let status = Status::from_header_map(head.headers()).unwrap();
+    assert_eq!(reason_of(&status), "DEADLINE_EXCEEDED");
+}
+
+#[both(options = ["--connection-age", "300ms"])]
+async fn a_connection_that_is_old_is_told_to_go_and_what_is_in_flight_is_answered(t: Arc<Test>) {
+    let held = Held::by_another_process(&t).await;
+    let connection = Connection::open(&t).await;
+    let new = pb::CreateUserRequest {
+        email: format!("{}@example.com", unique("new")),
+        name: "New".to_owned(),
+        ..Default::default()
+    };
+    let waiting = connection.begin(CREATE_USER, &[], &new).await;
+    // No call is taken any more once its client has been told.
+    while connection.requests.clone().ready().await.is_ok() {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    held.release().await;
+    crate::support::http2::ended(waiting).await.unwrap();
+    let mut raw = Raw::open(t.address, &[]).await;
+    let goaway = raw.next_of(&[GOAWAY]).await.unwrap();
+    assert_eq!(goaway.code(), 0);
+    raw.closed().await;
+}
+
+#[both(options = ["--connection-age", "100ms", "--connection-grace", "300ms", "--send-timeout", "1h"])]
+async fn whoever_does_not_go_is_cut_off(t: Arc<Test>) {
+    let mut raw = Raw::open(t.address, &[]).await;
+    let bearer = format!("Bearer {}", t.admin_key);
+    raw.call(1, "/tenantry.v1.EventService/WatchEvents", &[("authorization", &bearer)], 0).await.unwrap();
+    raw.send(DATA, END_STREAM, 1, &framed(&pb::WatchEventsRequest::default())).await.unwrap();
+    raw.next_of(&[GOAWAY]).await.unwrap();
+    // It answers what the server asks, so that only its age is against it.
+    while let Some(frame) = raw.next().await {
+        if frame.kind == PING && frame.flags == 0 && raw.send(PING, 1, 0, &frame.payload).await.is_err() {
+            break;
         }
-        let mut beyond = TcpStream::connect(t.address).await.unwrap();
-        assert_eq!(beyond.read(&mut [0; 1]).await.unwrap_or(0), 0, "it is closed at once");
-        drop(others);
-        // Places are given back.
-        loop {
-            let stream = TcpStream::connect(t.address).await.unwrap();
-            let Ok((requests, connection)) = h2::client::handshake(stream).await else { continue };
-            tokio::spawn(connection);
-            let connection = Connection { requests, key: t.admin_key.clone() };
-            if connection.send(connection.request(LIST_USERS).body(()).unwrap(), &list()).await.is_ok() {
-                break;
-            }
+    }
+}
+
+#[both(options = ["--send-timeout", "200ms"])]
+async fn f23_an_answer_that_its_client_does_not_take_is_given_up(t: Arc<Test>) {
+    // A client without any room.
+    let mut raw = Raw::open(t.address, &[(4, 0)]).await;
+    let bearer = format!("Bearer {}", t.admin_key);
+    raw.call(1, LIST_USERS, &[("authorization", &bearer)], 0).await.unwrap();
+    raw.send(DATA, END_STREAM, 1, &list()).await.unwrap();
+    let reset = raw.next_of(&[RST_STREAM]).await.unwrap();
+    assert_eq!((reset.stream, reset.code()), (1, 8));
+    // Nobody else is held up.
+    let connection = Connection::open(&t).await;
+    assert_eq!(sent(&connection, LIST_USERS, &list()).await, "OK");
+}
+
+#[both(options = ["--max-connections", "6", "--max-connections-per-peer", "4"])]
+async fn a_peer_has_so_many_connections_and_no_more(t: Arc<Test>) {
+    let first = Connection::open(&t).await;
+    assert_eq!(sent(&first, LIST_USERS, &list()).await, "OK");
+    let mut others = Vec::new();
+    for _ in 0..3 {
+        others.push(Connection::open(&t).await);
+    }
+    let mut beyond = TcpStream::connect(t.address).await.unwrap();
+    assert_eq!(beyond.read(&mut [0; 1]).await.unwrap_or(0), 0, "it is closed at once");
+    drop(others);
+    // Places are given back.
+    loop {
+        let stream = TcpStream::connect(t.address).await.unwrap();
+        let Ok((requests, connection)) = h2::client::handshake(stream).await else { continue };
+        tokio::spawn(connection);
+        let connection = Connection { requests, key: t.admin_key.clone() };
+        if connection.send(connection.request(LIST_USERS).body(()).unwrap(), &list()).await.is_ok() {
+            break;
         }
     }
+}
 
-    with ["--max-local-resets", "10", "--max-pending-resets", "10"] async fn a_client_that_resets_what_it_asks_is_sent_away(t) {
-        let mut raw = Raw::open(t.address, &[]).await;
-        let mut stream = 1;
-        // In one piece, so that none has begun when it is reset.
-        let mut flood = Vec::new();
-        for _ in 0..1000 {
-            let block = crate::support::http2::call_headers(LIST_USERS, &[]);
-            flood.extend(crate::support::http2::frame(HEADERS, crate::support::http2::END_HEADERS, stream, &block));
-            flood.extend(crate::support::http2::frame(RST_STREAM, 0, stream, &8_u32.to_be_bytes()));
-            stream += 2;
+#[both(options = ["--max-local-resets", "10", "--max-pending-resets", "10"])]
+async fn a_client_that_resets_what_it_asks_is_sent_away(t: Arc<Test>) {
+    let mut raw = Raw::open(t.address, &[]).await;
+    let mut stream = 1;
+    // In one piece, so that none has begun when it is reset.
+    let mut flood = Vec::new();
+    for _ in 0..1000 {
+        let block = crate::support::http2::call_headers(LIST_USERS, &[]);
+        flood.extend(crate::support::http2::frame(HEADERS, crate::support::http2::END_HEADERS, stream, &block));
+        flood.extend(crate::support::http2::frame(RST_STREAM, 0, stream, &8_u32.to_be_bytes()));
+        stream += 2;
+    }
+    let _ = raw.0.write_all(&flood).await;
+    let goaway = raw.next_of(&[GOAWAY]).await;
+    assert!(goaway.is_none_or(|frame| frame.code() == 11), "it asks to be calm");
+    raw.closed().await;
+}
+
+#[both(options = ["--rate-limit", "10"])]
+async fn a_credential_that_calls_too_often_is_refused_and_no_other(t: Arc<Test>) {
+    let (ada, bob) = (t.user("ada").await, t.user("bob").await);
+    let (one, other) = (t.user_key(&ada).await, t.user_key(&bob).await);
+    let get = async |key: &str, user: &pb::User| {
+        t.with_key(key).users().get_user(pb::GetUserRequest { user_id: user.id.clone() }).await
+    };
+    // However slow the machine is, some of so many come too soon.
+    let status = loop {
+        let call = || {
+            let (api, request) = (t.with_key(&one), pb::GetUserRequest { user_id: ada.id.clone() });
+            tokio::spawn(async move { api.users().get_user(request).await })
+        };
+        let calls: Vec<_> = (0..64).map(|_| call()).collect();
+        let mut refusals = Vec::new();
+        for call in calls {
+            refusals.extend(call.await.unwrap().err());
         }
-        let _ = raw.0.write_all(&flood).await;
-        let goaway = raw.next_of(&[GOAWAY]).await;
-        assert!(goaway.is_none_or(|frame| frame.code() == 11), "it asks to be calm");
-        raw.closed().await;
-    }
-
-    with ["--rate-limit", "10"] async fn a_credential_that_calls_too_often_is_refused_and_no_other(t) {
-        let (ada, bob) = (t.user("ada").await, t.user("bob").await);
-        let (one, other) = (t.user_key(&ada).await, t.user_key(&bob).await);
-        let get = async |key: &str, user: &pb::User| {
-            t.with_key(key).users().get_user(pb::GetUserRequest { user_id: user.id.clone() }).await
-        };
-        // However slow the machine is, some of so many come too soon.
-        let status = loop {
-            let call = || {
-                let (api, request) = (t.with_key(&one), pb::GetUserRequest { user_id: ada.id.clone() });
-                tokio::spawn(async move { api.users().get_user(request).await })
-            };
-            let calls: Vec<_> = (0..64).map(|_| call()).collect();
-            let mut refusals = Vec::new();
-            for call in calls {
-                refusals.extend(call.await.unwrap().err());
-            }
-            if let Some(refused) = refusals.pop() {
-                break refused;
-            }
-        };
-        let status = refused(Err::<(), _>(status), ErrorReason::RateLimited);
-        assert!(status.get_details_retry_info().unwrap().retry_delay.unwrap() <= Duration::from_secs(1));
-        assert_eq!(status.get_details_error_info().unwrap().metadata["calls_per_second"], "10");
-        get(&other, &bob).await.unwrap();
-    }
-
-    async fn how_often_a_key_calls_is_said_by_platform_admins_and_inherited(t) {
-        let ada = t.user("ada").await;
-        let new = |rate_limit| pb::CreateApiKeyRequest {
-            owner: Some(pb::create_api_key_request::Owner::UserId(ada.id.clone())),
-            name: "Key".to_owned(),
-            scopes: vec!["*".to_owned()],
-            environment: pb::ApiKeyEnvironment::Live.into(),
-            rate_limit,
-            ..Default::default()
-        };
-        let admin = t.admin();
-        let made = admin.api_keys().create_api_key(new(500)).await.unwrap().into_inner();
-        let own = t.with_key(&made.plaintext_key);
-        refused(own.api_keys().create_api_key(new(1000)).await, ErrorReason::PlatformAdminRequired);
-        let child = own.api_keys().create_api_key(new(0)).await.unwrap().into_inner().api_key.unwrap();
-        assert_eq!(child.rate_limit, 500);
-        let update = |rate_limit| pb::UpdateApiKeyRequest {
-            api_key_id: child.id.clone(),
-            rate_limit,
-            update_mask: crate::support::mask(&["rate_limit"]),
-            ..Default::default()
-        };
-        refused(own.api_keys().update_api_key(update(0)).await, ErrorReason::PlatformAdminRequired);
-        refused(admin.api_keys().update_api_key(update(1_000_001)).await, ErrorReason::InvalidArgument);
-        let updated = admin.api_keys().update_api_key(update(7)).await.unwrap().into_inner();
-        assert_eq!(updated.api_key.unwrap().rate_limit, 7);
-    }
-
-    async fn its_health_tells_each_service_and_that_it_stops(t) {
-        let mut health = HealthClient::new(t.anonymous().channel);
-        let ask = |service: &str| HealthCheckRequest { service: service.to_owned() };
-        for service in ["", "liveness", "tenantry.v1.UserService", "tenantry.v1.AuthenticationService"] {
-            let answer = health.check(ask(service)).await.unwrap().into_inner();
-            assert_eq!(answer.status(), ServingStatus::Serving, "{service}");
+        if let Some(refused) = refusals.pop() {
+            break refused;
         }
-        let mut unknown = health.watch(ask("nobody.Service")).await.unwrap().into_inner();
-        assert_eq!(unknown.message().await.unwrap().unwrap().status(), ServingStatus::ServiceUnknown);
-        drop(unknown);
-        let mut watch = health.watch(ask("")).await.unwrap().into_inner();
-        assert_eq!(watch.message().await.unwrap().unwrap().status(), ServingStatus::Serving);
-        let server = t.server.lock().await.take().unwrap();
-        let stopped = tokio::spawn(server.stop());
-        assert_eq!(watch.message().await.unwrap().unwrap().status(), ServingStatus::NotServing);
-        assert_eq!(watch.message().await.unwrap_err().code(), Code::Unavailable);
-        stopped.await.unwrap().unwrap();
+    };
+    let status = refused(Err::<(), _>(status), ErrorReason::RateLimited);
+    assert!(status.get_details_retry_info().unwrap().retry_delay.unwrap() <= Duration::from_secs(1));
+    assert_eq!(status.get_details_error_info().unwrap().metadata["calls_per_second"], "10");
+    get(&other, &bob).await.unwrap();
+}
+
+#[both]
+async fn how_often_a_key_calls_is_said_by_platform_admins_and_inherited(t: Arc<Test>) {
+    let ada = t.user("ada").await;
+    let new = |rate_limit| pb::CreateApiKeyRequest {
+        owner: Some(pb::create_api_key_request::Owner::UserId(ada.id.clone())),
+        name: "Key".to_owned(),
+        scopes: vec!["*".to_owned()],
+        environment: pb::ApiKeyEnvironment::Live.into(),
+        rate_limit,
+        ..Default::default()
+    };
+    let admin = t.admin();
+    let made = admin.api_keys().create_api_key(new(500)).await.answered();
+    let own = t.with_key(&made.plaintext_key);
+    refused(own.api_keys().create_api_key(new(1000)).await, ErrorReason::PlatformAdminRequired);
+    let child = own.api_keys().create_api_key(new(0)).await.answered().api_key.unwrap();
+    assert_eq!(child.rate_limit, 500);
+    let update = |rate_limit| pb::UpdateApiKeyRequest {
+        api_key_id: child.id.clone(),
+        rate_limit,
+        update_mask: crate::support::mask(&["rate_limit"]),
+        ..Default::default()
+    };
+    refused(own.api_keys().update_api_key(update(0)).await, ErrorReason::PlatformAdminRequired);
+    refused(admin.api_keys().update_api_key(update(1_000_001)).await, ErrorReason::InvalidArgument);
+    let updated = admin.api_keys().update_api_key(update(7)).await.answered();
+    assert_eq!(updated.api_key.unwrap().rate_limit, 7);
+}
+
+#[both]
+async fn its_health_tells_each_service_and_that_it_stops(t: Arc<Test>) {
+    let mut health = HealthClient::new(t.anonymous().channel);
+    let ask = |service: &str| HealthCheckRequest { service: service.to_owned() };
+    for service in ["", "liveness", "tenantry.v1.UserService", "tenantry.v1.AuthenticationService"] {
+        let answer = health.check(ask(service)).await.answered();
+        assert_eq!(answer.status(), ServingStatus::Serving, "{service}");
     }
+    let mut unknown = health.watch(ask("nobody.Service")).await.answered();
+    assert_eq!(unknown.message().await.unwrap().unwrap().status(), ServingStatus::ServiceUnknown);
+    drop(unknown);
+    let mut watch = health.watch(ask("")).await.answered();
+    assert_eq!(watch.message().await.unwrap().unwrap().status(), ServingStatus::Serving);
+    let server = t.server.lock().await.take().unwrap();
+    let stopped = tokio::spawn(server.stop());
+    assert_eq!(watch.message().await.unwrap().unwrap().status(), ServingStatus::NotServing);
+    assert_eq!(watch.message().await.unwrap_err().code(), Code::Unavailable);
+    stopped.await.unwrap().unwrap();
 }

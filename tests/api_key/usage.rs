@@ -1,14 +1,14 @@
 //! When the secrets of a key were last used, and from where they may be.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use tenantry::pb::{self, ApiKeyVerdict, ErrorReason, create_api_key_request::Owner};
 
-use crate::support::{Test, both, mask, refused};
+use crate::support::{Answered as _, Test, both, mask, refused};
 
 async fn secrets(t: &Test, key: &pb::ApiKey) -> Vec<pb::ApiKeySecret> {
     let request = pb::GetApiKeyRequest { api_key_id: key.id.clone() };
-    t.admin().api_keys().get_api_key(request).await.unwrap().into_inner().secrets
+    t.admin().api_keys().get_api_key(request).await.answered().secrets
 }
 
 /// Waits until the last uses are as a test wants them.
@@ -39,120 +39,139 @@ fn ranged(owner: Owner, ranges: &[&str]) -> pb::CreateApiKeyRequest {
 async fn verify(t: &Test, key: &str, address: &str) -> ApiKeyVerdict {
     let request =
         pb::VerifyApiKeyRequest { plaintext_key: key.to_owned(), ip_address: address.to_owned(), ..Default::default() };
-    t.admin().api_keys().verify_api_key(request).await.unwrap().into_inner().verdict()
+    t.admin().api_keys().verify_api_key(request).await.answered().verdict()
 }
 
-both! {
-    with ["--usage-interval", "50ms"] async fn each_secret_tells_when_it_was_last_used(t) {
-        let ada = t.user("ada").await;
-        let (key, first) = t.key(Owner::UserId(ada.id.clone()), &["users:*"]).await;
-        assert_eq!(secrets(&t, &key).await[0].last_used_at, None);
-        // To be verified, and to call.
-        assert_eq!(verify(&t, &first, "").await, ApiKeyVerdict::Valid);
-        let used = until(&t, &key, |secrets| secrets[0].last_used_at.is_some()).await;
-        let get = pb::GetUserRequest { user_id: ada.id };
-        t.with_key(&first).users().get_user(get.clone()).await.unwrap();
-        t.advance(Duration::from_mins(1));
-        t.with_key(&first).users().get_user(get.clone()).await.unwrap();
-        let again = until(&t, &key, |secrets| secrets[0].last_used_at.map(|at| at.seconds) >= used[0].last_used_at.map(|at| at.seconds + 59)).await;
-        let rotate = pb::RotateApiKeyRequest { api_key_id: key.id.clone(), ..Default::default() };
-        let second = t.admin().api_keys().rotate_api_key(rotate).await.unwrap().into_inner().plaintext_key;
-        let rotated = secrets(&t, &key).await;
-        assert_eq!((rotated[0].last_used_at, rotated[1].last_used_at), (None, again[0].last_used_at));
-        t.with_key(&second).users().get_user(get.clone()).await.unwrap();
-        let after = until(&t, &key, |secrets| secrets[0].last_used_at.is_some()).await;
-        assert_eq!(after[1].last_used_at, again[0].last_used_at);
-        t.advance(Duration::from_mins(1));
-        t.with_key(&first).users().get_user(get).await.unwrap();
-        until(&t, &key, |secrets| secrets[1].last_used_at != again[0].last_used_at).await;
-        // It is no change of the key: no revision, no event.
-        let request = pb::ListEventsRequest { resource_id: key.id.clone(), ..Default::default() };
-        let events = t.admin().events().list_events(request).await.unwrap().into_inner().events;
-        assert_eq!(events.iter().map(|event| event.action.as_str()).collect::<Vec<_>>(), ["api_key.rotated", "api_key.created"]);
-    }
+#[both(options = ["--usage-interval", "50ms"])]
+async fn each_secret_tells_when_it_was_last_used(t: Arc<Test>) {
+    let ada = t.user("ada").await;
+    let (key, first) = t.key(Owner::UserId(ada.id.clone()), &["users:*"]).await;
+    assert_eq!(secrets(&t, &key).await[0].last_used_at, None);
+    // To be verified, and to call.
+    assert_eq!(verify(&t, &first, "").await, ApiKeyVerdict::Valid);
+    let used = until(&t, &key, |secrets| secrets[0].last_used_at.is_some()).await;
+    let get = pb::GetUserRequest { user_id: ada.id };
+    t.with_key(&first).users().get_user(get.clone()).await.unwrap();
+    t.advance(Duration::from_mins(1));
+    t.with_key(&first).users().get_user(get.clone()).await.unwrap();
+    let again = until(&t, &key, |secrets| {
+        secrets[0].last_used_at.map(|at| at.seconds) >= used[0].last_used_at.map(|at| at.seconds + 59)
+    })
+    .await;
+    let rotate = pb::RotateApiKeyRequest { api_key_id: key.id.clone(), ..Default::default() };
+    let second = t.admin().api_keys().rotate_api_key(rotate).await.answered().plaintext_key;
+    let rotated = secrets(&t, &key).await;
+    assert_eq!((rotated[0].last_used_at, rotated[1].last_used_at), (None, again[0].last_used_at));
+    t.with_key(&second).users().get_user(get.clone()).await.unwrap();
+    let after = until(&t, &key, |secrets| secrets[0].last_used_at.is_some()).await;
+    assert_eq!(after[1].last_used_at, again[0].last_used_at);
+    t.advance(Duration::from_mins(1));
+    t.with_key(&first).users().get_user(get).await.unwrap();
+    until(&t, &key, |secrets| secrets[1].last_used_at != again[0].last_used_at).await;
+    // It is no change of the key: no revision, no event.
+    let request = pb::ListEventsRequest { resource_id: key.id.clone(), ..Default::default() };
+    let events = t.admin().events().list_events(request).await.answered().events;
+    assert_eq!(
+        events.iter().map(|event| event.action.as_str()).collect::<Vec<_>>(),
+        ["api_key.rotated", "api_key.created"]
+    );
+}
 
-    async fn what_is_refused_is_no_use_and_verifying_writes_nothing(t) {
-        let (key, text) = t.key(Owner::UserId(t.user("ada").await.id), &["users:read"]).await;
-        let before = t.database.rows().await;
-        for _ in 0..100 {
-            assert_eq!(verify(&t, &text, "").await, ApiKeyVerdict::Valid);
-        }
-        assert_eq!(t.database.rows().await, before);
-        assert_eq!(secrets(&t, &key).await[0].last_used_at, None);
+#[both]
+async fn what_is_refused_is_no_use_and_verifying_writes_nothing(t: Arc<Test>) {
+    let (key, text) = t.key(Owner::UserId(t.user("ada").await.id), &["users:read"]).await;
+    let before = t.database.rows().await;
+    for _ in 0..100 {
+        assert_eq!(verify(&t, &text, "").await, ApiKeyVerdict::Valid);
     }
+    assert_eq!(t.database.rows().await, before);
+    assert_eq!(secrets(&t, &key).await[0].last_used_at, None);
+}
 
-    async fn a_key_is_good_from_its_addresses_only(t) {
-        let ada = t.user("ada").await;
-        let owner = || Owner::UserId(ada.id.clone());
-        let mut keys = t.admin().api_keys();
-        let made = keys.create_api_key(ranged(owner(), &["203.0.113.7", "2001:db8::/32", "203.0.113.7/32"])).await.unwrap().into_inner();
-        let (key, text) = (made.api_key.unwrap(), made.plaintext_key);
-        assert_eq!(key.allowed_ip_ranges, ["203.0.113.7/32", "2001:db8::/32"]);
-        for (address, verdict) in [
-            ("203.0.113.7", ApiKeyVerdict::Valid),
-            ("::ffff:203.0.113.7", ApiKeyVerdict::Valid),
-            ("2001:db8:1::9", ApiKeyVerdict::Valid),
-            ("203.0.113.8", ApiKeyVerdict::IpNotAllowed),
-            ("", ApiKeyVerdict::IpNotAllowed),
-        ] {
-            assert_eq!(verify(&t, &text, address).await, verdict, "{address}");
-        }
-        // A call counts as from where it comes, whatever its metadata says.
-        let mut users = t.with_key(&text).users();
-        let mut request = tonic::Request::new(pb::GetUserRequest { user_id: ada.id.clone() });
-        for name in ["x-forwarded-for", "x-real-ip", "forwarded"] {
-            request.metadata_mut().insert(name, "203.0.113.7".parse().unwrap());
-        }
-        refused(users.get_user(request).await, ErrorReason::Unauthenticated);
-        let here = pb::UpdateApiKeyRequest {
-            api_key_id: key.id.clone(),
-            allowed_ip_ranges: vec!["127.0.0.0/8".to_owned()],
-            update_mask: mask(&["allowed_ip_ranges"]),
-            ..Default::default()
-        };
-        keys.update_api_key(here.clone()).await.unwrap();
-        users.get_user(pb::GetUserRequest { user_id: ada.id.clone() }).await.unwrap();
-        for wrong in ["x", "10.0.0.1/8", "10.0.0.0/40", ""] {
-            let wrong = pb::UpdateApiKeyRequest { allowed_ip_ranges: vec![wrong.to_owned()], ..here.clone() };
-            refused(keys.update_api_key(wrong).await, ErrorReason::InvalidArgument);
-        }
-        let many = pb::UpdateApiKeyRequest { allowed_ip_ranges: vec!["::1".to_owned(); 51], ..here.clone() };
-        refused(keys.update_api_key(many).await, ErrorReason::InvalidArgument);
-
-        // With it nobody makes or gets a key that is good from elsewhere.
-        let mut own = t.with_key(&text).api_keys();
-        own.create_api_key(ranged(owner(), &["127.0.0.1"])).await.unwrap();
-        for ranges in [&[][..], &["126.0.0.0/7"], &["127.0.0.1", "::1"]] {
-            refused(own.create_api_key(ranged(owner(), ranges)).await, ErrorReason::IpRangeNotHeld);
-        }
-        let anywhere = pb::UpdateApiKeyRequest { allowed_ip_ranges: vec![], ..here };
-        refused(own.update_api_key(anywhere).await, ErrorReason::IpRangeNotHeld);
-        let (free, _) = t.key(owner(), &["*"]).await;
-        let rotate = pb::RotateApiKeyRequest { api_key_id: free.id, ..Default::default() };
-        refused(own.rotate_api_key(rotate).await, ErrorReason::IpRangeNotHeld);
+#[both]
+async fn a_key_is_good_from_its_addresses_only(t: Arc<Test>) {
+    let ada = t.user("ada").await;
+    let owner = || Owner::UserId(ada.id.clone());
+    let mut keys = t.admin().api_keys();
+    let made =
+        keys.create_api_key(ranged(owner(), &["203.0.113.7", "2001:db8::/32", "203.0.113.7/32"])).await.answered();
+    let (key, text) = (made.api_key.unwrap(), made.plaintext_key);
+    assert_eq!(key.allowed_ip_ranges, ["203.0.113.7/32", "2001:db8::/32"]);
+    for (address, verdict) in [
+        ("203.0.113.7", ApiKeyVerdict::Valid),
+        ("::ffff:203.0.113.7", ApiKeyVerdict::Valid),
+        ("2001:db8:1::9", ApiKeyVerdict::Valid),
+        ("203.0.113.8", ApiKeyVerdict::IpNotAllowed),
+        ("", ApiKeyVerdict::IpNotAllowed),
+    ] {
+        assert_eq!(verify(&t, &text, address).await, verdict, "{address}");
     }
-
-    async fn a_stream_answers_for_an_address_too(t) {
-        let made = t.admin().api_keys().create_api_key(ranged(Owner::UserId(t.user("ada").await.id), &["203.0.113.0/24"])).await.unwrap().into_inner();
-        let ask = |question_id, address: &str| pb::VerifyStreamRequest {
-            question_id,
-            plaintext_key: made.plaintext_key.clone(),
-            ip_address: address.to_owned(),
-            ..Default::default()
-        };
-        let questions = tokio_stream::iter([ask(1, "203.0.113.9"), ask(2, "203.0.112.9"), ask(3, "nowhere")]);
-        let mut answers = t.admin().api_keys().verify_stream(questions).await.unwrap().into_inner();
-        let mut told = std::collections::BTreeMap::new();
-        while told.len() < 3 {
-            let message = answers.message().await.unwrap().unwrap().kind.unwrap();
-            if let pb::verify_stream_response::Kind::Answer(answer) = message {
-                let outcome = match answer.outcome.unwrap() {
-                    pb::verify_stream_answer::Outcome::Verification(found) => found.verdict().as_str_name(),
-                    pb::verify_stream_answer::Outcome::Error(reason) => ErrorReason::try_from(reason).unwrap().as_str_name(),
-                };
-                told.insert(answer.question_id, outcome);
-            }
-        }
-        assert_eq!(told.into_values().collect::<Vec<_>>(), ["API_KEY_VERDICT_VALID", "API_KEY_VERDICT_IP_NOT_ALLOWED", "ERROR_REASON_INVALID_ARGUMENT"]);
+    // A call counts as from where it comes, whatever its metadata says.
+    let mut users = t.with_key(&text).users();
+    let mut request = tonic::Request::new(pb::GetUserRequest { user_id: ada.id.clone() });
+    for name in ["x-forwarded-for", "x-real-ip", "forwarded"] {
+        request.metadata_mut().insert(name, "203.0.113.7".parse().unwrap());
     }
+    refused(users.get_user(request).await, ErrorReason::Unauthenticated);
+    let here = pb::UpdateApiKeyRequest {
+        api_key_id: key.id.clone(),
+        allowed_ip_ranges: vec!["127.0.0.0/8".to_owned()],
+        update_mask: mask(&["allowed_ip_ranges"]),
+        ..Default::default()
+    };
+    keys.update_api_key(here.clone()).await.unwrap();
+    users.get_user(pb::GetUserRequest { user_id: ada.id.clone() }).await.unwrap();
+    for wrong in ["x", "10.0.0.1/8", "10.0.0.0/40", ""] {
+        let wrong = pb::UpdateApiKeyRequest { allowed_ip_ranges: vec![wrong.to_owned()], ..here.clone() };
+        refused(keys.update_api_key(wrong).await, ErrorReason::InvalidArgument);
+    }
+    let many = pb::UpdateApiKeyRequest { allowed_ip_ranges: vec!["::1".to_owned(); 51], ..here.clone() };
+    refused(keys.update_api_key(many).await, ErrorReason::InvalidArgument);
+
+    // With it nobody makes or gets a key that is good from elsewhere.
+    let mut own = t.with_key(&text).api_keys();
+    own.create_api_key(ranged(owner(), &["127.0.0.1"])).await.unwrap();
+    for ranges in [&[][..], &["126.0.0.0/7"], &["127.0.0.1", "::1"]] {
+        refused(own.create_api_key(ranged(owner(), ranges)).await, ErrorReason::IpRangeNotHeld);
+    }
+    let anywhere = pb::UpdateApiKeyRequest { allowed_ip_ranges: vec![], ..here };
+    refused(own.update_api_key(anywhere).await, ErrorReason::IpRangeNotHeld);
+    let (free, _) = t.key(owner(), &["*"]).await;
+    let rotate = pb::RotateApiKeyRequest { api_key_id: free.id, ..Default::default() };
+    refused(own.rotate_api_key(rotate).await, ErrorReason::IpRangeNotHeld);
+}
+
+#[both]
+async fn a_stream_answers_for_an_address_too(t: Arc<Test>) {
+    let made = t
+        .admin()
+        .api_keys()
+        .create_api_key(ranged(Owner::UserId(t.user("ada").await.id), &["203.0.113.0/24"]))
+        .await
+        .answered();
+    let ask = |question_id, address: &str| pb::VerifyStreamRequest {
+        question_id,
+        plaintext_key: made.plaintext_key.clone(),
+        ip_address: address.to_owned(),
+        ..Default::default()
+    };
+    let questions = tokio_stream::iter([ask(1, "203.0.113.9"), ask(2, "203.0.112.9"), ask(3, "nowhere")]);
+    let mut answers = t.admin().api_keys().verify_stream(questions).await.answered();
+    let mut told = std::collections::BTreeMap::new();
+    while told.len() < 3 {
+        let message = answers.message().await.unwrap().unwrap().kind.unwrap();
+        if let pb::verify_stream_response::Kind::Answer(answer) = message {
+            let outcome = match answer.outcome.unwrap() {
+                pb::verify_stream_answer::Outcome::Verification(found) => found.verdict().as_str_name(),
+                pb::verify_stream_answer::Outcome::Error(reason) => {
+                    ErrorReason::try_from(reason).unwrap().as_str_name()
+                }
+            };
+            told.insert(answer.question_id, outcome);
+        }
+    }
+    assert_eq!(
+        told.into_values().collect::<Vec<_>>(),
+        ["API_KEY_VERDICT_VALID", "API_KEY_VERDICT_IP_NOT_ALLOWED", "ERROR_REASON_INVALID_ARGUMENT"]
+    );
 }

@@ -1,6 +1,6 @@
 //! `ApiKeyService.VerifyApiKey`.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use prost::Message as _;
 use tenantry::{
@@ -8,14 +8,16 @@ use tenantry::{
     pb::{self, ApiKeyVerdict as Verdict, ErrorReason, create_api_key_request::Owner},
 };
 
-use crate::support::{Api, DAY, SEALING_KEYS, Test, both, refused, serving::Serving, statements, time_in};
+use crate::support::{
+    Answered as _, Api, DAY, SEALING_KEYS, Test, both, refused, serving::Serving, statements, time_in,
+};
 
 fn verify(key: &str, scope: &str) -> pb::VerifyApiKeyRequest {
     pb::VerifyApiKeyRequest { plaintext_key: key.to_owned(), required_scope: scope.to_owned(), ..Default::default() }
 }
 
 async fn verdict(api: &Api, key: &str, scope: &str) -> Verdict {
-    let answer = api.api_keys().verify_api_key(verify(key, scope)).await.unwrap().into_inner();
+    let answer = api.api_keys().verify_api_key(verify(key, scope)).await.answered();
     assert_eq!(answer.api_key.is_empty(), answer.verdict() == Verdict::Unknown);
     answer.verdict()
 }
@@ -24,164 +26,170 @@ fn micros(time: &prost_types::Timestamp) -> i64 {
     time.seconds * 1_000_000 + i64::from(time.nanos) / 1000
 }
 
-both! {
-    async fn a_verdict_is_an_answer_for_every_kind_of_key(t) {
-        let ada = t.user("ada").await;
-        let owner = || Owner::UserId(ada.id.clone());
-        let (key, good) = t.key(owner(), &["invoices:*"]).await;
-        let answer = t.admin().api_keys().verify_api_key(verify(&good, "")).await.unwrap().into_inner();
-        assert_eq!((answer.verdict(), pb::ApiKey::decode(answer.api_key).unwrap()), (Verdict::Valid, key.clone()));
-        let admin = t.admin();
-        assert_eq!(verdict(&admin, &good, "invoices:read").await, Verdict::Valid);
-        assert_eq!(verdict(&admin, &good, "users:read").await, Verdict::ScopeMissing);
-        let unknown = "cf_live_000000000000000000000000000000000000000000000000000000000000000000000";
-        let other_secret = format!("{}{}", &good[..20], &t.admin_key[20..]);
-        for text in ["x", unknown, &good[..68], &good.to_uppercase(), &other_secret, "\0", &format!("{good} ")] {
-            assert_eq!(verdict(&admin, text, "").await, Verdict::Unknown, "{text}");
+#[both]
+async fn a_verdict_is_an_answer_for_every_kind_of_key(t: Arc<Test>) {
+    let ada = t.user("ada").await;
+    let owner = || Owner::UserId(ada.id.clone());
+    let (key, good) = t.key(owner(), &["invoices:*"]).await;
+    let answer = t.admin().api_keys().verify_api_key(verify(&good, "")).await.answered();
+    assert_eq!((answer.verdict(), pb::ApiKey::decode(answer.api_key).unwrap()), (Verdict::Valid, key.clone()));
+    let admin = t.admin();
+    assert_eq!(verdict(&admin, &good, "invoices:read").await, Verdict::Valid);
+    assert_eq!(verdict(&admin, &good, "users:read").await, Verdict::ScopeMissing);
+    let unknown = "cf_live_000000000000000000000000000000000000000000000000000000000000000000000";
+    let other_secret = format!("{}{}", &good[..20], &t.admin_key[20..]);
+    for text in ["x", unknown, &good[..68], &good.to_uppercase(), &other_secret, "\0", &format!("{good} ")] {
+        assert_eq!(verdict(&admin, text, "").await, Verdict::Unknown, "{text}");
+    }
+    t.suspend(&ada).await;
+    assert_eq!(verdict(&admin, &good, "").await, Verdict::OwnerInactive);
+    t.reactivate(&ada).await;
+    let expiring = pb::UpdateApiKeyRequest {
+        api_key_id: key.id.clone(),
+        expires_at: time_in(&t, 60),
+        update_mask: crate::support::mask(&["expires_at"]),
+        ..Default::default()
+    };
+    admin.api_keys().update_api_key(expiring).await.unwrap();
+    assert_eq!(verdict(&admin, &good, "").await, Verdict::Valid);
+    t.advance(DAY);
+    assert_eq!(verdict(&admin, &good, "").await, Verdict::Expired);
+    let revoke = pb::RevokeApiKeyRequest { api_key_id: key.id, ..Default::default() };
+    admin.api_keys().revoke_api_key(revoke).await.unwrap();
+    assert_eq!(verdict(&admin, &good, "").await, Verdict::Revoked);
+}
+
+#[both]
+async fn many_who_ask_for_one_key_at_once_share_one_look_at_the_database(t: Arc<Test>) {
+    statements::record();
+    let own = Test::start_like(&t).await;
+    let ada = own.user("ada").await;
+    let mut shared = 0;
+    for _ in 0..20 {
+        let (key, text) = own.key(Owner::UserId(ada.id.clone()), &["users:read"]).await;
+        statements::watch(&key.prefix);
+        let asked: Vec<_> = (0..32)
+            .map(|_| {
+                let (api, text) = (own.admin(), text.clone());
+                tokio::spawn(async move { verdict(&api, &text, "").await })
+            })
+            .collect();
+        for answer in asked {
+            assert_eq!(answer.await.unwrap(), Verdict::Valid);
         }
-        t.suspend(&ada).await;
-        assert_eq!(verdict(&admin, &good, "").await, Verdict::OwnerInactive);
-        t.reactivate(&ada).await;
-        let expiring = pb::UpdateApiKeyRequest {
-            api_key_id: key.id.clone(),
-            expires_at: time_in(&t, 60),
-            update_mask: crate::support::mask(&["expires_at"]),
-            ..Default::default()
-        };
-        admin.api_keys().update_api_key(expiring).await.unwrap();
-        assert_eq!(verdict(&admin, &good, "").await, Verdict::Valid);
-        t.advance(DAY);
-        assert_eq!(verdict(&admin, &good, "").await, Verdict::Expired);
+        shared += usize::from(statements::seen(&key.prefix) == 1);
+    }
+    // A look is repeated if something else changed during it, which a busy machine may bring about now and then.
+    assert!(shared >= 15, "only {shared} of 20 rounds took one look");
+    own.stop().await;
+}
+
+#[both]
+async fn a_key_out_of_reach_is_unknown(t: Arc<Test>) {
+    let (ada, eve) = (t.user("ada").await, t.user("eve").await);
+    let (acme, evil) = (t.organization(&ada).await, t.organization(&eve).await);
+    let key = t.organization_key(&acme).await;
+    assert_eq!(verdict(&t.with_key(&t.organization_key(&acme).await), &key, "").await, Verdict::Valid);
+    assert_eq!(verdict(&t.with_key(&t.organization_key(&evil).await), &key, "").await, Verdict::Unknown);
+    assert_eq!(verdict(&t.with_key(&t.user_key(&eve).await), &key, "").await, Verdict::Unknown);
+}
+
+#[both]
+async fn it_has_a_scope_of_its_own_and_writes_nothing(t: Arc<Test>) {
+    let ada = t.user("ada").await;
+    let (_, narrow) = t.key(Owner::UserId(ada.id.clone()), &["api_keys:read", "api_keys:write"]).await;
+    refused(t.with_key(&narrow).api_keys().verify_api_key(verify(&narrow, "")).await, ErrorReason::ScopeMissing);
+    let before = t.database.bytes().await;
+    for _ in 0..20 {
+        verdict(&t.admin(), &narrow, "").await;
+    }
+    assert!(t.database.bytes().await == before, "verifying wrote to the database");
+}
+
+#[both]
+async fn an_empty_and_an_endless_key_are_refused(t: Arc<Test>) {
+    for text in [String::new(), "x".repeat(513)] {
+        refused(t.admin().api_keys().verify_api_key(verify(&text, "")).await, ErrorReason::InvalidArgument);
+    }
+    refused(t.admin().api_keys().verify_api_key(verify("x", "not a scope")).await, ErrorReason::InvalidArgument);
+}
+
+#[both]
+async fn a_key_that_is_known_is_verified_without_looking_at_any_key_in_the_database(t: Arc<Test>) {
+    let ada = t.user("ada").await;
+    let (_, good) = t.key(Owner::UserId(ada.id.clone()), &["*"]).await;
+    let rename = async |from: &str, to: &str| t.database.execute(&format!("ALTER TABLE {from} RENAME TO {to}")).await;
+    // Known at first sight, and again when the process has begun to follow what others change.
+    loop {
+        verdict(&t.admin(), &good, "").await;
+        rename("cf_api_keys", "gone").await;
+        let answer = t.admin().api_keys().verify_api_key(verify(&good, "")).await;
+        rename("gone", "cf_api_keys").await;
+        if answer.is_ok_and(|answer| answer.into_inner().verdict() == Verdict::Valid) {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[both(options = ["--sealing-keys", SEALING_KEYS])]
+async fn no_process_says_valid_for_longer_than_a_second_after_the_key_is_revoked(t: Arc<Test>) {
+    let process = Serving::start_patient(&t.database.url(), &[]);
+    let other = process.with_key(&t.admin_key);
+    let ada = t.user("ada").await;
+    for _ in 0..5 {
+        let (key, good) = t.key(Owner::UserId(ada.id.clone()), &["*"]).await;
+        assert_eq!(verdict(&t.admin(), &good, "").await, Verdict::Valid);
+        assert_eq!(verdict(&other, &good, "").await, Verdict::Valid);
         let revoke = pb::RevokeApiKeyRequest { api_key_id: key.id, ..Default::default() };
-        admin.api_keys().revoke_api_key(revoke).await.unwrap();
-        assert_eq!(verdict(&admin, &good, "").await, Verdict::Revoked);
-    }
-
-    async fn many_who_ask_for_one_key_at_once_share_one_look_at_the_database(t) {
-        statements::record();
-        let own = Test::start_like(&t).await;
-        let ada = own.user("ada").await;
-        let mut shared = 0;
-        for _ in 0..20 {
-            let (key, text) = own.key(Owner::UserId(ada.id.clone()), &["users:read"]).await;
-            statements::watch(&key.prefix);
-            let asked: Vec<_> = (0..32)
-                .map(|_| {
-                    let (api, text) = (own.admin(), text.clone());
-                    tokio::spawn(async move { verdict(&api, &text, "").await })
-                })
-                .collect();
-            for answer in asked {
-                assert_eq!(answer.await.unwrap(), Verdict::Valid);
-            }
-            shared += usize::from(statements::seen(&key.prefix) == 1);
-        }
-        // A look is repeated if something else changed during it, which a busy machine may bring about now and then.
-        assert!(shared >= 15, "only {shared} of 20 rounds took one look");
-        own.stop().await;
-    }
-
-    async fn a_key_out_of_reach_is_unknown(t) {
-        let (ada, eve) = (t.user("ada").await, t.user("eve").await);
-        let (acme, evil) = (t.organization(&ada).await, t.organization(&eve).await);
-        let key = t.organization_key(&acme).await;
-        assert_eq!(verdict(&t.with_key(&t.organization_key(&acme).await), &key, "").await, Verdict::Valid);
-        assert_eq!(verdict(&t.with_key(&t.organization_key(&evil).await), &key, "").await, Verdict::Unknown);
-        assert_eq!(verdict(&t.with_key(&t.user_key(&eve).await), &key, "").await, Verdict::Unknown);
-    }
-
-    async fn it_has_a_scope_of_its_own_and_writes_nothing(t) {
-        let ada = t.user("ada").await;
-        let (_, narrow) = t.key(Owner::UserId(ada.id.clone()), &["api_keys:read", "api_keys:write"]).await;
-        refused(t.with_key(&narrow).api_keys().verify_api_key(verify(&narrow, "")).await, ErrorReason::ScopeMissing);
-        let before = t.database.bytes().await;
-        for _ in 0..20 {
-            verdict(&t.admin(), &narrow, "").await;
-        }
-        assert!(t.database.bytes().await == before, "verifying wrote to the database");
-    }
-
-    async fn an_empty_and_an_endless_key_are_refused(t) {
-        for text in [String::new(), "x".repeat(513)] {
-            refused(t.admin().api_keys().verify_api_key(verify(&text, "")).await, ErrorReason::InvalidArgument);
-        }
-        refused(t.admin().api_keys().verify_api_key(verify("x", "not a scope")).await, ErrorReason::InvalidArgument);
-    }
-
-    async fn a_key_that_is_known_is_verified_without_looking_at_any_key_in_the_database(t) {
-        let ada = t.user("ada").await;
-        let (_, good) = t.key(Owner::UserId(ada.id.clone()), &["*"]).await;
-        let rename = async |from: &str, to: &str| t.database.execute(&format!("ALTER TABLE {from} RENAME TO {to}")).await;
-        // Known at first sight, and again when the process has begun to follow what others change.
+        t.admin().api_keys().revoke_api_key(revoke).await.unwrap();
+        let latest = t.clock.now().after(Duration::from_secs(1));
+        assert_eq!(verdict(&t.admin(), &good, "").await, Verdict::Revoked, "the process that revoked it knows at once");
         loop {
-            verdict(&t.admin(), &good, "").await;
-            rename("cf_api_keys", "gone").await;
-            let answer = t.admin().api_keys().verify_api_key(verify(&good, "")).await;
-            rename("gone", "cf_api_keys").await;
-            if answer.is_ok_and(|answer| answer.into_inner().verdict() == Verdict::Valid) {
+            let answer = other.api_keys().verify_api_key(verify(&good, "")).await.answered();
+            if answer.verdict() == Verdict::Revoked {
                 break;
             }
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    }
-
-    with ["--sealing-keys", SEALING_KEYS]
-    async fn no_process_says_valid_for_longer_than_a_second_after_the_key_is_revoked(t) {
-        let process = Serving::start_patient(&t.database.url(), &[]);
-        let other = process.with_key(&t.admin_key);
-        let ada = t.user("ada").await;
-        for _ in 0..5 {
-            let (key, good) = t.key(Owner::UserId(ada.id.clone()), &["*"]).await;
-            assert_eq!(verdict(&t.admin(), &good, "").await, Verdict::Valid);
-            assert_eq!(verdict(&other, &good, "").await, Verdict::Valid);
-            let revoke = pb::RevokeApiKeyRequest { api_key_id: key.id, ..Default::default() };
-            t.admin().api_keys().revoke_api_key(revoke).await.unwrap();
-            let latest = t.clock.now().after(Duration::from_secs(1));
-            assert_eq!(verdict(&t.admin(), &good, "").await, Verdict::Revoked, "the process that revoked it knows at once");
-            loop {
-                let answer = other.api_keys().verify_api_key(verify(&good, "")).await.unwrap().into_inner();
-                if answer.verdict() == Verdict::Revoked {
-                    break;
-                }
-                let until = answer.valid_until.unwrap();
-                let until = micros(&until);
-                assert!(until <= latest.as_micros(), "a verdict lasts {} µs too long", until - latest.as_micros());
-            }
-        }
-    }
-
-    async fn a_process_that_cannot_ask_the_database_forgets_within_a_second(t) {
-        let ada = t.user("ada").await;
-        let (_, good) = t.key(Owner::UserId(ada.id.clone()), &["*"]).await;
-        verdict(&t.admin(), &good, "").await;
-        for table in ["cf_events", "cf_api_keys"] {
-            t.database.execute(&format!("ALTER TABLE {table} RENAME TO gone_{table}")).await;
-        }
-        let latest = t.clock.now().after(Duration::from_secs(1));
-        while let Ok(answer) = t.admin().api_keys().verify_api_key(verify(&good, "")).await {
-            let until = answer.into_inner().valid_until.unwrap();
+            let until = answer.valid_until.unwrap();
             let until = micros(&until);
             assert!(until <= latest.as_micros(), "a verdict lasts {} µs too long", until - latest.as_micros());
         }
     }
+}
 
-    async fn no_verdict_outlasts_the_key(t) {
-        let ada = t.user("ada").await;
-        let request = pb::CreateApiKeyRequest {
-            owner: Some(Owner::UserId(ada.id.clone())),
-            name: "short".to_owned(),
-            scopes: vec!["*".to_owned()],
-            environment: pb::ApiKeyEnvironment::Live.into(),
-            expires_at: time_in(&t, 3600),
-            ..Default::default()
-        };
-        let made = t.admin().api_keys().create_api_key(request).await.unwrap().into_inner();
-        let expires_at = made.api_key.unwrap().expires_at.unwrap();
-        let almost = Duration::from_millis(3_599_500);
-        t.advance(almost);
-        let answer = t.admin().api_keys().verify_api_key(verify(&made.plaintext_key, "")).await.unwrap().into_inner();
-        let until = answer.valid_until.unwrap();
-        let outlasts = (until.seconds, until.nanos) > (expires_at.seconds, expires_at.nanos);
-        assert!(answer.verdict() == Verdict::Expired || !outlasts);
+#[both]
+async fn a_process_that_cannot_ask_the_database_forgets_within_a_second(t: Arc<Test>) {
+    let ada = t.user("ada").await;
+    let (_, good) = t.key(Owner::UserId(ada.id.clone()), &["*"]).await;
+    verdict(&t.admin(), &good, "").await;
+    for table in ["cf_events", "cf_api_keys"] {
+        t.database.execute(&format!("ALTER TABLE {table} RENAME TO gone_{table}")).await;
     }
+    let latest = t.clock.now().after(Duration::from_secs(1));
+    while let Ok(answer) = t.admin().api_keys().verify_api_key(verify(&good, "")).await {
+        let until = answer.into_inner().valid_until.unwrap();
+        let until = micros(&until);
+        assert!(until <= latest.as_micros(), "a verdict lasts {} µs too long", until - latest.as_micros());
+    }
+}
+
+#[both]
+async fn no_verdict_outlasts_the_key(t: Arc<Test>) {
+    let ada = t.user("ada").await;
+    let request = pb::CreateApiKeyRequest {
+        owner: Some(Owner::UserId(ada.id.clone())),
+        name: "short".to_owned(),
+        scopes: vec!["*".to_owned()],
+        environment: pb::ApiKeyEnvironment::Live.into(),
+        expires_at: time_in(&t, 3600),
+        ..Default::default()
+    };
+    let made = t.admin().api_keys().create_api_key(request).await.answered();
+    let expires_at = made.api_key.unwrap().expires_at.unwrap();
+    let almost = Duration::from_millis(3_599_500);
+    t.advance(almost);
+    let answer = t.admin().api_keys().verify_api_key(verify(&made.plaintext_key, "")).await.answered();
+    let until = answer.valid_until.unwrap();
+    let outlasts = (until.seconds, until.nanos) > (expires_at.seconds, expires_at.nanos);
+    assert!(answer.verdict() == Verdict::Expired || !outlasts);
 }

@@ -18,11 +18,11 @@ use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 use crate::{
     faults::{attacker, memory_kib, percentile, start},
     support::{
-        Api, Backend,
+        Answered as _, Api, Backend, both,
         database::TestDatabase,
         given::unique,
         http2::{DATA, END_HEADERS, END_STREAM, HEADERS, PREFACE, SETTINGS, call_headers, frame, framed},
-        long_on_both, mask, object, raw,
+        mask, object, raw,
         serving::Serving,
     },
 };
@@ -144,7 +144,7 @@ impl Bystander {
 async fn tenant(serving: &Serving, admin: &str, scopes: &[&str]) -> (pb::User, String) {
     let email = format!("{}@example.com", unique("load"));
     let create = pb::CreateUserRequest { email, name: "Load".to_owned(), ..Default::default() };
-    let user = serving.with_key(admin).users().create_user(create).await.unwrap().into_inner().user.unwrap();
+    let user = serving.with_key(admin).users().create_user(create).await.answered().user.unwrap();
     let key = key_of(&serving.with_key(admin), Owner::UserId(user.id.clone()), scopes).await.unwrap();
     (user, key)
 }
@@ -162,7 +162,8 @@ async fn key_of(api: &Api, owner: Owner, scopes: &[&str]) -> Result<String, Stat
 
 const KINDS: [&str; 4] = ["health", "verification", "reads", "writes"];
 
-async fn half_calls_take_nothing_from_others(backend: Backend) {
+#[both(long)]
+async fn minute_of_half_calls_takes_nothing_from_others(backend: Backend) {
     let database = TestDatabase::empty(backend).await;
     let serving = start(database.url(), &[]).await;
     let (admin, to) = (serving.first_admin_key.clone().unwrap(), serving.address);
@@ -202,7 +203,8 @@ fn peak_kib(process: u32) -> u64 {
     line.split_whitespace().next().unwrap().parse().unwrap()
 }
 
-async fn untaken_answers_take_little_memory(backend: Backend) {
+#[both(long)]
+async fn minute_of_untaken_answers_takes_little_memory(backend: Backend) {
     let database = TestDatabase::empty(backend).await;
     let serving = start(database.url(), &[]).await;
     let (admin, process) = (serving.first_admin_key.clone().unwrap(), serving.process.id());
@@ -215,8 +217,7 @@ async fn untaken_answers_take_little_memory(backend: Backend) {
         owner_user_id: owner.id.clone(),
         ..Default::default()
     };
-    let organization =
-        api.organizations().create_organization(create).await.unwrap().into_inner().organization.unwrap();
+    let organization = api.organizations().create_organization(create).await.answered().organization.unwrap();
     let own = key_of(&api, Owner::OrganizationId(organization.id.clone()), &["*"]).await.unwrap();
     for _ in 0..200 {
         let user = pb::CreateUserRequest {
@@ -225,14 +226,14 @@ async fn untaken_answers_take_little_memory(backend: Backend) {
             metadata: object("large", &"x".repeat(15_500)),
             ..Default::default()
         };
-        let user_id = api.users().create_user(user).await.unwrap().into_inner().user.unwrap().id;
+        let user_id = api.users().create_user(user).await.answered().user.unwrap().id;
         let (organization_id, role) = (organization.id.clone(), "member".to_owned());
         let member = pb::CreateMembershipRequest { user_id, organization_id, role, ..Default::default() };
         api.memberships().create_membership(member).await.unwrap();
     }
     let list = pb::ListUsersRequest { page_size: 1000, ..Default::default() };
     for _ in 0..3 {
-        let bytes = api.users().list_users(list.clone()).await.unwrap().into_inner().encoded_len();
+        let bytes = api.users().list_users(list.clone()).await.answered().encoded_len();
         assert!(bytes > 2_500_000, "{bytes}");
     }
     let bystander = Bystander::new(&serving, &admin).await;
@@ -318,7 +319,8 @@ async fn tricks(serving: &Serving, admin: &str, over: &Arc<AtomicBool>) -> JoinS
     attacks
 }
 
-async fn every_trick_of_one_user_is_that_users_own(backend: Backend) {
+#[both(long)]
+async fn minute_of_every_trick_of_one_user_is_that_users_own(backend: Backend) {
     let database = TestDatabase::empty(backend).await;
     let serving = start(database.url(), &[]).await;
     let admin = serving.first_admin_key.clone().unwrap();
@@ -350,9 +352,3 @@ async fn every_trick_of_one_user_is_that_users_own(backend: Backend) {
     drop(serving);
     database.remove().await;
 }
-
-long_on_both!(
-    minute_of_half_calls = super::half_calls_take_nothing_from_others,
-    minute_of_untaken_answers = super::untaken_answers_take_little_memory,
-    minute_of_every_trick = super::every_trick_of_one_user_is_that_users_own,
-);

@@ -1,12 +1,15 @@
 //! Shares cannot be multiplied: whatever is bounded is counted for who is accountable, however many keys and organizations that one has.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use tenantry::pb::{self, ErrorReason, create_api_key_request::Owner};
 use tokio::task::JoinSet;
 
 use crate::support::{
-    Api, both,
+    Answered as _, Api, Test, both,
     follow::{Watch, list},
     mask, raw,
     refusal::reason_of,
@@ -30,170 +33,177 @@ async fn eventually_watches(api: &Api) -> Watch {
     }
 }
 
-both! {
-    async fn v12_organizations_of_one_user_open_no_more_streams_than_one(t) {
-        let (ada, bob) = (t.user("ada").await, t.user("bob").await);
-        let mut streams = Vec::new();
-        for _ in 0..12 {
-            let organization = t.organization(&ada).await;
-            let api = t.with_key(&t.organization_key(&organization).await);
-            loop {
-                match watch(&api).await {
-                    Ok(stream) => streams.push(stream),
-                    Err(status) => {
-                        refused(Err::<(), _>(status), ErrorReason::StreamLimitReached);
-                        break;
-                    }
-                }
-                assert!(streams.len() <= 20, "a tenth of 200");
-            }
-        }
-        assert_eq!(streams.len(), 20);
-        refused(watch(&t.with_key(&t.user_key(&ada).await)).await.map(drop), ErrorReason::StreamLimitReached);
-        let other = t.organization(&bob).await;
-        watch(&t.with_key(&t.organization_key(&other).await)).await.unwrap();
-    }
-
-    with ["--max-streams", "10"] async fn an_organization_is_counted_for_its_owner_and_by_itself_when_that_one_has_gone(t) {
-        let (ada, bob, carol) = (t.user("ada").await, t.user("bob").await, t.user("carol").await);
+#[both]
+async fn v12_organizations_of_one_user_open_no_more_streams_than_one(t: Arc<Test>) {
+    let (ada, bob) = (t.user("ada").await, t.user("bob").await);
+    let mut streams = Vec::new();
+    for _ in 0..12 {
         let organization = t.organization(&ada).await;
-        let own = t.with_key(&t.organization_key(&organization).await);
-        let (adas, bobs) = (t.with_key(&t.user_key(&ada).await), t.with_key(&t.user_key(&bob).await));
-        t.member(&bob, &organization, "member").await;
-        let held = watch(&adas).await.unwrap();
-        refused(watch(&own).await.map(drop), ErrorReason::StreamLimitReached);
-        let transfer = pb::TransferOwnershipRequest {
-            organization_id: organization.id.clone(),
-            new_owner_user_id: bob.id.clone(),
-            former_owner_user_id: ada.id.clone(),
-            former_owner_role: "member".to_owned(),
-            ..Default::default()
-        };
-        t.admin().organizations().transfer_ownership(transfer).await.unwrap();
-        let of_bob = watch(&own).await.unwrap();
-        refused(watch(&bobs).await.map(drop), ErrorReason::StreamLimitReached);
-        drop((held, of_bob));
-        let of_bob = eventually_watches(&bobs).await;
-        refused(watch(&own).await.map(drop), ErrorReason::StreamLimitReached);
-        // Bob owns it no more, and accounts for nothing that it does.
-        t.member(&carol, &organization, "owner").await;
-        let membership = t.membership(&bob.id, &organization.id).await.unwrap();
-        let demote = pb::UpdateMembershipRequest {
-            membership_id: membership.id,
-            role: "member".to_owned(),
-            update_mask: mask(&["role"]),
-            ..Default::default()
-        };
-        t.admin().memberships().update_membership(demote).await.unwrap();
-        let by_itself = watch(&own).await.unwrap();
-        refused(watch(&own).await.map(drop), ErrorReason::StreamLimitReached);
-        watch(&t.with_key(&t.user_key(&carol).await)).await.unwrap();
-        drop((of_bob, by_itself));
-    }
-
-    async fn a_founder_who_is_removed_accounts_for_nothing_any_more(t) {
-        let (ada, bob) = (t.user("ada").await, t.user("bob").await);
-        let organization = t.organization(&ada).await;
-        t.member(&bob, &organization, "owner").await;
-        let accountable = async || {
-            t.database.texts("SELECT slug AS value FROM cf_organizations WHERE accountable_user_id IS NOT NULL").await
-        };
-        assert_eq!(accountable().await.len(), 1);
-        let membership = t.membership(&ada.id, &organization.id).await.unwrap();
-        let delete = pb::DeleteMembershipRequest { membership_id: membership.id, ..Default::default() };
-        t.admin().memberships().delete_membership(delete).await.unwrap();
-        assert!(accountable().await.is_empty());
-    }
-
-    async fn v19_keys_made_with_a_key_of_a_rate_share_it(t) {
-        let ada = t.user("ada").await;
-        let new = |rate_limit| pb::CreateApiKeyRequest {
-            owner: Some(Owner::UserId(ada.id.clone())),
-            name: "Key".to_owned(),
-            scopes: vec!["*".to_owned()],
-            environment: pb::ApiKeyEnvironment::Live.into(),
-            rate_limit,
-            ..Default::default()
-        };
-        let first = t.admin().api_keys().create_api_key(new(20)).await.unwrap().into_inner().plaintext_key;
-        let mut keys = Vec::new();
-        while keys.len() < 15 {
-            match t.with_key(&first).api_keys().create_api_key(new(0)).await {
-                Ok(made) => keys.push(made.into_inner().plaintext_key),
-                Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
-            }
-        }
-        let (mut calls, begun) = (JoinSet::new(), Instant::now());
-        for key in &keys {
-            let (api, user_id) = (t.with_key(key), ada.id.clone());
-            for _ in 0..30 {
-                let (api, request) = (api.clone(), pb::GetUserRequest { user_id: user_id.clone() });
-                calls.spawn(async move { api.users().get_user(request).await.is_ok() });
-            }
-        }
-        let answered = calls.join_all().await.into_iter().filter(|is_ok| *is_ok).count();
-        let most = 20.0 * (begun.elapsed().as_secs_f64() + 1.0) + 1.0;
-        assert!(f64::from(u32::try_from(answered).unwrap()) <= most, "{answered} of 450 in {:?}", begun.elapsed());
-    }
-
-    with ["--rate-limit", "5"] async fn the_rate_that_the_server_sets_is_for_all_keys_of_a_tenant_and_not_for_platform_admins(t) {
-        let ada = t.user("ada").await;
-        let keys = [t.user_key(&ada).await, t.organization_key(&t.organization(&ada).await).await];
-        let get = |key: &str| {
-            let (api, request) = (t.with_key(key), pb::GetUserRequest { user_id: ada.id.clone() });
-            async move { api.users().get_user(request).await }
-        };
-        for _ in 0..50 {
-            get(&t.admin_key).await.unwrap();
-        }
-        // However slow the machine is, some of so many at once come too soon.
+        let api = t.with_key(&t.organization_key(&organization).await);
         loop {
-            let mut calls = JoinSet::new();
-            for number in 0..64 {
-                calls.spawn(get(&keys[number % 2]));
+            match watch(&api).await {
+                Ok(stream) => streams.push(stream),
+                Err(status) => {
+                    refused(Err::<(), _>(status), ErrorReason::StreamLimitReached);
+                    break;
+                }
             }
-            let ended = calls.join_all().await;
-            if ended.iter().any(|ended| ended.as_ref().is_err_and(|status| reason_of(status) == "RATE_LIMITED")) {
-                break;
-            }
+            assert!(streams.len() <= 20, "a tenth of 200");
         }
     }
+    assert_eq!(streams.len(), 20);
+    refused(watch(&t.with_key(&t.user_key(&ada).await)).await.map(drop), ErrorReason::StreamLimitReached);
+    let other = t.organization(&bob).await;
+    watch(&t.with_key(&t.organization_key(&other).await)).await.unwrap();
+}
 
-    async fn v29_refusals_of_many_kinds_are_told_apart_up_to_a_number_and_nobody_elses_are_lost(t) {
-        let (ada, bob) = (t.user("ada").await, t.user("bob").await);
-        let mut keys = Vec::new();
-        for _ in 0..4 {
-            keys.push(t.key(Owner::UserId(ada.id.clone()), &["nothing:here"]).await.1);
+#[both(options = ["--max-streams", "10"])]
+async fn an_organization_is_counted_for_its_owner_and_by_itself_when_that_one_has_gone(t: Arc<Test>) {
+    let (ada, bob, carol) = (t.user("ada").await, t.user("bob").await, t.user("carol").await);
+    let organization = t.organization(&ada).await;
+    let own = t.with_key(&t.organization_key(&organization).await);
+    let (adas, bobs) = (t.with_key(&t.user_key(&ada).await), t.with_key(&t.user_key(&bob).await));
+    t.member(&bob, &organization, "member").await;
+    let held = watch(&adas).await.unwrap();
+    refused(watch(&own).await.map(drop), ErrorReason::StreamLimitReached);
+    let transfer = pb::TransferOwnershipRequest {
+        organization_id: organization.id.clone(),
+        new_owner_user_id: bob.id.clone(),
+        former_owner_user_id: ada.id.clone(),
+        former_owner_role: "member".to_owned(),
+        ..Default::default()
+    };
+    t.admin().organizations().transfer_ownership(transfer).await.unwrap();
+    let of_bob = watch(&own).await.unwrap();
+    refused(watch(&bobs).await.map(drop), ErrorReason::StreamLimitReached);
+    drop((held, of_bob));
+    let of_bob = eventually_watches(&bobs).await;
+    refused(watch(&own).await.map(drop), ErrorReason::StreamLimitReached);
+    // Bob owns it no more, and accounts for nothing that it does.
+    t.member(&carol, &organization, "owner").await;
+    let membership = t.membership(&bob.id, &organization.id).await.unwrap();
+    let demote = pb::UpdateMembershipRequest {
+        membership_id: membership.id,
+        role: "member".to_owned(),
+        update_mask: mask(&["role"]),
+        ..Default::default()
+    };
+    t.admin().memberships().update_membership(demote).await.unwrap();
+    let by_itself = watch(&own).await.unwrap();
+    refused(watch(&own).await.map(drop), ErrorReason::StreamLimitReached);
+    watch(&t.with_key(&t.user_key(&carol).await)).await.unwrap();
+    drop((of_bob, by_itself));
+}
+
+#[both]
+async fn a_founder_who_is_removed_accounts_for_nothing_any_more(t: Arc<Test>) {
+    let (ada, bob) = (t.user("ada").await, t.user("bob").await);
+    let organization = t.organization(&ada).await;
+    t.member(&bob, &organization, "owner").await;
+    let accountable = async || {
+        t.database.texts("SELECT slug AS value FROM cf_organizations WHERE accountable_user_id IS NOT NULL").await
+    };
+    assert_eq!(accountable().await.len(), 1);
+    let membership = t.membership(&ada.id, &organization.id).await.unwrap();
+    let delete = pb::DeleteMembershipRequest { membership_id: membership.id, ..Default::default() };
+    t.admin().memberships().delete_membership(delete).await.unwrap();
+    assert!(accountable().await.is_empty());
+}
+
+#[both]
+async fn v19_keys_made_with_a_key_of_a_rate_share_it(t: Arc<Test>) {
+    let ada = t.user("ada").await;
+    let new = |rate_limit| pb::CreateApiKeyRequest {
+        owner: Some(Owner::UserId(ada.id.clone())),
+        name: "Key".to_owned(),
+        scopes: vec!["*".to_owned()],
+        environment: pb::ApiKeyEnvironment::Live.into(),
+        rate_limit,
+        ..Default::default()
+    };
+    let first = t.admin().api_keys().create_api_key(new(20)).await.answered().plaintext_key;
+    let mut keys = Vec::new();
+    while keys.len() < 15 {
+        match t.with_key(&first).api_keys().create_api_key(new(0)).await {
+            Ok(made) => keys.push(made.into_inner().plaintext_key),
+            Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
         }
-        let denied = async |user: &pb::User| {
-            let actions = vec!["call.denied".to_owned()];
-            let user_id = user.id.clone();
-            list(&t.admin(), pb::ListEventsRequest { actions, user_id, ..Default::default() }).await
-        };
-        let methods: Vec<_> = raw::methods().into_iter().filter(|method| !raw::access(method).scope.is_empty()).collect();
-        let (api, mut calls) = (t.anonymous(), 0);
-        for key in &keys {
-            for method in &methods {
-                let answer = raw::call(&api, &raw::path(method), Vec::new(), raw::bearer(&[key])).await;
-                refused(answer, ErrorReason::ScopeMissing);
-                calls += 1;
-            }
-        }
-        assert!(calls > 150, "{calls}");
-        // A hundred, and one for all others.
-        assert_eq!(denied(&ada).await.len(), 101);
-        let other = t.key(Owner::UserId(bob.id.clone()), &["nothing:here"]).await.1;
-        refused(t.with_key(&other).users().create_user(pb::CreateUserRequest::default()).await, ErrorReason::ScopeMissing);
-        assert_eq!(denied(&bob).await.len(), 1);
-        // What was folded is recorded with the next one of its kind.
-        t.advance(Duration::from_secs(61));
-        for key in &keys {
-            for method in &methods {
-                refused(raw::call(&api, &raw::path(method), Vec::new(), raw::bearer(&[key])).await, ErrorReason::ScopeMissing);
-            }
-        }
-        let told: i32 = denied(&ada).await.iter().map(|event| event.count).sum();
-        // All of the first time, and a hundred kinds and one more of the second.
-        assert_eq!(told, calls + 101);
     }
+    let (mut calls, begun) = (JoinSet::new(), Instant::now());
+    for key in &keys {
+        let (api, user_id) = (t.with_key(key), ada.id.clone());
+        for _ in 0..30 {
+            let (api, request) = (api.clone(), pb::GetUserRequest { user_id: user_id.clone() });
+            calls.spawn(async move { api.users().get_user(request).await.is_ok() });
+        }
+    }
+    let answered = calls.join_all().await.into_iter().filter(|is_ok| *is_ok).count();
+    let most = 20.0 * (begun.elapsed().as_secs_f64() + 1.0) + 1.0;
+    assert!(f64::from(u32::try_from(answered).unwrap()) <= most, "{answered} of 450 in {:?}", begun.elapsed());
+}
+
+#[both(options = ["--rate-limit", "5"])]
+async fn the_rate_that_the_server_sets_is_for_all_keys_of_a_tenant_and_not_for_platform_admins(t: Arc<Test>) {
+    let ada = t.user("ada").await;
+    let keys = [t.user_key(&ada).await, t.organization_key(&t.organization(&ada).await).await];
+    let get = |key: &str| {
+        let (api, request) = (t.with_key(key), pb::GetUserRequest { user_id: ada.id.clone() });
+        async move { api.users().get_user(request).await }
+    };
+    for _ in 0..50 {
+        get(&t.admin_key).await.unwrap();
+    }
+    // However slow the machine is, some of so many at once come too soon.
+    loop {
+        let mut calls = JoinSet::new();
+        for number in 0..64 {
+            calls.spawn(get(&keys[number % 2]));
+        }
+        let ended = calls.join_all().await;
+        if ended.iter().any(|ended| ended.as_ref().is_err_and(|status| reason_of(status) == "RATE_LIMITED")) {
+            break;
+        }
+    }
+}
+
+#[both]
+async fn v29_refusals_of_many_kinds_are_told_apart_up_to_a_number_and_nobody_elses_are_lost(t: Arc<Test>) {
+    let (ada, bob) = (t.user("ada").await, t.user("bob").await);
+    let mut keys = Vec::new();
+    for _ in 0..4 {
+        keys.push(t.key(Owner::UserId(ada.id.clone()), &["nothing:here"]).await.1);
+    }
+    let denied = async |user: &pb::User| {
+        let actions = vec!["call.denied".to_owned()];
+        let user_id = user.id.clone();
+        list(&t.admin(), pb::ListEventsRequest { actions, user_id, ..Default::default() }).await
+    };
+    let methods: Vec<_> = raw::methods().into_iter().filter(|method| !raw::access(method).scope.is_empty()).collect();
+    let (api, mut calls) = (t.anonymous(), 0);
+    for key in &keys {
+        for method in &methods {
+            let answer = raw::call(&api, &raw::path(method), Vec::new(), raw::bearer(&[key])).await;
+            refused(answer, ErrorReason::ScopeMissing);
+            calls += 1;
+        }
+    }
+    assert!(calls > 150, "{calls}");
+    // A hundred, and one for all others.
+    assert_eq!(denied(&ada).await.len(), 101);
+    let other = t.key(Owner::UserId(bob.id.clone()), &["nothing:here"]).await.1;
+    refused(t.with_key(&other).users().create_user(pb::CreateUserRequest::default()).await, ErrorReason::ScopeMissing);
+    assert_eq!(denied(&bob).await.len(), 1);
+    // What was folded is recorded with the next one of its kind.
+    t.advance(Duration::from_secs(61));
+    for key in &keys {
+        for method in &methods {
+            refused(
+                raw::call(&api, &raw::path(method), Vec::new(), raw::bearer(&[key])).await,
+                ErrorReason::ScopeMissing,
+            );
+        }
+    }
+    let told: i32 = denied(&ada).await.iter().map(|event| event.count).sum();
+    // All of the first time, and a hundred kinds and one more of the second.
+    assert_eq!(told, calls + 101);
 }

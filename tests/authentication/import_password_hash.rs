@@ -1,5 +1,7 @@
 //! `AuthenticationService.ImportPasswordHash`.
 
+use std::sync::Arc;
+
 use tenantry::pb::{self, ErrorReason};
 
 use super::sign_in;
@@ -60,72 +62,74 @@ async fn stored(t: &Test) -> String {
     t.database.texts("SELECT hash AS value FROM cf_passwords ORDER BY changed_at DESC LIMIT 1").await.remove(0)
 }
 
-both! {
-    async fn what_other_systems_hashed_is_verified_with_its_own_algorithm_and_replaced_when_it_is_seen(t) {
-        for (what, hash) in MADE_ELSEWHERE {
-            let user = t.user("moved").await;
-            import(&t, &user, hash).await.unwrap_or_else(|status| panic!("{what}: {status:?}"));
-            t.advance(std::time::Duration::from_secs(1));
-            assert_eq!(stored(&t).await, hash);
-            for wrong in ["correct horse – battery staple", "correct horse – battéry staple ", "x"] {
-                refused(sign_in(&t, &user.email, wrong).await, ErrorReason::SignInRejected);
-            }
-            assert_eq!(stored(&t).await, hash, "{what}");
-            sign_in(&t, &user.email, PHRASE).await.unwrap_or_else(|status| panic!("{what}: {status:?}"));
-            assert!(stored(&t).await.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{what}");
-            sign_in(&t, &user.email, PHRASE).await.unwrap();
-            refused(sign_in(&t, &user.email, "x").await, ErrorReason::SignInRejected);
-        }
-    }
-
-    async fn what_bcrypt_cut_stays_as_it_was(t) {
+#[both]
+async fn what_other_systems_hashed_is_verified_with_its_own_algorithm_and_replaced_when_it_is_seen(t: Arc<Test>) {
+    for (what, hash) in MADE_ELSEWHERE {
         let user = t.user("moved").await;
-        import(&t, &user, OF_100_X).await.unwrap();
-        for length in [100, 99, 72, 101, 100] {
-            sign_in(&t, &user.email, &"x".repeat(length)).await.unwrap();
-            assert_eq!(stored(&t).await, OF_100_X);
+        import(&t, &user, hash).await.unwrap_or_else(|status| panic!("{what}: {status:?}"));
+        t.advance(std::time::Duration::from_secs(1));
+        assert_eq!(stored(&t).await, hash);
+        for wrong in ["correct horse – battery staple", "correct horse – battéry staple ", "x"] {
+            refused(sign_in(&t, &user.email, wrong).await, ErrorReason::SignInRejected);
         }
-        refused(sign_in(&t, &user.email, &"x".repeat(71)).await, ErrorReason::SignInRejected);
+        assert_eq!(stored(&t).await, hash, "{what}");
+        sign_in(&t, &user.email, PHRASE).await.unwrap_or_else(|status| panic!("{what}: {status:?}"));
+        assert!(stored(&t).await.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{what}");
+        sign_in(&t, &user.email, PHRASE).await.unwrap();
+        refused(sign_in(&t, &user.email, "x").await, ErrorReason::SignInRejected);
     }
+}
 
-    async fn what_is_no_hash_or_takes_too_much_is_refused(t) {
-        let user = t.user("moved").await;
-        let digest = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY";
-        let bad = [
-            String::new(),
-            "x".to_owned(),
-            "x".repeat(513),
-            // 4 GiB of memory, 272 MiB, a million passes, no lane, no pass.
-            format!("$argon2id$v=19$m=4194304,t=1,p=1$c2FsdHNhbHQ${digest}"),
-            format!("$argon2id$v=19$m=278528,t=1,p=1$c2FsdHNhbHQ${digest}"),
-            format!("$argon2id$v=19$m=1024,t=1000000,p=1$c2FsdHNhbHQ${digest}"),
-            format!("$argon2id$v=19$m=1024,t=1,p=0$c2FsdHNhbHQ${digest}"),
-            format!("$argon2id$v=19$m=1024,t=0,p=1$c2FsdHNhbHQ${digest}"),
-            format!("$argon2id$v=20$m=1024,t=1,p=1$c2FsdHNhbHQ${digest}"),
-            format!("$argon2id$v=19$m=1024,m=1024,t=1,p=1$c2FsdHNhbHQ${digest}"),
-            "$argon2id$v=19$m=1024,t=1,p=1$c2FsdHNhbHQ$c2hvcnQ".to_owned(),
-            format!("$argon2id$v=19$m=1024,t=1,p=1$c2FsdA${digest}"),
-            // 32 GiB, and a shift beyond all bits.
-            format!("$scrypt$ln=25,r=8,p=1$c2FsdHNhbHQ${digest}"),
-            format!("$scrypt$ln=255,r=1,p=1$c2FsdHNhbHQ${digest}"),
-            format!("$scrypt$ln=10,r=4294967295,p=4294967295$c2FsdHNhbHQ${digest}"),
-            format!("$scrypt$ln=0,r=8,p=1$c2FsdHNhbHQ${digest}"),
-            format!("$pbkdf2-sha256$i=4000000000$c2FsdHNhbHQ${digest}"),
-            format!("$pbkdf2-sha256$i=0$c2FsdHNhbHQ${digest}"),
-            format!("$pbkdf2-md5$i=1000$c2FsdHNhbHQ${digest}"),
-            OF_100_X.replace("$04$", "$31$"),
-            OF_100_X.replace("$2b$", "$2x$"),
-            "5f4dcc3b5aa765d61d8327deb882cf99".to_owned(),
-        ];
-        for hash in bad {
-            let status = refused(import(&t, &user, &hash).await, ErrorReason::InvalidArgument);
-            assert_eq!(fields(&status), ["password_hash"], "{hash}");
-        }
+#[both]
+async fn what_bcrypt_cut_stays_as_it_was(t: Arc<Test>) {
+    let user = t.user("moved").await;
+    import(&t, &user, OF_100_X).await.unwrap();
+    for length in [100, 99, 72, 101, 100] {
+        sign_in(&t, &user.email, &"x".repeat(length)).await.unwrap();
+        assert_eq!(stored(&t).await, OF_100_X);
     }
+    refused(sign_in(&t, &user.email, &"x".repeat(71)).await, ErrorReason::SignInRejected);
+}
 
-    async fn no_hash_comes_over_a_password(t) {
-        let user = t.user("moved").await;
-        t.give_password(&user).await;
-        refused(import(&t, &user, OF_100_X).await, ErrorReason::PasswordExists);
+#[both]
+async fn what_is_no_hash_or_takes_too_much_is_refused(t: Arc<Test>) {
+    let user = t.user("moved").await;
+    let digest = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY";
+    let bad = [
+        String::new(),
+        "x".to_owned(),
+        "x".repeat(513),
+        // 4 GiB of memory, 272 MiB, a million passes, no lane, no pass.
+        format!("$argon2id$v=19$m=4194304,t=1,p=1$c2FsdHNhbHQ${digest}"),
+        format!("$argon2id$v=19$m=278528,t=1,p=1$c2FsdHNhbHQ${digest}"),
+        format!("$argon2id$v=19$m=1024,t=1000000,p=1$c2FsdHNhbHQ${digest}"),
+        format!("$argon2id$v=19$m=1024,t=1,p=0$c2FsdHNhbHQ${digest}"),
+        format!("$argon2id$v=19$m=1024,t=0,p=1$c2FsdHNhbHQ${digest}"),
+        format!("$argon2id$v=20$m=1024,t=1,p=1$c2FsdHNhbHQ${digest}"),
+        format!("$argon2id$v=19$m=1024,m=1024,t=1,p=1$c2FsdHNhbHQ${digest}"),
+        "$argon2id$v=19$m=1024,t=1,p=1$c2FsdHNhbHQ$c2hvcnQ".to_owned(),
+        format!("$argon2id$v=19$m=1024,t=1,p=1$c2FsdA${digest}"),
+        // 32 GiB, and a shift beyond all bits.
+        format!("$scrypt$ln=25,r=8,p=1$c2FsdHNhbHQ${digest}"),
+        format!("$scrypt$ln=255,r=1,p=1$c2FsdHNhbHQ${digest}"),
+        format!("$scrypt$ln=10,r=4294967295,p=4294967295$c2FsdHNhbHQ${digest}"),
+        format!("$scrypt$ln=0,r=8,p=1$c2FsdHNhbHQ${digest}"),
+        format!("$pbkdf2-sha256$i=4000000000$c2FsdHNhbHQ${digest}"),
+        format!("$pbkdf2-sha256$i=0$c2FsdHNhbHQ${digest}"),
+        format!("$pbkdf2-md5$i=1000$c2FsdHNhbHQ${digest}"),
+        OF_100_X.replace("$04$", "$31$"),
+        OF_100_X.replace("$2b$", "$2x$"),
+        "5f4dcc3b5aa765d61d8327deb882cf99".to_owned(),
+    ];
+    for hash in bad {
+        let status = refused(import(&t, &user, &hash).await, ErrorReason::InvalidArgument);
+        assert_eq!(fields(&status), ["password_hash"], "{hash}");
     }
+}
+
+#[both]
+async fn no_hash_comes_over_a_password(t: Arc<Test>) {
+    let user = t.user("moved").await;
+    t.give_password(&user).await;
+    refused(import(&t, &user, OF_100_X).await, ErrorReason::PasswordExists);
 }

@@ -1,5 +1,7 @@
 //! `AuthenticationService.IntrospectToken`.
 
+use std::sync::Arc;
+
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use ring::signature::KeyPair as _;
 use serde_json::{Value, json};
@@ -11,11 +13,11 @@ use tenantry::{
 use uuid::Uuid;
 
 use super::{claims, part};
-use crate::support::{Api, SEALING_KEYS, Test, both, database::TestDatabase, given::PASSWORD, refused};
+use crate::support::{Answered as _, Api, SEALING_KEYS, Test, both, database::TestDatabase, given::PASSWORD, refused};
 
 async fn introspect(api: &Api, token: &str) -> pb::IntrospectTokenResponse {
     let request = pb::IntrospectTokenRequest { access_token: token.to_owned() };
-    api.authentication().introspect_token(request).await.unwrap().into_inner()
+    api.authentication().introspect_token(request).await.answered()
 }
 
 fn encode(value: &Value) -> String {
@@ -134,59 +136,63 @@ pub async fn forged(t: &Test, good: &str) -> Vec<(&'static str, String)> {
     ]
 }
 
-both! {
-    async fn a_good_token_says_what_it_says(t) {
-        let user = t.user("ada").await;
-        t.give_password(&user).await;
-        let organization = t.organization(&user).await;
-        let request = pb::SignInRequest {
-            email: user.email.clone(),
-            password: PASSWORD.to_owned(),
-            organization_id: organization.id.clone(),
-            ..Default::default()
-        };
-        let signed_in = t.admin().authentication().sign_in(request).await.unwrap().into_inner();
-        let said = introspect(&t.admin(), &signed_in.access_token).await;
-        let claims = claims(&signed_in.access_token);
-        assert!(said.active && said.user_id == user.id && said.organization_id == organization.id);
-        assert_eq!((said.role.as_str(), said.permissions.as_slice()), ("owner", &["*".to_owned()][..]));
-        assert_eq!((said.token_id.as_str(), said.family_id.as_str()), (claims["jti"].as_str().unwrap(), claims["sid"].as_str().unwrap()));
-        assert_eq!(said.expires_at, signed_in.access_token_expires_at);
-        assert_eq!((said.issuer.as_str(), said.audience.as_str(), said.client_id.len()), ("tenantry", "tenantry", 36));
-    }
+#[both]
+async fn a_good_token_says_what_it_says(t: Arc<Test>) {
+    let user = t.user("ada").await;
+    t.give_password(&user).await;
+    let organization = t.organization(&user).await;
+    let request = pb::SignInRequest {
+        email: user.email.clone(),
+        password: PASSWORD.to_owned(),
+        organization_id: organization.id.clone(),
+        ..Default::default()
+    };
+    let signed_in = t.admin().authentication().sign_in(request).await.answered();
+    let said = introspect(&t.admin(), &signed_in.access_token).await;
+    let claims = claims(&signed_in.access_token);
+    assert!(said.active && said.user_id == user.id && said.organization_id == organization.id);
+    assert_eq!((said.role.as_str(), said.permissions.as_slice()), ("owner", &["*".to_owned()][..]));
+    assert_eq!(
+        (said.token_id.as_str(), said.family_id.as_str()),
+        (claims["jti"].as_str().unwrap(), claims["sid"].as_str().unwrap())
+    );
+    assert_eq!(said.expires_at, signed_in.access_token_expires_at);
+    assert_eq!((said.issuer.as_str(), said.audience.as_str(), said.client_id.len()), ("tenantry", "tenantry", 36));
+}
 
-    async fn a_forged_token_is_not_active_and_opens_nothing(t) {
-        let (user, signed_in, api) = t.signed_in_user("ada").await;
-        let get = pb::GetUserRequest { user_id: user.id.clone() };
-        api.users().get_user(get.clone()).await.unwrap();
-        let forged = forged(&t, &signed_in.access_token).await;
-        assert!(forged.len() >= 40);
-        for (what, token) in forged {
-            assert_eq!(introspect(&t.admin(), &token).await, pb::IntrospectTokenResponse::default(), "{what}");
-            let called = t.with_key(&token).users().get_user(get.clone()).await;
-            assert!(called.is_err(), "{what}");
-            refused(called, ErrorReason::Unauthenticated);
-        }
-        assert!(introspect(&t.admin(), &signed_in.access_token).await.active);
+#[both]
+async fn a_forged_token_is_not_active_and_opens_nothing(t: Arc<Test>) {
+    let (user, signed_in, api) = t.signed_in_user("ada").await;
+    let get = pb::GetUserRequest { user_id: user.id.clone() };
+    api.users().get_user(get.clone()).await.unwrap();
+    let forged = forged(&t, &signed_in.access_token).await;
+    assert!(forged.len() >= 40);
+    for (what, token) in forged {
+        assert_eq!(introspect(&t.admin(), &token).await, pb::IntrospectTokenResponse::default(), "{what}");
+        let called = t.with_key(&token).users().get_user(get.clone()).await;
+        assert!(called.is_err(), "{what}");
+        refused(called, ErrorReason::Unauthenticated);
     }
+    assert!(introspect(&t.admin(), &signed_in.access_token).await.active);
+}
 
-    async fn it_tells_callers_of_their_own_tokens_only(t) {
-        let (user, of_none, api) = t.signed_in_user("ada").await;
-        let (_, _, of_eve) = t.signed_in_user("eve").await;
-        let (own, foreign) = (t.organization(&user).await, t.organization(&t.user("owner").await).await);
-        let request = pb::SignInRequest {
-            email: user.email.clone(),
-            password: PASSWORD.to_owned(),
-            organization_id: own.id.clone(),
-            ..Default::default()
-        };
-        let of_own = t.admin().authentication().sign_in(request).await.unwrap().into_inner();
-        let by_own = t.with_key(&t.organization_key(&own).await);
-        let by_foreign = t.with_key(&t.organization_key(&foreign).await);
-        assert!(introspect(&by_own, &of_own.access_token).await.active);
-        for (by, token) in [(&by_own, &of_none), (&by_foreign, &of_own), (&by_foreign, &of_none), (&of_eve, &of_none)] {
-            assert_eq!(introspect(by, &token.access_token).await, pb::IntrospectTokenResponse::default());
-        }
-        assert!(introspect(&api, &of_none.access_token).await.active);
+#[both]
+async fn it_tells_callers_of_their_own_tokens_only(t: Arc<Test>) {
+    let (user, of_none, api) = t.signed_in_user("ada").await;
+    let (_, _, of_eve) = t.signed_in_user("eve").await;
+    let (own, foreign) = (t.organization(&user).await, t.organization(&t.user("owner").await).await);
+    let request = pb::SignInRequest {
+        email: user.email.clone(),
+        password: PASSWORD.to_owned(),
+        organization_id: own.id.clone(),
+        ..Default::default()
+    };
+    let of_own = t.admin().authentication().sign_in(request).await.answered();
+    let by_own = t.with_key(&t.organization_key(&own).await);
+    let by_foreign = t.with_key(&t.organization_key(&foreign).await);
+    assert!(introspect(&by_own, &of_own.access_token).await.active);
+    for (by, token) in [(&by_own, &of_none), (&by_foreign, &of_own), (&by_foreign, &of_none), (&of_eve, &of_none)] {
+        assert_eq!(introspect(by, &token.access_token).await, pb::IntrospectTokenResponse::default());
     }
+    assert!(introspect(&api, &of_none.access_token).await.active);
 }

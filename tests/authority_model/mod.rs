@@ -17,7 +17,7 @@ use std::{
 use calls::{METHODS, NEVER_REFUSED, NOT_MODELLED};
 use world::World;
 
-use crate::support::{Backend, Test, both, invariants, long_on_both, run};
+use crate::support::{Backend, Test, both, invariants, run};
 
 /// Workers beside each other, each with sequences of its own.
 const WORKERS: u64 = 8;
@@ -101,20 +101,15 @@ fn every_method_of_the_descriptor_set_is_in_the_model() {
 mod random_calls_are_done_exactly_when_the_model_of_authority_says_so {
     use super::*;
 
-    both! {
-        with ["--max-failures-per-caller", "0", "--max-failures-per-address", "0", "--sweep-interval", "1d"]
-        async fn sequences(t) {
-            follow_the_model(t, 48).await;
-        }
+    #[both(options = ["--max-failures-per-caller", "0", "--max-failures-per-address", "0", "--sweep-interval", "1d"])]
+    async fn sequences(t: Arc<Test>) {
+        follow_the_model(t, 48).await;
     }
 }
 
-async fn ten_thousand(backend: Backend) {
+#[both(long)]
+async fn slow_ten_thousand_random_sequences_are_done_exactly_when_the_model_of_authority_says_so(backend: Backend) {
     for _ in 0..10_000 / SEQUENCES_OF_A_SERVER {
         run(backend, OPTIONS, |t| follow_the_model(t, SEQUENCES_OF_A_SERVER)).await;
     }
 }
-
-long_on_both!(
-    slow_ten_thousand_random_sequences_are_done_exactly_when_the_model_of_authority_says_so = super::ten_thousand
-);

@@ -17,7 +17,7 @@ use super::{
     model::{self, ASKED, Answer, Bounds, Credential, Mailed, Model, PERMISSIONS, ROOT, Set, Standing, State},
 };
 use crate::support::{
-    Api, MISSING_ID, Test,
+    Answered as _, Api, MISSING_ID, Test,
     given::{CHEAP_HASH, unique},
     mask,
     random::Random,
@@ -152,7 +152,7 @@ impl World {
             })
             .collect();
         let batch = tokio_stream::once(pb::ImportUsersRequest { users: rows.clone() });
-        let mut answers = self.api(ROOT).users().import_users(batch).await.unwrap().into_inner();
+        let mut answers = self.api(ROOT).users().import_users(batch).await.answered();
         let results = answers.message().await.unwrap().unwrap().results;
         for (row, result) in rows.into_iter().zip(results) {
             let Some(imported_user_result::Outcome::CreatedUserId(id)) = result.outcome else { panic!("{result:?}") };
@@ -1066,7 +1066,7 @@ impl World {
             ..Default::default()
         });
         let request = pb::BatchVerifyApiKeysRequest { questions: questions.collect() };
-        let results = self.api(ROOT).api_keys().batch_verify_api_keys(request).await.unwrap().into_inner().results;
+        let results = self.api(ROOT).api_keys().batch_verify_api_keys(request).await.answered().results;
         for (credential, result) in keys.into_iter().zip(results) {
             let Some(batch_verify_api_keys_result::Outcome::Verification(told)) = result.outcome else {
                 panic!("{result:?}")

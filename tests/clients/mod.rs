@@ -1,15 +1,15 @@
 //! Clients in other languages: what they make of access tokens, with libraries that are not ours and the keys fetched over HTTP.
 
-use std::{io::Write as _, path::Path, process::Command, process::Stdio};
+use std::{io::Write as _, path::Path, process::Command, process::Stdio, sync::Arc};
 
 use crate::{
     authentication::introspect_token::forged,
-    support::{Test, both},
+    support::{REPOSITORY, Test, both},
 };
 
 /// What a script says of tokens, a line each.
 async fn said(t: &Test, script: &str, algorithm: &str, tokens: Vec<String>) -> Vec<String> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let root = Path::new(REPOSITORY);
     let tools = root.join("target/tools");
     let mut command = if Path::new(script).extension().is_some_and(|extension| extension == "py") {
         Command::new(tools.join("jwt-python/bin/python"))
@@ -51,25 +51,29 @@ const REFUSED_ANYWHERE: [&str; 14] = [
     "a key of its own",
 ];
 
-both! {
-    async fn pyjwt_and_jose_verify_our_tokens_and_refuse_forged_ones(t) {
-        let (user, signed_in, _) = t.signed_in_user("ada").await;
-        let forged = forged(&t, &signed_in.access_token).await;
-        let bad: Vec<String> = forged.into_iter().filter(|(what, _)| REFUSED_ANYWHERE.contains(what)).map(|(_, token)| token).collect();
-        assert_eq!(bad.len(), REFUSED_ANYWHERE.len());
-        for script in SCRIPTS {
-            let tokens = [vec![signed_in.access_token.clone()], bad.clone()].concat();
-            let said = said(&t, script, "EdDSA", tokens).await;
-            assert_eq!(said[0], format!("good {}", user.id), "{script}");
-            assert!(said.len() == bad.len() + 1 && said[1..].iter().all(|line| line.starts_with("bad ")), "{script}: {said:?}");
-        }
+#[both]
+async fn pyjwt_and_jose_verify_our_tokens_and_refuse_forged_ones(t: Arc<Test>) {
+    let (user, signed_in, _) = t.signed_in_user("ada").await;
+    let forged = forged(&t, &signed_in.access_token).await;
+    let bad: Vec<String> =
+        forged.into_iter().filter(|(what, _)| REFUSED_ANYWHERE.contains(what)).map(|(_, token)| token).collect();
+    assert_eq!(bad.len(), REFUSED_ANYWHERE.len());
+    for script in SCRIPTS {
+        let tokens = [vec![signed_in.access_token.clone()], bad.clone()].concat();
+        let said = said(&t, script, "EdDSA", tokens).await;
+        assert_eq!(said[0], format!("good {}", user.id), "{script}");
+        assert!(
+            said.len() == bad.len() + 1 && said[1..].iter().all(|line| line.starts_with("bad ")),
+            "{script}: {said:?}"
+        );
     }
+}
 
-    with ["--signing-algorithm", "ES256"] async fn pyjwt_and_jose_verify_our_tokens_of_the_other_algorithm(t) {
-        let (user, signed_in, _) = t.signed_in_user("ada").await;
-        for script in SCRIPTS {
-            let said = said(&t, script, "ES256", vec![signed_in.access_token.clone()]).await;
-            assert_eq!(said, [format!("good {}", user.id)], "{script}");
-        }
+#[both(options = ["--signing-algorithm", "ES256"])]
+async fn pyjwt_and_jose_verify_our_tokens_of_the_other_algorithm(t: Arc<Test>) {
+    let (user, signed_in, _) = t.signed_in_user("ada").await;
+    for script in SCRIPTS {
+        let said = said(&t, script, "ES256", vec![signed_in.access_token.clone()]).await;
+        assert_eq!(said, [format!("good {}", user.id)], "{script}");
     }
 }

@@ -1,147 +1,191 @@
 //! `EventService.ListEvents`.
 
+use std::sync::Arc;
+
 use tenantry::pb::{self, ErrorReason, create_api_key_request::Owner};
 
 use crate::support::{
-    MISSING_ID, both,
+    Answered as _, MISSING_ID, Test, both,
     follow::{actions, list},
     mask, refused, time_in,
 };
 
-both! {
-    async fn an_event_tells_who_did_what_and_what_changed(t) {
-        let ada = t.user("ada").await;
-        let key = t.user_key(&ada).await;
-        let mut request = tonic::Request::new(pb::UpdateUserRequest {
-            user_id: ada.id.clone(),
-            name: "Ada Lovelace".to_owned(),
-            update_mask: mask(&["name"]),
-            ..Default::default()
-        });
-        request.metadata_mut().insert("x-event-ticket", "ABC-1".parse().unwrap());
-        request.metadata_mut().insert("x-request-id", "call-7".parse().unwrap());
-        let updated = t.with_key(&key).users().update_user(request).await.unwrap().into_inner().user.unwrap();
+#[both]
+async fn an_event_tells_who_did_what_and_what_changed(t: Arc<Test>) {
+    let ada = t.user("ada").await;
+    let key = t.user_key(&ada).await;
+    let mut request = tonic::Request::new(pb::UpdateUserRequest {
+        user_id: ada.id.clone(),
+        name: "Ada Lovelace".to_owned(),
+        update_mask: mask(&["name"]),
+        ..Default::default()
+    });
+    request.metadata_mut().insert("x-event-ticket", "ABC-1".parse().unwrap());
+    request.metadata_mut().insert("x-request-id", "call-7".parse().unwrap());
+    let updated = t.with_key(&key).users().update_user(request).await.answered().user.unwrap();
 
-        let events = list(&t.admin(), pb::ListEventsRequest { user_id: ada.id.clone(), ..Default::default() }).await;
-        assert_eq!(actions(&events), ["user.updated", "api_key.created", "user.created"]);
-        let event = &events[0];
-        let actor = event.actor.as_ref().unwrap();
-        assert_eq!((actor.kind(), &actor.user_id, actor.call_id.as_str()), (pb::ActorKind::User, &ada.id, "call-7"));
-        assert_eq!((actor.ip_address.as_str(), actor.api_key_id.len()), ("127.0.0.1", 36));
-        assert_eq!((event.resource_type(), &event.resource_id, event.revision), (pb::ResourceType::User, &ada.id, 2));
-        assert_eq!(event.resource, Some(pb::event::Resource::User(updated)));
-        assert_eq!(event.method, "tenantry.v1.UserService.UpdateUser");
-        assert_eq!(event.metadata["ticket"], "ABC-1");
-        let text = |value: &Option<prost_types::Value>| match value.clone().unwrap().kind.unwrap() {
-            prost_types::value::Kind::StringValue(text) => text,
-            prost_types::value::Kind::NullValue(_) => "null".to_owned(),
-            other => format!("{other:?}"),
-        };
-        let changed: Vec<_> = event.changes.iter().map(|c| (c.field.as_str(), text(&c.before), text(&c.after))).collect();
-        assert_eq!(changed, [("name", "ada".to_owned(), "Ada Lovelace".to_owned())]);
-        // Of what is new everything is told, and nothing was before.
-        let created = &events[2];
-        let fields: Vec<&str> = created.changes.iter().map(|change| change.field.as_str()).collect();
-        assert!(fields.contains(&"email") && fields.contains(&"state"), "{fields:?}");
-        assert!(created.changes.iter().all(|change| text(&change.before) == "null"));
-    }
+    let events = list(&t.admin(), pb::ListEventsRequest { user_id: ada.id.clone(), ..Default::default() }).await;
+    assert_eq!(actions(&events), ["user.updated", "api_key.created", "user.created"]);
+    let event = &events[0];
+    let actor = event.actor.as_ref().unwrap();
+    assert_eq!((actor.kind(), &actor.user_id, actor.call_id.as_str()), (pb::ActorKind::User, &ada.id, "call-7"));
+    assert_eq!((actor.ip_address.as_str(), actor.api_key_id.len()), ("127.0.0.1", 36));
+    assert_eq!((event.resource_type(), &event.resource_id, event.revision), (pb::ResourceType::User, &ada.id, 2));
+    assert_eq!(event.resource, Some(pb::event::Resource::User(updated)));
+    assert_eq!(event.method, "tenantry.v1.UserService.UpdateUser");
+    assert_eq!(event.metadata["ticket"], "ABC-1");
+    let text = |value: &Option<prost_types::Value>| match value.clone().unwrap().kind.unwrap() {
+        prost_types::value::Kind::StringValue(text) => text,
+        prost_types::value::Kind::NullValue(_) => "null".to_owned(),
+        other => format!("{other:?}"),
+    };
+    let changed: Vec<_> = event.changes.iter().map(|c| (c.field.as_str(), text(&c.before), text(&c.after))).collect();
+    assert_eq!(changed, [("name", "ada".to_owned(), "Ada Lovelace".to_owned())]);
+    // Of what is new everything is told, and nothing was before.
+    let created = &events[2];
+    let fields: Vec<&str> = created.changes.iter().map(|change| change.field.as_str()).collect();
+    assert!(fields.contains(&"email") && fields.contains(&"state"), "{fields:?}");
+    assert!(created.changes.iter().all(|change| text(&change.before) == "null"));
+}
 
-    async fn filters_combine_and_the_newest_comes_first(t) {
-        let (ada, bob) = (t.user("ada").await, t.user("bob").await);
-        let acme = t.organization(&ada).await;
-        t.member(&bob, &acme, "member").await;
-        let key = t.user_key(&ada).await;
-        let rename = pb::UpdateUserRequest { user_id: ada.id.clone(), name: "A".to_owned(), update_mask: mask(&["name"]), ..Default::default() };
-        t.with_key(&key).users().update_user(rename).await.unwrap();
-        let base = pb::ListEventsRequest::default;
-        let admin = t.admin();
-        let of = async |request| list(&admin, request).await.into_iter().map(|event| event.action).collect::<Vec<_>>();
+#[both]
+async fn filters_combine_and_the_newest_comes_first(t: Arc<Test>) {
+    let (ada, bob) = (t.user("ada").await, t.user("bob").await);
+    let acme = t.organization(&ada).await;
+    t.member(&bob, &acme, "member").await;
+    let key = t.user_key(&ada).await;
+    let rename = pb::UpdateUserRequest {
+        user_id: ada.id.clone(),
+        name: "A".to_owned(),
+        update_mask: mask(&["name"]),
+        ..Default::default()
+    };
+    t.with_key(&key).users().update_user(rename).await.unwrap();
+    let base = pb::ListEventsRequest::default;
+    let admin = t.admin();
+    let of = async |request| list(&admin, request).await.into_iter().map(|event| event.action).collect::<Vec<_>>();
 
-        assert_eq!(of(pb::ListEventsRequest { organization_id: acme.id.clone(), ..base() }).await, ["membership.created", "membership.created", "organization.created"]);
-        assert_eq!(of(pb::ListEventsRequest { user_id: bob.id.clone(), ..base() }).await, ["membership.created", "user.created"]);
-        assert_eq!(of(pb::ListEventsRequest { resource_id: acme.id.clone(), ..base() }).await, ["organization.created"]);
-        assert_eq!(of(pb::ListEventsRequest { actor_user_id: ada.id.clone(), ..base() }).await, ["user.updated"]);
-        assert_eq!(of(pb::ListEventsRequest { actor_api_key_id: MISSING_ID.to_owned(), ..base() }).await, Vec::<String>::new());
-        let kinds = pb::ListEventsRequest { resource_type: pb::ResourceType::Membership.into(), user_id: bob.id.clone(), ..base() };
-        assert_eq!(of(kinds).await, ["membership.created"]);
-        let named = pb::ListEventsRequest { actions: vec!["user.*".to_owned(), "organization.created".to_owned()], ..base() };
-        assert_eq!(of(named).await, ["user.updated", "organization.created", "user.created", "user.created", "user.created"]);
-        assert_eq!(of(pb::ListEventsRequest { created_from: time_in(&t, 60), ..base() }).await, Vec::<String>::new());
-        assert!(of(pb::ListEventsRequest { created_before: time_in(&t, 60), ..base() }).await.len() >= 8);
-        assert_eq!(of(pb::ListEventsRequest { created_before: time_in(&t, -60), ..base() }).await, Vec::<String>::new());
+    assert_eq!(
+        of(pb::ListEventsRequest { organization_id: acme.id.clone(), ..base() }).await,
+        ["membership.created", "membership.created", "organization.created"]
+    );
+    assert_eq!(
+        of(pb::ListEventsRequest { user_id: bob.id.clone(), ..base() }).await,
+        ["membership.created", "user.created"]
+    );
+    assert_eq!(of(pb::ListEventsRequest { resource_id: acme.id.clone(), ..base() }).await, ["organization.created"]);
+    assert_eq!(of(pb::ListEventsRequest { actor_user_id: ada.id.clone(), ..base() }).await, ["user.updated"]);
+    assert_eq!(
+        of(pb::ListEventsRequest { actor_api_key_id: MISSING_ID.to_owned(), ..base() }).await,
+        Vec::<String>::new()
+    );
+    let kinds =
+        pb::ListEventsRequest { resource_type: pb::ResourceType::Membership.into(), user_id: bob.id.clone(), ..base() };
+    assert_eq!(of(kinds).await, ["membership.created"]);
+    let named =
+        pb::ListEventsRequest { actions: vec!["user.*".to_owned(), "organization.created".to_owned()], ..base() };
+    assert_eq!(
+        of(named).await,
+        ["user.updated", "organization.created", "user.created", "user.created", "user.created"]
+    );
+    assert_eq!(of(pb::ListEventsRequest { created_from: time_in(&t, 60), ..base() }).await, Vec::<String>::new());
+    assert!(of(pb::ListEventsRequest { created_before: time_in(&t, 60), ..base() }).await.len() >= 8);
+    assert_eq!(of(pb::ListEventsRequest { created_before: time_in(&t, -60), ..base() }).await, Vec::<String>::new());
 
-        // Page by page it is the same list.
-        let whole = list(&t.admin(), base()).await;
-        let (mut walked, mut page_token) = (Vec::new(), String::new());
-        loop {
-            let request = pb::ListEventsRequest { page_size: 3, page_token, ..base() };
-            let page = t.admin().events().list_events(request).await.unwrap().into_inner();
-            walked.extend(page.events);
-            page_token = page.next_page_token;
-            if page_token.is_empty() {
-                break;
-            }
+    // Page by page it is the same list.
+    let whole = list(&t.admin(), base()).await;
+    let (mut walked, mut page_token) = (Vec::new(), String::new());
+    loop {
+        let request = pb::ListEventsRequest { page_size: 3, page_token, ..base() };
+        let page = t.admin().events().list_events(request).await.answered();
+        walked.extend(page.events);
+        page_token = page.next_page_token;
+        if page_token.is_empty() {
+            break;
         }
-        assert_eq!(walked, whole);
     }
+    assert_eq!(walked, whole);
+}
 
-    async fn an_unknown_action_is_refused_and_named(t) {
-        let request = pb::ListEventsRequest { actions: vec!["user.created".to_owned(), "user.exploded".to_owned()], user_id: "x".to_owned(), ..Default::default() };
-        let status = refused(t.admin().events().list_events(request).await, ErrorReason::InvalidArgument);
-        assert_eq!(crate::support::refusal::fields(&status), ["user_id", "actions[1]"]);
+#[both]
+async fn an_unknown_action_is_refused_and_named(t: Arc<Test>) {
+    let request = pb::ListEventsRequest {
+        actions: vec!["user.created".to_owned(), "user.exploded".to_owned()],
+        user_id: "x".to_owned(),
+        ..Default::default()
+    };
+    let status = refused(t.admin().events().list_events(request).await, ErrorReason::InvalidArgument);
+    assert_eq!(crate::support::refusal::fields(&status), ["user_id", "actions[1]"]);
+}
+
+#[both]
+async fn a_tenant_sees_its_own_events_and_of_the_platform_only_that_it_acted(t: Arc<Test>) {
+    let (ada, bob, eve) = (t.user("ada").await, t.user("bob").await, t.user("eve").await);
+    let (acme, other) = (t.organization(&ada).await, t.organization(&eve).await);
+    t.member(&bob, &acme, "member").await;
+    let organization = t.with_key(&t.organization_key(&acme).await);
+    let seen = list(&organization, pb::ListEventsRequest::default()).await;
+    assert_eq!(actions(&seen), ["api_key.created", "membership.created", "membership.created", "organization.created"]);
+    for event in &seen {
+        assert_eq!(event.organization_id, acme.id);
+        let hidden = pb::Actor { kind: pb::ActorKind::PlatformAdmin.into(), ..Default::default() };
+        assert_eq!(event.actor, Some(hidden), "who of the platform it was is not a tenant's to know");
     }
+    // What a tenant does itself it sees in full.
+    let update = pb::UpdateOrganizationRequest {
+        organization_id: acme.id.clone(),
+        name: "New".to_owned(),
+        update_mask: mask(&["name"]),
+        ..Default::default()
+    };
+    organization.organizations().update_organization(update).await.unwrap();
+    let newest = list(&organization, pb::ListEventsRequest::default()).await.remove(0);
+    let actor = newest.actor.unwrap();
+    assert_eq!(
+        (newest.action.as_str(), actor.kind(), &actor.organization_id),
+        ("organization.updated", pb::ActorKind::Organization, &acme.id)
+    );
+    assert_eq!(actor.ip_address, "127.0.0.1");
 
-    async fn a_tenant_sees_its_own_events_and_of_the_platform_only_that_it_acted(t) {
-        let (ada, bob, eve) = (t.user("ada").await, t.user("bob").await, t.user("eve").await);
-        let (acme, other) = (t.organization(&ada).await, t.organization(&eve).await);
-        t.member(&bob, &acme, "member").await;
-        let organization = t.with_key(&t.organization_key(&acme).await);
-        let seen = list(&organization, pb::ListEventsRequest::default()).await;
-        assert_eq!(actions(&seen), ["api_key.created", "membership.created", "membership.created", "organization.created"]);
-        for event in &seen {
-            assert_eq!(event.organization_id, acme.id);
-            let hidden = pb::Actor { kind: pb::ActorKind::PlatformAdmin.into(), ..Default::default() };
-            assert_eq!(event.actor, Some(hidden), "who of the platform it was is not a tenant's to know");
-        }
-        // What a tenant does itself it sees in full.
-        let update = pb::UpdateOrganizationRequest { organization_id: acme.id.clone(), name: "New".to_owned(), update_mask: mask(&["name"]), ..Default::default() };
-        organization.organizations().update_organization(update).await.unwrap();
-        let newest = list(&organization, pb::ListEventsRequest::default()).await.remove(0);
-        let actor = newest.actor.unwrap();
-        assert_eq!((newest.action.as_str(), actor.kind(), &actor.organization_id), ("organization.updated", pb::ActorKind::Organization, &acme.id));
-        assert_eq!(actor.ip_address, "127.0.0.1");
+    // Nor can it be found out by asking for the events of one admin.
+    let admin = t.first_admin().await;
+    let by_admin = || pb::ListEventsRequest { actor_user_id: admin.id.clone(), ..Default::default() };
+    assert!(!list(&t.admin(), by_admin()).await.is_empty());
+    assert_eq!(list(&organization, by_admin()).await, []);
 
-        // Nor can it be found out by asking for the events of one admin.
-        let admin = t.first_admin().await;
-        let by_admin = || pb::ListEventsRequest { actor_user_id: admin.id.clone(), ..Default::default() };
-        assert!(!list(&t.admin(), by_admin()).await.is_empty());
-        assert_eq!(list(&organization, by_admin()).await, []);
+    // A member learns which admin changed its membership, and not from where.
+    let promoted = t.membership(&bob.id, &acme.id).await.unwrap();
+    let promote = pb::UpdateMembershipRequest {
+        membership_id: promoted.id,
+        role: "viewer".to_owned(),
+        update_mask: mask(&["role"]),
+        ..Default::default()
+    };
+    t.with_key(&t.user_key(&ada).await).memberships().update_membership(promote).await.unwrap();
+    let seen = list(
+        &t.with_key(&t.user_key(&bob).await),
+        pb::ListEventsRequest { actions: vec!["membership.updated".to_owned()], ..Default::default() },
+    )
+    .await;
+    let actor = seen[0].actor.clone().unwrap();
+    assert_eq!((&actor.user_id, actor.api_key_id.as_str(), actor.ip_address.as_str()), (&ada.id, "", ""));
 
-        // A member learns which admin changed its membership, and not from where.
-        let promoted = t.membership(&bob.id, &acme.id).await.unwrap();
-        let promote = pb::UpdateMembershipRequest { membership_id: promoted.id, role: "viewer".to_owned(), update_mask: mask(&["role"]), ..Default::default() };
-        t.with_key(&t.user_key(&ada).await).memberships().update_membership(promote).await.unwrap();
-        let seen = list(&t.with_key(&t.user_key(&bob).await), pb::ListEventsRequest { actions: vec!["membership.updated".to_owned()], ..Default::default() }).await;
-        let actor = seen[0].actor.clone().unwrap();
-        assert_eq!((&actor.user_id, actor.api_key_id.as_str(), actor.ip_address.as_str()), (&ada.id, "", ""));
-
-        // A user sees what is about it, and what it administers; a plain member does not see the organization's.
-        let of_acme = || pb::ListEventsRequest { organization_id: acme.id.clone(), ..Default::default() };
-        let owner = t.with_key(&t.user_key(&ada).await);
-        assert!(list(&owner, pb::ListEventsRequest::default()).await.iter().all(|event| event.user_id == ada.id));
-        assert!(actions(&list(&owner, of_acme()).await).contains(&"organization.updated"));
-        let member = t.with_key(&t.user_key(&bob).await);
-        refused(member.events().list_events(of_acme()).await, ErrorReason::RoleInsufficient);
-        let stranger = t.with_key(&t.user_key(&eve).await);
-        refused(stranger.events().list_events(of_acme()).await, ErrorReason::OrganizationNotFound);
-        for foreign in [
-            pb::ListEventsRequest { user_id: ada.id.clone(), ..Default::default() },
-            pb::ListEventsRequest { resource_id: acme.id.clone(), ..Default::default() },
-            pb::ListEventsRequest { organization_id: other.id.clone(), user_id: ada.id.clone(), ..Default::default() },
-        ] {
-            assert_eq!(list(&stranger, foreign).await, []);
-        }
-        let (_, narrow) = t.key(Owner::OrganizationId(acme.id.clone()), &["users:read"]).await;
-        refused(t.with_key(&narrow).events().list_events(of_acme()).await, ErrorReason::ScopeMissing);
+    // A user sees what is about it, and what it administers; a plain member does not see the organization's.
+    let of_acme = || pb::ListEventsRequest { organization_id: acme.id.clone(), ..Default::default() };
+    let owner = t.with_key(&t.user_key(&ada).await);
+    assert!(list(&owner, pb::ListEventsRequest::default()).await.iter().all(|event| event.user_id == ada.id));
+    assert!(actions(&list(&owner, of_acme()).await).contains(&"organization.updated"));
+    let member = t.with_key(&t.user_key(&bob).await);
+    refused(member.events().list_events(of_acme()).await, ErrorReason::RoleInsufficient);
+    let stranger = t.with_key(&t.user_key(&eve).await);
+    refused(stranger.events().list_events(of_acme()).await, ErrorReason::OrganizationNotFound);
+    for foreign in [
+        pb::ListEventsRequest { user_id: ada.id.clone(), ..Default::default() },
+        pb::ListEventsRequest { resource_id: acme.id.clone(), ..Default::default() },
+        pb::ListEventsRequest { organization_id: other.id.clone(), user_id: ada.id.clone(), ..Default::default() },
+    ] {
+        assert_eq!(list(&stranger, foreign).await, []);
     }
+    let (_, narrow) = t.key(Owner::OrganizationId(acme.id.clone()), &["users:read"]).await;
+    refused(t.with_key(&narrow).events().list_events(of_acme()).await, ErrorReason::ScopeMissing);
 }

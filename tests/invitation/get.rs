@@ -1,50 +1,63 @@
 //! `InvitationService.GetInvitation`.
 
+use std::sync::Arc;
+
 use tenantry::pb::{self, ErrorReason};
 
 use super::{get, get_by_token};
-use crate::support::{MISSING_ID, both, refused};
+use crate::support::{Answered as _, MISSING_ID, Test, both, refused};
 
-both! {
-    async fn it_is_seen_by_who_may_see_who_is_invited_and_by_the_invited(t) {
-        let (ada, carl, dora, eve) = (t.user("ada").await, t.user("carl").await, t.user("dora").await, t.user("eve").await);
-        let (bob, twin) = (t.verified_user("bob").await, t.user("twin").await);
-        let (acme, _other) = (t.organization(&ada).await, t.organization(&eve).await);
-        t.member(&carl, &acme, "member").await;
-        t.member(&dora, &acme, "viewer").await;
-        let (bobs, _) = t.invitation(&acme, &bob.email, "member").await;
-        let (twins, _) = t.invitation(&acme, &twin.email, "member").await;
-        for key in [t.admin_key.clone(), t.user_key(&ada).await, t.user_key(&carl).await, t.organization_key(&acme).await, t.user_key(&bob).await] {
-            let got = t.with_key(&key).invitations().get_invitation(get(&bobs.id)).await.unwrap().into_inner();
-            assert_eq!(got.invitation.unwrap(), bobs);
-        }
-        refused(t.with_key(&t.user_key(&dora).await).invitations().get_invitation(get(&bobs.id)).await, ErrorReason::RoleInsufficient);
-        // Another organization, somebody else, and one who says to have the address without having shown it.
-        for (key, id) in [(t.user_key(&eve).await, &bobs.id), (t.user_key(&bob).await, &twins.id), (t.user_key(&twin).await, &twins.id)] {
-            let mut invitations = t.with_key(&key).invitations();
-            let foreign = refused(invitations.get_invitation(get(id)).await, ErrorReason::InvitationNotFound);
-            let missing = refused(invitations.get_invitation(get(MISSING_ID)).await, ErrorReason::InvitationNotFound);
-            assert_eq!(foreign.details(), missing.details());
-        }
+#[both]
+async fn it_is_seen_by_who_may_see_who_is_invited_and_by_the_invited(t: Arc<Test>) {
+    let (ada, carl, dora, eve) = (t.user("ada").await, t.user("carl").await, t.user("dora").await, t.user("eve").await);
+    let (bob, twin) = (t.verified_user("bob").await, t.user("twin").await);
+    let (acme, _other) = (t.organization(&ada).await, t.organization(&eve).await);
+    t.member(&carl, &acme, "member").await;
+    t.member(&dora, &acme, "viewer").await;
+    let (bobs, _) = t.invitation(&acme, &bob.email, "member").await;
+    let (twins, _) = t.invitation(&acme, &twin.email, "member").await;
+    for key in [
+        t.admin_key.clone(),
+        t.user_key(&ada).await,
+        t.user_key(&carl).await,
+        t.organization_key(&acme).await,
+        t.user_key(&bob).await,
+    ] {
+        let got = t.with_key(&key).invitations().get_invitation(get(&bobs.id)).await.answered();
+        assert_eq!(got.invitation.unwrap(), bobs);
     }
+    refused(
+        t.with_key(&t.user_key(&dora).await).invitations().get_invitation(get(&bobs.id)).await,
+        ErrorReason::RoleInsufficient,
+    );
+    // Another organization, somebody else, and one who says to have the address without having shown it.
+    for (key, id) in
+        [(t.user_key(&eve).await, &bobs.id), (t.user_key(&bob).await, &twins.id), (t.user_key(&twin).await, &twins.id)]
+    {
+        let mut invitations = t.with_key(&key).invitations();
+        let foreign = refused(invitations.get_invitation(get(id)).await, ErrorReason::InvitationNotFound);
+        let missing = refused(invitations.get_invitation(get(MISSING_ID)).await, ErrorReason::InvitationNotFound);
+        assert_eq!(foreign.details(), missing.details());
+    }
+}
 
-    async fn whoever_has_the_token_sees_it(t) {
-        let (ada, eve) = (t.user("ada").await, t.user("eve").await);
-        let acme = t.organization(&ada).await;
-        let (made, token) = t.invitation(&acme, "bob@example.com", "member").await;
-        let mut invitations = t.with_key(&t.user_key(&eve).await).invitations();
-        let got = invitations.get_invitation(get_by_token(&token)).await.unwrap().into_inner();
-        assert_eq!(got.invitation.unwrap(), made);
-        let (_, other) = t.invitation(&acme, "carl@example.com", "member").await;
-        // The id of one and the secret of another, with a checksum of its own.
-        let mixed = format!("{}{}", &token[..29], &other[29..]);
-        for token in ["garbage", &mixed] {
-            refused(invitations.get_invitation(get_by_token(token)).await, ErrorReason::InvitationNotFound);
-        }
-        refused(invitations.get_invitation(get_by_token("")).await, ErrorReason::InvalidArgument);
-        refused(invitations.get_invitation(pb::GetInvitationRequest::default()).await, ErrorReason::InvalidArgument);
-        let delete = pb::DeleteOrganizationRequest { organization_id: acme.id, ..Default::default() };
-        t.admin().organizations().delete_organization(delete).await.unwrap();
-        refused(invitations.get_invitation(get_by_token(&token)).await, ErrorReason::InvitationNotFound);
+#[both]
+async fn whoever_has_the_token_sees_it(t: Arc<Test>) {
+    let (ada, eve) = (t.user("ada").await, t.user("eve").await);
+    let acme = t.organization(&ada).await;
+    let (made, token) = t.invitation(&acme, "bob@example.com", "member").await;
+    let mut invitations = t.with_key(&t.user_key(&eve).await).invitations();
+    let got = invitations.get_invitation(get_by_token(&token)).await.answered();
+    assert_eq!(got.invitation.unwrap(), made);
+    let (_, other) = t.invitation(&acme, "carl@example.com", "member").await;
+    // The id of one and the secret of another, with a checksum of its own.
+    let mixed = format!("{}{}", &token[..29], &other[29..]);
+    for token in ["garbage", &mixed] {
+        refused(invitations.get_invitation(get_by_token(token)).await, ErrorReason::InvitationNotFound);
     }
+    refused(invitations.get_invitation(get_by_token("")).await, ErrorReason::InvalidArgument);
+    refused(invitations.get_invitation(pb::GetInvitationRequest::default()).await, ErrorReason::InvalidArgument);
+    let delete = pb::DeleteOrganizationRequest { organization_id: acme.id, ..Default::default() };
+    t.admin().organizations().delete_organization(delete).await.unwrap();
+    refused(invitations.get_invitation(get_by_token(&token)).await, ErrorReason::InvitationNotFound);
 }

@@ -1,8 +1,10 @@
 //! `OrganizationService.ListOrganizations`.
 
+use std::sync::Arc;
+
 use tenantry::pb::{self, ErrorReason};
 
-use crate::support::{Test, both, refused};
+use crate::support::{Answered as _, Test, both, refused};
 
 async fn make(t: &Test, owner: &pb::User, name: &str, plan: pb::OrganizationPlan) -> pb::Organization {
     let request = pb::CreateOrganizationRequest {
@@ -11,57 +13,60 @@ async fn make(t: &Test, owner: &pb::User, name: &str, plan: pb::OrganizationPlan
         plan: plan.into(),
         ..Default::default()
     };
-    t.admin().organizations().create_organization(request).await.unwrap().into_inner().organization.unwrap()
+    t.admin().organizations().create_organization(request).await.answered().organization.unwrap()
 }
 
 async fn names(t: &Test, request: pb::ListOrganizationsRequest) -> Vec<String> {
-    let page = t.admin().organizations().list_organizations(request).await.unwrap().into_inner();
+    let page = t.admin().organizations().list_organizations(request).await.answered();
     page.organizations.into_iter().map(|organization| organization.name).collect()
 }
 
-both! {
-    async fn organizations_are_listed_by_plan_state_and_member(t) {
-        let (ada, bob) = (t.user("ada").await, t.user("bob").await);
-        let one = make(&t, &ada, "One", pb::OrganizationPlan::Free).await;
-        make(&t, &bob, "Two", pb::OrganizationPlan::Pro).await;
-        make(&t, &ada, "Three", pb::OrganizationPlan::Pro).await;
-        let by_plan = pb::ListOrganizationsRequest { plan: pb::OrganizationPlan::Pro.into(), ..Default::default() };
-        assert_eq!(names(&t, by_plan).await, ["Two", "Three"]);
-        let by_member = pb::ListOrganizationsRequest { member_user_id: ada.id.clone(), ..Default::default() };
-        assert_eq!(names(&t, by_member.clone()).await, ["One", "Three"]);
-        let suspend = pb::SuspendOrganizationRequest { organization_id: one.id.clone(), etag: String::new(), ..Default::default() };
-        t.admin().organizations().suspend_organization(suspend).await.unwrap();
-        let by_state = pb::ListOrganizationsRequest { state: pb::OrganizationState::Suspended.into(), ..by_member };
-        assert_eq!(names(&t, by_state).await, ["One"]);
-    }
+#[both]
+async fn organizations_are_listed_by_plan_state_and_member(t: Arc<Test>) {
+    let (ada, bob) = (t.user("ada").await, t.user("bob").await);
+    let one = make(&t, &ada, "One", pb::OrganizationPlan::Free).await;
+    make(&t, &bob, "Two", pb::OrganizationPlan::Pro).await;
+    make(&t, &ada, "Three", pb::OrganizationPlan::Pro).await;
+    let by_plan = pb::ListOrganizationsRequest { plan: pb::OrganizationPlan::Pro.into(), ..Default::default() };
+    assert_eq!(names(&t, by_plan).await, ["Two", "Three"]);
+    let by_member = pb::ListOrganizationsRequest { member_user_id: ada.id.clone(), ..Default::default() };
+    assert_eq!(names(&t, by_member.clone()).await, ["One", "Three"]);
+    let suspend =
+        pb::SuspendOrganizationRequest { organization_id: one.id.clone(), etag: String::new(), ..Default::default() };
+    t.admin().organizations().suspend_organization(suspend).await.unwrap();
+    let by_state = pb::ListOrganizationsRequest { state: pb::OrganizationState::Suspended.into(), ..by_member };
+    assert_eq!(names(&t, by_state).await, ["One"]);
+}
 
-    async fn a_name_prefix_ignores_case_and_orders_by_name(t) {
-        let ada = t.user("ada").await;
-        for name in ["acorn", "Acme", "ACE", "Zebra", "\u{c9}clair"] {
-            make(&t, &ada, name, pb::OrganizationPlan::Free).await;
-        }
-        let mut request = pb::ListOrganizationsRequest { name_prefix: "aC".to_owned(), page_size: 2, ..Default::default() };
-        let page = t.admin().organizations().list_organizations(request.clone()).await.unwrap().into_inner();
-        request.page_token = page.next_page_token;
-        assert_eq!(page.organizations.iter().map(|o| o.name.as_str()).collect::<Vec<_>>(), ["ACE", "Acme"]);
-        assert_eq!(names(&t, request).await, ["acorn"]);
-        let accent = pb::ListOrganizationsRequest { name_prefix: "e\u{301}C".to_owned(), ..Default::default() };
-        assert_eq!(names(&t, accent).await, ["\u{c9}clair"]);
+#[both]
+async fn a_name_prefix_ignores_case_and_orders_by_name(t: Arc<Test>) {
+    let ada = t.user("ada").await;
+    for name in ["acorn", "Acme", "ACE", "Zebra", "\u{c9}clair"] {
+        make(&t, &ada, name, pb::OrganizationPlan::Free).await;
     }
+    let mut request = pb::ListOrganizationsRequest { name_prefix: "aC".to_owned(), page_size: 2, ..Default::default() };
+    let page = t.admin().organizations().list_organizations(request.clone()).await.answered();
+    request.page_token = page.next_page_token;
+    assert_eq!(page.organizations.iter().map(|o| o.name.as_str()).collect::<Vec<_>>(), ["ACE", "Acme"]);
+    assert_eq!(names(&t, request).await, ["acorn"]);
+    let accent = pb::ListOrganizationsRequest { name_prefix: "e\u{301}C".to_owned(), ..Default::default() };
+    assert_eq!(names(&t, accent).await, ["\u{c9}clair"]);
+}
 
-    async fn a_caller_lists_what_it_reaches(t) {
-        let (ada, eve) = (t.user("ada").await, t.user("eve").await);
-        let acme = make(&t, &ada, "Acme", pb::OrganizationPlan::Free).await;
-        make(&t, &eve, "Evil", pb::OrganizationPlan::Free).await;
-        for key in [t.user_key(&ada).await, t.organization_key(&acme).await] {
-            let all = pb::ListOrganizationsRequest::default();
-            let page = t.with_key(&key).organizations().list_organizations(all).await.unwrap().into_inner();
-            assert_eq!(page.organizations, std::slice::from_ref(&acme));
-            let of_eve = pb::ListOrganizationsRequest { member_user_id: eve.id.clone(), ..Default::default() };
-            refused(t.with_key(&key).organizations().list_organizations(of_eve).await, ErrorReason::UserNotFound);
-            let deleted = pb::ListOrganizationsRequest { state: pb::OrganizationState::Deleted.into(), ..Default::default() };
-            let list = t.with_key(&key).organizations().list_organizations(deleted).await;
-            refused(list, ErrorReason::PlatformAdminRequired);
-        }
+#[both]
+async fn a_caller_lists_what_it_reaches(t: Arc<Test>) {
+    let (ada, eve) = (t.user("ada").await, t.user("eve").await);
+    let acme = make(&t, &ada, "Acme", pb::OrganizationPlan::Free).await;
+    make(&t, &eve, "Evil", pb::OrganizationPlan::Free).await;
+    for key in [t.user_key(&ada).await, t.organization_key(&acme).await] {
+        let all = pb::ListOrganizationsRequest::default();
+        let page = t.with_key(&key).organizations().list_organizations(all).await.answered();
+        assert_eq!(page.organizations, std::slice::from_ref(&acme));
+        let of_eve = pb::ListOrganizationsRequest { member_user_id: eve.id.clone(), ..Default::default() };
+        refused(t.with_key(&key).organizations().list_organizations(of_eve).await, ErrorReason::UserNotFound);
+        let deleted =
+            pb::ListOrganizationsRequest { state: pb::OrganizationState::Deleted.into(), ..Default::default() };
+        let list = t.with_key(&key).organizations().list_organizations(deleted).await;
+        refused(list, ErrorReason::PlatformAdminRequired);
     }
 }

@@ -1,8 +1,10 @@
 //! `OrganizationService.TransferOwnership`.
 
+use std::sync::Arc;
+
 use tenantry::pb::{self, ErrorReason};
 
-use crate::support::{both, refused};
+use crate::support::{Answered as _, Test, both, refused};
 
 fn transfer(organization: &pb::Organization, to: &pb::User) -> pb::TransferOwnershipRequest {
     pb::TransferOwnershipRequest {
@@ -12,60 +14,69 @@ fn transfer(organization: &pb::Organization, to: &pb::User) -> pb::TransferOwner
     }
 }
 
-both! {
-    async fn both_memberships_change(t) {
-        let (ada, bob) = (t.user("ada").await, t.user("bob").await);
-        let acme = t.organization(&ada).await;
-        t.member(&bob, &acme, "viewer").await;
-        let mut adas = t.with_key(&t.user_key(&ada).await).organizations();
-        let answer = adas.transfer_ownership(transfer(&acme, &bob)).await.unwrap().into_inner();
-        let (new, former) = (answer.new_owner.unwrap(), answer.former_owner.unwrap());
-        assert_eq!((new.user_id.as_str(), new.role.as_str()), (bob.id.as_str(), "owner"));
-        assert_eq!((former.user_id.as_str(), former.role.as_str()), (ada.id.as_str(), "admin"));
-        assert_eq!(t.membership(&bob.id, &acme.id).await.unwrap(), new);
-        assert_eq!(t.membership(&ada.id, &acme.id).await.unwrap(), former);
-        // She is no owner any more.
-        refused(adas.transfer_ownership(transfer(&acme, &bob)).await, ErrorReason::RoleInsufficient);
-        t.role(&acme, "emeritus", &["reports:read"]).await;
-        let back = pb::TransferOwnershipRequest { former_owner_role: "emeritus".to_owned(), ..transfer(&acme, &ada) };
-        let mut bobs = t.with_key(&t.user_key(&bob).await).organizations();
-        let answer = bobs.transfer_ownership(back).await.unwrap().into_inner();
-        assert_eq!(answer.former_owner.unwrap().role, "emeritus");
-    }
+#[both]
+async fn both_memberships_change(t: Arc<Test>) {
+    let (ada, bob) = (t.user("ada").await, t.user("bob").await);
+    let acme = t.organization(&ada).await;
+    t.member(&bob, &acme, "viewer").await;
+    let mut adas = t.with_key(&t.user_key(&ada).await).organizations();
+    let answer = adas.transfer_ownership(transfer(&acme, &bob)).await.answered();
+    let (new, former) = (answer.new_owner.unwrap(), answer.former_owner.unwrap());
+    assert_eq!((new.user_id.as_str(), new.role.as_str()), (bob.id.as_str(), "owner"));
+    assert_eq!((former.user_id.as_str(), former.role.as_str()), (ada.id.as_str(), "admin"));
+    assert_eq!(t.membership(&bob.id, &acme.id).await.unwrap(), new);
+    assert_eq!(t.membership(&ada.id, &acme.id).await.unwrap(), former);
+    // She is no owner any more.
+    refused(adas.transfer_ownership(transfer(&acme, &bob)).await, ErrorReason::RoleInsufficient);
+    t.role(&acme, "emeritus", &["reports:read"]).await;
+    let back = pb::TransferOwnershipRequest { former_owner_role: "emeritus".to_owned(), ..transfer(&acme, &ada) };
+    let mut bobs = t.with_key(&t.user_key(&bob).await).organizations();
+    let answer = bobs.transfer_ownership(back).await.answered();
+    assert_eq!(answer.former_owner.unwrap().role, "emeritus");
+}
 
-    async fn it_takes_all_that_an_owner_holds(t) {
-        let (ada, bob, carl) = (t.user("ada").await, t.user("bob").await, t.user("carl").await);
+#[both]
+async fn it_takes_all_that_an_owner_holds(t: Arc<Test>) {
+    let (ada, bob, carl) = (t.user("ada").await, t.user("bob").await, t.user("carl").await);
+    let acme = t.organization(&ada).await;
+    t.role(&acme, "broker", &["organizations:transfer"]).await;
+    t.member(&bob, &acme, "broker").await;
+    t.member(&carl, &acme, "admin").await;
+    let of_ada =
+        |to: &pb::User| pb::TransferOwnershipRequest { former_owner_user_id: ada.id.clone(), ..transfer(&acme, to) };
+    for key in [t.user_key(&bob).await, t.user_key(&carl).await, t.organization_key(&acme).await] {
+        refused(
+            t.with_key(&key).organizations().transfer_ownership(of_ada(&carl)).await,
+            ErrorReason::RoleInsufficient,
+        );
+    }
+    let nobody =
+        t.with_key(&t.organization_key(&acme).await).organizations().transfer_ownership(transfer(&acme, &carl)).await;
+    refused(nobody, ErrorReason::InvalidArgument);
+    for role in ["owner", "Owner"] {
+        let request = pb::TransferOwnershipRequest { former_owner_role: role.to_owned(), ..of_ada(&carl) };
+        refused(t.admin().organizations().transfer_ownership(request).await, ErrorReason::InvalidArgument);
+    }
+    let request = pb::TransferOwnershipRequest { former_owner_role: "nobody".to_owned(), ..of_ada(&carl) };
+    refused(t.admin().organizations().transfer_ownership(request).await, ErrorReason::RoleNotFound);
+    t.admin().organizations().transfer_ownership(of_ada(&carl)).await.unwrap();
+}
+
+#[both]
+async fn of_two_transfers_at_once_one_is_done_and_an_owner_stays(t: Arc<Test>) {
+    let (ada, bob, carl) = (t.user("ada").await, t.user("bob").await, t.user("carl").await);
+    for round in 0..50 {
         let acme = t.organization(&ada).await;
-        t.role(&acme, "broker", &["organizations:transfer"]).await;
-        t.member(&bob, &acme, "broker").await;
+        t.member(&bob, &acme, "admin").await;
         t.member(&carl, &acme, "admin").await;
-        let of_ada = |to: &pb::User| pb::TransferOwnershipRequest { former_owner_user_id: ada.id.clone(), ..transfer(&acme, to) };
-        for key in [t.user_key(&bob).await, t.user_key(&carl).await, t.organization_key(&acme).await] {
-            refused(t.with_key(&key).organizations().transfer_ownership(of_ada(&carl)).await, ErrorReason::RoleInsufficient);
-        }
-        let nobody = t.with_key(&t.organization_key(&acme).await).organizations().transfer_ownership(transfer(&acme, &carl)).await;
-        refused(nobody, ErrorReason::InvalidArgument);
-        for role in ["owner", "Owner"] {
-            let request = pb::TransferOwnershipRequest { former_owner_role: role.to_owned(), ..of_ada(&carl) };
-            refused(t.admin().organizations().transfer_ownership(request).await, ErrorReason::InvalidArgument);
-        }
-        let request = pb::TransferOwnershipRequest { former_owner_role: "nobody".to_owned(), ..of_ada(&carl) };
-        refused(t.admin().organizations().transfer_ownership(request).await, ErrorReason::RoleNotFound);
-        t.admin().organizations().transfer_ownership(of_ada(&carl)).await.unwrap();
-    }
-
-    async fn of_two_transfers_at_once_one_is_done_and_an_owner_stays(t) {
-        let (ada, bob, carl) = (t.user("ada").await, t.user("bob").await, t.user("carl").await);
-        for round in 0..50 {
-            let acme = t.organization(&ada).await;
-            t.member(&bob, &acme, "admin").await;
-            t.member(&carl, &acme, "admin").await;
-            let key = t.with_key(&t.user_key(&ada).await);
-            let (mut one, mut other) = (key.organizations(), key.organizations());
-            let (one, other) = tokio::join!(one.transfer_ownership(transfer(&acme, &bob)), other.transfer_ownership(transfer(&acme, &carl)));
-            assert!(one.is_ok() != other.is_ok(), "round {round}: {one:?} {other:?}");
-            let owners = "SELECT CAST(count(*) AS text) AS value FROM cf_memberships WHERE role = 'owner'";
-            assert_eq!(t.database.texts(owners).await, [(round + 1).to_string()]);
-        }
+        let key = t.with_key(&t.user_key(&ada).await);
+        let (mut one, mut other) = (key.organizations(), key.organizations());
+        let (one, other) = tokio::join!(
+            one.transfer_ownership(transfer(&acme, &bob)),
+            other.transfer_ownership(transfer(&acme, &carl))
+        );
+        assert!(one.is_ok() != other.is_ok(), "round {round}: {one:?} {other:?}");
+        let owners = "SELECT CAST(count(*) AS text) AS value FROM cf_memberships WHERE role = 'owner'";
+        assert_eq!(t.database.texts(owners).await, [(round + 1).to_string()]);
     }
 }

@@ -1,8 +1,10 @@
 //! `OrganizationService.UndeleteOrganization`.
 
+use std::sync::Arc;
+
 use tenantry::pb::{self, ErrorReason};
 
-use crate::support::{DAY, Test, both, refused};
+use crate::support::{Answered as _, DAY, Test, both, refused};
 
 fn undelete(organization: &pb::Organization) -> pb::UndeleteOrganizationRequest {
     pb::UndeleteOrganizationRequest {
@@ -21,56 +23,64 @@ async fn delete(t: &Test, organization: &pb::Organization) {
     t.admin().organizations().delete_organization(request).await.unwrap();
 }
 
-both! {
-    async fn an_organization_restored_while_its_owner_goes_is_not_without_one(t) {
-        for round in 0..100 {
-            let ada = t.user("ada").await;
-            let acme = t.organization(&ada).await;
-            let delete = pb::DeleteOrganizationRequest { organization_id: acme.id.clone(), ..Default::default() };
-            t.admin().organizations().delete_organization(delete).await.unwrap();
-            let (mut organizations, mut users) = (t.admin().organizations(), t.admin().users());
-            let restore = pb::UndeleteOrganizationRequest { organization_id: acme.id.clone(), ..Default::default() };
-            let suspend = pb::SuspendUserRequest { user_id: ada.id.clone(), ..Default::default() };
-            let (restored, suspended) = tokio::join!(organizations.undelete_organization(restore), users.suspend_user(suspend));
-            // The suspension goes through in any case; a restore after it needs another owner.
-            suspended.unwrap_or_else(|status| panic!("round {round}: {status:?}"));
-            if let Err(refusal) = restored {
-                assert_eq!(crate::support::refusal::reason_of(&refusal), "LAST_OWNER");
-            }
+#[both]
+async fn an_organization_restored_while_its_owner_goes_is_not_without_one(t: Arc<Test>) {
+    for round in 0..100 {
+        let ada = t.user("ada").await;
+        let acme = t.organization(&ada).await;
+        let delete = pb::DeleteOrganizationRequest { organization_id: acme.id.clone(), ..Default::default() };
+        t.admin().organizations().delete_organization(delete).await.unwrap();
+        let (mut organizations, mut users) = (t.admin().organizations(), t.admin().users());
+        let restore = pb::UndeleteOrganizationRequest { organization_id: acme.id.clone(), ..Default::default() };
+        let suspend = pb::SuspendUserRequest { user_id: ada.id.clone(), ..Default::default() };
+        let (restored, suspended) =
+            tokio::join!(organizations.undelete_organization(restore), users.suspend_user(suspend));
+        // The suspension goes through in any case; a restore after it needs another owner.
+        suspended.unwrap_or_else(|status| panic!("round {round}: {status:?}"));
+        if let Err(refusal) = restored {
+            assert_eq!(crate::support::refusal::reason_of(&refusal), "LAST_OWNER");
         }
     }
+}
 
-    async fn a_restored_organization_is_as_it_was(t) {
-        let ada = t.user("ada").await;
-        let acme = t.organization(&ada).await;
-        let key = t.organization_key(&acme).await;
-        delete(&t, &acme).await;
-        t.advance(29 * DAY);
-        let undelete = pb::UndeleteOrganizationRequest { restore_api_keys: true, ..undelete(&acme) };
-        let back = t.admin().organizations().undelete_organization(undelete).await.unwrap().into_inner();
-        assert_eq!(back.organization.unwrap().state(), pb::OrganizationState::Active);
-        assert!(t.membership(&ada.id, &acme.id).await.is_some());
-        let get = pb::GetOrganizationRequest { organization_id: acme.id };
-        t.with_key(&key).organizations().get_organization(get).await.unwrap();
-    }
+#[both]
+async fn a_restored_organization_is_as_it_was(t: Arc<Test>) {
+    let ada = t.user("ada").await;
+    let acme = t.organization(&ada).await;
+    let key = t.organization_key(&acme).await;
+    delete(&t, &acme).await;
+    t.advance(29 * DAY);
+    let undelete = pb::UndeleteOrganizationRequest { restore_api_keys: true, ..undelete(&acme) };
+    let back = t.admin().organizations().undelete_organization(undelete).await.answered();
+    assert_eq!(back.organization.unwrap().state(), pb::OrganizationState::Active);
+    assert!(t.membership(&ada.id, &acme.id).await.is_some());
+    let get = pb::GetOrganizationRequest { organization_id: acme.id };
+    t.with_key(&key).organizations().get_organization(get).await.unwrap();
+}
 
-    async fn after_the_restore_window_it_is_not_found(t) {
-        let ada = t.user("ada").await;
-        let acme = t.organization(&ada).await;
-        delete(&t, &acme).await;
-        t.advance(31 * DAY);
-        refused(t.admin().organizations().undelete_organization(undelete(&acme)).await, ErrorReason::OrganizationNotFound);
-    }
+#[both]
+async fn after_the_restore_window_it_is_not_found(t: Arc<Test>) {
+    let ada = t.user("ada").await;
+    let acme = t.organization(&ada).await;
+    delete(&t, &acme).await;
+    t.advance(31 * DAY);
+    refused(t.admin().organizations().undelete_organization(undelete(&acme)).await, ErrorReason::OrganizationNotFound);
+}
 
-    async fn a_taken_slug_and_a_lost_owner_are_told(t) {
-        let ada = t.user("ada").await;
-        let acme = t.organization(&ada).await;
-        delete(&t, &acme).await;
-        let other = pb::CreateOrganizationRequest { name: "X".to_owned(), slug: acme.slug.clone(), owner_user_id: ada.id.clone(), ..Default::default() };
-        let other = t.admin().organizations().create_organization(other).await.unwrap().into_inner().organization.unwrap();
-        refused(t.admin().organizations().undelete_organization(undelete(&acme)).await, ErrorReason::OrganizationSlugTaken);
-        delete(&t, &other).await;
-        t.suspend(&ada).await;
-        refused(t.admin().organizations().undelete_organization(undelete(&acme)).await, ErrorReason::LastOwner);
-    }
+#[both]
+async fn a_taken_slug_and_a_lost_owner_are_told(t: Arc<Test>) {
+    let ada = t.user("ada").await;
+    let acme = t.organization(&ada).await;
+    delete(&t, &acme).await;
+    let other = pb::CreateOrganizationRequest {
+        name: "X".to_owned(),
+        slug: acme.slug.clone(),
+        owner_user_id: ada.id.clone(),
+        ..Default::default()
+    };
+    let other = t.admin().organizations().create_organization(other).await.answered().organization.unwrap();
+    refused(t.admin().organizations().undelete_organization(undelete(&acme)).await, ErrorReason::OrganizationSlugTaken);
+    delete(&t, &other).await;
+    t.suspend(&ada).await;
+    refused(t.admin().organizations().undelete_organization(undelete(&acme)).await, ErrorReason::LastOwner);
 }

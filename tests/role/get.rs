@@ -1,8 +1,10 @@
 //! `RoleService.GetRole`.
 
+use std::sync::Arc;
+
 use tenantry::pb::{self, ErrorReason, get_role_request::Key};
 
-use crate::support::{MISSING_ID, both, refused};
+use crate::support::{Answered as _, MISSING_ID, Test, both, refused};
 
 fn by_id(id: &str) -> pb::GetRoleRequest {
     pb::GetRoleRequest { key: Some(Key::RoleId(id.to_owned())) }
@@ -13,41 +15,42 @@ fn by_name(organization: &str, name: &str) -> pb::GetRoleRequest {
     pb::GetRoleRequest { key: Some(Key::OrganizationAndName(named)) }
 }
 
-both! {
-    async fn both_keys_find_it_for_every_member_and_for_nobody_else(t) {
-        let (ada, bob, eve) = (t.user("ada").await, t.user("bob").await, t.user("eve").await);
-        let acme = t.organization(&ada).await;
-        let role = t.role(&acme, "billing", &["invoices:*"]).await;
-        t.member(&bob, &acme, "viewer").await;
-        for key in [t.user_key(&ada).await, t.user_key(&bob).await, t.organization_key(&acme).await] {
-            for request in [by_id(&role.id), by_name(&acme.id, "billing")] {
-                assert_eq!(t.with_key(&key).roles().get_role(request).await.unwrap().into_inner().role.unwrap(), role);
-            }
-        }
-        let other = t.organization(&eve).await;
-        for key in [t.user_key(&eve).await, t.organization_key(&other).await] {
-            let mut roles = t.with_key(&key).roles();
-            for request in [by_id(&role.id), by_name(&acme.id, "billing"), by_id(MISSING_ID), by_name(&other.id, "billing")] {
-                refused(roles.get_role(request).await, ErrorReason::RoleNotFound);
-            }
-        }
-        for request in [pb::GetRoleRequest { key: None }, by_id("x"), by_name("", "")] {
-            refused(t.admin().roles().get_role(request).await, ErrorReason::InvalidArgument);
+#[both]
+async fn both_keys_find_it_for_every_member_and_for_nobody_else(t: Arc<Test>) {
+    let (ada, bob, eve) = (t.user("ada").await, t.user("bob").await, t.user("eve").await);
+    let acme = t.organization(&ada).await;
+    let role = t.role(&acme, "billing", &["invoices:*"]).await;
+    t.member(&bob, &acme, "viewer").await;
+    for key in [t.user_key(&ada).await, t.user_key(&bob).await, t.organization_key(&acme).await] {
+        for request in [by_id(&role.id), by_name(&acme.id, "billing")] {
+            assert_eq!(t.with_key(&key).roles().get_role(request).await.answered().role.unwrap(), role);
         }
     }
+    let other = t.organization(&eve).await;
+    for key in [t.user_key(&eve).await, t.organization_key(&other).await] {
+        let mut roles = t.with_key(&key).roles();
+        for request in [by_id(&role.id), by_name(&acme.id, "billing"), by_id(MISSING_ID), by_name(&other.id, "billing")]
+        {
+            refused(roles.get_role(request).await, ErrorReason::RoleNotFound);
+        }
+    }
+    for request in [pb::GetRoleRequest { key: None }, by_id("x"), by_name("", "")] {
+        refused(t.admin().roles().get_role(request).await, ErrorReason::InvalidArgument);
+    }
+}
 
-    async fn a_role_of_a_deleted_organization_is_not_found_until_it_is_restored(t) {
-        let ada = t.user("ada").await;
-        let acme = t.organization(&ada).await;
-        let role = t.role(&acme, "billing", &[]).await;
-        let delete = pb::DeleteOrganizationRequest { organization_id: acme.id.clone(), ..Default::default() };
-        t.admin().organizations().delete_organization(delete).await.unwrap();
-        refused(t.admin().roles().get_role(by_id(&role.id)).await, ErrorReason::RoleNotFound);
-        let undelete = pb::UndeleteOrganizationRequest { organization_id: acme.id.clone(), ..Default::default() };
-        t.admin().organizations().undelete_organization(undelete).await.unwrap();
-        t.admin().roles().get_role(by_id(&role.id)).await.unwrap();
-        let purge = pb::PurgeOrganizationRequest { organization_id: acme.id.clone(), ..Default::default() };
-        t.admin().organizations().purge_organization(purge).await.unwrap();
-        assert!(t.database.texts("SELECT name AS value FROM cf_roles").await.is_empty());
-    }
+#[both]
+async fn a_role_of_a_deleted_organization_is_not_found_until_it_is_restored(t: Arc<Test>) {
+    let ada = t.user("ada").await;
+    let acme = t.organization(&ada).await;
+    let role = t.role(&acme, "billing", &[]).await;
+    let delete = pb::DeleteOrganizationRequest { organization_id: acme.id.clone(), ..Default::default() };
+    t.admin().organizations().delete_organization(delete).await.unwrap();
+    refused(t.admin().roles().get_role(by_id(&role.id)).await, ErrorReason::RoleNotFound);
+    let undelete = pb::UndeleteOrganizationRequest { organization_id: acme.id.clone(), ..Default::default() };
+    t.admin().organizations().undelete_organization(undelete).await.unwrap();
+    t.admin().roles().get_role(by_id(&role.id)).await.unwrap();
+    let purge = pb::PurgeOrganizationRequest { organization_id: acme.id.clone(), ..Default::default() };
+    t.admin().organizations().purge_organization(purge).await.unwrap();
+    assert!(t.database.texts("SELECT name AS value FROM cf_roles").await.is_empty());
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tenantry::pb;
 use tonic::{Status, Streaming};
 
-use super::Api;
+use super::{Answered as _, Api};
 
 /// An open WatchEvents.
 pub struct Watch {
@@ -68,7 +68,7 @@ impl Watch {
 /// The events, the newest first, as many as a page holds.
 pub async fn list(api: &Api, request: pb::ListEventsRequest) -> Vec<pb::Event> {
     let request = pb::ListEventsRequest { page_size: 1000, ..request };
-    api.events().list_events(request).await.unwrap().into_inner().events
+    api.events().list_events(request).await.answered().events
 }
 
 /// The actions of events.

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tenantry::pb::{self, create_api_key_request::Owner};
 
-use super::{Test, raw};
+use super::{Answered as _, Test, raw};
 
 static COUNT: AtomicUsize = AtomicUsize::new(0);
 
@@ -31,12 +31,12 @@ impl Test {
         let mut api = self.admin().authentication();
         let user_id = || user.id.clone();
         let verify = pb::StartEmailVerificationRequest { user_id: user_id(), ..Default::default() };
-        let verify = api.start_email_verification(verify).await.unwrap().into_inner();
+        let verify = api.start_email_verification(verify).await.answered();
         let reset = pb::StartPasswordResetRequest { email: user.email.clone(), ..Default::default() };
-        let reset = api.start_password_reset(reset).await.unwrap().into_inner();
+        let reset = api.start_password_reset(reset).await.answered();
         let new_email = format!("{}@example.com", unique("changed"));
         let change = pb::StartEmailChangeRequest { user_id: user_id(), new_email, ..Default::default() };
-        let change = api.start_email_change(change).await.unwrap().into_inner();
+        let change = api.start_email_change(change).await.answered();
         [verify.plaintext_token, reset.plaintext_token, change.plaintext_token]
     }
 
@@ -44,7 +44,7 @@ impl Test {
     pub async fn signed_in(&self, user: &pb::User) -> pb::SignInResponse {
         let sign_in =
             pb::SignInRequest { email: user.email.clone(), password: PASSWORD.to_owned(), ..Default::default() };
-        self.admin().authentication().sign_in(sign_in).await.unwrap().into_inner()
+        self.admin().authentication().sign_in(sign_in).await.answered()
     }
 
     /// A user with the password of worlds, and a client with an access token of its.
@@ -64,13 +64,13 @@ impl Test {
     /// The platform admin that the first start made.
     pub async fn first_admin(&self) -> pb::User {
         let request = pb::GetUserByEmailRequest { email: "admin@tenantry.local".to_owned() };
-        self.admin().users().get_user_by_email(request).await.unwrap().into_inner().user.unwrap()
+        self.admin().users().get_user_by_email(request).await.answered().user.unwrap()
     }
 
     /// A user as it is now.
     pub async fn reload_user(&self, id: &str) -> pb::User {
         let request = pb::GetUserRequest { user_id: id.to_owned() };
-        self.admin().users().get_user(request).await.unwrap().into_inner().user.unwrap()
+        self.admin().users().get_user(request).await.answered().user.unwrap()
     }
 
     /// An organization of an owner.
@@ -81,7 +81,7 @@ impl Test {
             owner_user_id: owner.id.clone(),
             ..Default::default()
         };
-        let created = self.admin().organizations().create_organization(request).await.unwrap().into_inner();
+        let created = self.admin().organizations().create_organization(request).await.answered();
         created.organization.unwrap()
     }
 
@@ -94,7 +94,7 @@ impl Test {
             permissions: permissions.iter().map(ToString::to_string).collect(),
             ..Default::default()
         };
-        self.admin().roles().create_role(request).await.unwrap().into_inner().role.unwrap()
+        self.admin().roles().create_role(request).await.answered().role.unwrap()
     }
 
     /// A membership.
@@ -106,7 +106,7 @@ impl Test {
             permissions: vec![],
             ..Default::default()
         };
-        self.admin().memberships().create_membership(request).await.unwrap().into_inner().membership.unwrap()
+        self.admin().memberships().create_membership(request).await.answered().membership.unwrap()
     }
 
     /// A user who has verified its e-mail.
@@ -121,7 +121,7 @@ impl Test {
             email_verified,
             ..Default::default()
         };
-        self.admin().users().create_user(request).await.unwrap().into_inner().user.unwrap()
+        self.admin().users().create_user(request).await.answered().user.unwrap()
     }
 
     /// An invitation, and its token.
@@ -138,7 +138,7 @@ impl Test {
             message: "Come in".to_owned(),
             ..Default::default()
         };
-        let created = self.admin().invitations().create_invitation(request).await.unwrap().into_inner();
+        let created = self.admin().invitations().create_invitation(request).await.answered();
         (created.invitation.unwrap(), created.plaintext_token)
     }
 
@@ -159,7 +159,7 @@ impl Test {
             environment: pb::ApiKeyEnvironment::Live.into(),
             ..Default::default()
         };
-        let created = self.admin().api_keys().create_api_key(request).await.unwrap().into_inner();
+        let created = self.admin().api_keys().create_api_key(request).await.answered();
         (created.api_key.unwrap(), created.plaintext_key)
     }
 
@@ -195,14 +195,14 @@ impl Test {
             }),
             ..Default::default()
         };
-        let linked = self.admin().oauth_accounts().link_oauth_account(request).await.unwrap().into_inner();
+        let linked = self.admin().oauth_accounts().link_oauth_account(request).await.answered();
         linked.oauth_account.unwrap()
     }
 
     /// A session, and the text of its first token.
     pub async fn session(&self, user: &pb::User) -> (pb::RefreshToken, String) {
         let request = pb::CreateRefreshTokenRequest { user_id: user.id.clone(), ..Default::default() };
-        let created = self.admin().refresh_tokens().create_refresh_token(request).await.unwrap().into_inner();
+        let created = self.admin().refresh_tokens().create_refresh_token(request).await.answered();
         (created.refresh_token.unwrap(), created.plaintext_token)
     }
 

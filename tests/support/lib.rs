@@ -1,5 +1,15 @@
 //! What tests share: a server of their own, clients with any key, things that are given, and what a refusal must be.
 
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::match_same_arms,
+    clippy::unnecessary_wraps,
+    reason = "a test that cannot go on must fail, and says things as its reader thinks of them"
+)]
+
 pub mod canary;
 pub mod crowd;
 pub mod database;
@@ -35,6 +45,7 @@ use tenantry::{
     },
     server::Server,
 };
+pub use tenantry_test_macros::both;
 use tonic::{
     Request, Status,
     metadata::MetadataValue,
@@ -42,70 +53,21 @@ use tonic::{
     transport::{Channel, Endpoint},
 };
 
-/// Defines tests that run on both databases: `name::sqlite` and `name::postgres`. `with [..]` gives the server options.
-macro_rules! both {
-    ($($(with [$($option:expr),+ $(,)?])? async fn $name:ident($t:ident) $body:block)+) => {$(
-        mod $name {
-            #[allow(unused_imports, reason = "not every test names something of its file")]
-            use super::*;
+/// The directory of the repository.
+pub const REPOSITORY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 
-            #[allow(unused_variables, reason = "some tests only need a server")]
-            async fn body($t: std::sync::Arc<$crate::support::Test>) $body
-
-            const OPTIONS: &[&str] = &[$($($option),+)?];
-
-            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn sqlite() {
-                $crate::support::run($crate::support::Backend::Sqlite, OPTIONS, body).await;
-            }
-
-            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn postgres() {
-                $crate::support::run($crate::support::Backend::Postgres, OPTIONS, body).await;
-            }
-        }
-    )+};
+/// The message of a response.
+pub trait Answered<T> {
+    /// The message; a refused call fails the test.
+    fn answered(self) -> T;
 }
 
-/// Runs functions that take a [`Backend`] as tests on both databases: `name::sqlite` and `name::postgres`.
-macro_rules! on_both {
-    ($($body:ident),+ $(,)?) => {$(
-        mod $body {
-            #[tokio::test(flavor = "multi_thread")]
-            async fn sqlite() {
-                super::$body($crate::support::Backend::Sqlite).await;
-            }
-
-            #[tokio::test(flavor = "multi_thread")]
-            async fn postgres() {
-                super::$body($crate::support::Backend::Postgres).await;
-            }
-        }
-    )+};
+impl<T> Answered<T> for Result<tonic::Response<T>, Status> {
+    #[track_caller]
+    fn answered(self) -> T {
+        self.unwrap_or_else(|status| panic!("the call was refused: {status:?}")).into_inner()
+    }
 }
-
-/// Runs functions that take a [`Backend`] as `name::sqlite` and `name::postgres`, only when they are asked for: they take long.
-macro_rules! long_on_both {
-    ($($name:ident = $body:expr),+ $(,)?) => {$(
-        mod $name {
-            #[tokio::test(flavor = "multi_thread")]
-            #[ignore = "takes long: see `make help`"]
-            async fn sqlite() {
-                let body = $body;
-                body($crate::support::Backend::Sqlite).await;
-            }
-
-            #[tokio::test(flavor = "multi_thread")]
-            #[ignore = "takes long: see `make help`"]
-            async fn postgres() {
-                let body = $body;
-                body($crate::support::Backend::Postgres).await;
-            }
-        }
-    )+};
-}
-
-pub(crate) use {both, long_on_both, on_both};
 
 /// A server of one test.
 pub struct Test {

@@ -2,21 +2,33 @@
 
 use std::{
     io::{BufRead as _, BufReader},
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
 };
 
 use tenantry::pb;
 
 use super::{
-    Api, SEALING_KEYS, canary,
+    Answered as _, Api, SEALING_KEYS, canary,
     database::TestDatabase,
     given::{CHEAP_HASH, unique},
 };
 
-/// The binary with no setting but those given: the one of this build, or the one that `TENANTRY_TEST_BINARY` names.
+/// The binary: the one that was built along with the tests, or the one that `TENANTRY_TEST_BINARY` names.
+pub fn binary() -> PathBuf {
+    if let Some(named) = std::env::var_os("TENANTRY_TEST_BINARY") {
+        return named.into();
+    }
+    // Tests are in target/PROFILE/deps.
+    let own = std::env::current_exe().unwrap();
+    let built = own.parent().and_then(Path::parent).unwrap().join("tenantry");
+    assert!(built.exists(), "{} is missing: `cargo build --workspace` first, or run `make test`", built.display());
+    built
+}
+
+/// The binary with no setting but those given.
 pub fn tenantry(arguments: &[&str]) -> Command {
-    let binary = std::env::var_os("TENANTRY_TEST_BINARY").unwrap_or_else(|| env!("CARGO_BIN_EXE_tenantry").into());
-    let mut command = Command::new(binary);
+    let mut command = Command::new(binary());
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("TENANTRY_")) {
         command.env_remove(name);
     }
@@ -108,7 +120,7 @@ impl Serving {
     pub async fn user_with_password(&self, key: &str) -> pb::User {
         let (email, name) = (format!("{}@example.com", unique("ada")), "Ada".to_owned());
         let create = pb::CreateUserRequest { email, name, ..Default::default() };
-        let user = self.with_key(key).users().create_user(create).await.unwrap().into_inner().user.unwrap();
+        let user = self.with_key(key).users().create_user(create).await.answered().user.unwrap();
         let (user_id, password_hash) = (user.id.clone(), CHEAP_HASH.to_owned());
         let import = pb::ImportPasswordHashRequest { user_id, password_hash, ..Default::default() };
         self.with_key(key).authentication().import_password_hash(import).await.unwrap();

@@ -1,8 +1,10 @@
 //! `UserService.UndeleteUser`.
 
+use std::sync::Arc;
+
 use tenantry::pb::{self, ErrorReason};
 
-use crate::support::{DAY, both, refused};
+use crate::support::{Answered as _, DAY, Test, both, refused};
 
 fn undelete(user: &pb::User) -> pb::UndeleteUserRequest {
     pb::UndeleteUserRequest { user_id: user.id.clone(), etag: String::new(), ..Default::default() }
@@ -12,39 +14,41 @@ fn delete(user: &pb::User) -> pb::DeleteUserRequest {
     pb::DeleteUserRequest { user_id: user.id.clone(), etag: String::new(), ..Default::default() }
 }
 
-both! {
-    async fn a_restored_user_is_as_it_was(t) {
-        let (ada, bob) = (t.user("ada").await, t.user("bob").await);
-        let acme = t.organization(&ada).await;
-        t.member(&bob, &acme, "member").await;
-        let key = t.user_key(&bob).await;
-        t.admin().users().delete_user(delete(&bob)).await.unwrap();
-        t.advance(29 * DAY);
-        let undelete = pb::UndeleteUserRequest { restore_api_keys: true, ..undelete(&bob) };
-        let back = t.admin().users().undelete_user(undelete).await.unwrap().into_inner().user.unwrap();
-        assert_eq!(back.state(), pb::UserState::Active);
-        assert!(t.membership(&bob.id, &acme.id).await.is_some());
-        t.with_key(&key).users().get_user(pb::GetUserRequest { user_id: bob.id }).await.unwrap();
-    }
+#[both]
+async fn a_restored_user_is_as_it_was(t: Arc<Test>) {
+    let (ada, bob) = (t.user("ada").await, t.user("bob").await);
+    let acme = t.organization(&ada).await;
+    t.member(&bob, &acme, "member").await;
+    let key = t.user_key(&bob).await;
+    t.admin().users().delete_user(delete(&bob)).await.unwrap();
+    t.advance(29 * DAY);
+    let undelete = pb::UndeleteUserRequest { restore_api_keys: true, ..undelete(&bob) };
+    let back = t.admin().users().undelete_user(undelete).await.answered().user.unwrap();
+    assert_eq!(back.state(), pb::UserState::Active);
+    assert!(t.membership(&bob.id, &acme.id).await.is_some());
+    t.with_key(&key).users().get_user(pb::GetUserRequest { user_id: bob.id }).await.unwrap();
+}
 
-    async fn after_the_restore_window_it_is_not_found(t) {
-        let ada = t.user("ada").await;
-        t.admin().users().delete_user(delete(&ada)).await.unwrap();
-        t.advance(31 * DAY);
-        refused(t.admin().users().undelete_user(undelete(&ada)).await, ErrorReason::UserNotFound);
-    }
+#[both]
+async fn after_the_restore_window_it_is_not_found(t: Arc<Test>) {
+    let ada = t.user("ada").await;
+    t.admin().users().delete_user(delete(&ada)).await.unwrap();
+    t.advance(31 * DAY);
+    refused(t.admin().users().undelete_user(undelete(&ada)).await, ErrorReason::UserNotFound);
+}
 
-    async fn an_email_taken_meanwhile_is_told(t) {
-        let ada = t.user("ada").await;
-        t.admin().users().delete_user(delete(&ada)).await.unwrap();
-        let other = pb::CreateUserRequest { email: ada.email.clone(), name: "Other".to_owned(), ..Default::default() };
-        t.admin().users().create_user(other).await.unwrap();
-        refused(t.admin().users().undelete_user(undelete(&ada)).await, ErrorReason::UserEmailTaken);
-    }
+#[both]
+async fn an_email_taken_meanwhile_is_told(t: Arc<Test>) {
+    let ada = t.user("ada").await;
+    t.admin().users().delete_user(delete(&ada)).await.unwrap();
+    let other = pb::CreateUserRequest { email: ada.email.clone(), name: "Other".to_owned(), ..Default::default() };
+    t.admin().users().create_user(other).await.unwrap();
+    refused(t.admin().users().undelete_user(undelete(&ada)).await, ErrorReason::UserEmailTaken);
+}
 
-    async fn restoring_a_user_that_is_not_deleted_changes_nothing(t) {
-        let ada = t.user("ada").await;
-        let same = t.admin().users().undelete_user(undelete(&ada)).await.unwrap().into_inner().user.unwrap();
-        assert_eq!(same, ada);
-    }
+#[both]
+async fn restoring_a_user_that_is_not_deleted_changes_nothing(t: Arc<Test>) {
+    let ada = t.user("ada").await;
+    let same = t.admin().users().undelete_user(undelete(&ada)).await.answered().user.unwrap();
+    assert_eq!(same, ada);
 }
