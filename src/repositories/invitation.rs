@@ -52,9 +52,6 @@ impl InvitationRepository<'_> {
     }
 
     /// The invitation of an id.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
     pub async fn get(&mut self, reach: &Reach, id: InvitationId) -> Result<Option<Invitation>> {
         let row: Option<InvitationRow> = query!(self.conn, c => {
             let query = invitations::table.filter(invitations::id.eq(id));
@@ -65,9 +62,6 @@ impl InvitationRepository<'_> {
     }
 
     /// A page of invitations, in order of id. Of an address only those that have not expired.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
     pub async fn list(
         &mut self,
         reach: &Reach,
@@ -92,9 +86,6 @@ impl InvitationRepository<'_> {
     }
 
     /// How many invitations a locked organization has.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
     pub async fn count(&mut self, organization: &Locked<Organization>) -> Result<i64> {
         query!(self.conn, c => {
             invitations::table.filter(invitations::organization_id.eq(organization.id)).count().get_result(c)
@@ -102,9 +93,6 @@ impl InvitationRepository<'_> {
     }
 
     /// How many invitations there are to the address of a locked user.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
     pub async fn count_to(&mut self, user: &Locked<User>) -> Result<i64> {
         query!(self.conn, c => {
             let to_user = invitations::table.filter(invitations::email_normalized.eq(&user.email_normalized));
@@ -113,9 +101,6 @@ impl InvitationRepository<'_> {
     }
 
     /// Locks an invitation. Lock its organization first.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
     pub async fn lock(&mut self, reach: &Reach, id: InvitationId) -> Result<Option<Locked<Invitation>>> {
         let row: Option<InvitationRow> = query!(self.conn, c => {
             let query = invitations::table.filter(invitations::id.eq(id));
@@ -126,9 +111,6 @@ impl InvitationRepository<'_> {
     }
 
     /// Locks the invitation of an address to a locked organization.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
     pub async fn lock_to(
         &mut self,
         organization: &Locked<Organization>,
@@ -145,9 +127,6 @@ impl InvitationRepository<'_> {
     }
 
     /// Writes a locked invitation as it is now.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
     pub async fn save(
         &mut self,
         mut invitation: Locked<Invitation>,
@@ -163,9 +142,6 @@ impl InvitationRepository<'_> {
     }
 
     /// The roles of the invitations to a locked organization that a user sent as one of its members and that can be accepted.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
     pub async fn roles_sent_by(
         &mut self,
         user: UserId,
@@ -186,9 +162,6 @@ impl InvitationRepository<'_> {
 
     /// Lets the invitations expire that a user sent and that can be accepted: all of them, those to some roles of one organization, or
     /// those that it sent as a platform admin. Somebody else may send them again.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
     pub async fn expire_sent_by(
         &mut self,
         user: UserId,
@@ -234,9 +207,6 @@ impl InvitationRepository<'_> {
     }
 
     /// Removes a locked invitation: what became of it the action says.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
     pub async fn delete(&mut self, invitation: Locked<Invitation>, action: Action) -> Result<()> {
         execute!(self.conn, diesel::delete(invitations::table.filter(invitations::id.eq(invitation.id))))?;
         self.conn.removed(action, invitation.into_inner());
@@ -244,9 +214,6 @@ impl InvitationRepository<'_> {
     }
 
     /// Removes up to `limit` invitations of a locked organization and tells how many.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
     pub async fn delete_of_organization(&mut self, organization: &Locked<Organization>, limit: i64) -> Result<usize> {
         let matches = invitations::organization_id.eq(organization.id);
         let (found, rows) = delete_up_to!(limit, self.conn, invitations: InvitationRow of InvitationId, matches);
@@ -256,9 +223,6 @@ impl InvitationRepository<'_> {
 
     /// Removes up to `limit` invitations that expired before, and tells how many were found. It takes no reach: the service itself asks,
     /// for nobody.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
     pub async fn delete_expired(&mut self, before: Timestamp, limit: i64) -> Result<usize> {
         let matches = invitations::expires_at.lt(before);
         let (found, rows) = delete_up_to!(limit, self.conn, invitations: InvitationRow of InvitationId, matches);
@@ -267,9 +231,6 @@ impl InvitationRepository<'_> {
     }
 
     /// Forgets of up to `limit` invitations that a locked user made them, and tells how many.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
     pub async fn forget_inviter(&mut self, user: &Locked<User>, limit: i64, now: Timestamp) -> Result<usize> {
         let action = Action::InvitationUpdated;
         Ok(
@@ -278,9 +239,6 @@ impl InvitationRepository<'_> {
     }
 
     /// A batch of all invitations within a reach, in order of id, whatever their organizations are.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
     pub async fn export(&mut self, reach: &Reach, after: Option<InvitationId>, limit: i64) -> Result<Vec<Invitation>> {
         let rows: Vec<InvitationRow> = query!(self.conn, c => {
             let mut query = invitations::table.select(InvitationRow::as_select()).into_boxed::<Backend>();

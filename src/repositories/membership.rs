@@ -54,9 +54,6 @@ impl MembershipRepository<'_> {
     }
 
     /// The membership of a key.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
     pub async fn get(&mut self, reach: &Reach, key: MembershipKey) -> Result<Option<Membership>> {
         let row: Option<MembershipRow> = match key {
             MembershipKey::Id(id) => first_within!(
@@ -79,9 +76,6 @@ impl MembershipRepository<'_> {
     }
 
     /// What a user holds in an organization that is not deleted. It takes no reach: it is what reach follows from.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
     pub async fn held(&mut self, user: UserId, organization: OrganizationId) -> Result<Held> {
         let membership = self.get(&Reach::Everything, MembershipKey::Ends(user, organization)).await?;
         match membership {
@@ -91,9 +85,6 @@ impl MembershipRepository<'_> {
     }
 
     /// How a member of an organization stands, in one statement. The deleted are not found; the suspended are.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
     pub async fn standing(
         &mut self,
         reach: &Reach,
@@ -134,9 +125,6 @@ impl MembershipRepository<'_> {
 
     /// What a member holds in an organization by a role, which gives nothing if it is not there, and by what the membership gives. It
     /// takes no reach: it is what reach follows from.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
     pub async fn held_by(
         &mut self,
         organization: OrganizationId,
@@ -148,9 +136,6 @@ impl MembershipRepository<'_> {
     }
 
     /// A page of memberships, in order of id.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
     pub async fn list(
         &mut self,
         reach: &Reach,
@@ -183,9 +168,6 @@ impl MembershipRepository<'_> {
     }
 
     /// How many members a locked organization has.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
     pub async fn count(&mut self, organization: &Locked<Organization>) -> Result<i64> {
         query!(self.conn, c => {
             memberships::table.filter(memberships::organization_id.eq(organization.id)).count().get_result(c)
@@ -193,9 +175,6 @@ impl MembershipRepository<'_> {
     }
 
     /// How many memberships a locked user has, those of deleted organizations too.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
     pub async fn count_of_user(&mut self, user: &Locked<User>) -> Result<i64> {
         query!(self.conn, c => {
             memberships::table.filter(memberships::user_id.eq(user.id)).count().get_result(c)
@@ -203,9 +182,6 @@ impl MembershipRepository<'_> {
     }
 
     /// How many organizations that are not deleted a user is an owner of. It takes no reach, as all of them count.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
     pub async fn count_owned_by(&mut self, user: UserId) -> Result<i64> {
         query!(self.conn, c => {
             memberships::table
@@ -219,9 +195,6 @@ impl MembershipRepository<'_> {
     }
 
     /// Locks a membership. Lock its organization first.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
     pub async fn lock(&mut self, reach: &Reach, key: MembershipKey) -> Result<Option<Locked<Membership>>> {
         let row: Option<MembershipRow> = query!(self.conn, c => {
             let query = memberships::table.select(MembershipRow::as_select()).into_boxed::<Backend>();
@@ -237,9 +210,6 @@ impl MembershipRepository<'_> {
     }
 
     /// The organizations, deleted or not, that a user owns. It takes no reach, as every owner counts.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
     pub async fn owned_by(&mut self, user_id: UserId) -> Result<Vec<OrganizationId>> {
         query!(self.conn, c => {
             memberships::table
@@ -251,9 +221,6 @@ impl MembershipRepository<'_> {
     }
 
     /// Those of some organizations that have an active owner, `without` a user. It takes no reach, as every owner counts.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
     pub async fn with_active_owner(
         &mut self,
         organizations: &[OrganizationId],
@@ -277,9 +244,6 @@ impl MembershipRepository<'_> {
     }
 
     /// Writes a locked membership as it is now.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
     pub async fn save(
         &mut self,
         mut membership: Locked<Membership>,
@@ -314,9 +278,6 @@ impl MembershipRepository<'_> {
     }
 
     /// A batch of all memberships within a reach, in order of id, whatever their users and organizations are.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
     pub async fn export(&mut self, reach: &Reach, after: Option<MembershipId>, limit: i64) -> Result<Vec<Membership>> {
         let rows: Vec<MembershipRow> = query!(self.conn, c => {
             let mut query = memberships::table.select(MembershipRow::as_select()).into_boxed::<Backend>();
@@ -334,9 +295,6 @@ impl MembershipRepository<'_> {
     }
 
     /// Removes up to `limit` memberships of a locked user and tells how many.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
     pub async fn delete_of_user(&mut self, user: &Locked<User>, limit: i64) -> Result<usize> {
         let matches = memberships::user_id.eq(user.id);
         let (found, rows) = delete_up_to!(limit, self.conn, memberships: MembershipRow of MembershipId, matches);
@@ -350,9 +308,6 @@ impl MembershipRepository<'_> {
     }
 
     /// Removes up to `limit` memberships of a locked organization and tells how many.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
     pub async fn delete_of_organization(&mut self, organization: &Locked<Organization>, limit: i64) -> Result<usize> {
         let matches = memberships::organization_id.eq(organization.id);
         let (found, rows) = delete_up_to!(limit, self.conn, memberships: MembershipRow of MembershipId, matches);
@@ -361,9 +316,6 @@ impl MembershipRepository<'_> {
     }
 
     /// Removes a locked membership.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
     pub async fn delete(&mut self, membership: Locked<Membership>) -> Result<()> {
         execute!(self.conn, diesel::delete(memberships::table.filter(memberships::id.eq(membership.id))))?;
         if membership.role.is_owner() {

@@ -50,9 +50,6 @@ impl OauthAccountRepository<'_> {
     }
 
     /// The OAuth account of an id.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
     pub async fn get(&mut self, reach: &Reach, id: OauthAccountId) -> Result<Option<OauthAccount>> {
         let row: Option<OauthAccountRow> = query!(self.conn, c => {
             let query = oauth_accounts::table.filter(oauth_accounts::id.eq(id));
@@ -63,9 +60,6 @@ impl OauthAccountRepository<'_> {
     }
 
     /// The OAuth account of a provider's name for it.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
     pub async fn get_by_provider(&mut self, reach: &Reach, account: &ProviderAccount) -> Result<Option<OauthAccount>> {
         let row: Option<OauthAccountRow> = query!(self.conn, c => {
             let query = oauth_accounts::table
@@ -78,9 +72,6 @@ impl OauthAccountRepository<'_> {
     }
 
     /// How many OAuth accounts a locked user has.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
     pub async fn count_of_user(&mut self, user: &Locked<User>) -> Result<i64> {
         query!(self.conn, c => {
             oauth_accounts::table.filter(oauth_accounts::user_id.eq(user.id)).count().get_result(c)
@@ -88,9 +79,6 @@ impl OauthAccountRepository<'_> {
     }
 
     /// A page of OAuth accounts, in order of id.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
     pub async fn list(
         &mut self,
         reach: &Reach,
@@ -112,9 +100,6 @@ impl OauthAccountRepository<'_> {
     }
 
     /// Locks an OAuth account.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
     pub async fn lock(&mut self, reach: &Reach, id: OauthAccountId) -> Result<Option<Locked<OauthAccount>>> {
         let row: Option<OauthAccountRow> = query!(self.conn, c => {
             let query = oauth_accounts::table.filter(oauth_accounts::id.eq(id));
@@ -125,9 +110,6 @@ impl OauthAccountRepository<'_> {
     }
 
     /// Writes a locked OAuth account as it is now.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
     pub async fn save(
         &mut self,
         mut account: Locked<OauthAccount>,
@@ -143,9 +125,6 @@ impl OauthAccountRepository<'_> {
     }
 
     /// A batch of all oauth accounts within a reach, in order of id, whatever their users are.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
     pub async fn export(
         &mut self,
         reach: &Reach,
@@ -169,9 +148,6 @@ impl OauthAccountRepository<'_> {
     }
 
     /// True if a locked user has an OAuth account.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
     pub async fn has_any(&mut self, user: &Locked<User>) -> Result<bool> {
         query!(self.conn, c => {
             diesel::select(exists(oauth_accounts::table.filter(oauth_accounts::user_id.eq(user.id)))).get_result(c)
@@ -179,9 +155,6 @@ impl OauthAccountRepository<'_> {
     }
 
     /// Removes up to `limit` OAuth accounts of a locked user and tells how many.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
     pub async fn delete_of_user(&mut self, user: &Locked<User>, limit: i64) -> Result<usize> {
         let matches = oauth_accounts::user_id.eq(user.id);
         let (found, rows) = delete_up_to!(limit, self.conn, oauth_accounts: OauthAccountRow of OauthAccountId, matches);
@@ -190,9 +163,6 @@ impl OauthAccountRepository<'_> {
     }
 
     /// Removes a locked OAuth account.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
     pub async fn delete(&mut self, account: Locked<OauthAccount>) -> Result<()> {
         execute!(self.conn, diesel::delete(oauth_accounts::table.filter(oauth_accounts::id.eq(account.id))))?;
         self.conn.removed(Action::OauthAccountUnlinked, account.into_inner());

@@ -35,9 +35,6 @@ pub struct OneTimeTokenRepository<'c> {
 
 impl OneTimeTokenRepository<'_> {
     /// Stores a new token of a locked user, in place of one of the same kind.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
     pub async fn replace(&mut self, token: &OneTimeToken) -> Result<()> {
         let of_its_kind = one_time_tokens::table
             .filter(one_time_tokens::user_id.eq(token.user_id))
@@ -47,9 +44,6 @@ impl OneTimeTokenRepository<'_> {
     }
 
     /// The token of a kind that a locked user has, whether it can still be used or not.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
     pub async fn of_kind(&mut self, user: &User, purpose: Purpose) -> Result<Option<OneTimeToken>> {
         let row: Option<OneTimeTokenRow> = query!(self.conn, c => async {
             one_time_tokens::table
@@ -64,9 +58,6 @@ impl OneTimeTokenRepository<'_> {
     }
 
     /// The user of a token, if it can be used. It is not taken.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
     pub async fn user_of(
         &mut self,
         purpose: Purpose,
@@ -91,9 +82,6 @@ impl OneTimeTokenRepository<'_> {
 
     /// Takes the token of an id and locks its user: of many who present it at once one gets it. `None` for one that is not there, has
     /// another secret or another purpose, or cannot be used any more.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
     pub async fn take(
         &mut self,
         purpose: Purpose,
@@ -127,18 +115,12 @@ impl OneTimeTokenRepository<'_> {
     }
 
     /// Removes all tokens of a locked user. No event: nothing that is shown of the user changes.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
     pub async fn delete_of_user(&mut self, user: &User) -> Result<()> {
         execute!(self.conn, diesel::delete(one_time_tokens::table.filter(one_time_tokens::user_id.eq(user.id))))
     }
 
     /// Removes up to `limit` tokens that expired before, and tells how many. It takes no reach and leaves no event: the service itself
     /// asks, and nothing that any call answers changes by it.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
     pub async fn delete_expired(&mut self, before: Timestamp, limit: i64) -> Result<usize> {
         let matches = one_time_tokens::expires_at.lt(before);
         let (found, _) = delete_up_to!(limit, self.conn, one_time_tokens: OneTimeTokenRow of OneTimeTokenId, matches);

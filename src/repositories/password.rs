@@ -35,9 +35,6 @@ pub struct PasswordRepository<'c> {
 impl PasswordRepository<'_> {
     /// The user of an address, and its password. Where nobody has the address the same is read of a stand-in and not answered, so that
     /// it takes as long. It takes no reach: who asks knows neither.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
     pub async fn get_by_email(
         &mut self,
         email: &NormalizedEmail,
@@ -68,9 +65,6 @@ impl PasswordRepository<'_> {
     }
 
     /// Some users with a password, to stand in for those who are none. It takes no reach: nobody is told of them.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
     pub async fn stand_ins(&mut self, limit: i64) -> Result<Vec<UserId>> {
         query!(self.conn, c => {
             passwords::table.order(passwords::user_id).select(passwords::user_id).limit(limit).load(c)
@@ -78,9 +72,6 @@ impl PasswordRepository<'_> {
     }
 
     /// The password of a user that was found.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
     pub async fn get(&mut self, user: &User) -> Result<Option<Password>> {
         let row: Option<PasswordRow> = query!(self.conn, c => async {
             passwords::table.find(user.id).select(PasswordRow::as_select()).get_result(c).await.optional()
@@ -90,9 +81,6 @@ impl PasswordRepository<'_> {
 
     /// True if a user has signed in from an address, with its password, in a session that is still going on. A session that
     /// CreateRefreshToken began says nothing of the password. It takes no reach, and any account.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
     pub async fn is_familiar(&mut self, account: AccountId, address: &IpText, now: Timestamp) -> Result<bool> {
         query!(self.conn, c => {
             let sessions = refresh_tokens::table
@@ -108,9 +96,6 @@ impl PasswordRepository<'_> {
     /// Counts a try before its password is looked at, so that of many at once none is forgotten. False if it comes too early: then it is
     /// not to be looked at. What is counted `beside` it is only read: of a decoy for a user and of a user for a decoy, so that the one
     /// that is seldom read is read in either case. It takes no reach, and any account.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
     pub async fn count_try(
         &mut self,
         account: AccountId,
@@ -190,9 +175,6 @@ impl PasswordRepository<'_> {
 
     /// Forgets wrong passwords: those from a source, and those from familiar addresses that need not be remembered any more. The
     /// latter would count for ever where the user has no session any more.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
     pub async fn forget_failures(&mut self, user: &User, source: &Source, now: Timestamp) -> Result<()> {
         // First the row that a count locks first.
         if !source.is_familiar() {
@@ -215,9 +197,6 @@ impl PasswordRepository<'_> {
     }
 
     /// Forgets all wrong passwords of a user.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
     pub async fn forget_all_failures(&mut self, user: &User) -> Result<()> {
         self.forget_unknown(user).await?;
         let familiar = sign_in_failures::table
@@ -227,9 +206,6 @@ impl PasswordRepository<'_> {
     }
 
     /// Gives a locked user its first password. False if it has one.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
     pub async fn insert(&mut self, user: &User, password: &Password, action: Action) -> Result<bool> {
         let inserted = query!(self.conn, c => {
             diesel::insert_into(passwords::table).values(PasswordRow::from(password)).on_conflict_do_nothing().execute(c)
@@ -242,9 +218,6 @@ impl PasswordRepository<'_> {
     }
 
     /// Gives a locked user a password, in place of one that it may have.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
     pub async fn replace(&mut self, user: &User, password: &Password, action: Action) -> Result<()> {
         execute!(
             self.conn,
@@ -261,9 +234,6 @@ impl PasswordRepository<'_> {
 
     /// Writes another hash of the same password, if it is still the one that was looked at. It leaves no event: nothing that any call
     /// answers changes by it.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
     pub async fn rehash(&mut self, before: &Password, hash: &PasswordHash) -> Result<()> {
         let same = passwords::table
             .filter(passwords::user_id.eq(before.user_id))
@@ -280,9 +250,6 @@ impl PasswordRepository<'_> {
     }
 
     /// Notes when a user signed in. The user's revision stays: nobody decides anything by it.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
     pub async fn signed_in(&mut self, user: &User, now: Timestamp) -> Result<()> {
         let found = users::table.filter(users::id.eq(user.id));
         execute!(self.conn, diesel::update(found).set(users::last_sign_in_at.eq(Some(now))))?;
@@ -291,9 +258,6 @@ impl PasswordRepository<'_> {
     }
 
     /// Removes the password of a locked user. False if it has none.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
     pub async fn remove(&mut self, user: &User) -> Result<bool> {
         let removed = query!(self.conn, c => {
             diesel::delete(passwords::table.filter(passwords::user_id.eq(user.id))).execute(c)
@@ -305,9 +269,6 @@ impl PasswordRepository<'_> {
     }
 
     /// Removes the password of a locked user who is to be erased, and what was counted.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
     pub async fn delete_of_user(&mut self, user: &Locked<User>) -> Result<()> {
         execute!(self.conn, diesel::delete(passwords::table.filter(passwords::user_id.eq(user.id))))?;
         let of_user = sign_in_failures::table.filter(sign_in_failures::account_id.eq(AccountId::from(user.id)));

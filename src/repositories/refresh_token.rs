@@ -94,9 +94,6 @@ pub(super) use live;
 
 impl RefreshTokenRepository<'_> {
     /// Stores a new session of a locked user.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
     pub async fn insert(&mut self, _user: &Locked<User>, session: &Session) -> Result<()> {
         execute!(self.conn, diesel::insert_into(refresh_tokens::table).values(SessionRow::from(session)))?;
         self.conn.made(Action::RefreshTokenCreated, session);
@@ -104,9 +101,6 @@ impl RefreshTokenRepository<'_> {
     }
 
     /// The session of an id.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
     pub async fn get(&mut self, reach: &Reach, id: SessionId) -> Result<Option<Session>> {
         let row: Option<SessionRow> = query!(self.conn, c => {
             let query = refresh_tokens::table.filter(refresh_tokens::id.eq(id));
@@ -117,9 +111,6 @@ impl RefreshTokenRepository<'_> {
     }
 
     /// A page of a user's live sessions, in order of id.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
     pub async fn list_live(
         &mut self,
         reach: &Reach,
@@ -139,9 +130,6 @@ impl RefreshTokenRepository<'_> {
     }
 
     /// The session that a presented token names.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
     pub async fn get_presented(&mut self, reach: &Reach, id: SessionId) -> Result<Option<Presented>> {
         let found: Option<(SessionRow, Option<UserState>)> = first_within!(
             self.conn,
@@ -190,9 +178,6 @@ impl RefreshTokenRepository<'_> {
     }
 
     /// A batch of all live sessions within a reach, in order of id.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
     pub async fn export(
         &mut self,
         reach: &Reach,

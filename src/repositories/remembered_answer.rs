@@ -44,9 +44,6 @@ impl RememberedAnswerRepository<'_> {
     }
 
     /// The answer to a request, if it was answered since `since`.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
     pub async fn get(&mut self, key: CredentialId, request: RequestId, since: Timestamp) -> Result<Option<Sealed>> {
         let found: Option<(Option<Sealed>, Timestamp)> = query!(self.conn, c => async {
             remembered_answers::table
@@ -74,18 +71,12 @@ impl RememberedAnswerRepository<'_> {
     }
 
     /// Remembers the answer to a request.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
     pub async fn remember(&mut self, request: ClaimedRequest, answer: Sealed) -> Result<()> {
         let found = remembered_answers::table.find((request.0, request.1));
         execute!(self.conn, diesel::update(found).set(remembered_answers::answer.eq(Some(answer))))
     }
 
     /// Lets a request go that was not answered: sent again, it is a new one.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
     pub async fn forget(&mut self, request: ClaimedRequest) -> Result<()> {
         query!(self.conn, c => {
             diesel::delete(remembered_answers::table.find((request.0, request.1))).execute(c)
@@ -94,9 +85,6 @@ impl RememberedAnswerRepository<'_> {
     }
 
     /// Removes up to `limit` answers from before, and tells how many.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
     pub async fn delete_before(&mut self, before: Timestamp, limit: i64) -> Result<usize> {
         let old: Vec<(CredentialId, RequestId)> = query!(self.conn, c => {
             remembered_answers::table

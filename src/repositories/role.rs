@@ -48,9 +48,6 @@ impl RoleRepository<'_> {
     }
 
     /// The role of a key.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
     pub async fn get(&mut self, reach: &Reach, key: &RoleKey) -> Result<Option<Role>> {
         let row: Option<RoleRow> = match key {
             RoleKey::Id(id) => first_within!(
@@ -74,9 +71,6 @@ impl RoleRepository<'_> {
 
     /// What a role gives in an organization beyond what is built in; `None` for one that is not there. It takes no reach: it is what
     /// reach follows from.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
     pub async fn given(&mut self, organization: OrganizationId, name: &RoleName) -> Result<Option<Permissions>> {
         if name.is_built_in() {
             return Ok(Some(Permissions::default()));
@@ -86,9 +80,6 @@ impl RoleRepository<'_> {
     }
 
     /// A page of an organization's roles, in order of id.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
     pub async fn list(
         &mut self,
         reach: &Reach,
@@ -107,9 +98,6 @@ impl RoleRepository<'_> {
     }
 
     /// How many roles a locked organization has.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
     pub async fn count(&mut self, organization: &Locked<Organization>) -> Result<i64> {
         query!(self.conn, c => {
             roles::table.filter(roles::organization_id.eq(organization.id)).count().get_result(c)
@@ -117,9 +105,6 @@ impl RoleRepository<'_> {
     }
 
     /// Locks a role. Lock its organization first.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
     pub async fn lock(&mut self, reach: &Reach, id: RoleId) -> Result<Option<Locked<Role>>> {
         let row: Option<RoleRow> = query!(self.conn, c => {
             let query = roles::table.filter(roles::id.eq(id));
@@ -130,9 +115,6 @@ impl RoleRepository<'_> {
     }
 
     /// True if a membership has a locked role, or an invitation gives it.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
     pub async fn is_used(&mut self, role: &Locked<Role>) -> Result<bool> {
         query!(self.conn, c => {
             let having = memberships::table
@@ -146,9 +128,6 @@ impl RoleRepository<'_> {
     }
 
     /// Writes a locked role as it is now.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
     pub async fn save(&mut self, mut role: Locked<Role>, action: Action, now: Timestamp) -> Result<Role> {
         role.touch(now);
         let (before, role) = role.into_before_and_after();
@@ -159,9 +138,6 @@ impl RoleRepository<'_> {
     }
 
     /// Removes a locked role.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
     pub async fn delete(&mut self, role: Locked<Role>) -> Result<()> {
         execute!(self.conn, diesel::delete(roles::table.filter(roles::id.eq(role.id))))?;
         self.conn.removed(Action::RoleDeleted, role.into_inner());
@@ -169,9 +145,6 @@ impl RoleRepository<'_> {
     }
 
     /// Removes up to `limit` roles of a locked organization and tells how many.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
     pub async fn delete_of_organization(&mut self, organization: &Locked<Organization>, limit: i64) -> Result<usize> {
         let matches = roles::organization_id.eq(organization.id);
         let (found, rows) = delete_up_to!(limit, self.conn, roles: RoleRow of RoleId, matches);
@@ -180,9 +153,6 @@ impl RoleRepository<'_> {
     }
 
     /// A batch of all roles within a reach, in order of id, whatever their organizations are.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
     pub async fn export(&mut self, reach: &Reach, after: Option<RoleId>, limit: i64) -> Result<Vec<Role>> {
         let rows: Vec<RoleRow> = query!(self.conn, c => {
             let mut query = roles::table.select(RoleRow::as_select()).into_boxed::<Backend>();

@@ -16,9 +16,6 @@ pub struct SealingKeyRepository<'c> {
 
 impl SealingKeyRepository<'_> {
     /// Stores the check of a key.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
     pub async fn insert(&mut self, id: &str, check: &Sealed, now: Timestamp) -> Result<()> {
         query!(self.conn, c => {
             diesel::insert_into(sealing_keys::table)
@@ -33,9 +30,6 @@ impl SealingKeyRepository<'_> {
     }
 
     /// Every key with its check. There are as many as keys were ever put first in the ring: a handful.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
     pub async fn all(&mut self) -> Result<Vec<(String, Sealed)>> {
         query!(self.conn, c => {
             sealing_keys::table.select((sealing_keys::id, sealing_keys::key_check)).order(sealing_keys::id).load(c)

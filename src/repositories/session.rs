@@ -58,9 +58,6 @@ macro_rules! end {
 
 impl RefreshTokenRepository<'_> {
     /// Ends a session that was found, unless it has been ended, and tells how many that were.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
     pub async fn end(&mut self, session: &Session, reason: RevokedReason, now: Timestamp) -> Result<usize> {
         let matches = refresh_tokens::id.eq(session.id).and(refresh_tokens::revoked_at.is_null());
         Ok(end!(self.conn, reason, now, matches))
@@ -68,9 +65,6 @@ impl RefreshTokenRepository<'_> {
 
     /// Ends all live sessions of a user but one, in one statement, and tells how many. The user was found before, within the caller's
     /// reach; if it is locked too, none begins meanwhile.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
     pub async fn end_of_user(
         &mut self,
         user_id: UserId,
@@ -86,9 +80,6 @@ impl RefreshTokenRepository<'_> {
     }
 
     /// Ends all live sessions that are for an organization, and tells how many. It takes no reach: the organization was found before.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
     pub async fn end_of_organization(&mut self, organization: OrganizationId, now: Timestamp) -> Result<usize> {
         let mut total = 0;
         loop {
@@ -115,9 +106,6 @@ impl RefreshTokenRepository<'_> {
     /// Makes room for one more session of a locked user: ends the oldest live ones, so that there are fewer than `most`, or any number if
     /// that is 0, and removes the oldest of those that are not live, so that few of them are kept. What is removed leaves no event:
     /// nothing that any call answers changes by it.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
     pub async fn make_room(&mut self, user: &Locked<User>, most: u32, now: Timestamp) -> Result<()> {
         let most = usize::try_from(most).unwrap_or(usize::MAX);
         let limit = i64::try_from(most.saturating_add(LOOKED_AT)).unwrap_or(i64::MAX);
@@ -151,9 +139,6 @@ impl RefreshTokenRepository<'_> {
     }
 
     /// When the session of an access token ends, if it goes on and its user is active. It takes no reach: it is what reach follows from.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
     pub async fn standing(&mut self, user_id: UserId, session: SessionId, now: Timestamp) -> Result<Option<Timestamp>> {
         first!(
             self.conn,
@@ -170,9 +155,6 @@ impl RefreshTokenRepository<'_> {
     }
 
     /// How many live sessions a locked user has.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
     pub async fn count_live(&mut self, user: &Locked<User>, now: Timestamp) -> Result<i64> {
         query!(self.conn, c => {
             let of_user = refresh_tokens::table.filter(refresh_tokens::user_id.eq(user.id));
@@ -181,9 +163,6 @@ impl RefreshTokenRepository<'_> {
     }
 
     /// Removes up to `limit` sessions of a locked user and tells how many.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
     pub async fn delete_of_user(&mut self, user: &Locked<User>, limit: i64, now: Timestamp) -> Result<usize> {
         let matches = refresh_tokens::user_id.eq(user.id);
         let (found, rows) = delete_up_to!(limit, self.conn, refresh_tokens: SessionRow of SessionId, matches);
@@ -197,9 +176,6 @@ impl RefreshTokenRepository<'_> {
 
     /// Removes up to `limit` sessions that expired before `now`, at the end of the day when they did, and tells how many. It takes no
     /// reach and leaves no event: nothing that any call answers changes by it.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
     pub async fn delete_expired(&mut self, now: Timestamp, limit: i64) -> Result<usize> {
         let expired: Vec<SessionId> = query!(self.conn, c => {
             refresh_tokens::table

@@ -27,9 +27,6 @@ pub struct SigningKeyRepository<'c> {
 
 impl SigningKeyRepository<'_> {
     /// Every key, in order of creation. There are a handful.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
     pub async fn all(&mut self) -> Result<Vec<SigningKey>> {
         let rows: Vec<SigningKeyRow> = query!(self.conn, c => {
             signing_keys::table.order(signing_keys::id).select(SigningKeyRow::as_select()).load(c)
@@ -38,9 +35,6 @@ impl SigningKeyRepository<'_> {
     }
 
     /// Locks every key, in order of creation: of many who want to make the next one, one does.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
     pub async fn lock_all(&mut self) -> Result<Vec<SigningKey>> {
         let rows: Vec<SigningKeyRow> = query!(self.conn, c => {
             ForUpdate(signing_keys::table.order(signing_keys::id).select(SigningKeyRow::as_select())).load(c)
@@ -49,26 +43,17 @@ impl SigningKeyRepository<'_> {
     }
 
     /// Stores a new key.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
     pub async fn insert(&mut self, key: &SigningKey) -> Result<()> {
         execute!(self.conn, diesel::insert_into(signing_keys::table).values(SigningKeyRow::from(key)))
     }
 
     /// Says until when a locked key verifies.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
     pub async fn end(&mut self, id: SigningKeyId, verifies_until: Timestamp) -> Result<()> {
         let found = signing_keys::table.filter(signing_keys::id.eq(id));
         execute!(self.conn, diesel::update(found).set(signing_keys::verifies_until.eq(Some(verifies_until))))
     }
 
     /// Removes a key that no longer verifies.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
     pub async fn delete(&mut self, id: SigningKeyId) -> Result<()> {
         execute!(self.conn, diesel::delete(signing_keys::table.filter(signing_keys::id.eq(id))))
     }

@@ -102,9 +102,6 @@ fn key_file(database: &Path, may_create: bool) -> std::result::Result<Zeroizing<
 }
 
 /// Creates a platform admin in a database without any user, and returns its API key.
-///
-/// # Errors
-/// When the database cannot be used.
 pub async fn first_admin(db: &Database, clock: &dyn Clock) -> Result<Option<Plaintext>> {
     if !db.read(async |conn| conn.users().none_exists().await).await? {
         return Ok(None);

@@ -112,9 +112,6 @@ pub struct ApiKeyRepository<'c> {
 
 impl ApiKeyRepository<'_> {
     /// Stores a new API key.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
     pub async fn insert(&mut self, key: &ApiKey) -> Result<()> {
         execute!(self.conn, diesel::insert_into(api_keys::table).values(ApiKeyRow::from(key)))?;
         self.conn.made(Action::ApiKeyCreated, key);
@@ -122,9 +119,6 @@ impl ApiKeyRepository<'_> {
     }
 
     /// How many keys that are not revoked a locked organization has.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
     pub async fn count_of_organization(&mut self, organization: &Locked<Organization>) -> Result<i64> {
         query!(self.conn, c => {
             let own = api_keys::table.filter(api_keys::organization_id.eq(organization.id));
@@ -133,9 +127,6 @@ impl ApiKeyRepository<'_> {
     }
 
     /// How many keys that are not revoked a locked user has.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
     pub async fn count_of_user(&mut self, user: &Locked<User>) -> Result<i64> {
         query!(self.conn, c => {
             let own = api_keys::table.filter(api_keys::user_id.eq(user.id));
@@ -144,9 +135,6 @@ impl ApiKeyRepository<'_> {
     }
 
     /// The API key of an id.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
     pub async fn get(&mut self, reach: &Reach, id: ApiKeyId) -> Result<Option<ApiKey>> {
         let row: Option<ApiKeyRow> = query!(self.conn, c => {
             let query = api_keys::table.filter(api_keys::id.eq(id));
@@ -158,9 +146,6 @@ impl ApiKeyRepository<'_> {
 
     /// The key of an organization that a user is a member of, and what the user holds there. One statement, whatever is found, so that
     /// a key of others takes as long as none. It takes no reach: whether the user may see the key, what it holds says.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
     pub async fn get_as_member(&mut self, user: UserId, id: ApiKeyId) -> Result<Option<(ApiKey, Held)>> {
         type Found = (ApiKeyRow, RoleName, Permissions, Option<Permissions>);
         let found: Option<Found> = query!(self.conn, c => async {
@@ -189,9 +174,6 @@ impl ApiKeyRepository<'_> {
     }
 
     /// The key of a prefix with what its owner is now. A presented secret decides what becomes of it, so it takes no reach.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
     pub async fn credential(&mut self, prefix: &KeyPrefix) -> Result<Option<Credential>> {
         let mut found: Option<Found> = query!(self.conn, c => {
             let query = credentials!().filter(api_keys::prefix.eq(prefix));
@@ -209,9 +191,6 @@ impl ApiKeyRepository<'_> {
     }
 
     /// The key that a caller presented before, with what its owner is now. It takes no reach: it is what reach follows from.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
     pub async fn credential_of(&mut self, id: ApiKeyId) -> Result<Option<Credential>> {
         let found: Option<Found> = query!(self.conn, c => {
             let query = credentials!().filter(api_keys::id.eq(id));
@@ -221,9 +200,6 @@ impl ApiKeyRepository<'_> {
     }
 
     /// A page of API keys, in order of id.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
     pub async fn list(&mut self, reach: &Reach, filter: &ApiKeyFilter, page: &PageRequest) -> Result<Page<ApiKey>> {
         let rows: Vec<ApiKeyRow> = query!(self.conn, c => {
             let query = api_keys::table.select(ApiKeyRow::as_select()).into_boxed::<Backend>();
@@ -240,9 +216,6 @@ impl ApiKeyRepository<'_> {
     }
 
     /// Locks an API key.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
     pub async fn lock(&mut self, reach: &Reach, id: ApiKeyId) -> Result<Option<Locked<ApiKey>>> {
         let row: Option<ApiKeyRow> = query!(self.conn, c => {
             let query = api_keys::table.filter(api_keys::id.eq(id));
@@ -253,9 +226,6 @@ impl ApiKeyRepository<'_> {
     }
 
     /// Writes a locked API key as it is now.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
     pub async fn save(&mut self, mut key: Locked<ApiKey>, action: Action, now: Timestamp) -> Result<ApiKey> {
         key.touch(now);
         let (before, key) = key.into_before_and_after();
@@ -266,9 +236,6 @@ impl ApiKeyRepository<'_> {
     }
 
     /// Writes a locked API key that has got another secret: what is known of the use of the one that it had goes with that.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
     pub async fn save_rotated(&mut self, mut key: Locked<ApiKey>, now: Timestamp) -> Result<ApiKey> {
         key.touch(now);
         let (before, key) = key.into_before_and_after();
@@ -282,9 +249,6 @@ impl ApiKeyRepository<'_> {
     }
 
     /// When the secret that a key has was last used, and when the one before it, as far as that is written.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
     pub async fn last_uses(&mut self, reach: &Reach, id: ApiKeyId) -> Result<(Option<Timestamp>, Option<Timestamp>)> {
         let found: Option<_> = query!(self.conn, c => {
             let query = api_keys::table.filter(api_keys::id.eq(id));
@@ -295,9 +259,6 @@ impl ApiKeyRepository<'_> {
     }
 
     /// Writes that secrets were used. It takes no reach, as they were presented.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
     pub async fn used(&mut self, prefixes: &[KeyPrefix], at: Timestamp) -> Result<()> {
         query!(self.conn, c => {
             let older = api_keys::last_used_at.is_null().or(api_keys::last_used_at.lt(at));
@@ -313,9 +274,6 @@ impl ApiKeyRepository<'_> {
     }
 
     /// A batch of all API keys within a reach, in order of id, whatever their owners are.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
     pub async fn export(&mut self, reach: &Reach, after: Option<ApiKeyId>, limit: i64) -> Result<Vec<ApiKey>> {
         let rows: Vec<ApiKeyRow> = query!(self.conn, c => {
             let mut query = api_keys::table.select(ApiKeyRow::as_select()).into_boxed::<Backend>();
@@ -333,9 +291,6 @@ impl ApiKeyRepository<'_> {
     }
 
     /// Removes up to `limit` API keys of a locked user and tells how many.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
     pub async fn delete_of_user(&mut self, user: &Locked<User>, limit: i64) -> Result<usize> {
         let matches = api_keys::user_id.eq(user.id);
         let (found, rows) = delete_up_to!(limit, self.conn, api_keys: ApiKeyRow of ApiKeyId, matches);
@@ -344,9 +299,6 @@ impl ApiKeyRepository<'_> {
     }
 
     /// Removes up to `limit` API keys of a locked organization and tells how many.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
     pub async fn delete_of_organization(&mut self, organization: &Locked<Organization>, limit: i64) -> Result<usize> {
         let matches = api_keys::organization_id.eq(organization.id);
         let (found, rows) = delete_up_to!(limit, self.conn, api_keys: ApiKeyRow of ApiKeyId, matches);
@@ -355,9 +307,6 @@ impl ApiKeyRepository<'_> {
     }
 
     /// Forgets that a locked user made up to `limit` API keys of others and tells how many.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
     pub async fn forget_maker(&mut self, user: &Locked<User>, limit: i64, now: Timestamp) -> Result<usize> {
         let action = Action::ApiKeyCreatorErased;
         Ok(forget_user!(limit, self.conn, api_keys: ApiKeyRow of ApiKey, ApiKeyId, created_by, action, user, now))

@@ -13,17 +13,11 @@ use crate::{
 
 impl ApiKeyRepository<'_> {
     /// Revokes all keys of a locked user, and tells how many were in force.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
     pub async fn revoke_of_user(&mut self, user: &Locked<User>, reason: &str, now: Timestamp) -> Result<i64> {
         self.revoke_of(ApiKeyOwner::User(user.id), reason, now).await
     }
 
     /// Revokes all keys of a locked organization, and tells how many were in force.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
     pub async fn revoke_of_organization(
         &mut self,
         own: &Locked<Organization>,
@@ -71,9 +65,6 @@ impl ApiKeyRepository<'_> {
 
     /// Removes up to `limit` of an owner's revoked keys, those that were revoked first, but keeps so many. It takes no reach: a caller that revokes
     /// a key of the owner was found to reach its keys.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
     pub async fn delete_oldest_revoked(&mut self, owner: ApiKeyOwner, keep: i64, limit: i64) -> Result<()> {
         let ids: Vec<ApiKeyId> = query!(self.conn, c => {
             let own = owned!(api_keys::table.select(api_keys::id).into_boxed::<Backend>(), owner);

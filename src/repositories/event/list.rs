@@ -96,9 +96,6 @@ macro_rules! searched {
 
 impl EventRepository<'_> {
     /// A page of events, the newest first, in order of id.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
     pub async fn list(&mut self, reach: &Reach, filter: &EventFilter, page: &PageRequest) -> Result<Page<Placed>> {
         // What a user sees without naming an organization is about itself: one index finds it.
         let own = match *reach {

@@ -110,9 +110,6 @@ impl EventRepository<'_> {
 
     /// Up to `limit` events of some actions after a place: what happened, and to what. They take no reach: the service itself
     /// asks, for nobody.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
     pub async fn happened(
         &mut self,
         actions: &[Action],
@@ -154,9 +151,6 @@ impl EventRepository<'_> {
 
     /// The place up to which old events are removed, and that of the last event, which is the first again where all are. They
     /// take no reach: what they tell is the order.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
     pub async fn ends(&mut self) -> Result<(Sequence, Sequence)> {
         let floor = self.floor().await?;
         let last: Option<Sequence> = query!(self.conn, c => events::table.select(max(events::sequence)).get_result(c))?;
@@ -172,9 +166,6 @@ impl EventRepository<'_> {
     /// On PostgreSQL an event has its number before it is seen: one with a smaller number may be committed later. A reader that has
     /// taken a number holds the table's writers' lock from before until after its commit. So once those who hold it now are
     /// gone, all numbers up to the last one that was seen before are either seen or will never be.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
     pub async fn settled(&mut self) -> Result<Sequence> {
         let (_, last) = self.ends().await?;
         let mut writers = self.conn.event_writers().await?;
@@ -188,9 +179,6 @@ impl EventRepository<'_> {
 
     /// The last place that this connection's snapshot shows, if the snapshot shows every event up to it: none between `settled`
     /// and it is on its way.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
     pub async fn last_if_whole(&mut self, settled: Sequence) -> Result<Option<Sequence>> {
         let (_, last) = self.ends().await?;
         let seen: i64 =
@@ -200,9 +188,6 @@ impl EventRepository<'_> {
 
     /// Removes up to `limit` of the oldest events if they are from before, and tells how many. It takes no reach: it concerns
     /// everybody.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
     pub async fn delete_before(&mut self, before: Timestamp, limit: i64) -> Result<usize> {
         let oldest: Vec<(Sequence, Timestamp)> = query!(self.conn, c => {
             let oldest = events::table.select((events::sequence, events::created_at));

@@ -69,9 +69,6 @@ fn row_name(row: &OrganizationRow) -> Cursor {
 impl OrganizationRepository<'_> {
     /// A page of organizations, in order of id, or of name and id when the filter has a prefix. The deleted are listed for
     /// a reach of everything only.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
     pub async fn list(
         &mut self,
         reach: &Reach,

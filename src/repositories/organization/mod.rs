@@ -40,9 +40,6 @@ pub struct OrganizationRepository<'c> {
 
 impl OrganizationRepository<'_> {
     /// The names and slugs of up to 100 organizations that a user is a member of. It takes no reach: nobody sees them.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
     pub async fn names_of_member(&mut self, user: UserId) -> Result<Vec<(Name, Slug)>> {
         query!(self.conn, c => {
             memberships::table
@@ -68,9 +65,6 @@ impl OrganizationRepository<'_> {
     }
 
     /// The organization of an id.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
     pub async fn get(&mut self, reach: &Reach, id: OrganizationId) -> Result<Option<Organization>> {
         let row: Option<OrganizationRow> = query!(self.conn, c => {
             let query = organizations::table.filter(organizations::id.eq(id));
@@ -81,9 +75,6 @@ impl OrganizationRepository<'_> {
     }
 
     /// The organization of a slug.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
     pub async fn get_by_slug(&mut self, reach: &Reach, slug: &Slug) -> Result<Option<Organization>> {
         let row: Option<OrganizationRow> = query!(self.conn, c => {
             let query = organizations::table.filter(organizations::slug.eq(slug));
@@ -94,9 +85,6 @@ impl OrganizationRepository<'_> {
     }
 
     /// The organizations of some ids, in any order.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
     pub async fn get_many(&mut self, reach: &Reach, ids: &[OrganizationId]) -> Result<Vec<Organization>> {
         let rows: Vec<OrganizationRow> = query!(self.conn, c => {
             let query = organizations::table.filter(organizations::id.eq_any(ids));
@@ -107,9 +95,6 @@ impl OrganizationRepository<'_> {
     }
 
     /// Locks an organization. It also serialises every change of its memberships.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
     pub async fn lock(&mut self, reach: &Reach, id: OrganizationId) -> Result<Option<Locked<Organization>>> {
         let row: Option<OrganizationRow> = query!(self.conn, c => {
             let query = organizations::table.filter(organizations::id.eq(id));
@@ -120,9 +105,6 @@ impl OrganizationRepository<'_> {
     }
 
     /// Locks an organization that may be deleted.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
     pub async fn lock_also_deleted(
         &mut self,
         reach: &Reach,
@@ -138,9 +120,6 @@ impl OrganizationRepository<'_> {
 
     /// Locks some organizations, in order of id, so that their owners cannot change and none is restored meanwhile, and tells
     /// those that are not deleted. It takes no reach: a user who goes leaves all that it owns, also what the caller does not see.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
     pub async fn lock_many(&mut self, ids: &[OrganizationId]) -> Result<Vec<OrganizationId>> {
         let locked: Vec<(OrganizationId, Option<Timestamp>)> = query!(self.conn, c => {
             let query = organizations::table
@@ -171,9 +150,6 @@ impl OrganizationRepository<'_> {
     }
 
     /// A batch of all organizations within a reach, in order of id, the deleted too.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
     pub async fn export(
         &mut self,
         reach: &Reach,
@@ -197,9 +173,6 @@ impl OrganizationRepository<'_> {
     }
 
     /// Up to `limit` organizations that were deleted before. It takes no reach: the service itself asks, for nobody.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
     pub async fn deleted_before(&mut self, before: Timestamp, limit: i64) -> Result<Vec<OrganizationId>> {
         query!(self.conn, c => {
             let deleted = organizations::table.filter(organizations::deleted_at.lt(before));
@@ -208,9 +181,6 @@ impl OrganizationRepository<'_> {
     }
 
     /// What hangs on a locked organization and stops when the organization does.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
     pub async fn impact(&mut self, organization: &Locked<Organization>) -> Result<Impact> {
         Ok(Impact {
             memberships: self.conn.memberships().count(organization).await?,
@@ -222,9 +192,6 @@ impl OrganizationRepository<'_> {
     }
 
     /// Removes up to `limit` things that hang on a locked organization and tells how many.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
     pub async fn delete_what_hangs_on(&mut self, organization: &Locked<Organization>, limit: i64) -> Result<usize> {
         let mut removed = self.conn.memberships().delete_of_organization(organization, limit).await?;
         removed += self.conn.api_keys().delete_of_organization(organization, left(limit, removed)).await?;
@@ -233,9 +200,6 @@ impl OrganizationRepository<'_> {
     }
 
     /// Erases a locked organization and everything that hangs on it.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
     pub async fn delete(&mut self, organization: Locked<Organization>) -> Result<()> {
         while self.delete_what_hangs_on(&organization, MAX_BATCH).await? > 0 {}
         execute!(self.conn, diesel::delete(organizations::table.filter(organizations::id.eq(organization.id))))?;

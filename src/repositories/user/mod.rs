@@ -56,9 +56,6 @@ impl UserRepository<'_> {
     }
 
     /// The user of an id.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
     pub async fn get(&mut self, reach: &Reach, id: UserId) -> Result<Option<User>> {
         let row: Option<UserRow> =
             first_within!(self.conn, users, users::table.filter(users::id.eq(id)).select(UserRow::as_select()), reach)?;
@@ -66,9 +63,6 @@ impl UserRepository<'_> {
     }
 
     /// The user of an address.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
     pub async fn get_by_email(&mut self, reach: &Reach, email: &NormalizedEmail) -> Result<Option<User>> {
         let row: Option<UserRow> = query!(self.conn, c => {
             let query = users::table.filter(users::email_normalized.eq(email));
@@ -79,9 +73,6 @@ impl UserRepository<'_> {
     }
 
     /// The users of some ids, in any order.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
     pub async fn get_many(&mut self, reach: &Reach, ids: &[UserId]) -> Result<Vec<User>> {
         let rows: Vec<UserRow> = query!(self.conn, c => {
             let query = users::table.filter(users::id.eq_any(ids)).select(UserRow::as_select()).into_boxed::<Backend>();
@@ -91,9 +82,6 @@ impl UserRepository<'_> {
     }
 
     /// Locks a user.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
     pub async fn lock(&mut self, reach: &Reach, id: UserId) -> Result<Option<Locked<User>>> {
         let row: Option<UserRow> = query!(self.conn, c => {
             let query = users::table.filter(users::id.eq(id)).select(UserRow::as_select()).into_boxed::<Backend>();
@@ -103,9 +91,6 @@ impl UserRepository<'_> {
     }
 
     /// Locks a user that may be deleted.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
     pub async fn lock_also_deleted(&mut self, reach: &Reach, id: UserId) -> Result<Option<Locked<User>>> {
         let row: Option<UserRow> = query!(self.conn, c => {
             let query = users::table.filter(users::id.eq(id)).select(UserRow::as_select()).into_boxed::<Backend>();
@@ -116,9 +101,6 @@ impl UserRepository<'_> {
 
     /// Locks all active platform admins, so that two of them cannot end each other at once, and tells their ids. It takes no
     /// reach: whether one is left does not depend on who asks.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
     pub async fn lock_active_platform_admins(&mut self) -> Result<Vec<UserId>> {
         query!(self.conn, c => {
             let query = users::table
@@ -132,9 +114,6 @@ impl UserRepository<'_> {
     }
 
     /// True if no user is stored. Only the first start asks, for nobody.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
     pub async fn none_exists(&mut self) -> Result<bool> {
         let any: Option<UserId> = query!(self.conn, c => async {
             users::table.select(users::id).limit(1).get_result(c).await.optional()
@@ -143,9 +122,6 @@ impl UserRepository<'_> {
     }
 
     /// The users that have some external ids. It takes no reach: only platform admins import.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
     pub async fn by_external_ids(&mut self, ids: &[ExternalId]) -> Result<Vec<(ExternalId, UserId)>> {
         let found: Vec<(Option<ExternalId>, UserId)> = query!(self.conn, c => {
             users::table
@@ -158,9 +134,6 @@ impl UserRepository<'_> {
     }
 
     /// Those of some addresses that a user has. It takes no reach: only platform admins import.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
     pub async fn taken_emails(&mut self, emails: &[NormalizedEmail]) -> Result<Vec<NormalizedEmail>> {
         query!(self.conn, c => {
             users::table
@@ -191,9 +164,6 @@ impl UserRepository<'_> {
     }
 
     /// A batch of all users within a reach, in order of id, the deleted too.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
     pub async fn export(&mut self, reach: &Reach, after: Option<UserId>, limit: i64) -> Result<Vec<User>> {
         let rows: Vec<UserRow> = query!(self.conn, c => {
             let mut query = users::table.select(UserRow::as_select()).into_boxed::<Backend>();
@@ -212,9 +182,6 @@ impl UserRepository<'_> {
     }
 
     /// Up to `limit` users that were deleted before. It takes no reach: the service itself asks, for nobody.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
     pub async fn deleted_before(&mut self, before: Timestamp, limit: i64) -> Result<Vec<UserId>> {
         query!(self.conn, c => {
             users::table.filter(users::deleted_at.lt(before)).order(users::deleted_at).select(users::id).limit(limit).load(c)
@@ -222,9 +189,6 @@ impl UserRepository<'_> {
     }
 
     /// Removes up to `limit` things that hang on a locked user and tells how many.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
     pub async fn delete_what_hangs_on(&mut self, user: &Locked<User>, limit: i64, now: Timestamp) -> Result<usize> {
         let conn = &mut *self.conn;
         let mut removed = conn.memberships().delete_of_user(user, limit).await?;
@@ -240,9 +204,6 @@ impl UserRepository<'_> {
     }
 
     /// True if a locked user has a password, an API key in force, a live session or an account at a provider.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
     pub async fn has_credentials(&mut self, user: &Locked<User>, now: Timestamp) -> Result<bool> {
         Ok(self.conn.passwords().get(user).await?.is_some()
             || self.conn.api_keys().count_of_user(user).await? > 0
@@ -251,9 +212,6 @@ impl UserRepository<'_> {
     }
 
     /// What hangs on a locked user and stops when the user does.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
     pub async fn impact(&mut self, user: &Locked<User>, now: Timestamp) -> Result<Impact> {
         Ok(Impact {
             memberships: self.conn.memberships().count_of_user(user).await?,
@@ -265,9 +223,6 @@ impl UserRepository<'_> {
     }
 
     /// Erases a locked user and everything that hangs on it.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
     pub async fn delete(&mut self, user: Locked<User>, now: Timestamp) -> Result<()> {
         while self.delete_what_hangs_on(&user, MAX_BATCH, now).await? > 0 {}
         execute!(self.conn, diesel::delete(users::table.filter(users::id.eq(user.id))))?;

@@ -116,9 +116,6 @@ fn is_of_a_time(filter: &UserFilter) -> bool {
 impl UserRepository<'_> {
     /// A page of users, in order of id, or of address and id when the filter has a prefix. The deleted are listed for a
     /// reach of everything only.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
     pub async fn list(&mut self, reach: &Reach, filter: &UserFilter, page: &PageRequest) -> Result<Page<User>> {
         let organization_id = match *reach {
             Reach::Organization(id) => filter.organization_id.or(Some(id)),
