@@ -1,4 +1,4 @@
-//! How OAuth accounts are stored.
+//! Storage of OAuth accounts.
 
 use diesel::{dsl::exists, prelude::*};
 use diesel_async::RunQueryDsl;
@@ -33,7 +33,7 @@ row!(oauth_accounts: OauthAccountRow of OauthAccount {
     updated_at: Timestamp,
 });
 
-/// Stores OAuth accounts.
+/// Repository of OAuth accounts.
 pub struct OauthAccountRepository<'c> {
     pub(super) conn: &'c mut Conn,
 }
@@ -49,7 +49,7 @@ impl OauthAccountRepository<'_> {
         Ok(())
     }
 
-    /// The OAuth account of an id.
+    /// The OAuth account with this id.
     pub async fn get(&mut self, reach: &Reach, id: OauthAccountId) -> Result<Option<OauthAccount>> {
         let row: Option<OauthAccountRow> = query!(self.conn, c => {
             let query = oauth_accounts::table.filter(oauth_accounts::id.eq(id));
@@ -59,7 +59,7 @@ impl OauthAccountRepository<'_> {
         Ok(row.map(OauthAccount::from))
     }
 
-    /// The OAuth account of a provider's name for it.
+    /// The OAuth account with this provider and provider user id.
     pub async fn get_by_provider(&mut self, reach: &Reach, account: &ProviderAccount) -> Result<Option<OauthAccount>> {
         let row: Option<OauthAccountRow> = query!(self.conn, c => {
             let query = oauth_accounts::table
@@ -71,7 +71,7 @@ impl OauthAccountRepository<'_> {
         Ok(row.map(OauthAccount::from))
     }
 
-    /// How many OAuth accounts a locked user has.
+    /// Number of OAuth accounts of a locked user.
     pub async fn count_of_user(&mut self, user: &Locked<User>) -> Result<i64> {
         query!(self.conn, c => {
             oauth_accounts::table.filter(oauth_accounts::user_id.eq(user.id)).count().get_result(c)
@@ -109,7 +109,7 @@ impl OauthAccountRepository<'_> {
         Ok(row.map(|row| Locked::new(row.into())))
     }
 
-    /// Writes a locked OAuth account as it is now.
+    /// Updates a locked OAuth account.
     pub async fn save(
         &mut self,
         mut account: Locked<OauthAccount>,
@@ -124,7 +124,7 @@ impl OauthAccountRepository<'_> {
         Ok(account)
     }
 
-    /// A batch of all oauth accounts within a reach, in order of id, whatever their users are.
+    /// A batch of all OAuth accounts within reach, in order of id, whatever the state of their users.
     pub async fn export(
         &mut self,
         reach: &Reach,
@@ -136,7 +136,7 @@ impl OauthAccountRepository<'_> {
             query = match *reach {
                 Reach::Everything => query,
                 Reach::User(id) => query.filter(oauth_accounts::user_id.eq(id)),
-                // No organization reaches what is its members' own.
+                // Members' own resources are not within an organization's reach.
                 Reach::Organization(_) => query.filter(oauth_accounts::id.ne(oauth_accounts::id)),
             };
             if let Some(after) = after {
@@ -154,7 +154,7 @@ impl OauthAccountRepository<'_> {
         })
     }
 
-    /// Removes up to `limit` OAuth accounts of a locked user and tells how many.
+    /// Deletes up to `limit` OAuth accounts of a locked user and returns how many.
     pub async fn delete_of_user(&mut self, user: &Locked<User>, limit: i64) -> Result<usize> {
         let matches = oauth_accounts::user_id.eq(user.id);
         let (found, rows) = delete_up_to!(limit, self.conn, oauth_accounts: OauthAccountRow of OauthAccountId, matches);
@@ -162,7 +162,7 @@ impl OauthAccountRepository<'_> {
         Ok(found)
     }
 
-    /// Removes a locked OAuth account.
+    /// Deletes a locked OAuth account.
     pub async fn delete(&mut self, account: Locked<OauthAccount>) -> Result<()> {
         execute!(self.conn, diesel::delete(oauth_accounts::table.filter(oauth_accounts::id.eq(account.id))))?;
         self.conn.removed(Action::OauthAccountUnlinked, account.into_inner());
