@@ -305,7 +305,7 @@ impl Database {
         let mut tx = Conn::new(begun?);
         let done = match work(&mut tx).await {
             Ok(_) if !tx.changes.is_empty() => {
-                Err(Error::internal("a transaction has changes without events"))
+                Err(Error::internal("a transaction would commit a change without its event"))
             }
             done => done,
         };

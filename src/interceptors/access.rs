@@ -156,13 +156,13 @@ fn gives(
             Ok(pb::Grant::Account) => Grant::Account,
             Ok(pb::Grant::Standing) => Grant::Standing,
             Ok(pb::Grant::PlatformAdmin) => Grant::PlatformAdmin,
-            Ok(pb::Grant::Unspecified) | Err(_) => return Err("the gives option has an unknown grant"),
+            Ok(pb::Grant::Unspecified) | Err(_) => return Err("the gives option contains an unknown grant"),
         });
     }
     let mut given = Vec::new();
     for action in list(EMITS, "actions").iter().filter_map(Value::as_str) {
         let action =
-            Action::from_stored(action.to_owned()).map_err(|_| "the emits option has an unknown action")?;
+            Action::from_stored(action.to_owned()).map_err(|_| "the emits option contains an unknown action")?;
         given.extend(action.gives());
     }
     for grants in [&mut said, &mut given] {

@@ -75,7 +75,7 @@ impl Observe {
 
     /// Registers its metrics.
     pub fn register(&self, registry: &mut Registry) {
-        registry.register("calls", "Answered calls by status code; streams are counted when they begin", self.calls.clone());
+        registry.register("calls", "Answered calls by status code; streams when they begin", self.calls.clone());
         let help = "Time until calls were answered; for streams, until they began";
         registry.register("call_duration_seconds", help, self.durations.clone());
     }
