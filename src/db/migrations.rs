@@ -80,7 +80,7 @@ impl StartupLock {
                 let ran = run::<diesel::pg::Pg, _>(&mut harness, POSTGRES, direction)?;
                 Ok((Self(Lock::Postgres(Box::new(harness.into_inner()))), ran))
             }
-            (Lock::Sqlite(_), DatabaseUrl::Postgres(_)) => Err("the lock is of another database".to_owned()),
+            (Lock::Sqlite(_), DatabaseUrl::Postgres(_)) => Err("the lock belongs to another database".to_owned()),
         }
     }
 }

@@ -102,13 +102,13 @@ macro_rules! query {
     ($conn:expr, $c:ident => $query:expr) => {
         match &mut $conn.handle {
             $crate::db::Handle::Sqlite(handle) => {
-                #[allow(dead_code, reason = "only boxed queries name it")]
+                #[allow(dead_code, reason = "used only by boxed queries")]
                 type Backend = diesel::sqlite::Sqlite;
                 let $c = &mut **handle;
                 $crate::db::in_span!("sqlite", $query).map_err($crate::db::to_error)
             }
             $crate::db::Handle::Postgres(handle) => {
-                #[allow(dead_code, reason = "only boxed queries name it")]
+                #[allow(dead_code, reason = "used only by boxed queries")]
                 type Backend = diesel::pg::Pg;
                 $crate::db::on_postgres!(handle, $c => $crate::db::in_span!("postgresql", $query))
             }

@@ -42,7 +42,7 @@ pub enum Access {
     },
 }
 
-/// What is known of a method from its descriptor.
+/// The properties of a method, read from its descriptor.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Method {
     /// Its path.
@@ -57,7 +57,7 @@ pub struct Method {
     pub gives: Vec<Grant>,
     /// True if it takes a stream.
     pub takes_stream: bool,
-    /// The reason why its answer may be large, if it may.
+    /// Why its answer may be large; `None` if it cannot be.
     pub bulk: Option<Bulk>,
 }
 

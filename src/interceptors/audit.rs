@@ -102,7 +102,7 @@ impl Audit {
 }
 
 impl Kinds {
-    /// How many refusals to record now, if any.
+    /// The number of refusals to record now, if any.
     fn admit(&mut self, owner: RefusalOwner, kind: RefusalKind, now: Timestamp) -> Option<u32> {
         // Not on every refusal, because the scan visits all owners.
         if self.all >= MAX_KINDS && self.looked.is_none_or(|looked| now >= looked.after(LOOK)) {
@@ -194,7 +194,7 @@ pub(super) fn remote_address(parts: &Parts) -> Option<IpAddr> {
     Some(address.ip().to_canonical())
 }
 
-/// What an event contains of a call whose request is not read.
+/// Data for the event of a call whose request is not parsed.
 pub(super) struct Seen {
     uri: Uri,
     address: Option<IpAddr>,
@@ -202,7 +202,7 @@ pub(super) struct Seen {
 }
 
 impl Seen {
-    /// Copies it from a request.
+    /// Copies the data from a request.
     pub(super) fn of(parts: &Parts) -> Self {
         Self { uri: parts.uri.clone(), address: remote_address(parts), metadata: Beside::metadata(&parts.headers) }
     }

@@ -16,7 +16,7 @@ const BYTES_OF_ID: usize = 38;
 /// The request field with the number of rows in a page.
 const PAGE_SIZE: &str = "page_size";
 
-/// Why a method's answer may be large.
+/// Reasons why a method's answer may be large.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Bulk {
     /// It returns a page; the field with this number is its size.
@@ -26,7 +26,7 @@ pub enum Bulk {
 }
 
 impl Bulk {
-    /// How the method's answer may be large, if it may.
+    /// Why the method's answer may be large; `None` if it cannot be.
     pub(super) fn of(method: &MethodDescriptor) -> Option<Self> {
         if method.is_server_streaming() {
             return None;

@@ -21,7 +21,7 @@ impl Around for Deadline {
     async fn around<S: Inner>(&self, request: Request, inner: S) -> Response<Body> {
         let limit = client_timeout(request.headers()).map_or(self.0, |timeout| timeout.min(self.0));
         let expired = || Status::from(Error::DeadlineExceeded).into_http();
-        // A call that finishes without waiting would be answered even so, although its client is gone.
+        // A zero timeout would still let a call that finishes without waiting be answered, although its client is gone.
         if limit.is_zero() {
             return expired();
         }

@@ -1,5 +1,5 @@
-//! What every call must pass before its work begins: its message has arrived, a place is free, the caller is known and within its rate, and
-//! its owner's share of the places is not used up. In this order.
+//! Checks every call before its work begins. In this order: its message has arrived, a place is free, the caller is known and within its
+//! rate, and its owner's share of the places is not used up.
 //!
 //! A client that has sent nothing holds nothing: a call whose message has not arrived waits for it without a place, for a short time, and
 //! each caller may have only few of those. A client that reads nothing holds nothing: the place is released when the answer has been built,

@@ -38,7 +38,7 @@ use crate::{
     transport::{Answer, Outgoing, Request},
 };
 
-/// What an interceptor wraps: the next interceptor, or the services. It never fails: every error becomes a status.
+/// The next interceptor, or the services. It never fails: every error becomes a status.
 pub trait Inner: Send {
     /// Answers a call.
     fn call(self, request: Request) -> impl Future<Output = Response<Body>> + Send;

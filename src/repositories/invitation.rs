@@ -221,8 +221,8 @@ impl InvitationRepository<'_> {
         Ok(found)
     }
 
-    /// Deletes up to `limit` invitations that expired before `before` and returns how many were found. Takes no reach: the service itself
-    /// calls it.
+    /// Deletes up to `limit` invitations that expired before `before` and returns how many were found. Takes no reach: only the service
+    /// itself calls it.
     pub async fn delete_expired(&mut self, before: Timestamp, limit: i64) -> Result<usize> {
         let matches = invitations::expires_at.lt(before);
         let (found, rows) = delete_up_to!(limit, self.conn, invitations: InvitationRow of InvitationId, matches);

@@ -75,7 +75,7 @@ impl MembershipRepository<'_> {
         Ok(row.map(Membership::from))
     }
 
-    /// What a user holds in an organization that is not deleted. Takes no reach: the caller's reach is derived from it.
+    /// The authority a user holds in an organization that is not deleted. Takes no reach: the caller's reach is derived from it.
     pub async fn held(&mut self, user: UserId, organization: OrganizationId) -> Result<Held> {
         let membership = self.get(&Reach::Everything, MembershipKey::Ends(user, organization)).await?;
         match membership {
@@ -123,8 +123,8 @@ impl MembershipRepository<'_> {
         }))
     }
 
-    /// What a member holds by its role, which grants nothing if it does not exist, plus the membership's own permissions. Takes no reach:
-    /// the caller's reach is derived from it.
+    /// The authority a member holds by its role, which grants nothing if it does not exist, plus the membership's own permissions. Takes no
+    /// reach: the caller's reach is derived from it.
     pub async fn held_by(
         &mut self,
         organization: OrganizationId,

@@ -75,7 +75,7 @@ impl Conn {
         OauthAccountRepository { conn: self }
     }
 
-    /// Refresh tokens.
+    /// Sessions and their refresh tokens.
     pub fn refresh_tokens(&mut self) -> RefreshTokenRepository<'_> {
         RefreshTokenRepository { conn: self }
     }
@@ -237,7 +237,7 @@ fn compared<E>(condition: E) -> IsTrue<E> {
     IsTrue::new(condition)
 }
 
-/// How many more rows may be deleted within `limit`.
+/// Number of rows that may still be deleted within `limit`.
 fn left(limit: i64, removed: usize) -> i64 {
     limit.saturating_sub(i64::try_from(removed).unwrap_or(i64::MAX))
 }

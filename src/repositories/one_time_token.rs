@@ -119,8 +119,8 @@ impl OneTimeTokenRepository<'_> {
         execute!(self.conn, diesel::delete(one_time_tokens::table.filter(one_time_tokens::user_id.eq(user.id))))
     }
 
-    /// Deletes up to `limit` tokens that expired before `before` and returns how many. Takes no reach and records no event: the service
-    /// itself calls it, and no response depends on it.
+    /// Deletes up to `limit` tokens that expired before `before` and returns how many. Takes no reach and records no event: only the
+    /// service itself calls it, and no response depends on it.
     pub async fn delete_expired(&mut self, before: Timestamp, limit: i64) -> Result<usize> {
         let matches = one_time_tokens::expires_at.lt(before);
         let (found, _) = delete_up_to!(limit, self.conn, one_time_tokens: OneTimeTokenRow of OneTimeTokenId, matches);

@@ -1,5 +1,5 @@
-//! What a caller can reach, as SQL, with one arm per table. Deleted resources, and everything that belongs to them, are out of reach for
-//! every caller.
+//! The rows that a caller can reach, as SQL, with one arm per table. Deleted resources, and everything that belongs to them, are out of
+//! reach for every caller.
 //!
 //! Whether a row's owner is deleted is compared only after the row is found: without statistics, a planner would otherwise start from all
 //! owners that are not deleted. Where PostgreSQL cannot turn an `EXISTS` into a join, it would collect all of those as well, so a single

@@ -30,7 +30,7 @@ pub fn request_id() -> String {
     REQUEST_ID.try_with(Clone::clone).unwrap_or_default()
 }
 
-/// What must be shut down with the process.
+/// Telemetry to shut down with the process.
 #[must_use]
 pub struct Telemetry(Option<SdkTracerProvider>);
 

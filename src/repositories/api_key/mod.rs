@@ -47,9 +47,9 @@ row!(api_keys: ApiKeyRow of ApiKey {
     updated_at: Timestamp,
 });
 
-/// What checking a key needs from an owner that is a user: state, deletion time, platform admin.
+/// Owner fields needed to check a user's key: state, deletion time, platform admin.
 type UserOwner = (UserState, Option<Timestamp>, bool);
-/// What checking a key needs from an owner that is an organization: state, deletion time, the user accountable for its usage.
+/// Owner fields needed to check an organization's key: state, deletion time, the user accountable for its usage.
 type OrganizationOwner = (OrganizationState, Option<Timestamp>, Option<UserId>);
 
 /// A key joined with its owner.
@@ -92,7 +92,7 @@ fn read_credential((row, user, organization): Found) -> Result<Credential> {
             let accountable = accountable.map_or(PrincipalId(id.0), |user| PrincipalId(user.0));
             (Principal::Organization(id), owner_state(state == OrganizationState::Active, deleted_at), accountable)
         }
-        _ => return Err(Error::internal(format!("the API key {} has not exactly one owner", key.id))),
+        _ => return Err(Error::internal(format!("the API key {} does not have exactly one owner", key.id))),
     };
     Ok(Credential { key, principal, owner, accountable })
 }

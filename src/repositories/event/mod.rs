@@ -108,7 +108,7 @@ impl EventRepository<'_> {
         Ok(rows.into_iter().map(|row| PlacedRow(row).into()).collect())
     }
 
-    /// Up to `limit` events of some actions after a position: action and subject. Takes no reach: the service itself calls it.
+    /// Up to `limit` events of some actions after a position: action and subject. Takes no reach: only the service itself calls it.
     pub async fn happened(
         &mut self,
         actions: &[Action],

@@ -172,7 +172,7 @@ impl OrganizationRepository<'_> {
         Ok(rows.into_iter().map(Organization::from).collect())
     }
 
-    /// Up to `limit` organizations deleted before `before`. Takes no reach: the service itself calls it.
+    /// Up to `limit` organizations deleted before `before`. Takes no reach: only the service itself calls it.
     pub async fn deleted_before(&mut self, before: Timestamp, limit: i64) -> Result<Vec<OrganizationId>> {
         query!(self.conn, c => {
             let deleted = organizations::table.filter(organizations::deleted_at.lt(before));

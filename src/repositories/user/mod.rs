@@ -181,7 +181,7 @@ impl UserRepository<'_> {
         Ok(rows.into_iter().map(User::from).collect())
     }
 
-    /// Up to `limit` users deleted before `before`. Takes no reach: the service itself calls it.
+    /// Up to `limit` users deleted before `before`. Takes no reach: only the service itself calls it.
     pub async fn deleted_before(&mut self, before: Timestamp, limit: i64) -> Result<Vec<UserId>> {
         query!(self.conn, c => {
             users::table.filter(users::deleted_at.lt(before)).order(users::deleted_at).select(users::id).limit(limit).load(c)
