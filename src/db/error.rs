@@ -1,10 +1,10 @@
-//! From the errors of diesel to ours. PostgreSQL names the broken constraint, SQLite the columns; both are known here.
+//! Maps diesel errors to [`Error`]. PostgreSQL reports a violated constraint by name, SQLite by its columns; both are listed here.
 
 use diesel::result::{DatabaseErrorInformation, DatabaseErrorKind, Error as DieselError};
 
 use crate::error::{Error, Taken};
 
-/// Unique constraints: their names on PostgreSQL, their columns on SQLite, their meaning.
+/// Unique constraints: name on PostgreSQL, columns on SQLite, and the error each maps to.
 const UNIQUE: [(&str, &str, Taken); 7] = [
     ("cf_users_email_key", "cf_users.email_normalized", Taken::UserEmail),
     ("cf_users_external_id_key", "cf_users.external_id", Taken::UserExternalId),
@@ -27,17 +27,16 @@ const UNIQUE: [(&str, &str, Taken); 7] = [
     ),
 ];
 
-/// The column that a write makes NULL if the row is not as it was read.
+/// A write sets this column to NULL if the row has changed since it was read.
 const REVISION: &str = "revision";
 
-/// What PostgreSQL says when it ends a connection.
+/// PostgreSQL's message when it terminates a connection.
 const ENDED: &str = "terminating connection";
 
-/// What SQLite says when another connection holds the lock.
+/// SQLite's message when another connection holds the lock.
 const BUSY: &str = "database is locked";
 
-/// Messages of failures that have no kind of their own in diesel and pass by themselves: on PostgreSQL the cancelled and
-/// the shut-down, on SQLite the busy.
+/// Messages of transient failures for which diesel has no error kind: cancellation and shutdown on PostgreSQL, lock contention on SQLite.
 const PASSING: [&str; 7] = [
     BUSY,
     "canceling statement due to",
@@ -48,7 +47,6 @@ const PASSING: [&str; 7] = [
     "disk I/O error",
 ];
 
-/// Turns an error of diesel into one of ours.
 pub(crate) fn to_error(error: DieselError) -> Error {
     match &error {
         DieselError::DatabaseError(kind, info) => match kind {
@@ -56,11 +54,11 @@ pub(crate) fn to_error(error: DieselError) -> Error {
                 Some(taken) => Error::Taken(taken),
                 None => Error::Internal(Box::new(error)),
             },
-            // Every row that a write refers to was read in the same transaction: somebody has erased it since.
+            // Every row that a write refers to was read in the same transaction, so a concurrent transaction has deleted it since.
             DatabaseErrorKind::ForeignKeyViolation | DatabaseErrorKind::SerializationFailure => Error::Conflict,
             DatabaseErrorKind::NotNullViolation if is_revision(info.as_ref()) => Error::Conflict,
             DatabaseErrorKind::Unknown if info.message().contains("deadlock detected") => Error::Conflict,
-            // It would take as long again.
+            // A retry would take just as long.
             DatabaseErrorKind::Unknown if info.message().contains("due to statement timeout") => {
                 Error::DeadlineExceeded
             }
@@ -82,14 +80,14 @@ pub(super) fn is_busy(error: &DieselError) -> bool {
     matches!(error, DieselError::DatabaseError(_, info) if info.message().contains(BUSY))
 }
 
-/// True if the connection has ended, which the statement only happened to find.
+/// True if the error only shows that the connection has been lost.
 pub(super) fn is_lost(error: &DieselError) -> bool {
     use DatabaseErrorKind as Kind;
     let DieselError::DatabaseError(kind, info) = error else { return false };
     matches!(kind, Kind::UnableToSendCommand | Kind::ClosedConnection) || info.message().contains(ENDED)
 }
 
-/// True if the column that must not be NULL is that of a revision. SQLite tells it in the message alone.
+/// True if the column that must not be NULL is a revision. SQLite names the column only in the message.
 fn is_revision(info: &dyn DatabaseErrorInformation) -> bool {
     match info.column_name() {
         Some(column) => column == REVISION,
@@ -105,7 +103,7 @@ fn taken(info: &dyn DatabaseErrorInformation) -> Option<Taken> {
     UNIQUE.iter().find(|(name, columns, _)| is(name, columns)).map(|(.., taken)| *taken)
 }
 
-/// A pool that gives no connection in time.
+/// The pool had no free connection within its timeout.
 pub(super) fn pool_error<E: std::error::Error + Send + Sync + 'static>(error: bb8::RunError<E>) -> Error {
     Error::Unavailable(Box::new(error))
 }

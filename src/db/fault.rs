@@ -1,13 +1,13 @@
-//! Fault points: places where tests make the process die, or a call panic. A release build has none.
+//! Fault points: places where tests make the process abort or a call panic. Disabled in release builds.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// The variable that names the point at which a debug build dies; after `panic:`, the one at which the first calls panic.
+/// Names the fault point at which a debug build aborts; with the prefix `panic:`, the one at which the first calls panic.
 const VARIABLE: &str = "TENANTRY_TEST_FAULT_POINT";
-/// How many those are.
+/// Number of calls that panic before the point is passed normally.
 const PANICS: u32 = 20;
 
-/// Dies at once, as of `kill -9`, or panics, if this point is armed.
+/// If this point is armed, aborts immediately (like `kill -9`) or panics.
 pub fn point(name: &str) {
     static PANICKED: AtomicU32 = AtomicU32::new(0);
     if !cfg!(debug_assertions) {
@@ -18,6 +18,6 @@ pub fn point(name: &str) {
         std::process::abort();
     }
     if armed.strip_prefix("panic:") == Some(name) {
-        assert!(PANICKED.fetch_add(1, Ordering::Relaxed) >= PANICS, "a fault that a test asked for");
+        assert!(PANICKED.fetch_add(1, Ordering::Relaxed) >= PANICS, "a fault requested by a test");
     }
 }

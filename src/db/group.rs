@@ -1,9 +1,9 @@
-//! The writing connection of SQLite, and how transactions share a commit.
+//! SQLite's writer connection and group commit.
 //!
-//! A commit waits for the disk, and SQLite has one writer. So transactions that wait for the writer while others have it become one
-//! group: each runs within a savepoint of its own, alone and in order, and all are committed together with one sync of the disk.
-//! None is answered before that. One that fails is rolled back to its savepoint and takes nothing of the others with it; its
-//! refusal is answered with the group too, as it may rest on what the others did.
+//! A commit waits for the disk, and SQLite has one writer. Transactions that wait for the writer while another holds it therefore become
+//! one group: each runs in its own savepoint, exclusively and in order, and all are committed together with one disk sync. No caller gets a
+//! response before that sync. A failed transaction is rolled back to its savepoint without affecting the others; its error is also returned
+//! only after the group's commit, since it may depend on what the others wrote.
 
 use std::{
     ops::{Deref, DerefMut},
@@ -29,12 +29,12 @@ use crate::{
     security::random,
 };
 
-/// The writer. Whoever waits for it is served in the order of coming.
+/// The writer. Transactions get it in FIFO order.
 #[derive(Clone)]
 pub(super) struct Writer {
     state: Arc<Mutex<State>>,
     timeout: Duration,
-    /// Somebody has left a group that nobody has committed yet. When the last writer goes, so does who commits.
+    /// Signalled when a transaction has left a group that is not committed yet. Dropping the last writer stops the committing task.
     left: Arc<Left>,
 }
 
@@ -55,9 +55,9 @@ struct State {
 /// Transactions that are committed together.
 #[derive(Default)]
 struct Group {
-    /// Who waits for the outcome.
+    /// Members waiting for the outcome of the commit.
     waiting: Vec<oneshot::Sender<bool>>,
-    /// A transaction has begun in it and not ended: whoever did was dropped, or has the connection.
+    /// A member has begun and not ended: it was dropped, or holds the connection.
     has_open_member: bool,
 }
 
@@ -96,11 +96,11 @@ impl Writer {
         Ok(Self { state, timeout, left })
     }
 
-    /// Begins a transaction that holds the write lock from its start: one that took it only at its first write could find that
-    /// what it had read is no longer true.
+    /// Begins a transaction that holds the write lock from its start. If it took the lock only at its first write, what it had read by then
+    /// could be stale.
     ///
-    /// Within the process, transactions wait for the connection. Another process may hold the lock too; it is waited for without
-    /// holding up a thread, so that the call can still end at its deadline.
+    /// Within the process, transactions queue for the connection. Another process may hold the lock too; waiting for it does not block a
+    /// thread, so the call can still end at its deadline.
     pub(super) async fn begin(&self) -> Result<Member> {
         let give_up = Instant::now() + self.timeout;
         let state = tokio::time::timeout_at(give_up, Arc::clone(&self.state).lock_owned()).await;
@@ -126,13 +126,13 @@ impl Writer {
 }
 
 impl Member {
-    /// Ends the transaction and waits until it is on the disk.
+    /// Ends the transaction and waits until it is durable.
     pub(super) async fn commit(mut self) -> Result<()> {
         let released = self.state.run("RELEASE member");
         self.leave(released).await
     }
 
-    /// Undoes the transaction and waits for what it may have seen of others to be on the disk.
+    /// Rolls the transaction back, then waits until the other members' writes that it may have read are durable.
     pub(super) async fn rollback(mut self) -> Result<()> {
         let rolled_back = self.state.run("ROLLBACK TO member; RELEASE member");
         self.leave(rolled_back).await
@@ -140,7 +140,7 @@ impl Member {
 
     async fn leave(mut self, ended: QueryResult<()>) -> Result<()> {
         if let Err(error) = ended {
-            // SQLite ends the whole transaction by itself when the disk is full or broken.
+            // SQLite rolls back the whole transaction by itself when the disk is full or fails.
             self.state.fail();
             return Err(Error::Unavailable(Box::new(error)));
         }
@@ -162,21 +162,21 @@ impl State {
         run(&mut self.connection, move |connection| connection.batch_execute(sql))
     }
 
-    /// Undoes what somebody began who has gone without a word.
+    /// Rolls back a member that was dropped without commit or rollback.
     fn end_dropped_member(&mut self) {
         let Some(group) = self.group.as_mut().filter(|group| group.has_open_member) else { return };
         group.has_open_member = false;
         if let Err(error) = self.run("ROLLBACK TO member; RELEASE member") {
-            tracing::warn!(error = chain(&error), "a group of transactions is lost");
+            tracing::warn!(error = chain(&error), "a group of transactions was lost");
             self.fail();
         }
     }
 
-    /// Commits the group, if there is one, and tells its members.
+    /// Commits the current group, if any, and notifies its members.
     fn commit(&mut self) {
         self.end_dropped_member();
         let Some(group) = self.group.take() else { return };
-        // It waits for the disk.
+        // The commit waits for the disk.
         let commit = |connection: &mut diesel::SqliteConnection| {
             tokio::task::block_in_place(|| connection.batch_execute("COMMIT"))
         };
@@ -187,18 +187,18 @@ impl State {
             self.reopen();
         }
         for member in group.waiting {
-            // It may have gone.
+            // The receiver may be gone.
             let _ = member.send(is_done);
         }
     }
 
-    /// Gives a group up: its members learn that they are not committed.
+    /// Abandons the group: its members are notified that nothing was committed.
     fn fail(&mut self) {
         self.group = None;
         self.reopen();
     }
 
-    /// Replaces a connection of which nobody knows what state it is in; SQLite undoes what was not committed.
+    /// Replaces a connection in an unknown state; SQLite rolls back its uncommitted work.
     fn reopen(&mut self) {
         match open(&self.path) {
             Ok(connection) => self.connection = connection,
@@ -207,7 +207,7 @@ impl State {
     }
 }
 
-/// Commits groups. It queues behind all who wait when a member leaves: they become the group.
+/// Commits groups. When a member leaves, this task queues for the lock behind all waiting transactions, which thereby join the group.
 async fn commit_groups(state: Arc<Mutex<State>>, left: Arc<Notify>) {
     loop {
         left.notified().await;
@@ -216,12 +216,12 @@ async fn commit_groups(state: Arc<Mutex<State>>, left: Arc<Notify>) {
 }
 
 fn open(path: &Path) -> ConnectionResult<SqliteConn> {
-    // It does not wait inside SQLite: see `Writer::begin`.
+    // No busy timeout in SQLite itself: `Writer::begin` does the waiting.
     let connection = connect(&path.to_string_lossy(), Access::Write, Duration::ZERO)?;
     Ok(SyncConnectionWrapper::with_runtime(connection, InPlace::Short))
 }
 
-/// Runs something on the connection now. With [`InPlace`] nothing is waited for, so the future has ended when it is there.
+/// Runs `work` on the connection synchronously. [`InPlace`] never yields, so the first poll completes the future.
 fn run<T: Send + 'static>(
     connection: &mut SqliteConn,
     work: impl FnOnce(&mut diesel::SqliteConnection) -> QueryResult<T> + Send + 'static,
@@ -238,7 +238,7 @@ fn run<T: Send + 'static>(
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
+    #![allow(clippy::unwrap_used, reason = "tests may panic")]
 
     use std::{future::poll_fn, pin::Pin, task::Poll};
 
@@ -266,7 +266,7 @@ mod tests {
         count.rows
     }
 
-    /// A writer on a file with a table of things, whose references are checked at the commit.
+    /// A writer on a file with one table, whose foreign keys are checked at commit.
     async fn writer(directory: &tempfile::TempDir) -> Writer {
         let writer = Writer::open(&directory.path().join("file"), Duration::from_secs(30)).unwrap();
         let mut member = writer.begin().await.unwrap();
@@ -278,7 +278,7 @@ mod tests {
         writer
     }
 
-    /// Begins a transaction that waits for another one, and so joins its group.
+    /// Begins a transaction that waits for the current one and so joins its group.
     async fn queued(writer: &Writer) -> Pin<Box<impl Future<Output = Result<Member>>>> {
         let mut queued = Box::pin(writer.begin());
         let is_waiting = poll_fn(|cx| Poll::Ready(queued.as_mut().poll(cx).is_pending()));

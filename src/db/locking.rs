@@ -1,4 +1,4 @@
-//! Row locks. PostgreSQL takes them with the query; on SQLite a transaction holds the only write lock from its start.
+//! Row locks. PostgreSQL takes them with `FOR UPDATE`; on SQLite a transaction holds the only write lock from its start.
 
 use diesel::{
     QueryResult,

@@ -1,4 +1,4 @@
-//! The schema: migrations embedded in the binary, run by one process at a time.
+//! The schema: embedded migrations, run by one process at a time.
 
 use std::{fs::File, future::Future, path::Path, time::Duration};
 
@@ -15,12 +15,12 @@ use crate::config::{DatabaseArgs, DatabaseUrl};
 const SQLITE: EmbeddedMigrations = embed_migrations!("migrations/sqlite");
 const POSTGRES: EmbeddedMigrations = embed_migrations!("migrations/postgres");
 
-/// The number of the advisory lock that start-up holds on PostgreSQL.
+/// Key of the PostgreSQL advisory lock held during start-up.
 const ADVISORY_LOCK: i64 = 0x7465_6e61_6e74_7279;
-/// How long a start-up waits for another one on the same database.
+/// Maximum wait for another start-up on the same database.
 const STARTUP_TIMEOUT: Duration = Duration::from_mins(2);
 
-/// Which way the schema is moved.
+/// Direction of a migration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Direction {
     /// To the newest version.
@@ -29,8 +29,8 @@ pub enum Direction {
     Down,
 }
 
-/// Holds the database for start-up: two processes that start at once on one database take their turns. It ends when it is
-/// dropped, or the process ends.
+/// An exclusive lock on the database during start-up: processes that start at the same time take turns. Released when it is dropped or the
+/// process ends.
 pub struct StartupLock(Lock);
 
 enum Lock {
@@ -39,10 +39,10 @@ enum Lock {
 }
 
 impl StartupLock {
-    /// Waits for the turn.
+    /// Waits for the lock.
     ///
     /// # Errors
-    /// Says in one line what is wrong.
+    /// A one-line description of the problem.
     pub async fn take(settings: &DatabaseArgs) -> Result<Self, String> {
         match &settings.database_url {
             DatabaseUrl::Sqlite(path) => lock_file(path).await.map(Lock::Sqlite).map(Self),
@@ -63,10 +63,10 @@ impl StartupLock {
         }
     }
 
-    /// Moves the schema and tells the names of the migrations that ran.
+    /// Migrates the schema and returns the names of the migrations that ran.
     ///
     /// # Errors
-    /// Says in one line what is wrong; a schema newer than this binary is.
+    /// A one-line description of the problem; a schema newer than this binary is one.
     pub fn migrate(self, settings: &DatabaseArgs, direction: Direction) -> Result<(Self, Vec<String>), String> {
         match (self.0, &settings.database_url) {
             (Lock::Sqlite(file), DatabaseUrl::Sqlite(path)) => {
@@ -80,12 +80,12 @@ impl StartupLock {
                 let ran = run::<diesel::pg::Pg, _>(&mut harness, POSTGRES, direction)?;
                 Ok((Self(Lock::Postgres(Box::new(harness.into_inner()))), ran))
             }
-            (Lock::Sqlite(_), DatabaseUrl::Postgres(_)) => Err("the lock is of another database".to_owned()),
+            (Lock::Sqlite(_), DatabaseUrl::Postgres(_)) => Err("the lock belongs to another database".to_owned()),
         }
     }
 }
 
-/// Locks a file beside the database: SQLite's own locks cannot span several transactions.
+/// Locks a file next to the database: SQLite's own locks cannot span several transactions.
 async fn lock_file(path: &Path) -> Result<File, String> {
     sqlite::create(path).map_err(|error| format!("cannot open the database file {}: {error}", path.display()))?;
     let mut name = path.as_os_str().to_owned();
@@ -131,10 +131,10 @@ where
     Ok(ran.map_err(failed)?.iter().map(ToString::to_string).collect())
 }
 
-/// Runs work under the start-up lock on the newest schema.
+/// Runs `work` on the migrated schema while holding the start-up lock.
 ///
 /// # Errors
-/// What the lock, the migrations or the work answer.
+/// Errors of the lock, the migrations or `work`.
 pub async fn at_startup<T, F>(settings: &DatabaseArgs, work: impl FnOnce() -> F) -> Result<T, String>
 where
     F: Future<Output = Result<T, String>>,

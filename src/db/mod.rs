@@ -1,7 +1,9 @@
-//! The only place that knows there are two databases: pools, connections, transactions, column types, migrations.
+//! Pools, connections, transactions, column types and migrations. Only this module knows that there are two databases.
 //!
-//! A [`Conn`] is a connection of either database. Repositories write one query, and `query!` expands it once for each: a
-//! query that one of the two cannot do does not compile.
+//! A [`Conn`] is a connection to either database. Repositories write a query once, and `query!` expands it for both: a query that one of
+//! them does not support does not compile.
+//!
+//! Every function that uses the database fails with [`Error::Unavailable`] if it cannot be reached.
 
 mod changes;
 mod error;
@@ -42,10 +44,10 @@ use crate::{
     telemetry::metrics::seconds,
 };
 
-/// How often a transaction is tried before its caller learns of the conflict.
+/// Number of attempts before a transaction's conflict is returned to the caller.
 const TRANSACTION_ATTEMPTS: u32 = 5;
 
-/// The database.
+/// A cloneable handle to the database's connection pools and metrics.
 #[derive(Clone)]
 pub struct Database {
     pools: Pools,
@@ -60,25 +62,25 @@ enum Pools {
     Postgres(postgres::Pools),
 }
 
-/// A connection of either database. It has no lifetime, so that a transaction's closure is `Send`.
+/// A connection to either database. It has no lifetime parameter, so that a transaction's closure is `Send`.
 ///
-/// Repositories note on it what they change; a transaction whose changes did not become events does not commit.
+/// Repositories record their changes on it; a transaction with changes that have not become events does not commit.
 pub struct Conn {
     pub(crate) handle: Handle,
     changes: Vec<Change>,
-    /// What its events are of.
+    /// Actions of the events written in this transaction.
     actions: Vec<Action>,
-    /// The authority that may be given in this transaction.
+    /// Authority that may be granted in this transaction.
     granted: Vec<Grant>,
 }
 
-/// What `query!` dispatches on.
+/// The variants that `query!` dispatches on.
 pub(crate) enum Handle {
     Sqlite(sqlite::Handle),
     Postgres(postgres::Handle),
 }
 
-/// Reads on a PostgreSQL connection: after what was held back for it, and with what a failure then means.
+/// Reads on a PostgreSQL connection. Deferred statements are sent first; if one of them failed, that is the error reported.
 macro_rules! on_postgres {
     ($handle:ident, $c:ident => $read:expr) => {
         match $handle.before_read().await {
@@ -94,19 +96,19 @@ macro_rules! on_postgres {
     };
 }
 
-/// Runs a diesel query on either database: `query!(conn, c => users::table.load::<UserRow>(c))`. The expression is expanded
-/// once for each, so that its types follow the database; in it `Backend` names diesel's type of that database.
+/// Runs a diesel query on either database: `query!(conn, c => users::table.load::<UserRow>(c))`. The expression is expanded once per
+/// database, so its types differ; within it, `Backend` is diesel's type of the database.
 macro_rules! query {
     ($conn:expr, $c:ident => $query:expr) => {
         match &mut $conn.handle {
             $crate::db::Handle::Sqlite(handle) => {
-                #[allow(dead_code, reason = "only boxed queries name it")]
+                #[allow(dead_code, reason = "used only by boxed queries")]
                 type Backend = diesel::sqlite::Sqlite;
                 let $c = &mut **handle;
                 $crate::db::in_span!("sqlite", $query).map_err($crate::db::to_error)
             }
             $crate::db::Handle::Postgres(handle) => {
-                #[allow(dead_code, reason = "only boxed queries name it")]
+                #[allow(dead_code, reason = "used only by boxed queries")]
                 type Backend = diesel::pg::Pg;
                 $crate::db::on_postgres!(handle, $c => $crate::db::in_span!("postgresql", $query))
             }
@@ -114,8 +116,8 @@ macro_rules! query {
     };
 }
 
-/// Finds one row, or none, by a query whose type says all of its text: `first!(conn, users::table.filter(..).select(..))`. On
-/// SQLite it is prepared once, found by its type, and read without a copy between.
+/// Finds at most one row, by a query whose type determines its text: `first!(conn, users::table.filter(..).select(..))`. On SQLite the
+/// statement is prepared once, looked up by its type, and read without an intermediate copy.
 macro_rules! first {
     ($conn:expr, $query:expr) => {
         match &mut $conn.handle {
@@ -134,9 +136,8 @@ macro_rules! first {
     };
 }
 
-/// Runs a statement of a transaction whose text is always the same and whose answer nothing is decided on: `execute!(conn, diesel::insert_into(..).values(row))`.
-/// On PostgreSQL it is held back until something is read, or committed; an error shows only there. `or` turns an error into
-/// another.
+/// Runs a statement with constant text whose result affects no decision: `execute!(conn, diesel::insert_into(..).values(row))`. On
+/// PostgreSQL it is deferred until the next read or the commit, and its errors surface only there. `or` maps an error to another.
 macro_rules! execute {
     ($conn:expr, $query:expr) => {
         $crate::db::execute!($conn, $query, or | error | error)
@@ -159,10 +160,10 @@ macro_rules! execute {
 pub(crate) use statements::in_span;
 pub(crate) use {execute, first, on_postgres, query};
 
-/// What runs in a transaction: an async closure of a [`Conn`]. It is `Copy`, which one that only borrows is, because it may
-/// run again; the trait names its future, so that it can be asked to be `Send`.
+/// The body of a transaction: an async closure that takes a [`Conn`]. It is `Copy`, because it may run again; a closure that only borrows
+/// is. The trait names the closure's future so that callers can require it to be `Send`.
 pub trait Work<Tx, Done>: AsyncFnOnce(Tx) -> Done + FnOnce(Tx) -> <Self as Work<Tx, Done>>::Running {
-    /// The work, running.
+    /// The closure's future.
     type Running: Future<Output = Done>;
 }
 
@@ -175,10 +176,10 @@ where
 }
 
 impl Database {
-    /// Opens the pools. PostgreSQL must answer; a SQLite file is created if it does not exist.
+    /// Opens the pools. PostgreSQL must respond; a SQLite file is created if it does not exist.
     ///
     /// # Errors
-    /// Says in one line what is wrong.
+    /// A one-line description of the problem.
     pub async fn open(settings: &DatabaseArgs, statement_timeout: Duration) -> std::result::Result<Self, String> {
         let pools = match &settings.database_url {
             DatabaseUrl::Sqlite(path) => Pools::Sqlite(sqlite::Pools::open(path, settings).await?),
@@ -189,14 +190,14 @@ impl Database {
         Ok(Self { pools, committed: Arc::default(), waits: seconds(), events: Family::default() })
     }
 
-    /// Makes what it counts known.
+    /// Registers its metrics.
     pub fn register(&self, registry: &mut Registry) {
-        let help = "Time that transactions waited for a connection and, on SQLite, for their turn to write";
+        let help = "Time that transactions waited for a connection and, on SQLite, for the writer";
         registry.register("pool_wait_seconds", help, self.waits.clone());
-        registry.register("events", "Events of changes that were committed, by their action", self.events.clone());
+        registry.register("events", "Committed events, by action", self.events.clone());
     }
 
-    /// Asks the database whether it answers.
+    /// Checks that the database responds.
     ///
     /// # Errors
     /// [`Error::Unavailable`] if it does not.
@@ -207,12 +208,11 @@ impl Database {
         .await
     }
 
-    /// Runs short reads, of a few rows each. On PostgreSQL what is asked for at once is pipelined on shared connections, on
-    /// SQLite it is read where it is asked for. Reads that fail because their connection has ended are done again on another one, at
-    /// most once for each there is.
+    /// Runs short reads of a few rows each. On PostgreSQL concurrent reads are pipelined on shared connections; on SQLite they run on the
+    /// calling task. Reads that fail because their connection was lost are retried on another one, at most once per shared connection.
     ///
     /// # Errors
-    /// What `work` answers; [`Error::Unavailable`] if there is no connection in time.
+    /// Errors of `work`; [`Error::Unavailable`] if no connection is available in time.
     pub async fn read<T, F>(&self, work: F) -> Result<T>
     where
         for<'c> F: Work<&'c mut Conn, Result<T>, Running: Send> + Copy,
@@ -230,10 +230,10 @@ impl Database {
         }
     }
 
-    /// Runs reads of many rows. They have a connection of their own, so that they hold up nobody else's short ones.
+    /// Runs reads of many rows. They use separate connections, so that they do not delay short reads.
     ///
     /// # Errors
-    /// What `work` answers; [`Error::Unavailable`] if there is no connection in time.
+    /// Errors of `work`; [`Error::Unavailable`] if no connection is available in time.
     pub async fn scan<T, F>(&self, work: F) -> Result<T>
     where
         for<'c> F: Work<&'c mut Conn, Result<T>, Running: Send> + Copy,
@@ -252,11 +252,10 @@ impl Database {
         }))
     }
 
-    /// A connection for reads that all see the state of one moment: that of the first one. Its holder has it alone, and
-    /// gives it back with [`Conn::end`].
+    /// An exclusive connection whose reads all see the same snapshot, taken at the first read. Release it with [`Conn::end`].
     ///
     /// # Errors
-    /// [`Error::Unavailable`] if there is none in time.
+    /// [`Error::Unavailable`] if no connection is available in time.
     pub async fn snapshot(&self) -> Result<Conn> {
         Ok(Conn::new(match &self.pools {
             Pools::Sqlite(pools) => Handle::Sqlite(pools.snapshot().await?),
@@ -269,13 +268,13 @@ impl Database {
         self.committed.notified().await;
     }
 
-    /// Runs `work` in one transaction, the one door of every change. It commits when `work` succeeds and changes nothing
-    /// when it fails. On a conflict with a concurrent transaction `work` runs again, so it must not act outside `tx`.
+    /// Runs `work` in one transaction; every change goes through here. It commits if `work` succeeds and rolls back if it fails. After a
+    /// conflict with a concurrent transaction `work` runs again, so it must have no effects outside `tx`.
     ///
-    /// Dropping the future before `work` has ended changes nothing; after it, nobody knows.
+    /// Dropping the future before `work` has finished changes nothing; dropping it later leaves the outcome unknown.
     ///
     /// # Errors
-    /// What `work` answers; [`Error::Conflict`] after several tries; [`Error::Unavailable`] if the database is not there.
+    /// Errors of `work`; [`Error::Conflict`] after 5 attempts; [`Error::Unavailable`] if the database cannot be reached.
     pub async fn transaction<T, F>(&self, work: F) -> Result<T>
     where
         for<'tx> F: Work<&'tx mut Conn, Result<T>, Running: Send> + Copy,
@@ -306,7 +305,7 @@ impl Database {
         let mut tx = Conn::new(begun?);
         let done = match work(&mut tx).await {
             Ok(_) if !tx.changes.is_empty() => {
-                Err(Error::internal("a transaction would change something without an event"))
+                Err(Error::internal("a transaction would commit a change without its event"))
             }
             done => done,
         };
@@ -323,19 +322,19 @@ impl Database {
                 Ok(value)
             }
             Err(error) => {
-                // What a refusal rests on may be lost with the connection: then it is not told.
+                // The refusal may depend on writes that are lost with the connection. Then the rollback's error is returned instead.
                 tx.rollback().await?;
                 Err(error)
             }
         }
     }
 
-    /// True if a statement has a way to go, so that one of many rows is worth waiting for.
+    /// True if statements take a network round trip, so that batching rows into one is worth a wait.
     pub fn has_round_trips(&self) -> bool {
         matches!(self.pools, Pools::Postgres(_))
     }
 
-    /// The file of a SQLite database.
+    /// The path of a SQLite database.
     pub fn sqlite_file(settings: &DatabaseArgs) -> Option<&Path> {
         match &settings.database_url {
             DatabaseUrl::Sqlite(path) => Some(path),
@@ -349,16 +348,16 @@ impl Conn {
         Self { handle, changes: Vec::new(), actions: Vec::new(), granted: Vec::new() }
     }
 
-    /// Ends a snapshot.
+    /// Ends a snapshot and returns the connection to its pool.
     ///
     /// # Errors
-    /// When the connection is broken, which is then thrown away.
+    /// If the connection is broken; it is then discarded.
     pub async fn end(self) -> Result<()> {
         self.rollback().await
     }
 
-    /// The transactions that have written to `cf_events` and have not ended. SQLite has none: what a reader does not see there
-    /// has no place in the order yet.
+    /// Transactions that have written to `cf_events` and have not ended. Always empty on SQLite: with a single writer, events become
+    /// visible in order.
     pub(crate) async fn event_writers(&mut self) -> Result<Vec<String>> {
         match &mut self.handle {
             Handle::Sqlite(_) => Ok(Vec::new()),
@@ -380,7 +379,7 @@ impl Conn {
         }
     }
 
-    /// True if the connection has ended, for no fault of what was asked.
+    /// True if the connection was lost for reasons unrelated to the query.
     fn is_closed(&self) -> bool {
         matches!(&self.handle, Handle::Postgres(handle) if handle.is_closed())
     }

@@ -1,12 +1,12 @@
-//! Statements of a PostgreSQL transaction, in as few round trips as the protocol allows.
+//! Sends the statements of a PostgreSQL transaction in as few round trips as the protocol allows.
 //!
-//! A write whose answer nothing is decided on is held back until something is read, or until the commit. What is held becomes one
-//! statement: `WITH a AS (INSERT ..) INSERT ..`. If it is all that a transaction does, it is the transaction, and needs neither
-//! `BEGIN` nor `COMMIT`. Otherwise `BEGIN` goes with the first read, and `COMMIT` with the last write. If a statement fails,
-//! PostgreSQL refuses those behind it and takes the `COMMIT` for a `ROLLBACK`: nothing is half done.
+//! A write whose result affects no decision is deferred until the next read or the commit. Deferred writes are combined into one statement:
+//! `WITH a AS (INSERT ..) INSERT ..`. If that is all a transaction does, the statement is the transaction, without `BEGIN` and `COMMIT`.
+//! Otherwise `BEGIN` is sent with the first read, and `COMMIT` with the last write. If a statement fails, PostgreSQL rejects those after it
+//! and treats the `COMMIT` as a `ROLLBACK`, so nothing is half done.
 //!
-//! That rests on the order in which statements are sent. One that is known to be prepared is sent when its future is first polled;
-//! one that is not has a round trip before it, and is waited for.
+//! This relies on the order in which statements are sent. A statement known to be prepared is sent when its future is first polled; any
+//! other needs a round trip to be prepared, and is awaited.
 
 use std::{
     collections::HashSet,
@@ -35,38 +35,38 @@ use crate::{
     telemetry::trace,
 };
 
-/// What an error of a statement means to whoever sent it.
+/// Maps an error of a statement to the error its sender expects.
 pub(crate) type OnError = fn(Error) -> Error;
 
-/// The texts of statements that a connection has prepared.
+/// Texts of the statements that a connection has prepared.
 pub(super) type PreparedTexts = Mutex<HashSet<String>>;
 
-/// The answer to a statement.
+/// The pending result of a statement.
 type Answer = Pin<Box<dyn Future<Output = QueryResult<()>> + Send>>;
 
-/// An answer that is still to come.
+/// A statement that was sent and whose result has not been awaited.
 struct Pending {
-    /// Never locked: a transaction is shared between threads as a reference, and this is what lets it be.
+    /// Never locked. A transaction is shared between threads by reference, and the mutex makes this field `Sync`.
     answer: Mutex<Answer>,
     on_errors: Vec<OnError>,
 }
 
-/// A statement that is held back.
+/// A deferred statement.
 struct Held {
     text: String,
-    /// As that of [`Pending`].
+    /// In a mutex for the same reason as in [`Pending`].
     statement: Mutex<Box<dyn QueryFragment<Pg> + Send>>,
     on_error: OnError,
 }
 
-/// A connection of its own, and what was sent on it.
+/// An exclusive connection and the statements deferred and sent on it.
 pub(crate) struct Pipeline {
     pooled: Arc<Pooled>,
-    /// What begins the transaction, if it is not sent yet.
+    /// The command that begins the transaction, until it is sent.
     begin: Option<&'static str>,
     held: Vec<Held>,
     pending: Vec<Pending>,
-    /// The server refuses whatever comes in this transaction.
+    /// Set once a statement has failed: the server rejects all further ones in this transaction.
     has_failed: bool,
 }
 
@@ -84,7 +84,7 @@ impl Pipeline {
         &self.pooled
     }
 
-    /// Holds a statement back.
+    /// Defers a statement.
     pub(super) async fn defer<Q>(&mut self, statement: Prepared<Q>, on_error: OnError) -> Result<()>
     where
         Q: QueryFragment<Pg> + Send + 'static,
@@ -92,7 +92,7 @@ impl Pipeline {
         let mut builder = PgQueryBuilder::default();
         statement.to_sql(&mut builder, &Pg).map_err(to_error)?;
         let text = builder.finish();
-        // Parts of one statement have no order, and those of one text may depend on theirs.
+        // The parts of a combined statement run in no defined order, and statements of the same text may depend on theirs.
         if self.held.iter().any(|held| held.text == text) {
             self.before_read().await?;
         }
@@ -100,7 +100,7 @@ impl Pipeline {
         Ok(())
     }
 
-    /// Sends what must come before a read.
+    /// Sends `BEGIN` and the deferred statements, so that a read sees their effects.
     pub(super) async fn before_read(&mut self) -> Result<()> {
         if let Some(begin) = self.begin.take() {
             self.pooled.in_transaction.store(true, Ordering::Release);
@@ -121,23 +121,23 @@ impl Pipeline {
         Ok(())
     }
 
-    /// What a failed statement means. The first failure is the cause of those after it.
+    /// The error to report for a failed statement: the first failure is the cause of all later ones.
     pub(super) async fn failed(&mut self, error: DieselError) -> Error {
         self.has_failed = true;
         self.answers().await.err().unwrap_or_else(|| self.pooled.to_error(error))
     }
 
-    /// Commits, and tells what failed if anything did.
+    /// Commits, or returns the first failure.
     pub(super) async fn commit(mut self) -> Result<()> {
         if self.begin.is_some() {
-            // Nothing was sent: one statement is a transaction by itself.
+            // Nothing was sent yet: a single statement is a transaction by itself.
             let Some((statement, on_errors)) = self.take_held() else { return Ok(()) };
             let done = self.answer_to(statement).await.map_err(|error| self.pooled.to_error(error));
             return done.map_err(|error| meaning(error, &on_errors));
         }
         if self.has_failed {
             self.rollback().await?;
-            return Err(Error::internal("a transaction went on after one of its statements had failed"));
+            return Err(Error::internal("a transaction continued after one of its statements had failed"));
         }
         if let Err(error) = self.before_read().await {
             self.rollback().await?;
@@ -155,12 +155,12 @@ impl Pipeline {
         committed.map_err(|error| self.pooled.to_error(error))
     }
 
-    /// Undoes whatever was done.
+    /// Rolls back the transaction.
     pub(super) async fn rollback(mut self) -> Result<()> {
         if self.begin.is_some() {
             return Ok(());
         }
-        // Their failures are why it is undone, or of no more interest.
+        // Their failures are the cause of the rollback, or irrelevant by now.
         let _ = self.answers().await;
         let rolled_back = self.command("ROLLBACK").await;
         self.end(&rolled_back);
@@ -171,7 +171,7 @@ impl Pipeline {
         self.pooled.in_transaction.store(ended.is_err(), Ordering::Release);
     }
 
-    /// Waits for all answers, and tells the first failure.
+    /// Waits for all results and returns the first failure.
     async fn answers(&mut self) -> Result<()> {
         let mut first = Ok(());
         for pending in self.pending.drain(..) {
@@ -182,7 +182,7 @@ impl Pipeline {
         first
     }
 
-    /// What is held, as one statement.
+    /// Combines all deferred statements into one.
     fn take_held(&mut self) -> Option<(Together, Vec<OnError>)> {
         if self.held.is_empty() {
             return None;
@@ -202,14 +202,14 @@ impl Pipeline {
         Box::pin(async move { statement.execute(&mut &pooled.inner).await.map(drop) }.instrument(span))
     }
 
-    /// A command without parameters, which needs not be prepared.
+    /// A command without parameters, which need not be prepared.
     fn command(&self, command: &'static str) -> Answer {
         let pooled = Arc::clone(&self.pooled);
         let span = trace::statement("postgresql");
         Box::pin(async move { (&pooled.inner).batch_execute(command).await }.instrument(span))
     }
 
-    /// Sends what is sent when it is first polled.
+    /// Sends a statement by polling its future once.
     async fn send(&mut self, mut answer: Answer, on_errors: Vec<OnError>) -> Result<()> {
         match poll_once(&mut answer).await {
             Poll::Ready(Ok(())) => Ok(()),
@@ -229,9 +229,9 @@ impl Pipeline {
     }
 }
 
-/// Several writes as one statement. They see the same rows, those from before it; what constraints ask for is looked at after it.
+/// Several writes as one statement. All of them see the rows as they were before it; constraints are checked after it.
 struct Together {
-    /// The texts of the parts.
+    /// The texts of the parts, joined.
     text: String,
     parts: Vec<Box<dyn QueryFragment<Pg> + Send>>,
 }
@@ -263,12 +263,12 @@ impl QueryFragment<Pg> for Together {
     }
 }
 
-/// What an error means to those who sent the parts of a statement.
+/// Applies the error mappings of all parts of a statement.
 fn meaning(error: Error, on_errors: &[OnError]) -> Error {
     on_errors.iter().fold(error, |error, on_error| on_error(error))
 }
 
-/// Polls a future once. Unconstrained: the runtime must not put the poll off for the sake of fairness.
+/// Polls a future once. Unconstrained, because the runtime must not defer the poll for fairness.
 async fn poll_once(answer: &mut Answer) -> Poll<QueryResult<()>> {
     tokio::task::unconstrained(poll_fn(|context| Poll::Ready(answer.as_mut().poll(context)))).await
 }

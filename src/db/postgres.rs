@@ -1,4 +1,4 @@
-//! PostgreSQL: a pool of connections for transactions, one for long reads, and a few shared connections on which short reads are
+//! PostgreSQL: one pool of connections for transactions, one for long reads, and a few shared connections on which short reads are
 //! pipelined.
 
 use std::{
@@ -29,33 +29,34 @@ use crate::{
     error::{Error, Result, chain},
 };
 
-/// How long what was sent to the server may go without an acknowledgement.
+/// Maximum time that sent data may remain unacknowledged.
 const SILENCE: Duration = Duration::from_secs(20);
 
-/// A connection: one of a pool, which its holder has alone, or a shared one.
+/// An exclusive connection of a pool, or a shared one.
 pub(crate) enum Handle {
     Own(Pipeline),
     Shared(Arc<Connection>),
 }
 
-/// A connection as it is shared, and as it is pooled.
+/// A connection with its state, whether pooled or shared.
 pub(crate) struct Connection {
     pub(super) inner: AsyncPgConnection,
-    /// Set when the server, or the network, has ended it.
+    /// Set when the server or the network has closed it.
     closed: Arc<AtomicBool>,
-    /// Set while a transaction is open: given back so, it is thrown away, and the server undoes the transaction.
+    /// Set while a transaction is open. If it is still set when the connection is returned, the connection is discarded, and the server
+    /// rolls back.
     pub(super) in_transaction: AtomicBool,
-    /// The statements that are known to be prepared.
+    /// Statements known to be prepared.
     pub(super) prepared: super::pipeline::PreparedTexts,
 }
 
 impl Connection {
-    /// True if it can be used no more.
+    /// True if it can no longer be used.
     pub(super) fn is_closed(&self) -> bool {
         self.closed.load(Ordering::Acquire)
     }
 
-    /// What an error of a statement on it means. The answer tells that the connection has ended before the driver knows.
+    /// Maps an error of a statement on this connection. The error may reveal that the connection is lost before the driver notices.
     pub(super) fn to_error(&self, error: diesel::result::Error) -> Error {
         if is_lost(&error) {
             self.closed.store(true, Ordering::Release);
@@ -73,12 +74,12 @@ impl Handle {
         }
     }
 
-    /// True if it is a shared connection that has ended.
+    /// True if it is a shared connection that has been lost.
     pub(super) fn is_closed(&self) -> bool {
         matches!(self, Self::Shared(shared) if shared.is_closed())
     }
 
-    /// Sends what was held back, so that a read sees it.
+    /// Sends deferred statements, so that a read sees their effects.
     pub(crate) async fn before_read(&mut self) -> Result<()> {
         match self {
             Self::Own(own) => own.before_read().await,
@@ -86,7 +87,7 @@ impl Handle {
         }
     }
 
-    /// What a failed statement means: an earlier one, whose answer was not waited for, may have failed before it.
+    /// Maps the error of a failed statement. An earlier statement that was not awaited may be the actual cause.
     pub(crate) async fn failed(&mut self, error: diesel::result::Error) -> Error {
         match self {
             Self::Own(own) => own.failed(error).await,
@@ -94,7 +95,7 @@ impl Handle {
         }
     }
 
-    /// Holds a statement back until something is read or committed.
+    /// Defers a statement until the next read or the commit.
     pub(crate) async fn defer<Q>(&mut self, query: Prepared<Q>, on_error: OnError) -> Result<()>
     where
         Q: QueryFragment<Pg> + Send + 'static,
@@ -119,8 +120,8 @@ impl Handle {
         }
     }
 
-    /// The transactions that hold the lock of those who write to a table. A transaction takes it before its first write there,
-    /// and what it wrote is seen before it lets go.
+    /// Transactions that hold a row-exclusive lock on a table. A transaction takes it before its first write to the table, and its writes
+    /// become visible before it releases the lock.
     pub(super) async fn writers_of(&self, table: &str) -> QueryResult<Vec<String>> {
         #[derive(QueryableByName)]
         struct Writer {
@@ -137,8 +138,8 @@ impl Handle {
     }
 }
 
-/// A pool of connections that are had alone, in the order of coming. The library's own pool gives a connection to whoever asks at
-/// the right moment, and sends who came first to the end of the queue.
+/// Exclusive connections, handed out in FIFO order. bb8 alone gives a connection to the caller that asks at the right moment, and moves
+/// those that came earlier to the end of its queue.
 #[derive(Clone)]
 struct Pool {
     connections: bb8::Pool<Connector>,
@@ -146,7 +147,7 @@ struct Pool {
     timeout: Duration,
 }
 
-/// A connection of a pool. It is given back first, and then the turn.
+/// A connection of a pool. Field order matters: the connection is returned before the permit.
 pub(super) struct Pooled {
     connection: bb8::PooledConnection<'static, Connector>,
     _turn: OwnedSemaphorePermit,
@@ -179,7 +180,7 @@ impl Pool {
     }
 }
 
-/// Waits for a connection for so long.
+/// Waits for a connection for at most `timeout`.
 async fn in_time<T>(timeout: Duration, connection: impl Future<Output = Result<T>>) -> Result<T> {
     let connection = tokio::time::timeout(timeout, connection).await;
     connection.unwrap_or_else(|elapsed| Err(Error::Unavailable(Box::new(elapsed))))
@@ -199,7 +200,7 @@ struct Readers {
     next: AtomicUsize,
 }
 
-/// Where a shared connection is. Whoever finds it closed replaces it, alone.
+/// A slot for a shared connection. The caller that finds it closed replaces it, under a lock.
 #[derive(Default)]
 struct Slot {
     current: std::sync::RwLock<Option<Arc<Connection>>>,
@@ -226,22 +227,22 @@ impl Pools {
         Ok(Self { transactions, scans, readers: Arc::new(readers) })
     }
 
-    /// A connection of its own, in a transaction.
+    /// An exclusive connection, in a transaction.
     pub(super) async fn begin(&self) -> Result<Handle> {
         own(&self.transactions, "BEGIN").await
     }
 
-    /// A connection of its own whose reads all see one state.
+    /// An exclusive connection whose reads all see one snapshot.
     pub(super) async fn snapshot(&self) -> Result<Handle> {
         own(&self.scans, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await
     }
 
-    /// A connection of its own, for reads that take long.
+    /// An exclusive connection for long reads.
     pub(super) async fn scan(&self) -> Result<Handle> {
         Ok(Handle::Own(Pipeline::new(self.scans.get().await?)))
     }
 
-    /// How many shared connections there are.
+    /// Number of shared connections.
     pub(super) fn shared(&self) -> usize {
         self.readers.slots.len()
     }
@@ -274,7 +275,7 @@ impl bb8::ManageConnection for Connector {
 }
 
 impl Readers {
-    /// One of the shared connections, in turn. A closed one is replaced first.
+    /// One of the shared connections, round-robin. A closed one is replaced first.
     async fn get(&self) -> Result<Arc<Connection>> {
         let turn = self.next.fetch_add(1, Ordering::Relaxed) % self.slots.len();
         let slot = self.slots.get(turn).ok_or_else(|| Error::internal("no shared connection is configured"))?;
@@ -286,7 +287,7 @@ impl Readers {
             return Ok(connection);
         }
         let connect = async { self.connector.connect().await.map_err(|error| Error::Unavailable(Box::new(error))) };
-        // Boxed: it is large, and seldom needed.
+        // Boxed because it is large and rarely needed.
         let connection = Arc::new(in_time(self.connect_timeout, Box::pin(connect)).await?);
         *slot.current.write().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(Arc::clone(&connection));
         Ok(connection)
@@ -300,7 +301,7 @@ impl Slot {
     }
 }
 
-/// Makes connections.
+/// Opens connections.
 #[derive(Clone)]
 pub(super) struct Connector {
     config: tokio_postgres::Config,
@@ -319,14 +320,14 @@ impl Connector {
         if config.get_application_name().is_none() {
             config.application_name("tenantry");
         }
-        // A network that drops what is sent, without a word, is noticed.
+        // Detects a network that silently drops packets.
         if config.get_tcp_user_timeout().is_none() {
             config.tcp_user_timeout(SILENCE);
         }
         let tls = tls::connector(config.get_ssl_mode()).map_err(|error| format!("TLS cannot be set up: {error}"))?;
-        // No table is read as a whole by any call, however small it was when the statement was planned; and what finds a few rows
-        // by an index is planned once, not each time.
-        // A commit is acknowledged only when it is on disk, whatever the server's default; nothing waits without end.
+        // Sequential scans are off because no call reads a whole table, however small it was when the statement was planned. Generic plans:
+        // a lookup of a few rows by an index is planned once instead of on every execution.
+        // Commits are acknowledged only when they are on disk, whatever the server's default, and no wait is unbounded.
         let session = format!(
             "SET synchronous_commit = on; SET lock_timeout = {}; SET statement_timeout = {}; \
              SET idle_in_transaction_session_timeout = '60s'; SET enable_seqscan = off; \
@@ -337,9 +338,9 @@ impl Connector {
         Ok(Self { config, tls, session })
     }
 
-    /// Makes connections whose statements are planned for what they ask for: a list does better for it. They read in the order of an
-    /// index and look up by another what belongs to a row, so that a page ends when it is full; what would first be gathered, hashed or
-    /// sorted as a whole is chosen where nothing else can be, also before the first statistics.
+    /// A connector for long reads. Their statements are planned for their parameters, which suits lists better. They read in index order
+    /// and look up related rows by another index, so that a page ends when it is full; plans that first collect, hash or sort everything
+    /// are chosen only if there is no alternative, even before statistics have been collected.
     fn for_scans(&self) -> Self {
         Self {
             session: format!(
@@ -351,7 +352,7 @@ impl Connector {
         }
     }
 
-    /// Connects.
+    /// Opens a connection and applies the session settings.
     pub(super) async fn connect(&self) -> ConnectionResult<Connection> {
         let (client, connection) = self
             .config
@@ -380,7 +381,7 @@ impl Connector {
     }
 }
 
-/// What is wrong with a connection, in one line.
+/// Describes a connection error in one line.
 pub(super) fn describe(error: &ConnectionError) -> String {
     match error {
         ConnectionError::BadConnection(text) => text.clone(),

@@ -1,4 +1,4 @@
-//! Statements that are prepared once. diesel prepares an UPDATE anew each time, as its text may depend on its values; ours do not.
+//! Statements that are prepared once. diesel prepares an UPDATE again each time, because its text may depend on its values. Ours does not.
 
 use diesel::{
     QueryResult,
@@ -7,7 +7,7 @@ use diesel::{
     sqlite::{Sqlite, SqliteConnection},
 };
 
-/// A statement whose text is always the same.
+/// A statement with constant text.
 pub(crate) struct Prepared<Q>(pub(crate) Q);
 
 impl<Q: QueryId> QueryId for Prepared<Q> {

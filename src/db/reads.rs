@@ -1,8 +1,8 @@
-//! Reads of the same kind that are asked for at once, made one statement.
+//! Combines concurrent reads of the same kind into one statement.
 //!
-//! A statement of one row costs PostgreSQL and its driver many times what a further row costs. So while a statement is on its way,
-//! whoever asks for another row waits for the next one, which asks for all of them. Nobody waits for more than one statement that
-//! was sent before, and none is sent before it is asked for: what is read is never older than the question.
+//! A statement of one row costs PostgreSQL and its driver many times as much as one more row. So while statements are in flight, further
+//! callers wait for the next one, which reads the rows of all of them. A caller waits for at most one statement that was sent before its
+//! own, and the result is never older than the request: no statement is sent before its rows are requested.
 
 use std::{
     collections::HashMap,
@@ -17,23 +17,23 @@ use crate::{
     models::{Organization, OrganizationId, Reach, User, UserId},
 };
 
-/// Most statements of a kind at once: one that hangs does not hold up all others.
+/// Maximum statements of a kind in flight: one that hangs does not delay all others.
 const MAX_FLIGHTS: usize = 4;
-/// Most rows of a statement.
+/// Maximum rows per statement.
 const MAX_ROWS: usize = 200;
 
-/// What is found by an id.
+/// A model that can be looked up by id.
 pub trait Found: Clone + Send + Sync + 'static {
-    /// What it is found by.
+    /// The id type.
     type Id: Copy + Eq + std::hash::Hash + Send + Sync + 'static;
 
-    /// Finds that of an id, if it is within a reach.
+    /// The model with this id, if it is within reach.
     fn get(conn: &mut Conn, reach: &Reach, id: Self::Id) -> impl Future<Output = Result<Option<Self>>> + Send;
 
-    /// Finds those of some ids that are within a reach.
+    /// The models with these ids that are within reach, in any order.
     fn find(conn: &mut Conn, reach: &Reach, ids: &[Self::Id]) -> impl Future<Output = Result<Vec<Self>>> + Send;
 
-    /// The id of one.
+    /// The model's id.
     fn id(&self) -> Self::Id;
 }
 
@@ -60,10 +60,10 @@ macro_rules! found {
 found!(User by UserId in users);
 found!(Organization by OrganizationId in organizations);
 
-/// Whoever waits for a row.
+/// A caller waiting for a row.
 type Waiting<T> = (<T as Found>::Id, oneshot::Sender<Result<Option<T>>>);
 
-/// Gathers the reads of one kind.
+/// Combines the reads of one model.
 pub struct Gather<T: Found>(Arc<Inner<T>>);
 
 struct Inner<T: Found> {
@@ -83,15 +83,12 @@ impl<T: Found> Clone for Gather<T> {
 }
 
 impl<T: Found> Gather<T> {
-    /// Gathers reads of a database.
+    /// Combines reads of this database.
     pub fn new(db: Database) -> Self {
         Self(Arc::new(Inner { db, state: Mutex::new(State { flights: 0, waiting: HashMap::new() }) }))
     }
 
-    /// The row of an id, if it is within a reach.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
+    /// The row with this id, if it is within reach.
     pub async fn get(&self, reach: Reach, id: T::Id) -> Result<Option<T>> {
         if !self.0.db.has_round_trips() {
             return self.0.db.read(async |conn| T::get(conn, &reach, id).await).await;
@@ -105,11 +102,11 @@ impl<T: Found> Gather<T> {
                 tokio::spawn(Flight(Arc::clone(&self.0)).fly());
             }
         }
-        found.await.unwrap_or_else(|_| Err(Error::internal("a gathered read was lost")))
+        found.await.unwrap_or_else(|_| Err(Error::internal("a combined read was lost")))
     }
 }
 
-/// The right to have a statement on its way, until it is dropped.
+/// Permission to have one statement in flight, until dropped.
 struct Flight<T: Found>(Arc<Inner<T>>);
 
 impl<T: Found> Drop for Flight<T> {
@@ -119,7 +116,7 @@ impl<T: Found> Drop for Flight<T> {
 }
 
 impl<T: Found> Flight<T> {
-    /// Reads for all who wait, and for those who came meanwhile.
+    /// Reads the rows of all waiting callers, including those that arrive meanwhile.
     async fn fly(self) {
         while let Some((reach, waiting)) = self.next() {
             let ids: Vec<T::Id> = waiting.iter().map(|(id, _)| *id).collect();
@@ -132,7 +129,7 @@ impl<T: Found> Flight<T> {
                     Ok(rows) => Ok(rows.get(&id).cloned()),
                     Err(error) => Err(Error::Unavailable(error.clone().into())),
                 };
-                // Who asked may have gone.
+                // The receiver may be gone.
                 let _ = sender.send(row);
             }
         }

@@ -1,4 +1,4 @@
-//! Every table. Written by hand; a test compares it with what the migrations make on both databases.
+//! Every table. Written by hand; a test compares it with the migrated schema on both databases.
 
 diesel::table! {
     use diesel::sql_types::*;

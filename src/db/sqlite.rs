@@ -1,4 +1,4 @@
-//! SQLite: one writing connection and several reading ones, in WAL mode, every commit synced to disk.
+//! SQLite in WAL mode: one writer connection and several readers; every commit is synced to disk.
 
 use std::{
     error::Error as StdError,
@@ -30,16 +30,16 @@ use super::{
 };
 use crate::{config::DatabaseArgs, error::Result};
 
-/// Most memory that a connection keeps pages in. It takes no more than it has read.
+/// Maximum page cache of a connection. It grows only as pages are read.
 const READER_CACHE_KIB: u32 = 8 * 1024;
 const WRITER_CACHE_KIB: u32 = 64 * 1024;
-/// After how many written pages the log is brought into the file. Pages that are written again and again go there once.
+/// Written pages after which the WAL is checkpointed. A page that is written many times is copied to the file once.
 const CHECKPOINT_PAGES: u32 = 8000;
 
-/// A SQLite connection in async code.
+/// An async SQLite connection.
 pub(super) type SqliteConn = SyncConnectionWrapper<SqliteConnection, InPlace>;
 
-/// A connection: a reading one of a pool, or the writing one in a transaction.
+/// A pooled reader, or the writer in a transaction.
 pub(crate) enum Handle {
     Reader(bb8::PooledConnection<'static, SqliteConn>),
     Writer(Member),
@@ -65,9 +65,9 @@ impl DerefMut for Handle {
     }
 }
 
-/// Where a connection's work runs. A point read from the page cache, and a write to it, take microseconds, less than handing them
-/// to another thread. What may take longer, and what waits for the disk, lets the runtime go on elsewhere meanwhile. Either way a
-/// statement, once begun, ends before its future can be dropped.
+/// How a connection's work runs on its thread. A point read from the page cache, or a write to it, takes microseconds, less than handing it
+/// to another thread. Work that may take longer, or waits for the disk, lets the runtime move other tasks off the thread. Either way, a
+/// statement that has begun finishes before its future can be dropped.
 #[derive(Clone, Copy)]
 pub(crate) enum InPlace {
     Short,
@@ -99,7 +99,7 @@ pub(super) struct Pools {
     writer: Writer,
     /// For reads of a few rows.
     points: bb8::Pool<SqliteConn>,
-    /// For reads of many: they hold up each other and nobody else.
+    /// For reads of many rows, which delay only each other.
     scans: bb8::Pool<SqliteConn>,
 }
 
@@ -115,11 +115,11 @@ impl Pools {
             pool.connection_timeout(timeout).build(manager(path, mode, timeout)).await
         };
         let cores = std::thread::available_parallelism().map_or(1, |cores| u32::try_from(cores.get()).unwrap_or(1));
-        // A point read does not wait for anything, so there are never more at once than threads.
+        // A point read does not wait, so there are never more at once than threads.
         let points = pool(InPlace::Short, cores).await.map_err(|error| failed(&error))?;
         let scans = pool(InPlace::Long, settings.database_connections).await.map_err(|error| failed(&error))?;
         let writer = Writer::open(path, timeout).map_err(|error| failed(&error))?;
-        // Opens a reading one now: what is wrong with the file is told at start and not with the first call.
+        // Opens a reader now, so that a problem with the file shows at start and not at the first call.
         connect(&path.to_string_lossy(), Access::Read, timeout).map_err(|error| failed(&error))?;
         Ok(Self { writer, points, scans })
     }
@@ -133,12 +133,12 @@ impl Pools {
     }
 
     pub(super) async fn scan(&self) -> Result<Handle> {
-        // It holds up the task it is on: whoever shares that begins one of its own for what waits (see `transport`).
+        // A scan blocks its thread. The yield makes `transport` move the call from its connection's task to one of its own.
         tokio::task::yield_now().await;
         self.scans.get_owned().await.map(Handle::Reader).map_err(pool_error)
     }
 
-    /// A reading connection whose reads all see one state.
+    /// A reader whose reads all see one snapshot.
     pub(super) async fn snapshot(&self) -> Result<Handle> {
         let mut connection = self.scan().await?;
         <SqliteConn as AsyncConnection>::TransactionManager::begin_transaction(&mut *connection)
@@ -168,7 +168,7 @@ impl Handle {
     }
 }
 
-/// Creates the file, readable by its owner alone, and the directory it is in.
+/// Creates the file, readable only by its owner, and its directory.
 pub(super) fn create(path: &Path) -> io::Result<()> {
     use std::os::unix::fs::OpenOptionsExt as _;
     if let Some(directory) = path.parent().filter(|directory| !directory.as_os_str().is_empty()) {
@@ -187,14 +187,14 @@ fn manager(path: &Path, mode: InPlace, timeout: Duration) -> AsyncDieselConnecti
     AsyncDieselConnectionManager::new_with_config(path.to_string_lossy(), config)
 }
 
-/// What a connection may do.
+/// The access mode of a connection.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Access {
     Read,
     Write,
 }
 
-/// Opens a connection that waits so long for a lock. Its settings belong to the connection, not to the file, so each sets them and
+/// Opens a connection that waits at most `timeout` for a lock. Settings are per connection, not per file, so each connection sets them and
 /// reads them back.
 pub(super) fn connect(path: &str, access: Access, timeout: Duration) -> ConnectionResult<SqliteConnection> {
     let mut connection = SqliteConnection::establish(path)?;
@@ -202,7 +202,7 @@ pub(super) fn connect(path: &str, access: Access, timeout: Duration) -> Connecti
     let query_only = i64::from(access == Access::Read);
     let cache_kib = if access == Access::Read { READER_CACHE_KIB } else { WRITER_CACHE_KIB };
     let set = || -> QueryResult<Pragmas> {
-        // First of all: switching to WAL takes a lock that another process may hold for a moment.
+        // Set first: switching to WAL takes a lock that another process may hold briefly.
         connection.batch_execute(&format!("PRAGMA busy_timeout = {timeout};"))?;
         connection.batch_execute(&format!(
             "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA trusted_schema = OFF; \
@@ -226,7 +226,7 @@ pub(super) fn connect(path: &str, access: Access, timeout: Duration) -> Connecti
     }
 }
 
-/// The settings that durability and integrity rest on.
+/// The settings that durability and integrity depend on.
 #[derive(Debug, PartialEq, QueryableByName)]
 struct Pragmas {
     #[diesel(sql_type = Text)]

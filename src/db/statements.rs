@@ -1,13 +1,13 @@
-//! What statements leave in a trace.
+//! Records statements in traces.
 
 use diesel::connection::{Instrumentation, InstrumentationEvent};
 
 use crate::telemetry::trace;
 
-/// What diesel puts between the text of a statement and its values.
+/// The separator that diesel puts between a statement's text and its values.
 const VALUES: &str = " -- binds: ";
 
-/// Notes the text of each statement on the span that it is sent in, and nothing of its values; if spans go anywhere.
+/// If tracing is on, records the text of each statement on the current span, without its values.
 pub(super) fn noted() -> Option<impl Instrumentation> {
     trace::is_on().then_some(|event: InstrumentationEvent<'_>| {
         if let InstrumentationEvent::StartQuery { query, .. } = event {
@@ -17,7 +17,7 @@ pub(super) fn noted() -> Option<impl Instrumentation> {
     })
 }
 
-/// Runs something that sends one statement in a span of its own: `in_span!("sqlite", future)`. The future is made within it too.
+/// Runs one statement in its own span: `in_span!("sqlite", future)`. The future is also created within the span.
 macro_rules! in_span {
     ($system:literal, $statement:expr) => {{
         let span = $crate::telemetry::trace::statement($system);

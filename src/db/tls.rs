@@ -1,8 +1,8 @@
-//! TLS towards PostgreSQL, with rustls.
+//! TLS to PostgreSQL, with rustls.
 //!
-//! `sslmode=require` checks the server's certificate against the system's roots. `prefer`, the default, encrypts where the
-//! server offers it and checks nothing, as every PostgreSQL client does: it accepts a server without TLS too, so whoever
-//! could present a false certificate could as well offer none. Debian's server comes with a self-signed one.
+//! `sslmode=require` verifies the server's certificate against the system's root certificates. `prefer`, the default, encrypts if the
+//! server supports it and verifies nothing, as in every PostgreSQL client: it also accepts a server without TLS, so an attacker who could
+//! present a false certificate could just as well offer none. Debian's server ships with a self-signed one.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use rustls::{
 use tokio_postgres::config::SslMode;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-/// What connects with TLS, as the mode asks for it.
+/// A TLS connector for this mode.
 pub(super) fn connector(mode: SslMode) -> Result<MakeRustlsConnect, Error> {
     let provider = Arc::new(ring::default_provider());
     let config = ClientConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions()?;
@@ -29,7 +29,7 @@ pub(super) fn connector(mode: SslMode) -> Result<MakeRustlsConnect, Error> {
     Ok(MakeRustlsConnect::new(config.with_no_client_auth()))
 }
 
-/// Accepts any certificate whose key the server holds.
+/// Accepts any certificate, provided that the server holds its key.
 #[derive(Debug)]
 struct AnyCertificate(Arc<CryptoProvider>);
 

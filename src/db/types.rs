@@ -1,5 +1,5 @@
-//! Column types: native `uuid`, `timestamptz` and `jsonb` on PostgreSQL, `blob`, `integer` and `text` on SQLite, and the
-//! mapping of every value of ours onto them.
+//! Column types: native `uuid`, `timestamptz` and `jsonb` on PostgreSQL, `blob`, `integer` and `text` on SQLite, and the mapping of every
+//! model type to them.
 
 use std::io::Write as _;
 

@@ -6,7 +6,7 @@ pub mod well_known;
 use http::{HeaderValue, Response, StatusCode, header};
 use tonic::body::Body;
 
-/// A response of plain HTTP without a body.
+/// A plain HTTP response without a body.
 pub fn plain(status: StatusCode) -> Response<Body> {
     let mut response = Response::new(Body::empty());
     *response.status_mut() = status;

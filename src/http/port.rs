@@ -1,4 +1,4 @@
-//! The operations port: metrics, liveness and readiness, as plain HTTP on a port of its own.
+//! The operations port: metrics, liveness and readiness, as plain HTTP on a separate port.
 
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
@@ -11,23 +11,23 @@ use tonic::body::Body;
 use super::plain;
 use crate::{app::health::Health, telemetry::metrics::Metrics};
 
-/// Most requests at once.
+/// Maximum concurrent connections.
 const MAX_CONNECTIONS: usize = 16;
-/// How long a request may take, with its answer.
+/// Maximum time for a request and its response.
 const TIMEOUT: Duration = Duration::from_secs(10);
-/// How long to take no connection after the system had nothing left for one.
+/// Pause after the system could not accept a connection.
 const REST: Duration = Duration::from_millis(100);
 
-/// What the port serves.
+/// The operations port.
 pub struct Port {
-    /// The metrics.
+    /// The metrics at `/metrics`.
     pub metrics: Metrics,
-    /// Whether it is alive and ready.
+    /// The state reported by `/livez` and `/readyz`.
     pub health: Health,
 }
 
 impl Port {
-    /// Answers the requests that come. It runs until it is dropped.
+    /// Answers requests until it is dropped.
     pub async fn serve(self, listener: TcpListener) {
         let (port, places) = (Arc::new(self), Arc::new(Semaphore::new(MAX_CONNECTIONS)));
         loop {
@@ -41,7 +41,7 @@ impl Port {
                 let answer = service_fn(|request| std::future::ready(Ok::<_, Infallible>(port.answer(&request))));
                 let mut builder = http1::Builder::new();
                 builder.timer(TokioTimer::new()).header_read_timeout(TIMEOUT).keep_alive(false);
-                // Who asks has gone, or is too slow: that is nobody's loss.
+                // The client has gone or is too slow, which needs no handling.
                 let _ = tokio::time::timeout(TIMEOUT, builder.serve_connection(TokioIo::new(stream), answer)).await;
                 drop(place);
             });

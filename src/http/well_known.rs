@@ -1,4 +1,4 @@
-//! What is served as plain HTTP beside the calls, on the same port: the JWK set, for libraries that fetch it from an address.
+//! Plain HTTP on the port of the API: the JWK set, for libraries that fetch it by URL.
 
 use std::{convert::Infallible, sync::Arc};
 
@@ -11,17 +11,17 @@ use crate::{
     transport::{Answer, Outgoing, Request},
 };
 
-/// Where the JWK set is (RFC 8615 names the directory, and every library knows the file).
+/// Path of the JWK set (RFC 8615 defines the directory; the file name is conventional).
 const JWKS: &str = "/.well-known/jwks.json";
 
-/// Answers plain requests, and leaves calls to somebody else.
+/// Answers plain requests and passes calls on.
 pub struct Beside {
     app: App,
     calls: Arc<dyn Answer>,
 }
 
 impl Beside {
-    /// Answers beside calls.
+    /// Passes calls on to `calls`.
     pub fn new(app: App, calls: Arc<dyn Answer>) -> Self {
         Self { app, calls }
     }
@@ -29,7 +29,7 @@ impl Beside {
     fn answer_plain(&self, request: &Request) -> Response<Body> {
         let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
         if request.uri().path() != JWKS || !is_read {
-            // Everything else here is called, with POST.
+            // Everything else here is a call, which is sent with POST.
             let mut response = plain(StatusCode::METHOD_NOT_ALLOWED);
             response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("POST"));
             return response;
@@ -43,7 +43,7 @@ impl Beside {
         if let Ok(value) = HeaderValue::from_str(&format!("public, max-age={MAX_AGE_SECONDS}")) {
             headers.insert(header::CACHE_CONTROL, value);
         }
-        // Public keys are for everybody, a page in a browser included.
+        // Public keys are public, also to pages in a browser.
         headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
         response
     }
@@ -51,7 +51,7 @@ impl Beside {
 
 impl Answer for Beside {
     fn answer(self: Arc<Self>, request: Request) -> BoxFuture<Response<Outgoing>, Infallible> {
-        // A call is sent with POST.
+        // Calls are sent with POST.
         if request.method() == Method::POST {
             return Arc::clone(&self.calls).answer(request);
         }

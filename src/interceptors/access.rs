@@ -1,5 +1,5 @@
-//! Who may call what, and what is answered first, read from the method options of the descriptor set. Deny by default: a path that is
-//! not in the table is no method, and a method of ours without the option stops the server from starting.
+//! Who may call which method, and with which priority, read from the method options of the descriptor set. Denied by default: a path that
+//! is not in the table is an unknown method, and the server does not start if one of our methods lacks the option.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -13,13 +13,13 @@ use crate::{
     pb,
 };
 
-/// The option that carries a method's rule.
+/// The option with a method's access rule.
 const OPTION: &str = "tenantry.v1.access";
-/// The option that names the authority that a method can give.
+/// The option that lists the authority a method can grant.
 const GIVES: &str = "tenantry.v1.gives";
-/// The option that names the events of a method.
+/// The option that lists a method's events.
 const EMITS: &str = "tenantry.v1.emits";
-/// Packages whose methods must carry it begin so.
+/// Methods of packages with this prefix must carry the access option.
 const OUR_PACKAGES: &str = "tenantry.";
 /// `MethodOptions.IdempotencyLevel.NO_SIDE_EFFECTS`.
 const NO_SIDE_EFFECTS: i32 = 1;
@@ -29,39 +29,39 @@ const NO_SIDE_EFFECTS: i32 = 1;
 pub enum Access {
     /// Anyone, without a credential.
     Public,
-    /// Whoever has a key that can be used, whatever it was made for.
+    /// Any caller with a usable key, whatever its scopes.
     AnyKey,
-    /// Whoever holds the scope, and is a platform admin, or comes with an API key, where that is asked for.
+    /// A caller that holds the scope and, where required, is a platform admin or uses an API key.
     Scope {
-        /// The scope.
+        /// The required scope.
         scope: Scope,
-        /// Whether the caller must be a platform admin.
+        /// True if the caller must be a platform admin.
         platform_admin: bool,
-        /// Whether an access token does not do.
+        /// True if an access token is not accepted.
         api_key: bool,
     },
 }
 
-/// What the server knows of a method before it looks at the call.
+/// The properties of a method, read from its descriptor.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Method {
     /// Its path.
     pub path: String,
-    /// Who may call it.
+    /// The callers it accepts.
     pub access: Access,
-    /// What is answered before it where not all is.
+    /// Its priority under overload.
     pub priority: Priority,
-    /// Whether it answers with a stream.
+    /// True if it returns a stream.
     pub is_stream: bool,
-    /// The authority that it can give, in order.
+    /// The authority it can grant, sorted.
     pub gives: Vec<Grant>,
-    /// Whether it is asked with a stream.
+    /// True if it takes a stream.
     pub takes_stream: bool,
-    /// What makes its answer large, if anything does.
+    /// Why its answer may be large; `None` if it cannot be.
     pub bulk: Option<Bulk>,
 }
 
-/// What is known of every method by its path. It finds that of a call and puts it into the request.
+/// All methods by path. As an interceptor, it adds a call's method to the request.
 #[derive(Clone, Debug)]
 pub struct AccessTable(Arc<HashMap<String, Arc<Method>>>);
 
@@ -69,7 +69,7 @@ impl AccessTable {
     /// Reads encoded descriptor sets.
     ///
     /// # Errors
-    /// Names the first method of ours that has no rule, or a broken one.
+    /// Names the first of our methods without a valid access rule.
     pub fn read(descriptor_sets: &[&[u8]]) -> std::result::Result<Self, String> {
         let mut rules = HashMap::new();
         for set in descriptor_sets {
@@ -109,7 +109,7 @@ impl AccessTable {
 }
 
 fn rule(pool: &DescriptorPool, method: &MethodDescriptor) -> std::result::Result<Access, &'static str> {
-    // Health and reflection: they carry no options, tell nothing of tenants, and are served only if registered.
+    // Health and reflection: they carry no options, reveal nothing about tenants, and are served only if registered.
     if !method.parent_service().package_name().starts_with(OUR_PACKAGES) {
         return Ok(Access::Public);
     }
@@ -119,7 +119,7 @@ fn rule(pool: &DescriptorPool, method: &MethodDescriptor) -> std::result::Result
         return Err("the method has no access option");
     }
     let value = options.get_extension(&extension);
-    let access = value.as_message().ok_or("the access option is no message")?;
+    let access = value.as_message().ok_or("the access option is not a message")?;
     let flag = |name| access.get_field_by_name(name).is_some_and(|value| value.as_bool() == Some(true));
     let scope = access.get_field_by_name("scope").as_deref().and_then(Value::as_str).unwrap_or_default().to_owned();
     let api_key = flag("api_key");
@@ -135,7 +135,7 @@ fn rule(pool: &DescriptorPool, method: &MethodDescriptor) -> std::result::Result
     }
 }
 
-/// The authority that a method says it can give: exactly what its events can give, so that none is forgotten.
+/// The authority a method declares to grant. It must be exactly what its events can grant, so that none is forgotten.
 fn gives(
     pool: &DescriptorPool,
     method: &MethodDescriptor,
@@ -156,13 +156,13 @@ fn gives(
             Ok(pb::Grant::Account) => Grant::Account,
             Ok(pb::Grant::Standing) => Grant::Standing,
             Ok(pb::Grant::PlatformAdmin) => Grant::PlatformAdmin,
-            Ok(pb::Grant::Unspecified) | Err(_) => return Err("a grant of the gives option is not known"),
+            Ok(pb::Grant::Unspecified) | Err(_) => return Err("the gives option contains an unknown grant"),
         });
     }
     let mut given = Vec::new();
     for action in list(EMITS, "actions").iter().filter_map(Value::as_str) {
         let action =
-            Action::from_stored(action.to_owned()).map_err(|_| "an action of the emits option is not known")?;
+            Action::from_stored(action.to_owned()).map_err(|_| "the emits option contains an unknown action")?;
         given.extend(action.gives());
     }
     for grants in [&mut said, &mut given] {
@@ -170,9 +170,9 @@ fn gives(
         grants.dedup();
     }
     if said != given {
-        return Err("the gives option does not name what the events of the method give");
+        return Err("the gives option does not match what the events of the method give");
     }
-    // What a key or a session-less grant opens would outlast the session of an access token.
+    // An API key obtained with an access token would outlast its session.
     match access {
         Access::Scope { api_key: false, .. } if said.contains(&Grant::ApiKey) => {
             Err("a method that gives API keys must take an API key")
@@ -184,7 +184,7 @@ fn gives(
     }
 }
 
-/// What a method says of its priority, or what follows from its standard option: whatever only reads is a read.
+/// The priority a method declares; by default a read if it has no side effects, otherwise a write.
 fn priority(pool: &DescriptorPool, method: &MethodDescriptor) -> std::result::Result<Priority, &'static str> {
     use pb::Priority as P;
     let options = method.options();
@@ -195,7 +195,7 @@ fn priority(pool: &DescriptorPool, method: &MethodDescriptor) -> std::result::Re
         let level = options.get_field_by_name("idempotency_level");
         level.as_deref().and_then(Value::as_enum_number) == Some(NO_SIDE_EFFECTS)
     };
-    match P::try_from(said).map_err(|_| "the priority is not known")? {
+    match P::try_from(said).map_err(|_| "the priority is unknown")? {
         P::Unspecified if only_reads() => Ok(Priority::Read),
         P::Unspecified => Ok(Priority::Write),
         P::Verify => Ok(Priority::Verify),
@@ -219,7 +219,7 @@ impl Intercept for AccessTable {
 
 /// The method of a call.
 pub(super) fn method(parts: &Parts) -> Result<&Arc<Method>> {
-    // Only a wrong order of the interceptors leaves a call without one.
+    // Missing only if the interceptors are in the wrong order.
     parts.extensions.get().ok_or_else(|| Error::internal("a call came without a method"))
 }
 
@@ -260,7 +260,7 @@ mod tests {
     #[test]
     fn a_method_without_a_rule_is_named() {
         let mut set = prost_types::FileDescriptorSet::decode(DESCRIPTOR_SET).unwrap();
-        // Decoded without the extension, the options are lost, as they would be if nobody had written them.
+        // Decoded without the extension, the options are lost, as if they had never been written.
         set.file.retain(|file| file.name() != "x");
         let error = AccessTable::read(&[&set.encode_to_vec()]).unwrap_err();
         assert!(error.starts_with("/tenantry.v1.") && error.ends_with("has no access option"), "{error}");

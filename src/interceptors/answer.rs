@@ -1,4 +1,4 @@
-//! The answers of calls, from when they are made until they have left.
+//! Answers, from when they are built until they have been sent.
 
 use std::{
     future::poll_fn,
@@ -19,7 +19,8 @@ use crate::{
     transport::answers::{Answers, Held, Holder},
 };
 
-/// Encodes the answer of a unary call, and counts its bytes until they have left. What it was encoded from is gone when this returns.
+/// Encodes the answer of a unary call, and counts its bytes until they have been sent. What it was encoded from has been dropped when this
+/// returns.
 pub(super) async fn counted(
     response: Response<Body>,
     answers: &Answers,
@@ -27,7 +28,7 @@ pub(super) async fn counted(
     reserved: Option<Held>,
     may_be_refused: bool,
 ) -> Result<Response<Body>> {
-    // A refusal stands in the headers.
+    // A refusal consists of headers only.
     if response.body().is_end_stream() {
         return Ok(response);
     }
@@ -44,13 +45,13 @@ pub(super) async fn counted(
             }
         }
     }
-    // It holds the buffer.
+    // The body still holds the encoding buffer.
     drop(body);
     let data = if data.is_empty() { data } else { answers.hold(holder, reserved, data, may_be_refused)? };
     Ok(Response::from_parts(head, Body::new(Made { data, trailers })))
 }
 
-/// Two pieces as one.
+/// Joins two pieces.
 fn joined(first: &Bytes, second: &Bytes) -> Bytes {
     let mut all = BytesMut::with_capacity(first.len() + second.len());
     all.extend_from_slice(first);
@@ -58,7 +59,7 @@ fn joined(first: &Bytes, second: &Bytes) -> Bytes {
     all.freeze()
 }
 
-/// An answer that is made.
+/// An encoded answer.
 struct Made {
     data: Bytes,
     trailers: Option<HeaderMap>,
@@ -81,7 +82,7 @@ impl HttpBody for Made {
     }
 }
 
-/// An answer that keeps something in use until the last of it is with the connection.
+/// An answer that keeps a resource in use until its last part has been handed to the connection.
 pub(super) struct Keeps<K> {
     pub(super) body: Body,
     pub(super) _keeps: K,
@@ -104,9 +105,9 @@ impl<K: Send + Unpin> HttpBody for Keeps<K> {
     }
 }
 
-/// A stream of nobody: it ends at an age, so that nobody keeps its place from others for ever.
+/// A stream without a caller. It ends after a maximum age, so that no client can keep its place forever.
 pub(super) struct Ages {
-    /// Nothing once it is too old.
+    /// `None` after the maximum age.
     body: Option<Body>,
     end: Pin<Box<Sleep>>,
     _place: [Used; 2],

@@ -1,5 +1,5 @@
-//! Leaves an event of every call that was denied, and of every known key that was refused. Many of one kind become one, so that
-//! nobody floods the events with refusals.
+//! Records an event for every denied call and every refused use of a known key. Refusals of one kind are folded into one event, so that the
+//! events cannot be flooded.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -25,60 +25,60 @@ use crate::{
     transport::Request,
 };
 
-/// Refusals of one kind within this time of the first are recorded with the next one after it.
+/// After an event, further refusals of the same kind are only counted for this long. The next one after that records their number.
 const FOLD: Duration = Duration::from_mins(1);
-/// Most kinds of refusals of one owner that are distinguished within that time. The rest count as one kind.
+/// Maximum kinds of refusals per owner that are distinguished within that time. The rest count as one kind.
 const MAX_KINDS_OF_OWNER: usize = 100;
-/// Most kinds of all owners together that are distinguished. Beyond them each owner has one kind, so that nobody's refusals are lost.
+/// Maximum kinds that are distinguished over all owners. Beyond it each owner has one kind, so that no owner's refusals are lost.
 const MAX_KINDS: usize = 100_000;
 
-/// How often the kinds of all owners are looked at where there are too many.
+/// Minimum interval between scans of all owners while there are too many kinds.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// Leaves the events of refusals.
+/// Records events of refusals.
 #[derive(Clone)]
 pub struct Audit {
     app: App,
     kinds: Arc<Mutex<Kinds>>,
 }
 
-/// What makes refusals alike: the credential, the method, the reason.
+/// Refusals of one kind share the credential, the method and the reason.
 type RefusalKind = (CredentialId, String, String);
-/// Whose refusals they are, and whether they are of keys with a wrong secret, or that cannot be used: those are counted apart, as anybody
-/// who has seen the beginning of a key causes them.
+/// The owner of the refusals, and whether they are of keys with a wrong secret or keys that cannot be used. Those are counted separately,
+/// because anyone who has seen the beginning of a key can cause them.
 type RefusalOwner = (PrincipalId, bool);
 
-/// The kinds of refusals that were told within [`FOLD`].
+/// The kinds of refusals recorded within [`FOLD`].
 #[derive(Default)]
 struct Kinds {
     of: HashMap<RefusalOwner, KindsOfOwner>,
-    /// How many there are of all owners.
+    /// Number of kinds over all owners.
     all: usize,
-    /// When those of all owners were last looked at, to forget what is past its time.
+    /// Time of the last scan of all owners for expired kinds.
     looked: Option<Timestamp>,
 }
 
 #[derive(Default)]
 struct KindsOfOwner {
     kinds: HashMap<RefusalKind, Told>,
-    /// Those beyond what is distinguished.
+    /// Refusals beyond the kinds that are distinguished.
     others: Option<Told>,
 }
 
-/// When refusals of a kind were last told, and how many came since.
+/// When refusals of a kind were last recorded, and how many have come since.
 struct Told {
     at: Timestamp,
     since: u32,
 }
 
 impl Audit {
-    /// Writes events into an application.
+    /// Records events through this application.
     pub fn new(app: App) -> Self {
         Self { app, kinds: Arc::default() }
     }
 
-    /// Leaves the event of a refused call, unless one of its kind was told just now. That it cannot be written changes nothing
-    /// for the caller: the call is refused anyway.
+    /// Records the event of a refused call, unless one of its kind was recorded within [`FOLD`]. A failure to write it changes nothing for
+    /// the caller: the call is refused anyway.
     pub(super) async fn refused(
         &self,
         origin: Origin,
@@ -96,15 +96,15 @@ impl Audit {
         let Some(count) = count else { return };
         change.refusal = Some(Refusal { reason: reason.to_owned(), count });
         if let Err(error) = self.app.note(&origin, change).await {
-            tracing::warn!(error = chain(&error), reason, "the event of a refused call could not be written");
+            tracing::warn!(error = chain(&error), reason, "could not record the event of a refused call");
         }
     }
 }
 
 impl Kinds {
-    /// How many refusals to tell now, if any.
+    /// The number of refusals to record now, if any.
     fn admit(&mut self, owner: RefusalOwner, kind: RefusalKind, now: Timestamp) -> Option<u32> {
-        // Not with each refusal: there are many to look at.
+        // Not on every refusal, because the scan visits all owners.
         if self.all >= MAX_KINDS && self.looked.is_none_or(|looked| now >= looked.after(LOOK)) {
             self.looked = Some(now);
             self.of.retain(|_, of| {
@@ -135,7 +135,7 @@ impl Kinds {
 }
 
 impl KindsOfOwner {
-    /// Forgets the kinds that are past their time.
+    /// Removes expired kinds.
     fn forget(&mut self, now: Timestamp, all: &mut usize) {
         let before = self.kinds.len();
         self.kinds.retain(|_, told| told.is_recent(now));
@@ -148,7 +148,7 @@ impl Told {
         now < self.at.after(FOLD)
     }
 
-    /// How many refusals to tell now that one more has come, if any.
+    /// Counts one more refusal. Returns how many to record now, if any.
     fn again(&mut self, now: Timestamp) -> Option<u32> {
         if self.is_recent(now) {
             self.since = self.since.saturating_add(1);
@@ -163,7 +163,7 @@ impl Told {
 impl Around for Audit {
     async fn around<S: Inner>(&self, request: Request, inner: S) -> Response<Body> {
         let (parts, body) = request.into_parts();
-        // Taken from every call and used for few: nothing here is copied.
+        // Read on every call but rarely used, so nothing is copied here.
         let caller = parts.extensions.get::<Caller>();
         let caller = caller.map(|caller| (caller.principal, caller.accountable, caller.presented));
         let seen = Seen::of(&parts);
@@ -180,7 +180,7 @@ impl Around for Audit {
     }
 }
 
-/// What a denied call is about: whoever called.
+/// The subject of a denied call is the caller.
 fn subject(caller: Principal) -> Subject {
     match caller {
         Principal::Organization(id) => Subject { organization_id: Some(id), ..Subject::default() },
@@ -188,13 +188,13 @@ fn subject(caller: Principal) -> Subject {
     }
 }
 
-/// The address that a call comes from: that of the connection, whatever its metadata says.
+/// The peer address of the connection, whatever the metadata says.
 pub(super) fn remote_address(parts: &Parts) -> Option<IpAddr> {
     let address = parts.extensions.get::<TcpConnectInfo>().and_then(TcpConnectInfo::remote_addr)?;
     Some(address.ip().to_canonical())
 }
 
-/// What an event tells of a call whose request is not read.
+/// Data for the event of a call whose request is not parsed.
 pub(super) struct Seen {
     uri: Uri,
     address: Option<IpAddr>,
@@ -202,7 +202,7 @@ pub(super) struct Seen {
 }
 
 impl Seen {
-    /// Looks at a request.
+    /// Copies the data from a request.
     pub(super) fn of(parts: &Parts) -> Self {
         Self { uri: parts.uri.clone(), address: remote_address(parts), metadata: Beside::metadata(&parts.headers) }
     }
@@ -241,8 +241,8 @@ mod tests {
         let told = (0..1000).filter(|number| kinds.admit(owner(1), kind(*number), now).is_some()).count();
         assert_eq!(told, MAX_KINDS_OF_OWNER + 1);
         assert_eq!(kinds.admit(owner(2), kind(1), now), Some(1));
-        assert_eq!(kinds.admit((owner(1).0, true), kind(1), now), Some(1), "it is counted apart");
-        // A while later those that were folded are recorded in one.
+        assert_eq!(kinds.admit((owner(1).0, true), kind(1), now), Some(1), "it is counted separately");
+        // After the interval, the folded refusals are recorded together.
         let later = now.after(FOLD);
         for number in 0..100 {
             assert_eq!(kinds.admit(owner(1), kind(number), later), Some(1));

@@ -1,5 +1,4 @@
-//! Who are you: finds the caller of a presented API key or access token, or answers UNAUTHENTICATED. What the caller may do is decided
-//! after.
+//! Authentication: finds the caller by its API key or access token, or answers UNAUTHENTICATED. What the caller may do is decided later.
 
 use std::sync::Arc;
 
@@ -16,7 +15,7 @@ use crate::{
     security::token::read_api_key,
 };
 
-/// Finds out who calls.
+/// Finds the caller of a call.
 #[derive(Clone)]
 pub struct Authenticate {
     app: App,
@@ -24,12 +23,12 @@ pub struct Authenticate {
 }
 
 impl Authenticate {
-    /// Looks keys up in an application.
+    /// Looks keys up in this application.
     pub fn new(app: App, audit: Audit) -> Self {
         Self { app, audit }
     }
 
-    /// Puts the [`Caller`] into the request of a method that is not public, and tells whose share the call uses.
+    /// Adds the [`Caller`] to the request of a method that is not public, and returns the share that the call counts towards.
     ///
     /// # Errors
     /// [`Error::Unauthenticated`].
@@ -39,11 +38,11 @@ impl Authenticate {
         Ok(share)
     }
 
-    /// The caller of the one credential in these headers. Every other case has one answer; a known key that is refused leaves an
+    /// The caller of the only credential in these headers. All failures have the same answer; the refusal of a known key also records an
     /// event for its owner.
     async fn caller(&self, parts: &Parts) -> Result<(Caller, Arc<Share>)> {
         let Some(presented) = presented(&parts.headers) else { return Err(self.failed("missing")) };
-        // What an encoded JSON object begins with, and no key does.
+        // The beginning of an encoded JSON object, with which no key begins.
         if presented.starts_with("ey") {
             return Box::pin(self.signed_in(presented, parts)).await;
         }
@@ -60,20 +59,20 @@ impl Authenticate {
         let actor = Actor::Caller { owner: credential.principal, presented };
         let (id, subject) = (presented.id(), State::from(credential.key.clone()).subject());
         let change = Change::nothing(Action::ApiKeyRejected, subject);
-        // Beside the call: how long the answer takes must not tell that the key is known.
+        // In a separate task: the response time must not reveal that the key is known.
         let (audit, origin) = (self.audit.clone(), Seen::of(parts).origin(actor));
         let accountable = credential.accountable;
         tokio::spawn(async move { audit.refused(origin, accountable, id, change, "UNAUTHENTICATED").await });
         Err(self.failed("refused_api_key"))
     }
 
-    /// Counts a credential that is none.
+    /// Counts an invalid credential.
     fn failed(&self, class: &'static str) -> Error {
         self.app.attempts.failed(class);
         Error::Unauthenticated
     }
 
-    /// The user of an access token, if it is good, its session goes on and the user is active: looked up with every call.
+    /// The user of an access token, if the token is valid, its session has not ended and the user is active. Looked up on every call.
     async fn signed_in(&self, token: &str, parts: &Parts) -> Result<(Caller, Arc<Share>)> {
         let now = self.app.now();
         let refused = || self.failed("access_token");
@@ -88,8 +87,8 @@ impl Authenticate {
     }
 }
 
-/// The text after `Bearer` of the only authorization header. Two headers are as good as none: whoever looked at the other
-/// one would have seen somebody else.
+/// The text after `Bearer` in the only authorization header. Two headers are treated as none: another component might have used the other
+/// one and seen a different caller.
 fn presented(headers: &HeaderMap) -> Option<&str> {
     let mut values = headers.get_all(AUTHORIZATION).iter();
     let (Some(value), None) = (values.next(), values.next()) else { return None };

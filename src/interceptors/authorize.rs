@@ -1,5 +1,5 @@
-//! May you: holds the caller to the rule of the method, or answers PERMISSION_DENIED. What it may touch is decided in the
-//! queries.
+//! Authorization: enforces the access rule of the method, or answers PERMISSION_DENIED. Which resources the caller can reach is decided by
+//! the queries.
 
 use http::request::Parts;
 
@@ -12,7 +12,7 @@ use crate::{
     models::Caller,
 };
 
-/// Refuses a caller without the method's scope, and one who is no platform admin, or has no API key, where the method asks for one.
+/// Refuses a caller that lacks the method's scope or, where the method requires it, is not a platform admin or has no API key.
 #[derive(Clone, Copy, Debug)]
 pub struct Authorize;
 

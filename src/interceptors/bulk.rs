@@ -1,5 +1,5 @@
-//! How much a call asks for at once. Lists and batches make answers of megabytes, out of rows that take several times as much: each of
-//! them waits for its turn.
+//! Estimates how much a call requests at once. Lists and batches return megabytes, built from rows that take several times as much memory,
+//! so they need permission before they start.
 
 use prost::{
     bytes::Buf,
@@ -9,24 +9,24 @@ use prost_reflect::{Kind, MethodDescriptor};
 
 use crate::models::PageRequest;
 
-/// About what a row takes: at most 16 KiB of it are metadata.
+/// Approximate size of a row, of which metadata is at most 16 KiB.
 const BYTES_OF_ROW: usize = 12 * 1024;
-/// Bytes of an id in a request: a UUID as text, with its tag and its length.
+/// Bytes per id in a request: a UUID as text, with tag and length.
 const BYTES_OF_ID: usize = 38;
-/// The field of requests that says how many are listed.
+/// The request field with the number of rows in a page.
 const PAGE_SIZE: &str = "page_size";
 
-/// What makes the answer of a method large.
+/// Reasons why a method's answer may be large.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Bulk {
-    /// A page of as many rows as a field of this number says.
+    /// It returns a page; the field with this number is its size.
     Page(u32),
-    /// A row for each id of the request.
+    /// It returns a row for each id of the request.
     Batch,
 }
 
 impl Bulk {
-    /// What makes the answer of a method large, if it is one that asks for many at once.
+    /// Why the method's answer may be large; `None` if it cannot be.
     pub(super) fn of(method: &MethodDescriptor) -> Option<Self> {
         if method.is_server_streaming() {
             return None;
@@ -36,10 +36,10 @@ impl Bulk {
         page_size.map(|field| Self::Page(field.number())).or_else(is_batch)
     }
 
-    /// About how many bytes a request asks for.
+    /// The approximate size of the answer to a request.
     pub(super) fn estimate(self, request: &[u8]) -> usize {
         let rows = match self {
-            // What cannot be read is refused later.
+            // An unreadable request is refused later.
             Self::Page(field) => page_size(field, request).unwrap_or(PageRequest::DEFAULT_SIZE),
             Self::Batch => request.len() / BYTES_OF_ID + 1,
         };
@@ -47,7 +47,7 @@ impl Bulk {
     }
 }
 
-/// The last value of a field, if there is one beside 0.
+/// The last value of a field, unless it is 0.
 fn page_size(field: u32, mut request: &[u8]) -> Option<usize> {
     let mut found = None;
     while request.has_remaining() {
@@ -63,7 +63,7 @@ fn page_size(field: u32, mut request: &[u8]) -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
+    #![allow(clippy::unwrap_used, reason = "tests may panic")]
 
     use prost::Message as _;
     use prost_reflect::DescriptorPool;

@@ -1,4 +1,4 @@
-//! Ends a call that takes longer than its client waits, or than the server allows.
+//! Ends a call that takes longer than its client waits or the server allows.
 
 use std::time::Duration;
 
@@ -8,12 +8,12 @@ use tonic::{Status, body::Body};
 use super::{Around, Inner};
 use crate::{error::Error, transport::Request};
 
-/// The metadata entry of the time that a client waits.
+/// The metadata key of the client's timeout.
 const HEADER: &str = "grpc-timeout";
-/// Most digits of it.
+/// Maximum number of digits in it.
 const MAX_DIGITS: usize = 8;
 
-/// Bounds every call, whatever its client says.
+/// Limits every call, whatever its client's timeout.
 #[derive(Clone, Copy, Debug)]
 pub struct Deadline(pub Duration);
 
@@ -21,7 +21,7 @@ impl Around for Deadline {
     async fn around<S: Inner>(&self, request: Request, inner: S) -> Response<Body> {
         let limit = client_timeout(request.headers()).map_or(self.0, |timeout| timeout.min(self.0));
         let expired = || Status::from(Error::DeadlineExceeded).into_http();
-        // A call that is answered at once would be answered in no time too, to nobody.
+        // A zero timeout would still let a call that finishes without waiting be answered, although its client is gone.
         if limit.is_zero() {
             return expired();
         }
@@ -29,7 +29,7 @@ impl Around for Deadline {
     }
 }
 
-/// How long the client waits: up to 8 digits and a unit. What is not that says nothing.
+/// The client's timeout: up to 8 digits and a unit. Anything else is ignored.
 fn client_timeout(headers: &HeaderMap) -> Option<Duration> {
     let text = headers.get(HEADER)?.to_str().ok()?;
     let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
@@ -50,7 +50,7 @@ fn client_timeout(headers: &HeaderMap) -> Option<Duration> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
+    #![allow(clippy::unwrap_used, reason = "tests may panic")]
 
     use super::*;
 

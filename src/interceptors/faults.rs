@@ -1,4 +1,4 @@
-//! Answers a call whose work panics as a fault of ours; the process, and every other call, goes on.
+//! Answers a call that panics with an internal error; the process and all other calls continue.
 
 use std::{
     future::poll_fn,
@@ -21,16 +21,16 @@ pub struct Faults {
 }
 
 impl Faults {
-    /// Makes what it counts known.
+    /// Registers its metrics.
     pub fn register(&self, registry: &mut Registry) {
-        registry.register("call_panics", "Calls whose work panicked", self.panics.clone());
+        registry.register("call_panics", "Calls that panicked", self.panics.clone());
     }
 }
 
 impl Around for Faults {
     async fn around<S: Inner>(&self, request: Request, inner: S) -> Response<Body> {
         let mut answer = pin!(inner.call(request));
-        // What the work had, it gives back as it is dropped; no lock of ours is used after a panic without having been made for it.
+        // Dropping the future releases what the work held. Our locks ignore poisoning, so they stay usable after a panic.
         let caught = poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| answer.as_mut().poll(cx))) {
             Ok(Poll::Pending) => Poll::Pending,
             Ok(Poll::Ready(response)) => Poll::Ready(Some(response)),

@@ -1,9 +1,9 @@
-//! What every call passes before its work begins. In this order: its message is there, its caller is known and has not called too
-//! often, its owner has a part of the places left, and there is a place.
+//! Checks every call before its work begins. In this order: its message has arrived, the caller is known and within its rate, its owner's
+//! share of the places is not used up, and a place is free.
 //!
-//! Nothing is held by who has shown nothing: a call whose message has not come waits for it without a place, for a short time, and few
-//! of one caller do. Nothing is held by who takes nothing: the place is given back when the answer is made, and what is left of the
-//! call are bytes, which have a budget of their own.
+//! A client that has sent nothing holds nothing: a call whose message has not arrived waits for it without a place, for a short time, and
+//! each caller may have only few of those. A client that reads nothing holds nothing: the place is released when the answer has been built,
+//! and only its bytes remain, which have their own budget.
 
 use std::{
     future::poll_fn,
@@ -40,41 +40,41 @@ use crate::{
     },
 };
 
-/// Most calls of one peer without a credential that wait for their answer to be taken.
+/// Maximum calls per peer without a credential that run or whose answer is not fully sent.
 const OF_A_PEER: usize = 16;
-/// Most calls of one peer without a credential that wait for their message. They hold no place, only a moment's memory: so many that half
-/// calls from behind an address do not refuse the probes that come from behind it too.
+/// Maximum calls per peer without a credential that wait for their message. They hold no place and little memory for a short time. The
+/// number is large so that incomplete calls from an address do not cause health probes from the same address to be refused.
 const WAITING_OF_A_PEER: usize = 1024;
-/// How long the message of a call without a credential may take.
+/// Maximum time for the message of a call without a credential to arrive.
 const PUBLIC_BODY_TIMEOUT: Duration = Duration::from_secs(1);
 /// The two health methods.
 const CHECK: &str = "/grpc.health.v1.Health/Check";
 const WATCH: &str = "/grpc.health.v1.Health/Watch";
 
-/// Lets calls pass.
+/// Admits calls.
 pub struct Gate {
     /// The places.
     pub overload: Overload,
-    /// Who is calling.
+    /// Finds the caller.
     pub authenticate: Authenticate,
-    /// How often.
+    /// Limits the rate.
     pub rates: RateLimit,
-    /// What each uses.
+    /// Usage per owner.
     pub shares: Shares,
-    /// The bytes of answers.
+    /// The budget for answer bytes.
     pub answers: Answers,
-    /// The settings.
+    /// The limits.
     pub limits: Limits,
 }
 
-/// The bounds of a [`Gate`].
+/// The limits of a [`Gate`].
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Largest message of a request.
+    /// Maximum size of a request message.
     pub max_request_size: usize,
-    /// How long the message of a call may take to come after its headers.
+    /// Maximum time between a call's headers and the end of its message.
     pub body_timeout: Duration,
-    /// How long a stream without a credential lasts.
+    /// Maximum age of a stream without a credential.
     pub public_stream_age: Duration,
 }
 
@@ -108,7 +108,7 @@ impl Gate {
         if method.is_stream {
             return Ok(response);
         }
-        // Changes are always acknowledged, however much is held; reads change nothing.
+        // Changes are always acknowledged, however much is held; reads can safely be refused.
         let may_be_refused = matches!(method.priority, Priority::Verify | Priority::Read);
         counted(response, &self.answers, holder, reserved, may_be_refused).await
     }
@@ -125,7 +125,7 @@ impl Gate {
         caller.await
     }
 
-    /// The part of the places that one owner may have: a quarter, so that no owner takes them from others.
+    /// The owner's share of the places, a quarter, so that no owner can take them all.
     fn part(&self, method: &Method, holder: Holder<'_>) -> Result<Option<Used>> {
         if holder.is_exempt {
             return Ok(None);
@@ -134,7 +134,7 @@ impl Gate {
         part.map(Some).ok_or_else(|| self.overload.refuse(method.priority))
     }
 
-    /// Waits, without a place, for the message of a call, and then for its turn if it asks for much at once.
+    /// Waits without a place for a call's message and then, if it requests much at once, for permission to build the answer.
     async fn wait(
         &self,
         method: &Method,
@@ -152,7 +152,7 @@ impl Gate {
                 let room = self.answers.room(holder, bytes)?;
                 message.whole().await.map(|()| room)
             });
-            // It is counted as long as it comes: then there is a place for it.
+            // The bytes are counted while they arrive, so that there is memory for them.
             come.await.map_err(|_| Error::RequestTooSlow)??;
         }
         let turn = match method.bulk {
@@ -163,7 +163,7 @@ impl Gate {
         Ok(turn)
     }
 
-    /// Lets a call pass that takes no credential. What it holds is counted for its peer alone: no peer takes anything from another one.
+    /// Admits a call without a credential. What it holds is counted for its peer alone, so that peers do not affect each other.
     async fn pass_anybody<I: Inner>(
         &self,
         method: &Method,
@@ -199,14 +199,14 @@ fn peer_address(parts: &Parts) -> IpAddr {
     remote_address(parts).unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED))
 }
 
-/// The body of a call: a stream of messages, or the one message that is gathered first.
+/// The body of a call: a stream of messages, or a single message that is read first.
 enum Awaited {
     Stream(RequestBody),
     Message(Message),
 }
 
 impl Awaited {
-    /// Begins to gather the message, and tells whether nothing has to be waited for.
+    /// Starts to read the message. Also returns true if there is nothing to wait for.
     async fn begin(method: &Method, body: RequestBody, max: usize) -> Result<(Self, bool)> {
         if method.takes_stream {
             return Ok((Self::Stream(body), true));
@@ -223,7 +223,7 @@ impl Awaited {
         }
     }
 
-    /// Whether somebody asks if the process is there: it is, however much it has to do.
+    /// True for a liveness check, which is answered however busy the process is.
     fn asks_for_liveness(&self, method: &Method) -> bool {
         let Self::Message(message) = self else { return false };
         method.path == CHECK

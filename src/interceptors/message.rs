@@ -1,4 +1,4 @@
-//! The one message of a unary call, gathered before the call takes a place: who sends headers and no message holds nothing.
+//! Reads the single message of a unary call before the call takes a place: a client that sends headers but no message holds nothing.
 
 use std::{
     future::poll_fn,
@@ -14,17 +14,17 @@ use crate::{
     transport::RequestBody,
 };
 
-/// Bytes before a message: whether it is compressed, and how long it is.
+/// Bytes before a message: compression flag and length.
 const HEADER: usize = 5;
 
-/// A message on its way.
+/// A message being received.
 pub(super) struct Message {
     body: Option<RequestBody>,
-    /// What came first, as it came. Most messages are no more than that.
+    /// The first piece, as received. Most messages are no larger.
     first: Bytes,
-    /// Everything, where it came in several pieces.
+    /// All pieces, if there is more than one.
     all: BytesMut,
-    /// Largest message that is taken.
+    /// Maximum message size.
     max: usize,
 }
 
@@ -33,24 +33,24 @@ impl Message {
         Self { body: Some(body), first: Bytes::new(), all: BytesMut::new(), max }
     }
 
-    /// What has come so far.
+    /// The bytes received so far.
     pub(super) fn bytes(&self) -> &[u8] {
         if self.all.is_empty() { &self.first } else { &self.all }
     }
 
-    /// How long it will be with its header, once that is known. Of one that is too long, no more is read than that.
+    /// The length of the message with its header, once known. Of a message that is too large, only the header is read.
     pub(super) fn declared(&self) -> Option<usize> {
         let [_, a, b, c, d, ..] = *self.bytes() else { return None };
         let length = usize::try_from(u32::from_be_bytes([a, b, c, d])).unwrap_or(usize::MAX);
         Some(if length > self.max { HEADER } else { length.saturating_add(HEADER) })
     }
 
-    /// The message itself, without its header.
+    /// The message without its header.
     pub(super) fn content(&self) -> &[u8] {
         self.bytes().get(HEADER..).unwrap_or_default()
     }
 
-    /// True if it is there, or as much of it as will ever be; nothing is waited for.
+    /// True if the message, or as much of it as the client sends, has been received. Does not wait.
     pub(super) async fn is_there(&mut self) -> Result<bool> {
         poll_fn(|cx| match self.poll_whole(cx) {
             Poll::Ready(Ok(())) => Poll::Ready(Ok(true)),
@@ -60,7 +60,7 @@ impl Message {
         .await
     }
 
-    /// Waits until it is known how long it will be.
+    /// Waits until the length is known.
     pub(super) async fn header(&mut self) -> Result<()> {
         poll_fn(|cx| match self.poll_whole(cx) {
             Poll::Pending if self.declared().is_some() => Poll::Ready(Ok(())),
@@ -69,14 +69,14 @@ impl Message {
         .await
     }
 
-    /// Waits until it is there.
+    /// Waits for the whole message.
     pub(super) async fn whole(&mut self) -> Result<()> {
         poll_fn(|cx| self.poll_whole(cx)).await
     }
 
     fn poll_whole(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
         loop {
-            // What follows the message is not looked at, and the end of the stream is not waited for.
+            // Bytes after the message are ignored, and the end of the stream is not awaited.
             if self.declared().is_some_and(|length| self.bytes().len() >= length) {
                 self.body = None;
             }
@@ -87,7 +87,7 @@ impl Message {
                 Poll::Ready(Some(Err(_))) => return Poll::Ready(Err(Error::RequestMalformed)),
                 Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
                     Ok(data) => self.append(data),
-                    // Trailers: no client of gRPC sends any.
+                    // Trailers: no gRPC client sends any.
                     Err(_) => self.body = None,
                 },
             }
@@ -106,7 +106,7 @@ impl Message {
         self.all.extend_from_slice(&data);
     }
 
-    /// What the services read it from: it is there, so this is all of it.
+    /// The received message as a body for the services.
     pub(super) fn into_body(self) -> RequestBody {
         RequestBody::Whole(if self.all.is_empty() { self.first } else { self.all.freeze() })
     }

@@ -1,5 +1,5 @@
-//! What happens around a handler. `server.rs` puts the interceptors in order; together they are one future, so that a call pays
-//! for what they do and not for how many they are.
+//! Interceptors around a handler. `server/mod.rs` puts them in order. Together they are one future, so that a call pays for what they do
+//! and not for their number.
 
 mod access;
 mod answer;
@@ -38,25 +38,25 @@ use crate::{
     transport::{Answer, Outgoing, Request},
 };
 
-/// What an interceptor stands around: the next interceptor, or the services. No error leaves it; each is answered as a status.
+/// The next interceptor, or the services. It never fails: every error becomes a status.
 pub trait Inner: Send {
     /// Answers a call.
     fn call(self, request: Request) -> impl Future<Output = Response<Body>> + Send;
 }
 
-/// Stands around the rest of a call.
+/// Wraps the rest of a call.
 pub trait Around: Send + Sync {
-    /// Answers a call, with the help of what is inside.
+    /// Answers a call, usually by calling `inner`.
     fn around<I: Inner>(&self, request: Request, inner: I) -> impl Future<Output = Response<Body>> + Send;
 }
 
-/// Looks at a request before it goes on, may write into its extensions, or refuses it.
+/// Checks a request before it is passed on. May add extensions to it, or refuse it.
 pub trait Intercept: Send + Sync {
-    /// Passes a request, or refuses it with an error.
+    /// Accepts a request, or refuses it with an error.
     fn before(&self, parts: &mut Parts) -> impl Future<Output = Result<()>> + Send;
 }
 
-/// Puts an [`Intercept`] around a call.
+/// Turns an [`Intercept`] into an [`Around`].
 #[derive(Clone, Debug)]
 pub struct Before<I>(pub I);
 
@@ -70,14 +70,14 @@ impl<I: Intercept> Around for Before<I> {
     }
 }
 
-/// Two interceptors, the first one outside. More are pairs of pairs.
+/// Two interceptors, the first one outermost. Longer chains are nested pairs.
 impl<A: Around, B: Around> Around for (A, B) {
     fn around<I: Inner>(&self, request: Request, inner: I) -> impl Future<Output = Response<Body>> + Send {
         self.0.around(request, Within { around: &self.1, inner })
     }
 }
 
-/// An interceptor and what it stands around.
+/// An interceptor and what it wraps.
 struct Within<'a, A, I> {
     around: &'a A,
     inner: I,
@@ -89,14 +89,14 @@ impl<A: Around, I: Inner> Inner for Within<'_, A, I> {
     }
 }
 
-/// Services behind interceptors.
+/// Services wrapped in interceptors.
 pub struct Intercepted<A, S> {
     around: A,
     services: S,
 }
 
 impl<A, S> Intercepted<A, S> {
-    /// Puts interceptors around services.
+    /// Wraps services in interceptors.
     pub fn new(around: A, services: S) -> Self {
         Self { around, services }
     }

@@ -1,5 +1,5 @@
-//! Gives every call an id, a span and its place in the metrics: the id is on its log lines, on its answer, and in the answer to a fault
-//! of ours.
+//! Gives every call an id and a span, and counts it in the metrics. The id is in its log lines, its answer, and the details of an internal
+//! error.
 
 use std::{
     collections::HashMap,
@@ -23,14 +23,14 @@ use crate::{
     transport::Request,
 };
 
-/// The metadata entry of the id, in the request and in the answer.
+/// The metadata key of the id, in requests and answers.
 const HEADER: HeaderName = HeaderName::from_static("x-request-id");
-/// Longest id that is taken from a client.
+/// Maximum length of an id accepted from a client.
 const MAX_CHARS: usize = 64;
-/// The method of calls of no method.
+/// Label for unknown methods.
 const UNKNOWN: &str = "unknown";
 
-/// Which calls a counter counts.
+/// Labels of the call counter.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Labels {
     service: String,
@@ -38,14 +38,14 @@ struct Labels {
     code: &'static str,
 }
 
-/// Which calls a histogram is of.
+/// Labels of the duration histogram.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct MethodLabels {
     service: String,
     method: String,
 }
 
-/// Takes the client's id, or makes one; and looks at how the call ends.
+/// Uses the client's id or creates one, and observes how the call ends.
 pub struct Observe {
     calls: Family<Labels, Counter>,
     durations: Family<MethodLabels, Histogram>,
@@ -53,7 +53,7 @@ pub struct Observe {
     unknown: Arc<Meter>,
 }
 
-/// The counters of one method. That of the calls that succeed, and the histogram, are at hand.
+/// The metrics of one method. The counter of successful calls and the histogram are cached.
 struct Meter {
     calls: Family<Labels, Counter>,
     service: String,
@@ -73,10 +73,10 @@ impl Observe {
         Self { calls, durations, methods, unknown }
     }
 
-    /// Makes what it counts known.
+    /// Registers its metrics.
     pub fn register(&self, registry: &mut Registry) {
-        registry.register("calls", "Calls that were answered, by how; a stream when it has begun", self.calls.clone());
-        let help = "Time until calls were answered; of a stream, until it began";
+        registry.register("calls", "Answered calls by status code; streams when they begin", self.calls.clone());
+        let help = "Time until calls were answered; for streams, until they began";
         registry.register("call_duration_seconds", help, self.durations.clone());
     }
 }
@@ -107,7 +107,7 @@ impl Meter {
     }
 }
 
-/// A call that its client may still give up.
+/// A call that may still be cancelled by its client.
 struct Pending<'a>(&'a Meter, Instant, Option<Code>);
 
 impl Drop for Pending<'_> {
@@ -143,7 +143,7 @@ impl Around for Observe {
         };
         let mut response = REQUEST_ID.scope(id, answer).instrument(span).await;
         if let Ok(mut header) = header {
-            // No two answers have the same: remembering it would push what is alike out of the connection's header table.
+            // No two answers share an id, so indexing it would evict useful entries from the connection's HPACK table.
             header.set_sensitive(true);
             response.headers_mut().insert(HEADER, header);
         }
@@ -151,7 +151,7 @@ impl Around for Observe {
     }
 }
 
-/// A code as the protocol names it.
+/// The protocol's name of a status code.
 fn code_name(code: Code) -> &'static str {
     match code {
         Code::Ok => "OK",
@@ -174,7 +174,7 @@ fn code_name(code: Code) -> &'static str {
     }
 }
 
-/// A client's id, if it is one that cannot confuse a log: up to 64 letters, digits, `-` and `_`.
+/// The client's id, if it is safe to log: up to 64 letters, digits, `-` and `_`.
 fn read(value: &HeaderValue) -> Option<String> {
     let text = value.to_str().ok()?;
     let harmless = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';

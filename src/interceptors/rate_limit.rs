@@ -1,5 +1,5 @@
-//! Bounds how often one owner calls, so that no caller takes what is there for all. The keys and sessions of one owner that are held to the
-//! same number of calls share them: more keys are not more calls.
+//! Limits the call rate of each owner, so that no caller can exhaust the server. Keys and sessions of one owner with the same limit share
+//! it: more keys do not allow more calls.
 
 use std::{
     collections::HashMap,
@@ -18,34 +18,34 @@ use crate::{
     models::{Caller, PrincipalId},
 };
 
-/// How often what is past is forgotten.
+/// Interval at which idle owners are forgotten.
 const FORGET: Duration = Duration::from_mins(1);
 
-/// Refuses the calls of an owner beyond so many a second. As many may come at once.
+/// Refuses an owner's calls beyond its limit per second, which is also the maximum burst.
 #[derive(Clone)]
 pub struct RateLimit(Arc<Inner>);
 
 struct Inner {
     default: u32,
-    /// By how many a second: there are few different ones.
+    /// By calls per second: there are few different values.
     limiters: RwLock<HashMap<NonZeroU32, Arc<DefaultKeyedRateLimiter<PrincipalId>>>>,
     refused: Counter,
 }
 
 impl RateLimit {
-    /// Takes so many calls a second of an owner whose credential says nothing else; 0 for any number. Platform admins may make any
-    /// number, unless their key says so.
+    /// Allows `default` calls per second to an owner whose credential sets no limit; 0 means unlimited. Platform admins are unlimited,
+    /// unless their key sets a limit.
     pub fn new(default: u32) -> Self {
         Self(Arc::new(Inner { default, limiters: RwLock::default(), refused: Counter::default() }))
     }
 
-    /// Makes what it counts known.
+    /// Registers its metrics.
     pub fn register(&self, registry: &mut Registry) {
-        let help = "Calls that were refused because their owner made too many";
+        let help = "Calls refused because their owner exceeded its rate limit";
         registry.register("calls_rate_limited", help, self.0.refused.clone());
     }
 
-    /// Forgets owners that do not call any more. It runs until it is dropped.
+    /// Forgets idle owners, until it is dropped.
     pub async fn forget(self) {
         loop {
             tokio::time::sleep(FORGET).await;

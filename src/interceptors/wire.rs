@@ -1,5 +1,4 @@
-//! Holds calls to the protocol, and gives the failures that the gRPC library answers by itself our codes and reasons, and none of its
-//! text.
+//! Enforces the protocol. Failures that the gRPC library answers by itself get our codes and reasons, and none of its text.
 
 use http::{HeaderMap, Response, StatusCode, Version, header};
 use tonic::{Code, Status, body::Body};
@@ -7,13 +6,13 @@ use tonic::{Code, Status, body::Body};
 use super::{Around, Inner};
 use crate::{error::Error, http::plain, transport::Request};
 
-/// Refuses what is no call of gRPC, and translates the library's own failures.
+/// Refuses requests that are not gRPC calls, and translates the library's own failures.
 #[derive(Clone, Copy, Debug)]
 pub struct Wire;
 
 impl Around for Wire {
     async fn around<S: Inner>(&self, request: Request, inner: S) -> Response<Body> {
-        // A failure of HTTP, as whoever sends such a thing would not read a status of gRPC.
+        // An HTTP status: such a client would not read a gRPC status.
         if request.version() != Version::HTTP_2 {
             return plain(StatusCode::HTTP_VERSION_NOT_SUPPORTED);
         }
@@ -21,14 +20,14 @@ impl Around for Wire {
             return plain(StatusCode::UNSUPPORTED_MEDIA_TYPE);
         }
         let response = inner.call(request).await;
-        // A failure without any part of an answer stands in the headers; ours carries details, the library's does not.
+        // A failure before any message is in the headers; our failures carry details, the library's do not.
         let library = Status::from_header_map(response.headers()).filter(|status| status.details().is_empty());
         let error = match library.map(|status| status.code()) {
             // A message over the limit.
             Some(Code::OutOfRange) => Error::RequestTooLarge,
-            // Bytes that are no message, an incomplete frame, an unknown compression flag.
+            // Bytes that are not a message, an incomplete frame, or an unknown compression flag.
             Some(Code::Internal) => Error::RequestMalformed,
-            // A compression that is not offered, or a service that is not served.
+            // An unsupported compression, or an unknown service.
             Some(Code::Unimplemented) => Error::MethodUnknown,
             _ => return response,
         };
@@ -36,7 +35,7 @@ impl Around for Wire {
     }
 }
 
-/// Whether the one content type is that of gRPC with messages of protobuf.
+/// True if there is a single content type and it is gRPC with protobuf messages.
 fn is_grpc(headers: &HeaderMap) -> bool {
     let mut types = headers.get_all(header::CONTENT_TYPE).iter();
     let (Some(value), None) = (types.next(), types.next()) else { return false };
@@ -46,7 +45,7 @@ fn is_grpc(headers: &HeaderMap) -> bool {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
+    #![allow(clippy::unwrap_used, reason = "tests may panic")]
 
     use super::*;
 

@@ -1,4 +1,4 @@
-//! Work that runs in the background.
+//! Background jobs.
 
 pub mod sweep;
 pub mod usage;

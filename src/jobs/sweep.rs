@@ -1,4 +1,4 @@
-//! Removes what is past its time, in batches so small that no writer waits long for one.
+//! Deletes expired data, in batches small enough that no writer waits long for one.
 
 use std::time::{Duration, Instant};
 
@@ -9,35 +9,34 @@ use crate::{
     models::{Reach, Timestamp},
 };
 
-/// How long a batch may take, its commit included, before the next one is made smaller. Less than half of it makes the next one
-/// larger.
+/// If a batch, including its commit, takes longer than this, the next one is smaller; if it takes less than half, the next one is larger.
 const BATCH_TIME: Duration = Duration::from_millis(10);
-/// The rows of the first batch, and the fewest and the most of any.
+/// Rows of the first batch, and the minimum and maximum of any.
 const ROWS: (i64, i64, i64) = (100, 10, 5_000);
-/// The least pause between two batches; otherwise it is as long as the batch was, so that half of the time is left.
+/// Minimum pause between two batches. Otherwise the pause is as long as the batch was, which leaves half of the time to others.
 const MIN_PAUSE: Duration = Duration::from_millis(2);
-/// How long a session has been over before it is removed: one that is about to be refreshed, as it had not expired when its token was
-/// presented, or has not by the clock of another process, is not removed meanwhile.
+/// How long after its expiry a session is deleted. A session about to be refreshed, because it had not expired when its token was presented
+/// or has not by the clock of another process, must not be deleted meanwhile.
 const EXPIRED_FOR: Duration = Duration::from_hours(1);
-/// How long an invitation that has expired can be sent again.
+/// How long an expired invitation can be sent again.
 const INVITATION_KEPT: Duration = Duration::from_hours(30 * 24);
 
-/// What is swept.
+/// The kinds of data that are swept.
 #[derive(Clone, Copy, Debug)]
 enum Job {
-    /// Sessions that have expired.
+    /// Expired sessions.
     RefreshTokens,
-    /// Deleted users past the restore window, with all that hangs on them.
+    /// Deleted users past the restore window, with everything that depends on them.
     Users,
-    /// Deleted organizations past the restore window, with all that hangs on them.
+    /// Deleted organizations past the restore window, with everything that depends on them.
     Organizations,
-    /// Answers past the time for which they are remembered.
+    /// Remembered answers past their lifetime.
     RememberedAnswers,
     /// Events past their retention.
     Events,
-    /// Invitations that nobody has accepted or sent again.
+    /// Invitations that were neither accepted nor sent again.
     Invitations,
-    /// Tokens that were mailed and did not come back.
+    /// Mailed tokens that were never used.
     OneTimeTokens,
 }
 
@@ -52,7 +51,7 @@ impl Job {
         Self::OneTimeTokens,
     ];
 
-    /// Removes up to about `limit` rows and tells how many.
+    /// Deletes up to about `limit` rows and returns how many.
     async fn batch(self, app: &App, tx: &mut Conn, limit: i64, now: Timestamp) -> Result<usize> {
         let policy = &app.policy;
         match self {
@@ -69,11 +68,11 @@ impl Job {
     }
 }
 
-/// Removes things that hang on one user deleted before, and with the last of them the user.
+/// Deletes resources that depend on one user deleted before `before`, and the user along with the last of them.
 async fn user(tx: &mut Conn, before: Timestamp, limit: i64, now: Timestamp) -> Result<usize> {
     let Some(id) = tx.users().deleted_before(before, 1).await?.pop() else { return Ok(0) };
     let user = tx.users().lock_also_deleted(&Reach::Everything, id).await?;
-    // Somebody may have restored or purged it meanwhile.
+    // It may have been restored or purged meanwhile.
     let Some(user) = user.filter(|user| user.deleted_at.is_some_and(|deleted_at| deleted_at < before)) else {
         return Ok(1);
     };
@@ -84,7 +83,7 @@ async fn user(tx: &mut Conn, before: Timestamp, limit: i64, now: Timestamp) -> R
     Ok(removed + 1)
 }
 
-/// Removes things that hang on one organization deleted before, and with the last of them the organization.
+/// Deletes resources that depend on one organization deleted before `before`, and the organization along with the last of them.
 async fn organization(tx: &mut Conn, before: Timestamp, limit: i64) -> Result<usize> {
     let Some(id) = tx.organizations().deleted_before(before, 1).await?.pop() else { return Ok(0) };
     let organization = tx.organizations().lock_also_deleted(&Reach::Everything, id).await?;
@@ -99,7 +98,7 @@ async fn organization(tx: &mut Conn, before: Timestamp, limit: i64) -> Result<us
     Ok(removed + 1)
 }
 
-/// Sweeps again and again, until the process stops.
+/// Sweeps periodically until the process stops.
 pub async fn run(app: App, interval: Duration) {
     let sweep = async {
         loop {
@@ -108,7 +107,7 @@ pub async fn run(app: App, interval: Duration) {
                 match sweep(&app, job).await {
                     Ok(0) => {}
                     Ok(rows) => tracing::info!(?job, rows, "swept"),
-                    Err(error) => tracing::warn!(?job, error = chain(&error), "a sweep failed; it is tried again"),
+                    Err(error) => tracing::warn!(?job, error = chain(&error), "a sweep failed and will be retried"),
                 }
             }
         }
@@ -119,14 +118,14 @@ pub async fn run(app: App, interval: Duration) {
     }
 }
 
-/// Removes all that a job finds now, and tells how many rows that were.
+/// Deletes everything a job finds now, and returns the number of rows.
 async fn sweep(app: &App, job: Job) -> Result<usize> {
     let now = app.now();
     let (mut limit, min, max) = ROWS;
     let mut swept = 0;
     loop {
         let batch = app.change_by_system(async |tx| {
-            // From here on writers wait; how long this one waited for them does not count.
+            // From here on other writers wait. The time this transaction waited for them does not count.
             let begun = Instant::now();
             Ok((job.batch(app, tx, limit, now).await?, begun))
         });

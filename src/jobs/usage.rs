@@ -1,4 +1,4 @@
-//! Writes when API keys were last used: many at once, every now and then, and once more when the process has answered its last call.
+//! Stores when API keys were last used: periodically in batches, and once more after the last call of the process.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -8,10 +8,10 @@ use crate::{
     models::{Timestamp, api_key::KeyPrefix},
 };
 
-/// Most secrets of one transaction.
+/// Maximum secrets per transaction.
 const BATCH: usize = 500;
 
-/// Writes what is noted, again and again, until the process stops.
+/// Stores recorded uses periodically until the process stops.
 pub async fn run(app: App, interval: Duration) {
     loop {
         tokio::select! {
@@ -21,7 +21,7 @@ pub async fn run(app: App, interval: Duration) {
     }
 }
 
-/// Writes what is noted. What cannot be written is noted again.
+/// Stores recorded uses. Those that cannot be stored are recorded again for the next run.
 pub async fn write(app: &App) {
     let mut by_time: BTreeMap<Timestamp, Vec<KeyPrefix>> = BTreeMap::new();
     for (prefix, at) in app.credentials.take_uses() {
@@ -32,7 +32,7 @@ pub async fn write(app: &App) {
             if let Err(error) = write_batch(app, batch, at).await {
                 tracing::warn!(
                     error = chain(&error),
-                    "when keys were last used could not be written; it is tried again"
+                    "could not store when API keys were last used; it will be retried"
                 );
                 app.credentials.put_uses_back(batch, at);
             }

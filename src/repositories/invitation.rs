@@ -1,4 +1,4 @@
-//! How invitations are stored.
+//! Storage of invitations.
 
 use std::collections::HashMap;
 
@@ -35,7 +35,7 @@ row!(invitations: InvitationRow of Invitation {
     updated_at: Timestamp,
 });
 
-/// Stores invitations.
+/// Repository of invitations.
 pub struct InvitationRepository<'c> {
     pub(super) conn: &'c mut Conn,
 }
@@ -51,10 +51,7 @@ impl InvitationRepository<'_> {
         Ok(())
     }
 
-    /// The invitation of an id.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
+    /// The invitation with this id.
     pub async fn get(&mut self, reach: &Reach, id: InvitationId) -> Result<Option<Invitation>> {
         let row: Option<InvitationRow> = query!(self.conn, c => {
             let query = invitations::table.filter(invitations::id.eq(id));
@@ -64,10 +61,7 @@ impl InvitationRepository<'_> {
         Ok(row.map(Invitation::from))
     }
 
-    /// A page of invitations, in order of id. Of an address only those that have not expired.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
+    /// A page of invitations, in order of id. When filtered by address, expired ones are left out.
     pub async fn list(
         &mut self,
         reach: &Reach,
@@ -91,20 +85,14 @@ impl InvitationRepository<'_> {
         Ok(page.page(rows, |row| Cursor::by_id(row.id)))
     }
 
-    /// How many invitations a locked organization has.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
+    /// Number of invitations of a locked organization.
     pub async fn count(&mut self, organization: &Locked<Organization>) -> Result<i64> {
         query!(self.conn, c => {
             invitations::table.filter(invitations::organization_id.eq(organization.id)).count().get_result(c)
         })
     }
 
-    /// How many invitations there are to the address of a locked user.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
+    /// Number of invitations to a locked user's address.
     pub async fn count_to(&mut self, user: &Locked<User>) -> Result<i64> {
         query!(self.conn, c => {
             let to_user = invitations::table.filter(invitations::email_normalized.eq(&user.email_normalized));
@@ -113,9 +101,6 @@ impl InvitationRepository<'_> {
     }
 
     /// Locks an invitation. Lock its organization first.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
     pub async fn lock(&mut self, reach: &Reach, id: InvitationId) -> Result<Option<Locked<Invitation>>> {
         let row: Option<InvitationRow> = query!(self.conn, c => {
             let query = invitations::table.filter(invitations::id.eq(id));
@@ -126,9 +111,6 @@ impl InvitationRepository<'_> {
     }
 
     /// Locks the invitation of an address to a locked organization.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
     pub async fn lock_to(
         &mut self,
         organization: &Locked<Organization>,
@@ -144,10 +126,7 @@ impl InvitationRepository<'_> {
         Ok(row.map(|row| Locked::new(row.into())))
     }
 
-    /// Writes a locked invitation as it is now.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
+    /// Updates a locked invitation.
     pub async fn save(
         &mut self,
         mut invitation: Locked<Invitation>,
@@ -162,10 +141,7 @@ impl InvitationRepository<'_> {
         Ok(invitation)
     }
 
-    /// The roles of the invitations to a locked organization that a user sent as one of its members and that can be accepted.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
+    /// Roles of the pending invitations to a locked organization that a user sent as one of its members.
     pub async fn roles_sent_by(
         &mut self,
         user: UserId,
@@ -184,11 +160,8 @@ impl InvitationRepository<'_> {
         })
     }
 
-    /// Lets the invitations expire that a user sent and that can be accepted: all of them, those to some roles of one organization, or
-    /// those that it sent as a platform admin. Somebody else may send them again.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
+    /// Expires pending invitations sent by a user: all of them, those to some roles of one organization, or those sent as a platform admin.
+    /// Another user may send them again.
     pub async fn expire_sent_by(
         &mut self,
         user: UserId,
@@ -233,20 +206,14 @@ impl InvitationRepository<'_> {
         }
     }
 
-    /// Removes a locked invitation: what became of it the action says.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
+    /// Deletes a locked invitation; `action` says why.
     pub async fn delete(&mut self, invitation: Locked<Invitation>, action: Action) -> Result<()> {
         execute!(self.conn, diesel::delete(invitations::table.filter(invitations::id.eq(invitation.id))))?;
         self.conn.removed(action, invitation.into_inner());
         Ok(())
     }
 
-    /// Removes up to `limit` invitations of a locked organization and tells how many.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
+    /// Deletes up to `limit` invitations of a locked organization and returns how many.
     pub async fn delete_of_organization(&mut self, organization: &Locked<Organization>, limit: i64) -> Result<usize> {
         let matches = invitations::organization_id.eq(organization.id);
         let (found, rows) = delete_up_to!(limit, self.conn, invitations: InvitationRow of InvitationId, matches);
@@ -254,11 +221,8 @@ impl InvitationRepository<'_> {
         Ok(found)
     }
 
-    /// Removes up to `limit` invitations that expired before, and tells how many were found. It takes no reach: the service itself asks,
-    /// for nobody.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
+    /// Deletes up to `limit` invitations that expired before `before` and returns how many were found. Takes no reach: only the service
+    /// itself calls it.
     pub async fn delete_expired(&mut self, before: Timestamp, limit: i64) -> Result<usize> {
         let matches = invitations::expires_at.lt(before);
         let (found, rows) = delete_up_to!(limit, self.conn, invitations: InvitationRow of InvitationId, matches);
@@ -266,10 +230,7 @@ impl InvitationRepository<'_> {
         Ok(found)
     }
 
-    /// Forgets of up to `limit` invitations that a locked user made them, and tells how many.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
+    /// Clears the inviter of up to `limit` invitations sent by a locked user, and returns how many.
     pub async fn forget_inviter(&mut self, user: &Locked<User>, limit: i64, now: Timestamp) -> Result<usize> {
         let action = Action::InvitationUpdated;
         Ok(
@@ -277,17 +238,14 @@ impl InvitationRepository<'_> {
         )
     }
 
-    /// A batch of all invitations within a reach, in order of id, whatever their organizations are.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
+    /// A batch of all invitations within reach, in order of id, whatever the state of their organizations.
     pub async fn export(&mut self, reach: &Reach, after: Option<InvitationId>, limit: i64) -> Result<Vec<Invitation>> {
         let rows: Vec<InvitationRow> = query!(self.conn, c => {
             let mut query = invitations::table.select(InvitationRow::as_select()).into_boxed::<Backend>();
             query = match *reach {
                 Reach::Everything => query,
                 Reach::Organization(id) => query.filter(invitations::organization_id.eq(id)),
-                // What belongs to organizations is exported by organization.
+                // Resources of organizations are exported per organization.
                 Reach::User(_) => query.filter(invitations::id.ne(invitations::id)),
             };
             if let Some(after) = after {

@@ -1,4 +1,4 @@
-//! How memberships are stored.
+//! Storage of memberships.
 
 use diesel::{dsl::exists, prelude::*};
 use diesel_async::RunQueryDsl;
@@ -33,7 +33,7 @@ row!(memberships: MembershipRow of Membership {
     updated_at: Timestamp,
 });
 
-/// Stores memberships.
+/// Repository of memberships.
 pub struct MembershipRepository<'c> {
     pub(super) conn: &'c mut Conn,
 }
@@ -44,7 +44,7 @@ impl MembershipRepository<'_> {
     /// # Errors
     /// [`Taken::Membership`](crate::error::Taken::Membership).
     pub async fn insert(&mut self, membership: &Membership) -> Result<()> {
-        // The member's e-mail, which the members of an organization are searched by: `UserRepository::save` keeps it.
+        // The member's e-mail, copied here so that members can be searched by it; `UserRepository::save` keeps it up to date.
         let of_user = users::table.filter(users::id.eq(membership.user_id)).select(users::email_normalized);
         let user_email = memberships::user_email.eq(of_user.single_value().assume_not_null());
         let values = (MembershipRow::from(membership), user_email);
@@ -53,10 +53,7 @@ impl MembershipRepository<'_> {
         Ok(())
     }
 
-    /// The membership of a key.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
+    /// The membership with this key.
     pub async fn get(&mut self, reach: &Reach, key: MembershipKey) -> Result<Option<Membership>> {
         let row: Option<MembershipRow> = match key {
             MembershipKey::Id(id) => first_within!(
@@ -78,10 +75,7 @@ impl MembershipRepository<'_> {
         Ok(row.map(Membership::from))
     }
 
-    /// What a user holds in an organization that is not deleted. It takes no reach: it is what reach follows from.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
+    /// The authority a user holds in an organization that is not deleted. Takes no reach: the caller's reach is derived from it.
     pub async fn held(&mut self, user: UserId, organization: OrganizationId) -> Result<Held> {
         let membership = self.get(&Reach::Everything, MembershipKey::Ends(user, organization)).await?;
         match membership {
@@ -90,10 +84,7 @@ impl MembershipRepository<'_> {
         }
     }
 
-    /// How a member of an organization stands, in one statement. The deleted are not found; the suspended are.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
+    /// A member's standing in an organization, in one statement. Deleted users and organizations are not found; suspended ones are.
     pub async fn standing(
         &mut self,
         reach: &Reach,
@@ -132,11 +123,8 @@ impl MembershipRepository<'_> {
         }))
     }
 
-    /// What a member holds in an organization by a role, which gives nothing if it is not there, and by what the membership gives. It
-    /// takes no reach: it is what reach follows from.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
+    /// The authority a member holds by its role, which grants nothing if it does not exist, plus the membership's own permissions. Takes no
+    /// reach: the caller's reach is derived from it.
     pub async fn held_by(
         &mut self,
         organization: OrganizationId,
@@ -148,16 +136,13 @@ impl MembershipRepository<'_> {
     }
 
     /// A page of memberships, in order of id.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
     pub async fn list(
         &mut self,
         reach: &Reach,
         filter: &MembershipFilter,
         page: &PageRequest,
     ) -> Result<Page<Membership>> {
-        // A user reaches all of its own memberships: to ask for that again would hide the index from the planner.
+        // A user reaches all of its own memberships; repeating that condition would hide the index from the planner.
         let is_own = matches!(*reach, Reach::User(own) if filter.user_id == Some(own));
         let reach = if is_own { &Reach::Everything } else { reach };
         let rows: Vec<MembershipRow> = query!(self.conn, c => {
@@ -169,7 +154,7 @@ impl MembershipRepository<'_> {
                 query = query.filter(memberships::user_id.eq(id));
             }
             query = match &filter.role {
-                // Of a user that has few memberships, or of an organization by an index.
+                // A user has few memberships, so the role is only compared; those of an organization are found by an index.
                 Some(role) if filter.user_id.is_some() => query.filter(compared(memberships::role.eq(role))),
                 Some(role) => query.filter(memberships::role.eq(role)),
                 None => query,
@@ -182,30 +167,21 @@ impl MembershipRepository<'_> {
         Ok(page.page(rows, |row| Cursor::by_id(row.id)))
     }
 
-    /// How many members a locked organization has.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
+    /// Number of members of a locked organization.
     pub async fn count(&mut self, organization: &Locked<Organization>) -> Result<i64> {
         query!(self.conn, c => {
             memberships::table.filter(memberships::organization_id.eq(organization.id)).count().get_result(c)
         })
     }
 
-    /// How many memberships a locked user has, those of deleted organizations too.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
+    /// Number of memberships of a locked user, including those in deleted organizations.
     pub async fn count_of_user(&mut self, user: &Locked<User>) -> Result<i64> {
         query!(self.conn, c => {
             memberships::table.filter(memberships::user_id.eq(user.id)).count().get_result(c)
         })
     }
 
-    /// How many organizations that are not deleted a user is an owner of. It takes no reach, as all of them count.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
+    /// Number of organizations owned by a user, without deleted ones. Takes no reach: all of them count.
     pub async fn count_owned_by(&mut self, user: UserId) -> Result<i64> {
         query!(self.conn, c => {
             memberships::table
@@ -219,9 +195,6 @@ impl MembershipRepository<'_> {
     }
 
     /// Locks a membership. Lock its organization first.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
     pub async fn lock(&mut self, reach: &Reach, key: MembershipKey) -> Result<Option<Locked<Membership>>> {
         let row: Option<MembershipRow> = query!(self.conn, c => {
             let query = memberships::table.select(MembershipRow::as_select()).into_boxed::<Backend>();
@@ -236,10 +209,7 @@ impl MembershipRepository<'_> {
         Ok(row.map(|row| Locked::new(row.into())))
     }
 
-    /// The organizations, deleted or not, that a user owns. It takes no reach, as every owner counts.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
+    /// Organizations owned by a user, deleted or not. Takes no reach: every owner counts.
     pub async fn owned_by(&mut self, user_id: UserId) -> Result<Vec<OrganizationId>> {
         query!(self.conn, c => {
             memberships::table
@@ -250,10 +220,7 @@ impl MembershipRepository<'_> {
         })
     }
 
-    /// Those of some organizations that have an active owner, `without` a user. It takes no reach, as every owner counts.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
+    /// Those of the given organizations that have an active owner, not counting the user `without`. Takes no reach: every owner counts.
     pub async fn with_active_owner(
         &mut self,
         organizations: &[OrganizationId],
@@ -276,10 +243,7 @@ impl MembershipRepository<'_> {
         })
     }
 
-    /// Writes a locked membership as it is now.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
+    /// Updates a locked membership.
     pub async fn save(
         &mut self,
         mut membership: Locked<Membership>,
@@ -301,8 +265,8 @@ impl MembershipRepository<'_> {
         Ok(membership)
     }
 
-    /// Notes that a user does not account any more for what the keys of some organizations use: a founder who has gone must not be
-    /// able to use up their share, nor they that of the founder. From now on such an organization has a share of its own.
+    /// Ends a user's accountability for the API key usage of some organizations: a founder who has left must not be able to use up their
+    /// share, nor they the founder's. From then on such an organization has its own share.
     async fn no_longer_accountable(&mut self, user: UserId, organizations: Vec<OrganizationId>) -> Result<()> {
         query!(self.conn, c => {
             let own = organizations::table
@@ -313,10 +277,7 @@ impl MembershipRepository<'_> {
         Ok(())
     }
 
-    /// A batch of all memberships within a reach, in order of id, whatever their users and organizations are.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
+    /// A batch of all memberships within reach, in order of id, whatever the state of their users and organizations.
     pub async fn export(&mut self, reach: &Reach, after: Option<MembershipId>, limit: i64) -> Result<Vec<Membership>> {
         let rows: Vec<MembershipRow> = query!(self.conn, c => {
             let mut query = memberships::table.select(MembershipRow::as_select()).into_boxed::<Backend>();
@@ -333,10 +294,7 @@ impl MembershipRepository<'_> {
         Ok(rows.into_iter().map(Membership::from).collect())
     }
 
-    /// Removes up to `limit` memberships of a locked user and tells how many.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
+    /// Deletes up to `limit` memberships of a locked user and returns how many.
     pub async fn delete_of_user(&mut self, user: &Locked<User>, limit: i64) -> Result<usize> {
         let matches = memberships::user_id.eq(user.id);
         let (found, rows) = delete_up_to!(limit, self.conn, memberships: MembershipRow of MembershipId, matches);
@@ -349,10 +307,7 @@ impl MembershipRepository<'_> {
         Ok(found)
     }
 
-    /// Removes up to `limit` memberships of a locked organization and tells how many.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
+    /// Deletes up to `limit` memberships of a locked organization and returns how many.
     pub async fn delete_of_organization(&mut self, organization: &Locked<Organization>, limit: i64) -> Result<usize> {
         let matches = memberships::organization_id.eq(organization.id);
         let (found, rows) = delete_up_to!(limit, self.conn, memberships: MembershipRow of MembershipId, matches);
@@ -360,10 +315,7 @@ impl MembershipRepository<'_> {
         Ok(found)
     }
 
-    /// Removes a locked membership.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
+    /// Deletes a locked membership.
     pub async fn delete(&mut self, membership: Locked<Membership>) -> Result<()> {
         execute!(self.conn, diesel::delete(memberships::table.filter(memberships::id.eq(membership.id))))?;
         if membership.role.is_owner() {

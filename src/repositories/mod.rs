@@ -1,8 +1,10 @@
-//! How things are stored: diesel in, models out. One file per entity, each with its row, its repository and its queries.
+//! Storage: models in and out, diesel inside. One file per entity, with its row, its repository and its queries.
 //!
-//! Every query on tenant data takes a [`Reach`](crate::models::Reach) and puts it into its WHERE, with `within!`. What is
-//! saved or removed was locked before, under a reach. Whatever changes a resource notes the change on the connection. A lookup answers `None` for what is not there; whether that is an
-//! error the caller decides. Repositories never begin a transaction.
+//! Every query on tenant data takes a [`Reach`](crate::models::Reach) and adds it to its WHERE, with `within!`. Resources are locked under
+//! a reach before they are saved or deleted. Every change of a resource is recorded on the connection. A lookup returns `None` for a
+//! missing row; the caller decides whether that is an error. Repositories never begin a transaction.
+//!
+//! Every method fails with [`Error::Unavailable`](crate::error::Error::Unavailable) if the database cannot be reached.
 
 mod api_key;
 mod event;
@@ -73,7 +75,7 @@ impl Conn {
         OauthAccountRepository { conn: self }
     }
 
-    /// Refresh tokens.
+    /// Sessions and their refresh tokens.
     pub fn refresh_tokens(&mut self) -> RefreshTokenRepository<'_> {
         RefreshTokenRepository { conn: self }
     }
@@ -83,12 +85,12 @@ impl Conn {
         PasswordRepository { conn: self }
     }
 
-    /// Tokens that work once.
+    /// One-time tokens.
     pub fn one_time_tokens(&mut self) -> OneTimeTokenRepository<'_> {
         OneTimeTokenRepository { conn: self }
     }
 
-    /// The keys that access tokens are signed with.
+    /// Signing keys of access tokens.
     pub fn signing_keys(&mut self) -> SigningKeyRepository<'_> {
         SigningKeyRepository { conn: self }
     }
@@ -108,27 +110,27 @@ impl Conn {
         RememberedAnswerRepository { conn: self }
     }
 
-    /// The sealing keys that the database was written with.
+    /// Sealing keys that the database was written with.
     pub fn sealing_keys(&mut self) -> SealingKeyRepository<'_> {
         SealingKeyRepository { conn: self }
     }
 
-    /// Notes that a resource was made.
+    /// Records the creation of a resource.
     fn made<T: Into<State> + Clone>(&mut self, action: Action, after: &T) {
         self.record(Change::new(action, None, Some(after.clone().into())));
     }
 
-    /// Notes that a resource was changed.
+    /// Records a change of a resource.
     fn changed<T: Into<State> + Clone>(&mut self, action: Action, before: T, after: &T) {
         self.record(Change::new(action, Some(before.into()), Some(after.clone().into())));
     }
 
-    /// Notes that a resource is no more.
+    /// Records the deletion of a resource.
     fn removed<T: Into<State>>(&mut self, action: Action, before: T) {
         self.record(Change::new(action, Some(before.into()), None));
     }
 
-    /// Notes that resources are no more.
+    /// Records the deletion of several resources.
     fn removed_all<T: Into<State> + From<R>, R>(&mut self, action: Action, rows: Vec<R>) {
         for row in rows {
             self.removed(action, T::from(row));
@@ -136,13 +138,13 @@ impl Conn {
     }
 }
 
-/// The row of a model: the same fields, with diesel's derives, private to the entity's file.
+/// Declares the row of a model: the same fields, with diesel's derives, private to the entity's file.
 macro_rules! row {
     ($table:ident: $row:ident of $model:ident { $($field:ident: $type:ty),+ $(,)? }) => {
         #[derive(
             diesel::Queryable, diesel::Selectable, diesel::Insertable, diesel::AsChangeset
         )]
-        // One text of each statement, whatever is null.
+        // NULLs are written explicitly, so that each statement has one text.
         #[diesel(table_name = $table, treat_none_as_null = true, treat_none_as_default_value = false)]
         #[diesel(check_for_backend(diesel::sqlite::Sqlite, diesel::pg::Pg))]
         pub(super) struct $row {
@@ -163,8 +165,7 @@ macro_rules! row {
     };
 }
 
-/// Deletes up to a number of rows of a table that match, and tells how many were found and the rows that were deleted. The number
-/// is at most [`MAX_BATCH`].
+/// Deletes up to `limit` matching rows, at most [`MAX_BATCH`], and returns how many were found and the deleted rows.
 macro_rules! delete_up_to {
     ($limit:expr, $conn:expr, $table:ident: $row:ident of $id:ident, $matches:expr) => {{
         let limit = i64::min($limit, $crate::repositories::MAX_BATCH);
@@ -173,7 +174,7 @@ macro_rules! delete_up_to {
         let mut rows: Vec<$row> = Vec::new();
         if !ids.is_empty() {
             rows = query!($conn, c => {
-                // Somebody may have changed one meanwhile so that it no longer matches.
+                // A concurrent transaction may have changed a row so that it no longer matches.
                 let found = $table::table.filter($table::id.eq_any(&ids)).filter($matches);
                 diesel::delete(found).returning($row::as_returning()).get_results(c)
             })?;
@@ -182,7 +183,7 @@ macro_rules! delete_up_to {
     }};
 }
 
-/// Forgets of up to a number of resources of a table the user in one of their columns, who is to be erased, and tells how many.
+/// Clears a user who is being erased from one column of up to `limit` rows, records the changes, and returns how many.
 macro_rules! forget_user {
     ($limit:expr, $conn:expr, $table:ident: $row:ident of $model:ident, $id:ident, $column:ident, $action:expr, $user:expr, $now:expr) => {{
         let limit = i64::min($limit, $crate::repositories::MAX_BATCH);
@@ -210,8 +211,8 @@ macro_rules! forget_user {
     }};
 }
 
-/// What begins with a prefix, after a place and up to another, in order of two columns, the first of them a text. There is one bound
-/// at each end: of two, SQLite searches by the first and walks to the other.
+/// Rows whose text begins with a prefix, after one position and up to another, ordered by a text column and an id. There is one bound at
+/// each end: given two, SQLite seeks to the first and scans to the other.
 macro_rules! between {
     ($query:expr, $prefix:expr, $after:expr, $up_to:expr, $text:expr, $id:expr) => {{
         let query = $query
@@ -226,9 +227,9 @@ macro_rules! between {
     }};
 }
 
-// A condition that rows are compared with and no index is searched by, on either database: `condition IS TRUE`. A list is driven
-// by one index, which its order or its tenant decides. Without this, a planner may prefer the index of another filter and walk
-// what belongs to everybody.
+// A condition compared row by row and never used to search an index, on either database: `condition IS TRUE`. A list is driven by one
+// index, chosen by its order or its tenant. Without this, a planner may prefer the index of another filter and scan the rows of all
+// tenants.
 diesel::postfix_operator!(IsTrue, " IS TRUE");
 
 /// Compares rows with a condition without searching an index by it.
@@ -236,12 +237,12 @@ fn compared<E>(condition: E) -> IsTrue<E> {
     IsTrue::new(condition)
 }
 
-/// How many more may be removed of `limit`.
+/// Number of rows that may still be deleted within `limit`.
 fn left(limit: i64, removed: usize) -> i64 {
     limit.saturating_sub(i64::try_from(removed).unwrap_or(i64::MAX))
 }
 
-/// Most rows of one statement: SQLite binds at most 32,766 values.
+/// Maximum rows per statement: SQLite binds at most 32,766 values.
 const MAX_BATCH: i64 = 10_000;
 
 use {between, delete_up_to, forget_user, row};

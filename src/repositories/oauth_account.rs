@@ -1,4 +1,4 @@
-//! How OAuth accounts are stored.
+//! Storage of OAuth accounts.
 
 use diesel::{dsl::exists, prelude::*};
 use diesel_async::RunQueryDsl;
@@ -33,7 +33,7 @@ row!(oauth_accounts: OauthAccountRow of OauthAccount {
     updated_at: Timestamp,
 });
 
-/// Stores OAuth accounts.
+/// Repository of OAuth accounts.
 pub struct OauthAccountRepository<'c> {
     pub(super) conn: &'c mut Conn,
 }
@@ -49,10 +49,7 @@ impl OauthAccountRepository<'_> {
         Ok(())
     }
 
-    /// The OAuth account of an id.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
+    /// The OAuth account with this id.
     pub async fn get(&mut self, reach: &Reach, id: OauthAccountId) -> Result<Option<OauthAccount>> {
         let row: Option<OauthAccountRow> = query!(self.conn, c => {
             let query = oauth_accounts::table.filter(oauth_accounts::id.eq(id));
@@ -62,10 +59,7 @@ impl OauthAccountRepository<'_> {
         Ok(row.map(OauthAccount::from))
     }
 
-    /// The OAuth account of a provider's name for it.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
+    /// The OAuth account with this provider and provider user id.
     pub async fn get_by_provider(&mut self, reach: &Reach, account: &ProviderAccount) -> Result<Option<OauthAccount>> {
         let row: Option<OauthAccountRow> = query!(self.conn, c => {
             let query = oauth_accounts::table
@@ -77,10 +71,7 @@ impl OauthAccountRepository<'_> {
         Ok(row.map(OauthAccount::from))
     }
 
-    /// How many OAuth accounts a locked user has.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
+    /// Number of OAuth accounts of a locked user.
     pub async fn count_of_user(&mut self, user: &Locked<User>) -> Result<i64> {
         query!(self.conn, c => {
             oauth_accounts::table.filter(oauth_accounts::user_id.eq(user.id)).count().get_result(c)
@@ -88,9 +79,6 @@ impl OauthAccountRepository<'_> {
     }
 
     /// A page of OAuth accounts, in order of id.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
     pub async fn list(
         &mut self,
         reach: &Reach,
@@ -112,9 +100,6 @@ impl OauthAccountRepository<'_> {
     }
 
     /// Locks an OAuth account.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
     pub async fn lock(&mut self, reach: &Reach, id: OauthAccountId) -> Result<Option<Locked<OauthAccount>>> {
         let row: Option<OauthAccountRow> = query!(self.conn, c => {
             let query = oauth_accounts::table.filter(oauth_accounts::id.eq(id));
@@ -124,10 +109,7 @@ impl OauthAccountRepository<'_> {
         Ok(row.map(|row| Locked::new(row.into())))
     }
 
-    /// Writes a locked OAuth account as it is now.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
+    /// Updates a locked OAuth account.
     pub async fn save(
         &mut self,
         mut account: Locked<OauthAccount>,
@@ -142,10 +124,7 @@ impl OauthAccountRepository<'_> {
         Ok(account)
     }
 
-    /// A batch of all oauth accounts within a reach, in order of id, whatever their users are.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
+    /// A batch of all OAuth accounts within reach, in order of id, whatever the state of their users.
     pub async fn export(
         &mut self,
         reach: &Reach,
@@ -157,7 +136,7 @@ impl OauthAccountRepository<'_> {
             query = match *reach {
                 Reach::Everything => query,
                 Reach::User(id) => query.filter(oauth_accounts::user_id.eq(id)),
-                // No organization reaches what is its members' own.
+                // Members' own resources are not within an organization's reach.
                 Reach::Organization(_) => query.filter(oauth_accounts::id.ne(oauth_accounts::id)),
             };
             if let Some(after) = after {
@@ -169,19 +148,13 @@ impl OauthAccountRepository<'_> {
     }
 
     /// True if a locked user has an OAuth account.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
     pub async fn has_any(&mut self, user: &Locked<User>) -> Result<bool> {
         query!(self.conn, c => {
             diesel::select(exists(oauth_accounts::table.filter(oauth_accounts::user_id.eq(user.id)))).get_result(c)
         })
     }
 
-    /// Removes up to `limit` OAuth accounts of a locked user and tells how many.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
+    /// Deletes up to `limit` OAuth accounts of a locked user and returns how many.
     pub async fn delete_of_user(&mut self, user: &Locked<User>, limit: i64) -> Result<usize> {
         let matches = oauth_accounts::user_id.eq(user.id);
         let (found, rows) = delete_up_to!(limit, self.conn, oauth_accounts: OauthAccountRow of OauthAccountId, matches);
@@ -189,10 +162,7 @@ impl OauthAccountRepository<'_> {
         Ok(found)
     }
 
-    /// Removes a locked OAuth account.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
+    /// Deletes a locked OAuth account.
     pub async fn delete(&mut self, account: Locked<OauthAccount>) -> Result<()> {
         execute!(self.conn, diesel::delete(oauth_accounts::table.filter(oauth_accounts::id.eq(account.id))))?;
         self.conn.removed(Action::OauthAccountUnlinked, account.into_inner());

@@ -1,4 +1,4 @@
-//! How tokens that work once are stored.
+//! Storage of one-time tokens.
 
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
@@ -28,16 +28,13 @@ row!(one_time_tokens: OneTimeTokenRow of OneTimeToken {
     plaintext_sealed: Option<Sealed>,
 });
 
-/// Stores tokens that work once. Who has one has it from the user's mail; that is their reach.
+/// Repository of one-time tokens. Methods take no reach: a token's holder received it at the user's e-mail address.
 pub struct OneTimeTokenRepository<'c> {
     pub(super) conn: &'c mut Conn,
 }
 
 impl OneTimeTokenRepository<'_> {
-    /// Stores a new token of a locked user, in place of one of the same kind.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
+    /// Stores a new token of a locked user and replaces one of the same purpose.
     pub async fn replace(&mut self, token: &OneTimeToken) -> Result<()> {
         let of_its_kind = one_time_tokens::table
             .filter(one_time_tokens::user_id.eq(token.user_id))
@@ -46,10 +43,7 @@ impl OneTimeTokenRepository<'_> {
         execute!(self.conn, diesel::insert_into(one_time_tokens::table).values(OneTimeTokenRow::from(token)))
     }
 
-    /// The token of a kind that a locked user has, whether it can still be used or not.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
+    /// A locked user's token of this purpose, usable or not.
     pub async fn of_kind(&mut self, user: &User, purpose: Purpose) -> Result<Option<OneTimeToken>> {
         let row: Option<OneTimeTokenRow> = query!(self.conn, c => async {
             one_time_tokens::table
@@ -63,10 +57,7 @@ impl OneTimeTokenRepository<'_> {
         Ok(row.map(OneTimeToken::from))
     }
 
-    /// The user of a token, if it can be used. It is not taken.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
+    /// The user of a token, if the token is usable. Does not consume it.
     pub async fn user_of(
         &mut self,
         purpose: Purpose,
@@ -89,11 +80,8 @@ impl OneTimeTokenRepository<'_> {
         Ok(usable.map(|(_, user)| user))
     }
 
-    /// Takes the token of an id and locks its user: of many who present it at once one gets it. `None` for one that is not there, has
-    /// another secret or another purpose, or cannot be used any more.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
+    /// Consumes a token and locks its user: of several concurrent callers, one gets it. `None` if the token is unknown, has another secret
+    /// or purpose, or is no longer usable.
     pub async fn take(
         &mut self,
         purpose: Purpose,
@@ -115,7 +103,7 @@ impl OneTimeTokenRepository<'_> {
             async move { ForUpdate(user.select(UserRow::as_select())).get_result(c).await.optional() }
         })?;
         let Some(user) = user.map(|row| Locked::new(User::from(row))) else { return Ok(None) };
-        // Under the lock, which whoever takes or makes one of the user's holds.
+        // Read under the user's lock, which every transaction that consumes or creates one of the user's tokens holds.
         let token: Option<OneTimeTokenRow> = query!(self.conn, c => async {
             one_time_tokens::table.find(id).select(OneTimeTokenRow::as_select()).get_result(c).await.optional()
         })?;
@@ -126,19 +114,13 @@ impl OneTimeTokenRepository<'_> {
         Ok(Some((token, user)))
     }
 
-    /// Removes all tokens of a locked user. No event: nothing that is shown of the user changes.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
+    /// Deletes all tokens of a locked user. No event: nothing shown of the user changes.
     pub async fn delete_of_user(&mut self, user: &User) -> Result<()> {
         execute!(self.conn, diesel::delete(one_time_tokens::table.filter(one_time_tokens::user_id.eq(user.id))))
     }
 
-    /// Removes up to `limit` tokens that expired before, and tells how many. It takes no reach and leaves no event: the service itself
-    /// asks, and nothing that any call answers changes by it.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
+    /// Deletes up to `limit` tokens that expired before `before` and returns how many. Takes no reach and records no event: only the
+    /// service itself calls it, and no response depends on it.
     pub async fn delete_expired(&mut self, before: Timestamp, limit: i64) -> Result<usize> {
         let matches = one_time_tokens::expires_at.lt(before);
         let (found, _) = delete_up_to!(limit, self.conn, one_time_tokens: OneTimeTokenRow of OneTimeTokenId, matches);

@@ -1,4 +1,4 @@
-//! How passwords are stored, and how often wrong ones came.
+//! Storage of passwords, and counts of failed sign-in attempts.
 
 use diesel::{dsl::exists, prelude::*};
 use diesel_async::RunQueryDsl;
@@ -16,7 +16,7 @@ use crate::{
     },
 };
 
-/// How often what is counted is looked for that others remove meanwhile.
+/// Attempts to lock a count that concurrent calls may delete.
 const LOOKS: usize = 5;
 
 row!(passwords: PasswordRow of Password {
@@ -26,18 +26,15 @@ row!(passwords: PasswordRow of Password {
     changed_at: Timestamp,
 });
 
-/// Stores passwords. They belong to users that were found before, or that nobody is told of until the password is proven; that is
-/// their reach.
+/// Repository of passwords. Methods take no reach: they concern users that were looked up before, or that are not revealed until the
+/// password is proven.
 pub struct PasswordRepository<'c> {
     pub(super) conn: &'c mut Conn,
 }
 
 impl PasswordRepository<'_> {
-    /// The user of an address, and its password. Where nobody has the address the same is read of a stand-in and not answered, so that
-    /// it takes as long. It takes no reach: who asks knows neither.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
+    /// The user with this address, and its password. For an unknown address a stand-in's rows are read and discarded, so that both cases
+    /// take equally long. Takes no reach: the result is not revealed until the password is proven.
     pub async fn get_by_email(
         &mut self,
         email: &NormalizedEmail,
@@ -67,20 +64,14 @@ impl PasswordRepository<'_> {
         Ok(found.and(read))
     }
 
-    /// Some users with a password, to stand in for those who are none. It takes no reach: nobody is told of them.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
+    /// Users with a password, which stand in for unknown addresses. Takes no reach: they are never revealed.
     pub async fn stand_ins(&mut self, limit: i64) -> Result<Vec<UserId>> {
         query!(self.conn, c => {
             passwords::table.order(passwords::user_id).select(passwords::user_id).limit(limit).load(c)
         })
     }
 
-    /// The password of a user that was found.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
+    /// The password of a user that was looked up before.
     pub async fn get(&mut self, user: &User) -> Result<Option<Password>> {
         let row: Option<PasswordRow> = query!(self.conn, c => async {
             passwords::table.find(user.id).select(PasswordRow::as_select()).get_result(c).await.optional()
@@ -88,11 +79,8 @@ impl PasswordRepository<'_> {
         Ok(row.map(Password::from))
     }
 
-    /// True if a user has signed in from an address, with its password, in a session that is still going on. A session that
-    /// CreateRefreshToken began says nothing of the password. It takes no reach, and any account.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
+    /// True if a user has a live session begun from this IP address with its password. A session begun by CreateRefreshToken proves nothing
+    /// about the password. Takes no reach, and accepts any account.
     pub async fn is_familiar(&mut self, account: AccountId, address: &IpText, now: Timestamp) -> Result<bool> {
         query!(self.conn, c => {
             let sessions = refresh_tokens::table
@@ -105,12 +93,9 @@ impl PasswordRepository<'_> {
         })
     }
 
-    /// Counts a try before its password is looked at, so that of many at once none is forgotten. False if it comes too early: then it is
-    /// not to be looked at. What is counted `beside` it is only read: of a decoy for a user and of a user for a decoy, so that the one
-    /// that is seldom read is read in either case. It takes no reach, and any account.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
+    /// Counts an attempt before its password is compared, so that concurrent attempts are all counted. False if the attempt comes too
+    /// early: its password must then not be compared. The count of `beside` is only read: a decoy's for a user and a user's for a decoy, so
+    /// that the rarely read row is read in either case. Takes no reach, and accepts any account.
     pub async fn count_try(
         &mut self,
         account: AccountId,
@@ -124,14 +109,14 @@ impl PasswordRepository<'_> {
         })?;
         let before = self.lock_failures(account, &Source::default(), now).await?;
         let (before, counted) = if source.is_familiar() {
-            // All sources of an account are counted under the lock of the first one, or several at once would exceed the sum.
+            // All sources of an account are counted under the lock of its first row; otherwise concurrent attempts could exceed the total.
             let before = self.lock_failures(account, source, now).await?;
             let all = self.familiar_failures(account).await?;
             (before, before.and_one_familiar(source, &all, now))
         } else {
             (before, before.and_one(source, now))
         };
-        // Written in any case: it takes as long.
+        // Written even if nothing was counted, so that both cases take equally long.
         let after = counted.unwrap_or(before);
         let found = sign_in_failures::table
             .filter(sign_in_failures::account_id.eq(account))
@@ -144,7 +129,7 @@ impl PasswordRepository<'_> {
         Ok(counted.is_some())
     }
 
-    /// Locks what is counted for an account and a source. Of an address from which the user has a session it begins with nothing.
+    /// Locks the count of an account and a source. For an address from which the user has a session, it is created with zero on first use.
     async fn lock_failures(&mut self, account: AccountId, source: &Source, now: Timestamp) -> Result<Failures> {
         for _ in 0..LOOKS {
             let found: Option<(i64, Timestamp)> = query!(self.conn, c => async {
@@ -157,11 +142,11 @@ impl PasswordRepository<'_> {
             }
             self.begin_to_count(account, source, now).await?;
         }
-        // Whoever has proven the password there meanwhile has removed it again and again.
+        // Concurrent calls that proved the password keep deleting the row.
         Err(Error::Conflict)
     }
 
-    /// What is counted for each familiar address of an account.
+    /// The counts of an account's familiar addresses.
     async fn familiar_failures(&mut self, account: AccountId) -> Result<Vec<Failures>> {
         let found: Vec<(i64, Timestamp)> = query!(self.conn, c => {
             sign_in_failures::table
@@ -173,7 +158,7 @@ impl PasswordRepository<'_> {
         Ok(found.into_iter().map(|(count, last)| Failures { count, last }).collect())
     }
 
-    /// Makes the row that counts for an account and a source, unless it is there.
+    /// Creates the count of an account and a source, unless it exists.
     async fn begin_to_count(&mut self, account: AccountId, source: &Source, now: Timestamp) -> Result<()> {
         execute!(
             self.conn,
@@ -188,13 +173,10 @@ impl PasswordRepository<'_> {
         )
     }
 
-    /// Forgets wrong passwords: those from a source, and those from familiar addresses that need not be remembered any more. The
-    /// latter would count for ever where the user has no session any more.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
+    /// Forgets failures: those from `source`, and expired ones from familiar addresses, which would otherwise count forever once the user
+    /// has no session there.
     pub async fn forget_failures(&mut self, user: &User, source: &Source, now: Timestamp) -> Result<()> {
-        // First the row that a count locks first.
+        // In the lock order of `count_try`: the row of unknown addresses first.
         if !source.is_familiar() {
             self.forget_unknown(user).await?;
         }
@@ -206,7 +188,7 @@ impl PasswordRepository<'_> {
         execute!(self.conn, diesel::delete(forgotten))
     }
 
-    /// Forgets wrong passwords from unknown addresses. The row stays, so that what is counted next takes as long as for nobody.
+    /// Forgets failures from unknown addresses. The row is kept, so that the next attempt takes as long as for an unknown account.
     async fn forget_unknown(&mut self, user: &User) -> Result<()> {
         let unknown = sign_in_failures::table
             .filter(sign_in_failures::account_id.eq(AccountId::from(user.id)))
@@ -214,10 +196,7 @@ impl PasswordRepository<'_> {
         execute!(self.conn, diesel::update(unknown).set(sign_in_failures::failures.eq(0)))
     }
 
-    /// Forgets all wrong passwords of a user.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
+    /// Forgets all failures of a user.
     pub async fn forget_all_failures(&mut self, user: &User) -> Result<()> {
         self.forget_unknown(user).await?;
         let familiar = sign_in_failures::table
@@ -226,10 +205,7 @@ impl PasswordRepository<'_> {
         execute!(self.conn, diesel::delete(familiar))
     }
 
-    /// Gives a locked user its first password. False if it has one.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
+    /// Sets a locked user's first password. False if it has one.
     pub async fn insert(&mut self, user: &User, password: &Password, action: Action) -> Result<bool> {
         let inserted = query!(self.conn, c => {
             diesel::insert_into(passwords::table).values(PasswordRow::from(password)).on_conflict_do_nothing().execute(c)
@@ -241,10 +217,7 @@ impl PasswordRepository<'_> {
         Ok(inserted > 0)
     }
 
-    /// Gives a locked user a password, in place of one that it may have.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
+    /// Sets a locked user's password, replacing any previous one.
     pub async fn replace(&mut self, user: &User, password: &Password, action: Action) -> Result<()> {
         execute!(
             self.conn,
@@ -259,11 +232,7 @@ impl PasswordRepository<'_> {
         Ok(())
     }
 
-    /// Writes another hash of the same password, if it is still the one that was looked at. It leaves no event: nothing that any call
-    /// answers changes by it.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
+    /// Stores a new hash of the same password, if it has not changed since it was read. No event: no response depends on it.
     pub async fn rehash(&mut self, before: &Password, hash: &PasswordHash) -> Result<()> {
         let same = passwords::table
             .filter(passwords::user_id.eq(before.user_id))
@@ -274,15 +243,12 @@ impl PasswordRepository<'_> {
         )
     }
 
-    /// Notes something that happened to a user and changed nothing that is shown of it.
+    /// Records an event about a user that changes nothing shown of it.
     pub fn happened(&mut self, user: &User, action: Action) {
         self.conn.record(Change::nothing(action, State::from(user.clone()).subject()));
     }
 
-    /// Notes when a user signed in. The user's revision stays: nobody decides anything by it.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
+    /// Stores the time of a sign-in. The user's revision stays the same: no decision depends on it.
     pub async fn signed_in(&mut self, user: &User, now: Timestamp) -> Result<()> {
         let found = users::table.filter(users::id.eq(user.id));
         execute!(self.conn, diesel::update(found).set(users::last_sign_in_at.eq(Some(now))))?;
@@ -290,10 +256,7 @@ impl PasswordRepository<'_> {
         Ok(())
     }
 
-    /// Removes the password of a locked user. False if it has none.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
+    /// Deletes a locked user's password. False if it has none.
     pub async fn remove(&mut self, user: &User) -> Result<bool> {
         let removed = query!(self.conn, c => {
             diesel::delete(passwords::table.filter(passwords::user_id.eq(user.id))).execute(c)
@@ -304,10 +267,7 @@ impl PasswordRepository<'_> {
         Ok(removed > 0)
     }
 
-    /// Removes the password of a locked user who is to be erased, and what was counted.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
+    /// Deletes the password and the counts of a locked user who is being erased.
     pub async fn delete_of_user(&mut self, user: &Locked<User>) -> Result<()> {
         execute!(self.conn, diesel::delete(passwords::table.filter(passwords::user_id.eq(user.id))))?;
         let of_user = sign_in_failures::table.filter(sign_in_failures::account_id.eq(AccountId::from(user.id)));

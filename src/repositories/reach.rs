@@ -1,22 +1,22 @@
-//! What a caller may touch, as SQL. One arm per table; a tombstone, and what hangs on one, is within nobody's reach.
+//! The rows that a caller can reach, as SQL, with one arm per table. Deleted resources, and everything that belongs to them, are out of
+//! reach for every caller.
 //!
-//! Whether the owner of a row is deleted is compared, once the row is found: a planner without statistics would else begin with all
-//! owners that are not deleted. PostgreSQL also gathers those where it cannot make a join of an `EXISTS`, so that it is one value of
-//! one owner that is asked for there.
+//! Whether a row's owner is deleted is compared only after the row is found: without statistics, a planner would otherwise start from all
+//! owners that are not deleted. Where PostgreSQL cannot turn an `EXISTS` into a join, it would collect all of those as well, so a single
+//! value of the one owner is selected there instead.
 
 use diesel::alias;
 
 use crate::db::schema::{memberships, organizations};
 
-// `SEEN`: the memberships that make somebody visible. `OWN`: the caller's own memberships. `OWN_ORGANIZATIONS`: their
-// organizations.
+// `SEEN`: memberships that make another user visible. `OWN`: the caller's memberships. `OWN_ORGANIZATIONS`: the caller's organizations.
 alias! {
     pub(super) const SEEN: Alias<Seen> = memberships as seen;
     pub(super) const OWN: Alias<Own> = memberships as own;
     pub(super) const OWN_ORGANIZATIONS: Alias<OwnOrganizations> = organizations as own_organizations;
 }
 
-/// The ids of the organizations that a user is a member of.
+/// Ids of the organizations that a user is a member of.
 macro_rules! organizations_of {
     ($user:expr) => {{
         use $crate::{
@@ -34,7 +34,7 @@ macro_rules! organizations_of {
     }};
 }
 
-/// Narrows a boxed query to what is alive and within a reach.
+/// Restricts a boxed query to rows that are not deleted and within reach.
 macro_rules! within {
     (users, $query:expr, $reach:expr) => {
         $crate::repositories::reach::within!(
@@ -78,7 +78,7 @@ macro_rules! within {
         match *$reach {
             Reach::Everything => alive,
             Reach::Organization(organization) => alive.filter(memberships::organization_id.eq(organization)),
-            // What a list or a lookup names finds them; whether they are within reach is compared.
+            // The conditions of the list or lookup find the rows; the reach is only compared.
             Reach::User(user) => alive.filter($crate::repositories::compared(
                 memberships::user_id.eq(user).or(memberships::organization_id
                     .eq_any($crate::repositories::reach::organizations_of!(user))),
@@ -123,11 +123,11 @@ macro_rules! within {
         match *$reach {
             Reach::Everything => alive,
             Reach::Organization(organization) => alive.filter(api_keys::organization_id.eq(organization)),
-            // Whether it sees an organization's keys its permissions there say.
+            // Permissions decide whether a user sees an organization's keys: see `get_as_member`.
             Reach::User(user) => alive.filter(api_keys::user_id.eq(user)),
         }
     }};
-    // What is about a user. Whoever names an organization, and may see its events, looks with the organization's reach.
+    // Events about a user. A caller that names an organization and may see its events reads them with the organization's reach.
     (events, $query:expr, $reach:expr) => {
         match *$reach {
             Reach::Everything => $query,
@@ -141,13 +141,13 @@ macro_rules! within {
         match *$reach {
             Reach::Everything => alive,
             Reach::User(user) => alive.filter($table::user_id.eq(user)),
-            // No organization reaches what is its members' own.
+            // Members' own resources are not within an organization's reach.
             Reach::Organization(_) => alive.filter($table::id.ne($table::id)),
         }
     }};
 }
 
-/// Narrows a query to what is alive.
+/// Restricts a query to rows that are not deleted.
 macro_rules! everything {
     (users, $query:expr) => {
         $query.filter(users::deleted_at.is_null())
@@ -189,8 +189,8 @@ macro_rules! everything {
     };
 }
 
-/// Finds one row, or none, that is alive and within a reach. What reaches everything, as the services that call most do, has a
-/// query whose type says all of its text; any other is boxed.
+/// Finds at most one row that is not deleted and within reach. With a reach of everything, as most calling services have, the query's type
+/// determines its text (see `first!`); any other query is boxed.
 macro_rules! first_within {
     ($conn:expr, $table:ident, $query:expr, $reach:expr) => {
         if *$reach == Reach::Everything {

@@ -1,4 +1,4 @@
-//! How sessions are stored, and how they go on.
+//! Storage of sessions, and their rotation.
 
 use diesel::{
     dsl::{case_when, exists},
@@ -45,12 +45,12 @@ row!(refresh_tokens: SessionRow of Session {
     api_key_id: Option<ApiKeyId>,
 });
 
-/// Stores sessions.
+/// Repository of sessions.
 pub struct RefreshTokenRepository<'c> {
     pub(super) conn: &'c mut Conn,
 }
 
-/// A session as it was read for a caller that presents a token of it, and whether its user was active.
+/// A session as read for a caller that presents one of its tokens, and whether its user was active.
 #[derive(Debug)]
 pub struct Presented {
     session: Session,
@@ -58,7 +58,7 @@ pub struct Presented {
 }
 
 impl Presented {
-    /// The session.
+    /// The session as read.
     pub fn session(&self) -> &Session {
         &self.session
     }
@@ -68,7 +68,7 @@ impl Presented {
         self.user_is_active
     }
 
-    /// True if its current token can be traded.
+    /// True if its current token can be exchanged.
     pub fn is_live(&self, now: Timestamp) -> bool {
         self.user_is_active && self.session.is_live(now)
     }
@@ -80,7 +80,7 @@ impl From<(SessionRow, Option<UserState>)> for Presented {
     }
 }
 
-/// Sessions that have neither expired nor been ended.
+/// Sessions that have neither expired nor been revoked.
 macro_rules! live {
     ($now:expr) => {
         refresh_tokens::revoked_at
@@ -94,19 +94,13 @@ pub(super) use live;
 
 impl RefreshTokenRepository<'_> {
     /// Stores a new session of a locked user.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
     pub async fn insert(&mut self, _user: &Locked<User>, session: &Session) -> Result<()> {
         execute!(self.conn, diesel::insert_into(refresh_tokens::table).values(SessionRow::from(session)))?;
         self.conn.made(Action::RefreshTokenCreated, session);
         Ok(())
     }
 
-    /// The session of an id.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
+    /// The session with this id.
     pub async fn get(&mut self, reach: &Reach, id: SessionId) -> Result<Option<Session>> {
         let row: Option<SessionRow> = query!(self.conn, c => {
             let query = refresh_tokens::table.filter(refresh_tokens::id.eq(id));
@@ -117,9 +111,6 @@ impl RefreshTokenRepository<'_> {
     }
 
     /// A page of a user's live sessions, in order of id.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
     pub async fn list_live(
         &mut self,
         reach: &Reach,
@@ -139,9 +130,6 @@ impl RefreshTokenRepository<'_> {
     }
 
     /// The session that a presented token names.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
     pub async fn get_presented(&mut self, reach: &Reach, id: SessionId) -> Result<Option<Presented>> {
         let found: Option<(SessionRow, Option<UserState>)> = first_within!(
             self.conn,
@@ -155,14 +143,14 @@ impl RefreshTokenRepository<'_> {
         Ok(found.map(Presented::from))
     }
 
-    /// Makes a session `refreshed`, if it is still as it was presented: what was its current token is spent, and the next one current.
+    /// Updates a session to `refreshed`, if it is unchanged since it was presented: its current token is spent and replaced by the next.
     ///
     /// # Errors
-    /// [`crate::error::Error::Conflict`] if the session has changed since or is gone; when the database cannot be used.
+    /// [`crate::error::Error::Conflict`] if the session has changed since or no longer exists.
     pub async fn rotate(&mut self, presented: Presented, refreshed: &Session) -> Result<()> {
         let before = presented.session;
-        // Nothing waits for the answer of this statement, so it has to fail where it does not find what it is to change. A session of
-        // another revision gets none, which no row may have. One that is gone would be inserted, for a user that does not exist.
+        // The result of this statement is not awaited, so it must fail if the session is not as expected. If the revision differs, the new
+        // one is NULL, which the column forbids. If the session is gone, the row would be inserted for a user that does not exist.
         let nobody = SessionRow { user_id: UserId(Uuid::nil()), ..SessionRow::from(refreshed) };
         let as_presented = refresh_tokens::revision.eq(before.revision);
         let revision = case_when(as_presented, refresh_tokens::revision + 1).assume_not_null();
@@ -175,7 +163,7 @@ impl RefreshTokenRepository<'_> {
         );
         let upsert =
             diesel::insert_into(refresh_tokens::table).values(nobody).on_conflict(refresh_tokens::id).do_update();
-        // What an index is about is written only where it changes: SQLite would write the index, too.
+        // Indexed columns are written only if they change: SQLite would write the index as well.
         if (before.sweep_at, before.organization_id) == (refreshed.sweep_at, refreshed.organization_id) {
             execute!(self.conn, upsert.set(written))?;
         } else {
@@ -189,10 +177,7 @@ impl RefreshTokenRepository<'_> {
         Ok(())
     }
 
-    /// A batch of all live sessions within a reach, in order of id.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
+    /// A batch of all live sessions within reach, in order of id.
     pub async fn export(
         &mut self,
         reach: &Reach,
@@ -208,7 +193,7 @@ impl RefreshTokenRepository<'_> {
             query = match *reach {
                 Reach::Everything => query,
                 Reach::User(id) => query.filter(refresh_tokens::user_id.eq(id)),
-                // No organization reaches what is its members' own.
+                // Members' own resources are not within an organization's reach.
                 Reach::Organization(_) => query.filter(refresh_tokens::id.ne(refresh_tokens::id)),
             };
             if let Some(after) = after {

@@ -1,4 +1,4 @@
-//! How answers are remembered, so that a request sent again is answered as the first time.
+//! Remembered answers, so that a repeated request gets the same answer as the first.
 
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
@@ -9,21 +9,20 @@ use crate::{
     models::{CredentialId, RequestId, Sealed, Timestamp},
 };
 
-/// Stores remembered answers. They belong to the credential that asked and to no other; that is their reach.
+/// Repository of remembered answers. An answer belongs to the credential that made the request; that replaces a reach.
 pub struct RememberedAnswerRepository<'c> {
     pub(super) conn: &'c mut Conn,
 }
 
-/// A request that the running transaction is the only one to answer.
+/// A request that only the current transaction may answer.
 #[derive(Debug)]
 pub struct ClaimedRequest(CredentialId, RequestId);
 
 impl RememberedAnswerRepository<'_> {
-    /// Takes a request on, unless it was answered since `since`. Waits for another transaction that has taken it on and not
-    /// ended.
+    /// Claims a request, unless it was answered since `since`. Waits while another transaction holds the claim.
     ///
     /// # Errors
-    /// The answer of before is the `Err` of the inner result; the outer one is for when the database cannot be used.
+    /// The inner `Err` is the remembered answer.
     pub async fn claim(
         &mut self,
         key: CredentialId,
@@ -37,16 +36,13 @@ impl RememberedAnswerRepository<'_> {
         if let Some(answer) = self.get(key, request, since).await? {
             return Ok(Err(answer));
         }
-        // Past its time, and not yet swept.
+        // Expired, and not swept yet.
         self.forget(ClaimedRequest(key, request)).await?;
         self.insert(key, request, now).await?;
         Ok(Ok(ClaimedRequest(key, request)))
     }
 
-    /// The answer to a request, if it was answered since `since`.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
+    /// The answer to a request, if it was given since `since`.
     pub async fn get(&mut self, key: CredentialId, request: RequestId, since: Timestamp) -> Result<Option<Sealed>> {
         let found: Option<(Option<Sealed>, Timestamp)> = query!(self.conn, c => async {
             remembered_answers::table
@@ -73,19 +69,13 @@ impl RememberedAnswerRepository<'_> {
         Ok(inserted > 0)
     }
 
-    /// Remembers the answer to a request.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
+    /// Stores the answer to a claimed request.
     pub async fn remember(&mut self, request: ClaimedRequest, answer: Sealed) -> Result<()> {
         let found = remembered_answers::table.find((request.0, request.1));
         execute!(self.conn, diesel::update(found).set(remembered_answers::answer.eq(Some(answer))))
     }
 
-    /// Lets a request go that was not answered: sent again, it is a new one.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
+    /// Releases a claimed request without an answer: sent again, it is a new request.
     pub async fn forget(&mut self, request: ClaimedRequest) -> Result<()> {
         query!(self.conn, c => {
             diesel::delete(remembered_answers::table.find((request.0, request.1))).execute(c)
@@ -93,10 +83,7 @@ impl RememberedAnswerRepository<'_> {
         Ok(())
     }
 
-    /// Removes up to `limit` answers from before, and tells how many.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
+    /// Deletes up to `limit` answers older than `before` and returns how many.
     pub async fn delete_before(&mut self, before: Timestamp, limit: i64) -> Result<usize> {
         let old: Vec<(CredentialId, RequestId)> = query!(self.conn, c => {
             remembered_answers::table

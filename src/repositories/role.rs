@@ -1,4 +1,4 @@
-//! How roles are stored.
+//! Storage of roles.
 
 use diesel::{dsl::exists, prelude::*};
 use diesel_async::RunQueryDsl;
@@ -31,7 +31,7 @@ row!(roles: RoleRow of Role {
     updated_at: Timestamp,
 });
 
-/// Stores roles.
+/// Repository of roles.
 pub struct RoleRepository<'c> {
     pub(super) conn: &'c mut Conn,
 }
@@ -47,10 +47,7 @@ impl RoleRepository<'_> {
         Ok(())
     }
 
-    /// The role of a key.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
+    /// The role with this key.
     pub async fn get(&mut self, reach: &Reach, key: &RoleKey) -> Result<Option<Role>> {
         let row: Option<RoleRow> = match key {
             RoleKey::Id(id) => first_within!(
@@ -72,11 +69,8 @@ impl RoleRepository<'_> {
         Ok(row.map(Role::from))
     }
 
-    /// What a role gives in an organization beyond what is built in; `None` for one that is not there. It takes no reach: it is what
-    /// reach follows from.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
+    /// Permissions that a role grants in an organization beyond the built-in ones; `None` if the role does not exist. Takes no reach: the
+    /// caller's reach is derived from it.
     pub async fn given(&mut self, organization: OrganizationId, name: &RoleName) -> Result<Option<Permissions>> {
         if name.is_built_in() {
             return Ok(Some(Permissions::default()));
@@ -86,9 +80,6 @@ impl RoleRepository<'_> {
     }
 
     /// A page of an organization's roles, in order of id.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
     pub async fn list(
         &mut self,
         reach: &Reach,
@@ -106,10 +97,7 @@ impl RoleRepository<'_> {
         Ok(page.page(rows, |row| Cursor::by_id(row.id)))
     }
 
-    /// How many roles a locked organization has.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
+    /// Number of roles of a locked organization.
     pub async fn count(&mut self, organization: &Locked<Organization>) -> Result<i64> {
         query!(self.conn, c => {
             roles::table.filter(roles::organization_id.eq(organization.id)).count().get_result(c)
@@ -117,9 +105,6 @@ impl RoleRepository<'_> {
     }
 
     /// Locks a role. Lock its organization first.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
     pub async fn lock(&mut self, reach: &Reach, id: RoleId) -> Result<Option<Locked<Role>>> {
         let row: Option<RoleRow> = query!(self.conn, c => {
             let query = roles::table.filter(roles::id.eq(id));
@@ -129,10 +114,7 @@ impl RoleRepository<'_> {
         Ok(row.map(|row| Locked::new(row.into())))
     }
 
-    /// True if a membership has a locked role, or an invitation gives it.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
+    /// True if a membership or an invitation refers to a locked role.
     pub async fn is_used(&mut self, role: &Locked<Role>) -> Result<bool> {
         query!(self.conn, c => {
             let having = memberships::table
@@ -145,10 +127,7 @@ impl RoleRepository<'_> {
         })
     }
 
-    /// Writes a locked role as it is now.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
+    /// Updates a locked role.
     pub async fn save(&mut self, mut role: Locked<Role>, action: Action, now: Timestamp) -> Result<Role> {
         role.touch(now);
         let (before, role) = role.into_before_and_after();
@@ -158,20 +137,14 @@ impl RoleRepository<'_> {
         Ok(role)
     }
 
-    /// Removes a locked role.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
+    /// Deletes a locked role.
     pub async fn delete(&mut self, role: Locked<Role>) -> Result<()> {
         execute!(self.conn, diesel::delete(roles::table.filter(roles::id.eq(role.id))))?;
         self.conn.removed(Action::RoleDeleted, role.into_inner());
         Ok(())
     }
 
-    /// Removes up to `limit` roles of a locked organization and tells how many.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
+    /// Deletes up to `limit` roles of a locked organization and returns how many.
     pub async fn delete_of_organization(&mut self, organization: &Locked<Organization>, limit: i64) -> Result<usize> {
         let matches = roles::organization_id.eq(organization.id);
         let (found, rows) = delete_up_to!(limit, self.conn, roles: RoleRow of RoleId, matches);
@@ -179,17 +152,14 @@ impl RoleRepository<'_> {
         Ok(found)
     }
 
-    /// A batch of all roles within a reach, in order of id, whatever their organizations are.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
+    /// A batch of all roles within reach, in order of id, whatever the state of their organizations.
     pub async fn export(&mut self, reach: &Reach, after: Option<RoleId>, limit: i64) -> Result<Vec<Role>> {
         let rows: Vec<RoleRow> = query!(self.conn, c => {
             let mut query = roles::table.select(RoleRow::as_select()).into_boxed::<Backend>();
             query = match *reach {
                 Reach::Everything => query,
                 Reach::Organization(id) => query.filter(roles::organization_id.eq(id)),
-                // What belongs to organizations is exported by organization.
+                // Resources of organizations are exported per organization.
                 Reach::User(_) => query.filter(roles::id.ne(roles::id)),
             };
             if let Some(after) = after {

@@ -1,4 +1,4 @@
-//! Which sealing keys the database was written with.
+//! Records which sealing keys the database was written with.
 
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
@@ -9,16 +9,13 @@ use crate::{
     models::{Sealed, Timestamp},
 };
 
-/// Stores the checks of sealing keys.
+/// Repository of sealing key checks.
 pub struct SealingKeyRepository<'c> {
     pub(super) conn: &'c mut Conn,
 }
 
 impl SealingKeyRepository<'_> {
-    /// Stores the check of a key.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
+    /// Stores the check value of a key.
     pub async fn insert(&mut self, id: &str, check: &Sealed, now: Timestamp) -> Result<()> {
         query!(self.conn, c => {
             diesel::insert_into(sealing_keys::table)
@@ -32,10 +29,7 @@ impl SealingKeyRepository<'_> {
         Ok(())
     }
 
-    /// Every key with its check. There are as many as keys were ever put first in the ring: a handful.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
+    /// Every key with its check value. There is one for each key that was ever first in the ring: a handful.
     pub async fn all(&mut self) -> Result<Vec<(String, Sealed)>> {
         query!(self.conn, c => {
             sealing_keys::table.select((sealing_keys::id, sealing_keys::key_check)).order(sealing_keys::id).load(c)

@@ -1,4 +1,4 @@
-//! How sessions end, and how those that have ended are removed.
+//! Ends sessions, and deletes ended ones.
 
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
@@ -16,15 +16,15 @@ use crate::{
     models::{Action, Locked, OrganizationId, RevokedReason, Session, SessionId, Timestamp, User, UserId, UserState},
 };
 
-/// Most sessions of a user that are kept although they are not live; when one more begins, the oldest of them are removed.
+/// Maximum sessions of a user that are kept after they have ended; when a new one begins, the oldest beyond that are deleted.
 const KEPT: usize = 100;
-/// How many sessions of a user are looked at when one begins, beyond as many as there may be: more are there only where the settings
-/// allowed more before, or while the sweep is behind.
+/// Sessions of a user examined when one begins, in addition to the limit. There are more only if the limit was higher before, or while the
+/// sweep lags behind.
 const LOOKED_AT: usize = 200;
-/// Most sessions of an organization that one statement ends.
+/// Maximum sessions of an organization ended per statement.
 const BATCH: i64 = 1_000;
 
-/// What ends a session.
+/// Column values that end a session.
 macro_rules! ended {
     ($reason:expr, $now:expr) => {
         (
@@ -36,8 +36,8 @@ macro_rules! ended {
     };
 }
 
-/// Ends the sessions that match, in one statement, and notes an event of each. Whatever refreshes one of them meanwhile either comes
-/// first, and its session ends here all the same, or finds it ended.
+/// Ends the matching sessions in one statement and records an event for each. A concurrent refresh either comes first, and its session
+/// still ends here, or finds the session ended.
 macro_rules! end {
     ($conn:expr, $reason:expr, $now:expr, $matches:expr) => {{
         let action = match $reason {
@@ -57,20 +57,14 @@ macro_rules! end {
 }
 
 impl RefreshTokenRepository<'_> {
-    /// Ends a session that was found, unless it has been ended, and tells how many that were.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
+    /// Ends a session that was looked up before, unless it has ended already. Returns 1 or 0.
     pub async fn end(&mut self, session: &Session, reason: RevokedReason, now: Timestamp) -> Result<usize> {
         let matches = refresh_tokens::id.eq(session.id).and(refresh_tokens::revoked_at.is_null());
         Ok(end!(self.conn, reason, now, matches))
     }
 
-    /// Ends all live sessions of a user but one, in one statement, and tells how many. The user was found before, within the caller's
-    /// reach; if it is locked too, none begins meanwhile.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
+    /// Ends all live sessions of a user except one, in one statement, and returns how many. The user was looked up before within the
+    /// caller's reach; if it is locked too, no session begins meanwhile.
     pub async fn end_of_user(
         &mut self,
         user_id: UserId,
@@ -85,10 +79,7 @@ impl RefreshTokenRepository<'_> {
         Ok(end!(self.conn, reason, now, of_user))
     }
 
-    /// Ends all live sessions that are for an organization, and tells how many. It takes no reach: the organization was found before.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
+    /// Ends all live sessions for an organization and returns how many. Takes no reach: the organization was looked up before.
     pub async fn end_of_organization(&mut self, organization: OrganizationId, now: Timestamp) -> Result<usize> {
         let mut total = 0;
         loop {
@@ -112,12 +103,8 @@ impl RefreshTokenRepository<'_> {
         }
     }
 
-    /// Makes room for one more session of a locked user: ends the oldest live ones, so that there are fewer than `most`, or any number if
-    /// that is 0, and removes the oldest of those that are not live, so that few of them are kept. What is removed leaves no event:
-    /// nothing that any call answers changes by it.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
+    /// Makes room for one more session of a locked user: ends the oldest live ones until fewer than `most` are left (0: no limit), and
+    /// deletes the oldest ended ones, so that few are kept. Deletion records no event: no response depends on it.
     pub async fn make_room(&mut self, user: &Locked<User>, most: u32, now: Timestamp) -> Result<()> {
         let most = usize::try_from(most).unwrap_or(usize::MAX);
         let limit = i64::try_from(most.saturating_add(LOOKED_AT)).unwrap_or(i64::MAX);
@@ -138,7 +125,7 @@ impl RefreshTokenRepository<'_> {
         }
         if let Some(oldest) = over.get(KEPT..).filter(|rest| !rest.is_empty()).map(ids) {
             query!(self.conn, c => {
-                // Again by the row itself: one may have been refreshed meanwhile, by a process whose clock is behind.
+                // Checked again on the row itself: a process whose clock lags may have refreshed it meanwhile.
                 let is_over = refresh_tokens::revoked_at
                     .is_not_null()
                     .or(refresh_tokens::expires_at.le(now))
@@ -150,10 +137,7 @@ impl RefreshTokenRepository<'_> {
         Ok(())
     }
 
-    /// When the session of an access token ends, if it goes on and its user is active. It takes no reach: it is what reach follows from.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
+    /// When the session of an access token ends; `None` if it has ended or its user is inactive. Takes no reach: reach is derived from it.
     pub async fn standing(&mut self, user_id: UserId, session: SessionId, now: Timestamp) -> Result<Option<Timestamp>> {
         first!(
             self.conn,
@@ -169,10 +153,7 @@ impl RefreshTokenRepository<'_> {
         )
     }
 
-    /// How many live sessions a locked user has.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
+    /// Number of live sessions of a locked user.
     pub async fn count_live(&mut self, user: &Locked<User>, now: Timestamp) -> Result<i64> {
         query!(self.conn, c => {
             let of_user = refresh_tokens::table.filter(refresh_tokens::user_id.eq(user.id));
@@ -180,10 +161,7 @@ impl RefreshTokenRepository<'_> {
         })
     }
 
-    /// Removes up to `limit` sessions of a locked user and tells how many.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
+    /// Deletes up to `limit` sessions of a locked user and returns how many.
     pub async fn delete_of_user(&mut self, user: &Locked<User>, limit: i64, now: Timestamp) -> Result<usize> {
         let matches = refresh_tokens::user_id.eq(user.id);
         let (found, rows) = delete_up_to!(limit, self.conn, refresh_tokens: SessionRow of SessionId, matches);
@@ -195,11 +173,8 @@ impl RefreshTokenRepository<'_> {
         Ok(found)
     }
 
-    /// Removes up to `limit` sessions that expired before `now`, at the end of the day when they did, and tells how many. It takes no
-    /// reach and leaves no event: nothing that any call answers changes by it.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
+    /// Deletes up to `limit` expired sessions and returns how many. A session is due at the end of the day on which it expired. Takes no
+    /// reach and records no event: no response depends on it.
     pub async fn delete_expired(&mut self, now: Timestamp, limit: i64) -> Result<usize> {
         let expired: Vec<SessionId> = query!(self.conn, c => {
             refresh_tokens::table
@@ -213,7 +188,7 @@ impl RefreshTokenRepository<'_> {
             return Ok(0);
         }
         query!(self.conn, c => {
-            // One may have been refreshed meanwhile, by a process whose clock is behind.
+            // A process whose clock lags may have refreshed one meanwhile.
             let still = refresh_tokens::id.eq_any(&expired).and(refresh_tokens::sweep_at.lt(now));
             diesel::delete(refresh_tokens::table.filter(still)).execute(c)
         })

@@ -1,4 +1,4 @@
-//! How signing keys are stored. They belong to the service; nobody's reach is asked for.
+//! Storage of signing keys. They belong to the service, so no method takes a reach.
 
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
@@ -20,16 +20,13 @@ row!(signing_keys: SigningKeyRow of SigningKey {
     created_at: Timestamp,
 });
 
-/// Stores signing keys.
+/// Repository of signing keys.
 pub struct SigningKeyRepository<'c> {
     pub(super) conn: &'c mut Conn,
 }
 
 impl SigningKeyRepository<'_> {
-    /// Every key, in order of creation. There are a handful.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
+    /// Every key, in order of creation: a handful.
     pub async fn all(&mut self) -> Result<Vec<SigningKey>> {
         let rows: Vec<SigningKeyRow> = query!(self.conn, c => {
             signing_keys::table.order(signing_keys::id).select(SigningKeyRow::as_select()).load(c)
@@ -37,10 +34,7 @@ impl SigningKeyRepository<'_> {
         Ok(rows.into_iter().map(SigningKey::from).collect())
     }
 
-    /// Locks every key, in order of creation: of many who want to make the next one, one does.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
+    /// Locks every key, in order of creation: of concurrent processes, one creates the next key.
     pub async fn lock_all(&mut self) -> Result<Vec<SigningKey>> {
         let rows: Vec<SigningKeyRow> = query!(self.conn, c => {
             ForUpdate(signing_keys::table.order(signing_keys::id).select(SigningKeyRow::as_select())).load(c)
@@ -49,26 +43,17 @@ impl SigningKeyRepository<'_> {
     }
 
     /// Stores a new key.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
     pub async fn insert(&mut self, key: &SigningKey) -> Result<()> {
         execute!(self.conn, diesel::insert_into(signing_keys::table).values(SigningKeyRow::from(key)))
     }
 
-    /// Says until when a locked key verifies.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
+    /// Sets the time until which a locked key verifies.
     pub async fn end(&mut self, id: SigningKeyId, verifies_until: Timestamp) -> Result<()> {
         let found = signing_keys::table.filter(signing_keys::id.eq(id));
         execute!(self.conn, diesel::update(found).set(signing_keys::verifies_until.eq(Some(verifies_until))))
     }
 
-    /// Removes a key that no longer verifies.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
+    /// Deletes a key that no longer verifies.
     pub async fn delete(&mut self, id: SigningKeyId) -> Result<()> {
         execute!(self.conn, diesel::delete(signing_keys::table.filter(signing_keys::id.eq(id))))
     }

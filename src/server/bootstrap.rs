@@ -1,4 +1,4 @@
-//! What happens once: the check of the key ring against the database, and the first platform admin.
+//! One-time steps at start: the check of the key ring against the database, and the first platform admin.
 
 use std::{fs, io::Write as _, os::unix::fs::OpenOptionsExt as _, path::Path};
 
@@ -22,20 +22,20 @@ use crate::{
     },
 };
 
-/// What is sealed under every key to recognise it again.
+/// The plaintext sealed under every key to recognise the key later.
 const KEY_CHECK: &[u8] = b"tenantry";
-/// The address of the platform admin that the first start makes.
+/// E-mail of the platform admin created at the first start.
 const FIRST_ADMIN_EMAIL: &str = "admin@tenantry.local";
 const FIRST_ADMIN_NAME: &str = "Platform admin";
 
-/// Where the check of a key belongs. The id of the key is part of every sealed value already.
+/// The sealing context of a key check. The key's id is already part of every sealed value.
 const KEY_CHECK_PLACE: Place<'static> =
     Place { table: "cf_sealing_keys", column: "key_check", row: Uuid::nil(), owner: Uuid::nil() };
 
-/// Finds the key ring, and refuses one that does not open what the database was sealed with.
+/// Loads the key ring, and refuses one that cannot open what the database was sealed with.
 ///
 /// # Errors
-/// Says in one line what is wrong.
+/// A one-line description of the problem.
 pub async fn key_ring(
     setting: Option<&SecretText>,
     database: &DatabaseArgs,
@@ -80,7 +80,7 @@ pub async fn key_ring(
     Ok(ring)
 }
 
-/// Reads the key file beside a SQLite database, or makes one if nothing was ever sealed in it.
+/// Reads the key file next to a SQLite database, or creates one if nothing has been sealed in the database yet.
 fn key_file(database: &Path, may_create: bool) -> std::result::Result<Zeroizing<String>, String> {
     let mut name = database.as_os_str().to_owned();
     name.push(".keys");
@@ -101,10 +101,7 @@ fn key_file(database: &Path, may_create: bool) -> std::result::Result<Zeroizing<
     }
 }
 
-/// Creates a platform admin in a database without any user, and returns its API key.
-///
-/// # Errors
-/// When the database cannot be used.
+/// Creates a platform admin if the database has no users, and returns its API key.
 pub async fn first_admin(db: &Database, clock: &dyn Clock) -> Result<Option<Plaintext>> {
     if !db.read(async |conn| conn.users().none_exists().await).await? {
         return Ok(None);
@@ -112,11 +109,11 @@ pub async fn first_admin(db: &Database, clock: &dyn Clock) -> Result<Option<Plai
     create_admin(db, clock, FIRST_ADMIN_EMAIL, FIRST_ADMIN_NAME, false).await.map(Some)
 }
 
-/// Creates a platform admin and returns a new API key of it with every scope. An existing user with the e-mail is promoted only if
+/// Creates a platform admin and returns a new API key for it with every scope. An existing user with this e-mail is promoted only if
 /// `existing` is set: see [`platform_admin::create`].
 ///
 /// # Errors
-/// [`Error::Invalid`] for an invalid e-mail or name; those of [`platform_admin::create`].
+/// [`Error::Invalid`] for an invalid e-mail or name; the errors of [`platform_admin::create`].
 pub async fn create_admin(
     db: &Database,
     clock: &dyn Clock,

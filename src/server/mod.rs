@@ -1,4 +1,4 @@
-//! The server: what is opened at start, the layers in their order, one line per service, and the way down.
+//! The server: what is opened at start, the chain of interceptors, and shutdown.
 
 pub mod bootstrap;
 pub mod services;
@@ -45,32 +45,32 @@ use crate::{
     transport::{Tls, Transport, answers::Answers},
 };
 
-/// How long a server that stops may take to write when keys were last used.
+/// Maximum time for each write during shutdown.
 const LAST_WRITE: Duration = Duration::from_secs(2);
 
 /// A running server.
 pub struct Server {
-    /// Where it listens.
+    /// The address it listens on.
     pub address: SocketAddr,
-    /// The API key of the platform admin that this start made on an empty database.
+    /// API key of the platform admin, if this start created one in an empty database.
     pub first_admin_key: Option<Plaintext>,
-    /// Where it tells of itself, if it does.
+    /// The address of the operations port, if there is one.
     pub metrics_address: Option<SocketAddr>,
     app: App,
     health: Health,
     stop: oneshot::Sender<()>,
     task: JoinHandle<()>,
-    /// What runs beside the calls, and ends with them.
+    /// Background tasks that end with the server.
     beside: JoinSet<()>,
     shutdown_delay: Duration,
     shutdown_timeout: Duration,
 }
 
 impl Server {
-    /// Opens the database and serves.
+    /// Opens the database and starts to serve.
     ///
     /// # Errors
-    /// Says in one line what is wrong.
+    /// A one-line description of the problem.
     pub async fn start(args: &ServeArgs, clock: Arc<dyn Clock>) -> Result<Self, String> {
         args.network.check()?;
         let statement_timeout = statement_timeout(args)?;
@@ -143,13 +143,13 @@ impl Server {
         })
     }
 
-    /// Takes no more calls, lets those in flight end for as long as the settings say, and stops.
+    /// Stops accepting calls, lets those in flight finish within the configured time, and stops.
     ///
     /// # Errors
-    /// Says in one line what ended the server before.
+    /// A one-line description of what ended the server before.
     pub async fn stop(mut self) -> Result<(), String> {
         self.health.stop();
-        // Who stands in front of it sees that, and sends its calls elsewhere.
+        // Load balancers notice this and send their calls elsewhere.
         tokio::time::sleep(self.shutdown_delay).await;
         let _ = self.stop.send(());
         self.app.feed.stop();
@@ -157,7 +157,7 @@ impl Server {
         let stopped = match tokio::time::timeout(self.shutdown_timeout, self.task).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(error)) => Err(format!("the server ended: {error}")),
-            // A peer that never says anything would keep the server for ever.
+            // A peer that stays silent would keep the server running forever.
             Err(_) => {
                 tracing::warn!("calls or connections were still open at the end of the shutdown timeout");
                 abort.abort();
@@ -179,7 +179,7 @@ async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), String
     Ok((listener, address))
 }
 
-/// How long a statement may take: less than a call, so that the database has ended it when its call ends.
+/// The statement timeout: less than the request timeout, so that the database has ended a statement when its call ends.
 fn statement_timeout(args: &ServeArgs) -> Result<Duration, String> {
     match args.statement_timeout {
         None => Ok(args.request_timeout.mul_f64(0.8)),
@@ -188,7 +188,7 @@ fn statement_timeout(args: &ServeArgs) -> Result<Duration, String> {
     }
 }
 
-/// Opens the database, checks the keys, and makes the first platform admin. Runs under the start-up lock.
+/// Opens the database, checks the keys, and creates the first platform admin. Runs under the start-up lock.
 async fn open(
     args: &ServeArgs,
     statement_timeout: Duration,
@@ -198,7 +198,7 @@ async fn open(
     let keys = bootstrap::key_ring(args.sealing.sealing_keys.as_ref(), &args.database, &db, clock.as_ref()).await?;
     let first_admin = bootstrap::first_admin(&db, clock.as_ref()).await;
     let first_admin =
-        first_admin.map_err(|error| format!("the first platform admin cannot be made: {}", chain(&error)))?;
+        first_admin.map_err(|error| format!("the first platform admin cannot be created: {}", chain(&error)))?;
     let sign_in = &args.authentication;
     let schedule = sign_in.schedule();
     let now = clock.now();
@@ -253,7 +253,7 @@ async fn open(
     Ok((app, first_admin))
 }
 
-/// Reads who may call what from the descriptors of everything that is served.
+/// Reads the access rules from the descriptors of everything that is served.
 fn access_table(args: &ServeArgs) -> Result<AccessTable, String> {
     let mut descriptor_sets = vec![DESCRIPTOR_SET, tonic_health::pb::FILE_DESCRIPTOR_SET];
     if args.reflection {
@@ -290,19 +290,19 @@ fn interceptors(
     };
     let shares = app.shares.clone();
     let authenticate = Authenticate::new(app, audit.clone());
-    // Nothing beyond what the server takes, who are you, have you not asked enough, do you not hold too much.
+    // Server capacity, the caller's identity, its rate, its owner's share.
     let gate = Gate { overload, authenticate, rates, shares, answers, limits };
     chain![
-        // The id of the call: every log line and every answer carries it, also that to a panic.
+        // The call's id, on every log line and every answer, including that to a panic.
         observe,
         faults,
-        // Bounds everything that can take time.
+        // Limits everything that can take time.
         Deadline(args.request_timeout),
-        // Translates what the gRPC library answers by itself.
+        // Translates failures that the gRPC library answers by itself.
         Wire,
-        // Finds the method: an unknown one goes no further.
+        // Finds the method: calls of unknown methods end here.
         Before(access),
-        // Bounds the calls in flight, authenticates, limits the rate, and counts the bytes of the answer.
+        // Limits the calls in flight, authenticates, limits the rate, and counts the bytes of the answer.
         gate,
         // Records refusals of known callers.
         audit,

@@ -1,4 +1,4 @@
-//! The services behind the interceptors, one line for each, and the way of a call to its own.
+//! The services behind the interceptors, one line each, and the routing of calls to them.
 
 use http::Response;
 use tonic::{
@@ -41,12 +41,12 @@ macro_rules! services {
                 }
             }
 
-            /// The names of ours.
+            /// Names of our services.
             fn names() -> Vec<&'static str> {
                 vec![$(pb::$module::SERVICE_NAME),+]
             }
 
-            /// Finds the service in the path. Ours are found here, as the router of the library takes half as long as a whole call.
+            /// Finds the service named in the path. Done here because the library's router takes half as long as a whole call.
             fn route(&self, request: Request) -> BoxFuture<Response<Body>, std::convert::Infallible> {
                 match request.uri().path().split('/').nth(1) {
                     $(Some(pb::$module::SERVICE_NAME) => self.$field.clone().call(request),)+
@@ -75,7 +75,7 @@ impl Services {
     /// The services of an application.
     ///
     /// # Errors
-    /// Says in one line what is wrong.
+    /// A one-line description of the problem.
     pub fn new(app: &App, health: &Health, network: &NetworkArgs, reflection: bool) -> Result<Self, String> {
         let health = HealthServer::new(HealthHandler::new(health.clone(), Self::names()));
         let mut others = RoutesBuilder::default();

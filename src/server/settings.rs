@@ -1,4 +1,4 @@
-//! Settings of the command line as the application takes them.
+//! Converts command-line settings to those of the application.
 
 use crate::{
     app::{attempts, hashing, signing_keys::Schedule},
@@ -18,7 +18,7 @@ impl AuthenticationArgs {
     /// How passwords are hashed.
     ///
     /// # Errors
-    /// Says which setting is too weak, or does not fit the others.
+    /// Names the setting that is too weak or does not fit the others.
     pub fn hashing(&self) -> Result<hashing::Settings, String> {
         let kib = |size: ByteSize| u32::try_from(size.0 / 1024).unwrap_or(u32::MAX);
         let cost = Cost { memory_kib: kib(self.hash_memory), passes: self.hash_passes, lanes: self.hash_lanes };
@@ -39,7 +39,7 @@ impl AuthenticationArgs {
         Ok(hashing::Settings { cost, memory_kib, threads, peppers })
     }
 
-    /// How many wrong tries are taken.
+    /// The limits on wrong passwords.
     pub fn limits(&self) -> attempts::Limits {
         attempts::Limits { per_address: self.max_failures_per_address, per_caller: self.max_failures_per_caller }
     }

@@ -1,5 +1,5 @@
-//! A line of the log. It is one line whatever a client has sent, its time is in UTC, it has a number that grows, and the id of the
-//! call that it is of.
+//! Formats log entries. Each is a single line, whatever a client has sent, with a UTC timestamp, an increasing number, and the id of its
+//! call.
 
 use std::{
     fmt,
@@ -24,14 +24,14 @@ use tracing_subscriber::{
 use super::request_id;
 use crate::config::LogFormat;
 
-/// Formats a line.
+/// Formats a log entry.
 pub(super) struct Line {
     format: LogFormat,
     number: AtomicU64,
 }
 
 impl Line {
-    /// Writes lines somewhere.
+    /// A log layer that writes to `writer`.
     pub(super) fn layer<S, W>(format: LogFormat, writer: W) -> impl Layer<S> + Send + Sync + use<S, W>
     where
         S: Subscriber + for<'a> LookupSpan<'a>,
@@ -86,10 +86,10 @@ where
     }
 }
 
-/// Writes a text without anything that a terminal, or a reader of lines, would take for more than text.
+/// Writes text, escaping everything that a terminal or a line-based reader would interpret.
 fn write_text(line: &mut Writer<'_>, text: &str) -> fmt::Result {
     for c in text.chars() {
-        // Also what turns the direction of the text after it.
+        // Including characters that change the direction of the following text.
         let is_harmful =
             c.is_control() || matches!(c, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
         if is_harmful { write!(line, "{}", c.escape_unicode())? } else { line.write_char(c)? }
@@ -97,7 +97,7 @@ fn write_text(line: &mut Writer<'_>, text: &str) -> fmt::Result {
     Ok(())
 }
 
-/// The fields of a line.
+/// The fields of an entry.
 #[derive(Default)]
 struct Fields(Map<String, Value>);
 
@@ -129,7 +129,7 @@ impl Visit for Fields {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
+    #![allow(clippy::unwrap_used, reason = "tests may panic")]
 
     use super::*;
 

@@ -1,5 +1,4 @@
-//! Metrics as Prometheus reads them. What counts something keeps its own counters and makes them known here; nothing that names
-//! anybody is in any label.
+//! Metrics in Prometheus format. Each component keeps its own counters and registers them here. No label identifies a person or a tenant.
 
 use prometheus_client::{
     encoding::text,
@@ -7,7 +6,7 @@ use prometheus_client::{
     registry::Registry,
 };
 
-/// What every name begins with.
+/// Prefix of every metric name.
 const PREFIX: &str = "tenantry";
 
 /// All metrics of a server.
@@ -20,7 +19,7 @@ impl Default for Metrics {
     fn default() -> Self {
         let mut registry = Registry::with_prefix(PREFIX);
         let info = vec![("version", env!("CARGO_PKG_VERSION"))];
-        registry.register("build", "What is running", prometheus_client::metrics::info::Info::new(info));
+        registry.register("build", "Version of the server", prometheus_client::metrics::info::Info::new(info));
         let mut metrics = Self { registry, observers: Vec::new() };
         let (memory, files): (Gauge, Gauge) = Default::default();
         metrics.registry.register("process_resident_memory_bytes", "Memory of the process", memory.clone());
@@ -34,29 +33,29 @@ impl Default for Metrics {
 }
 
 impl Metrics {
-    /// Where counters are made known.
+    /// The registry in which components register their metrics.
     pub fn registry(&mut self) -> &mut Registry {
         &mut self.registry
     }
 
-    /// Something that is looked at when somebody asks.
+    /// Adds a function that updates gauges before each scrape.
     pub fn observe(&mut self, observer: impl Fn() + Send + Sync + 'static) {
         self.observers.push(Box::new(observer));
     }
 
-    /// Their text, as OpenMetrics has it.
+    /// The metrics as OpenMetrics text.
     pub fn text(&self) -> String {
         for observer in &self.observers {
             observer();
         }
         let mut text = String::new();
-        // Writing to a text does not fail.
+        // Writing to a `String` cannot fail.
         let _ = text::encode(&mut text, &self.registry);
         text
     }
 }
 
-/// A histogram of seconds, from tens of microseconds to as long as a call may take.
+/// A histogram of seconds, with buckets from tens of microseconds to the longest call.
 pub fn seconds() -> Histogram {
     Histogram::new([
         0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0,

@@ -1,5 +1,4 @@
-//! What the service tells of itself: the log, on standard error; traces, to a collector; metrics, to whoever asks. Standard output
-//! belongs to what commands answer.
+//! Telemetry: logs to standard error, traces to a collector, metrics on request. Standard output is reserved for the results of commands.
 
 mod log;
 pub mod metrics;
@@ -16,40 +15,40 @@ use tracing_subscriber::{
 use self::log::Line;
 use crate::config::{DRIVER_LOG, LogArgs, TelemetryArgs};
 
-/// How long a process that stops may take to send the last spans.
+/// Maximum time at shutdown to send the last spans.
 const LAST_SPANS: Duration = Duration::from_secs(2);
-/// Libraries that write down what goes through them below this level: values of statements, bytes of connections.
+/// Libraries that log payloads below this level: statement parameters, bytes of connections.
 const MUTED: [&str; 4] = [DRIVER_LOG, "h2=info", "hyper=info", "rustls=info"];
 
 tokio::task_local! {
-    /// The id of the call that the task answers.
+    /// The id of the call that the task is answering.
     pub static REQUEST_ID: String;
 }
 
-/// The id of the call that is being answered; empty outside of one.
+/// The id of the current call; empty outside of a call.
 pub fn request_id() -> String {
     REQUEST_ID.try_with(Clone::clone).unwrap_or_default()
 }
 
-/// What has to be ended with the process.
+/// Telemetry to shut down with the process.
 #[must_use]
 pub struct Telemetry(Option<SdkTracerProvider>);
 
-/// Sets the log up for the process.
+/// Sets up logging for the process.
 ///
 /// # Errors
-/// Says in one line what is wrong with the settings.
+/// A one-line description of what is wrong with the settings.
 pub fn init(args: &LogArgs) -> Result<(), String> {
     with_log(args, io::stderr)?.try_init().map_err(|error| format!("the log cannot be set up: {error}"))
 }
 
-/// Sets log and traces up for a process that serves.
+/// Sets up logging and tracing for a server process.
 ///
 /// # Errors
-/// Says in one line what is wrong with the settings.
+/// A one-line description of what is wrong with the settings.
 pub fn init_serving(args: &TelemetryArgs) -> Result<Telemetry, String> {
     let provider = trace::provider(args)?;
-    // A layer without a filter, also one that is not there, would let every span of every library be made.
+    // Any layer without a filter, even `None`, would cause the spans of all libraries to be created.
     let initialized = match &provider {
         None => with_log(&args.log, io::stderr)?.try_init(),
         Some(provider) => {
@@ -58,19 +57,19 @@ pub fn init_serving(args: &TelemetryArgs) -> Result<Telemetry, String> {
         }
     };
     initialized.map_err(|error| format!("the log cannot be set up: {error}"))?;
-    // As a line like any other, and not as text of several.
+    // One log line, instead of the default text of several lines.
     panic::set_hook(Box::new(|panic| {
         let place = panic.location().map(ToString::to_string).unwrap_or_default();
         let payload = panic.payload_as_str().unwrap_or_default();
-        tracing::error!(place, payload, "a panic");
+        tracing::error!(place, payload, "panicked");
     }));
     Ok(Telemetry(provider))
 }
 
-/// A log that is written somewhere.
+/// A log that writes to `writer`.
 ///
 /// # Errors
-/// Says in one line what is wrong with the settings.
+/// A one-line description of what is wrong with the settings.
 pub fn with_log<W>(args: &LogArgs, writer: W) -> Result<impl Subscriber + Send + Sync + use<W>, String>
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
@@ -87,7 +86,7 @@ fn filter(args: &LogArgs) -> Result<EnvFilter, String> {
 }
 
 impl Telemetry {
-    /// Sends what has not been sent, for a short while.
+    /// Sends the remaining spans, within a short time.
     pub async fn end(self) {
         let Some(provider) = self.0 else { return };
         let shutdown = tokio::task::spawn_blocking(move || provider.shutdown_with_timeout(LAST_SPANS));

@@ -1,4 +1,4 @@
-//! Traces: a span for each call, which continues that of its caller, and one for each statement that it sends to the database.
+//! Traces: a span for each call, which continues its client's trace, and one for each statement it sends to the database.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -21,13 +21,13 @@ use tracing_subscriber::{Layer, filter::Targets, registry::LookupSpan};
 
 use crate::config::TelemetryArgs;
 
-/// What spans are told apart by from lines of the log.
+/// Target that distinguishes trace spans from log entries.
 const TARGET: &str = "tenantry::trace";
 
-/// Whether spans go anywhere. Where they do not, none is made.
+/// True if spans are exported. If not, none are created.
 static IS_ON: AtomicBool = AtomicBool::new(false);
 
-/// What sends spans, if they are to be sent.
+/// The exporter of spans, if an endpoint is configured.
 pub(super) fn provider(args: &TelemetryArgs) -> Result<Option<SdkTracerProvider>, String> {
     let Some(endpoint) = &args.otlp_endpoint else { return Ok(None) };
     let mut exporter = SpanExporter::builder().with_tonic().with_endpoint(endpoint);
@@ -48,7 +48,7 @@ pub(super) fn provider(args: &TelemetryArgs) -> Result<Option<SdkTracerProvider>
     Ok(Some(provider))
 }
 
-/// What hands spans on to a provider.
+/// The layer that passes spans to a provider.
 pub(super) fn layer<S: Subscriber + for<'a> LookupSpan<'a>>(provider: &SdkTracerProvider) -> impl Layer<S> {
     let layer = tracing_opentelemetry::layer().with_tracer(provider.tracer("tenantry"));
     layer
@@ -57,12 +57,12 @@ pub(super) fn layer<S: Subscriber + for<'a> LookupSpan<'a>>(provider: &SdkTracer
         .with_filter(Targets::new().with_target(TARGET, tracing::Level::TRACE))
 }
 
-/// Whether spans go anywhere.
+/// True if spans are exported.
 pub fn is_on() -> bool {
     IS_ON.load(Ordering::Relaxed)
 }
 
-/// The span of a call, which continues the trace that its headers name (W3C Trace Context).
+/// The span of a call. It continues the trace named in the headers (W3C Trace Context).
 pub fn call(headers: &HeaderMap, path: &str, request_id: &str) -> Span {
     if !is_on() {
         return Span::none();
@@ -79,12 +79,12 @@ pub fn call(headers: &HeaderMap, path: &str, request_id: &str) -> Span {
         rpc.response.status_code = Empty,
         tenantry.request_id = request_id,
     );
-    // Without a parent it begins a trace of its own.
+    // Without a parent, the span begins a new trace.
     let _ = span.set_parent(TraceContextPropagator::new().extract(&Headers(headers)));
     span
 }
 
-/// Notes how a call ended.
+/// Records how a call ended.
 pub fn answered(span: &Span, code: &'static str, is_fault: bool) {
     span.record("rpc.response.status_code", code);
     if is_fault {
@@ -106,12 +106,12 @@ pub fn statement(system: &'static str) -> Span {
     )
 }
 
-/// Notes the text of the statement that is being sent; of its values there is nothing in it.
+/// Records the text of the statement being sent, without its values.
 pub fn sent(text: &str) {
     Span::current().record("db.query.text", text);
 }
 
-/// Headers as the propagator reads them.
+/// Headers as read by the propagator.
 struct Headers<'a>(&'a HeaderMap);
 
 impl Extractor for Headers<'_> {

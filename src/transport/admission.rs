@@ -1,4 +1,4 @@
-//! How many connections there are, in all and of each peer.
+//! Limits the number of connections, in total and per peer.
 
 use std::{
     collections::HashMap,
@@ -13,7 +13,7 @@ use prometheus_client::{
 
 use crate::models::ip_range::network;
 
-/// Counts connections, and refuses those beyond what there may be.
+/// Counts connections and refuses those beyond the limits.
 #[derive(Clone)]
 pub(super) struct Admission(Arc<Inner>);
 
@@ -31,7 +31,7 @@ struct Seats {
     of: HashMap<IpAddr, u32>,
 }
 
-/// The place of a connection, until it is dropped.
+/// A connection's place, released when dropped.
 pub(super) struct Seat {
     admission: Arc<Inner>,
     peer: IpAddr,
@@ -44,12 +44,12 @@ impl Admission {
     }
 
     pub(super) fn register(&self, registry: &mut Registry) {
-        registry.register("connections", "Connections that are open", self.0.open.clone());
-        let help = "Connections that were closed as they came, by the limit that they were beyond";
+        registry.register("connections", "Open connections", self.0.open.clone());
+        let help = "Connections closed on arrival, by the limit they exceeded";
         registry.register("connections_refused", help, self.0.refused.clone());
     }
 
-    /// A place for a connection of a peer, if there is one.
+    /// A place for a connection from this peer, unless a limit is reached.
     pub(super) fn admit(&self, peer: IpAddr) -> Option<Seat> {
         let peer = network(peer.to_canonical());
         let mut seats = self.0.seats();
@@ -92,7 +92,7 @@ impl Drop for Seat {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
+    #![allow(clippy::unwrap_used, reason = "tests may panic")]
 
     use super::*;
 
@@ -102,12 +102,12 @@ mod tests {
         let (one, other) = (IpAddr::from([192, 0, 2, 1]), IpAddr::from([192, 0, 2, 2]));
         let first = admission.admit(one).unwrap();
         let _second = admission.admit(one).unwrap();
-        assert!(admission.admit(one).is_none(), "it has its part");
+        assert!(admission.admit(one).is_none(), "the peer is at its limit");
         let _third = admission.admit(other).unwrap();
-        assert!(admission.admit(other).is_none(), "there are no more");
+        assert!(admission.admit(other).is_none(), "all places are taken");
         drop(first);
         assert!(admission.admit(other).is_some());
-        assert_eq!(admission.0.seats().of.len(), 2, "nothing is remembered of who has gone");
+        assert_eq!(admission.0.seats().of.len(), 2, "only peers with open connections are kept");
     }
 
     #[test]

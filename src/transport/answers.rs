@@ -1,5 +1,5 @@
-//! How many bytes of answers are held, those that are being made and those that wait for their clients. Each byte is counted from before
-//! it is there until it has left for the network, wherever it is meanwhile.
+//! The budget for answer bytes, both of answers being built and of those their clients have not read yet. Each byte is counted from before
+//! it is allocated until it has left for the network.
 
 use std::{
     sync::{
@@ -21,18 +21,18 @@ use crate::{
     error::{Error, Result},
 };
 
-/// Least bytes that an answer is counted with: what its buffer and its stream take.
+/// Minimum bytes counted per answer: its buffer and its stream.
 const LEAST: usize = 8 * 1024;
-/// From this size on an answer is copied into memory of just its size: the buffer that it was encoded into has grown by doubling.
+/// From this size on, an answer is copied into memory of its exact size: the buffer it was encoded into has grown by doubling.
 const EXACT: usize = 64 * 1024;
-/// How long a call waits for its turn to make a large answer.
+/// Maximum wait for permission to build a large answer.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// What an owner may hold while more than half of all is in use, as a part of what it may hold otherwise.
+/// While more than half of the budget is in use, an owner's limit is divided by this.
 const UNDER_PRESSURE: usize = 8;
-/// How many of all bytes, in eighths, may be reserved for answers that are being made: rows take several times the bytes of an answer.
+/// Share of the budget, in eighths, that may be reserved for answers being built: rows take several times the bytes of an answer.
 const MAKING: usize = 3;
 
-/// The bytes of answers.
+/// The budget for answer bytes. Clones share it.
 #[derive(Clone)]
 pub struct Answers(Arc<Budget>);
 
@@ -41,32 +41,32 @@ struct Budget {
     max_of_owner: usize,
     all: AtomicUsize,
     making: AtomicUsize,
-    /// How many wait, and what wakes them.
+    /// Number of waiting calls; `freed` wakes them.
     waiting: AtomicUsize,
     freed: Notify,
     shown: Gauge,
     refused: Counter,
 }
 
-/// Bytes that are reserved or held, until it is dropped.
+/// Reserved or held bytes, released when dropped.
 pub struct Held {
     budget: Arc<Budget>,
-    /// Counted for this one.
+    /// The same bytes in the owner's share.
     used: Used,
     is_made: bool,
 }
 
-/// Who holds bytes.
+/// The owner of held bytes.
 #[derive(Clone, Copy)]
 pub struct Holder<'a> {
-    /// The share that they are counted in.
+    /// The share in which the bytes are counted.
     pub share: &'a Arc<Share>,
-    /// Whether that one may hold as many as there are.
+    /// True if the owner's limit does not apply.
     pub is_exempt: bool,
 }
 
 impl Answers {
-    /// Holds up to so many bytes, in all and for each who is accountable.
+    /// Limits the bytes held in total and per owner.
     pub fn new(max: usize, max_of_owner: usize) -> Self {
         Self(Arc::new(Budget {
             max,
@@ -80,25 +80,25 @@ impl Answers {
         }))
     }
 
-    /// Makes what it counts known.
+    /// Registers its metrics.
     pub fn register(&self, registry: &mut Registry) {
-        let help = "Bytes of answers that are being made or that their clients have not taken";
+        let help = "Bytes of answers being built or not read by their clients yet";
         registry.register("answer_bytes", help, self.0.shown.clone());
-        let help = "Calls that were refused because too many bytes of answers were held";
+        let help = "Calls refused because too many answer bytes were held";
         registry.register("answers_refused", help, self.0.refused.clone());
     }
 
-    /// Shows how many bytes are held at this moment.
+    /// Sets the gauge to the bytes currently held.
     pub fn observe(&self) {
         self.0.shown.set(i64::try_from(self.0.all.load(SeqCst)).unwrap_or(i64::MAX));
     }
 
-    /// Whether answers that nobody takes are given up sooner: more than half of the bytes are in use.
+    /// True while more than half of the budget is in use: answers that are not read are then abandoned sooner.
     pub fn is_pressed(&self) -> bool {
         self.0.all.load(SeqCst) > self.0.max / 2
     }
 
-    /// Refuses a call of somebody who holds as much as it may already.
+    /// Refuses a call whose owner already holds its limit.
     ///
     /// # Errors
     /// [`Error::Overloaded`].
@@ -107,17 +107,17 @@ impl Answers {
         if holder.is_exempt || held == 0 || held < self.0.most() { Ok(()) } else { Err(self.refuse()) }
     }
 
-    /// Waits for the turn to make an answer of about so many bytes.
+    /// Waits for permission to build an answer of about `bytes`.
     ///
     /// # Errors
-    /// [`Error::Overloaded`] if it does not come in time.
+    /// [`Error::Overloaded`] if it is not granted in time.
     pub async fn turn(&self, holder: Holder<'_>, bytes: usize) -> Result<Held> {
         let budget = &self.0;
         let most = budget.max * MAKING / 8;
         let bytes = bytes.min(most);
         let give_up = Instant::now() + PATIENCE;
         loop {
-            // Asked for before it is looked, so that nothing that is given back meanwhile is missed.
+            // Registered before the check, so that bytes released in between are not missed.
             let freed = budget.freed.notified();
             let waits = Waits::begin(&budget.waiting);
             if budget
@@ -136,19 +136,19 @@ impl Answers {
         }
     }
 
-    /// Counts bytes that are about to come, until it is dropped.
+    /// Counts bytes that are about to be received, until the result is dropped.
     ///
     /// # Errors
-    /// [`Error::Overloaded`] if too many are held.
+    /// [`Error::Overloaded`] if too many bytes are held.
     pub fn room(&self, holder: Holder<'_>, bytes: usize) -> Result<Held> {
         let used = self.0.take(holder, bytes.max(LEAST)).ok_or_else(|| self.refuse())?;
         Ok(Held { budget: Arc::clone(&self.0), used, is_made: true })
     }
 
-    /// Counts an answer that is made. Its bytes are counted until the last of them is dropped.
+    /// Counts a finished answer. Its bytes are counted until the last of them is dropped.
     ///
     /// # Errors
-    /// [`Error::Overloaded`] if it is one that may be refused, and its owner, or all together, hold too many bytes.
+    /// [`Error::Overloaded`] if the answer may be refused, and the limit of its owner or the whole budget is exceeded.
     pub fn hold(&self, holder: Holder<'_>, reserved: Option<Held>, data: Bytes, may_be_refused: bool) -> Result<Bytes> {
         let bytes = data.len().max(LEAST);
         let held = match reserved {
@@ -175,7 +175,7 @@ impl Answers {
 }
 
 impl Budget {
-    /// How much one may hold now. Few can never take all: the more is held, the less each may hold.
+    /// An owner's current limit. A few owners can never take everything: the more is held in total, the less each may hold.
     fn most(&self) -> usize {
         if self.all.load(SeqCst) > self.max / 2 { self.max_of_owner / UNDER_PRESSURE } else { self.max_of_owner }
     }
@@ -191,7 +191,7 @@ impl Budget {
         used
     }
 
-    /// Counts what is done and cannot be refused any more.
+    /// Counts an answer that can no longer be refused, beyond the limits if necessary.
     fn force(&self, holder: Holder<'_>, bytes: usize) -> Option<Used> {
         self.all.fetch_add(bytes, SeqCst);
         holder.share.take_if(Use::Bytes, bytes, |_| true)
@@ -207,7 +207,7 @@ impl Budget {
 }
 
 impl Held {
-    /// The answer is made, and has so many bytes.
+    /// The answer is finished and has this many bytes.
     fn made(&mut self, bytes: usize) {
         let reserved = self.used.amount();
         self.used.shrink(bytes);
@@ -224,7 +224,7 @@ impl Drop for Held {
     }
 }
 
-/// One that waits.
+/// Counts a waiting call until dropped.
 struct Waits<'a>(&'a AtomicUsize);
 
 impl<'a> Waits<'a> {
@@ -240,7 +240,7 @@ impl Drop for Waits<'_> {
     }
 }
 
-/// Bytes with what counts them.
+/// Bytes with the guard that counts them.
 struct Counted {
     data: Bytes,
     _held: Held,
@@ -254,7 +254,7 @@ impl AsRef<[u8]> for Counted {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
+    #![allow(clippy::unwrap_used, reason = "tests may panic")]
 
     use uuid::Uuid;
 
@@ -278,7 +278,7 @@ mod tests {
         let mut held: Vec<Bytes> = (0..2).map(|_| answer(&answers, &one, 4 * MIB).unwrap()).collect();
         assert!(answer(&answers, &one, 1).is_err());
         assert!(answer(&answers, &other, MIB).is_ok());
-        // Pieces hold the whole.
+        // A piece keeps the whole answer counted.
         let mut whole = held.pop().unwrap();
         let piece = whole.split_to(10);
         drop(whole);

@@ -1,4 +1,4 @@
-//! A connection whose first bytes have been read: they tell what is spoken on it.
+//! A connection whose first bytes have been read to detect its protocol.
 
 use std::{
     io::{self, IoSlice},
@@ -12,26 +12,26 @@ use tokio::{
 };
 use tokio_rustls::server::TlsStream;
 
-/// What every connection of HTTP/2 begins with (RFC 9113, 3.4).
+/// The preface of every HTTP/2 connection (RFC 9113, 3.4).
 const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// What bytes come on.
+/// The underlying byte stream.
 pub(super) enum Stream {
-    /// As they are.
+    /// Unencrypted.
     Plain(TcpStream),
-    /// Through TLS.
+    /// TLS.
     Tls(Box<TlsStream<TcpStream>>),
 }
 
-/// What is spoken.
+/// The protocol of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Protocol {
     Http2,
-    /// HTTP/1, or nothing at all, which its parser refuses.
+    /// HTTP/1, or anything else, which the HTTP/1 parser rejects.
     Http1,
 }
 
-/// A stream that gives its first bytes again.
+/// A stream that replays the bytes already read.
 pub(super) struct Begun {
     first: [u8; PREFACE.len()],
     given: usize,
@@ -40,7 +40,7 @@ pub(super) struct Begun {
 }
 
 impl Begun {
-    /// Reads until it is clear what is spoken.
+    /// Reads until the protocol is known.
     pub(super) async fn read(mut stream: Stream) -> io::Result<(Self, Protocol)> {
         let (mut first, mut read) = ([0; PREFACE.len()], 0);
         let protocol = loop {
@@ -71,7 +71,7 @@ impl AsyncRead for Begun {
     }
 }
 
-/// Does the same with either stream.
+/// Runs the same expression on either variant.
 macro_rules! either {
     ($stream:expr, $inner:ident => $done:expr) => {
         match $stream {

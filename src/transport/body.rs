@@ -1,4 +1,4 @@
-//! The body of a request: as it comes from the connection, or its one message, when that has come.
+//! The body of a request: streamed from the connection, or a single message that was read before.
 
 use std::{
     pin::Pin,
@@ -10,9 +10,9 @@ use prost::bytes::Bytes;
 
 /// The body of a request.
 pub enum RequestBody {
-    /// As it comes.
+    /// Streamed from the connection.
     Incoming(Incoming),
-    /// All of it.
+    /// Read completely.
     Whole(Bytes),
 }
 

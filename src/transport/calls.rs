@@ -1,4 +1,4 @@
-//! The calls of a connection: when each begins, where it runs, and when it is given up.
+//! The calls of a connection: when each starts, where it runs, and when it is abandoned.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -17,21 +17,21 @@ use tokio::time::{Instant, Sleep, sleep};
 use super::outgoing::Taking;
 use crate::transport::answers::Answers;
 
-/// How long a client may take nothing of an answer while more than half of the bytes are held that there may be of answers.
+/// Maximum time a client may leave an available answer unread while more than half of the answer budget is in use.
 const SOON: Duration = Duration::from_secs(2);
 
-/// The calls of a connection that have come and not begun.
+/// Received calls of a connection that have not been started.
 #[derive(Clone)]
 pub(super) struct Calls {
     waiting: Arc<Mutex<Vec<Call>>>,
-    /// How many have come and not ended.
+    /// Number of calls received and not finished.
     live: Arc<AtomicUsize>,
     patience: Duration,
     answers: Answers,
 }
 
-/// A call on its way. It ends when its answer has been handed to the connection as a whole, when it fails, or when its client takes
-/// nothing of an answer that is there; then its stream is reset.
+/// A call in progress. It finishes when its whole answer has been handed to the connection, when it fails, or when its client does not read
+/// an available answer; then its stream is reset.
 struct Call {
     future: Pin<Box<dyn Future<Output = ()> + Send>>,
     taking: Taking,
@@ -41,13 +41,13 @@ struct Call {
     _live: Live,
 }
 
-/// An answer of which nothing is taken.
+/// An answer that its client does not read.
 struct Stuck {
     since: Instant,
     look: Pin<Box<Sleep>>,
 }
 
-/// One of the calls that have not ended.
+/// Counts a call as unfinished until dropped.
 struct Live(Arc<AtomicUsize>);
 
 impl Live {
@@ -72,12 +72,13 @@ impl<F: Future<Output = ()> + Send + 'static> Executor<F> for Calls {
 }
 
 impl Calls {
-    /// Gives an answer up of which its client takes nothing for so long, and sooner while many bytes of answers are held.
+    /// `patience` is how long a client may leave an answer unread before the call is abandoned. It is shorter while many answer bytes are
+    /// held.
     pub(super) fn new(patience: Duration, answers: Answers) -> Self {
         Self { waiting: Arc::default(), live: Arc::default(), patience, answers }
     }
 
-    /// How many have come and not ended.
+    /// Number of calls received and not finished.
     pub(super) fn live(&self) -> usize {
         self.live.load(Ordering::Relaxed)
     }
@@ -86,12 +87,12 @@ impl Calls {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Begins them, in the order of coming. Those that are not done at once go on in tasks of their own.
+    /// Starts the received calls in order. Those that do not finish immediately continue in tasks of their own.
     pub(super) fn begin(&self) {
         let calls = std::mem::take(&mut *self.waiting());
         for mut call in calls {
-            // Whoever goes on with it polls it again and is woken; until then nobody needs to be. A fault in one call must not
-            // take the others of its connection with it; that it ended is told by the reset of its stream.
+            // No waker is needed: the task that continues the call polls it again and is then woken. A panic in one call must not affect
+            // the other calls of its connection; its client sees a stream reset.
             let begun = catch_unwind(AssertUnwindSafe(|| call.poll_future(&mut Context::from_waker(Waker::noop()))));
             if let Ok(Poll::Pending) = begun {
                 tokio::spawn(call);
@@ -130,7 +131,7 @@ impl Future for Call {
             let left = patience.saturating_sub(stuck.since.elapsed());
             stuck.look = Box::pin(sleep(left.min(soon)));
         }
-        tracing::debug!("a client takes nothing of an answer");
+        tracing::debug!("abandoned an answer that its client does not read");
         Poll::Ready(())
     }
 }
@@ -147,7 +148,7 @@ mod tests {
         let (release, released) = oneshot::channel::<()>();
         let (done, is_done) = oneshot::channel();
         let (waited, has_waited) = oneshot::channel();
-        calls.execute(async { assert!(std::hint::black_box(false), "a fault in a call") });
+        calls.execute(async { assert!(std::hint::black_box(false), "a panic in a call") });
         calls.execute(async {
             released.await.ok();
             waited.send(()).ok();
@@ -157,7 +158,7 @@ mod tests {
         });
         assert_eq!(calls.live(), 3);
         calls.begin();
-        assert_eq!(is_done.await, Ok(()), "it needs nothing, so it ends as it begins");
+        assert_eq!(is_done.await, Ok(()), "a call that needs no wait finishes at its first poll");
         assert!(calls.waiting().is_empty());
         assert_eq!(calls.live(), 1);
         release.send(()).ok();

@@ -30,16 +30,17 @@ use super::{
 };
 use crate::{config::NetworkArgs, error::chain, security::random};
 
-/// How long a plain request may take to come, once its connection is there; to come and be answered, twice that.
+/// Time for a plain request to arrive after the connection is open; arriving and being answered may take twice that.
 const PLAIN_TIMEOUT: Duration = Duration::from_secs(5);
-/// Most bytes of a plain request.
+/// Maximum bytes of a plain request.
 const MAX_PLAIN_BYTES: usize = 16 * 1024;
-/// Most bytes of a stream that are with the connection and not sent: what is not there can be given up.
+/// Maximum unsent bytes per stream held by the connection. Everything beyond that can still be dropped.
 const MAX_SEND_BUFFER: usize = 64 * 1024;
-/// How often a connection that is to end is looked at. One without calls at two looks is closed, whether its client has noticed or not.
+/// Interval of checks on a closing connection. If it has no calls at two consecutive checks, it is closed, whether or not its client has
+/// reacted.
 const LOOK: Duration = Duration::from_millis(500);
 
-/// Serves a connection until it ends, or until the server stops and its calls are answered.
+/// Serves a connection until it ends, or until the server stops and its calls have been answered.
 pub(super) async fn serve(transport: &Transport, stream: TcpStream, _seat: Seat, mut stopped: watch::Receiver<()>) {
     let peer = stream.connect_info();
     let begun = tokio::select! {
@@ -50,14 +51,14 @@ pub(super) async fn serve(transport: &Transport, stream: TcpStream, _seat: Seat,
         Ok(Ok((stream, Protocol::Http2))) => http2(transport, stream, peer, stopped).await,
         Ok(Ok((stream, Protocol::Http1))) => http1(transport, stream, peer, stopped).await,
         Ok(Err(error)) => Err(chain(&error)),
-        Err(_) => Err("its client did not begin in time".to_owned()),
+        Err(_) => Err("the client did not complete the handshake in time".to_owned()),
     };
     if let Err(error) = ended {
         tracing::debug!(error, "a connection failed");
     }
 }
 
-/// The handshake, and what is spoken after it.
+/// Performs the handshake and detects the protocol.
 async fn begin(transport: &Transport, stream: TcpStream) -> io::Result<(Begun, Protocol)> {
     let stream = match &transport.tls {
         Some(tls) => Stream::Tls(Box::new(tls.acceptor().accept(stream).await?)),
@@ -86,7 +87,7 @@ async fn http2(
             connection.as_mut().graceful_shutdown();
         }
         let ended = connection.as_mut().poll(cx);
-        // An answer wakes this task, so the connection is looked at again, and writes it.
+        // An answer wakes this task, so the connection is polled again and writes it.
         calls.begin();
         if ended.is_pending() && life.is_over {
             return Poll::Ready(Ok(()));
@@ -96,8 +97,8 @@ async fn http2(
     ended.await.map_err(|error| chain(&error))
 }
 
-/// How long a connection is used, and how it ends: its client is told to open another one, what is in flight goes on for a while, and
-/// no client that does not listen keeps it.
+/// The lifetime of a connection. At its end the client is asked to open another one (GOAWAY), and calls in flight may finish within a grace
+/// period. A client that does not react cannot prolong it.
 struct Life {
     age: Option<Pin<Box<Sleep>>>,
     grace: Duration,
@@ -105,15 +106,15 @@ struct Life {
     is_over: bool,
 }
 
-/// A connection that is to end.
+/// The checks on a closing connection.
 struct Look {
     next: Pin<Box<Sleep>>,
-    /// When the calls in flight have had their time, if that is bounded here.
+    /// Ends the grace period for calls in flight, if it is bounded here.
     over: Option<Pin<Box<Sleep>>>,
     was_idle: bool,
 }
 
-/// Whether the end begins just now.
+/// Whether the connection starts to close with this poll.
 #[derive(PartialEq, Eq)]
 enum Ending {
     Begins,
@@ -136,7 +137,7 @@ impl Life {
                 return Ending::NotNow;
             }
             let mut look = Look { next: Box::pin(sleep(LOOK)), over: None, was_idle: false };
-            // A server that stops bounds it for all.
+            // When the server stops, it bounds the grace period itself.
             if !is_stopped {
                 look.over = Some(Box::pin(sleep(self.grace)));
             }
@@ -168,7 +169,7 @@ fn builder(settings: &NetworkArgs, calls: Calls) -> http2::Builder<Calls> {
     let mut builder = http2::Builder::new(calls);
     builder
         .timer(TokioTimer::new())
-        // The library's own defaults of the first two are "no limit" (RUSTSEC-2024-0003).
+        // The library does not limit the first two by default (RUSTSEC-2024-0003).
         .max_concurrent_streams(settings.max_concurrent_streams)
         .max_local_error_reset_streams(count(settings.max_local_resets))
         .max_pending_accept_reset_streams(count(settings.max_pending_resets))
@@ -176,12 +177,12 @@ fn builder(settings: &NetworkArgs, calls: Calls) -> http2::Builder<Calls> {
         .max_header_list_size(u32::try_from(settings.max_header_size).unwrap_or(u32::MAX))
         .keep_alive_interval(settings.keepalive_interval)
         .keep_alive_timeout(settings.keepalive_timeout)
-        // gRPC knows none.
+        // gRPC does not use it.
         .auto_date_header(false);
     builder
 }
 
-/// Serves the one plain request of a connection.
+/// Serves the only plain request of a connection.
 async fn http1(
     transport: &Transport,
     stream: Begun,

@@ -1,9 +1,9 @@
-//! What carries the calls: takes connections, as many as there may be, speaks TLS where that is asked for and HTTP/2 on each, and
-//! runs the calls that come on it. A connection that begins as HTTP/1 does is served as that: plain requests come so.
+//! Accepts connections up to the limits, with optional TLS, and runs the calls of each over HTTP/2. A connection that does not begin with
+//! the HTTP/2 preface is served as HTTP/1, for plain requests.
 //!
-//! A call that is answered at once, as most reads are, is answered on its connection's task: all that a read from the socket
-//! brings are begun there, and what is answered leaves in one write. A call that has to wait for something gets a task of its own,
-//! so that it holds up nobody.
+//! A call that finishes without waiting, as most reads do, runs on its connection's task: all calls that arrive with one read from the
+//! socket start there, and their answers leave in one write. A call that has to wait is moved to a task of its own, so that it does not
+//! delay others.
 
 mod admission;
 pub mod answers;
@@ -31,21 +31,21 @@ use self::admission::Admission;
 pub use self::{body::RequestBody, outgoing::Outgoing, tls::Tls};
 use crate::{config::NetworkArgs, error::chain, transport::answers::Answers};
 
-/// How long to take no connection after the system had nothing left for one, as when all file descriptors are in use.
+/// Pause after the system could not accept a connection, for example because no file descriptors are left.
 const REST: Duration = Duration::from_millis(100);
-/// How often that is told.
+/// Minimum interval between log messages about that.
 const TELL: Duration = Duration::from_secs(10);
 
-/// A call as it comes from the wire.
+/// A request with its body as received.
 pub type Request = http::Request<RequestBody>;
 
-/// Answers calls.
+/// Handles requests.
 pub trait Answer: Send + Sync + 'static {
-    /// Answers one.
+    /// Returns the response to one request.
     fn answer(self: Arc<Self>, request: Request) -> BoxFuture<Response<Outgoing>, Infallible>;
 }
 
-/// What takes connections.
+/// The server side of all connections.
 pub struct Transport {
     service: Arc<dyn Answer>,
     settings: NetworkArgs,
@@ -55,19 +55,19 @@ pub struct Transport {
 }
 
 impl Transport {
-    /// Serves by settings, with TLS if there is any.
+    /// Serves with these settings, and with TLS if given.
     pub fn new(service: Arc<dyn Answer>, settings: NetworkArgs, tls: Option<Arc<Tls>>, answers: Answers) -> Self {
         let admission = Admission::new(settings.max_connections, settings.max_connections_per_peer);
         Self { service, settings, tls, admission, answers }
     }
 
-    /// Makes what it counts known.
+    /// Registers its metrics.
     pub fn register(&self, registry: &mut Registry) {
         self.admission.register(registry);
     }
 
-    /// Serves the connections of a listener until `stop`; then takes no more, and ends when the calls in flight have been answered and
-    /// their connections are closed.
+    /// Serves the connections of a listener until `stop`. Then it stops accepting, and returns once the calls in flight have been answered
+    /// and their connections are closed.
     pub async fn serve(self, listener: TcpListener, stop: impl Future<Output = ()>) {
         let transport = Arc::new(self);
         let (stopping, stopped) = watch::channel(());
@@ -80,7 +80,7 @@ impl Transport {
             };
             match accepted.and_then(|(stream, peer)| stream.set_nodelay(true).map(|()| (stream, peer))) {
                 Ok((stream, peer)) => {
-                    // Closed at once where there is no room: whoever waits for an answer would wait for nothing.
+                    // If there is no room, the connection is closed immediately: a waiting client would wait in vain.
                     let Some(seat) = transport.admission.admit(peer.ip()) else { continue };
                     let (transport, stopped) = (Arc::clone(&transport), stopped.clone());
                     tokio::spawn(async move { connection::serve(&transport, stream, seat, stopped).await });
@@ -89,13 +89,13 @@ impl Transport {
                 Err(error) => {
                     if told.is_none_or(|told| told.elapsed() > TELL) {
                         told = Some(Instant::now());
-                        tracing::warn!(error = chain(&error), "connections cannot be taken");
+                        tracing::warn!(error = chain(&error), "cannot accept connections");
                     }
                     tokio::time::sleep(REST).await;
                 }
             }
         }
-        // From now on the system refuses who comes, instead of letting it wait for an answer.
+        // From now on the system refuses new connections instead of letting them wait.
         drop(listener);
         drop(stopped);
         let _ = stopping.send(());
@@ -103,7 +103,7 @@ impl Transport {
     }
 }
 
-/// Whether a connection failed by what its peer did.
+/// True if the peer caused the failure.
 fn is_the_peers(error: &io::Error) -> bool {
     use io::ErrorKind as Kind;
     matches!(

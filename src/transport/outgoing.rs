@@ -1,4 +1,4 @@
-//! The body of an answer on its way out: in pieces of which each is asked for, so that it is known whether the client takes them.
+//! The body of an answer on its way out, in pieces that the connection requests one by one, which shows whether the client reads them.
 
 use std::{
     cell::Cell,
@@ -13,21 +13,21 @@ use tonic::{Code, Status, body::Body};
 
 use crate::error::Error;
 
-/// Most bytes that are handed to the connection at once. What was handed over and not sent is beyond anybody's reach, and is held for
-/// as long as the client likes; the rest is given up with the call.
+/// Maximum bytes handed to the connection at a time. Bytes that were handed over but not sent cannot be taken back, and are held for as
+/// long as the client likes; the rest is dropped with the call.
 const PIECE: usize = 16 * 1024;
 
 thread_local! {
-    /// What the call that is being polled does with its answer.
+    /// Progress of the answer of the call being polled.
     static TAKING: Cell<Taking> = const { Cell::new(Taking { given: 0, is_offered: false }) };
 }
 
-/// What becomes of an answer.
+/// Progress of an answer.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Taking {
-    /// Pieces that were taken.
+    /// Pieces handed to the connection.
     given: u32,
-    /// Something is there, and the client has no room for it.
+    /// True if data is available that the client has no room for.
     is_offered: bool,
 }
 
@@ -40,7 +40,7 @@ impl Taking {
         self.is_offered
     }
 
-    /// Notes what becomes of the answer while it is polled.
+    /// Tracks the progress of the answer during a poll.
     pub(super) fn during<T>(&mut self, poll: impl FnOnce() -> T) -> T {
         TAKING.set(*self);
         let done = poll();
@@ -56,12 +56,12 @@ impl Taking {
 /// The body of an answer.
 pub struct Outgoing {
     body: Body,
-    /// What is left of a frame that is larger than a piece.
+    /// Rest of a frame that is larger than a piece.
     rest: Bytes,
 }
 
 impl Outgoing {
-    /// Sends a body.
+    /// Wraps a body.
     pub fn new(body: Body) -> Self {
         Taking::note(0, true);
         Self { body, rest: Bytes::new() }
@@ -79,7 +79,7 @@ impl HttpBody for Outgoing {
     type Data = Bytes;
     type Error = Status;
 
-    /// The connection asks for a piece, and for the next one when the client has taken that.
+    /// The connection requests a piece, and the next one once the client has read that.
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -116,7 +116,8 @@ impl HttpBody for Outgoing {
     }
 }
 
-/// Gives a failure of the gRPC library after the start of an answer our code and reason: the next message was too large to send.
+/// If the gRPC library fails after the answer has started, because the next message is too large to send or cannot be encoded, replaces its
+/// trailers with our code and reason.
 fn translate_trailers(trailers: &mut HeaderMap) {
     let library = Status::from_header_map(trailers).filter(|status| status.details().is_empty());
     let error = match library.map(|status| status.code()) {

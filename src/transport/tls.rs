@@ -1,4 +1,4 @@
-//! TLS of the server, with the files that it is given as they are now.
+//! Server TLS, with certificate files that are reloaded when they change.
 
 use std::{
     fs,
@@ -18,16 +18,16 @@ use zeroize::Zeroizing;
 
 use crate::config::{TlsArgs, TlsVersion};
 
-/// What is offered to speak (RFC 7301). HTTP/1.1 is for the plain requests.
+/// ALPN protocols (RFC 7301). HTTP/1.1 is for plain requests.
 const PROTOCOLS: [&[u8]; 2] = [b"h2", b"http/1.1"];
 
-/// TLS by settings.
+/// The current TLS configuration.
 pub struct Tls {
     args: TlsArgs,
     current: RwLock<Current>,
 }
 
-/// The files as they were read, and what became of them.
+/// The files as last read, and the configuration built from them.
 struct Current {
     files: Files,
     config: Arc<ServerConfig>,
@@ -41,24 +41,23 @@ struct Files {
 }
 
 impl Tls {
-    /// Reads the files, if there are any.
+    /// Reads the files, if any are configured.
     ///
     /// # Errors
-    /// Says in one line what is wrong with which.
+    /// A one-line message that names the file and the problem.
     pub fn open(args: &TlsArgs) -> Result<Option<Arc<Self>>, String> {
         let Some(files) = Files::read(args)? else { return Ok(None) };
         let config = Arc::new(files.config(args)?);
         Ok(Some(Arc::new(Self { args: args.clone(), current: RwLock::new(Current { files, config }) })))
     }
 
-    /// What begins a connection.
+    /// An acceptor with the current configuration.
     pub(super) fn acceptor(&self) -> TlsAcceptor {
         let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
         TlsAcceptor::from(Arc::clone(&current.config))
     }
 
-    /// Looks at the files again and again. New ones serve the connections that come after; those that cannot be used are told of and
-    /// change nothing.
+    /// Checks the files periodically. Changed files apply to new connections; files that cannot be used are logged and change nothing.
     pub async fn follow(self: Arc<Self>) {
         let mut told = None;
         loop {
@@ -66,19 +65,19 @@ impl Tls {
             let tls = Arc::clone(&self);
             let reloaded = tokio::task::spawn_blocking(move || tls.reload()).await;
             match reloaded.unwrap_or_else(|error| Err(error.to_string())) {
-                Ok(true) => tracing::info!("the TLS files have changed: new connections use them"),
+                Ok(true) => tracing::info!("reloaded the changed TLS files for new connections"),
                 Ok(false) => told = None,
-                // Once, not at every look.
+                // Logged once, not at every check.
                 Err(error) if told.as_ref() == Some(&error) => {}
                 Err(error) => {
-                    tracing::error!(error, "the TLS files cannot be used: connections go on with those from before");
+                    tracing::error!(error, "the TLS files cannot be used; keeping the previous ones");
                     told = Some(error);
                 }
             }
         }
     }
 
-    /// True if the files had changed.
+    /// Returns true if the files had changed.
     fn reload(&self) -> Result<bool, String> {
         let files = Files::read(&self.args)?.ok_or("there is no certificate")?;
         if self.current.read().unwrap_or_else(PoisonError::into_inner).files == files {
@@ -119,7 +118,7 @@ impl Files {
             }
         };
         let certificates = certificates(&self.certificate).map_err(|error| wrong("--tls-certificate", &error))?;
-        // Never what is in the file.
+        // Never prints the content of the file.
         let key =
             PrivateKeyDer::from_pem_slice(&self.key).map_err(|_| "--tls-key cannot be used: it has no key in PEM")?;
         let config = builder.with_client_cert_verifier(verifier).with_single_cert(certificates, key);

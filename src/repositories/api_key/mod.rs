@@ -1,4 +1,4 @@
-//! How API keys are stored.
+//! Storage of API keys.
 
 mod revoke;
 
@@ -47,15 +47,15 @@ row!(api_keys: ApiKeyRow of ApiKey {
     updated_at: Timestamp,
 });
 
-/// What a check of a key needs of an owner that is a user: state, tombstone, platform admin.
+/// Owner fields needed to check a user's key: state, deletion time, platform admin.
 type UserOwner = (UserState, Option<Timestamp>, bool);
-/// What it needs of an owner that is an organization: state, tombstone, the user who accounts for what its keys use.
+/// Owner fields needed to check an organization's key: state, deletion time, the user accountable for its usage.
 type OrganizationOwner = (OrganizationState, Option<Timestamp>, Option<UserId>);
 
-/// A key as found with its owner.
+/// A key joined with its owner.
 type Found = (ApiKeyRow, Option<UserOwner>, Option<OrganizationOwner>);
 
-/// The keys of an owner, on whatever the query selects.
+/// Restricts a query to the keys of an owner.
 macro_rules! owned {
     ($query:expr, $owner:expr) => {
         match $owner {
@@ -67,7 +67,7 @@ macro_rules! owned {
 
 use owned;
 
-/// Keys with their owners.
+/// Keys joined with their owners.
 macro_rules! credentials {
     () => {
         api_keys::table
@@ -92,7 +92,7 @@ fn read_credential((row, user, organization): Found) -> Result<Credential> {
             let accountable = accountable.map_or(PrincipalId(id.0), |user| PrincipalId(user.0));
             (Principal::Organization(id), owner_state(state == OrganizationState::Active, deleted_at), accountable)
         }
-        _ => return Err(Error::internal(format!("the API key {} has not exactly one owner", key.id))),
+        _ => return Err(Error::internal(format!("the API key {} does not have exactly one owner", key.id))),
     };
     Ok(Credential { key, principal, owner, accountable })
 }
@@ -105,26 +105,20 @@ fn owner_state(is_active: bool, deleted_at: Option<Timestamp>) -> OwnerState {
     }
 }
 
-/// Stores API keys.
+/// Repository of API keys.
 pub struct ApiKeyRepository<'c> {
     pub(super) conn: &'c mut Conn,
 }
 
 impl ApiKeyRepository<'_> {
     /// Stores a new API key.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
     pub async fn insert(&mut self, key: &ApiKey) -> Result<()> {
         execute!(self.conn, diesel::insert_into(api_keys::table).values(ApiKeyRow::from(key)))?;
         self.conn.made(Action::ApiKeyCreated, key);
         Ok(())
     }
 
-    /// How many keys that are not revoked a locked organization has.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
+    /// Number of unrevoked keys of a locked organization.
     pub async fn count_of_organization(&mut self, organization: &Locked<Organization>) -> Result<i64> {
         query!(self.conn, c => {
             let own = api_keys::table.filter(api_keys::organization_id.eq(organization.id));
@@ -132,10 +126,7 @@ impl ApiKeyRepository<'_> {
         })
     }
 
-    /// How many keys that are not revoked a locked user has.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
+    /// Number of unrevoked keys of a locked user.
     pub async fn count_of_user(&mut self, user: &Locked<User>) -> Result<i64> {
         query!(self.conn, c => {
             let own = api_keys::table.filter(api_keys::user_id.eq(user.id));
@@ -143,10 +134,7 @@ impl ApiKeyRepository<'_> {
         })
     }
 
-    /// The API key of an id.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
+    /// The API key with this id.
     pub async fn get(&mut self, reach: &Reach, id: ApiKeyId) -> Result<Option<ApiKey>> {
         let row: Option<ApiKeyRow> = query!(self.conn, c => {
             let query = api_keys::table.filter(api_keys::id.eq(id));
@@ -156,11 +144,8 @@ impl ApiKeyRepository<'_> {
         Ok(row.map(ApiKey::from))
     }
 
-    /// The key of an organization that a user is a member of, and what the user holds there. One statement, whatever is found, so that
-    /// a key of others takes as long as none. It takes no reach: whether the user may see the key, what it holds says.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
+    /// The organization key with this id, and what a member of that organization holds there. Always one statement, so that another
+    /// tenant's key takes as long as an unknown one. Takes no reach: the permissions held decide whether the user may see the key.
     pub async fn get_as_member(&mut self, user: UserId, id: ApiKeyId) -> Result<Option<(ApiKey, Held)>> {
         type Found = (ApiKeyRow, RoleName, Permissions, Option<Permissions>);
         let found: Option<Found> = query!(self.conn, c => async {
@@ -188,17 +173,14 @@ impl ApiKeyRepository<'_> {
             .map(|(row, role, given, own)| (ApiKey::from(row), Held::by(&role, &given).and(&own.unwrap_or_default()))))
     }
 
-    /// The key of a prefix with what its owner is now. A presented secret decides what becomes of it, so it takes no reach.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
+    /// The key with this prefix, current or former, and its owner's present state. Takes no reach: the caller's secret is compared next.
     pub async fn credential(&mut self, prefix: &KeyPrefix) -> Result<Option<Credential>> {
         let mut found: Option<Found> = query!(self.conn, c => {
             let query = credentials!().filter(api_keys::prefix.eq(prefix));
             async move { query.get_result(c).await.optional() }
         })?;
-        // Almost every key is presented with the secret that it has. Not in one statement: with OR, PostgreSQL joins before it looks for
-        // the key. A rotation in between hides none: the prefix is first the one, then the other.
+        // Almost every key is presented with its current secret. Two statements, because with OR, PostgreSQL joins before it looks up the
+        // key. A rotation in between hides no key: a current prefix only ever becomes the former one.
         if found.is_none() {
             found = query!(self.conn, c => {
                 let query = credentials!().filter(api_keys::former_prefix.eq(prefix));
@@ -208,10 +190,7 @@ impl ApiKeyRepository<'_> {
         found.map(read_credential).transpose()
     }
 
-    /// The key that a caller presented before, with what its owner is now. It takes no reach: it is what reach follows from.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
+    /// The key that a caller presented before, with its owner's present state. Takes no reach: the caller's reach is derived from it.
     pub async fn credential_of(&mut self, id: ApiKeyId) -> Result<Option<Credential>> {
         let found: Option<Found> = query!(self.conn, c => {
             let query = credentials!().filter(api_keys::id.eq(id));
@@ -221,9 +200,6 @@ impl ApiKeyRepository<'_> {
     }
 
     /// A page of API keys, in order of id.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
     pub async fn list(&mut self, reach: &Reach, filter: &ApiKeyFilter, page: &PageRequest) -> Result<Page<ApiKey>> {
         let rows: Vec<ApiKeyRow> = query!(self.conn, c => {
             let query = api_keys::table.select(ApiKeyRow::as_select()).into_boxed::<Backend>();
@@ -240,9 +216,6 @@ impl ApiKeyRepository<'_> {
     }
 
     /// Locks an API key.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
     pub async fn lock(&mut self, reach: &Reach, id: ApiKeyId) -> Result<Option<Locked<ApiKey>>> {
         let row: Option<ApiKeyRow> = query!(self.conn, c => {
             let query = api_keys::table.filter(api_keys::id.eq(id));
@@ -252,10 +225,7 @@ impl ApiKeyRepository<'_> {
         Ok(row.map(|row| Locked::new(row.into())))
     }
 
-    /// Writes a locked API key as it is now.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
+    /// Updates a locked API key.
     pub async fn save(&mut self, mut key: Locked<ApiKey>, action: Action, now: Timestamp) -> Result<ApiKey> {
         key.touch(now);
         let (before, key) = key.into_before_and_after();
@@ -265,15 +235,12 @@ impl ApiKeyRepository<'_> {
         Ok(key)
     }
 
-    /// Writes a locked API key that has got another secret: what is known of the use of the one that it had goes with that.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
+    /// Updates a locked API key after a rotation. The last use is kept with the former secret.
     pub async fn save_rotated(&mut self, mut key: Locked<ApiKey>, now: Timestamp) -> Result<ApiKey> {
         key.touch(now);
         let (before, key) = key.into_before_and_after();
         let found = api_keys::table.filter(api_keys::id.eq(key.id));
-        // In one statement, as those that are held back together see the same row as it was.
+        // In one statement, because deferred statements are combined and all see the row as it was before.
         let uses =
             (api_keys::former_last_used_at.eq(api_keys::last_used_at), api_keys::last_used_at.eq(None::<Timestamp>));
         execute!(self.conn, diesel::update(found).set((ApiKeyRow::from(&key), uses)))?;
@@ -281,10 +248,7 @@ impl ApiKeyRepository<'_> {
         Ok(key)
     }
 
-    /// When the secret that a key has was last used, and when the one before it, as far as that is written.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
+    /// Last use of the current and of the former secret, as of the last flush.
     pub async fn last_uses(&mut self, reach: &Reach, id: ApiKeyId) -> Result<(Option<Timestamp>, Option<Timestamp>)> {
         let found: Option<_> = query!(self.conn, c => {
             let query = api_keys::table.filter(api_keys::id.eq(id));
@@ -294,10 +258,7 @@ impl ApiKeyRepository<'_> {
         Ok(found.unwrap_or_default())
     }
 
-    /// Writes that secrets were used. It takes no reach, as they were presented.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
+    /// Stores when secrets were last used. Takes no reach: the secrets were presented.
     pub async fn used(&mut self, prefixes: &[KeyPrefix], at: Timestamp) -> Result<()> {
         query!(self.conn, c => {
             let older = api_keys::last_used_at.is_null().or(api_keys::last_used_at.lt(at));
@@ -312,10 +273,7 @@ impl ApiKeyRepository<'_> {
         Ok(())
     }
 
-    /// A batch of all API keys within a reach, in order of id, whatever their owners are.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
+    /// A batch of all API keys within reach, in order of id, whatever the state of their owners.
     pub async fn export(&mut self, reach: &Reach, after: Option<ApiKeyId>, limit: i64) -> Result<Vec<ApiKey>> {
         let rows: Vec<ApiKeyRow> = query!(self.conn, c => {
             let mut query = api_keys::table.select(ApiKeyRow::as_select()).into_boxed::<Backend>();
@@ -332,10 +290,7 @@ impl ApiKeyRepository<'_> {
         Ok(rows.into_iter().map(ApiKey::from).collect())
     }
 
-    /// Removes up to `limit` API keys of a locked user and tells how many.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
+    /// Deletes up to `limit` API keys of a locked user and returns how many.
     pub async fn delete_of_user(&mut self, user: &Locked<User>, limit: i64) -> Result<usize> {
         let matches = api_keys::user_id.eq(user.id);
         let (found, rows) = delete_up_to!(limit, self.conn, api_keys: ApiKeyRow of ApiKeyId, matches);
@@ -343,10 +298,7 @@ impl ApiKeyRepository<'_> {
         Ok(found)
     }
 
-    /// Removes up to `limit` API keys of a locked organization and tells how many.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
+    /// Deletes up to `limit` API keys of a locked organization and returns how many.
     pub async fn delete_of_organization(&mut self, organization: &Locked<Organization>, limit: i64) -> Result<usize> {
         let matches = api_keys::organization_id.eq(organization.id);
         let (found, rows) = delete_up_to!(limit, self.conn, api_keys: ApiKeyRow of ApiKeyId, matches);
@@ -354,10 +306,7 @@ impl ApiKeyRepository<'_> {
         Ok(found)
     }
 
-    /// Forgets that a locked user made up to `limit` API keys of others and tells how many.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
+    /// Clears the creator of up to `limit` API keys of other owners that a locked user created, and returns how many.
     pub async fn forget_maker(&mut self, user: &Locked<User>, limit: i64, now: Timestamp) -> Result<usize> {
         let action = Action::ApiKeyCreatorErased;
         Ok(forget_user!(limit, self.conn, api_keys: ApiKeyRow of ApiKey, ApiKeyId, created_by, action, user, now))

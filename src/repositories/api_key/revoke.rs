@@ -1,4 +1,4 @@
-//! How many API keys are revoked at once, and how the revoked ones are removed.
+//! Revokes API keys in bulk, and deletes revoked ones.
 
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
@@ -12,18 +12,12 @@ use crate::{
 };
 
 impl ApiKeyRepository<'_> {
-    /// Revokes all keys of a locked user, and tells how many were in force.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
+    /// Revokes all keys of a locked user and returns how many were not revoked yet.
     pub async fn revoke_of_user(&mut self, user: &Locked<User>, reason: &str, now: Timestamp) -> Result<i64> {
         self.revoke_of(ApiKeyOwner::User(user.id), reason, now).await
     }
 
-    /// Revokes all keys of a locked organization, and tells how many were in force.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
+    /// Revokes all keys of a locked organization and returns how many were not revoked yet.
     pub async fn revoke_of_organization(
         &mut self,
         own: &Locked<Organization>,
@@ -33,7 +27,7 @@ impl ApiKeyRepository<'_> {
         self.revoke_of(ApiKeyOwner::Organization(own.id), reason, now).await
     }
 
-    /// Revokes all keys of an owner, a batch at a time.
+    /// Revokes all keys of an owner, in batches.
     async fn revoke_of(&mut self, owner: ApiKeyOwner, reason: &str, now: Timestamp) -> Result<i64> {
         let mut revoked = 0;
         loop {
@@ -48,7 +42,7 @@ impl ApiKeyRepository<'_> {
         }
     }
 
-    /// Revokes some keys that are in force.
+    /// Revokes the given keys, except those already revoked.
     async fn revoke_all(&mut self, ids: &[ApiKeyId], reason: &str, now: Timestamp) -> Result<i64> {
         let rows: Vec<ApiKeyRow> = query!(self.conn, c => {
             diesel::update(api_keys::table.filter(api_keys::id.eq_any(ids)).filter(api_keys::revoked_at.is_null()))
@@ -69,11 +63,8 @@ impl ApiKeyRepository<'_> {
         Ok(revoked)
     }
 
-    /// Removes up to `limit` of an owner's revoked keys, those that were revoked first, but keeps so many. It takes no reach: a caller that revokes
-    /// a key of the owner was found to reach its keys.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
+    /// Deletes up to `limit` of an owner's revoked keys, beyond the `keep` revoked last. Takes no reach: the caller revokes a key of this
+    /// owner, so its reach was checked before.
     pub async fn delete_oldest_revoked(&mut self, owner: ApiKeyOwner, keep: i64, limit: i64) -> Result<()> {
         let ids: Vec<ApiKeyId> = query!(self.conn, c => {
             let own = owned!(api_keys::table.select(api_keys::id).into_boxed::<Backend>(), owner);

@@ -1,4 +1,4 @@
-//! Lists of events. Each is driven by one index; what it does not serve is compared row by row, up to a number of rows.
+//! Lists of events. Each is driven by one index; conditions that the index does not serve are compared row by row, up to a number of rows.
 
 use std::cmp::Reverse;
 
@@ -19,8 +19,8 @@ use crate::{
     security::random::first_uuid_at,
 };
 
-/// What finds the events of a list in their order, by one index. What belongs to one tenant or to one of its resources goes before
-/// what may be of many.
+/// The one index that finds a list's events in order. Indexes of one tenant or one of its resources come before those that may span
+/// tenants.
 #[derive(Clone, Copy)]
 enum Driver {
     Everything,
@@ -32,7 +32,7 @@ enum Driver {
 }
 
 impl Driver {
-    /// `None` for a list by actions alone, which several ranges of one index find.
+    /// `None` for a list filtered by actions alone, which several ranges of one index serve.
     fn of(filter: &EventFilter) -> Option<Self> {
         Some(match (filter.resource_id, filter.user_id, filter.organization_id) {
             (Some(id), ..) => Self::Resource(id),
@@ -48,7 +48,7 @@ impl Driver {
     }
 }
 
-/// True if a filter asks for more than what one index finds.
+/// True if a filter has conditions beyond what one index serves.
 fn asks_for_several(filter: &EventFilter) -> bool {
     let asked = [
         filter.resource_id.is_some(),
@@ -61,8 +61,8 @@ fn asks_for_several(filter: &EventFilter) -> bool {
     asked.into_iter().filter(|asked| *asked).count() > 1
 }
 
-/// The times and the page of a list, in its order, up to a place if one is given. There is one bound at each end: of two, SQLite searches
-/// by the first and walks to the other.
+/// Applies a list's time range, page and order, down to `looked_to` if given. There is one bound at each end: given two, SQLite seeks to
+/// the first and scans to the other.
 macro_rules! in_time {
     ($query:expr, $filter:expr, $page:expr, $looked_to:expr) => {{
         let mut query = $query;
@@ -79,7 +79,7 @@ macro_rules! in_time {
     }};
 }
 
-/// What the index of a driver finds, in the order of a list.
+/// Restricts a query to what the driver's index finds, in the order of the list.
 macro_rules! searched {
     ($query:expr, $driver:expr, $filter:expr, $page:expr, $looked_to:expr) => {{
         let query = match $driver {
@@ -95,12 +95,9 @@ macro_rules! searched {
 }
 
 impl EventRepository<'_> {
-    /// A page of events, the newest first, in order of id.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
+    /// A page of events, newest first, in order of id.
     pub async fn list(&mut self, reach: &Reach, filter: &EventFilter, page: &PageRequest) -> Result<Page<Placed>> {
-        // What a user sees without naming an organization is about itself: one index finds it.
+        // Without an organization, a user sees only events about itself, which one index finds.
         let own = match *reach {
             Reach::User(id) if filter.organization_id.is_none() => Some(id),
             _ => None,
@@ -114,7 +111,7 @@ impl EventRepository<'_> {
             Reach::Everything | Reach::User(_) => filter.organization_id,
         };
         let filter = EventFilter { organization_id, user_id, ..filter.clone() };
-        // An index holds the events of one action in order; a page is the head of several such.
+        // The index on actions is ordered within each action; a page is merged from the newest events of each.
         let Some(driver) = Driver::of(&filter) else {
             let actions = filter.actions.as_deref().unwrap_or_default();
             let rows = self.heads(reach, &filter, actions, page).await?;
@@ -134,7 +131,7 @@ impl EventRepository<'_> {
         Ok(page.page_looked_at(rows, looked_to, PlacedRow::cursor))
     }
 
-    /// The newest events that pass a filter, of those up to a place that its index finds.
+    /// The newest events that pass the filter, down to the last row to be examined.
     async fn looked_at(
         &mut self,
         reach: &Reach,
@@ -149,7 +146,7 @@ impl EventRepository<'_> {
             if let Some(actions) = &filter.actions {
                 query = query.filter(compared(events::action.eq_any(actions)));
             }
-            // What the driver is found by is compared once more, which costs nothing.
+            // The driver's own condition is compared once more, which costs nothing.
             if let Some(id) = filter.organization_id {
                 query = query.filter(compared(events::organization_id.eq(id)));
             }
@@ -170,14 +167,14 @@ impl EventRepository<'_> {
                 Reach::User(user) => query.filter(compared(events::user_id.eq(user))),
             };
             if *reach != Reach::Everything && (filter.actor_user_id.is_some() || filter.actor_api_key_id.is_some()) {
-                // Who of the platform acted is not shown, so it cannot be asked for either.
+                // Actors of the platform are not shown, so they cannot be filtered by either.
                 query = query.filter(events::actor_kind.eq_any([ActorKind::User, ActorKind::Organization]));
             }
             query.limit(page.limit()).load(c)
         })
     }
 
-    /// The newest events of some actions, as many as a page asks for. Only a reach of everything lists by action alone.
+    /// The newest events of the given actions, one page. Only a reach of everything lists by action alone.
     async fn heads(
         &mut self,
         reach: &Reach,

@@ -1,4 +1,4 @@
-//! How events are stored, and in which order they are returned.
+//! Storage of events, and their order.
 
 mod list;
 
@@ -37,23 +37,23 @@ row!(events: EventRow of Event {
     details: Details,
 });
 
-/// An event with its place in the order.
+/// An event with its position in the order.
 pub(super) type Placed = (Sequence, Event);
 
-/// How long it takes for a writer that is waited for to be looked at again.
+/// Interval at which the writers waited for are polled.
 const WRITER_POLL: Duration = Duration::from_millis(2);
 
-/// Stores events.
+/// Repository of events.
 pub struct EventRepository<'c> {
     pub(super) conn: &'c mut Conn,
 }
 
 impl EventRepository<'_> {
-    /// Stores events, in the order in which they are given. It is the last thing that a transaction does, so that other
-    /// transactions wait for its place in the order no longer than its commit takes.
+    /// Stores events in the given order. It is the last write of a transaction, so that other transactions wait for its position in the
+    /// order only as long as its commit takes.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] if an event cannot be written; what it tells of is then not done.
+    /// [`Error::Unavailable`] if an event cannot be written; the change it describes is then not committed.
     pub async fn insert(&mut self, events: &[Event]) -> Result<()> {
         for event in events {
             let insert = diesel::insert_into(events::table).values(EventRow::from(event));
@@ -70,10 +70,10 @@ impl EventRepository<'_> {
         Ok(())
     }
 
-    /// Up to `limit` events after one place and up to another, in their order.
+    /// Up to `limit` events after one position and up to another, in order.
     ///
     /// # Errors
-    /// [`Error::EventCursorExpired`] if some after the first place are removed.
+    /// [`Error::EventCursorExpired`] if events after the first position have been deleted.
     pub async fn between(
         &mut self,
         reach: &Reach,
@@ -88,8 +88,8 @@ impl EventRepository<'_> {
         let rows: Vec<(Sequence, EventRow)> = query!(self.conn, c => {
             let mut query = events::table.select((events::sequence, EventRow::as_select())).into_boxed::<Backend>();
             query = query.filter(events::sequence.gt(after)).filter(events::sequence.le(up_to));
-            // The reach, and the filter within it. Compared with true, so that no other index can be taken than that of the range, which is short: that of a large
-            // tenant would be sorted as a whole for each look.
+            // The reach, and the filter within it. `= true` keeps the planner from any index but the one on the short range: otherwise all
+            // events of a large tenant would be sorted on every poll.
             if let Some(id) = organization_id {
                 query = query.filter(events::organization_id.eq(id).eq(true));
             }
@@ -101,18 +101,14 @@ impl EventRepository<'_> {
             }
             query.order(events::sequence).limit(limit).load(c)
         })?;
-        // After the look: whatever was removed before it has moved the floor.
+        // Read after the events: a deletion before that query has already moved the floor.
         if after < self.floor().await? {
             return Err(Error::EventCursorExpired);
         }
         Ok(rows.into_iter().map(|row| PlacedRow(row).into()).collect())
     }
 
-    /// Up to `limit` events of some actions after a place: what happened, and to what. They take no reach: the service itself
-    /// asks, for nobody.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
+    /// Up to `limit` events of some actions after a position: action and subject. Takes no reach: only the service itself calls it.
     pub async fn happened(
         &mut self,
         actions: &[Action],
@@ -140,7 +136,7 @@ impl EventRepository<'_> {
                     events::revision,
                 ))
                 .filter(events::sequence.gt(after))
-                // Compared with true, so that the range is what is looked for.
+                // `= true`, so that the index on the range is used.
                 .filter(events::action.eq_any(actions).eq(true))
                 .order(events::sequence)
                 .limit(limit)
@@ -152,11 +148,8 @@ impl EventRepository<'_> {
         Ok(rows.into_iter().map(happened).collect())
     }
 
-    /// The place up to which old events are removed, and that of the last event, which is the first again where all are. They
-    /// take no reach: what they tell is the order.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
+    /// The position up to which old events are deleted, and that of the last event; both are equal if all events are deleted. Takes no
+    /// reach: it reveals only the order.
     pub async fn ends(&mut self) -> Result<(Sequence, Sequence)> {
         let floor = self.floor().await?;
         let last: Option<Sequence> = query!(self.conn, c => events::table.select(max(events::sequence)).get_result(c))?;
@@ -167,14 +160,11 @@ impl EventRepository<'_> {
         query!(self.conn, c => event_floor::table.select(event_floor::sequence).get_result(c))
     }
 
-    /// The place of the last event of which it is settled that no event will ever appear before it.
+    /// The position of the last event before which no event can appear any more.
     ///
-    /// On PostgreSQL an event has its number before it is seen: one with a smaller number may be committed later. A reader that has
-    /// taken a number holds the table's writers' lock from before until after its commit. So once those who hold it now are
-    /// gone, all numbers up to the last one that was seen before are either seen or will never be.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
+    /// On PostgreSQL an event gets its number before it becomes visible, so one with a smaller number may commit later. A transaction that
+    /// has taken a number holds a row-exclusive lock on the table from before that until after its commit. So once all current holders of
+    /// the lock are gone, every number up to the last one seen before is either visible or will never be.
     pub async fn settled(&mut self) -> Result<Sequence> {
         let (_, last) = self.ends().await?;
         let mut writers = self.conn.event_writers().await?;
@@ -186,11 +176,8 @@ impl EventRepository<'_> {
         Ok(last)
     }
 
-    /// The last place that this connection's snapshot shows, if the snapshot shows every event up to it: none between `settled`
-    /// and it is on its way.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
+    /// The last position in this connection's snapshot, if the snapshot contains every event up to it: no event between `settled` and that
+    /// position is still uncommitted.
     pub async fn last_if_whole(&mut self, settled: Sequence) -> Result<Option<Sequence>> {
         let (_, last) = self.ends().await?;
         let seen: i64 =
@@ -198,11 +185,8 @@ impl EventRepository<'_> {
         Ok((last <= settled || last - settled == seen).then_some(last))
     }
 
-    /// Removes up to `limit` of the oldest events if they are from before, and tells how many. It takes no reach: it concerns
-    /// everybody.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
+    /// Deletes up to `limit` of the oldest events, if they are older than `before`, and returns how many. Takes no reach: retention applies
+    /// to all tenants.
     pub async fn delete_before(&mut self, before: Timestamp, limit: i64) -> Result<usize> {
         let oldest: Vec<(Sequence, Timestamp)> = query!(self.conn, c => {
             let oldest = events::table.select((events::sequence, events::created_at));
@@ -219,7 +203,7 @@ impl EventRepository<'_> {
     }
 }
 
-/// A row with its place.
+/// A row with its position.
 struct PlacedRow((Sequence, EventRow));
 
 impl From<PlacedRow> for Placed {

@@ -1,4 +1,5 @@
-//! Lists of organizations. Each is driven by one index; what it does not serve is compared row by row, up to a number of rows.
+//! Lists of organizations. Each is driven by one index; conditions that the index does not serve are compared row by row, up to a number of
+//! rows.
 
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
@@ -19,7 +20,7 @@ use crate::{
     },
 };
 
-/// The state and the plan of a list, where its index is theirs.
+/// Filters by state and plan, where the list is driven by their index.
 macro_rules! in_state {
     ($query:expr, $filter:expr) => {{
         let mut query = $query;
@@ -37,7 +38,7 @@ macro_rules! in_state {
     }};
 }
 
-/// The state and the plan of a list, compared with what another index found.
+/// Compares the state and the plan of rows that another index found.
 macro_rules! compared_with {
     ($query:expr, $filter:expr) => {{
         let mut query = $query;
@@ -55,7 +56,7 @@ macro_rules! compared_with {
     }};
 }
 
-/// A place in the order of name and id.
+/// A position in the order of name and id.
 type NamePlace = (String, OrganizationId);
 
 fn row_id(row: &OrganizationRow) -> Cursor {
@@ -67,11 +68,8 @@ fn row_name(row: &OrganizationRow) -> Cursor {
 }
 
 impl OrganizationRepository<'_> {
-    /// A page of organizations, in order of id, or of name and id when the filter has a prefix. The deleted are listed for
-    /// a reach of everything only.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
+    /// A page of organizations, in order of id, or of name and id if the filter has a prefix. Deleted ones are listed only for a reach of
+    /// everything.
     pub async fn list(
         &mut self,
         reach: &Reach,
@@ -97,7 +95,7 @@ impl OrganizationRepository<'_> {
         filter: &OrganizationFilter,
         page: &PageRequest,
     ) -> Result<Page<Organization>> {
-        // The deleted of a plan are the only ones that no index finds in order.
+        // No index returns the deleted organizations of one plan in order.
         let mut looked_to: Option<OrganizationId> = None;
         if matches!(filter.state, StateFilter::Deleted) && filter.plan.is_some() {
             looked_to = query!(self.conn, c => {
@@ -124,7 +122,7 @@ impl OrganizationRepository<'_> {
         Ok(page.page_looked_at(rows, looked_to.map(Cursor::by_id), row_id))
     }
 
-    /// A page of all organizations whose name begins so.
+    /// A page of all organizations whose name has this prefix.
     async fn list_all_by_name(
         &mut self,
         reach: &Reach,
@@ -144,7 +142,7 @@ impl OrganizationRepository<'_> {
                 query.order((organizations::name_normalized, organizations::id))
             }};
         }
-        // An organization's own key reaches one row, which its id finds.
+        // An organization's own key reaches a single row, which is found by id.
         let is_filtered = matches!(filter.state, StateFilter::Is(_)) || filter.plan.is_some();
         let mut looked_to: Option<NamePlace> = None;
         if is_filtered && *reach == Reach::Everything {
@@ -164,7 +162,7 @@ impl OrganizationRepository<'_> {
         Ok(page.page_looked_at(rows, looked_to.map(Cursor::by_text), row_name))
     }
 
-    /// A page of the organizations of a member, from the member's side: the cost is the page's, whatever else is stored.
+    /// A page of a member's organizations, driven by its memberships: the cost depends on the page alone, not on how much is stored.
     async fn list_of_member(
         &mut self,
         reach: &Reach,
@@ -188,7 +186,7 @@ impl OrganizationRepository<'_> {
         Ok(page.page(rows, row_id))
     }
 
-    /// A page of the organizations of a member whose name begins so. All that it is a member of are looked at.
+    /// A page of a member's organizations whose name has this prefix. Examines all of the member's organizations.
     async fn list_of_member_by_name(
         &mut self,
         reach: &Reach,

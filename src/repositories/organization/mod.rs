@@ -1,4 +1,4 @@
-//! How organizations are stored.
+//! Storage of organizations.
 
 mod list;
 
@@ -33,16 +33,13 @@ row!(organizations: OrganizationRow of Organization {
     updated_at: Timestamp,
 });
 
-/// Stores organizations.
+/// Repository of organizations.
 pub struct OrganizationRepository<'c> {
     pub(super) conn: &'c mut Conn,
 }
 
 impl OrganizationRepository<'_> {
-    /// The names and slugs of up to 100 organizations that a user is a member of. It takes no reach: nobody sees them.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
+    /// Names and slugs of up to 100 organizations of a member. Takes no reach: they are never revealed.
     pub async fn names_of_member(&mut self, user: UserId) -> Result<Vec<(Name, Slug)>> {
         query!(self.conn, c => {
             memberships::table
@@ -55,7 +52,7 @@ impl OrganizationRepository<'_> {
         })
     }
 
-    /// Stores a new organization. What its own API keys use counts as used by `accountable`: see `memberships` for when that ends.
+    /// Stores a new organization. The usage of its API keys counts towards `accountable`; see `membership.rs` for when that ends.
     ///
     /// # Errors
     /// [`Taken::OrganizationSlug`](crate::error::Taken::OrganizationSlug).
@@ -67,10 +64,7 @@ impl OrganizationRepository<'_> {
         Ok(())
     }
 
-    /// The organization of an id.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
+    /// The organization with this id.
     pub async fn get(&mut self, reach: &Reach, id: OrganizationId) -> Result<Option<Organization>> {
         let row: Option<OrganizationRow> = query!(self.conn, c => {
             let query = organizations::table.filter(organizations::id.eq(id));
@@ -80,10 +74,7 @@ impl OrganizationRepository<'_> {
         Ok(row.map(Organization::from))
     }
 
-    /// The organization of a slug.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
+    /// The organization with this slug.
     pub async fn get_by_slug(&mut self, reach: &Reach, slug: &Slug) -> Result<Option<Organization>> {
         let row: Option<OrganizationRow> = query!(self.conn, c => {
             let query = organizations::table.filter(organizations::slug.eq(slug));
@@ -93,10 +84,7 @@ impl OrganizationRepository<'_> {
         Ok(row.map(Organization::from))
     }
 
-    /// The organizations of some ids, in any order.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
+    /// The organizations with these ids, in any order.
     pub async fn get_many(&mut self, reach: &Reach, ids: &[OrganizationId]) -> Result<Vec<Organization>> {
         let rows: Vec<OrganizationRow> = query!(self.conn, c => {
             let query = organizations::table.filter(organizations::id.eq_any(ids));
@@ -106,10 +94,7 @@ impl OrganizationRepository<'_> {
         Ok(rows.into_iter().map(Organization::from).collect())
     }
 
-    /// Locks an organization. It also serialises every change of its memberships.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
+    /// Locks an organization. The lock also serialises all changes of its memberships.
     pub async fn lock(&mut self, reach: &Reach, id: OrganizationId) -> Result<Option<Locked<Organization>>> {
         let row: Option<OrganizationRow> = query!(self.conn, c => {
             let query = organizations::table.filter(organizations::id.eq(id));
@@ -120,9 +105,6 @@ impl OrganizationRepository<'_> {
     }
 
     /// Locks an organization that may be deleted.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
     pub async fn lock_also_deleted(
         &mut self,
         reach: &Reach,
@@ -136,11 +118,8 @@ impl OrganizationRepository<'_> {
         Ok(row.map(|row| Locked::new(row.into())))
     }
 
-    /// Locks some organizations, in order of id, so that their owners cannot change and none is restored meanwhile, and tells
-    /// those that are not deleted. It takes no reach: a user who goes leaves all that it owns, also what the caller does not see.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
+    /// Locks organizations in order of id, so that their owners cannot change and none is restored meanwhile, and returns those that are
+    /// not deleted. Takes no reach: a departing user leaves every organization it owns, including those the caller cannot see.
     pub async fn lock_many(&mut self, ids: &[OrganizationId]) -> Result<Vec<OrganizationId>> {
         let locked: Vec<(OrganizationId, Option<Timestamp>)> = query!(self.conn, c => {
             let query = organizations::table
@@ -152,7 +131,7 @@ impl OrganizationRepository<'_> {
         Ok(locked.into_iter().filter(|(_, deleted_at)| deleted_at.is_none()).map(|(id, _)| id).collect())
     }
 
-    /// Writes a locked organization as it is now.
+    /// Updates a locked organization.
     ///
     /// # Errors
     /// [`Taken::OrganizationSlug`](crate::error::Taken::OrganizationSlug).
@@ -170,10 +149,7 @@ impl OrganizationRepository<'_> {
         Ok(organization)
     }
 
-    /// A batch of all organizations within a reach, in order of id, the deleted too.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
+    /// A batch of all organizations within reach, in order of id, including deleted ones.
     pub async fn export(
         &mut self,
         reach: &Reach,
@@ -196,10 +172,7 @@ impl OrganizationRepository<'_> {
         Ok(rows.into_iter().map(Organization::from).collect())
     }
 
-    /// Up to `limit` organizations that were deleted before. It takes no reach: the service itself asks, for nobody.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
+    /// Up to `limit` organizations deleted before `before`. Takes no reach: only the service itself calls it.
     pub async fn deleted_before(&mut self, before: Timestamp, limit: i64) -> Result<Vec<OrganizationId>> {
         query!(self.conn, c => {
             let deleted = organizations::table.filter(organizations::deleted_at.lt(before));
@@ -207,10 +180,7 @@ impl OrganizationRepository<'_> {
         })
     }
 
-    /// What hangs on a locked organization and stops when the organization does.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
+    /// Counts of what depends on a locked organization and stops working along with it.
     pub async fn impact(&mut self, organization: &Locked<Organization>) -> Result<Impact> {
         Ok(Impact {
             memberships: self.conn.memberships().count(organization).await?,
@@ -221,10 +191,7 @@ impl OrganizationRepository<'_> {
         })
     }
 
-    /// Removes up to `limit` things that hang on a locked organization and tells how many.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
+    /// Deletes up to `limit` resources that depend on a locked organization and returns how many.
     pub async fn delete_what_hangs_on(&mut self, organization: &Locked<Organization>, limit: i64) -> Result<usize> {
         let mut removed = self.conn.memberships().delete_of_organization(organization, limit).await?;
         removed += self.conn.api_keys().delete_of_organization(organization, left(limit, removed)).await?;
@@ -232,10 +199,7 @@ impl OrganizationRepository<'_> {
         Ok(removed + self.conn.roles().delete_of_organization(organization, left(limit, removed)).await?)
     }
 
-    /// Erases a locked organization and everything that hangs on it.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
+    /// Erases a locked organization and everything that depends on it.
     pub async fn delete(&mut self, organization: Locked<Organization>) -> Result<()> {
         while self.delete_what_hangs_on(&organization, MAX_BATCH).await? > 0 {}
         execute!(self.conn, diesel::delete(organizations::table.filter(organizations::id.eq(organization.id))))?;

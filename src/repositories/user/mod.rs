@@ -1,4 +1,4 @@
-//! How users are stored.
+//! Storage of users.
 
 mod list;
 
@@ -39,7 +39,7 @@ row!(users: UserRow of User {
     external_id: Option<ExternalId>,
 });
 
-/// Stores users.
+/// Repository of users.
 pub struct UserRepository<'c> {
     pub(super) conn: &'c mut Conn,
 }
@@ -55,20 +55,14 @@ impl UserRepository<'_> {
         Ok(())
     }
 
-    /// The user of an id.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
+    /// The user with this id.
     pub async fn get(&mut self, reach: &Reach, id: UserId) -> Result<Option<User>> {
         let row: Option<UserRow> =
             first_within!(self.conn, users, users::table.filter(users::id.eq(id)).select(UserRow::as_select()), reach)?;
         Ok(row.map(User::from))
     }
 
-    /// The user of an address.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
+    /// The user with this address.
     pub async fn get_by_email(&mut self, reach: &Reach, email: &NormalizedEmail) -> Result<Option<User>> {
         let row: Option<UserRow> = query!(self.conn, c => {
             let query = users::table.filter(users::email_normalized.eq(email));
@@ -78,10 +72,7 @@ impl UserRepository<'_> {
         Ok(row.map(User::from))
     }
 
-    /// The users of some ids, in any order.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
+    /// The users with these ids, in any order.
     pub async fn get_many(&mut self, reach: &Reach, ids: &[UserId]) -> Result<Vec<User>> {
         let rows: Vec<UserRow> = query!(self.conn, c => {
             let query = users::table.filter(users::id.eq_any(ids)).select(UserRow::as_select()).into_boxed::<Backend>();
@@ -91,9 +82,6 @@ impl UserRepository<'_> {
     }
 
     /// Locks a user.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
     pub async fn lock(&mut self, reach: &Reach, id: UserId) -> Result<Option<Locked<User>>> {
         let row: Option<UserRow> = query!(self.conn, c => {
             let query = users::table.filter(users::id.eq(id)).select(UserRow::as_select()).into_boxed::<Backend>();
@@ -103,9 +91,6 @@ impl UserRepository<'_> {
     }
 
     /// Locks a user that may be deleted.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
     pub async fn lock_also_deleted(&mut self, reach: &Reach, id: UserId) -> Result<Option<Locked<User>>> {
         let row: Option<UserRow> = query!(self.conn, c => {
             let query = users::table.filter(users::id.eq(id)).select(UserRow::as_select()).into_boxed::<Backend>();
@@ -114,11 +99,8 @@ impl UserRepository<'_> {
         Ok(row.map(|row| Locked::new(row.into())))
     }
 
-    /// Locks all active platform admins, so that two of them cannot end each other at once, and tells their ids. It takes no
-    /// reach: whether one is left does not depend on who asks.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
+    /// Locks all active platform admins, so that two of them cannot remove each other at the same time, and returns their ids. Takes no
+    /// reach: whether one is left does not depend on the caller.
     pub async fn lock_active_platform_admins(&mut self) -> Result<Vec<UserId>> {
         query!(self.conn, c => {
             let query = users::table
@@ -131,10 +113,7 @@ impl UserRepository<'_> {
         })
     }
 
-    /// True if no user is stored. Only the first start asks, for nobody.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
+    /// True if no user is stored. Called only at the first start.
     pub async fn none_exists(&mut self) -> Result<bool> {
         let any: Option<UserId> = query!(self.conn, c => async {
             users::table.select(users::id).limit(1).get_result(c).await.optional()
@@ -142,10 +121,7 @@ impl UserRepository<'_> {
         Ok(any.is_none())
     }
 
-    /// The users that have some external ids. It takes no reach: only platform admins import.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
+    /// Users that have one of the given external ids. Takes no reach: only platform admins import.
     pub async fn by_external_ids(&mut self, ids: &[ExternalId]) -> Result<Vec<(ExternalId, UserId)>> {
         let found: Vec<(Option<ExternalId>, UserId)> = query!(self.conn, c => {
             users::table
@@ -157,10 +133,7 @@ impl UserRepository<'_> {
         Ok(found.into_iter().filter_map(|(external_id, id)| Some((external_id?, id))).collect())
     }
 
-    /// Those of some addresses that a user has. It takes no reach: only platform admins import.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
+    /// Those of the given addresses that are taken. Takes no reach: only platform admins import.
     pub async fn taken_emails(&mut self, emails: &[NormalizedEmail]) -> Result<Vec<NormalizedEmail>> {
         query!(self.conn, c => {
             users::table
@@ -171,7 +144,7 @@ impl UserRepository<'_> {
         })
     }
 
-    /// Writes a locked user as it is now.
+    /// Updates a locked user.
     ///
     /// # Errors
     /// [`Taken::UserEmail`](crate::error::Taken::UserEmail).
@@ -181,7 +154,7 @@ impl UserRepository<'_> {
         let found = users::table.filter(users::id.eq(user.id));
         execute!(self.conn, diesel::update(found).set(UserRow::from(&user)))?;
         if before.email_normalized != user.email_normalized {
-            // What the members of its organizations are searched by. It is no change of the memberships.
+            // A copy by which members of an organization are searched; not a change of the memberships.
             let own = memberships::table.filter(memberships::user_id.eq(user.id));
             let email = memberships::user_email.eq(user.email_normalized.as_str().to_owned());
             execute!(self.conn, diesel::update(own).set(email))?;
@@ -190,10 +163,7 @@ impl UserRepository<'_> {
         Ok(user)
     }
 
-    /// A batch of all users within a reach, in order of id, the deleted too.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
+    /// A batch of all users within reach, in order of id, including deleted ones.
     pub async fn export(&mut self, reach: &Reach, after: Option<UserId>, limit: i64) -> Result<Vec<User>> {
         let rows: Vec<UserRow> = query!(self.conn, c => {
             let mut query = users::table.select(UserRow::as_select()).into_boxed::<Backend>();
@@ -211,27 +181,21 @@ impl UserRepository<'_> {
         Ok(rows.into_iter().map(User::from).collect())
     }
 
-    /// Up to `limit` users that were deleted before. It takes no reach: the service itself asks, for nobody.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
+    /// Up to `limit` users deleted before `before`. Takes no reach: only the service itself calls it.
     pub async fn deleted_before(&mut self, before: Timestamp, limit: i64) -> Result<Vec<UserId>> {
         query!(self.conn, c => {
             users::table.filter(users::deleted_at.lt(before)).order(users::deleted_at).select(users::id).limit(limit).load(c)
         })
     }
 
-    /// Removes up to `limit` things that hang on a locked user and tells how many.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
+    /// Deletes up to `limit` resources that depend on a locked user and returns how many.
     pub async fn delete_what_hangs_on(&mut self, user: &Locked<User>, limit: i64, now: Timestamp) -> Result<usize> {
         let conn = &mut *self.conn;
         let mut removed = conn.memberships().delete_of_user(user, limit).await?;
         removed += conn.oauth_accounts().delete_of_user(user, left(limit, removed)).await?;
         removed += conn.refresh_tokens().delete_of_user(user, left(limit, removed), now).await?;
         removed += conn.api_keys().delete_of_user(user, left(limit, removed)).await?;
-        // Keys of others that the user made.
+        // Other owners' keys that the user created.
         removed += conn.api_keys().forget_maker(user, left(limit, removed), now).await?;
         conn.passwords().delete_of_user(user).await?;
         conn.one_time_tokens().delete_of_user(user).await?;
@@ -239,10 +203,7 @@ impl UserRepository<'_> {
         Ok(removed)
     }
 
-    /// True if a locked user has a password, an API key in force, a live session or an account at a provider.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
+    /// True if a locked user has a password, an unrevoked API key, a live session or an OAuth account.
     pub async fn has_credentials(&mut self, user: &Locked<User>, now: Timestamp) -> Result<bool> {
         Ok(self.conn.passwords().get(user).await?.is_some()
             || self.conn.api_keys().count_of_user(user).await? > 0
@@ -250,10 +211,7 @@ impl UserRepository<'_> {
             || self.conn.oauth_accounts().has_any(user).await?)
     }
 
-    /// What hangs on a locked user and stops when the user does.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
+    /// Counts of what depends on a locked user and stops working along with it.
     pub async fn impact(&mut self, user: &Locked<User>, now: Timestamp) -> Result<Impact> {
         Ok(Impact {
             memberships: self.conn.memberships().count_of_user(user).await?,
@@ -264,10 +222,7 @@ impl UserRepository<'_> {
         })
     }
 
-    /// Erases a locked user and everything that hangs on it.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
+    /// Erases a locked user and everything that depends on it.
     pub async fn delete(&mut self, user: Locked<User>, now: Timestamp) -> Result<()> {
         while self.delete_what_hangs_on(&user, MAX_BATCH, now).await? > 0 {}
         execute!(self.conn, diesel::delete(users::table.filter(users::id.eq(user.id))))?;

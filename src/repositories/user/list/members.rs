@@ -1,4 +1,4 @@
-//! Lists of the members of organizations, merged in order.
+//! Lists of members of several organizations, merged in order.
 
 use std::collections::HashMap;
 
@@ -16,23 +16,23 @@ use crate::{
     repositories::reach::SEEN,
 };
 
-/// How many members of each organization are looked at, at first, beyond the organization's part of a page.
+/// Members of each organization read in the first step, in addition to the organization's share of a page.
 const STEP: i64 = 8;
 
-/// Where the members of one organization are known up to: beyond the last of as many as were asked for, if so many are there.
+/// The last of `found` if there may be more: members of this organization are known only up to there.
 fn end_of<P: Clone>(found: &[P], step: i64) -> Option<P> {
     let step = usize::try_from(step).unwrap_or(usize::MAX);
     found.last().filter(|_| found.len() >= step).cloned()
 }
 
-/// How many members of each of some organizations are looked at, at first.
+/// Members of each organization read in the first step.
 fn first_step(organizations: &[OrganizationId], page: &PageRequest) -> i64 {
     STEP + page.limit() / i64::try_from(organizations.len().max(1)).unwrap_or(i64::MAX)
 }
 
 impl UserRepository<'_> {
-    /// A page of the members of organizations, each once, and of a user beside them. The members of each are read in order, and merged:
-    /// of none are more read than may stand on the page.
+    /// A page of the members of organizations without duplicates, plus the user `beside`. The members of each are read in order and merged,
+    /// and of each no more are read than may be on the page.
     pub(super) async fn list_members(
         &mut self,
         organizations: &[OrganizationId],
@@ -57,8 +57,8 @@ impl UserRepository<'_> {
         }
     }
 
-    /// The members of organizations within a range up to a place; `None` if those are all. Up to the nearest of the places that are
-    /// `step` members further in each, nobody is missed.
+    /// The members of organizations within a range, up to a position; `None` if these are all. The position is the nearest of those `step`
+    /// members ahead in each organization, so no member before it is missed.
     async fn members(
         &mut self,
         organizations: &[OrganizationId],
@@ -103,7 +103,7 @@ impl UserRepository<'_> {
         Ok((found, end))
     }
 
-    /// As [`Self::list_members`], of those whose e-mail begins so, in order of e-mail and id.
+    /// Like [`Self::list_members`], for members whose e-mail has this prefix, in order of e-mail and id.
     pub(super) async fn list_members_by_email(
         &mut self,
         organizations: &[OrganizationId],
@@ -140,7 +140,7 @@ impl UserRepository<'_> {
         }
     }
 
-    /// The members of organizations whose e-mail begins so, after a place and up to another; `None` if those are all.
+    /// Members of organizations whose e-mail has this prefix, after one position and up to another; `None` if these are all.
     async fn members_by_email(
         &mut self,
         organizations: &[OrganizationId],
@@ -172,7 +172,7 @@ impl UserRepository<'_> {
             let own = organizations::table.filter(organizations::id.eq_any(organizations));
             own.select(further.single_value()).load(c)
         })?;
-        // After everybody who has the e-mail of that place: one who is deleted may share it.
+        // After every user with that e-mail: a deleted one may share it.
         let end = ends.into_iter().flatten().min().map(|text| (text, LAST_ID));
         let found = query!(self.conn, c => {
             let query = memberships::table.select((email, id)).into_boxed::<Backend>();
@@ -182,7 +182,7 @@ impl UserRepository<'_> {
         Ok((found, end))
     }
 
-    /// Adds to a page those of some users that pass its filter, in their order, until it is full.
+    /// Appends those of the given users that pass the filter, in order, until the page is full.
     async fn add(
         &mut self,
         rows: &mut Vec<UserRow>,

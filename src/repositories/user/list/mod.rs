@@ -1,4 +1,4 @@
-//! Lists of users. Each is driven by one index; what it does not serve is compared row by row, up to a number of rows.
+//! Lists of users. Each is driven by one index; conditions that the index does not serve are compared row by row, up to a number of rows.
 
 mod members;
 
@@ -25,7 +25,7 @@ use crate::{
     security::random::first_uuid_at,
 };
 
-/// The state that a list asks for, where its index is that of the state.
+/// Filters by state, where the list is driven by the index of the state.
 macro_rules! in_state {
     ($query:expr, $filter:expr) => {
         match $filter.state {
@@ -36,7 +36,7 @@ macro_rules! in_state {
     };
 }
 
-/// The state and the times of a list, compared with what another index found.
+/// Compares the state and the creation time of rows that another index found.
 macro_rules! compared_with {
     ($query:expr, $filter:expr) => {{
         let mut query = $query;
@@ -57,13 +57,13 @@ macro_rules! compared_with {
     }};
 }
 
-/// Which ids a list holds. There is one bound at each end: of two, SQLite searches by the first and walks to the other. Ids begin with
-/// the time, so times are bounds of them.
+/// The range of ids in a list. There is one bound at each end: given two, SQLite seeks to the first and scans to the other. Ids begin with
+/// the creation time, so times are bounds of ids.
 #[derive(Clone, Copy)]
 struct Range {
-    /// Later ones; nobody has the first of all.
+    /// Exclusive; no user has the nil id.
     after: UserId,
-    /// Up to this one, which is in it.
+    /// Inclusive.
     up_to: UserId,
 }
 
@@ -77,12 +77,12 @@ impl Range {
         .after(page.after.as_ref().map(|cursor| UserId(cursor.id)))
     }
 
-    /// The part of it that is after an id.
+    /// The part after `id`.
     fn after(self, id: Option<UserId>) -> Self {
         Self { after: id.map_or(self.after, |id| id.max(self.after)), ..self }
     }
 
-    /// The part of it that ends with an id.
+    /// The part up to and including `id`.
     fn up_to(self, id: Option<UserId>) -> Self {
         Self { up_to: id.map_or(self.up_to, |id| id.min(self.up_to)), ..self }
     }
@@ -92,12 +92,12 @@ impl Range {
     }
 }
 
-/// No id is before it.
+/// Before every id.
 const FIRST_ID: UserId = UserId(Uuid::nil());
-/// No id is after it.
+/// After every id.
 const LAST_ID: UserId = UserId(Uuid::max());
 
-/// A place in the order of e-mail and id.
+/// A position in the order of e-mail and id.
 type EmailPlace = (String, UserId);
 
 fn row_id(row: &UserRow) -> Cursor {
@@ -108,17 +108,14 @@ fn row_email(row: &UserRow) -> Cursor {
     Cursor::by_text((row.email_normalized.as_str().to_owned(), row.id))
 }
 
-/// True if a filter asks for users of a time.
+/// True if the filter restricts the creation time.
 fn is_of_a_time(filter: &UserFilter) -> bool {
     filter.created_from.is_some() || filter.created_before.is_some()
 }
 
 impl UserRepository<'_> {
-    /// A page of users, in order of id, or of address and id when the filter has a prefix. The deleted are listed for a
-    /// reach of everything only.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
+    /// A page of users, in order of id, or of address and id if the filter has a prefix. Deleted ones are listed only for a reach of
+    /// everything.
     pub async fn list(&mut self, reach: &Reach, filter: &UserFilter, page: &PageRequest) -> Result<Page<User>> {
         let organization_id = match *reach {
             Reach::Organization(id) => filter.organization_id.or(Some(id)),
@@ -133,7 +130,7 @@ impl UserRepository<'_> {
             (Some(id), _, None) => self.list_members(&[id], None, filter, page).await,
             (Some(id), _, Some(prefix)) => self.list_members_by_email(&[id], None, prefix.as_str(), filter, page).await,
             (None, Reach::User(user), prefix) => {
-                // Itself, and those who share an organization with it.
+                // The user itself, and all members of its organizations.
                 let own: Vec<OrganizationId> = query!(self.conn, c => organizations_of!(user).load(c))?;
                 match prefix {
                     None => self.list_members(&own, Some(user), filter, page).await,
@@ -145,7 +142,7 @@ impl UserRepository<'_> {
         }
     }
 
-    /// True if the members of an organization are within a reach.
+    /// True if the members of an organization are within reach.
     async fn has_within(&mut self, reach: &Reach, organization: OrganizationId) -> Result<bool> {
         match *reach {
             Reach::Everything => Ok(true),
@@ -160,7 +157,7 @@ impl UserRepository<'_> {
         }
     }
 
-    /// A page of everybody.
+    /// A page of all users.
     async fn list_all(&mut self, filter: &UserFilter, page: &PageRequest) -> Result<Page<User>> {
         let rows: Vec<UserRow> = query!(self.conn, c => {
             let query = in_state!(users::table.select(UserRow::as_select()).into_boxed::<Backend>(), filter);
@@ -177,7 +174,7 @@ impl UserRepository<'_> {
         Ok(page.page(rows, row_id))
     }
 
-    /// A page of everybody whose e-mail begins so.
+    /// A page of all users whose e-mail has this prefix.
     async fn list_all_by_email(&mut self, prefix: &str, filter: &UserFilter, page: &PageRequest) -> Result<Page<User>> {
         let after: EmailPlace = page.begin(prefix);
         macro_rules! searched {
