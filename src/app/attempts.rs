@@ -18,7 +18,7 @@ use tokio::time::Instant;
 use crate::{
     app::App,
     db::Database,
-    error::{Result, chain},
+    error::Result,
     models::{Action, Caller, Change, CredentialId, Origin, State, User, UserId, event::Refusal, ip_range::network},
 };
 
@@ -27,8 +27,6 @@ use crate::{
 const MAX_COUNTED: usize = 50_000;
 /// Most users who stand in for nobody, more than any cache has at hand, and how long they do before they are looked for again.
 const STAND_INS: (i64, Duration) = (4096, Duration::from_mins(10));
-/// How often events of wrong passwords are written.
-const INTERVAL: Duration = Duration::from_secs(1);
 
 /// How many wrong tries are taken.
 #[derive(Clone, Copy, Debug)]
@@ -175,27 +173,22 @@ fn count<K: std::hash::Hash + Eq + Clone>(buckets: &Mutex<HashMap<K, Instant>>, 
     *empty_at = (*empty_at).max(now) + each;
 }
 
-/// Writes the events of wrong passwords, again and again, until the process stops.
-pub async fn run(app: App) {
-    loop {
-        tokio::select! {
-            () = tokio::time::sleep(INTERVAL) => write(&app).await,
-            () = app.feed.stopped() => return,
-        }
-    }
-}
-
-/// Writes the events of wrong passwords that were noted. One that cannot be written is lost, as that of a refused call.
-pub async fn write(app: &App) {
+/// Stores the events of wrong passwords. One that cannot be stored is lost, like that of a refused call.
+///
+/// # Errors
+/// The last error, if some could not be stored.
+pub async fn write(app: App) -> Result<()> {
     let failed = std::mem::take(&mut *app.attempts.failed.lock().unwrap_or_else(PoisonError::into_inner));
+    let mut written = Ok(());
     for noted in failed.into_values() {
         let Some(user) = noted.user else { continue };
         let mut change = Change::nothing(Action::UserSignInFailed, State::from(user).subject());
         change.refusal = Some(Refusal { reason: noted.reason.to_owned(), count: noted.count });
         if let Err(error) = app.note(&noted.origin, change).await {
-            tracing::warn!(error = chain(&error), "the event of wrong passwords could not be written");
+            written = Err(error);
         }
     }
+    written
 }
 
 #[cfg(test)]

@@ -124,7 +124,7 @@ impl Feed {
         receiver
     }
 
-    /// Ends all streams and the work for them.
+    /// Ends all streams.
     pub fn stop(&self) {
         self.0.stopping.send_replace(true);
     }
@@ -136,36 +136,25 @@ impl Feed {
         let _ = stopping.wait_for(|stopping| *stopping).await;
     }
 
-    /// Moves the stream on, until the process stops. Asks nothing while nobody follows.
+    /// Moves the stream on, for as long as it is polled. Asks nothing while nobody follows.
     pub async fn run(self, db: Database) {
-        let advance = async {
-            loop {
-                if self.0.settled.receiver_count() == 0 {
-                    self.0.followed.notified().await;
+        loop {
+            if self.0.settled.receiver_count() == 0 {
+                self.0.followed.notified().await;
+            }
+            match self.advance(&db).await {
+                Ok(()) => {
+                    tokio::select! {
+                        () = db.committed() => tokio::time::sleep(GATHER).await,
+                        () = self.0.followed.notified() => {}
+                        () = tokio::time::sleep(POLL) => {}
+                    }
                 }
-                match self.advance(&db).await {
-                    Ok(()) => {
-                        tokio::select! {
-                            () = db.committed() => tokio::time::sleep(GATHER).await,
-                            () = self.0.followed.notified() => {}
-                            () = tokio::time::sleep(POLL) => {}
-                        }
-                    }
-                    Err(error) => {
-                        tracing::warn!(error = chain(&error), "the event stream does not go on");
-                        tokio::time::sleep(AFTER_FAILURE).await;
-                    }
+                Err(error) => {
+                    tracing::warn!(error = chain(&error), "the event stream does not go on");
+                    tokio::time::sleep(AFTER_FAILURE).await;
                 }
             }
-        };
-        self.until_stopped(advance).await;
-    }
-
-    /// Does work that has no end until the process stops.
-    pub async fn until_stopped(&self, work: impl Future<Output = ()>) {
-        tokio::select! {
-            () = self.stopped() => {}
-            () = work => {}
         }
     }
 

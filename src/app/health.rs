@@ -10,8 +10,7 @@ use crate::{
     error::{Error, chain},
 };
 
-/// How often the database is asked, and how long it may take to answer. Together they are less than what it may take until it shows.
-const INTERVAL: Duration = Duration::from_secs(1);
+/// How long the database may take to answer. With the pause between two checks it is less than the time in which an outage must show.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// How things stand.
@@ -67,24 +66,21 @@ impl Health {
         self.standing.subscribe()
     }
 
-    /// Asks the database again and again. It runs until it is dropped.
-    pub async fn follow(self, db: Database) {
-        loop {
-            tokio::time::sleep(INTERVAL).await;
-            let answer = tokio::time::timeout(PATIENCE, db.ping()).await;
-            let answer = answer.unwrap_or_else(|elapsed| Err(Error::Unavailable(Box::new(elapsed))));
-            let database_answers = answer.is_ok();
-            let has_changed = self.standing.send_if_modified(|standing| {
-                std::mem::replace(&mut standing.database_answers, database_answers) != database_answers
-            });
-            self.shown.set(i64::from(database_answers));
-            match answer {
-                Ok(()) if has_changed => tracing::info!("the database answers again: the service is ready"),
-                Err(error) if has_changed => {
-                    tracing::error!(error = chain(&error), "the database does not answer: the service is not ready");
-                }
-                _ => {}
+    /// Asks the database whether it answers, and remembers it.
+    pub async fn check(&self, db: &Database) {
+        let answer = tokio::time::timeout(PATIENCE, db.ping()).await;
+        let answer = answer.unwrap_or_else(|elapsed| Err(Error::Unavailable(Box::new(elapsed))));
+        let database_answers = answer.is_ok();
+        let has_changed = self.standing.send_if_modified(|standing| {
+            std::mem::replace(&mut standing.database_answers, database_answers) != database_answers
+        });
+        self.shown.set(i64::from(database_answers));
+        match answer {
+            Ok(()) if has_changed => tracing::info!("the database answers again: the service is ready"),
+            Err(error) if has_changed => {
+                tracing::error!(error = chain(&error), "the database does not answer: the service is not ready");
             }
+            _ => {}
         }
     }
 }

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use crate::{
     app::App,
     db::{Conn, Database},
-    error::{Error, Result, chain},
+    error::{Error, Result},
     models::{SigningAlgorithm, SigningKey, SigningKeyId, Timestamp},
     security::{
         access_token::{self, Claims, Parties, Signing, Verifying},
@@ -27,8 +27,6 @@ use crate::{
 pub const LEAD: Duration = Duration::from_mins(10);
 /// How long whoever fetches the JWK set may remember it, in seconds.
 pub const MAX_AGE_SECONDS: u32 = 300;
-/// How often keys are looked at.
-const INTERVAL: Duration = Duration::from_secs(1);
 /// The least time between two looks for keys that are not known, as anybody can name such. Who comes sooner waits so long.
 const LEAST: Duration = Duration::from_millis(50);
 
@@ -230,21 +228,11 @@ pub async fn rotate(
     Ok(key)
 }
 
-/// Keeps the keys of a process what they are in the database, and those in the database in time, until the process stops.
-pub async fn run(app: App, schedule: Schedule) {
-    loop {
-        tokio::select! {
-            () = app.feed.stopped() => return,
-            () = tokio::time::sleep(INTERVAL) => {}
-        }
-        if let Err(error) = look(&app, schedule).await {
-            tracing::warn!(error = chain(&error), "signing keys cannot be looked at; it is tried again");
-        }
-    }
-}
-
-/// Keeps the keys what they are and in time, once.
-async fn look(app: &App, schedule: Schedule) -> Result<()> {
+/// Loads the keys that other processes created, and creates the next key when it is due.
+///
+/// # Errors
+/// [`Error::Unavailable`] if the database cannot be reached.
+pub async fn maintain(app: App, schedule: Schedule) -> Result<()> {
     app.signing_keys.refresh().await?;
     let now = app.now();
     let keys = app.signing_keys.known();

@@ -27,16 +27,16 @@ pub struct Port {
 }
 
 impl Port {
-    /// Answers requests until it is dropped.
-    pub async fn serve(self, listener: TcpListener) {
-        let (port, places) = (Arc::new(self), Arc::new(Semaphore::new(MAX_CONNECTIONS)));
+    /// Answers requests, for as long as it is polled.
+    pub async fn serve(self: Arc<Self>, listener: Arc<TcpListener>) {
+        let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
         loop {
             let Ok((stream, _)) = listener.accept().await else {
                 tokio::time::sleep(REST).await;
                 continue;
             };
             let Ok(place) = Arc::clone(&places).try_acquire_owned() else { continue };
-            let port = Arc::clone(&port);
+            let port = Arc::clone(&self);
             tokio::spawn(async move {
                 let answer = service_fn(|request| std::future::ready(Ok::<_, Infallible>(port.answer(&request))));
                 let mut builder = http1::Builder::new();

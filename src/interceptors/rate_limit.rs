@@ -5,7 +5,6 @@ use std::{
     collections::HashMap,
     num::NonZeroU32,
     sync::{Arc, PoisonError, RwLock},
-    time::Duration,
 };
 
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter, clock::Clock as _};
@@ -17,9 +16,6 @@ use crate::{
     error::{Error, Result},
     models::{Caller, PrincipalId},
 };
-
-/// Interval at which idle owners are forgotten.
-const FORGET: Duration = Duration::from_mins(1);
 
 /// Refuses an owner's calls beyond its limit per second, which is also the maximum burst.
 #[derive(Clone)]
@@ -45,17 +41,14 @@ impl RateLimit {
         registry.register("calls_rate_limited", help, self.0.refused.clone());
     }
 
-    /// Forgets idle owners, until it is dropped.
-    pub async fn forget(self) {
-        loop {
-            tokio::time::sleep(FORGET).await;
-            let mut limiters = self.0.limiters.write().unwrap_or_else(PoisonError::into_inner);
-            limiters.retain(|_, limiter| {
-                limiter.retain_recent();
-                limiter.shrink_to_fit();
-                !limiter.is_empty()
-            });
-        }
+    /// Forgets owners whose quota is full again.
+    pub fn forget(&self) {
+        let mut limiters = self.0.limiters.write().unwrap_or_else(PoisonError::into_inner);
+        limiters.retain(|_, limiter| {
+            limiter.retain_recent();
+            limiter.shrink_to_fit();
+            !limiter.is_empty()
+        });
     }
 
     fn limiter(&self, per_second: NonZeroU32) -> Arc<DefaultKeyedRateLimiter<PrincipalId>> {

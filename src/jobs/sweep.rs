@@ -23,7 +23,7 @@ const INVITATION_KEPT: Duration = Duration::from_hours(30 * 24);
 
 /// The kinds of data that are swept.
 #[derive(Clone, Copy, Debug)]
-enum Job {
+enum Kind {
     /// Expired sessions.
     RefreshTokens,
     /// Deleted users past the restore window, with everything that depends on them.
@@ -40,7 +40,7 @@ enum Job {
     OneTimeTokens,
 }
 
-impl Job {
+impl Kind {
     const ALL: [Self; 7] = [
         Self::RefreshTokens,
         Self::Users,
@@ -98,28 +98,27 @@ async fn organization(tx: &mut Conn, before: Timestamp, limit: i64) -> Result<us
     Ok(removed + 1)
 }
 
-/// Sweeps periodically until the process stops.
-pub async fn run(app: App, interval: Duration) {
-    let sweep = async {
-        loop {
-            tokio::time::sleep(interval).await;
-            for job in Job::ALL {
-                match sweep(&app, job).await {
-                    Ok(0) => {}
-                    Ok(rows) => tracing::info!(?job, rows, "swept"),
-                    Err(error) => tracing::warn!(?job, error = chain(&error), "a sweep failed and will be retried"),
-                }
+/// Sweeps everything.
+///
+/// # Errors
+/// The last error, if something could not be swept.
+pub async fn run(app: App) -> Result<()> {
+    let mut swept = Ok(());
+    for kind in Kind::ALL {
+        match sweep(&app, kind).await {
+            Ok(0) => {}
+            Ok(rows) => tracing::info!(?kind, rows, "swept"),
+            Err(error) => {
+                tracing::warn!(?kind, error = chain(&error), "could not sweep");
+                swept = Err(error);
             }
         }
-    };
-    tokio::select! {
-        () = app.feed.stopped() => {}
-        () = sweep => {}
     }
+    swept
 }
 
 /// Deletes everything a job finds now, and returns the number of rows.
-async fn sweep(app: &App, job: Job) -> Result<usize> {
+async fn sweep(app: &App, kind: Kind) -> Result<usize> {
     let now = app.now();
     let (mut limit, min, max) = ROWS;
     let mut swept = 0;
@@ -127,7 +126,7 @@ async fn sweep(app: &App, job: Job) -> Result<usize> {
         let batch = app.change_by_system(async |tx| {
             // From here on other writers wait. The time this transaction waited for them does not count.
             let begun = Instant::now();
-            Ok((job.batch(app, tx, limit, now).await?, begun))
+            Ok((kind.batch(app, tx, limit, now).await?, begun))
         });
         let (removed, begun) = batch.await?;
         let took = begun.elapsed();

@@ -1,23 +1,20 @@
 //! The server: what is opened at start, the chain of interceptors, and shutdown.
 
+mod background;
 pub mod bootstrap;
 pub mod services;
 mod settings;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use tokio::{
-    net::TcpListener,
-    sync::oneshot,
-    task::{JoinHandle, JoinSet},
-};
+use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
 
 use crate::{
     DESCRIPTOR_SET,
     app::{
         App, Inner, Policy,
         admission::Overload,
-        attempts::{self, Attempts},
+        attempts::Attempts,
         change,
         credentials::Credentials,
         feed::Feed,
@@ -37,16 +34,13 @@ use crate::{
         AccessTable, Around, Audit, Authenticate, Authorize, Before, Deadline, Faults, Gate, Intercepted, Limits,
         Observe, RateLimit, Wire,
     },
-    jobs::{sweep, usage},
+    jobs::Jobs,
     models::{Plaintext, refresh_token::Lifetimes},
     security::{event_cursor::EventCursors, page_token::PageTokens},
-    server::services::Services,
+    server::{background::Parts, services::Services},
     telemetry::metrics::Metrics,
     transport::{Tls, Transport, answers::Answers},
 };
-
-/// Maximum time for each write during shutdown.
-const LAST_WRITE: Duration = Duration::from_secs(2);
 
 /// A running server.
 pub struct Server {
@@ -61,7 +55,7 @@ pub struct Server {
     stop: oneshot::Sender<()>,
     task: JoinHandle<()>,
     /// Background tasks that end with the server.
-    beside: JoinSet<()>,
+    jobs: Jobs,
     shutdown_delay: Duration,
     shutdown_timeout: Duration,
 }
@@ -88,42 +82,26 @@ impl Server {
         let (app, first_admin_key) = opened?;
         let health = Health::default();
         let services = Services::new(&app, &health, &args.network, args.reflection)?;
-        let mut beside = JoinSet::new();
-        let feed = app.feed.clone();
-        tokio::spawn(feed.clone().run(app.db.clone()));
-        let (running, credentials) = (feed.clone(), app.credentials.clone());
-        tokio::spawn(async move { running.until_stopped(credentials.follow()).await });
-        if !args.sweep_interval.is_zero() {
-            tokio::spawn(sweep::run(app.clone(), args.sweep_interval));
-        }
-        tokio::spawn(usage::run(app.clone(), args.usage_interval));
-        tokio::spawn(attempts::run(app.clone()));
-        tokio::spawn(signing_keys::run(app.clone(), args.authentication.schedule()));
-        beside.spawn(health.clone().follow(app.db.clone()));
-        if let Some(tls) = &tls {
-            beside.spawn(Arc::clone(tls).follow());
-        }
-
         let mut metrics = Metrics::default();
+        let mut jobs = Jobs::new(metrics.registry());
         health.register(metrics.registry());
         app.register(&mut metrics);
         let rates = RateLimit::new(args.rate_limit);
         rates.register(metrics.registry());
-        beside.spawn(rates.clone().forget());
         let answers = Answers::new(args.network.answer_memory, args.network.answer_memory_of_owner);
         answers.register(metrics.registry());
         let observed = answers.clone();
         metrics.observe(move || observed.observe());
-        let interceptors = interceptors(app.clone(), access, rates, answers.clone(), &mut metrics, args);
+        let interceptors = interceptors(app.clone(), access, rates.clone(), answers.clone(), &mut metrics, args);
         let service = Intercepted::new(interceptors, services);
         let service = well_known::Beside::new(app.clone(), Arc::new(service));
-        let transport = Transport::new(Arc::new(service), args.network.clone(), tls, answers);
+        let transport = Transport::new(Arc::new(service), args.network.clone(), tls.clone(), answers);
         transport.register(metrics.registry());
 
-        let metrics_address = metrics_listener.map(|(listener, address)| {
-            beside.spawn(Port { metrics, health: health.clone() }.serve(listener));
-            address
-        });
+        let metrics_address = metrics_listener.as_ref().map(|(_, address)| *address);
+        let port = metrics_listener
+            .map(|(listener, _)| (Arc::new(listener), Arc::new(Port { metrics, health: health.clone() })));
+        jobs.start(background::jobs(&app, Parts { health: health.clone(), rates, tls, port }, args));
         let (stop, stopped) = oneshot::channel::<()>();
         let task = tokio::spawn(transport.serve(listener, async move {
             let _ = stopped.await;
@@ -137,7 +115,7 @@ impl Server {
             health,
             stop,
             task,
-            beside,
+            jobs,
             shutdown_delay,
             shutdown_timeout,
         })
@@ -164,10 +142,7 @@ impl Server {
                 Ok(())
             }
         };
-        self.beside.abort_all();
-        // No call uses a key any more.
-        let _ = tokio::time::timeout(LAST_WRITE, usage::write(&self.app)).await;
-        let _ = tokio::time::timeout(LAST_WRITE, attempts::write(&self.app)).await;
+        self.jobs.stop().await;
         stopped
     }
 }
