@@ -19,7 +19,7 @@ pub(crate) const LEAST_COSTS: [(u32, u32); 5] = [(47_104, 1), (19_456, 2), (12_2
 /// Settings of passwords, sessions and access tokens.
 #[derive(Args, Clone, Debug)]
 pub struct AuthenticationArgs {
-    /// Issuer of access tokens, the `iss` claim. Use an https URL if other services derive the key location from it
+    /// Issuer of access tokens, the `iss` claim. Use an https URL if other services find the keys through it
     #[arg(
         long,
         env = "TENANTRY_TOKEN_ISSUER",
@@ -44,7 +44,7 @@ pub struct AuthenticationArgs {
           value_parser = duration::<60_000, 3_600_000>)]
     pub access_token_life: Duration,
 
-    /// Algorithm that signs access tokens, `EdDSA` or `ES256`. A change takes effect by a key rotation
+    /// Algorithm that signs access tokens, `EdDSA` or `ES256`. A change takes effect through a key rotation
     #[arg(
         long,
         env = "TENANTRY_SIGNING_ALGORITHM",
@@ -68,12 +68,12 @@ pub struct AuthenticationArgs {
           value_parser = clap::value_parser!(u8).range(8..=64))]
     pub password_min_length: u8,
 
-    /// Comma-separated product names that are not accepted as passwords
+    /// Comma-separated product names that are rejected as passwords
     #[arg(long, env = "TENANTRY_PRODUCT_NAMES", value_name = "NAMES", value_delimiter = ',', hide_env_values = true)]
     pub product_names: Vec<String>,
 
-    /// Secret keys mixed into password hashes, stored outside the database: `ID:KEY[,ID:KEY..]`, each KEY 32 bytes in base64. New hashes
-    /// use the first; keep the others until no hash uses them
+    /// Secret keys mixed into password hashes and kept out of the database: `ID:KEY[,ID:KEY..]`, each KEY 32 bytes in base64. New hashes
+    /// use the first. A password cannot be verified without the key of its hash
     #[arg(long, env = "TENANTRY_PASSWORD_PEPPERS", value_name = "KEYS", hide_env_values = true)]
     pub password_peppers: Option<SecretText>,
 
@@ -105,7 +105,7 @@ pub struct AuthenticationArgs {
     #[arg(long, env = "TENANTRY_HASH_THREADS", value_name = "COUNT", default_value_t = 0, hide_env_values = true)]
     pub hash_threads: usize,
 
-    /// Maximum wrong passwords and tokens per minute from one end-user address, as passed by callers; 0 means unlimited
+    /// Maximum wrong passwords per minute from one end-user address, as passed by platform admins; 0 means unlimited
     #[arg(
         long,
         env = "TENANTRY_MAX_FAILURES_PER_ADDRESS",

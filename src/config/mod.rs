@@ -205,22 +205,22 @@ pub struct ServeArgs {
           value_parser = duration::<10, 300_000>)]
     pub stream_timeout: Duration,
 
-    /// Maximum number of open streams; a tenth per owner of credentials. A slow stream holds up to 3 MiB
+    /// Maximum number of open streams. One credential owner may open a tenth of them. A slow stream holds up to 3 MiB
     #[arg(long, env = "TENANTRY_MAX_STREAMS", value_name = "COUNT", default_value_t = 200, hide_env_values = true)]
     pub max_streams: usize,
 
     // The default is twice the number that keeps two cores busy: with more, each call only waits longer.
-    /// Maximum number of calls in flight; a quarter per owner of credentials. Further calls are refused and can be retried
+    /// Maximum number of calls in flight. One credential owner may have a quarter of them. Further calls are refused and can be retried
     #[arg(long, env = "TENANTRY_MAX_CALLS", value_name = "COUNT", default_value_t = 128, hide_env_values = true,
           value_parser = positive)]
     pub max_calls: usize,
 
-    /// Maximum calls per second of one owner, over all API keys and sessions without a limit of their own; 0 means unlimited. Platform
-    /// admins are exempt
+    /// Maximum calls per second of one credential owner, over all API keys and sessions without a limit of their own; 0 means unlimited.
+    /// Platform admins are exempt
     #[arg(long, env = "TENANTRY_RATE_LIMIT", value_name = "COUNT", default_value_t = 1000, hide_env_values = true)]
     pub rate_limit: u32,
 
-    /// Maximum number of unrevoked API keys per user or organization; 0 means unlimited
+    /// Maximum number of API keys per user or organization, not counting revoked ones; 0 means unlimited
     #[arg(long, env = "TENANTRY_MAX_API_KEYS", value_name = "COUNT", default_value_t = 1000, hide_env_values = true)]
     pub max_api_keys: u32,
 
@@ -239,8 +239,8 @@ pub struct ServeArgs {
     )]
     pub max_organizations: u32,
 
-    /// Maximum number of calls with a `request_id` that are remembered per owner of credentials within `--request-memory`, on each process;
-    /// 0 means unlimited. Platform admins are exempt
+    /// Maximum number of calls with a `request_id` that are remembered per credential owner within `--request-memory`, by each process; 0
+    /// means unlimited. Platform admins are exempt
     #[arg(
         long,
         env = "TENANTRY_MAX_REMEMBERED",

@@ -53,12 +53,12 @@ pub struct NetworkArgs {
           value_parser = clap::value_parser!(u32).range(1..=65_536))]
     pub max_concurrent_streams: u32,
 
-    /// Maximum number of streams per connection that the server resets for client errors before it closes the connection, 1 to 65536
+    /// Maximum number of streams per connection that the server resets for client errors, 1 to 65536. One more closes the connection
     #[arg(long, env = "TENANTRY_MAX_LOCAL_RESETS", value_name = "COUNT", default_value_t = 256, hide_env_values = true,
           value_parser = clap::value_parser!(u32).range(1..=65_536))]
     pub max_local_resets: u32,
 
-    /// Maximum number of calls per connection that the client resets before they begin. One more closes the connection; 1 to 65536
+    /// Maximum number of calls per connection that a client resets before they begin, 1 to 65536. One more closes the connection
     #[arg(long, env = "TENANTRY_MAX_PENDING_RESETS", value_name = "COUNT", default_value_t = 20, hide_env_values = true,
           value_parser = clap::value_parser!(u32).range(1..=65_536))]
     pub max_pending_resets: u32,
@@ -108,7 +108,7 @@ pub struct NetworkArgs {
           value_parser = size::<16_384, 4_194_304>)]
     pub answer_memory: usize,
 
-    /// Share of that memory that one owner of credentials may use, 1MiB to 4GiB. An eighth of it while more than half of all is in use
+    /// Part of `--answer-memory` that one credential owner may use, 1MiB to 4GiB; an eighth of that while more than half of all is in use
     #[arg(long, env = "TENANTRY_ANSWER_MEMORY_OF_OWNER", value_name = "SIZE", default_value = "8MiB", hide_env_values = true,
           value_parser = size::<1024, 4_194_304>)]
     pub answer_memory_of_owner: usize,

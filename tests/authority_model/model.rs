@@ -516,7 +516,7 @@ impl Model {
         })
     }
 
-    /// What a role gives; `None` if it does not exist.
+    /// The permissions of a role; `None` if it does not exist.
     fn gives(&self, organization: usize, role: &str) -> Option<Set> {
         Some(match role {
             "owner" => Set::ALL,
@@ -527,12 +527,12 @@ impl Model {
         })
     }
 
-    /// What a membership gives.
+    /// The permissions of a membership.
     fn of_member(&self, organization: usize, member: &Member) -> Set {
         self.gives(organization, member.role).unwrap_or_default().and(Set::of(&member.extra))
     }
 
-    /// What a user holds in an organization by its membership.
+    /// The permissions of a user in an organization by its membership.
     fn of_user(&self, user: usize, organization: usize) -> Set {
         let member = self.organizations[organization].members.get(&user);
         member.map_or_else(Set::default, |member| self.of_member(organization, member))

@@ -14,7 +14,7 @@ use crate::{
     security::token::mint_api_key,
 };
 
-/// What a caller's credential permits.
+/// How far a credential reaches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Power {
     /// Nothing: the credential is missing or invalid.
