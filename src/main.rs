@@ -39,7 +39,7 @@ async fn main() -> ExitCode {
 
 async fn run(cli: Cli) -> Result<(), String> {
     if let Some(name) = config::unknown_variable() {
-        return Err(format!("the environment variable {name} is not a setting; `tenantry serve --help` lists all settings"));
+        return Err(format!("the environment variable {name} is not a setting; see `tenantry serve --help`"));
     }
     match cli.command {
         Command::Serve(args) => serve(&args).await,

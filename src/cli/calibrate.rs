@@ -119,6 +119,6 @@ impl fmt::Display for Report {
         )?;
         write!(settings, " TENANTRY_HASH_THREADS={} TENANTRY_HASH_TOTAL_MEMORY={}MiB", self.threads, all.max(256))?;
         let target = self.target.as_millis();
-        write!(f, "\nThe strongest settings with which a hash takes at most {target} ms, or else the fastest acceptable ones:\n\n{settings}")
+        write!(f, "\nThe strongest settings within {target} ms per hash, or else the fastest:\n\n{settings}")
     }
 }

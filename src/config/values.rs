@@ -102,7 +102,7 @@ impl std::str::FromStr for DatabaseUrl {
             return if names_a_file {
                 Ok(Self::Sqlite(PathBuf::from(path)))
             } else {
-                Err("a SQLite URL is sqlite:FILE; in-memory databases are not supported because they would not outlive the process")
+                Err("a SQLite URL is sqlite:FILE; an in-memory database would not outlive the process")
             };
         }
         if text.starts_with("postgres://") || text.starts_with("postgresql://") {

@@ -64,7 +64,7 @@ pub(super) async fn outside(
             match found {
                 Compared::Alike => {}
                 Compared::Different => {
-                    row.leak(format!("{} can tell whether a resource of another tenant exists ({variant:?})", caller.kind));
+                    row.leak(format!("{} can tell if another tenant's resource exists ({variant:?})", caller.kind));
                 }
                 Compared::NoAnswer => row.untested(format!("{} gets no answer ({variant:?})", caller.kind)),
             }
@@ -105,7 +105,7 @@ pub(super) async fn own(
             && !reaches(&outcome)
             && row.rule != Rule::Public
         {
-            row.untested(format!("its own resources are not reached either: {:?}, {}", status.code(), status.message()));
+            row.untested(format!("its own resources are refused too: {:?}, {}", status.code(), status.message()));
         }
     }
     Ok(())
