@@ -242,7 +242,7 @@ impl From<AlgorithmName> for SigningAlgorithm {
 }
 
 fn signing_key_life(text: &str) -> Result<Duration, String> {
-    // The minimum is longer than two keys overlap.
+    // The minimum exceeds the time that two keys overlap.
     let life = duration::<0, { 3650 * DAY }>(text)?;
     if life.is_zero() || life >= Duration::from_hours(1) {
         Ok(life)
