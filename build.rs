@@ -1,5 +1,5 @@
-//! Compiles `proto/` into message types, clients and servers, without protoc, and keeps the descriptor set with every
-//! option and comment for reflection and for the access rules.
+//! Compiles `proto/` into message types, clients and servers, without protoc. The descriptor set, with all options and comments, serves
+//! reflection and the access rules.
 
 use std::{env, error::Error, fs, path::PathBuf};
 
@@ -20,22 +20,22 @@ fn main() -> Result<(), Box<dyn Error>> {
     fs::write(out.join("descriptor_set.bin"), compiler.encode_file_descriptor_set())?;
 
     let mut set = prost_types::FileDescriptorSet::decode(compiler.file_descriptor_set().encode_to_vec().as_slice())?;
-    // The annotations of Google's API guidelines are for other tools. Nothing here uses their Rust types.
+    // The `google.api` annotations are for other tools. Their Rust types are not used.
     set.file.retain(|file| file.package() != "google.api");
     let mut generator = tonic_prost_build::configure();
     for path in ENCODED {
-        take_encoded(&mut set, path).ok_or(format!("{path} is no field of a message"))?;
+        take_encoded(&mut set, path).ok_or(format!("{path} is not a field of a message"))?;
         generator = generator.bytes(path);
     }
     generator.compile_fds(set)?;
     Ok(())
 }
 
-/// Fields whose message the code has in encoded form: an answer that is given a hundred thousand times a second is encoded once.
-/// On the wire, and for every other language, they are the messages that the protos say.
+/// Message fields that the Rust types hold in encoded form, so that an answer returned a hundred thousand times a second is encoded
+/// once. On the wire, and in every other language, they are the messages of the protos.
 const ENCODED: [&str; 2] = [".tenantry.v1.VerifyApiKeyResponse.api_key", ".tenantry.v1.ApiKeyVerification.api_key"];
 
-/// Makes a field of a message type one of bytes, which looks the same on the wire.
+/// Turns a message field into a bytes field, which is the same on the wire.
 fn take_encoded(set: &mut prost_types::FileDescriptorSet, path: &str) -> Option<()> {
     let (message, field) = path.strip_prefix(".tenantry.v1.")?.split_once('.')?;
     let mut messages = set.file.iter_mut().flat_map(|file| &mut file.message_type);

@@ -1,5 +1,5 @@
-//! What a page of each list costs beside 500,000 users of others: by every kind of caller, with every filter and every pair of
-//! filters that the request allows.
+//! Time per page of each list in a database with 500,000 unrelated users: by every kind of caller, with every filter and every allowed
+//! pair of filters.
 
 use std::{
     collections::BTreeMap,
@@ -21,27 +21,27 @@ use crate::{
     },
 };
 
-/// Users of others.
+/// Number of unrelated users.
 const CROWD: usize = 500_000;
-/// Rows of a page.
+/// Page size.
 const PAGE: i32 = 50;
-/// Calls of which the median is taken.
+/// Number of calls per median.
 const CALLS: usize = 15;
-/// How much longer than the fastest full page of its list a page may take.
+/// Maximum time of a page, as a multiple of the fastest full page of its list.
 const MOST: f64 = 3.0;
 
-/// What was measured of one list by one kind of caller.
+/// Results of one list for one kind of caller.
 struct Row {
     lists: usize,
-    /// The slowest, as a part of the fastest full page that anybody was answered.
+    /// Time of the slowest page, as a multiple of the fastest full page of any caller.
     ratio: f64,
     slowest: (Duration, String),
 }
 
-/// Measures both databases, prints a table, and tells whether no page takes too long.
+/// Measures both databases and prints a table. Returns it, with true if every page is fast enough.
 pub fn sweep(runtime: &tokio::runtime::Runtime) -> (String, bool) {
     let mut text = format!(
-        "| List, pages of {PAGE} | Asked by | Database | Combinations | Fastest full page | Slowest page | Ratio | Slowest filters |\n\
+        "| List, pages of {PAGE} | Caller | Database | Combinations | Fastest full page | Slowest page | Ratio | Slowest filters |\n\
          | --- | --- | --- | ---: | ---: | ---: | ---: | --- |\n"
     );
     let mut is_well = true;
@@ -60,7 +60,7 @@ pub fn sweep(runtime: &tokio::runtime::Runtime) -> (String, bool) {
     (text, is_well)
 }
 
-/// What one question took, how many rows it answered, and its name.
+/// Time of a question, number of rows in its answer, and its name.
 type Measured = (Duration, usize, String);
 
 async fn measure(t: &Test, backend: Backend) -> String {
@@ -81,7 +81,7 @@ async fn measure(t: &Test, backend: Backend) -> String {
     }
     let mut fastest: BTreeMap<String, Duration> = BTreeMap::new();
     for ((method, _), pages) in &measured {
-        // Of a list that fills no page, the page with the most rows.
+        // If no page of a list is full, the page with the most rows counts.
         let full = pages.iter().map(|(_, rows, _)| *rows).max().unwrap_or_default();
         let quickest = pages.iter().filter(|(_, rows, _)| *rows == full).map(|(time, ..)| *time).min();
         let entry = fastest.entry(method.clone()).or_insert(Duration::MAX);
@@ -112,7 +112,7 @@ async fn measure(t: &Test, backend: Backend) -> String {
     text
 }
 
-/// The median time of a list, and how many rows it answers; `None` if it is refused.
+/// Returns the median time of a list and its number of rows; `None` if the call is refused.
 async fn median(t: &Test, key: &str, question: &Question) -> Option<(Duration, usize)> {
     let (api, bytes) = (t.anonymous(), encode(&question.request));
     let mut taken = Vec::new();

@@ -1,4 +1,4 @@
-//! Load: several connections, each a thread, and what they saw together.
+//! Load generation over several connections, one thread each.
 
 use std::{
     io,
@@ -9,25 +9,25 @@ use std::{
 
 use crate::wire::{Connection, Script, Seen};
 
-/// Connections of a load.
+/// Number of connections.
 pub const CONNECTIONS: usize = 4;
-/// Calls in flight of a load.
+/// Number of calls in flight over all connections.
 pub const IN_FLIGHT: usize = 64;
-/// How long a load runs before it counts.
+/// Duration of a load before the measurement starts.
 pub const WARM_UP: Duration = Duration::from_millis(700);
 
-/// How fast calls were answered.
+/// Throughput and latency of a load.
 #[derive(Clone, Copy, Debug)]
 pub struct Rate {
-    /// Answers each second.
+    /// Answers per second.
     pub per_second: f64,
-    /// Refusals each second.
+    /// Refusals per second.
     pub refused: f64,
-    /// How long all but one of a hundred took at most.
+    /// 99th percentile of the latency.
     pub p99: Duration,
 }
 
-/// Runs a load: on each of the connections a script of its own, with its share of the calls in flight.
+/// Runs a load: each connection has its own script and its share of the calls in flight.
 pub fn run(
     address: SocketAddr,
     key: Option<&str>,
@@ -39,7 +39,7 @@ pub fn run(
     let until = from + lasting;
     let threads: Vec<_> = (0..connections)
         .map(|at| {
-            let mut connection = Connection::open(address, key).expect("the server takes a connection");
+            let mut connection = Connection::open(address, key).expect("the server accepts a connection");
             let mut script = script(at);
             thread::spawn(move || connection.run(script.as_mut(), in_flight / connections, from, until))
         })
@@ -49,7 +49,7 @@ pub fn run(
     rate(seen, lasting)
 }
 
-/// Runs streams of questions, one on each connection, and tells the answers each second.
+/// Runs streams of questions, one per connection. Returns answers per second.
 pub fn stream(
     address: SocketAddr,
     key: &str,
@@ -61,7 +61,7 @@ pub fn stream(
     let until = from + lasting;
     let threads: Vec<_> = (0..connections)
         .map(|_| {
-            let mut connection = Connection::open(address, Some(key)).expect("the server takes a connection");
+            let mut connection = Connection::open(address, Some(key)).expect("the server accepts a connection");
             let mut script = script();
             thread::spawn(move || connection.stream(script.as_mut(), in_flight, from, until))
         })
@@ -69,14 +69,14 @@ pub fn stream(
     joined(threads).sum::<u64>() as f64 / lasting.as_secs_f64()
 }
 
-/// Asks all questions of some scripts once, and tells how many were answered each second.
+/// Sends every request of the scripts once. Returns answers per second.
 pub fn once(address: SocketAddr, key: &str, in_flight: usize, scripts: Vec<Box<dyn Script>>) -> f64 {
     let begun = Instant::now();
     let share = in_flight / scripts.len();
     let threads: Vec<_> = scripts
         .into_iter()
         .map(|mut script| {
-            let mut connection = Connection::open(address, Some(key)).expect("the server takes a connection");
+            let mut connection = Connection::open(address, Some(key)).expect("the server accepts a connection");
             let far = begun + Duration::from_mins(10);
             thread::spawn(move || connection.run(script.as_mut(), share, begun, far))
         })
@@ -86,13 +86,13 @@ pub fn once(address: SocketAddr, key: &str, in_flight: usize, scripts: Vec<Box<d
     seen.micros.len() as f64 / begun.elapsed().as_secs_f64()
 }
 
-/// What connections saw, each at its end.
+/// Waits for the threads of the connections and returns their results.
 fn joined<T>(threads: Vec<thread::JoinHandle<io::Result<T>>>) -> impl Iterator<Item = T> {
     let seen = |thread: thread::JoinHandle<io::Result<T>>| thread.join().expect("a connection does not panic");
-    threads.into_iter().map(move |thread| seen(thread).expect("the server keeps its connections"))
+    threads.into_iter().map(move |thread| seen(thread).expect("the server keeps its connections open"))
 }
 
-/// Sums up what was seen.
+/// Computes the rate from the latencies of all calls.
 fn rate(mut seen: Seen, lasting: Duration) -> Rate {
     seen.micros.sort_unstable();
     let at = |share: f64| {

@@ -1,5 +1,6 @@
-//! The benchmark: each operation beside what no service could be faster than, in one run. `make bench` runs it, `make bench-scale`
-//! does so again beside a large database, `make bench-lists` measures each list there, and `make bench-signin` measures what many who sign in take.
+//! Benchmarks: each operation is compared with its theoretical limit, measured in the same run. `make bench` runs them on a fresh
+//! database, `make bench-scale` on a large one. `make bench-lists` measures each list in a large database, and `make bench-signin`
+//! measures many concurrent sign-ins.
 
 #![allow(
     unreachable_pub,
@@ -13,7 +14,7 @@
     clippy::cast_sign_loss,
     clippy::match_same_arms,
     clippy::unnecessary_wraps,
-    reason = "a measurement that cannot go on must fail, and a rate needs no more digits than a float has"
+    reason = "a failed measurement should abort, and the precision of a float suffices for rates"
 )]
 
 mod limits;

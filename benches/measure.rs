@@ -1,4 +1,4 @@
-//! What is measured on one database.
+//! The measurements on one database.
 
 use std::time::{Duration, Instant};
 
@@ -15,20 +15,20 @@ use crate::{
     wire::Script,
 };
 
-/// Calls in flight, and on how many connections.
+/// Number of connections, and calls in flight over all of them.
 const SHAPE: (usize, usize) = (CONNECTIONS, IN_FLIGHT);
-/// How many times as many calls an overload has in flight.
+/// Factor of connections and calls in flight for the overload.
 const OVERLOAD: usize = 10;
 /// Questions in flight on each stream.
 const ON_STREAM: u64 = 256;
-/// Keys that are verified for the first time.
+/// Number of keys for cold verifications.
 const COLD_KEYS: usize = 4_000;
-/// Members of the organization whose page is listed.
+/// Number of members of the listed organization.
 const MEMBERS: usize = 60;
-/// Changes that a watch is timed with.
+/// Number of changes that a watch is timed with.
 const WATCHED: usize = 60;
 
-/// What the operations need.
+/// Data for the operations.
 #[derive(Clone)]
 pub struct World {
     /// A platform admin's key.
@@ -39,14 +39,14 @@ pub struct World {
     tokens: Vec<String>,
 }
 
-/// Measures the operations on a fresh database, and what becomes of it under an overload.
+/// Measures the operations on a fresh database, normally and under overload.
 pub async fn database(backend: Backend, report: &mut Report, lasting: Duration, rounds: u64) {
     let (database, world) = fresh(backend, report, lasting, rounds).await;
     overload(&database, &world, backend, report, lasting);
     database.remove().await;
 }
 
-/// Starts our binary on a database, and notes how long that took and what memory it takes.
+/// Starts Tenantry on a database. Records the start-up time and the memory at rest.
 pub fn started(database: &TestDatabase, backend: Backend, report: &mut Report) -> Serving {
     let begun = Instant::now();
     let serving = server::ours(database);
@@ -54,7 +54,7 @@ pub fn started(database: &TestDatabase, backend: Backend, report: &mut Report) -
     serving
 }
 
-/// Measures the operations on a fresh database, and leaves it.
+/// Measures the operations on a fresh database and returns the database.
 pub async fn fresh(backend: Backend, report: &mut Report, lasting: Duration, rounds: u64) -> (TestDatabase, World) {
     let database = TestDatabase::create(backend).await;
     let key = server::admin_key(&database);
@@ -68,7 +68,7 @@ pub async fn fresh(backend: Backend, report: &mut Report, lasting: Duration, rou
     (database, world)
 }
 
-/// Measures new users with as many calls in flight as usual, and then, for twenty times as long, with many times as many.
+/// Measures CreateUser with the usual number of calls in flight, then with [`OVERLOAD`] times as many for 20 times as long.
 fn overload(database: &TestDatabase, world: &World, backend: Backend, report: &mut Report, lasting: Duration) {
     let serving = server::ours(database);
     let create = |shape, lasting| {
@@ -81,7 +81,7 @@ fn overload(database: &TestDatabase, world: &World, backend: Backend, report: &m
 }
 
 impl World {
-    /// Makes what the operations need.
+    /// Creates the data.
     pub async fn make(api: &Api, key: &str) -> Self {
         let user = user(api).await;
         let request = pb::CreateOrganizationRequest {
@@ -114,7 +114,7 @@ impl World {
         world
     }
 
-    /// New sessions, each of a user of its own.
+    /// Starts new sessions, each for a different user.
     async fn begin_sessions(&mut self, api: &Api) {
         self.tokens.clear();
         for _ in 0..IN_FLIGHT {
@@ -209,7 +209,7 @@ pub async fn measure(database: &TestDatabase, world: &World, backend: Backend, r
     report.watch(backend, &watch(&api).await);
 }
 
-/// How long it takes from the answer to a change to its event, sorted.
+/// Measures the delays between the response to a change and its event, sorted.
 async fn watch(api: &Api) -> Vec<Duration> {
     let mut watch = Watch::from_now(api).await;
     let mut taken = Vec::new();

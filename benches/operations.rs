@@ -1,4 +1,4 @@
-//! The operations that are measured: what each sends, and what it makes of the answers.
+//! Scripts of the measured operations.
 
 use prost::Message as _;
 use tenantry::pb;
@@ -11,14 +11,14 @@ use crate::{
     wire::Script,
 };
 
-/// The same request again and again.
+/// Repeats the same request.
 pub struct Same {
     path: &'static str,
     message: Vec<u8>,
 }
 
 impl Same {
-    /// Of a method of ours, named as `UserService/GetUser`.
+    /// Creates a script for a full method path, such as `/tenantry.v1.UserService/GetUser`.
     pub fn boxed(path: &'static str, request: &impl prost::Message) -> Box<dyn Script> {
         Box::new(Self { path, message: request.encode_to_vec() })
     }
@@ -34,13 +34,13 @@ impl Script for Same {
     }
 }
 
-/// Echoes of requests and answers of some sizes.
+/// Calls the bare server with requests and answers of the given sizes in bytes.
 pub fn echo(request: usize, answer: usize) -> Box<dyn Script> {
     let answer = u32::try_from(answer).unwrap_or(0);
     Same::boxed(echo::PATH, &Payload { answer, bytes: vec![1; request] })
 }
 
-/// The same question on a stream again and again.
+/// Repeats the same question on a stream.
 pub struct Asked(pub pb::VerifyStreamRequest);
 
 impl Script for Asked {
@@ -49,21 +49,21 @@ impl Script for Asked {
     }
 
     fn request(&mut self, _: usize, message: &mut Vec<u8>) {
-        self.0.encode(message).expect("a vector grows");
+        self.0.encode(message).expect("a vector has room for a message");
     }
 
     fn answer(&mut self, _: usize, message: &[u8]) {
         use pb::{verify_stream_answer::Outcome, verify_stream_response::Kind};
-        let answer = pb::VerifyStreamResponse::decode(message).expect("an answer can be read");
+        let answer = pb::VerifyStreamResponse::decode(message).expect("an answer decodes");
         let Some(Kind::Answer(answer)) = answer.kind else { panic!("{answer:?}") };
         let Some(Outcome::Verification(found)) = answer.outcome else { panic!("{answer:?}") };
         assert_eq!(found.verdict(), pb::ApiKeyVerdict::Valid);
     }
 }
 
-/// Each key once.
+/// Verifies each key once.
 pub struct Cold {
-    /// The requests, encoded.
+    /// The encoded requests.
     pub requests: Vec<Vec<u8>>,
 }
 
@@ -81,7 +81,7 @@ impl Script for Cold {
     }
 }
 
-/// New users.
+/// Creates users.
 pub struct CreateUser;
 
 impl Script for CreateUser {
@@ -91,11 +91,11 @@ impl Script for CreateUser {
 
     fn request(&mut self, _: usize, message: &mut Vec<u8>) {
         let request = pb::CreateUserRequest { email: email(), name: "A name".to_owned(), ..Default::default() };
-        request.encode(message).expect("a vector grows");
+        request.encode(message).expect("a vector has room for a message");
     }
 }
 
-/// Sessions that go on and on: each slot rotates a token of its own.
+/// Rotates refresh tokens; each slot has its own session.
 pub struct Rotate {
     /// The current token of each slot.
     pub tokens: Vec<String>,
@@ -109,11 +109,11 @@ impl Script for Rotate {
     fn request(&mut self, slot: usize, message: &mut Vec<u8>) {
         let plaintext_token = self.tokens[slot].clone();
         let request = pb::RotateRefreshTokenRequest { plaintext_token, ..Default::default() };
-        request.encode(message).expect("a vector grows");
+        request.encode(message).expect("a vector has room for a message");
     }
 
     fn answer(&mut self, slot: usize, message: &[u8]) {
-        let answer = pb::RotateRefreshTokenResponse::decode(message).expect("an answer can be read");
+        let answer = pb::RotateRefreshTokenResponse::decode(message).expect("an answer decodes");
         assert!(!answer.plaintext_token.is_empty(), "a rotation was refused");
         self.tokens[slot] = answer.plaintext_token;
     }

@@ -1,4 +1,4 @@
-//! What was measured, as a table.
+//! The results as a table.
 
 use std::{collections::BTreeMap, fmt::Write as _, fs, process::Command, time::Duration};
 
@@ -7,7 +7,7 @@ use crate::{
     support::Backend,
 };
 
-/// What was measured of an operation, once for each round.
+/// Measurements of an operation, one per round.
 #[derive(Default)]
 struct Operation {
     per_second: Vec<f64>,
@@ -17,10 +17,10 @@ struct Operation {
     goal: Option<f64>,
 }
 
-/// Everything that was measured.
+/// All results.
 #[derive(Default)]
 pub struct Report {
-    /// In the order in which they were measured first.
+    /// Names of the operations, in the order of their first measurement.
     order: Vec<&'static str>,
     operations: BTreeMap<(&'static str, &'static str), Operation>,
     limits: BTreeMap<(&'static str, &'static str), Vec<f64>>,
@@ -28,7 +28,7 @@ pub struct Report {
     tables: Vec<String>,
 }
 
-/// What a database is called.
+/// Display name of a database.
 pub fn name(backend: Backend) -> &'static str {
     match backend {
         Backend::Sqlite => "SQLite",
@@ -36,7 +36,7 @@ pub fn name(backend: Backend) -> &'static str {
     }
 }
 
-/// The middle one.
+/// The median.
 pub fn median(values: &[f64]) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
@@ -44,18 +44,18 @@ pub fn median(values: &[f64]) -> f64 {
 }
 
 impl Report {
-    /// Adds a limit.
+    /// Records a limit.
     pub fn limit(&mut self, backend: Backend, limit: &'static str, per_second: f64) {
         eprintln!("  {limit:45} {per_second:9.0}/s");
         self.limits.entry((limit, name(backend))).or_default().push(per_second);
     }
 
-    /// The limit as it was measured last.
+    /// The last measurement of a limit.
     pub fn last_limit(&self, backend: Backend, limit: &'static str) -> f64 {
         self.limits.get(&(limit, name(backend))).and_then(|all| all.last()).copied().unwrap_or(0.0)
     }
 
-    /// Adds a rate and what it is compared with.
+    /// Records a rate and its limit. Panics if any call was refused.
     pub fn rate(
         &mut self,
         backend: Backend,
@@ -63,11 +63,11 @@ impl Report {
         rate: &Rate,
         limit: (&'static str, f64, Option<f64>),
     ) {
-        assert!(rate.refused == 0.0, "{operation}: {} refused each second", rate.refused);
+        assert!(rate.refused == 0.0, "{operation}: {} refused per second", rate.refused);
         self.operation(backend, operation, rate.per_second, Some(rate.p99), limit);
     }
 
-    /// Adds an operation and what it is compared with.
+    /// Records the throughput of an operation and its limit.
     pub fn operation(
         &mut self,
         backend: Backend,
@@ -87,17 +87,17 @@ impl Report {
         (entry.of, entry.goal) = (of, goal);
     }
 
-    /// The ratios of an operation.
+    /// The median ratio of an operation to its limit.
     pub fn ratio(&self, backend: Backend, operation: &'static str) -> f64 {
         self.operations.get(&(operation, name(backend))).map_or(0.0, |found| median(&found.ratios))
     }
 
-    /// The operations.
+    /// Names of the operations.
     pub fn operations(&self) -> &[&'static str] {
         &self.order
     }
 
-    /// Adds how long a start took, and what the process takes then.
+    /// Records the start-up time and the memory at rest, in MiB.
     pub fn at_rest(&mut self, backend: Backend, start: Duration, memory: f64) {
         let line =
             format!("{}: from start to serving {} ms, {memory:.0} MiB at rest", name(backend), start.as_millis());
@@ -105,11 +105,11 @@ impl Report {
         self.lines.push(line);
     }
 
-    /// Adds what became of ten times as many calls.
+    /// Records the overload with ten times as many calls.
     pub fn overload(&mut self, backend: Backend, normal: &Rate, over: &Rate) {
         let line = format!(
-            "{}: CreateUser with ten times the calls in flight: {:.2} of the rate, 99 % of the answers within {:.1} times as long, \
-             {:.0} refused each second",
+            "{}: CreateUser with ten times the calls in flight: {:.2} of the rate, p99 latency {:.1} times as long, \
+             {:.0} refused per second",
             name(backend),
             over.per_second / normal.per_second,
             over.p99.as_secs_f64() / normal.p99.as_secs_f64(),
@@ -119,7 +119,7 @@ impl Report {
         self.lines.push(line);
     }
 
-    /// Adds what the process takes after the load.
+    /// Records the memory after the load, in MiB.
     pub fn under_load(&mut self, backend: Backend, memory: f64) {
         let line = format!("{}: {memory:.0} MiB after the load", name(backend));
         if !self.lines.contains(&line) {
@@ -127,11 +127,11 @@ impl Report {
         }
     }
 
-    /// Adds how long events took.
+    /// Records the delays of events, sorted.
     pub fn watch(&mut self, backend: Backend, taken: &[Duration]) {
         let at = |share: usize| taken.get(taken.len() * share / 100).copied().unwrap_or_default();
         let line = format!(
-            "{}: an event is told {:.1?} after the answer to its change (median; 99 %: {:.1?})",
+            "{}: an event arrives {:.1?} after the response to its change (median; 99 %: {:.1?})",
             name(backend),
             at(50),
             at(99)
@@ -140,26 +140,26 @@ impl Report {
         self.lines.push(line);
     }
 
-    /// Adds the limit of password hashes.
+    /// Records the limit of password hashes.
     pub fn hash_limit(&mut self, per_second: f64) {
-        self.lines.push(format!("Argon2id (19 MiB, 2 passes) on all cores: {per_second:.0} hashes each second"));
+        self.lines.push(format!("Argon2id (19 MiB, 2 passes) on all cores: {per_second:.0} hashes per second"));
     }
 
-    /// Writes a line of its own.
+    /// Adds a line.
     pub fn line(&mut self, line: String) {
         eprintln!("  {line}");
         self.lines.push(line);
     }
 
-    /// Adds a table of its own.
+    /// Adds a further table.
     pub fn table(&mut self, text: String) {
         self.tables.push(text);
     }
 
-    /// The table.
+    /// Renders the report.
     pub fn text(&self) -> String {
         let mut text = String::from(
-            "| Operation | Database | Each second | 99 % within | Ratio | of | Goal |\n| --- | --- | ---: | ---: | ---: | --- | ---: |\n",
+            "| Operation | Database | Per second | p99 | Ratio | Of | Goal |\n| --- | --- | ---: | ---: | ---: | --- | ---: |\n",
         );
         for operation in &self.order {
             for backend in ["SQLite", "PostgreSQL"] {
@@ -175,7 +175,7 @@ impl Report {
                 );
             }
         }
-        text.push_str("\n| Limit | Database | Each second |\n| --- | --- | ---: |\n");
+        text.push_str("\n| Limit | Database | Per second |\n| --- | --- | ---: |\n");
         for ((limit, backend), found) in &self.limits {
             let _ = writeln!(text, "| {limit} | {backend} | {:.0} |", median(found));
         }
@@ -191,29 +191,28 @@ impl Report {
         text
     }
 
-    /// Prints the table, and writes it into a file with what it was measured on.
+    /// Prints the report and writes it to a file with a description of the machine.
     pub fn write(&self, path: &str) {
         let table = self.text();
         println!("{table}");
         let text = format!(
-            "# Benchmarks\n\nWritten by `make bench`, which anyone can repeat. {IN_FLIGHT} calls in flight on {CONNECTIONS} connections; \
-             medians of the rounds; the client, the server and the database share the machine. What each operation is compared with was \
-             measured in the same round.\n\n{}\n{table}",
+            "# Benchmarks\n\nWritten by `make bench`. {IN_FLIGHT} calls in flight on {CONNECTIONS} connections; medians of all rounds; the client, the server \
+             and the database share the machine. The limit that an operation is compared with was measured in the same round.\n\n{}\n{table}",
             machine(),
         );
         fs::write(path, text).unwrap();
     }
 }
 
-/// What it was measured on.
+/// Describes the machine and the versions.
 fn machine() -> String {
     let first = |command: &str| {
         let output = Command::new("bash").args(["-c", command]).output().unwrap();
         String::from_utf8_lossy(&output.stdout).trim().to_owned()
     };
     format!(
-        "* Machine: {} with {} cores, {} MiB, Linux {}\n* {}, tenantry {}, release profile, mimalloc. The bare server: tonic as it comes, the same profile, the system's allocator\n* SQLite: WAL, synchronous FULL. \
-         PostgreSQL: {}, fsync on, its defaults, on the same machine\n",
+        "* Machine: {} with {} cores, {} MiB, Linux {}\n* {}, tenantry {}, release profile, mimalloc. Bare server: unmodified tonic, the same profile, the system allocator\n* SQLite: WAL, synchronous FULL. \
+         PostgreSQL: {}, fsync on, default settings, on the same machine\n",
         first("grep -m1 'model name' /proc/cpuinfo | cut -d: -f2"),
         first("nproc"),
         first("awk '/MemTotal/ {print int($2/1024)}' /proc/meminfo"),

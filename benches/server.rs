@@ -1,4 +1,4 @@
-//! The processes that are measured: our binary, and the bare server.
+//! The measured processes: Tenantry and the bare server.
 
 use std::{
     fs,
@@ -13,15 +13,15 @@ use crate::support::{
     serving::{Serving, tenantry},
 };
 
-/// The bare server.
+/// The bare server as a child process.
 pub struct Echo {
     process: Child,
-    /// Where it listens.
+    /// Its address.
     pub address: SocketAddr,
 }
 
 impl Echo {
-    /// Starts it.
+    /// Starts the server.
     pub fn start() -> Self {
         let own = std::env::current_exe().unwrap();
         let mut process = Command::new(own).arg("echo").stdout(Stdio::piped()).spawn().unwrap();
@@ -38,12 +38,12 @@ impl Drop for Echo {
     }
 }
 
-/// Our binary on a database, with its defaults. One owner has all keys that are looked up cold.
+/// Starts Tenantry on a database, with default settings except `--max-api-keys`: one owner has all keys for cold verifications.
 pub fn ours(database: &TestDatabase) -> Serving {
     Serving::start(&database.url(), &[("TENANTRY_SEALING_KEYS", SEALING_KEYS), ("TENANTRY_MAX_API_KEYS", "0")])
 }
 
-/// A key of a new platform admin.
+/// Creates a platform admin and returns its API key.
 pub fn admin_key(database: &TestDatabase) -> String {
     let url = database.url();
     let arguments = ["admin", "create", "--email", "bench@example.com", "--name", "Bench", "--database-url", &url];

@@ -1,4 +1,4 @@
-//! What many who sign in at once take, and what the others notice of it.
+//! Many concurrent sign-ins: throughput, refusals, memory, and the latency of other calls.
 
 use std::{
     sync::{
@@ -20,25 +20,25 @@ use crate::{
     support::{Answered as _, Api, Backend, database::TestDatabase},
 };
 
-/// How many sign in at once, again and again.
+/// Number of clients that sign in repeatedly.
 const CLIENTS: usize = 64;
-/// How often the others ask.
+/// Interval of the other calls.
 const EVERY: Duration = Duration::from_millis(5);
-/// The most that refusals and the others may take, and what memory may take beside the hashes.
+/// Goals: maximum latency of refusals and of other calls, and maximum memory on top of the hashes.
 const REFUSAL: Duration = Duration::from_millis(600);
 const OTHERS: Duration = Duration::from_millis(60);
 const REST_MIB: f64 = 64.0;
 
 const PASSWORD: &str = "a phrase of the benchmark";
 
-/// What clients have seen.
+/// Latencies seen by the clients.
 #[derive(Default)]
 struct Seen {
     signed_in: Vec<Duration>,
     refused: Vec<Duration>,
 }
 
-/// Measures, prints, and tells whether all goals are met.
+/// Measures and prints. Returns true if all goals are met.
 pub async fn run(lasting: Duration) -> bool {
     let mut is_good = true;
     for backend in [Backend::Sqlite, Backend::Postgres] {
@@ -76,7 +76,7 @@ async fn measure(backend: Backend, lasting: Duration) -> bool {
         ..Default::default()
     };
     let plaintext_key = admin.api_keys().create_api_key(request).await.answered().plaintext_key;
-    // Warm, but for the memory of the hashes.
+    // Warm up everything except the memory of the hashes.
     let verify = pb::VerifyApiKeyRequest { plaintext_key, ..Default::default() };
     for _ in 0..1000 {
         admin.api_keys().verify_api_key(verify.clone()).await.unwrap();
@@ -100,7 +100,7 @@ async fn measure(backend: Backend, lasting: Duration) -> bool {
                     Ok(_) => seen.signed_in.push(begun.elapsed()),
                     Err(status) if status.code() == Code::ResourceExhausted => {
                         seen.refused.push(begun.elapsed());
-                        // What RetryInfo says.
+                        // The delay in RetryInfo.
                         tokio::time::sleep(Duration::from_millis(200)).await;
                     }
                     Err(status) => panic!("{status:?}"),
@@ -147,9 +147,9 @@ async fn measure(backend: Backend, lasting: Duration) -> bool {
     let permits = std::thread::available_parallelism().map_or(1, std::num::NonZero::get).min(256 / 19);
     let bound = base + permits as f64 * 19.0 + REST_MIB;
     let slowest_refusal = all.refused.iter().max().copied().unwrap_or_default();
-    println!("\n{backend:?}: {CLIENTS} clients sign in for {} s, {permits} hashes at once", lasting.as_secs());
+    println!("\n{backend:?}: {CLIENTS} clients sign in for {} s, {permits} concurrent hashes", lasting.as_secs());
     println!(
-        "  {} signed in, {:.1} a second, p50 {:.0} ms, p99 {:.0} ms",
+        "  {} signed in, {:.1} per second, p50 {:.0} ms, p99 {:.0} ms",
         all.signed_in.len(),
         all.signed_in.len() as f64 / lasting.as_secs_f64(),
         millis(quantile(&mut all.signed_in, 50)),
@@ -183,7 +183,7 @@ fn quantile(durations: &mut [Duration], percent: usize) -> Duration {
     durations.get(durations.len() * percent / 100).copied().unwrap_or_default()
 }
 
-/// A hash of the password as the server makes it.
+/// A hash of the password with the server's current parameters.
 fn current_hash() -> String {
     let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, Params::new(19 * 1024, 2, 1, Some(32)).unwrap());
     let mut digest = [0; 32];

@@ -1,5 +1,5 @@
-//! An HTTP/2 client that is cheaper than any server: one thread and one blocking socket for each connection, every header block
-//! encoded once, of a response no more read than whether it carries a message and when it ends.
+//! An HTTP/2 client that is cheaper than any server: one thread and one blocking socket per connection, static header blocks, and
+//! responses parsed only as far as needed to find their message and their end.
 
 use std::{
     collections::VecDeque,
@@ -22,45 +22,45 @@ const END_HEADERS: u8 = 4;
 
 /// The largest flow-control window.
 const MAX_WINDOW: u32 = (1 << 31) - 1;
-/// After how many received bytes the connection's window is opened again.
+/// Number of received bytes after which the connection's window is updated.
 const REFILL: u32 = 1 << 28;
-/// How long a server may be silent.
+/// Read timeout.
 const SILENCE: Duration = Duration::from_secs(20);
-/// How long a client waits before it repeats a call that was refused: what our RetryInfo says.
+/// Delay before a refused call is repeated: the server's RetryInfo.
 const REST: Duration = Duration::from_millis(200);
-/// How long a connection waits for answers while calls rest.
+/// Read timeout while refused calls wait for their retry.
 const LOOK: Duration = Duration::from_millis(5);
 
-/// What a connection asks, and what it does with the answers. A slot is one of the calls in flight.
+/// The requests of a connection, and what it does with the answers. A slot is one of the calls in flight.
 pub trait Script: Send {
-    /// The path of the method that is called next in a slot.
+    /// The method path of the next call in a slot.
     fn path(&self, slot: usize) -> &str;
 
     /// Writes the message of the next request in a slot.
     fn request(&mut self, slot: usize, message: &mut Vec<u8>);
 
-    /// True once there is nothing more to ask.
+    /// True once there are no more requests.
     fn is_over(&self) -> bool {
         false
     }
 
-    /// Reads the message of an answer; empty if the call was refused.
+    /// Handles the message of an answer; empty if the call was refused.
     fn answer(&mut self, slot: usize, message: &[u8]) {
         let _ = (slot, message);
     }
 }
 
-/// What was seen of some calls.
+/// Results of calls.
 #[derive(Default)]
 pub struct Seen {
-    /// How long each answered call took, in microseconds.
+    /// Latency of each answered call, in microseconds.
     pub micros: Vec<u32>,
-    /// How many were refused.
+    /// Number of refused calls.
     pub refused: u64,
 }
 
 impl Seen {
-    /// Adds what another connection saw.
+    /// Adds the results of another connection.
     pub fn add(&mut self, other: Self) {
         self.micros.extend(other.micros);
         self.refused += other.refused;
@@ -72,10 +72,10 @@ pub struct Connection {
     socket: TcpStream,
     /// Bytes to send.
     out: Vec<u8>,
-    /// Bytes received and not yet read.
+    /// Bytes received and not yet parsed.
     received: Vec<u8>,
     next_stream: u32,
-    /// Bytes received since the window was opened.
+    /// Bytes received since the last window update.
     since_refill: u32,
     authorization: Option<String>,
     authority: String,
@@ -83,13 +83,13 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// Connects, with an API key if one is needed.
+    /// Connects, optionally with an API key.
     pub fn open(address: SocketAddr, key: Option<&str>) -> io::Result<Self> {
         let socket = TcpStream::connect(address)?;
         socket.set_nodelay(true)?;
         socket.set_read_timeout(Some(SILENCE))?;
         let mut out = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
-        // SETTINGS_INITIAL_WINDOW_SIZE: no answer waits for a window.
+        // SETTINGS_INITIAL_WINDOW_SIZE: no answer waits for flow control.
         let mut settings = vec![0, 4];
         settings.extend(MAX_WINDOW.to_be_bytes());
         frame(&mut out, SETTINGS, 0, 0, &settings);
@@ -106,7 +106,7 @@ impl Connection {
         })
     }
 
-    /// Keeps `in_flight` calls going until a time, and tells of those that were answered after `from`.
+    /// Keeps `in_flight` calls in flight until `until`. Returns the results of those answered after `from`.
     pub fn run(
         &mut self,
         script: &mut dyn Script,
@@ -154,7 +154,7 @@ impl Connection {
         Ok(seen)
     }
 
-    /// Keeps `in_flight` questions going on one stream of both directions, and tells how many were answered between two times.
+    /// Keeps `in_flight` questions in flight on one bidirectional stream. Returns how many were answered between `from` and `until`.
     pub fn stream(
         &mut self,
         script: &mut dyn Script,
@@ -169,7 +169,7 @@ impl Connection {
         ask(script, 0, &mut question);
         let (mut asked, mut answered, mut counted, mut answers) = (0, 0, 0, Vec::new());
         while Instant::now() < until {
-            // As few frames as fit.
+            // Fill each frame up to the maximum size.
             let mut data = Vec::new();
             while asked < answered + in_flight && data.len() + question.len() <= 16_384 {
                 data.extend_from_slice(&question);
@@ -191,7 +191,7 @@ impl Connection {
                 if answers.len() < at + 5 + length {
                     break;
                 }
-                // Field 1 of VerifyStreamResponse: an answer, and no heartbeat.
+                // Field 1 of VerifyStreamResponse: an answer, not a heartbeat.
                 let is_answer = u64::from(tag == 0x0a);
                 if answered == 0 && is_answer == 1 {
                     script.answer(0, &answers[at + 5..at + 5 + length]);
@@ -215,9 +215,9 @@ impl Connection {
         flying.0.push(Call { stream, slot, begun: Instant::now(), message: Vec::new(), has_message: false });
     }
 
-    /// The header block of a request. What is alike in all goes into the peer's table with the first request.
+    /// The header block of a request. The first request puts the constant headers into the peer's dynamic table.
     fn headers(&mut self, path: &str) -> Vec<u8> {
-        // :method POST and :scheme http of the static table, :path as it is.
+        // :method POST and :scheme http from the static table, :path as a literal.
         let mut block = vec![0x83, 0x86, 0x04];
         text(&mut block, path);
         let first = std::mem::take(&mut self.is_first);
@@ -240,7 +240,7 @@ impl Connection {
         block
     }
 
-    /// Reads what has come, and tells the calls that have ended.
+    /// Reads available frames and returns the calls that ended.
     fn receive(&mut self, flying: &mut Flying) -> io::Result<Vec<Call>> {
         let mut ended = Vec::new();
         let kept = self.received.len();
@@ -297,7 +297,7 @@ struct Call {
     has_message: bool,
 }
 
-/// The calls in flight of a connection: few, so that a list is the fastest map.
+/// The calls in flight of a connection. There are few, so a linear search is fastest.
 #[derive(Default)]
 struct Flying(Vec<Call>);
 
@@ -312,7 +312,7 @@ impl Flying {
     }
 }
 
-/// Writes a script's next request, behind the prefix of a gRPC message: not compressed, its length.
+/// Writes a script's next request, with the prefix of a gRPC message: uncompressed, and its length.
 fn ask(script: &mut dyn Script, slot: usize, message: &mut Vec<u8>) {
     message.clear();
     message.extend([0; 5]);
@@ -328,7 +328,7 @@ fn frame(out: &mut Vec<u8>, kind: u8, flags: u8, stream: u32, payload: &[u8]) {
     out.extend_from_slice(payload);
 }
 
-/// A header text as it is, shorter than 127 bytes.
+/// Writes a header string as a literal of fewer than 127 bytes.
 fn text(block: &mut Vec<u8>, text: &str) {
     block.push(u8::try_from(text.len()).ok().filter(|length| *length < 127).unwrap_or(0));
     block.extend_from_slice(text.as_bytes());

@@ -1,4 +1,4 @@
-//! The binary: reads the command line, runs the command, and says in one line what went wrong.
+//! The binary: parses the command line, runs the command and reports errors in one line.
 
 use std::{process::ExitCode, sync::Arc};
 
@@ -21,8 +21,8 @@ use tenantry::{
 };
 use tokio::signal::unix::{SignalKind, signal};
 
-/// Calls make and drop some thirty small things each, often on different threads. Without huge pages: each that is touched anywhere
-/// would count as 2 MiB, at rest and for every thread after a load.
+/// Each call allocates and frees some thirty small objects, often on different threads. Huge pages are off: every page touched would
+/// count as 2 MiB, at rest and for every thread after a load.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
@@ -39,7 +39,7 @@ async fn main() -> ExitCode {
 
 async fn run(cli: Cli) -> Result<(), String> {
     if let Some(name) = config::unknown_variable() {
-        return Err(format!("the environment variable {name} is no setting; `tenantry serve --help` lists them all"));
+        return Err(format!("the environment variable {name} is not a setting; see `tenantry serve --help`"));
     }
     match cli.command {
         Command::Serve(args) => serve(&args).await,
@@ -57,14 +57,14 @@ async fn run(cli: Cli) -> Result<(), String> {
 
 async fn serve(args: &ServeArgs) -> Result<(), String> {
     let telemetry = telemetry::init_serving(&args.telemetry)?;
-    // Before anything is opened: a signal during the start is not lost.
+    // First, so that a signal during start-up is not lost.
     let listen = |kind| signal(kind).map_err(|error| format!("cannot listen for signals: {error}"));
     let (mut interrupt, mut terminate) = (listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?);
 
     let server = Server::start(args, Arc::new(SystemClock)).await?;
     if let Some(key) = &server.first_admin_key {
         println!(
-            "The database was empty: a platform admin was made. This is its API key; it is not shown again:\n\n\
+            "The database was empty: a platform admin was created. This is its API key, which is not shown again:\n\n\
              {key}\n\n\
              Try it:\n\n\
              grpcurl -plaintext -H 'authorization: Bearer {key}' {address} tenantry.v1.UserService/ListUsers\n",
@@ -81,7 +81,7 @@ async fn serve(args: &ServeArgs) -> Result<(), String> {
         _ = interrupt.recv() => {}
         _ = terminate.recv() => {}
     }
-    tracing::info!("stopping; a second signal stops at once");
+    tracing::info!("shutting down; a second signal exits immediately");
     let stopped = tokio::select! {
         stopped = server.stop() => stopped,
         _ = interrupt.recv() => return Ok(()),
@@ -94,17 +94,17 @@ async fn serve(args: &ServeArgs) -> Result<(), String> {
 async fn migrate(args: &MigrateArgs) -> Result<(), String> {
     telemetry::init(&args.log)?;
     migrations::at_startup(&args.database, async || Ok(())).await?;
-    tracing::info!("the schema is the newest");
+    tracing::info!("the schema is up to date");
     Ok(())
 }
 
 async fn try_isolation(args: &IsolationArgs) -> Result<(), String> {
     let report = selftest::isolation(&args.endpoint, args.ca.as_deref(), &selftest::Key::new(&args.api_key.0)?).await?;
     println!("{report}");
-    if report.is_good() { Ok(()) } else { Err("the tenants of this service are not shown to be apart".to_owned()) }
+    if report.is_good() { Ok(()) } else { Err("the isolation of tenants is not proven; see the table".to_owned()) }
 }
 
-/// Lists the signing keys, after making another one if that is asked for.
+/// Lists the signing keys, after an optional rotation.
 async fn signing_keys(args: &SigningKeysArgs, rotate: Option<&RotateArgs>) -> Result<(), String> {
     telemetry::init(&args.log)?;
     let keys = migrations::at_startup(&args.database, async || {
@@ -136,15 +136,15 @@ async fn create_admin(args: &AdminCreateArgs) -> Result<(), String> {
     Ok(())
 }
 
-/// Says in one line why there is no new platform admin, and what to do.
+/// Explains in one line why no platform admin was created, and what to do.
 fn no_admin(error: &Error) -> String {
     match error {
         Error::Taken(Taken::UserEmail) => {
-            "a user has this e-mail already; --existing makes that user a platform admin and ends its API keys and sessions"
+            "a user with this e-mail exists; --existing makes that user a platform admin and ends its API keys and sessions"
                 .to_owned()
         }
         Error::Precondition(Precondition::EmailNotVerified) => {
-            "the user with this e-mail never proved to read its mail, so it may be a stranger; use another e-mail, or \
+            "the user with this e-mail never proved to own the address and may be a stranger; use another e-mail, or \
              have it verified first"
                 .to_owned()
         }

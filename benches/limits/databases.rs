@@ -1,4 +1,4 @@
-//! Bare statements: the same rows as the service reads and writes, with nothing around them.
+//! Bare statements on the same rows that the service reads and writes.
 
 use std::{
     sync::{
@@ -17,17 +17,17 @@ use crate::{
     support::database::{self, TestDatabase},
 };
 
-/// Shared connections that bare reads are pipelined on.
+/// Number of shared connections for pipelined reads.
 const READ_CONNECTIONS: usize = 2;
 
 const SELECT_USER: &str = "SELECT id, revision, email, email_normalized, name, avatar_url, email_verified_at, is_platform_admin, \
      state, metadata, deleted_at, created_at, updated_at FROM cf_users WHERE id = $1 AND deleted_at IS NULL";
 
-/// Bare statements of a database, in runs each second.
+/// Throughput of bare statements, per second.
 pub struct Bare {
-    /// A user by its id.
+    /// Reads of a user by id.
     pub select: f64,
-    /// A user, each in a transaction of its own; on SQLite with its event, on PostgreSQL nothing else.
+    /// Inserts of a user, one per transaction; on SQLite with an event, on PostgreSQL without.
     pub insert: f64,
 }
 
@@ -72,7 +72,7 @@ impl NewUser {
     }
 }
 
-/// An address that sorts anywhere among the others, as those of real users do: an index of them has no end that all new ones go to.
+/// A random address, so that inserts spread over the index as those of real users do.
 pub fn email() -> String {
     format!("{}@example.com", Uuid::new_v4().simple())
 }
@@ -92,7 +92,7 @@ async fn postgres_insert(name: &str, lasting: Duration) -> f64 {
     .await
 }
 
-/// Runs as many tasks as a load has calls in flight, and tells how often they ran each second.
+/// Runs `work` in [`IN_FLIGHT`] tasks. Returns runs per second.
 async fn concurrently<W, F>(lasting: Duration, clients: &[Arc<Prepared>], work: W) -> f64
 where
     W: Fn(Arc<Prepared>) -> F + Copy + Send + 'static,
@@ -123,14 +123,14 @@ where
     done as f64 / lasting.as_secs_f64()
 }
 
-/// The columns of a user as SQLite has them.
+/// Columns of a user in SQLite.
 #[derive(diesel::QueryableByName)]
 struct User {
     #[diesel(sql_type = sql_types::Text)]
-    #[expect(dead_code, reason = "it is read, as the service reads it")]
+    #[expect(dead_code, reason = "the service reads it too")]
     email: String,
     #[diesel(sql_type = sql_types::Text)]
-    #[expect(dead_code, reason = "it is read, as the service reads it")]
+    #[expect(dead_code, reason = "the service reads it too")]
     metadata: String,
 }
 
@@ -138,7 +138,7 @@ fn sqlite(file: &str, lasting: Duration) -> Bare {
     let mut connection = diesel::SqliteConnection::establish(file).expect("the file can be opened");
     connection
         .batch_execute("PRAGMA busy_timeout = 5000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;")
-        .expect("SQLite takes its settings");
+        .expect("SQLite accepts the settings");
     let mut id = Uuid::now_v7();
     let insert = repeatedly(lasting, || {
         id = Uuid::now_v7();
@@ -161,9 +161,9 @@ fn sqlite(file: &str, lasting: Duration) -> Bare {
         .bind::<sql_types::Binary, _>(vec![7; 250])
         .execute(&mut connection)
         .expect("an event can be inserted");
-        connection.batch_execute("COMMIT").expect("it is committed");
+        connection.batch_execute("COMMIT").expect("a transaction commits");
     });
-    // All readers, one on each core: SQLite works where it is called.
+    // One reader per core, since SQLite runs on the calling thread.
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let readers: Vec<_> = (0..cores)
         .map(|_| {

@@ -1,4 +1,4 @@
-//! A bare tonic server: answers every call with as many bytes as the call asks for.
+//! A bare tonic server that answers each call with the requested number of bytes.
 
 use std::{
     convert::Infallible,
@@ -18,18 +18,18 @@ use tonic_prost::ProstCodec;
 /// The only method.
 pub const PATH: &str = "/bench.Echo/Echo";
 
-/// What is sent, and what comes back.
+/// Request and response.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct Payload {
-    /// How many bytes the answer is to have.
+    /// Requested size of the answer in bytes.
     #[prost(uint32, tag = "1")]
     pub answer: u32,
-    /// Nothing of interest.
+    /// Padding.
     #[prost(bytes = "vec", tag = "2")]
     pub bytes: Vec<u8>,
 }
 
-/// The service as generated code would have it.
+/// The service, equivalent to generated code.
 #[derive(Clone, Copy)]
 struct Echo;
 
@@ -65,7 +65,7 @@ impl UnaryService<Payload> for Echo {
     }
 }
 
-/// Serves until the process is killed, and prints where.
+/// Prints its address and serves until the process is killed.
 pub async fn serve() -> Result<(), Box<dyn std::error::Error>> {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
     println!("{}", listener.local_addr()?);

@@ -1,4 +1,4 @@
--- Ids as the service makes them: they begin with the time, and end with what is random.
+-- Ids like those of the service: a timestamp followed by random bits.
 CREATE FUNCTION made(kind bigint, number bigint) RETURNS uuid LANGUAGE sql IMMUTABLE AS $$
     SELECT (lpad(to_hex(1700000000000 + number), 12, '0') || '7' || lpad(to_hex(kind), 3, '0') || '8' || substr(md5(kind || '-' || number), 1, 15))::uuid
 $$;
@@ -11,7 +11,7 @@ INSERT INTO cf_organizations (id, revision, name, name_normalized, slug, plan, s
 SELECT made(2, n), 1, 'Organization ' || n, 'organization ' || n, 'organization-' || n, 'free', '{}', 'active', now(), now()
 FROM generate_series(1, 100000) n;
 
--- Thirty members each, the first of them the owner.
+-- Thirty members per organization; the first is the owner.
 INSERT INTO cf_memberships (id, revision, user_id, organization_id, role, permissions, created_at, updated_at, user_email)
 SELECT made(3, n), 1, made(1, 1 + (n::bigint * 7919) % 1000000), made(2, 1 + n / 30), CASE WHEN n % 30 = 0 THEN 'owner' ELSE 'member' END, '[]', now(), now(), 'user' || (1 + (n::bigint * 7919) % 1000000) || '@example.org'
 FROM generate_series(0, 2999999) n ON CONFLICT DO NOTHING;

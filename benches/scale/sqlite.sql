@@ -1,4 +1,4 @@
--- Ids as the service makes them: they begin with the time, and end with what is random.
+-- Ids like those of the service: a timestamp followed by random bits.
 PRAGMA synchronous = OFF;
 PRAGMA cache_size = -400000;
 PRAGMA foreign_keys = OFF;
@@ -19,7 +19,7 @@ INSERT INTO cf_organizations (id, revision, name, name_normalized, slug, plan, s
 SELECT organization, 1, 'Organization ' || n, 'organization ' || n, 'organization-' || n, 'free', '{}', 'active', 1700000000000000, 1700000000000000
 FROM made WHERE n < 100000 ORDER BY n;
 
--- Thirty members each, the first of them the owner.
+-- Thirty members per organization; the first is the owner.
 WITH RECURSIVE numbers(n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM numbers WHERE n < 2999999)
 INSERT OR IGNORE INTO cf_memberships (id, revision, user_id, organization_id, role, permissions, created_at, updated_at, user_email)
 SELECT unhex(printf('%012x7003', 1700000000000 + numbers.n) || '8' || substr(hex(randomblob(8)), 1, 15)), 1,

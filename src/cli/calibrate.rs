@@ -1,4 +1,4 @@
-//! `tenantry hash calibrate`: measures on this machine what hashes cost, and proposes settings.
+//! `tenantry hash calibrate`: measures the cost of password hashes on this machine and proposes settings.
 
 use std::{
     fmt::{self, Write as _},
@@ -8,7 +8,7 @@ use std::{
 
 use crate::security::password::{Cost, Memory, Peppers, make};
 
-/// Costs of equal strength that are accepted (OWASP Password Storage Cheat Sheet), and stronger ones.
+/// Candidate costs: the minimum ones, of equal strength (OWASP Password Storage Cheat Sheet), then stronger ones.
 const COSTS: [(u32, u32); 9] = [
     (7 * 1024, 5),
     (9 * 1024, 4),
@@ -20,30 +20,30 @@ const COSTS: [(u32, u32); 9] = [
     (128 * 1024, 3),
     (256 * 1024, 4),
 ];
-/// How many of [`COSTS`] are of equal strength, the least.
+/// The number of minimum costs at the start of [`COSTS`].
 const LEAST: usize = 5;
-/// How long each of them is measured, alone and at once.
+/// Duration of each measurement, single-threaded and with all threads.
 const LASTING: Duration = Duration::from_millis(700);
 
-/// What was measured of one cost.
+/// Measurements of one cost.
 struct Measured {
     cost: Cost,
-    /// How long a hash takes while nothing else is hashed, and while every thread hashes.
+    /// Duration of a hash on its own, and while every thread hashes.
     alone: Duration,
     at_once: Duration,
-    /// Hashes a second while every thread hashes.
+    /// Hashes per second while every thread hashes.
     rate: f64,
 }
 
-/// What was measured, and what follows.
+/// The measurements and the proposed settings.
 pub struct Report {
     threads: usize,
     target: Duration,
     measured: Vec<Measured>,
 }
 
-/// Measures, with so many threads, and looks for the strongest cost with which a hash still takes at most `target` when every thread
-/// hashes.
+/// Measures all candidate costs, alone and with `threads` threads. The report proposes the strongest cost whose hash takes at most
+/// `target` while every thread hashes.
 pub fn calibrate(threads: usize, target: Duration) -> Report {
     let measured = COSTS.iter().map(|(memory_kib, passes)| {
         let cost = Cost { memory_kib: *memory_kib, passes: *passes, lanes: 1 };
@@ -54,12 +54,12 @@ pub fn calibrate(threads: usize, target: Duration) -> Report {
     Report { threads, target, measured: measured.collect() }
 }
 
-/// Hashes on some threads for a while; tells how many, and the median of how long one took.
+/// Hashes on `threads` threads for [`LASTING`]. Returns the number of hashes and the median duration.
 fn hash_for(cost: Cost, threads: usize) -> (u32, Duration) {
     let took: Vec<Duration> = thread::scope(|scope| {
         let work = || {
             let (mut memory, mut took, begun) = (Memory::default(), Vec::new(), Instant::now());
-            // The first one touches the memory for the first time.
+            // Warm-up: the first hash also pays for the page faults.
             let _ = make(b"a password of 24 characters", cost, &Peppers::default(), &mut memory);
             while begun.elapsed() < LASTING || took.is_empty() {
                 let one = Instant::now();
@@ -78,15 +78,14 @@ fn hash_for(cost: Cost, threads: usize) -> (u32, Duration) {
 }
 
 impl Report {
-    /// The strongest cost whose hash takes no longer than is wanted: the one with the most memory and passes. If none is as fast, the
-    /// fastest of those that are strong enough.
+    /// The strongest cost (most memory times passes) within the target; if there is none, the fastest of the minimum costs.
     fn proposed(&self) -> Option<&Measured> {
         let work = |one: &&Measured| u64::from(one.cost.memory_kib) * u64::from(one.cost.passes);
         let stronger = self.measured.iter().skip(LEAST).filter(|one| one.at_once <= self.target).max_by_key(work);
         stronger.or_else(|| {
             let least = self.measured.iter().take(LEAST);
             let fast = least.clone().filter(|one| one.at_once <= self.target);
-            // Of equal strength: memory is what an attacker has the least of.
+            // They are of equal strength: prefer memory, the scarcest resource of an attacker.
             fast.max_by_key(|one| one.cost.memory_kib).or_else(|| least.min_by_key(|one| one.at_once))
         })
     }
@@ -94,8 +93,8 @@ impl Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "Argon2id on this machine, {} at once:\n", self.threads)?;
-        writeln!(f, "| Memory | Passes | One alone | One of {} | Hashes a second | Memory of all |", self.threads)?;
+        writeln!(f, "Argon2id on this machine, {} concurrent hashes:\n", self.threads)?;
+        writeln!(f, "| Memory | Passes | One alone | One of {} | Hashes per second | Total memory |", self.threads)?;
         writeln!(f, "| --- | --- | --- | --- | --- | --- |")?;
         for one in &self.measured {
             let mib = one.cost.memory_kib / 1024;
@@ -120,6 +119,6 @@ impl fmt::Display for Report {
         )?;
         write!(settings, " TENANTRY_HASH_THREADS={} TENANTRY_HASH_TOTAL_MEMORY={}MiB", self.threads, all.max(256))?;
         let target = self.target.as_millis();
-        write!(f, "\nThe strongest with which a hash takes at most {target} ms, or the fastest there is:\n\n{settings}")
+        write!(f, "\nThe strongest settings within {target} ms per hash, or else the fastest:\n\n{settings}")
     }
 }

@@ -1,5 +1,5 @@
-//! The command line and the settings. Each setting is an option of `tenantry serve` and an environment variable; the table
-//! of them is `tenantry serve --help`, which `docs/settings.md` repeats.
+//! The command line and the settings. Each setting is an option of `tenantry serve` and an environment variable.
+//! `tenantry serve --help` prints them as a table, which `docs/settings.md` repeats.
 
 pub(crate) mod authentication;
 mod network;
@@ -20,107 +20,106 @@ pub use self::{
     values::{ByteSize, DatabaseUrl, SecretText},
 };
 
-/// The prefix of every variable.
+/// Prefix of all environment variables.
 pub const ENV_PREFIX: &str = "TENANTRY_";
-/// Variables that only tests read.
+/// Prefix of variables that only tests read.
 const TEST_PREFIX: &str = "TENANTRY_TEST_";
 
 /// The identity core of a multi-tenant SaaS as one gRPC binary.
 #[derive(Debug, Parser)]
 #[command(name = "tenantry", version, about, max_term_width = 120)]
 pub struct Cli {
-    /// What to do.
+    /// The command to run.
     #[command(subcommand)]
     pub command: Command,
 }
 
-/// What the binary does.
+/// Commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Serve the API.
     ///
-    /// The database is brought to the newest schema first. On an empty database the first start creates a platform admin
-    /// and prints its API key, once.
+    /// Migrates the schema first. The first start on an empty database creates a platform admin and prints its API key once.
     Serve(Box<ServeArgs>),
-    /// Bring the database to the newest schema and stop.
+    /// Migrate the schema and exit.
     Migrate(Box<MigrateArgs>),
-    /// Manage platform admins from the machine that the database is on.
+    /// Manage platform admins, directly in the database.
     #[command(subcommand)]
     Admin(AdminCommand),
-    /// Look at the keys that access tokens are signed with, and replace them.
+    /// List or rotate the keys that sign access tokens.
     #[command(subcommand)]
     SigningKeys(SigningKeysCommand),
-    /// Measure what hashing passwords costs.
+    /// Measure the cost of password hashing.
     #[command(subcommand)]
     Hash(HashCommand),
-    /// Try a running service from outside.
+    /// Test a running service from outside.
     #[command(subcommand)]
     Selftest(SelftestCommand),
 }
 
-/// What can be done about platform admins.
+/// Commands for platform admins.
 #[derive(Debug, Subcommand)]
 pub enum AdminCommand {
-    /// Create a platform admin, or make an existing user one with --existing. Standard output carries the new API key and nothing else.
+    /// Create a platform admin, or promote an existing user with --existing. Prints only the new API key to standard output.
     Create(Box<AdminCreateArgs>),
 }
 
-/// What can be tried.
+/// Commands for tests of a running service.
 #[derive(Debug, Subcommand)]
 pub enum SelftestCommand {
-    /// Try to get from one tenant into another, through every method that reflection shows.
+    /// Test the isolation of tenants through every method that reflection lists.
     ///
-    /// It makes two throw-away organizations, some users around them and one more organization for each method that changes something,
-    /// calls every method as every kind of caller with own, foreign and missing ids, prints a table, removes what it made, and ends with
-    /// a failure if anything leaks or could not be tried. What it did stays in the events.
+    /// Creates two throw-away organizations with users, and one more organization for each method that changes data. Calls every
+    /// method as every kind of caller with own, foreign and missing ids, prints a table and deletes everything that it created. Fails
+    /// if anything leaks or could not be tested. Its events remain.
     Isolation(IsolationArgs),
 }
 
 /// Settings of `tenantry selftest isolation`.
 #[derive(Args, Clone, Debug)]
 pub struct IsolationArgs {
-    /// Where the service is, as `http://127.0.0.1:50051`, or `https://` where it speaks TLS
+    /// URL of the service, such as `http://127.0.0.1:50051`; `https://` if it uses TLS
     #[arg(long, value_name = "URL")]
     pub endpoint: String,
 
-    /// The authority that vouches for the certificate of the service, in PEM; without it, those of the system
+    /// CA certificate for the service's certificate, a PEM file. Unset: the system's roots
     #[arg(long, value_name = "FILE")]
     pub ca: Option<PathBuf>,
 
-    /// The API key of a platform admin, with all scopes. As a variable it is in no list of processes
+    /// API key of a platform admin, with all scopes. Set the variable to keep the key out of process lists
     #[arg(long, env = "TENANTRY_API_KEY", value_name = "KEY", hide_env_values = true)]
     pub api_key: SecretText,
 }
 
-/// Where the database is and how it is used.
+/// Settings of the database.
 #[derive(Args, Clone, Debug)]
 pub struct DatabaseArgs {
-    /// The database: `sqlite:FILE`, or `postgres://USER:PASSWORD@HOST/NAME`
+    /// Database: `sqlite:FILE`, or `postgres://USER:PASSWORD@HOST/NAME`
     #[arg(long, env = "TENANTRY_DATABASE_URL", value_name = "URL", default_value = "sqlite:data/tenantry.db", hide_env_values = true,
           value_parser = DatabaseUrlParser)]
     pub database_url: DatabaseUrl,
 
-    /// Connections for transactions on PostgreSQL, and for reads on SQLite, which writes through one connection
+    /// Number of pooled connections, 1 to 1000: for transactions on PostgreSQL, for reads on SQLite, which writes through one connection
     #[arg(long, env = "TENANTRY_DATABASE_CONNECTIONS", value_name = "COUNT", default_value_t = 16, hide_env_values = true,
           value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub database_connections: u32,
 
-    /// Shared connections on which PostgreSQL reads are pipelined
+    /// Number of shared PostgreSQL connections for pipelined reads, 1 to 64
     #[arg(long, env = "TENANTRY_DATABASE_READ_CONNECTIONS", value_name = "COUNT", default_value_t = 2, hide_env_values = true,
           value_parser = clap::value_parser!(u32).range(1..=64))]
     pub database_read_connections: u32,
 
-    /// How long a call waits for a connection or for a lock of the database, 10ms to 60s
+    /// How long a call waits for a database connection or lock, 10ms to 60s
     #[arg(long, env = "TENANTRY_DATABASE_TIMEOUT", value_name = "DURATION", default_value = "2s", hide_env_values = true,
           value_parser = duration::<10, 60_000>)]
     pub database_timeout: Duration,
 }
 
-/// What the service seals with.
+/// Settings of the sealing keys.
 #[derive(Args, Clone, Debug)]
 pub struct SealingArgs {
-    /// Keys that seal provider tokens: `ID:KEY[,ID:KEY..]`, each KEY 32 bytes in base64; the first one seals, all open.
-    /// Without it, SQLite keeps a key in FILE.keys beside the database; PostgreSQL requires it
+    /// Keys that encrypt secrets in the database: `ID:KEY[,ID:KEY..]`, each KEY 32 bytes in base64. The first encrypts, all decrypt. Unset:
+    /// SQLite keeps a key in FILE.keys next to the database, PostgreSQL refuses to start
     #[arg(long, env = "TENANTRY_SEALING_KEYS", value_name = "KEYS", hide_env_values = true)]
     pub sealing_keys: Option<SecretText>,
 }
@@ -140,18 +139,18 @@ pub struct ServeArgs {
     #[command(flatten)]
     pub sealing: SealingArgs,
 
-    /// How long a call may take, 100ms to 10m
+    /// Time limit for a call, 100ms to 10m
     #[arg(long, env = "TENANTRY_REQUEST_TIMEOUT", value_name = "DURATION", default_value = "10s", hide_env_values = true,
           value_parser = duration::<100, 600_000>)]
     pub request_timeout: Duration,
 
-    /// How long a statement may take on PostgreSQL, less than a call, 10ms to 10m; without it four fifths of that
+    /// Time limit for a PostgreSQL statement, 10ms to 10m, less than `--request-timeout`. Unset: four fifths of it
     #[arg(long, env = "TENANTRY_STATEMENT_TIMEOUT", value_name = "DURATION", hide_env_values = true,
           value_parser = duration::<10, 600_000>)]
     pub statement_timeout: Option<Duration>,
 
-    /// How long a server that stops still takes calls after it says so in its health, 0s to 10m: as long as those in front of it need to
-    /// see it
+    /// How long a stopping server accepts calls after its health status becomes NOT_SERVING, 0s to 10m. Set it to the time that load
+    /// balancers take to notice
     #[arg(long, env = "TENANTRY_SHUTDOWN_DELAY", value_name = "DURATION", default_value = "0s", hide_env_values = true,
           value_parser = duration::<0, 600_000>)]
     pub shutdown_delay: Duration,
@@ -166,23 +165,22 @@ pub struct ServeArgs {
           value_parser = duration::<0, { 3650 * DAY }>)]
     pub restore_window: Duration,
 
-    /// How long a refresh token lasts that is not rotated, 1m to 3650d
+    /// Lifetime of a refresh token that is not rotated, 1m to 3650d
     #[arg(long, env = "TENANTRY_REFRESH_TOKEN_LIFE", value_name = "DURATION", default_value = "30d", hide_env_values = true,
           value_parser = duration::<60_000, { 3650 * DAY }>)]
     pub refresh_token_life: Duration,
 
-    /// How long a session lasts, however often its token is rotated, 1m to 3650d
+    /// Maximum lifetime of a session, regardless of rotation, 1m to 3650d
     #[arg(long, env = "TENANTRY_SESSION_LIFE", value_name = "DURATION", default_value = "90d", hide_env_values = true,
           value_parser = duration::<60_000, { 3650 * DAY }>)]
     pub session_life: Duration,
 
-    /// How long a rotated refresh token is answered again with the same, still unused successor instead of being taken for
-    /// stolen, 0s to 10s
+    /// How long a rotated refresh token returns the same unused successor again instead of counting as stolen, 0s to 10s
     #[arg(long, env = "TENANTRY_ROTATION_GRACE", value_name = "DURATION", default_value = "0s", hide_env_values = true,
           value_parser = duration::<0, 10_000>)]
     pub rotation_grace: Duration,
 
-    /// How long a request with a `request_id` is answered as the first time, 1m to 30d
+    /// How long a call that repeats a `request_id` returns the first answer, 1m to 30d
     #[arg(long, env = "TENANTRY_REQUEST_MEMORY", value_name = "DURATION", default_value = "1d", hide_env_values = true,
           value_parser = duration::<60_000, { 30 * DAY }>)]
     pub request_memory: Duration,
@@ -192,46 +190,46 @@ pub struct ServeArgs {
           value_parser = duration::<3_600_000, { 3650 * DAY }>)]
     pub event_retention: Duration,
 
-    /// How often what is past its time is removed, 0s to 1d; 0s never does
+    /// How often expired data is deleted, 0s to 1d; 0s disables deletion
     #[arg(long, env = "TENANTRY_SWEEP_INTERVAL", value_name = "DURATION", default_value = "1m", hide_env_values = true,
           value_parser = duration::<0, DAY>)]
     pub sweep_interval: Duration,
 
-    /// How long a WatchEvents is silent before it sends a heartbeat, 10ms to 5m
+    /// How long a WatchEvents stream is silent before it sends a heartbeat, 10ms to 5m
     #[arg(long, env = "TENANTRY_WATCH_HEARTBEAT", value_name = "DURATION", default_value = "10s", hide_env_values = true,
           value_parser = duration::<10, 300_000>)]
     pub watch_heartbeat: Duration,
 
-    /// How long a stream waits for its client to take a message before it ends, 10ms to 5m
+    /// How long a stream waits for its client to accept a message before it ends, 10ms to 5m
     #[arg(long, env = "TENANTRY_STREAM_TIMEOUT", value_name = "DURATION", default_value = "30s", hide_env_values = true,
           value_parser = duration::<10, 300_000>)]
     pub stream_timeout: Duration,
 
-    /// How many streams may be open at once; one owner of credentials may open a tenth of them. A slow one holds up to 3 MiB
+    /// Maximum number of open streams. One credential owner may open a tenth of them. A slow stream holds up to 3 MiB
     #[arg(long, env = "TENANTRY_MAX_STREAMS", value_name = "COUNT", default_value_t = 200, hide_env_values = true)]
     pub max_streams: usize,
 
-    // Twice as many as keep two cores busy: with more, each only waits longer.
-    /// How many calls may be in flight at once, a quarter of them of one owner; further ones are refused and may be repeated
+    // The default is twice the number that keeps two cores busy: with more, each call only waits longer.
+    /// Maximum number of calls in flight. One credential owner may have a quarter of them. Further calls are refused and can be retried
     #[arg(long, env = "TENANTRY_MAX_CALLS", value_name = "COUNT", default_value_t = 128, hide_env_values = true,
           value_parser = positive)]
     pub max_calls: usize,
 
-    /// How many calls a second one owner may make with all API keys and sessions that say nothing else; 0 for any number. Platform admins
-    /// may make any number
+    /// Maximum calls per second of one credential owner, over all API keys and sessions without a limit of their own; 0 means unlimited.
+    /// Platform admins are exempt
     #[arg(long, env = "TENANTRY_RATE_LIMIT", value_name = "COUNT", default_value_t = 1000, hide_env_values = true)]
     pub rate_limit: u32,
 
-    /// How many API keys that are not revoked an organization or a user may have; 0 for any number
+    /// Maximum number of API keys per user or organization, not counting revoked ones; 0 means unlimited
     #[arg(long, env = "TENANTRY_MAX_API_KEYS", value_name = "COUNT", default_value_t = 1000, hide_env_values = true)]
     pub max_api_keys: u32,
 
-    /// How many members an organization may have; 0 for any number
+    /// Maximum number of members per organization; 0 means unlimited
     #[arg(long, env = "TENANTRY_MAX_MEMBERS", value_name = "COUNT", default_value_t = 0, hide_env_values = true)]
     pub max_members: u32,
 
-    /// How many organizations that are not deleted a user may own by what tenants do themselves; platform admins may make a user the
-    /// owner of more; 0 for any number
+    /// Maximum number of organizations a user may own, not counting deleted ones; 0 means unlimited. Platform admins can exceed it for a
+    /// user
     #[arg(
         long,
         env = "TENANTRY_MAX_ORGANIZATIONS",
@@ -241,8 +239,8 @@ pub struct ServeArgs {
     )]
     pub max_organizations: u32,
 
-    /// How many requests with a `request_id` are remembered for an owner of credentials in the time of `--request-memory`, on each
-    /// process; for platform admins any number; 0 for any number
+    /// Maximum number of calls with a `request_id` that are remembered per credential owner within `--request-memory`, by each process; 0
+    /// means unlimited. Platform admins are exempt
     #[arg(
         long,
         env = "TENANTRY_MAX_REMEMBERED",
@@ -252,12 +250,12 @@ pub struct ServeArgs {
     )]
     pub max_remembered: u32,
 
-    /// How often it is written when API keys were last used, and how coarse that is, 10ms to 1d
+    /// How often the last use of API keys is written, and thereby its precision, 10ms to 1d
     #[arg(long, env = "TENANTRY_USAGE_INTERVAL", value_name = "DURATION", default_value = "1m", hide_env_values = true,
           value_parser = duration::<10, DAY>)]
     pub usage_interval: Duration,
 
-    /// How much memory the check of API keys may take for keys that it knows, 1MiB to 64GiB
+    /// Memory for cached API keys, 1MiB to 64GiB
     #[arg(
         long,
         env = "TENANTRY_CREDENTIAL_CACHE",
@@ -271,7 +269,7 @@ pub struct ServeArgs {
     #[command(flatten)]
     pub authentication: AuthenticationArgs,
 
-    /// Whether to serve reflection, which grpcurl needs
+    /// Whether to serve gRPC reflection, which grpcurl needs
     #[arg(long, env = "TENANTRY_REFLECTION", value_name = "BOOL", default_value_t = true, action = clap::ArgAction::Set, hide_env_values = true)]
     pub reflection: bool,
 
@@ -295,11 +293,11 @@ pub struct MigrateArgs {
 /// Settings of `tenantry admin create`.
 #[derive(Args, Clone, Debug)]
 pub struct AdminCreateArgs {
-    /// E-mail of the admin. A user who has it already is refused without --existing
+    /// E-mail of the admin. If a user has it already, the command fails without --existing
     #[arg(long, value_name = "E-MAIL")]
     pub email: String,
 
-    /// Make the user who has this e-mail a platform admin. The e-mail must be verified; the user's API keys and sessions end
+    /// Make the user who has this e-mail a platform admin. The e-mail must be verified. The user's API keys and sessions end
     #[arg(long)]
     pub existing: bool,
 
@@ -328,12 +326,12 @@ pub fn command() -> clap::Command {
     })
 }
 
-/// Reads the command line, or ends the process with help or an error.
+/// Parses the command line. Exits the process for help and on errors.
 pub fn parse() -> Cli {
     Cli::from_arg_matches(&command().get_matches()).unwrap_or_else(|error| error.exit())
 }
 
-/// Every setting in one table.
+/// All settings as a Markdown table.
 fn settings_table(serve: &clap::Command) -> String {
     let mut table = "| Option | Variable | Default | Meaning |\n| --- | --- | --- | --- |\n".to_owned();
     for arg in serve.get_arguments() {
@@ -342,13 +340,13 @@ fn settings_table(serve: &clap::Command) -> String {
         let default: Vec<_> = arg.get_default_values().iter().map(|value| value.to_string_lossy()).collect();
         let default = if default.is_empty() { String::new() } else { format!("`{}`", default.join(" ")) };
         let meaning = arg.get_help().map(ToString::to_string).unwrap_or_default();
-        // Writing to a text does not fail.
+        // Writing to a `String` cannot fail.
         let _ = writeln!(table, "| `--{long} {value}` | `{}` | {default} | {meaning} |", env.to_string_lossy());
     }
     table
 }
 
-/// The first variable of the environment with our prefix that is no setting: a typo must not be ignored.
+/// The first environment variable with our prefix that is not a setting: a typo must not be ignored.
 pub fn unknown_variable() -> Option<String> {
     let cli = Cli::command();
     let nested = cli.get_subcommands().flat_map(clap::Command::get_subcommands);

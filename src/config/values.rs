@@ -1,4 +1,4 @@
-//! The kinds of values that settings have.
+//! Value types and parsers of settings.
 
 use std::{ffi::OsStr, path::PathBuf, time::Duration};
 
@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 /// A day in milliseconds.
 pub(super) const DAY: u64 = 24 * 60 * 60 * 1000;
 
-/// Reads a duration as `10s`, `30d` or `1h 30m` and holds it to `MIN..=MAX` milliseconds.
+/// Parses a duration such as `10s`, `30d` or `1h 30m` of `MIN..=MAX` milliseconds.
 pub(super) fn duration<const MIN: u64, const MAX: u64>(text: &str) -> Result<Duration, String> {
     let duration = humantime::parse_duration(text).map_err(|error| error.to_string())?;
     let range = Duration::from_millis(MIN)..=Duration::from_millis(MAX);
@@ -23,35 +23,35 @@ pub(super) fn duration<const MIN: u64, const MAX: u64>(text: &str) -> Result<Dur
     }
 }
 
-/// Reads a number that is not 0.
+/// Parses a positive number.
 pub(super) fn positive(text: &str) -> Result<usize, String> {
     text.parse().ok().filter(|number| *number > 0).ok_or_else(|| "must be 1 or more".to_owned())
 }
 
-/// Reads a number from 0 to 1.
+/// Parses a number from 0 to 1.
 pub(super) fn ratio(text: &str) -> Result<f64, String> {
     text.parse().ok().filter(|ratio| (0.0..=1.0).contains(ratio)).ok_or_else(|| "must be 0 to 1".to_owned())
 }
 
-/// Reads a size as `256KiB` and holds it to `MIN..=MAX` KiB.
+/// Parses a size such as `256KiB` of `MIN..=MAX` KiB.
 pub(super) fn size<const MIN: u64, const MAX: u64>(text: &str) -> Result<usize, String> {
     let size = bytes(text).filter(|bytes| (MIN << 10..=MAX << 10).contains(bytes));
     let size = size.and_then(|bytes| usize::try_from(bytes).ok());
-    size.ok_or_else(|| format!("must be {} to {}, as 256KiB", size_text(MIN), size_text(MAX)))
+    size.ok_or_else(|| format!("must be {} to {}, such as 256KiB", size_text(MIN), size_text(MAX)))
 }
 
 fn size_text(kib: u64) -> String {
     if kib.is_multiple_of(1024) { format!("{}MiB", kib / 1024) } else { format!("{kib}KiB") }
 }
 
-/// A number of bytes with its unit.
+/// Parses a number of bytes with its unit.
 fn bytes(text: &str) -> Option<u64> {
     let units = [("KiB", 10), ("MiB", 20), ("GiB", 30)];
     let (number, shift) = units.into_iter().find_map(|(unit, shift)| Some((text.strip_suffix(unit)?, shift)))?;
     number.trim().parse::<u64>().ok()?.checked_mul(1 << shift)
 }
 
-/// A number of bytes, as `64MiB`.
+/// A number of bytes, such as `64MiB`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ByteSize(pub u64);
 
@@ -60,11 +60,11 @@ impl std::str::FromStr for ByteSize {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let bytes = bytes(text).filter(|bytes| (1 << 20..=1 << 36).contains(bytes));
-        bytes.map(Self).ok_or_else(|| "must be 1MiB to 64GiB, as 64MiB".to_owned())
+        bytes.map(Self).ok_or_else(|| "must be 1MiB to 64GiB, such as 64MiB".to_owned())
     }
 }
 
-/// A secret setting. It never prints.
+/// A secret setting. Its `Debug` output is redacted.
 #[derive(Clone)]
 pub struct SecretText(pub Zeroizing<String>);
 
@@ -82,12 +82,12 @@ impl std::fmt::Debug for SecretText {
     }
 }
 
-/// Which database. The password in it never prints.
+/// Location of the database. Its `Debug` output omits the password.
 #[derive(Clone)]
 pub enum DatabaseUrl {
     /// A SQLite file.
     Sqlite(PathBuf),
-    /// A PostgreSQL server, as `tokio_postgres` reads it.
+    /// A PostgreSQL URL, as `tokio_postgres` parses it.
     Postgres(Zeroizing<String>),
 }
 
@@ -102,13 +102,13 @@ impl std::str::FromStr for DatabaseUrl {
             return if names_a_file {
                 Ok(Self::Sqlite(PathBuf::from(path)))
             } else {
-                Err("a SQLite URL is sqlite:FILE; a database in memory could not outlive the process")
+                Err("a SQLite URL is sqlite:FILE; an in-memory database would not outlive the process")
             };
         }
         if text.starts_with("postgres://") || text.starts_with("postgresql://") {
             return Ok(Self::Postgres(Zeroizing::new(text.to_owned())));
         }
-        // Never the text itself: it may hold a password.
+        // Never repeat the text: it may contain a password.
         Err("it must begin with sqlite:, postgres:// or postgresql://")
     }
 }
@@ -122,7 +122,7 @@ impl std::fmt::Debug for DatabaseUrl {
     }
 }
 
-/// Reads a URL without ever repeating it in an error, as clap's own messages would: it may hold a password.
+/// Parses a database URL. Unlike clap's own messages, its errors never repeat the value, which may contain a password.
 #[derive(Clone)]
 pub(super) struct DatabaseUrlParser;
 

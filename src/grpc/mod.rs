@@ -1,4 +1,4 @@
-//! gRPC: messages in, one use-case, a message out.
+//! The gRPC layer: converts requests, calls one use-case of `app`, converts the result.
 
 pub mod convert;
 pub mod handlers;
@@ -12,7 +12,7 @@ use crate::{
     pb,
 };
 
-/// Encodes events and cached keys as messages of the contract.
+/// Encoders of events and cached keys as messages of the API.
 pub const ENCODERS: Encoders = Encoders {
     event: convert::event::of_change,
     api_key: |key| pb::ApiKey::from(key).encode_to_vec(),

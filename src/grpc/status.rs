@@ -1,4 +1,4 @@
-//! The one place where an error becomes a status: code, reason, details. Faults of ours are logged here, once.
+//! The one place where errors become statuses: code, reason, details. Server faults are logged here, once.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -12,13 +12,13 @@ use crate::{
     telemetry,
 };
 
-/// The domain of every reason.
+/// The `ErrorInfo` domain of all reasons.
 pub const DOMAIN: &str = "tenantry";
 
-/// How long a client should wait before it repeats a call that was not served.
+/// Default `RetryInfo` delay for calls that were not served.
 const RETRY_DELAY: Duration = Duration::from_millis(200);
 
-/// The code and the reason of an error.
+/// Returns the code and the reason of an error.
 fn classify(error: &Error) -> (Code, ErrorReason) {
     use ErrorReason as R;
     match error {
@@ -97,12 +97,12 @@ fn classify(error: &Error) -> (Code, ErrorReason) {
     }
 }
 
-/// The reason of an error.
+/// Returns the reason of an error.
 pub fn reason(error: &Error) -> ErrorReason {
     classify(error).1
 }
 
-/// The reason for an entity that is not there.
+/// Returns the reason for an entity that does not exist.
 pub fn not_found(entity: Entity) -> ErrorReason {
     match entity {
         Entity::User => ErrorReason::UserNotFound,
@@ -168,7 +168,7 @@ impl From<Error> for Status {
             }
             Error::NoSigningKey => {
                 tracing::error!(
-                    "no signing key is in force yet: the clock of this process is behind the one that made the keys"
+                    "no signing key is active yet: the clock of this process is behind the clock of the process that created the keys"
                 );
                 details.set_retry_info(Some(RETRY_DELAY));
             }
@@ -176,11 +176,11 @@ impl From<Error> for Status {
                 details.set_retry_info(Some(RETRY_DELAY));
             }
             Error::Unavailable(source) => {
-                tracing::warn!(error = chain(source.as_ref()), "the database cannot be used");
+                tracing::warn!(error = chain(source.as_ref()), "the database is unavailable");
                 details.set_retry_info(Some(RETRY_DELAY));
             }
             Error::SealedValueUnreadable(source) => {
-                tracing::error!(error = %source, "a sealed value cannot be opened");
+                tracing::error!(error = %source, "a sealed value cannot be decrypted");
             }
             Error::Internal(source) => {
                 tracing::error!(error = chain(source.as_ref()), "internal error");
@@ -193,7 +193,7 @@ impl From<Error> for Status {
     }
 }
 
-/// A reason as it is sent: the name of the enum value without the enum's own name.
+/// Returns a reason as it is sent: the name of the enum value without the enum's prefix.
 pub fn reason_text(reason: ErrorReason) -> &'static str {
     let name = reason.as_str_name();
     name.strip_prefix("ERROR_REASON_").unwrap_or(name)

@@ -1,4 +1,4 @@
-//! The calls that the model knows: one for each method, with what it is about, and how they are drawn.
+//! The calls in the model, one per method, with their arguments, and how they are drawn.
 
 use super::model::{
     Bounds, Credential, Mailed, Model, OWN_ROLES, PERMISSIONS, ROLES, SCOPES, SCOPES_OF_ORGANIZATIONS, Standing, State,
@@ -8,10 +8,10 @@ use crate::support::{
     random::Random,
 };
 
-/// The passwords of users: the one of the cheap hash, and two more.
+/// Passwords of users: the one with the cheap hash, and two more.
 pub const PASSWORDS: [&str; 3] = [PASSWORD, "another phrase of some length", "a third phrase, long enough"];
 
-/// What a method asks for, as its options in the protos say, and how often it is drawn.
+/// The requirements of a method, from its options in the protos, and its weight when calls are drawn.
 pub struct Rule {
     pub weight: usize,
     pub scope: Option<&'static str>,
@@ -30,7 +30,7 @@ const fn of_platform(weight: usize, scope: &'static str) -> Rule {
     Rule { weight, scope: Some(scope), platform_admin: true }
 }
 
-/// Every method that is called. What hashes a password is drawn seldom: it costs more than all others together.
+/// All methods that are called. Methods that hash a password have low weights: they cost more than all others together.
 pub static METHODS: [(&str, Rule); 88] = [
     ("CreateApiKey", rule(6, "api_keys:write")),
     ("GetApiKey", rule(1, "api_keys:read")),
@@ -122,18 +122,18 @@ pub static METHODS: [(&str, Rule); 88] = [
     ("RevokePlatformAdmin", of_platform(2, "platform_admins:write")),
 ];
 
-/// The scopes of the methods that give something to others.
+/// Scopes of the methods that give authority.
 const GIVING: [&str; 5] = ["users:write", "api_keys:write", "invitations:write", "memberships:write", "roles:write"];
 
-/// Methods that are not called, each with the reason.
+/// Methods that are not called, each with a reason.
 pub const NOT_MODELLED: [(&str, &str); 0] = [];
 
-/// Methods that every credential that works and has the scope may call.
+/// Methods that any valid credential with the scope may call.
 pub const NEVER_REFUSED: [&str; 0] = [];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Owner {
-    /// The platform admin that the first start made.
+    /// The platform admin created at the first start.
     Root,
     User(usize),
     Organization(usize),
@@ -148,9 +148,9 @@ pub enum Subject {
 /// An e-mail in a call.
 #[derive(Clone, Debug)]
 pub enum Address {
-    /// Nobody's.
+    /// An unused address.
     Fresh(String),
-    /// The one that a user has at the moment.
+    /// The current address of a user.
     Of(usize),
 }
 
@@ -164,7 +164,7 @@ pub enum Change {
     Rate(u32),
 }
 
-/// A call. Users, organizations, keys and the like are named by their places in the model.
+/// A call. Users, organizations, keys and other resources are indexes into the model.
 #[derive(Clone, Debug)]
 pub enum Call {
     CreateApiKey { owner: Owner, bounds: Bounds },
@@ -258,7 +258,7 @@ pub enum Call {
 }
 
 impl Call {
-    /// The method.
+    /// The name of the method.
     pub fn method(&self) -> &'static str {
         let text = format!("{self:?}");
         let name = text.split(|c: char| !c.is_ascii_alphanumeric()).next().unwrap_or_default();
@@ -270,12 +270,12 @@ impl Call {
         METHODS.iter().find(|(name, _)| *name == method).map(|(_, rule)| rule).unwrap()
     }
 
-    /// The scope that the method takes.
+    /// The scope that the method requires.
     pub fn scope(&self) -> Option<&'static str> {
         self.rule().scope
     }
 
-    /// True if the method is for platform admins.
+    /// True if only platform admins may call the method.
     pub fn takes_a_platform_admin(&self) -> bool {
         self.rule().platform_admin
     }
@@ -285,11 +285,11 @@ fn fresh(word: &str) -> Address {
     Address::Fresh(format!("{}@example.com", unique(word)))
 }
 
-/// Draws what calls are about, near the one who is to call: most attacks are about what is one's own.
+/// Draws the arguments of calls, mostly from the caller's own surroundings, since most attacks start there.
 pub struct Draw<'a> {
     pub random: &'a mut Random,
     pub model: &'a Model,
-    /// Who is to call, perhaps.
+    /// The calling user, if any.
     pub user: Option<usize>,
     pub organization: Option<usize>,
 }
@@ -318,14 +318,14 @@ impl<'a> Draw<'a> {
         }
     }
 
-    /// A user in a state, if there is one.
+    /// A user in a state; any user if none is.
     fn user_in(&mut self, state: State) -> usize {
         let all: Vec<usize> =
             (0..self.model.users.len()).filter(|user| self.model.users[*user].state == state).collect();
         if all.is_empty() || self.random.percent(15) { self.any_user() } else { self.random.one(&all) }
     }
 
-    /// A user for whom something holds, if there is one.
+    /// A user that satisfies a condition; any user if none does.
     fn user_who(&mut self, holds: impl Fn(&super::model::User) -> bool) -> usize {
         let all: Vec<usize> = (0..self.model.users.len()).filter(|user| holds(&self.model.users[*user])).collect();
         if all.is_empty() || self.random.percent(15) { self.any_user() } else { self.random.one(&all) }
@@ -344,7 +344,7 @@ impl<'a> Draw<'a> {
         if all.is_empty() || self.random.percent(15) { self.any_organization() } else { self.random.one(&all) }
     }
 
-    /// A member of an organization, if it has one.
+    /// A member of an organization; any user if it has none.
     fn member_of(&mut self, organization: usize) -> usize {
         let all: Vec<usize> = self.model.organizations[organization].members.keys().copied().collect();
         if all.is_empty() || self.random.percent(15) { self.any_user() } else { self.random.one(&all) }
@@ -356,7 +356,7 @@ impl<'a> Draw<'a> {
         if all.is_empty() || self.random.percent(15) { self.any_user() } else { self.random.one(&all) }
     }
 
-    /// A key, never the first one.
+    /// A key, but never the first one.
     fn any_key(&mut self) -> usize {
         let own: Vec<usize> = (1..self.model.keys.len())
             .filter(|key| match self.model.keys[*key].owner {
@@ -372,7 +372,7 @@ impl<'a> Draw<'a> {
         }
     }
 
-    /// A session, mostly one that goes on.
+    /// A session, mostly a live one.
     fn any_session(&mut self) -> Option<usize> {
         let sessions = &self.model.sessions;
         let live: Vec<usize> = (0..sessions.len()).filter(|at| sessions[*at].live).collect();
@@ -394,7 +394,7 @@ impl<'a> Draw<'a> {
         if all.is_empty() { None } else { Some(self.random.one(&all)) }
     }
 
-    /// An access token of a user that works.
+    /// A working access token of a user.
     fn access_of(&mut self, user: usize) -> Option<(usize, usize)> {
         let all: Vec<(usize, usize)> = (0..self.model.sessions.len())
             .filter(|at| self.model.session_works(*at) && self.model.sessions[*at].user == user)
@@ -403,7 +403,7 @@ impl<'a> Draw<'a> {
         if all.is_empty() { None } else { Some(self.random.one(&all)) }
     }
 
-    /// What shows, or not, that the person who proves a mailbox holds the account.
+    /// An access token, or none, to show that the caller who proves a mailbox also holds the account.
     fn proof(&mut self, user: usize) -> Option<(usize, usize)> {
         match self.random.below(10) {
             0..4 => None,
@@ -445,7 +445,7 @@ impl<'a> Draw<'a> {
         (0..self.random.below(most + 1)).map(|_| self.random.one(all)).collect()
     }
 
-    /// A role, mostly one that the organization has.
+    /// A role, mostly an existing one.
     fn any_role(&mut self, organization: usize) -> &'static str {
         let role = self.random.one(&ROLES);
         let own = &self.model.organizations[organization].roles;
@@ -477,7 +477,7 @@ impl<'a> Draw<'a> {
             return vec!["*"];
         }
         let mut scopes: Vec<&'static str> = (0..=self.random.below(4)).map(|_| self.random.one(all)).collect();
-        // What gives something is what attacks are about.
+        // Attacks need the scopes that give authority.
         let giving = if matches!(owner, Owner::Organization(_)) { &GIVING[1..] } else { &GIVING[..] };
         scopes.extend(giving.iter().filter(|_| self.random.percent(30)));
         scopes.sort_unstable();
@@ -495,7 +495,7 @@ impl<'a> Draw<'a> {
         Bounds { scopes, ends, local, rate }
     }
 
-    /// Far more than a sequence makes.
+    /// A rate far above the number of calls in a sequence.
     fn rate(&mut self) -> u32 {
         self.random.one(&[100_000, 200_000])
     }
@@ -511,7 +511,7 @@ impl<'a> Draw<'a> {
         }
     }
 
-    /// A call of a method. `None` if there is nothing that it could be about.
+    /// Draws a call of a method. `None` if there is no resource for it.
     pub fn call(&mut self, method: &str) -> Option<Call> {
         Some(match method {
             "CreateApiKey" => {
@@ -626,13 +626,13 @@ impl<'a> Draw<'a> {
                 let invitation = self.any_invitation()?;
                 let address = &self.model.invitations[invitation].address;
                 let invited = self.model.users.iter().position(|user| user.email == *address);
-                // Who calls with its own credential need not be named.
+                // A user that calls with its own credential need not be named.
                 let user = match invited {
                     Some(user) if Some(user) != self.user || self.random.percent(50) => Some(user),
                     Some(_) => None,
                     None => Some(self.any_user()),
                 };
-                // One that does not work is not sent: what becomes of it nothing says.
+                // An invalid token is never sent, since its effect is unspecified.
                 let proof = match user {
                     Some(user) if self.random.percent(40) => self.access_of(user),
                     _ => None,
@@ -755,7 +755,7 @@ impl<'a> Draw<'a> {
             }
             "PurgeUser" => {
                 let user = self.any_user();
-                // What it takes along of one who is not active nothing says.
+                // For an inactive user, it is unspecified which organizations are purged too.
                 let sole = self.random.percent(50) && self.model.users[user].state == State::Active;
                 Call::PurgeUser { user, sole }
             }
@@ -772,7 +772,7 @@ impl<'a> Draw<'a> {
         self.random.one(&others)
     }
 
-    /// Who is reached by the e-mail of a user: somebody else, if that user is gone and another one has it now.
+    /// The user that the e-mail of a user leads to: a different one if that user is gone and its address was reused.
     fn reached_as(&mut self, user: usize) -> usize {
         let users = &self.model.users;
         let has_it = |other: &super::model::User| {
@@ -786,7 +786,7 @@ impl<'a> Draw<'a> {
         self.reached_as(user)
     }
 
-    /// A user with a link to a provider, if there is one.
+    /// A user with a link to a provider; any user if none has one.
     fn linked(&mut self) -> usize {
         self.user_who(|user| !user.links.is_empty())
     }

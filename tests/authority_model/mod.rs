@@ -1,8 +1,9 @@
-//! Random sequences of every method, called with many credentials at once, each call beside a model of authority that is written from
-//! docs/security.md and the protos alone: a call is done exactly when the model says so. After each sequence every credential that was
-//! ever made is tried, and must work, and reach, exactly as far as the model says.
+//! Random sequences of all methods with many credentials, compared with a model of authority that is written only from docs/security.md
+//! and the protos: a call must succeed exactly when the model permits it. After each sequence, every credential ever created is tested,
+//! and must work and reach exactly as far as the model says.
 //!
-//! The model knows sets of permissions, who made what with what, and what ends what. It knows nothing of how the server decides.
+//! The model has sets of permissions, who created what with which credential, and what ends what. It does not know how the server
+//! decides.
 
 mod calls;
 mod model;
@@ -19,23 +20,23 @@ use world::World;
 
 use crate::support::{Backend, Test, both, invariants, run};
 
-/// Workers beside each other, each with sequences of its own.
+/// Number of parallel workers, each with its own sequences.
 const WORKERS: u64 = 8;
-/// Steps of a sequence.
+/// Number of steps per sequence.
 const STEPS: usize = 28;
-/// No caller is refused for wrong passwords and tokens: the sequences present many.
+/// Without limits on wrong passwords and tokens, since the sequences present many.
 const OPTIONS: &[&str] =
     &["--max-failures-per-caller", "0", "--max-failures-per-address", "0", "--sweep-interval", "1d"];
-/// So many sequences share a server: what it has stored stays small, and one run stays within the time that a test may take.
+/// Number of sequences per server. Keeps its database small and each run within the time limit of a test.
 const SEQUENCES_OF_A_SERVER: u64 = 1_000;
 
-/// How often each method was done, and how often refused.
+/// For each method, how often it succeeded and how often it was refused.
 type Counts = BTreeMap<&'static str, (usize, usize)>;
 
 /// Runs the sequences of one worker.
 async fn run_sequences(t: &Test, seed: u64, sequences: u64) -> Counts {
     let mut counts = Counts::new();
-    // One connection for all credentials.
+    // All credentials share one connection.
     let api = t.anonymous();
     for sequence in 0..sequences {
         let seed = seed.wrapping_add(sequence.wrapping_mul(0x1000_0000));
@@ -49,7 +50,7 @@ async fn run_sequences(t: &Test, seed: u64, sequences: u64) -> Counts {
     counts
 }
 
-/// Runs so many sequences on several workers. `TENANTRY_TEST_SEED` runs those of a seed again.
+/// Runs sequences on several workers. `TENANTRY_TEST_SEED` repeats those of a seed.
 async fn follow_the_model(t: Arc<Test>, sequences: u64) {
     let seed = std::env::var("TENANTRY_TEST_SEED")
         .map_or_else(|_| u64::from_be_bytes(tenantry::security::random::bytes()), |seed| seed.parse().unwrap());

@@ -1,11 +1,12 @@
-//! The model: what exists, who holds what, what each call gives, and what ends with what. Written from docs/security.md and the protos.
+//! The model: which resources exist, who holds which authority, what each call gives and what it ends. Written from docs/security.md and
+//! the protos.
 
 use std::collections::BTreeMap;
 
 use super::calls::{Address, Call, Change, Owner, Subject};
 
-/// Every scope and permission that the model tells apart. `resource:?` stands for what nobody has named of a resource, `?:?` for all
-/// else that nobody has named, and `?:owner` for what makes an owner more than any list of names.
+/// All scopes and permissions that the model distinguishes. `resource:?` is every permission of a resource that has no name yet, `?:?`
+/// every other unnamed permission, and `?:owner` what an owner holds beyond any list of names.
 const NAMES: [&str; 46] = [
     "organizations:read",
     "organizations:write",
@@ -55,7 +56,7 @@ const NAMES: [&str; 46] = [
     "?:owner",
 ];
 
-/// The scopes that a key can be made with here.
+/// Scopes for keys of users.
 pub const SCOPES: [&str; 30] = [
     "organizations:read",
     "organizations:write",
@@ -89,7 +90,7 @@ pub const SCOPES: [&str; 30] = [
     "*",
 ];
 
-/// The scopes that an organization's key can be made with here: those that name something in an organization.
+/// Scopes for keys of organizations: those that name a permission in an organization.
 pub const SCOPES_OF_ORGANIZATIONS: [&str; 16] = [
     "organizations:read",
     "organizations:write",
@@ -109,7 +110,7 @@ pub const SCOPES_OF_ORGANIZATIONS: [&str; 16] = [
     "*",
 ];
 
-/// The permissions that a role or a membership can give here.
+/// Permissions for roles and memberships.
 pub const PERMISSIONS: [&str; 14] = [
     "organizations:write",
     "organizations:delete",
@@ -127,7 +128,7 @@ pub const PERMISSIONS: [&str; 14] = [
     "*",
 ];
 
-/// The permissions that are asked about after a sequence.
+/// Permissions that are checked after a sequence.
 pub const ASKED: [&str; 9] = [
     "organizations:write",
     "organizations:delete",
@@ -140,21 +141,21 @@ pub const ASKED: [&str; 9] = [
     "reports:read",
 ];
 
-/// The names of the organizations' own roles.
+/// Names of the custom roles.
 pub const OWN_ROLES: [&str; 2] = ["clerk", "deputy"];
-/// Every role.
+/// Names of all roles.
 pub const ROLES: [&str; 6] = ["owner", "admin", "member", "viewer", "clerk", "deputy"];
 
-/// Where the server does less than the page says, as of now: SetPassword and ImportPasswordHash end no sessions. The page says that they
-/// end unless the caller keeps them. Set it to true with the server.
+/// SetPassword and ImportPasswordHash end no sessions: a first password ends none, by the page.
 pub const FIRST_PASSWORDS_END_SESSIONS: bool = false;
-/// The same: sessions for an organization that is purged without having been deleted do not end. They cannot be refreshed for it.
+/// Sessions for an organization that is purged without having been deleted do not end, but they cannot be refreshed for it. Here the
+/// server does less than the page says.
 pub const PURGING_ENDS_SESSIONS: bool = false;
-/// The same: AcceptInvitation with a credential of the user verifies the e-mail, and no mailed token ends with it.
+/// AcceptInvitation with a credential of the user verifies the e-mail, which ends every mailed token.
 pub const ACCEPTING_ENDS_MAILED_TOKENS: bool = true;
 
-/// The same: CreateRole, UpdateRole and DeleteRole ask for the permissions that the role names, and not for what every member may, which
-/// the page counts to what a role gives.
+/// CreateRole, UpdateRole and DeleteRole require the permissions that the role names, not those of every member: by the page, a role by
+/// itself gives only the permissions that it names.
 pub const ROLES_INCLUDE_WHAT_EVERY_MEMBER_MAY: bool = false;
 
 /// A set of scopes or permissions.
@@ -164,7 +165,7 @@ pub struct Set(u64);
 impl Set {
     pub const ALL: Self = Self((1 << NAMES.len()) - 1);
 
-    /// What some texts name, wildcards included.
+    /// Everything that the texts name, including by wildcards.
     pub fn of(texts: &[&str]) -> Self {
         let mut set = 0;
         for text in texts {
@@ -208,18 +209,18 @@ impl std::fmt::Debug for Set {
     }
 }
 
-/// What every member may.
+/// The permissions of every member.
 fn of_every_member() -> Set {
     Set::of(&["organizations:read", "memberships:read", "users:read", "roles:read"])
 }
 
-/// What a caller that creates, changes or deletes a role must hold of it.
+/// The permissions that a caller must hold to create, change or delete a role.
 fn of_role(permissions: &[&str]) -> Set {
     let named = Set::of(permissions);
     if ROLES_INCLUDE_WHAT_EVERY_MEMBER_MAY { of_every_member().and(named) } else { named }
 }
 
-/// What an admin may: all but two, also what nobody has named.
+/// The permissions of an admin: everything, including unnamed permissions, except for those only an owner holds.
 pub fn of_admins() -> Set {
     Set::ALL.without(&["organizations:delete", "organizations:transfer", "organizations:?", "?:owner"])
 }
@@ -240,7 +241,7 @@ pub struct User {
     pub password: Option<&'static str>,
     pub admin: bool,
     pub state: State,
-    /// Links to a provider: their ids, and what the provider calls the user.
+    /// Links to a provider: their ids, and the provider's ids of the user.
     pub links: Vec<(String, String)>,
 }
 
@@ -256,25 +257,25 @@ pub struct Organization {
     pub id: String,
     pub slug: String,
     pub state: State,
-    /// Their ids and permissions.
+    /// Ids and permissions of the custom roles.
     pub roles: BTreeMap<&'static str, (String, Vec<&'static str>)>,
     pub members: BTreeMap<usize, Member>,
 }
 
-/// What bounds a key.
+/// The bounds of a key.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Bounds {
     pub scopes: Vec<&'static str>,
-    /// In how many hours it ends.
+    /// Hours until it ends.
     pub ends: Option<u32>,
-    /// True: only from the loopback addresses.
+    /// True if limited to loopback addresses.
     pub local: bool,
-    /// How many calls a second; 0 for any number.
+    /// Calls per second; 0 means unlimited.
     pub rate: u32,
 }
 
 impl Bounds {
-    /// True if these let nothing that others do not.
+    /// True if these bounds permit nothing beyond `other`.
     fn within(&self, other: &Self) -> bool {
         Set::of(&other.scopes).covers(Set::of(&self.scopes))
             && self.ends_within(other)
@@ -302,10 +303,10 @@ pub struct Key {
     pub bounds: Bounds,
     pub secret: String,
     pub former: Option<String>,
-    /// Secrets from before.
+    /// Secrets from before the former one.
     pub dead: Vec<String>,
     pub revoked: bool,
-    /// For whom a credential that is no platform admin's made it, if the owner was a platform admin at that time.
+    /// True if the owner was a platform admin when the key was created, and the creating credential was not a platform admin's.
     pub made_lowly: bool,
 }
 
@@ -342,7 +343,7 @@ pub struct Mail {
 pub enum Standing {
     Live,
     Expired,
-    /// Live or expired: the page leaves it open.
+    /// Live or expired: unspecified.
     Unsure,
     Gone,
 }
@@ -356,30 +357,30 @@ pub struct Invitation {
     pub text: String,
     pub former: Vec<String>,
     pub sender: Option<usize>,
-    /// True if the sender was a platform admin when it was sent.
+    /// True if the sender was a platform admin when the invitation was sent.
     pub by_platform: bool,
-    /// True if it expired because a role of the sender was narrowed: whether it counts as expired before somebody tries it is left open.
+    /// True if it expired because a role of the sender was narrowed. Whether it counts as expired before it is tried is unspecified.
     pub narrowed: bool,
     pub standing: Standing,
 }
 
-/// What is presented with a call.
+/// The credential presented with a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Credential {
     /// The current secret of a key.
     Key(usize),
-    /// The one before its last rotation.
+    /// The secret of a key before its last rotation.
     Former(usize),
-    /// One from before that.
+    /// An older secret of a key.
     Dead(usize, usize),
     /// An access token of a session.
     Access(usize, usize),
 }
 
-/// The key of the platform admin that the first start made. No call is about it.
+/// The key of the platform admin created at the first start. No call changes it.
 pub const ROOT: Credential = Credential::Key(0);
 
-/// Who calls, by a credential that works.
+/// The caller behind a working credential.
 #[derive(Clone, Debug)]
 pub struct Who {
     pub user: Option<usize>,
@@ -392,7 +393,7 @@ pub struct Who {
     bounds: Bounds,
 }
 
-/// What a call answered, as far as the model takes it up.
+/// The parts of an answer that the model uses.
 #[derive(Clone, Debug, Default)]
 pub struct Answer {
     pub id: String,
@@ -414,10 +415,10 @@ pub struct Model {
     pub invitations: Vec<Invitation>,
 }
 
-/// True: the call is done. `None`: neither the page nor a proto says.
+/// True if the call must succeed, false if it must be refused; `None` if neither the page nor a proto specifies it.
 pub type Expected = Option<bool>;
 
-// What is there, and who stands how.
+// Resources and the standing of callers.
 impl Model {
     fn user_exists(&self, user: usize) -> bool {
         matches!(self.users[user].state, State::Active | State::Suspended)
@@ -445,7 +446,7 @@ impl Model {
         }
     }
 
-    /// Every credential that opens methods, or did once.
+    /// Every API key secret and access token, past or present.
     pub fn credentials(&self) -> Vec<Credential> {
         let mut all = Vec::new();
         for (at, key) in self.keys.iter().enumerate() {
@@ -474,7 +475,7 @@ impl Model {
         self.sessions[session].live && self.is_active(self.sessions[session].user)
     }
 
-    /// Who a credential makes of a caller; nobody if it does not work.
+    /// The caller behind a credential; `None` if it does not work.
     pub fn who(&self, credential: Credential) -> Option<Who> {
         let (key, former) = match credential {
             Credential::Key(key) => (key, false),
@@ -515,7 +516,7 @@ impl Model {
         })
     }
 
-    /// What a role gives; nothing is said of one that is not there.
+    /// The permissions of a role; `None` if it does not exist.
     fn gives(&self, organization: usize, role: &str) -> Option<Set> {
         Some(match role {
             "owner" => Set::ALL,
@@ -526,18 +527,18 @@ impl Model {
         })
     }
 
-    /// What a membership gives.
+    /// The permissions of a membership.
     fn of_member(&self, organization: usize, member: &Member) -> Set {
         self.gives(organization, member.role).unwrap_or_default().and(Set::of(&member.extra))
     }
 
-    /// What a user holds in an organization by its membership.
+    /// The permissions of a user in an organization by its membership.
     fn of_user(&self, user: usize, organization: usize) -> Set {
         let member = self.organizations[organization].members.get(&user);
         member.map_or_else(Set::default, |member| self.of_member(organization, member))
     }
 
-    /// The owner's standing in an organization, whatever the scopes are; for an organization's key, what the key holds.
+    /// The owner's standing in an organization, regardless of scopes; for an organization's key, what the key holds.
     fn standing(&self, who: &Who, organization: usize) -> Set {
         match (who.admin, who.organization, who.user) {
             (true, ..) => Set::ALL,
@@ -564,7 +565,7 @@ impl Model {
                 }))
     }
 
-    /// The user itself, or a platform admin.
+    /// True if the caller is the user itself or a platform admin.
     fn is_own(&self, who: &Who, user: usize) -> bool {
         self.user_exists(user) && (who.admin || who.user == Some(user))
     }
@@ -576,17 +577,17 @@ impl Model {
             && who.scopes.has(permission)
     }
 
-    /// As `may`, where something is changed: in a suspended organization only platform admins do.
+    /// Like `may`, for changes: only platform admins change a suspended organization.
     fn may_change(&self, who: &Who, organization: usize, permission: &str) -> bool {
         self.may(who, organization, permission) && (who.admin || self.organization_is_active(organization))
     }
 
-    /// `GRANT_PERMISSIONS`: the standing covers them, and the scopes do.
+    /// `GRANT_PERMISSIONS`: both the standing and the scopes cover them.
     fn may_give(&self, who: &Who, organization: usize, given: Set) -> bool {
         self.standing(who, organization).covers(given) && who.scopes.covers(given)
     }
 
-    /// `GRANT_API_KEY`: an API key, by its current secret, that holds all that the key does.
+    /// `GRANT_API_KEY`: requires an API key, presented with its current secret, that holds everything the new key holds.
     fn may_give_key(&self, who: &Who, owner: Owner, bounds: &Bounds) -> bool {
         let in_organization = match owner {
             Owner::Organization(organization) => {
@@ -598,17 +599,17 @@ impl Model {
         who.key.is_some() && !who.former && bounds.within(&who.bounds) && in_organization
     }
 
-    /// `GRANT_ACCOUNT` and `GRANT_SESSION` for a platform admin take one more scope.
+    /// `GRANT_ACCOUNT` and `GRANT_SESSION` for a platform admin require one more scope.
     fn may_authenticate(&self, who: &Who, user: usize) -> bool {
         !self.users[user].admin || who.scopes.has("platform_admins:authenticate")
     }
 
-    /// True if StartPasswordReset answers a token.
+    /// True if StartPasswordReset returns a token.
     pub fn may_reset(&self, who: &Who, user: usize) -> bool {
         self.is_active(user) && self.may_authenticate(who, user)
     }
 
-    /// `GRANT_STANDING` for a platform admin takes one more scope.
+    /// `GRANT_STANDING` for a platform admin requires one more scope.
     fn may_bring_back(&self, who: &Who, user: usize) -> bool {
         !self.users[user].admin || who.scopes.has("platform_admins:write")
     }
@@ -623,7 +624,7 @@ impl Model {
         (0..self.users.len()).all(|user| Some(user) == of || !self.user_exists(user) || self.users[user].email != email)
     }
 
-    /// What an address in a call is.
+    /// The text of an address in a call.
     pub fn address(&self, address: &Address) -> String {
         match address {
             Address::Fresh(text) => text.clone(),
@@ -631,19 +632,19 @@ impl Model {
         }
     }
 
-    /// True if somebody who is not signed in may have made an account: nothing is there that opens it.
+    /// True if nothing opens the account: no password, key, link or session.
     fn is_bare(&self, user: usize) -> bool {
         let has_key = self.keys.iter().any(|key| key.owner == Owner::User(user) && !key.revoked);
         let has_session = self.sessions.iter().any(|session| session.user == user && session.live);
         self.users[user].password.is_none() && self.users[user].links.is_empty() && !has_key && !has_session
     }
 
-    /// True if an access token in a request shows that the person who proves a mailbox holds the account.
+    /// True if an access token in a request shows that the caller who proves a mailbox also holds the account.
     pub fn shows(&self, user: usize, proof: Option<(usize, usize)>) -> bool {
         proof.is_some_and(|(session, _)| self.session_works(session) && self.sessions[session].user == user)
     }
 
-    /// True if a key is seen: one's own, or of an organization whose keys one may see.
+    /// True if the caller sees a key: its own, or one of an organization whose keys it may see.
     fn sees_key(&self, who: &Who, key: usize) -> bool {
         match self.keys[key].owner {
             Owner::Root => false,
@@ -658,7 +659,7 @@ impl Model {
         }
     }
 
-    /// True if a key is of an owner that is not there at the moment: what can be done with it then is nowhere said.
+    /// True if the owner of a key is deleted. What can be done with the key then is unspecified.
     fn is_of_a_deleted_owner(&self, key: usize) -> bool {
         match self.keys[key].owner {
             Owner::Root => false,
@@ -667,7 +668,7 @@ impl Model {
         }
     }
 
-    /// True if somebody may write a key that it sees.
+    /// True if the caller may write a key that it sees.
     fn may_write_key(&self, who: &Who, key: usize) -> bool {
         match self.keys[key].owner {
             Owner::Organization(organization) => who.admin || self.standing(who, organization).has("api_keys:write"),
@@ -702,9 +703,9 @@ pub fn changed(bounds: &Bounds, change: &Change) -> Bounds {
     after
 }
 
-// Who may do what.
+// Which calls are permitted.
 impl Model {
-    /// True if a call with a credential is done, false if it is refused.
+    /// Whether a call with a credential must succeed.
     pub fn allows(&self, credential: Credential, call: &Call) -> Expected {
         let Some(who) = self.who(credential) else { return Some(false) };
         if let Some(scope) = call.scope()
@@ -724,7 +725,7 @@ impl Model {
             Call::CreateApiKey { owner, bounds } => {
                 let mut bounds = bounds.clone();
                 if bounds.rate == 0 {
-                    // It has the one of its maker's key.
+                    // It inherits the rate of the creating key.
                     bounds.rate = who.bounds.rate;
                 } else if !who.admin {
                     return Some(false);
@@ -807,7 +808,7 @@ impl Model {
                     && of.organization.is_none_or(|organization| self.is_open_to(of.user, organization))
             }
             Call::SignOut { session, all } => match session {
-                // Which session an access token is of.
+                // Without a session, the caller must present an access token.
                 None => who.session.is_some(),
                 Some(session) => {
                     let user = self.sessions[*session].user;
@@ -824,7 +825,7 @@ impl Model {
             Call::ChangePassword { user, right, .. } => {
                 let may =
                     self.is_own(who, *user) && self.is_active(*user) && *right && self.users[*user].password.is_some();
-                // The page does not say whether the proof of the password is enough for a platform admin.
+                // Whether the password is enough for a platform admin is unspecified.
                 if may && !self.may_authenticate(who, *user) {
                     return None;
                 }
@@ -836,12 +837,12 @@ impl Model {
             Call::ImportPasswordHash(user) => {
                 self.user_exists(*user) && self.may_authenticate(who, *user) && self.users[*user].password.is_none()
             }
-            // It takes away, and locks a platform admin out.
+            // Removing a password can lock out a platform admin.
             Call::RemovePassword(user) => self.user_exists(*user) && self.may_authenticate(who, *user),
             Call::StartEmailVerification(user) | Call::StartEmailChange { user, .. } => {
                 self.is_active(*user) && self.may_authenticate(who, *user)
             }
-            // It answers in any case; a token only for a user that can have one.
+            // Always succeeds, but returns a token only for a user that can have one.
             Call::StartPasswordReset(_) => true,
             Call::ConfirmEmailVerification { mail, proof } => {
                 let Mail { kind, user, live, .. } = self.mails[*mail];
@@ -957,7 +958,7 @@ impl Model {
                     && self.is_invited(user, invitation, *by_token)
                     && (who.admin || self.organization_is_active(organization))
                     && !self.organizations[organization].members.contains_key(&user);
-                // A role that was widened since may be more than the sender holds.
+                // A role that was widened in the meantime may exceed what the sender holds.
                 if may && (is_narrowed || invitation.standing == Standing::Unsure || !self.is_grounded(invitation)) {
                     return None;
                 }
@@ -1141,7 +1142,7 @@ impl Model {
                 let may = self.is_own(who, *user);
                 match email {
                     None => may,
-                    // It stays as it is.
+                    // Unchanged.
                     Some(address) if self.address(address) == self.users[*user].email => may,
                     Some(address) => {
                         may && who.admin
@@ -1160,7 +1161,7 @@ impl Model {
                 if self.users[*user].state == State::Purged {
                     return Some(false);
                 }
-                // Members who are deleted may count as members.
+                // Whether deleted members count as members is unspecified.
                 let is_unsure = (0..self.organizations.len()).any(|at| {
                     let members = &self.organizations[at].members;
                     members.contains_key(user)
@@ -1207,7 +1208,7 @@ impl Model {
         self.organization_is_active(organization) && self.organizations[organization].members.contains_key(&user)
     }
 
-    /// True if a user can be taken away, as far as its organizations go: an active one not while it is the last owner of one.
+    /// Whether the organizations of a user permit its removal: an active user must not be the last owner of one.
     fn may_go(&self, user: usize, is_stuck: impl Fn(usize) -> bool) -> Expected {
         if !self.user_exists(user) {
             return Some(true);
@@ -1223,27 +1224,27 @@ impl Model {
         if owned(&[State::Active, State::Suspended]) {
             Some(false)
         } else if owned(&[State::Deleted]) {
-            // Nothing says whether it counts.
+            // Unspecified whether it counts.
             None
         } else {
             Some(true)
         }
     }
 
-    /// Whether a key's owner lets it be changed at the moment.
+    /// Whether the state of a key's owner permits changes of the key.
     fn key_is_open(&self, who: &Who, key: usize) -> Expected {
         match self.keys[key].owner {
             Owner::Organization(organization) if self.organization_exists(organization) => {
                 Some(who.admin || self.organization_is_active(organization))
             }
             Owner::User(user) if self.is_active(user) => Some(true),
-            // Of a suspended or deleted owner: nothing is said.
+            // Unspecified for suspended and deleted owners.
             _ => None,
         }
     }
 }
 
-// What calls do.
+// Effects of calls.
 impl Model {
     fn end_sessions(&mut self, user: usize, except: Option<usize>) {
         for (at, session) in self.sessions.iter_mut().enumerate() {
@@ -1265,7 +1266,7 @@ impl Model {
         }
     }
 
-    /// The invitations that a user sent to roles that it no longer holds end.
+    /// Ends the invitations that a user sent to roles that it no longer holds.
     fn end_invitations(&mut self, user: usize, organization: Option<usize>) {
         for at in 0..self.invitations.len() {
             let invitation = &self.invitations[at];
@@ -1279,13 +1280,13 @@ impl Model {
             if !self.is_grounded(invitation) {
                 self.invitations[at].standing = Standing::Expired;
             } else if invitation.by_platform != self.users[user].admin {
-                // It holds the role by another standing than the one that it sent it by.
+                // The sender now holds the role by a different standing than when it sent the invitation.
                 self.invitations[at].standing = Standing::Unsure;
             }
         }
     }
 
-    /// A password is another one, or gone.
+    /// A password is changed or removed.
     fn password_is(&mut self, user: usize, password: Option<&'static str>) {
         self.users[user].password = password;
         self.end_mails(user);
@@ -1297,7 +1298,7 @@ impl Model {
         }
     }
 
-    /// What a stranger may have put there goes.
+    /// Removes every credential that a stranger may have added.
     fn clear_account(&mut self, user: usize) {
         self.revoke_keys(Owner::User(user));
         self.users[user].links.clear();
@@ -1306,7 +1307,7 @@ impl Model {
         self.end_mails(user);
     }
 
-    /// An address is proven by somebody who showed nothing of the account.
+    /// An address is proven without a credential of the account.
     fn first_proof(&mut self, user: usize) {
         if !self.users[user].verified {
             self.clear_account(user);
@@ -1319,7 +1320,7 @@ impl Model {
         self.end_mails(user);
     }
 
-    /// A token of a kind is made, and the one before goes; or the one before is returned again.
+    /// A mailed token is created and replaces the previous one of its kind, or the previous one is returned again.
     fn mail(&mut self, kind: Mailed, user: usize, address: String, answer: &Answer) {
         if let Some(again) = self.mails.iter().find(|mail| mail.text == answer.text) {
             let is_the_same = again.live && (again.kind, again.user) == (kind, user) && again.address == address;
@@ -1375,10 +1376,10 @@ impl Model {
         self.end_invitations(user, None);
     }
 
-    /// What a call that was refused changes nevertheless.
+    /// Effects of a refused call.
     pub fn refused(&mut self, credential: Credential, call: &Call) {
         let Some(who) = self.who(credential) else { return };
-        // A traded token that comes again ends its session, if it comes with the session's key.
+        // A reused refresh token ends its session, if presented with the session's key.
         if let Call::Refresh { session, stale: true, .. } | Call::RotateRefreshToken { session, stale: true } = call
             && call.scope().is_none_or(|scope| who.scopes.has(scope))
             && (who.admin || (!call.takes_a_platform_admin() && who.user == Some(self.sessions[*session].user)))
@@ -1388,7 +1389,7 @@ impl Model {
         }
     }
 
-    /// What a call that was done changes.
+    /// Effects of a successful call.
     pub fn done(&mut self, credential: Credential, call: &Call, answer: &Answer) {
         let Some(who) = self.who(credential) else { return };
         match call {
@@ -1492,7 +1493,7 @@ impl Model {
                 self.first_password(*user);
             }
             Call::RemovePassword(user) => {
-                // A user without one stays as it is.
+                // No effect on a user without a password.
                 if self.users[*user].password.is_some() {
                     self.password_is(*user, None);
                     self.end_sessions(*user, None);
@@ -1529,7 +1530,7 @@ impl Model {
             Call::CreateInvitation { organization, address, role } => {
                 let address = self.address(address);
                 for former in &mut self.invitations {
-                    // An expired one gives way.
+                    // Replaces an expired invitation.
                     if former.organization == *organization && former.address == address {
                         former.standing = Standing::Gone;
                     }
@@ -1551,7 +1552,7 @@ impl Model {
                 let invitation = &mut self.invitations[*invitation];
                 let before = std::mem::replace(&mut invitation.text, answer.text.clone());
                 invitation.former.push(before);
-                // Its sender is now the caller that sent it again.
+                // The caller becomes the sender.
                 invitation.sender = who.user;
                 invitation.by_platform = who.admin;
                 invitation.narrowed = false;
@@ -1627,7 +1628,7 @@ impl Model {
             Call::ReactivateOrganization(organization) => self.organizations[*organization].state = State::Active,
             Call::UndeleteOrganization { organization, restore } => {
                 if self.organizations[*organization].state == State::Deleted {
-                    // It is as it was before, suspended if it was.
+                    // Its former state is restored, including a suspension.
                     self.organizations[*organization].state =
                         if answer.flag { State::Suspended } else { State::Active };
                     if !restore {
@@ -1747,9 +1748,9 @@ impl Model {
     }
 }
 
-// What is checked after a sequence.
+// Checks after a sequence.
 impl Model {
-    /// Whether a user may do something in an organization; `None` where the protos leave it open.
+    /// Whether a user has a permission in an organization; `None` if the protos leave it open.
     pub fn user_may(&self, user: usize, organization: usize, permission: &str) -> Expected {
         if !self.is_active(user) || !self.organization_exists(organization) {
             return Some(false);
@@ -1760,7 +1761,7 @@ impl Model {
         Some(self.organization_is_active(organization) && self.of_user(user, organization).has(permission))
     }
 
-    /// Whether a key may be used to do something in an organization.
+    /// Whether a key has a permission in an organization.
     pub fn key_may(&self, key: usize, organization: usize, permission: &str) -> Expected {
         if !self.key_works(key) || !Set::of(&self.keys[key].bounds.scopes).has(permission) {
             return Some(false);
@@ -1772,7 +1773,7 @@ impl Model {
         }
     }
 
-    /// What a user holds in an organization at the moment, for one that is open to it.
+    /// The role and permissions of a user in an active organization that it is a member of.
     pub fn open_standing(&self, user: usize, organization: usize) -> Option<(&'static str, Set)> {
         let member = self.organizations[organization].members.get(&user)?;
         self.organization_is_active(organization).then(|| (member.role, self.of_member(organization, member)))

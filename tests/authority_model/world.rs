@@ -1,4 +1,4 @@
-//! The server beside the model: calls are made, compared, and in the end every credential is tried.
+//! The server under test: makes calls, compares them with the model, and finally tests every credential.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -25,10 +25,10 @@ use crate::support::{
     time_in,
 };
 
-/// The address of the platform admin that the first start made.
+/// E-mail of the platform admin created at the first start.
 const ROOT_EMAIL: &str = "admin@tenantry.local";
-/// Who is there when a sequence begins. An owner, an admin, a member and a stranger of the first organization; two platform admins, of
-/// whom the second is the application; and somebody who has nothing yet.
+/// Users at the start of a sequence: an owner, an admin, a member and a stranger of the first organization; two platform admins, the
+/// second of which is the application; and a user with no resources yet.
 const OWNER: usize = 0;
 const ADMIN: usize = 1;
 const MEMBER: usize = 2;
@@ -37,11 +37,11 @@ const PLATFORM: usize = 4;
 const APPLICATION: usize = 5;
 const USERS: usize = 7;
 
-/// The application's sign-in key, and the one that may also sign platform admins in.
+/// The application's sign-in key, and a key that may also sign in platform admins.
 const SIGN_IN: usize = 1;
 const SIGN_ADMINS_IN: usize = 2;
 
-/// Where the names of fields are that say which session is meant.
+/// Access to the fields that name a session.
 mod sessions {
     use tenantry::pb;
 
@@ -58,25 +58,25 @@ mod sessions {
     }
 }
 
-/// How many sequences have begun in this process: reported with a failure.
+/// Number of sequences begun in this process, reported with a failure.
 static BEGUN: AtomicUsize = AtomicUsize::new(0);
 
-/// Held by a call that locks every platform admin, so that sequences beside each other do not wait in a circle for them.
+/// Held during a call that locks all platform admins, so that parallel sequences do not deadlock on them.
 static ADMINS: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
-/// A server, what the model says of it, and what was done.
+/// A server, its model, and the calls so far.
 pub struct World {
     api: Api,
     model: Model,
     random: Random,
     seed: u64,
-    /// When the sequence began, in seconds since 1970.
+    /// Start of the sequence, in seconds since 1970.
     began: i64,
     taken: Vec<String>,
 }
 
 impl World {
-    /// Makes what a sequence begins with.
+    /// Creates the initial state of a sequence.
     pub async fn make(t: &Test, api: &Api, seed: u64) -> Self {
         BEGUN.fetch_add(1, Ordering::SeqCst);
         let (model, began) = (Model::default(), time_in(t, 0).unwrap().seconds);
@@ -139,7 +139,7 @@ impl World {
         self.take(ROOT, Call::CreateApiKey { owner: Owner::User(user), bounds }, &mut Counts::new()).await;
     }
 
-    /// Brings users over: the strangers' e-mails are not verified, and the last one has no password.
+    /// Imports users. The strangers' e-mails are not verified, and the last user has no password.
     async fn import(&mut self, count: usize) {
         let rows: Vec<pb::ImportedUser> = (0..count)
             .map(|at| pb::ImportedUser {
@@ -172,7 +172,7 @@ impl World {
         self.api.with(self.model.text(credential))
     }
 
-    /// The report when something is not as the model says.
+    /// The report of a deviation from the model.
     fn story(&self) -> String {
         let users: Vec<_> = self.model.users.iter().enumerate().collect();
         format!(
@@ -183,7 +183,7 @@ impl World {
         )
     }
 
-    /// A credential, mostly one that works.
+    /// A credential, mostly a working one.
     fn any_credential(&mut self) -> Credential {
         match self.random.below(100) {
             0..10 => return ROOT,
@@ -195,13 +195,13 @@ impl World {
         if self.random.percent(88) {
             all.retain(|credential| self.model.who(*credential).is_some());
         }
-        // Keys are many: the rarer kinds come as often.
+        // There are many keys, so the rarer kinds get a larger share.
         let rare: Vec<Credential> =
             all.iter().copied().filter(|credential| !matches!(credential, Credential::Key(_))).collect();
         if !rare.is_empty() && self.random.percent(35) { self.random.one(&rare) } else { self.random.one(&all) }
     }
 
-    /// Draws a call and takes it.
+    /// Draws a call and makes it.
     pub async fn step(&mut self, counts: &mut Counts) {
         let sum: usize = METHODS.iter().map(|(_, rule)| rule.weight).sum();
         let (mut credential, call) = loop {
@@ -227,25 +227,25 @@ impl World {
                 credential = self.any_credential();
             }
         }
-        // A platform admin's own key acts for others: whether it shows its own account, where that was never verified, is left open.
+        // A platform admin's own key acts for others. Whether it also shows its own, never verified account is unspecified.
         if let (Call::AcceptInvitation { .. }, Some(who)) = (&call, self.model.who(credential))
             && who.admin
             && who.user.is_some_and(|user| !self.model.users[user].verified)
         {
             credential = ROOT;
         }
-        // A call of the first platform admin is never about itself.
+        // The first platform admin never revokes its own key.
         if credential == ROOT && matches!(call, Call::RevokeOwnApiKey) {
             credential = Credential::Key(SIGN_IN);
         }
         self.take(credential, call, counts).await;
     }
 
-    /// Makes a call, and compares it with the model.
+    /// Makes a call and compares the outcome with the model.
     async fn take(&mut self, credential: Credential, call: Call, counts: &mut Counts) {
         let expected = self.model.allows(credential, &call);
         let mut result = self.call(credential, &call).await;
-        // Calls of other sequences were in the way, or hash passwords: nothing was changed, and the call can be repeated.
+        // A conflict with other sequences, or no free place to hash a password: nothing was changed, and the call can be repeated.
         while let Err(status) = &result
             && (status.code() == Code::Aborted || reason_of(status) == "OVERLOADED")
         {
@@ -264,7 +264,7 @@ impl World {
                 | Code::NotFound
                 | Code::AlreadyExists
                 | Code::FailedPrecondition => true,
-                // It names no session, or nobody, and is the credential of none.
+                // The request names no session or user, and the credential belongs to none.
                 Code::InvalidArgument => matches!(
                     call,
                     Call::SignOut { session: None, .. }
@@ -289,7 +289,7 @@ impl World {
         }
     }
 
-    /// Compares what a call answered with the model, before the model takes it up.
+    /// Compares an answer with the model, before the model is updated.
     fn check(&self, credential: Credential, call: &Call, answer: &Answer) {
         let who = self.model.who(credential).unwrap();
         match call {
@@ -320,7 +320,7 @@ impl World {
         let (works, user) = (self.model.session_works(session), self.model.sessions[session].user);
         let organization = self.model.sessions[session].access[access].1;
         let standing = organization.map(|organization| self.model.open_standing(user, organization));
-        // With an organization it is good as long as the organization is open to the user.
+        // A token for an organization is valid only while the organization is open to the user.
         let is_good = works && standing != Some(None);
         assert_eq!(answer.flag, is_good, "token {access} of session {session}\n{}", self.story());
         match (is_good, standing) {
@@ -380,7 +380,7 @@ impl World {
     }
 
     fn ends(&self, hours: Option<u32>) -> Option<prost_types::Timestamp> {
-        // Each hour is the same moment for every key: what ends no later may be given.
+        // Relative to the start of the sequence, so that equal hours are equal moments for all keys.
         hours.map(|hours| prost_types::Timestamp { seconds: self.began + 3_600 * i64::from(hours), nanos: 0 })
     }
 
@@ -1021,9 +1021,9 @@ impl World {
         Ok(answer)
     }
 
-    /// Tries every credential that was ever made, and asserts the laws whatever the steps were.
+    /// Tests every credential ever created, and asserts the laws that hold after any steps.
     pub async fn probe(&mut self, counts: &mut Counts) {
-        // No key of a platform admin was made by anything but a platform admin's key.
+        // Only a platform admin's key has created keys of platform admins.
         assert!(self.model.keys.iter().all(|key| !key.made_lowly), "{}", self.story());
         self.probe_what_opens_methods().await;
         self.probe_keys().await;
@@ -1034,10 +1034,10 @@ impl World {
         self.probe_mails(counts).await;
     }
 
-    /// Each key and access token is good for as much as the model says, and an unknown one for nothing.
+    /// Each key and access token permits exactly what the model says; an unknown one permits nothing.
     async fn probe_what_opens_methods(&self) {
         for credential in self.model.credentials() {
-            // It changes nothing for any caller: the address is taken.
+            // Changes nothing for any caller, since the address is taken.
             let request =
                 pb::CreateUserRequest { email: ROOT_EMAIL.to_owned(), name: "Nobody".to_owned(), ..Default::default() };
             let status = self.api(credential).users().create_user(request).await.unwrap_err();
@@ -1052,7 +1052,7 @@ impl World {
         }
     }
 
-    /// Each secret of a key is reported as good exactly when it is, and with the scopes that the model knows.
+    /// Each secret of a key is reported as valid exactly when it is, with the scopes of the model.
     async fn probe_keys(&self) {
         let keys: Vec<Credential> = self
             .model
@@ -1082,7 +1082,7 @@ impl World {
         }
     }
 
-    /// Every user and every key may do in each organization exactly what the model says.
+    /// Every user and key has exactly the permissions of the model in each organization.
     async fn probe_permissions(&self) {
         let mut checks = Vec::new();
         let mut expected = Vec::new();
@@ -1107,7 +1107,7 @@ impl World {
             let request = pb::BatchCheckPermissionsRequest { checks: checks.to_vec() };
             let results = self.api(ROOT).authorization().batch_check_permissions(request).await.unwrap();
             for (result, (may, what)) in results.into_inner().results.into_iter().zip(expected) {
-                // What is not found may nothing.
+                // A missing subject has no permission.
                 let told = match result.outcome {
                     Some(batch_check_permissions_result::Outcome::Decision(decision)) => decision.allowed,
                     _ => false,
@@ -1125,7 +1125,7 @@ impl World {
         }
     }
 
-    /// What is gone is not found by any of its tokens, and what has expired is not accepted.
+    /// A deleted invitation is not found by any of its tokens, and an expired one cannot be accepted.
     async fn probe_invitations(&mut self, counts: &mut Counts) {
         for at in 0..self.model.invitations.len() {
             self.take(ROOT, Call::GetInvitation { invitation: at, by_token: true }, counts).await;
@@ -1144,7 +1144,7 @@ impl World {
         }
     }
 
-    /// Each session goes on, with the key that it was begun with, exactly if it was not ended.
+    /// Each session continues, with the key that started it, exactly if it has not ended.
     async fn probe_sessions(&mut self, counts: &mut Counts) {
         for session in 0..self.model.sessions.len() {
             let credential = Credential::Key(self.model.sessions[session].key);
@@ -1158,7 +1158,7 @@ impl World {
         }
     }
 
-    /// Each mailed token works exactly if its ground is there: the dead ones first, as one that works ends others.
+    /// Each mailed token works exactly if it is live. Tries the dead ones first, since a working one can end others.
     async fn probe_mails(&mut self, counts: &mut Counts) {
         let mut all: Vec<usize> = (0..self.model.mails.len()).collect();
         all.sort_by_key(|mail| self.model.mails[*mail].live);
@@ -1179,7 +1179,7 @@ impl World {
         }
     }
 
-    /// Leaves the platform with the admins that it had: each change of one locks them all.
+    /// Restores the original set of platform admins: a change of one locks all of them, so there should be few.
     pub async fn clear(self) {
         for (at, user) in self.model.users.iter().enumerate() {
             if user.admin && matches!(user.state, State::Active | State::Suspended) {

@@ -1,4 +1,4 @@
-//! A platform with many users of others, and every list that somebody can ask of it.
+//! A database with many unrelated users, and every possible list request.
 
 use prost_reflect::{DynamicMessage, FieldDescriptor, MessageDescriptor, MethodDescriptor, Value};
 use prost_types::Timestamp;
@@ -6,10 +6,10 @@ use tenantry::pb::{self, create_api_key_request::Owner};
 
 use super::{Test, database::TestDatabase, raw};
 
-/// When the first of the crowd was made, in milliseconds.
+/// Creation time of the first row of the crowd, in milliseconds.
 const BEGUN: usize = 1_700_000_000_000;
 
-/// Kinds of rows in ids of the crowd.
+/// Kinds of rows, encoded in the ids of the crowd.
 const USER: usize = 1;
 const ORGANIZATION: usize = 2;
 
@@ -19,18 +19,18 @@ fn id(kind: usize, number: usize) -> String {
     uuid::Uuid::parse_str(&text).unwrap().to_string()
 }
 
-/// Fills a database with so many users, all members of one organization; with a tenth as many organizations, each with an owner;
-/// and with as many events, all about the one organization and done by one user with one key.
+/// Fills a database with `count` users, all members of one organization; a tenth as many organizations, each with an owner; and `count`
+/// events, all about that one organization and by one user with one key.
 pub async fn fill(database: &TestDatabase, count: usize) {
     let statements = match database {
         TestDatabase::Sqlite(_) => sqlite(count),
         TestDatabase::Postgres(_) => postgres(count),
     };
-    // Not at once: a server beside it writes too.
+    // One statement at a time, since a running server writes too.
     for statement in statements {
         database.execute(&statement).await;
     }
-    // What a migration does for rows that were there before it.
+    // Backfills existing rows as the migration does.
     let columns = match database {
         TestDatabase::Sqlite(_) => "SELECT name AS value FROM pragma_table_info('cf_memberships')",
         TestDatabase::Postgres(_) => {
@@ -83,11 +83,11 @@ fn postgres(count: usize) -> Vec<String> {
     )
 }
 
-/// What the two databases say in different words.
+/// The SQL fragments that differ between the two databases.
 struct Words {
     /// The id of a row of a kind with a number.
     id: fn(usize, &str) -> String,
-    /// So many rows `s`, with their number `n`.
+    /// A CTE `s` with the given number of rows, numbered by `n`.
     series: fn(usize) -> String,
     time: String,
     no: &'static str,
@@ -144,15 +144,15 @@ fn statements(words: &Words, count: usize) -> Vec<String> {
     ]
 }
 
-/// A caller with a name.
+/// A caller with its kind.
 pub struct Asker {
-    /// What kind of caller it is.
+    /// The kind of caller.
     pub kind: &'static str,
     /// Its key or token.
     pub key: String,
 }
 
-/// Those who ask, and what they may ask about: a small tenant beside the crowd.
+/// The callers and their resources: a small tenant next to the crowd.
 pub struct Small {
     /// One caller of each kind.
     pub askers: Vec<Asker>,
@@ -161,22 +161,22 @@ pub struct Small {
     key_id: String,
 }
 
-/// A list that somebody asks for.
+/// A list request.
 #[derive(Clone)]
 pub struct Question {
     /// The path of the method.
     pub path: String,
-    /// Its name, and the fields that are set.
+    /// The name of the method and the fields that are set.
     pub name: String,
     /// The request.
     pub request: DynamicMessage,
-    /// What the answer is.
+    /// The type of the answer.
     #[allow(dead_code, reason = "the benchmark counts its rows")]
     pub answer: MessageDescriptor,
 }
 
 impl Small {
-    /// Makes a tenant of three members, one of whom is signed in.
+    /// Creates a tenant with three members, one of them signed in.
     pub async fn make(t: &Test) -> Self {
         let (user, signed_in, _) = t.signed_in_user("ada").await;
         let organization = t.organization(&user).await;
@@ -194,7 +194,7 @@ impl Small {
         Self { askers, user, organization, key_id: key.id }
     }
 
-    /// Every list with every filter and every pair of filters that its request allows, with each of their values.
+    /// Every list, with every filter and every allowed pair of filters, for each of their values.
     pub fn questions(&self, page_size: i32) -> Vec<Question> {
         let lists = raw::methods().into_iter().filter(|method| method.name().starts_with("List"));
         lists.flat_map(|method| self.questions_of(&method, page_size)).collect()
@@ -231,7 +231,7 @@ impl Small {
         questions
     }
 
-    /// What a filter is asked with: what is of the small tenant, what is of the crowd, what few have.
+    /// The values of a filter: from the small tenant, from the crowd, and rare ones.
     fn values(&self, field: &FieldDescriptor) -> Vec<(String, Value)> {
         let texts = |texts: &[(&str, &str)]| {
             let value = |(word, text): &(&str, &str)| ((*word).to_owned(), Value::String((*text).to_owned()));

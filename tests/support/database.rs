@@ -1,4 +1,4 @@
-//! A database of its own for each test.
+//! A separate database for each test.
 
 use std::{
     env,
@@ -12,14 +12,14 @@ use tenantry::{
 use tokio::sync::OnceCell;
 use tokio_postgres::{Client, NoTls};
 
-/// Which database a test runs on.
+/// The kind of database that a test runs on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Backend {
     Sqlite,
     Postgres,
 }
 
-/// A database of one test.
+/// The database of one test.
 pub enum TestDatabase {
     Sqlite(tempfile::TempDir),
     Postgres(String),
@@ -29,7 +29,7 @@ static TEMPLATE: OnceCell<String> = OnceCell::const_new();
 static COUNT: AtomicUsize = AtomicUsize::new(0);
 
 impl TestDatabase {
-    /// A database with the newest schema.
+    /// Creates a database with the newest schema.
     pub async fn create(backend: Backend) -> Self {
         match backend {
             Backend::Sqlite => Self::empty(backend).await,
@@ -42,7 +42,7 @@ impl TestDatabase {
         }
     }
 
-    /// A database without any table.
+    /// Creates a database without tables.
     pub async fn empty(backend: Backend) -> Self {
         match backend {
             Backend::Sqlite => Self::Sqlite(tempfile::tempdir().unwrap()),
@@ -54,7 +54,7 @@ impl TestDatabase {
         }
     }
 
-    /// Where a server finds it.
+    /// The URL for a server.
     pub fn url(&self) -> String {
         match self {
             Self::Sqlite(directory) => format!("sqlite:{}", directory.path().join("tenantry.db").display()),
@@ -62,14 +62,14 @@ impl TestDatabase {
         }
     }
 
-    /// Removes it; its server has stopped.
+    /// Removes the database. Its server must have stopped.
     pub async fn remove(&self) {
         if let Self::Postgres(name) = self {
             execute(&format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)")).await;
         }
     }
 
-    /// Runs SQL on it, behind the server's back.
+    /// Runs SQL directly, bypassing the server.
     pub async fn execute(&self, sql: &str) {
         match self {
             Self::Sqlite(_) => {
@@ -80,7 +80,7 @@ impl TestDatabase {
         }
     }
 
-    /// The rows of a query that answers one text, named `value`.
+    /// The rows of a query with one text column named `value`.
     pub async fn texts(&self, sql: &str) -> Vec<String> {
         #[derive(diesel::QueryableByName)]
         struct Row {
@@ -101,7 +101,7 @@ impl TestDatabase {
         }
     }
 
-    /// Every row of every table but the events and the wrong passwords, which are counted whatever becomes of a call, as texts.
+    /// Every row of every table as text, except the events and the counts of wrong passwords, which even refused calls write.
     pub async fn rows(&self) -> Vec<String> {
         let tables = match self {
             Self::Sqlite(_) => {
@@ -130,14 +130,14 @@ impl TestDatabase {
         rows
     }
 
-    /// Every byte that it keeps, as far as the file system or a dump of all rows shows.
+    /// All stored bytes: of the SQLite files, or of a dump of all rows.
     pub async fn bytes(&self) -> Vec<u8> {
         match self {
             Self::Sqlite(directory) => {
                 let mut bytes = Vec::new();
                 for entry in std::fs::read_dir(directory.path()).unwrap() {
                     let path = entry.unwrap().path();
-                    // Neither the key nor the index of the log, which readers write too.
+                    // Not the key file, and not the index of the log, which readers write too.
                     if path.ends_with("tenantry.db") || path.ends_with("tenantry.db-wal") {
                         bytes.extend(std::fs::read(path).unwrap());
                     }
@@ -150,7 +150,7 @@ impl TestDatabase {
                 let mut bytes = Vec::new();
                 for table in client.query(tables, &[]).await.unwrap() {
                     let table: String = table.get(0);
-                    // As text, in which `bytea` is hexadecimal, and the raw bytes of `bytea` columns beside it.
+                    // The rows as text, with `bytea` in hexadecimal, and additionally the raw bytes of `bytea` columns.
                     for row in client.query(&format!("SELECT t::text FROM {table} t"), &[]).await.unwrap() {
                         let text: String = row.get(0);
                         bytes.extend(text.as_bytes());
@@ -162,7 +162,7 @@ impl TestDatabase {
         }
     }
 
-    /// A connection to the file that waits for whoever holds it.
+    /// Opens a connection to the SQLite file that waits for locks.
     pub fn open(&self) -> diesel::SqliteConnection {
         use diesel::connection::{Connection as _, SimpleConnection as _};
         let mut connection = diesel::SqliteConnection::establish(&self.file()).unwrap();
@@ -175,7 +175,7 @@ impl TestDatabase {
     }
 }
 
-/// The bytes of all `\x..` in a text.
+/// The bytes of all `\x..` sequences in a text.
 fn hexadecimal(text: &str) -> Vec<u8> {
     let digits = text.split("\\x").skip(1).flat_map(|part| {
         let digits: Vec<u8> = part.bytes().take_while(u8::is_ascii_hexdigit).collect();
@@ -199,14 +199,14 @@ fn postgres_url(name: &str) -> String {
     format!("{server}/{name}?{parameters}")
 }
 
-/// A database with the newest schema that others are copied from.
+/// Creates the template database with the newest schema.
 async fn template() -> String {
     let name = format!("{}_template", next_name());
     execute(&format!("CREATE DATABASE {name}")).await;
     let settings: DatabaseArgs = super::args(&postgres_url(&name), &[]).database;
     let lock = StartupLock::take(&settings).await.unwrap();
     drop(lock.migrate(&settings, Direction::Up).unwrap());
-    // The connection that migrated is closing; a template must have none.
+    // The migrating connection is still closing, and a template must have no connections.
     let idle = format!("SELECT count(*) FROM pg_stat_activity WHERE datname = '{name}'");
     let client = connect("postgres").await;
     while client.query_one(&idle, &[]).await.unwrap().get::<_, i64>(0) > 0 {

@@ -1,4 +1,4 @@
-//! Following the events, as a client does.
+//! Follows the events as a client does.
 
 use std::time::Duration;
 
@@ -10,12 +10,12 @@ use super::{Answered as _, Api};
 /// An open WatchEvents.
 pub struct Watch {
     messages: Streaming<pb::WatchEventsResponse>,
-    /// Where it would resume.
+    /// The cursor to resume from.
     pub cursor: String,
 }
 
 impl Watch {
-    /// Opens one, and waits for its first heartbeat.
+    /// Opens a watch and waits for its first heartbeat.
     pub async fn open(api: &Api, request: pb::WatchEventsRequest) -> Result<Self, Status> {
         let messages = api.events().watch_events(request).await?.into_inner();
         let mut watch = Self { messages, cursor: String::new() };
@@ -24,12 +24,12 @@ impl Watch {
         Ok(watch)
     }
 
-    /// Opens one of everything from now on.
+    /// Opens a watch of everything from now on.
     pub async fn from_now(api: &Api) -> Self {
         Self::open(api, pb::WatchEventsRequest::default()).await.unwrap()
     }
 
-    /// Opens one of everything from a cursor on.
+    /// Opens a watch of everything after a cursor.
     pub async fn resume(api: &Api, cursor: &str) -> Self {
         let request = pb::WatchEventsRequest { cursor: cursor.to_owned(), ..Default::default() };
         Self::open(api, request).await.unwrap()
@@ -52,7 +52,7 @@ impl Watch {
         }
     }
 
-    /// The error that ends it, whatever it tells before.
+    /// Skips all messages and returns the error that ends the watch.
     pub async fn end(&mut self) -> Status {
         let ends = async {
             loop {
@@ -65,7 +65,7 @@ impl Watch {
     }
 }
 
-/// The events, the newest first, as many as a page holds.
+/// One page of events, newest first.
 pub async fn list(api: &Api, request: pb::ListEventsRequest) -> Vec<pb::Event> {
     let request = pb::ListEventsRequest { page_size: 1000, ..request };
     api.events().list_events(request).await.answered().events

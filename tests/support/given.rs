@@ -1,4 +1,4 @@
-//! Things that a test starts from, made through the API.
+//! Fixtures, created through the API.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -8,25 +8,25 @@ use super::{Answered as _, Test, raw};
 
 static COUNT: AtomicUsize = AtomicUsize::new(0);
 
-/// A word that no other test thing has.
+/// A word that no other fixture has.
 pub fn unique(word: &str) -> String {
     format!("{word}{}", COUNT.fetch_add(1, Ordering::SeqCst))
 }
 
-/// The password of users of worlds.
+/// The password of users in fixtures.
 pub const PASSWORD: &str = "a phrase that tests know";
-/// A hash of it that costs nothing: PBKDF2 of one round.
+/// A cheap hash of [`PASSWORD`]: PBKDF2 with one round.
 pub const CHEAP_HASH: &str = "$pbkdf2-sha256$1$c2FsdHNhbHQ$rCBmEZULjXMJvTR10r1.oufBeNz/uYyEYb8KrYYpWiI";
 
 impl Test {
-    /// Gives a user the password, as a hash that costs nothing.
+    /// Gives a user [`PASSWORD`], by its cheap hash.
     pub async fn give_password(&self, user: &pb::User) {
         let (user_id, password_hash) = (user.id.clone(), CHEAP_HASH.to_owned());
         let import = pb::ImportPasswordHashRequest { user_id, password_hash, ..Default::default() };
         self.admin().authentication().import_password_hash(import).await.unwrap();
     }
 
-    /// Tokens that are mailed to a user: to verify its e-mail, to reset its password, to change its e-mail.
+    /// Mailed tokens of a user: to verify its e-mail, to reset its password, to change its e-mail.
     pub async fn mailed_tokens(&self, user: &pb::User) -> [String; 3] {
         let mut api = self.admin().authentication();
         let user_id = || user.id.clone();
@@ -40,14 +40,14 @@ impl Test {
         [verify.plaintext_token, reset.plaintext_token, change.plaintext_token]
     }
 
-    /// Signs in with the password of worlds.
+    /// Signs in with [`PASSWORD`].
     pub async fn signed_in(&self, user: &pb::User) -> pb::SignInResponse {
         let sign_in =
             pb::SignInRequest { email: user.email.clone(), password: PASSWORD.to_owned(), ..Default::default() };
         self.admin().authentication().sign_in(sign_in).await.answered()
     }
 
-    /// A user with the password of worlds, and a client with an access token of its.
+    /// A user with [`PASSWORD`], and a client with its access token.
     pub async fn signed_in_user(&self, name: &str) -> (pb::User, pb::SignInResponse, super::Api) {
         let user = self.user(name).await;
         self.give_password(&user).await;
@@ -61,19 +61,19 @@ impl Test {
         self.new_user(name, false).await
     }
 
-    /// The platform admin that the first start made.
+    /// The platform admin created at the first start.
     pub async fn first_admin(&self) -> pb::User {
         let request = pb::GetUserByEmailRequest { email: "admin@tenantry.local".to_owned() };
         self.admin().users().get_user_by_email(request).await.answered().user.unwrap()
     }
 
-    /// A user as it is now.
+    /// The current state of a user.
     pub async fn reload_user(&self, id: &str) -> pb::User {
         let request = pb::GetUserRequest { user_id: id.to_owned() };
         self.admin().users().get_user(request).await.answered().user.unwrap()
     }
 
-    /// An organization of an owner.
+    /// An organization with an owner.
     pub async fn organization(&self, owner: &pb::User) -> pb::Organization {
         let request = pb::CreateOrganizationRequest {
             name: "Acme".to_owned(),
@@ -85,7 +85,7 @@ impl Test {
         created.organization.unwrap()
     }
 
-    /// A role of an organization's own.
+    /// A custom role of an organization.
     pub async fn role(&self, organization: &pb::Organization, name: &str, permissions: &[&str]) -> pb::Role {
         let request = pb::CreateRoleRequest {
             organization_id: organization.id.clone(),
@@ -109,7 +109,7 @@ impl Test {
         self.admin().memberships().create_membership(request).await.answered().membership.unwrap()
     }
 
-    /// A user who has verified its e-mail.
+    /// A user with a verified e-mail.
     pub async fn verified_user(&self, name: &str) -> pb::User {
         self.new_user(name, true).await
     }
@@ -142,7 +142,7 @@ impl Test {
         (created.invitation.unwrap(), created.plaintext_token)
     }
 
-    /// The membership of a user in an organization, if there is one.
+    /// The membership of a user in an organization, if any.
     pub async fn membership(&self, user_id: &str, organization_id: &str) -> Option<pb::Membership> {
         let ends = pb::UserAndOrganization { user_id: user_id.to_owned(), organization_id: organization_id.to_owned() };
         let key = Some(pb::get_membership_request::Key::UserAndOrganization(ends));
@@ -150,7 +150,7 @@ impl Test {
         got.ok().and_then(|got| got.into_inner().membership)
     }
 
-    /// An API key, and its text.
+    /// An API key and its plaintext.
     pub async fn key(&self, owner: Owner, scopes: &[&str]) -> (pb::ApiKey, String) {
         let request = pb::CreateApiKeyRequest {
             owner: Some(owner),
@@ -163,12 +163,12 @@ impl Test {
         (created.api_key.unwrap(), created.plaintext_key)
     }
 
-    /// The text of a key of a user that may do everything that the user may.
+    /// The plaintext of a user's key with all scopes.
     pub async fn user_key(&self, user: &pb::User) -> String {
         self.key(Owner::UserId(user.id.clone()), &["*"]).await.1
     }
 
-    /// The text of a key of a platform admin to call a method with: one of its own for the method that ends the key.
+    /// The plaintext of a platform admin's key to call a method with: a new one for the method that revokes its own key.
     pub async fn admin_key_for(&self, method: &prost_reflect::MethodDescriptor) -> String {
         if method.name() == raw::ENDS_ITS_KEY {
             let admin = self.first_admin().await;
@@ -177,7 +177,7 @@ impl Test {
         self.admin_key.clone()
     }
 
-    /// The text of a key of an organization that may do everything that the organization may.
+    /// The plaintext of an organization's key with all scopes.
     pub async fn organization_key(&self, organization: &pb::Organization) -> String {
         self.key(Owner::OrganizationId(organization.id.clone()), &["*"]).await.1
     }
@@ -199,14 +199,14 @@ impl Test {
         linked.oauth_account.unwrap()
     }
 
-    /// A session, and the text of its first token.
+    /// A session and the plaintext of its first token.
     pub async fn session(&self, user: &pb::User) -> (pb::RefreshToken, String) {
         let request = pb::CreateRefreshTokenRequest { user_id: user.id.clone(), ..Default::default() };
         let created = self.admin().refresh_tokens().create_refresh_token(request).await.answered();
         (created.refresh_token.unwrap(), created.plaintext_token)
     }
 
-    /// Trades a token.
+    /// Rotates a refresh token.
     pub async fn rotate(&self, token: &str) -> Result<(pb::RefreshToken, String), tonic::Status> {
         let request = pb::RotateRefreshTokenRequest { plaintext_token: token.to_owned(), ..Default::default() };
         let rotated = self.admin().refresh_tokens().rotate_refresh_token(request).await?.into_inner();

@@ -1,24 +1,24 @@
-//! A database that somebody else holds.
+//! Database locks held by another process.
 
 use super::{
     Test,
     database::{TestDatabase, connect},
 };
 
-/// A lock that is not the server's.
+/// A lock held outside the server.
 pub enum Held {
     Sqlite(diesel::SqliteConnection),
     Postgres(tokio_postgres::Client),
 }
 
 impl Held {
-    /// Of all users.
+    /// Locks all users against writes.
     pub async fn by_another_process(t: &Test) -> Self {
-        // Reads go on: who calls must still be found.
+        // Reads still work, so that callers can be authenticated.
         Self::with(t, "LOCK TABLE cf_users IN SHARE MODE").await
     }
 
-    /// Of one row; of everything on SQLite.
+    /// Locks one row; on SQLite the whole database.
     pub async fn row(t: &Test, table: &str, id: &str) -> Self {
         Self::with(t, &format!("SELECT 1 FROM {table} WHERE id = '{id}' FOR UPDATE")).await
     }
@@ -40,14 +40,14 @@ impl Held {
         }
     }
 
-    /// Waits until so many wait for a lock in the database. On SQLite nobody can see that.
+    /// Waits until `waiting` connections wait for a lock. Does nothing on SQLite, where waiters cannot be observed.
     pub async fn is_waited_for(&mut self, waiting: i64) {
         let Self::Postgres(client) = self else { return };
         let count = "SELECT count(*) FROM pg_locks l JOIN pg_stat_activity a USING (pid) \
                      WHERE NOT l.granted AND a.datname = current_database()";
         while client.query_one(count, &[]).await.unwrap().get::<_, i64>(0) != waiting {
             tokio::time::sleep(std::time::Duration::from_millis(1)).await;
-            // Within a transaction the view stays what it was.
+            // Within a transaction, the statistics are a snapshot.
             client.batch_execute("SELECT pg_stat_clear_snapshot()").await.unwrap();
         }
     }

@@ -1,4 +1,4 @@
-//! Calls as they are on the wire: with the client of the h2 library, and frame by frame, where that would not send such a thing.
+//! Calls at the level of HTTP/2: with the h2 client, and frame by frame for what h2 refuses to send.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -13,7 +13,7 @@ use tonic::{Code, Status};
 
 use super::Test;
 
-/// A connection of HTTP/2.
+/// An HTTP/2 connection.
 #[derive(Clone)]
 pub struct Connection {
     pub requests: SendRequest<Bytes>,
@@ -32,7 +32,7 @@ impl Connection {
         Self { requests, key: key.to_owned() }
     }
 
-    /// Sends a request of any kind with a body of any bytes, and tells what came of it: the status of HTTP and that of gRPC.
+    /// Sends any request with any body. Returns the HTTP status and the gRPC status.
     pub async fn send(&self, request: http::Request<()>, body: &[u8]) -> Result<(u16, Option<Status>), h2::Error> {
         let mut requests = self.requests.clone().ready().await?;
         let (response, mut sends) = requests.send_request(request, false)?;
@@ -46,7 +46,7 @@ impl Connection {
         Ok((head.status.as_u16(), Status::from_header_map(&trailers)))
     }
 
-    /// A call of a path, as the protocol wants it.
+    /// A well-formed call of a path.
     pub fn request(&self, path: &str) -> http::request::Builder {
         http::Request::post(format!("http://test{path}"))
             .header("content-type", "application/grpc")
@@ -54,7 +54,7 @@ impl Connection {
             .header("authorization", format!("Bearer {}", self.key))
     }
 
-    /// Begins a call: it is sent when this returns.
+    /// Starts a call. It has been sent when this returns.
     pub async fn begin(&self, path: &str, headers: &[(&str, &str)], message: &impl Message) -> ResponseFuture {
         let mut requests = self.requests.clone().ready().await.unwrap();
         let mut request = http::Request::post(format!("http://test{path}"))
@@ -72,13 +72,13 @@ impl Connection {
         response
     }
 
-    /// Calls, and tells how the call ended.
+    /// Calls and waits for the final status.
     pub async fn call(&self, path: &str, headers: &[(&str, &str)], message: &impl Message) -> Result<(), Status> {
         ended(self.begin(path, headers, message).await).await
     }
 }
 
-/// How a call ended.
+/// Waits for the final status of a call.
 pub async fn ended(response: ResponseFuture) -> Result<(), Status> {
     let (head, mut body) = response.await.unwrap().into_parts();
     while let Some(data) = body.data().await {
@@ -92,7 +92,7 @@ pub async fn ended(response: ResponseFuture) -> Result<(), Status> {
     }
 }
 
-/// A message in its frame.
+/// A message in its gRPC frame.
 pub fn framed(message: &impl Message) -> Vec<u8> {
     let bytes = message.encode_to_vec();
     let mut frame = vec![0];
@@ -101,7 +101,7 @@ pub fn framed(message: &impl Message) -> Vec<u8> {
     frame
 }
 
-/// A connection frame by frame.
+/// A connection for raw frames.
 pub struct Raw(pub TcpStream);
 
 /// A frame (RFC 9113, 4.1).
@@ -125,7 +125,7 @@ pub const END_HEADERS: u8 = 4;
 pub const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 impl Raw {
-    /// Connects and begins, with settings.
+    /// Connects and sends the preface with settings.
     pub async fn open(address: SocketAddr, settings: &[(u16, u32)]) -> Self {
         let mut raw = Self(TcpStream::connect(address).await.unwrap());
         raw.0.write_all(PREFACE).await.unwrap();
@@ -142,13 +142,13 @@ impl Raw {
         self.0.write_all(&frame(kind, flags, stream, payload)).await
     }
 
-    /// Sends the headers of a call to a path, more of them, and no more.
+    /// Sends only the headers of a call to a path, with additional ones.
     pub async fn call(&mut self, stream: u32, path: &str, more: &[(&str, &str)], flags: u8) -> std::io::Result<()> {
         let block = call_headers(path, more);
         self.send(HEADERS, END_HEADERS | flags, stream, &block).await
     }
 
-    /// The next frame; nothing if the connection is closed.
+    /// The next frame; `None` if the connection is closed.
     pub async fn next(&mut self) -> Option<Frame> {
         let mut head = [0; 9];
         self.0.read_exact(&mut head).await.ok()?;
@@ -158,7 +158,7 @@ impl Raw {
         Some(Frame { kind, flags, stream: u32::from_be_bytes(stream) & 0x7fff_ffff, payload })
     }
 
-    /// The next frame of one of some kinds.
+    /// The next frame of one of the given kinds.
     pub async fn next_of(&mut self, kinds: &[u8]) -> Option<Frame> {
         loop {
             let frame = self.next().await?;
@@ -168,7 +168,7 @@ impl Raw {
         }
     }
 
-    /// Waits until the server closes the connection, and tells how long that took.
+    /// Waits until the server closes the connection. Returns the time it took.
     pub async fn closed(&mut self) -> Duration {
         let begun = std::time::Instant::now();
         while self.next().await.is_some() {}
@@ -177,7 +177,7 @@ impl Raw {
 }
 
 impl Frame {
-    /// The reason in a frame that resets a stream or ends a connection.
+    /// The error code of a RST_STREAM or GOAWAY frame.
     pub fn code(&self) -> u32 {
         let at = if self.kind == GOAWAY { 4 } else { 0 };
         u32::from_be_bytes(self.payload[at..at + 4].try_into().unwrap())
@@ -206,7 +206,7 @@ pub fn call_headers(path: &str, more: &[(&str, &str)]) -> Vec<u8> {
     fixed.iter().chain(more).flat_map(|(name, value)| header(name, value)).collect()
 }
 
-/// A header as it is, neither indexed nor compressed (RFC 7541, 6.2.2).
+/// A literal header, neither indexed nor compressed (RFC 7541, 6.2.2).
 pub fn header(name: &str, value: &str) -> Vec<u8> {
     let mut bytes = vec![0];
     for text in [name, value] {

@@ -1,8 +1,8 @@
-//! What must hold of a database at any moment, whatever happened to its servers.
+//! Invariants of a database at any moment, whatever happened to its servers.
 
 use super::database::TestDatabase;
 
-/// Queries that must find nothing, each with what it would mean.
+/// Queries that must return nothing, each with the meaning of a result.
 const NOTHING: [(&str, &str); 11] = [
     (
         "I1: a session whose tokens are not counted from 1, or that is refreshed without being written",
@@ -60,7 +60,7 @@ const NOTHING: [(&str, &str); 11] = [
     ),
 ];
 
-/// Asserts the invariants that SQL can tell: I1 to I5 and part of I8. The others need a server.
+/// Asserts the invariants that SQL can check: I1 to I5 and part of I8. The others need a server.
 pub async fn assert_hold(database: &TestDatabase) {
     for (meaning, query) in NOTHING {
         assert_eq!(database.texts(query).await, Vec::<String>::new(), "{meaning}");

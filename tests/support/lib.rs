@@ -1,4 +1,4 @@
-//! What tests share: a server of their own, clients with any key, things that are given, and what a refusal must be.
+//! Shared test support: a server per test, clients with any key, fixtures, and checks of refusals.
 
 #![allow(
     missing_docs,
@@ -7,7 +7,7 @@
     clippy::panic,
     clippy::match_same_arms,
     clippy::unnecessary_wraps,
-    reason = "a test that cannot go on must fail, and says things as its reader thinks of them"
+    reason = "tests may panic and are written for reading"
 )]
 
 pub mod canary;
@@ -69,23 +69,23 @@ impl<T> Answered<T> for Result<tonic::Response<T>, Status> {
     }
 }
 
-/// A server of one test.
+/// The server of one test.
 pub struct Test {
     pub clock: Arc<MovableClock>,
     pub database: database::TestDatabase,
-    /// The key of the platform admin that the first start made.
+    /// The key of the platform admin created at the first start.
     pub admin_key: String,
     pub server: tokio::sync::Mutex<Option<Server>>,
     pub address: std::net::SocketAddr,
 }
 
-/// Runs a test on a fresh server, and cleans up also when it fails.
+/// Runs a test on a fresh server. Cleans up even if the test fails.
 pub async fn run<F>(backend: Backend, options: &[&str], body: impl FnOnce(Arc<Test>) -> F)
 where
     F: Future<Output = ()> + Send + 'static,
 {
     let test = Arc::new(Test::start(backend, options).await);
-    // Nothing that a test waits for takes so long on any machine.
+    // Longer than any test takes on any machine.
     let limited = tokio::time::timeout(Duration::from_mins(15), body(Arc::clone(&test)));
     let result = tokio::spawn(async { limited.await.expect("the test waits for something that does not come") }).await;
     test.stop().await;
@@ -94,15 +94,15 @@ where
     }
 }
 
-/// The settings of a server on a database.
+/// The settings of a test server.
 pub fn args(database_url: &str, options: &[&str]) -> ServeArgs {
     use clap::Parser as _;
     let fixed =
         ["tenantry", "serve", "--listen", "127.0.0.1:0", "--shutdown-timeout", "0s", "--database-url", database_url];
-    // Tests run beside each other on a small machine: no test may fail because others are slow.
+    // Tests run in parallel on a small machine: no test may fail because others are slow.
     let patient = if options.contains(&"--database-timeout") { &[][..] } else { &["--database-timeout", "60s"] };
     let slow = if options.contains(&"--request-timeout") { &[][..] } else { &["--request-timeout", "2m"] };
-    // Nothing is written beside what a test does.
+    // No background writes that a test does not expect.
     let still = if options.contains(&"--usage-interval") { &[][..] } else { &["--usage-interval", "1d"] };
     let keys = ["--sealing-keys", SEALING_KEYS];
     let needs_keys = database_url.starts_with("postgres") && !options.contains(&"--sealing-keys");
@@ -114,7 +114,7 @@ pub fn args(database_url: &str, options: &[&str]) -> ServeArgs {
     }
 }
 
-/// A ring for PostgreSQL, which has none by itself.
+/// A key ring for PostgreSQL, which requires one.
 pub const SEALING_KEYS: &str = "k1:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 
 impl Test {
@@ -129,7 +129,7 @@ impl Test {
         Self { clock, database, admin_key, server: Some(server).into(), address }
     }
 
-    /// Another server, on a database of its own of the same kind.
+    /// Starts another server, on a new database of the same kind.
     pub async fn start_like(other: &Self) -> Self {
         let backend = match other.database {
             database::TestDatabase::Sqlite(_) => Backend::Sqlite,
@@ -174,7 +174,7 @@ pub struct Api {
     pub bearer: Bearer,
 }
 
-/// Puts a key into every call.
+/// Adds a key to every call.
 #[derive(Clone)]
 pub struct Bearer(Option<String>);
 
@@ -191,7 +191,7 @@ impl Interceptor for Bearer {
 pub type Through = InterceptedService<Channel, Bearer>;
 
 impl Api {
-    /// A client that takes little at a time from a server that streams.
+    /// A client with small flow-control windows.
     pub fn with_small_windows(address: std::net::SocketAddr, key: &str) -> Self {
         let endpoint = Endpoint::from_shared(format!("http://{address}")).unwrap();
         let endpoint = endpoint.initial_stream_window_size(65_535).initial_connection_window_size(65_535);
@@ -258,20 +258,20 @@ pub fn mask(paths: &[&str]) -> Option<prost_types::FieldMask> {
     Some(prost_types::FieldMask { paths: paths.iter().map(ToString::to_string).collect() })
 }
 
-/// A JSON object with one text.
+/// A JSON object with one string.
 pub fn object(key: &str, value: &str) -> Option<prost_types::Struct> {
     let value = prost_types::Value { kind: Some(prost_types::value::Kind::StringValue(value.to_owned())) };
     Some(prost_types::Struct { fields: [(key.to_owned(), value)].into() })
 }
 
-/// The time that a server's clock shows, moved by some seconds, on the wire.
+/// The time of the server's clock plus some seconds, as a message.
 pub fn time_in(t: &Test, seconds: i64) -> Option<prost_types::Timestamp> {
     use tenantry::clock::Clock as _;
     let now = t.clock.now().as_micros() / 1_000_000;
     Some(prost_types::Timestamp { seconds: now + seconds, nanos: 0 })
 }
 
-/// An id that nothing has.
+/// An id that does not exist.
 pub const MISSING_ID: &str = "01900000-0000-7000-8000-000000000000";
 /// A day.
 pub const DAY: Duration = Duration::from_hours(24);

@@ -1,4 +1,4 @@
-//! A mixed load of changes, each with a request id, and what became of them.
+//! A mixed load of changes, each with a request id, and their outcomes.
 
 use std::{
     collections::HashMap,
@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::{Api, mask, object, random::Random, raw};
 
-/// A request as it was sent, to be sent again.
+/// A sent request, which can be repeated.
 #[derive(Clone, Debug)]
 pub struct Sent {
     pub method: &'static str,
@@ -20,19 +20,19 @@ pub struct Sent {
     pub request_id: String,
 }
 
-/// What became of a request.
+/// The outcome of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// Answered so.
+    /// The answer.
     Answered(Vec<u8>),
-    /// Refused: certainly nothing was changed for it.
+    /// Refused: it certainly changed nothing.
     Refused(String),
-    /// Nobody knows.
+    /// Unknown.
     Unknown,
 }
 
 impl Sent {
-    /// Sends it, perhaps again.
+    /// Sends the request, or repeats it.
     pub async fn send(&self, api: &Api, key: &str) -> Outcome {
         let path = format!("/tenantry.v1.{}", self.method);
         match raw::call(api, &path, self.message.clone(), raw::bearer(&[key])).await {
@@ -48,7 +48,7 @@ impl Sent {
     }
 }
 
-/// What there is to change, known to all clients of a load.
+/// Resources to change, shared by all clients of a load.
 #[derive(Default)]
 struct Things {
     users: Vec<String>,
@@ -60,7 +60,7 @@ struct Things {
     keys: Vec<String>,
 }
 
-/// A client that changes things.
+/// A client that sends changes.
 #[derive(Clone)]
 pub struct Client {
     random: Random,
@@ -81,13 +81,13 @@ macro_rules! sent {
 }
 
 impl Client {
-    /// Clients that know of each other's things.
+    /// Creates clients that share their resources.
     pub fn several(count: u64, random: &mut Random) -> Vec<Self> {
         let things = Arc::default();
         (0..count).map(|_| Self { random: Random::new(random.next()), things: Arc::clone(&things) }).collect()
     }
 
-    /// The next request. It may well be refused: of something that another client has just removed, say.
+    /// The next request. It may be refused, for example because another client has just removed the resource.
     pub fn next(&mut self) -> Sent {
         let random = &mut self.random;
         let id = Uuid::from_u64_pair(random.next(), random.next());
@@ -220,7 +220,7 @@ impl Client {
         }
     }
 
-    /// Learns what an answer has made.
+    /// Records the resources that an answer created.
     pub fn learn(&mut self, sent: &Sent, answer: &[u8]) {
         let mut things = self.things.lock().unwrap();
         match sent.method {
@@ -256,7 +256,7 @@ impl Client {
             }
             _ => {}
         }
-        // Few things, often changed: that is where races are.
+        // Keeps few resources that change often, since that provokes races.
         let things = &mut *things;
         for all in [
             &mut things.users,

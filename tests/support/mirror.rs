@@ -1,4 +1,4 @@
-//! A copy of everything, kept by a client: a snapshot, and the events after it.
+//! A client-side copy of all resources: a snapshot, and the events after it.
 
 use std::collections::BTreeMap;
 
@@ -25,11 +25,11 @@ pub async fn export(api: &Api, kinds: Vec<ResourceType>, organization_id: &str) 
     Ok(items)
 }
 
-/// A copy of everything.
+/// A copy of all resources.
 #[derive(Clone, Debug, Default)]
 pub struct Mirror {
     resources: BTreeMap<(i32, String), Item>,
-    /// The number of the last event that was applied.
+    /// Sequence number of the last applied event.
     pub last: i64,
     pub cursor: String,
 }
@@ -68,7 +68,7 @@ impl Mirror {
         }
         let key = (event.resource_type, event.resource_id.clone());
         let held = self.resources.get(&key).map(revision).unwrap_or_default();
-        // Sessions have none: their tokens come and go.
+        // Sessions are exempt: their tokens come and go.
         if event.revision > 0 && event.resource.is_some() {
             assert_eq!(event.revision, held + 1, "each write of a resource is told, and in order: {event:?}");
         }
@@ -90,13 +90,13 @@ impl Mirror {
         }
     }
 
-    /// The ids of the OAuth accounts that it holds.
+    /// The ids of the OAuth accounts in the copy.
     pub fn oauth_accounts(&self) -> impl Iterator<Item = String> {
         let kind = i32::from(ResourceType::OauthAccount);
         self.resources.keys().filter(move |key| key.0 == kind).map(|key| key.1.clone())
     }
 
-    /// Asserts that it holds what another one holds.
+    /// Asserts that two copies are equal.
     pub fn assert_equals(&self, other: &Self) {
         for (key, item) in &other.resources {
             assert_eq!(self.resources.get(key), Some(item), "{key:?}");

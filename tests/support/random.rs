@@ -1,8 +1,8 @@
-//! Numbers that one seed decides.
+//! Random numbers from a seed.
 
 use uuid::Uuid;
 
-/// A source of numbers that a seed repeats.
+/// A reproducible random number generator.
 #[derive(Clone)]
 pub struct Random(u64);
 
@@ -11,7 +11,7 @@ impl Random {
         Self(seed)
     }
 
-    /// A seed that nobody chose, printed so that a failure can be repeated.
+    /// A random seed, printed so that a failure can be reproduced.
     pub fn seeded() -> Self {
         let seed = std::env::var("TENANTRY_TEST_SEED").ok().and_then(|text| text.parse().ok());
         let seed = seed.unwrap_or_else(|| Uuid::new_v4().as_u64_pair().0);
@@ -32,7 +32,7 @@ impl Random {
         usize::try_from(self.next() % u64::try_from(end).unwrap()).unwrap()
     }
 
-    /// True so many times of a hundred.
+    /// True with a probability in percent.
     pub fn percent(&mut self, percent: usize) -> bool {
         self.below(100) < percent
     }

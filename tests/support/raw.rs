@@ -1,4 +1,4 @@
-//! Calls by path with the bytes that a test wants, and requests made from the descriptor set.
+//! Calls by path with arbitrary bytes, and the methods in the descriptor set.
 
 use prost_reflect::{DescriptorPool, MethodDescriptor};
 use tenantry::{DESCRIPTOR_SET, cli::selftest::Bytes};
@@ -6,27 +6,27 @@ use tonic::{Request, Status, metadata::MetadataMap};
 
 use super::Api;
 
-/// What an encoded descriptor set describes.
+/// The pool of an encoded descriptor set.
 pub fn pool_of(set: &[u8]) -> DescriptorPool {
     let mut pool = DescriptorPool::new();
     pool.decode_file_descriptor_set(set).unwrap();
     pool
 }
 
-/// Every method of ours.
+/// Every method of this API.
 pub fn methods() -> Vec<MethodDescriptor> {
     let pool = pool_of(DESCRIPTOR_SET);
     let ours = pool.services().filter(|service| service.package_name().starts_with("tenantry."));
     ours.flat_map(|service| service.methods().collect::<Vec<_>>()).collect()
 }
 
-/// The method that ends the key that it is called with.
+/// The method that revokes the key that it is called with.
 pub const ENDS_ITS_KEY: &str = "RevokeOwnApiKey";
 
-/// The method that is about nothing that belongs to anybody.
+/// The method that concerns no resource.
 pub const NAMES_NOTHING: &str = "GetSigningKeys";
 
-/// Every method of ours that names what it is about.
+/// Every method of this API that names a resource.
 pub fn methods_about_something() -> Vec<MethodDescriptor> {
     methods().into_iter().filter(|method| ![ENDS_ITS_KEY, NAMES_NOTHING].contains(&method.name())).collect()
 }
@@ -54,7 +54,7 @@ pub fn access(method: &MethodDescriptor) -> Access {
     Access { scope, platform_admin: flag("platform_admin"), api_key: flag("api_key") }
 }
 
-/// Calls a path with bytes and metadata, and tells the answer; of a stream, its first message.
+/// Calls a path with bytes and metadata. Returns the answer; of a stream, its first message.
 pub async fn call(api: &Api, path: &str, message: Vec<u8>, metadata: MetadataMap) -> Result<Vec<u8>, Status> {
     let mut client = tonic::client::Grpc::new(api.channel.clone());
     client.ready().await.map_err(|error| Status::unavailable(error.to_string()))?;

@@ -1,10 +1,10 @@
-//! What a refusal must be: the code, the reason, the domain, and no word of what is inside.
+//! Checks of refusals: code, reason, domain, and no implementation details.
 
 use tenantry::pb::ErrorReason;
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
-/// Asserts that a call was refused for a reason, with the code of the reason, and tells the status.
+/// Asserts that a call was refused for a reason, with the reason's code. Returns the status.
 #[track_caller]
 pub fn refused<T: std::fmt::Debug>(result: Result<T, Status>, reason: ErrorReason) -> Status {
     let status = result.expect_err("the call must be refused");
@@ -38,11 +38,11 @@ pub fn assert_says_nothing_of_the_inside(status: &Status) {
     for word in ["diesel", "sqlite", "postgres", "cf_", "src/", "panicked", "prost", "hyper", "constraint"] {
         assert!(!text.contains(word), "{word}: {text}");
     }
-    // As a word of its own: an id may have these digits in it.
+    // Only as a separate word: an id may contain these digits.
     assert!(text.split(|c: char| !c.is_ascii_alphanumeric()).all(|word| word != "bb8"), "{text}");
 }
 
-/// The code of a reason, as the comments in `error_reason.proto` say.
+/// The code of a reason, from the comments in `error_reason.proto`.
 pub fn code(reason: ErrorReason) -> Code {
     use ErrorReason as R;
     match reason {

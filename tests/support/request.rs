@@ -1,4 +1,4 @@
-//! Requests for any method, made from the descriptor set and a world of things that they may name.
+//! Builds requests for any method from the descriptor set and a world of resources that they can name.
 
 use prost::Message as _;
 use prost_reflect::{DynamicMessage, FieldDescriptor, Kind, MethodDescriptor, ReflectMessage as _, Value};
@@ -9,7 +9,7 @@ use super::{
     given::{CHEAP_HASH, PASSWORD, unique},
 };
 
-/// One thing of every kind, all of one owner.
+/// One resource of every kind, all of one owner.
 #[derive(Clone)]
 pub struct World {
     pub user: pb::User,
@@ -18,7 +18,7 @@ pub struct World {
     pub organization_id: String,
     pub membership_id: String,
     pub role_id: String,
-    /// Who is invited, with a verified e-mail.
+    /// The invited user, with a verified e-mail.
     pub invited: pb::User,
     pub invitation_id: String,
     pub invitation_token: String,
@@ -26,15 +26,14 @@ pub struct World {
     pub provider_user_id: String,
     pub refresh_token_id: String,
     pub plaintext_token: String,
-    /// Tokens that were mailed to a person without a credential: to verify the e-mail, to reset the password, to change the
-    /// e-mail.
+    /// Mailed tokens of a user without a credential: to verify the e-mail, to reset the password, to change the e-mail.
     pub mailed_tokens: [String; 3],
     pub api_key_id: String,
     pub plaintext_key: String,
 }
 
 impl World {
-    /// Makes a world.
+    /// Creates a world.
     pub async fn make(t: &Test) -> Self {
         let user = t.user("world").await;
         let organization = t.organization(&user).await;
@@ -66,7 +65,7 @@ impl World {
         }
     }
 
-    /// A world of which nothing exists.
+    /// A world whose resources do not exist.
     pub fn missing() -> Self {
         let id = || MISSING_ID.to_owned();
         Self {
@@ -108,13 +107,13 @@ impl World {
     fn value(&self, method: &MethodDescriptor, field: &FieldDescriptor) -> Option<Value> {
         let text = |text: &str| Some(Value::String(text.to_owned()));
         let texts = |text: &str| Some(Value::List(vec![Value::String(text.to_owned())]));
-        // A call that makes something names something new; any other call names what is there.
+        // Calls that create or write use new names; other calls name existing resources.
         let makes = ["Create", "Update", "Link", "SignUp"].iter().any(|verb| method.name().starts_with(verb));
         match field.name() {
-            // Nobody: an ownership goes to another one than the world's user.
+            // A missing user, since the new owner must differ from the world's user.
             "new_owner_user_id" => text("0190a5d0-0000-7000-8000-0000000000ff"),
             "user_id" if method.parent_service().name() == "InvitationService" => text(&self.invited.id),
-            // Who has none yet.
+            // A user without a password.
             "user_id" if ["SetPassword", "ImportPasswordHash"].contains(&method.name()) => text(&self.invited.id),
             "user_id" | "owner_user_id" | "former_owner_user_id" | "member_user_id" => text(&self.user.id),
             "user_ids" => texts(&self.user.id),
@@ -191,7 +190,7 @@ impl World {
                 let Kind::Message(message) = field.kind() else { return None };
                 Some(Value::Message(DynamicMessage::decode(message, mask.encode_to_vec().as_slice()).unwrap()))
             }
-            // What may be left out.
+            // Optional fields.
             "avatar_url"
             | "logo_url"
             | "metadata"
@@ -242,12 +241,12 @@ impl World {
     }
 }
 
-/// The bytes of a request.
+/// Encodes a request.
 pub fn encode(request: &DynamicMessage) -> Vec<u8> {
     request.encode_to_vec()
 }
 
-/// The names of a request's fields that hold text.
+/// The string fields of a request.
 pub fn text_fields(request: &DynamicMessage) -> Vec<FieldDescriptor> {
     request.descriptor().fields().filter(|field| field.kind() == Kind::String).collect()
 }

@@ -1,4 +1,4 @@
-//! The binary as a process of its own.
+//! The binary as a separate process.
 
 use std::{
     io::{BufRead as _, BufReader},
@@ -49,11 +49,11 @@ impl Serving {
         Self::start_telling(url, variables, std::sync::mpsc::channel().0)
     }
 
-    /// The same, and tells what it logs.
+    /// Like [`Self::start`], and sends every log line.
     pub fn start_telling(url: &str, variables: &[(&str, &str)], told: std::sync::mpsc::Sender<String>) -> Self {
         let mut command =
             tenantry(&["serve", "--listen", "127.0.0.1:0", "--database-url", url, "--log-format", "json"]);
-        // Everything is logged, and looked at.
+        // Logs everything, so that the canary checks every line.
         command
             .env("TENANTRY_LOG", "trace")
             .envs(variables.iter().copied())
@@ -72,15 +72,15 @@ impl Serving {
             }
             lines.push(line);
         };
-        // Whoever is not read from is blocked, sooner or later.
+        // An unread pipe would block the process sooner or later.
         std::thread::spawn(move || {
             for line in log.lines().map_while(Result::ok) {
                 canary::check(&line);
-                // Nobody may listen.
+                // The receiver may have been dropped.
                 let _ = told.send(line);
             }
         });
-        // What is printed is printed before the log says that it serves.
+        // The key is printed before the log line with the address.
         let migrated = lines.iter().any(|line| line.contains("migrated"));
         let mut first_admin_key = None;
         while migrated && first_admin_key.is_none() {
@@ -100,7 +100,7 @@ impl Serving {
 }
 
 impl Serving {
-    /// Starts the binary on a database of any kind, patient with a busy machine.
+    /// Starts the binary on any database, with long timeouts for a busy machine.
     pub fn start_patient(url: &str, variables: &[(&str, &str)]) -> Self {
         let fixed = [
             ("TENANTRY_SEALING_KEYS", SEALING_KEYS),
@@ -110,13 +110,13 @@ impl Serving {
         Self::start(url, &[&fixed, variables].concat())
     }
 
-    /// Starts the binary on a database of a test.
+    /// Starts the binary on a test database.
     pub async fn on(database: &TestDatabase) -> Self {
         let url = database.url();
         tokio::task::spawn_blocking(move || Self::start_patient(&url, &[])).await.unwrap()
     }
 
-    /// A user with the password of worlds.
+    /// A user with [`super::given::PASSWORD`].
     pub async fn user_with_password(&self, key: &str) -> pb::User {
         let (email, name) = (format!("{}@example.com", unique("ada")), "Ada".to_owned());
         let create = pb::CreateUserRequest { email, name, ..Default::default() };
@@ -132,7 +132,7 @@ impl Serving {
         Api::new(self.address, Some(key.to_owned()))
     }
 
-    /// Ends it as a crash would.
+    /// Kills the process.
     pub fn crash(&mut self) {
         self.process.kill().unwrap();
         self.process.wait().unwrap();

@@ -1,4 +1,4 @@
-//! The statements that servers of this process send, as diesel tells them.
+//! The statements that servers in this process send, recorded through diesel's instrumentation.
 
 use std::{
     collections::BTreeSet,
@@ -7,18 +7,18 @@ use std::{
 
 use diesel::connection::{Instrumentation, InstrumentationEvent, set_default_instrumentation};
 
-/// What was sent to either database since the recording began, also by tests beside this one.
+/// Statements sent to either database since the recording began, including those of other tests.
 static SENT: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
-/// What is looked for among the values that are bound, and how often it was seen.
+/// Watched bind values, and how often each was seen.
 static WATCHED: Mutex<Vec<(String, usize)>> = Mutex::new(Vec::new());
 
-/// Records what is sent on connections that are opened from now on.
+/// Records statements on connections opened from now on.
 pub fn record() {
     static BEGUN: Once = Once::new();
     BEGUN.call_once(|| set_default_instrumentation(instrumentation).unwrap());
 }
 
-/// The texts of what was sent to a database whose names are quoted so, which tests quote not at all.
+/// Statements sent to the database with this quote character. The tests' own statements do not quote names.
 pub fn sent(quote: char) -> Vec<String> {
     let sent = SENT.lock().unwrap_or_else(PoisonError::into_inner);
     sent.iter().filter(|text| text.contains(&format!("{quote}cf_"))).cloned().collect()
@@ -29,7 +29,7 @@ pub fn watch(value: &str) {
     WATCHED.lock().unwrap_or_else(PoisonError::into_inner).push((value.to_owned(), 0));
 }
 
-/// How many statements have bound a value since it is watched.
+/// Number of statements that bound a value since [`watch`].
 pub fn seen(value: &str) -> usize {
     let watched = WATCHED.lock().unwrap_or_else(PoisonError::into_inner);
     watched.iter().find(|(watched, _)| watched == value).map_or(0, |(_, seen)| *seen)

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Runs a command with TENANTRY_TEST_POSTGRES_URL set: as it is in the environment, or that of a throw-away PostgreSQL
-# cluster that lives as long as the command. The server is looked for in PATH and in /usr/lib/postgresql; where it is
-# missing and may be installed, it is. TENANTRY_TEST_POSTGRES_BIN names another directory to take it from.
+# Runs a command with TENANTRY_TEST_POSTGRES_URL set: from the environment, or to a throw-away PostgreSQL cluster that lives as
+# long as the command. The server is searched for in PATH and in /usr/lib/postgresql, and installed if missing (Debian, as root).
+# TENANTRY_TEST_POSTGRES_BIN names another directory.
 set -euo pipefail
 
 if [ -n "${TENANTRY_TEST_POSTGRES_URL:-}" ]; then
@@ -51,7 +51,7 @@ cd_back=$PWD
 cd "$directory"
 "${as_user[@]}" "$bin/initdb" -D "$directory/data" -U postgres -A trust -E UTF8 --no-sync >"$directory/initdb.log" 2>&1 ||
     { cat "$directory/initdb.log" >&2; exit 1; }
-# TLS with a certificate that nobody signed, as Debian's server has it.
+# TLS with a self-signed certificate, like Debian's server.
 tls=off
 if command -v openssl >/dev/null; then
     "${as_user[@]}" openssl req -x509 -newkey rsa:2048 -nodes -days 1 -subj /CN=localhost \
@@ -62,7 +62,7 @@ fi
 for attempt in 1 2 3 4 5 6 7 8 9 10; do
     port=$((20000 + RANDOM))
     options="-p $port -k $directory -c listen_addresses=127.0.0.1 -c max_connections=300 -c ssl=$tls"
-    # Nothing of a throw-away cluster has to survive the machine, so it need not wait for the disk, except to be measured.
+    # A throw-away cluster need not survive a crash, so it does not wait for the disk, except for benchmarks.
     if [ "${TENANTRY_TEST_POSTGRES_DURABLE:-off}" = off ]; then options="$options -c fsync=off -c full_page_writes=off"; fi
     if "${as_user[@]}" "$bin/pg_ctl" -D "$directory/data" -l "$directory/server.log" -o "$options" -w -s start 2>/dev/null; then
         break
@@ -75,7 +75,7 @@ for attempt in 1 2 3 4 5 6 7 8 9 10; do
 done
 cd "$cd_back"
 
-# What tests of faults do to the server.
+# Controls the server for fault tests.
 control="$directory/control"
 cat >"$control" <<END
 #!/usr/bin/env bash

@@ -1,4 +1,4 @@
--- A person's account. `email_normalized` is what uniqueness and lookup use; a tombstone (`deleted_at`) frees it.
+-- A person's account. Uniqueness and lookup use `email_normalized`; a tombstone (`deleted_at`) frees it.
 CREATE TABLE cf_users (
     id uuid NOT NULL CONSTRAINT cf_users_pkey PRIMARY KEY,
     revision bigint NOT NULL,
@@ -21,7 +21,7 @@ CREATE TABLE cf_users (
 CREATE UNIQUE INDEX cf_users_email_key ON cf_users (email_normalized) WHERE deleted_at IS NULL;
 -- ListUsers by state.
 CREATE INDEX cf_users_state_idx ON cf_users (state, id) WHERE deleted_at IS NULL;
--- ListUsers of the deleted.
+-- ListUsers of deleted users.
 CREATE INDEX cf_users_deleted_idx ON cf_users (id) WHERE deleted_at IS NOT NULL;
--- The guard of the last platform admin.
+-- The rule that keeps the last platform admin.
 CREATE INDEX cf_users_platform_admin_idx ON cf_users (id) WHERE is_platform_admin;

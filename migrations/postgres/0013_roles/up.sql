@@ -1,4 +1,4 @@
--- An organization's own roles. The built-in ones are in the code.
+-- An organization's custom roles. The built-in roles are in the code.
 CREATE TABLE cf_roles (
     id uuid NOT NULL CONSTRAINT cf_roles_pkey PRIMARY KEY,
     revision bigint NOT NULL,

@@ -1,4 +1,4 @@
--- Pending offers of memberships. Accepted, declined and revoked ones are gone.
+-- Pending invitations. Accepted, declined and revoked ones are deleted.
 CREATE TABLE cf_invitations (
     id uuid NOT NULL CONSTRAINT cf_invitations_pkey PRIMARY KEY,
     revision bigint NOT NULL,
@@ -19,9 +19,9 @@ CREATE TABLE cf_invitations (
 
 -- ListInvitations of an organization.
 CREATE INDEX cf_invitations_organization_idx ON cf_invitations (organization_id, id);
--- ListInvitations of an address.
+-- ListInvitations of an e-mail address.
 CREATE INDEX cf_invitations_email_idx ON cf_invitations (email_normalized, id);
--- What an erased user leaves.
+-- Erasure of a user.
 CREATE INDEX cf_invitations_invited_by_idx ON cf_invitations (invited_by);
--- What is past its time.
+-- The sweep.
 CREATE INDEX cf_invitations_expires_at_idx ON cf_invitations (expires_at);

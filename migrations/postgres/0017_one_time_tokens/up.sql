@@ -1,4 +1,4 @@
--- Tokens that were mailed and have not come back: one of a kind for a user.
+-- Mailed tokens that are still unused: at most one of each kind per user.
 CREATE TABLE cf_one_time_tokens (
     id uuid NOT NULL CONSTRAINT cf_one_time_tokens_pkey PRIMARY KEY,
     user_id uuid NOT NULL
@@ -7,14 +7,14 @@ CREATE TABLE cf_one_time_tokens (
         CONSTRAINT cf_one_time_tokens_purpose_check
             CHECK (purpose IN ('email_verification', 'password_reset', 'email_change')),
     token_hash bytea NOT NULL,
-    -- The user's e-mail when it was made: with another one the token stops.
+    -- The user's e-mail when the token was created. A different one invalidates the token.
     user_email_normalized text NOT NULL,
-    -- Where it was mailed to.
+    -- The address that it was mailed to.
     email text NOT NULL,
     expires_at timestamptz NOT NULL,
     created_at timestamptz NOT NULL,
     CONSTRAINT cf_one_time_tokens_user_id_purpose_key UNIQUE (user_id, purpose)
 );
 
--- What is past its time.
+-- The sweep.
 CREATE INDEX cf_one_time_tokens_expires_at_idx ON cf_one_time_tokens (expires_at);

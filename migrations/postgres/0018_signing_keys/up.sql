@@ -1,13 +1,13 @@
--- The keys that access tokens are signed with, a handful.
+-- The keys that sign access tokens. There are only a few.
 CREATE TABLE cf_signing_keys (
     id uuid NOT NULL CONSTRAINT cf_signing_keys_pkey PRIMARY KEY,
     algorithm text COLLATE "C" NOT NULL CONSTRAINT cf_signing_keys_algorithm_check CHECK (algorithm IN ('EdDSA', 'ES256')),
     public_key bytea NOT NULL,
     -- PKCS#8, sealed.
     private_key bytea NOT NULL,
-    -- Before that, whoever verifies learns to know it.
+    -- Until then, verifiers can already fetch the key.
     signs_from timestamptz NOT NULL,
-    -- Set when another key follows: the last token that it signs has expired then.
+    -- Set when a successor is created: when the last token of this key has expired.
     verifies_until timestamptz,
     created_at timestamptz NOT NULL
 );

@@ -1,4 +1,4 @@
--- Made by a user who acted as a platform admin for somebody else: no tenant sees who that was.
+-- Created by a platform admin for someone else: tenants do not see by whom.
 ALTER TABLE cf_api_keys ADD COLUMN by_platform boolean NOT NULL DEFAULT false;
 ALTER TABLE cf_invitations ADD COLUMN by_platform boolean NOT NULL DEFAULT false;
 -- ListMemberships of a user, in order of id.

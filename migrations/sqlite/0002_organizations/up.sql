@@ -1,4 +1,4 @@
--- A tenant. `name_normalized` is what the name prefix filter compares.
+-- A tenant. The name prefix filter compares `name_normalized`.
 CREATE TABLE cf_organizations (
     id blob NOT NULL CONSTRAINT cf_organizations_pkey PRIMARY KEY,
     revision integer NOT NULL,
@@ -17,7 +17,7 @@ CREATE TABLE cf_organizations (
 
 -- Uniqueness and GetOrganizationBySlug.
 CREATE UNIQUE INDEX cf_organizations_slug_key ON cf_organizations (slug) WHERE deleted_at IS NULL;
--- ListOrganizations in order of name, by plan, by state, and of the deleted.
+-- ListOrganizations in order of name, by plan, by state, and of deleted organizations.
 CREATE INDEX cf_organizations_name_idx ON cf_organizations (name_normalized, id) WHERE deleted_at IS NULL;
 CREATE INDEX cf_organizations_plan_idx ON cf_organizations (plan, id) WHERE deleted_at IS NULL;
 CREATE INDEX cf_organizations_state_idx ON cf_organizations (state, id) WHERE deleted_at IS NULL;

@@ -13,7 +13,7 @@ CREATE TABLE cf_memberships (
     CONSTRAINT cf_memberships_user_id_organization_id_key UNIQUE (user_id, organization_id)
 ) STRICT;
 
--- ListUsers of an organization walks its members in order of user.
+-- ListUsers of an organization, in order of user id.
 CREATE INDEX cf_memberships_organization_user_idx ON cf_memberships (organization_id, user_id);
 -- ListMemberships of an organization.
 CREATE INDEX cf_memberships_organization_idx ON cf_memberships (organization_id, id);

@@ -6,14 +6,14 @@ CREATE TABLE cf_refresh_tokens (
         CONSTRAINT cf_refresh_tokens_user_id_fkey REFERENCES cf_users (id) ON DELETE CASCADE,
     family_id blob NOT NULL,
     token_hash blob NOT NULL CONSTRAINT cf_refresh_tokens_token_hash_key UNIQUE,
-    -- Unique: whatever the code does, no token can have two successors.
+    -- Unique, so that a token can never have two successors, whatever the code does.
     parent_id blob CONSTRAINT cf_refresh_tokens_parent_id_key UNIQUE,
     user_agent text,
     ip_address text,
     expires_at integer NOT NULL,
     family_expires_at integer NOT NULL,
     rotated_at integer,
-    -- The successor's secret, sealed; only while a rotation grace may answer it again.
+    -- The successor's secret, sealed. Kept only while a rotation grace period may return it again.
     successor_sealed blob,
     revoked_at integer,
     revoked_reason text

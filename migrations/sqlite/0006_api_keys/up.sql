@@ -1,4 +1,4 @@
--- A credential for a machine: of exactly one organization, or of exactly one user.
+-- A credential for a machine, owned by exactly one organization or exactly one user.
 CREATE TABLE cf_api_keys (
     id blob NOT NULL CONSTRAINT cf_api_keys_pkey PRIMARY KEY,
     revision integer NOT NULL,
@@ -26,5 +26,5 @@ CREATE TABLE cf_api_keys (
 -- ListApiKeys of an organization, and of a user.
 CREATE INDEX cf_api_keys_organization_idx ON cf_api_keys (organization_id, id);
 CREATE INDEX cf_api_keys_user_idx ON cf_api_keys (user_id, id);
--- Erasing the user who made keys for others.
+-- Erasure of a user who created keys for others.
 CREATE INDEX cf_api_keys_created_by_idx ON cf_api_keys (created_by);

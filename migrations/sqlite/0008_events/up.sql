@@ -1,7 +1,6 @@
--- What happened. Rows are only ever added, and removed oldest first when they are past their retention. What a person can be
--- known by stands in `details` alone.
+-- The events. Rows are only appended, and deleted oldest first when their retention has passed. Personal data is only in `details`.
 CREATE TABLE cf_events (
-    -- The order of all events. On SQLite one transaction writes at a time, so it is that of the commits.
+    -- The order of all events. On SQLite one transaction writes at a time, so it is the commit order.
     sequence integer NOT NULL CONSTRAINT cf_events_pkey PRIMARY KEY AUTOINCREMENT,
     id blob NOT NULL CONSTRAINT cf_events_id_key UNIQUE,
     created_at integer NOT NULL,
@@ -28,7 +27,7 @@ CREATE INDEX cf_events_actor_user_idx ON cf_events (actor_user_id, id) WHERE act
 CREATE INDEX cf_events_actor_api_key_idx ON cf_events (actor_api_key_id, id) WHERE actor_api_key_id IS NOT NULL;
 CREATE INDEX cf_events_action_idx ON cf_events (action, id);
 
--- Up to which event the old ones are removed; one row. A cursor before it has missed some.
+-- The last deleted event; one row. A cursor before it has missed events.
 CREATE TABLE cf_event_floor (
     sequence integer NOT NULL CONSTRAINT cf_event_floor_pkey PRIMARY KEY
 ) STRICT;

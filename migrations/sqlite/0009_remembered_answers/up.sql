@@ -1,7 +1,7 @@
--- The answers to requests that carried a `request_id`, so that the same request again is answered as the first time. The row is
--- taken when the work begins and filled when it ends, in one transaction with it.
+-- The answers to requests with a `request_id`, so that a repeated request gets the first answer. The row is inserted when the work
+-- begins and filled when it ends, in the same transaction.
 CREATE TABLE cf_remembered_answers (
-    -- The API key that was presented: an answer may hold what another key of the same owner must not see.
+    -- The presented API key: an answer may contain data that another key of the same owner must not see.
     api_key_id blob NOT NULL,
     request_id blob NOT NULL,
     -- The fingerprint of the request and the answer, sealed.

@@ -1,4 +1,4 @@
--- A rotation writes to each index of the table. What needs all tokens of a user, or of one of its sessions, shares one, and the live
+-- A rotation writes to each index of the table. So lookups of all tokens of a user or of one session share one index, and the live
 -- tokens have one that stays small.
 DROP INDEX cf_refresh_tokens_family_idx;
 DROP INDEX cf_refresh_tokens_user_idx;

@@ -11,7 +11,7 @@ CREATE TABLE cf_refresh_tokens_old (
     expires_at integer NOT NULL,
     family_expires_at integer NOT NULL,
     rotated_at integer,
-    -- The successor's secret, sealed; only while a rotation grace may answer it again.
+    -- The successor's secret, sealed. Kept only while a rotation grace period may return it again.
     successor_sealed blob,
     revoked_at integer,
     revoked_reason text

@@ -1,6 +1,6 @@
--- A token's text carries the token's id, which finds it; its hash only proves it. No index in random order is left to be written by a
--- rotation. That a token has one successor is held by its revision, which the trade compares.
--- SQLite drops no constraint, so the table is made anew.
+-- A token's text contains the token's id, which finds the row; the hash only proves the token. So a rotation writes to no index in
+-- random order. The revision, which a rotation compares, ensures that a token has only one successor.
+-- SQLite cannot drop a constraint, so the table is recreated.
 CREATE TABLE cf_refresh_tokens_new (
     id blob NOT NULL CONSTRAINT cf_refresh_tokens_pkey PRIMARY KEY,
     revision integer NOT NULL,
@@ -14,7 +14,7 @@ CREATE TABLE cf_refresh_tokens_new (
     expires_at integer NOT NULL,
     family_expires_at integer NOT NULL,
     rotated_at integer,
-    -- The successor's secret, sealed; only while a rotation grace may answer it again.
+    -- The successor's secret, sealed. Kept only while a rotation grace period may return it again.
     successor_sealed blob,
     revoked_at integer,
     revoked_reason text

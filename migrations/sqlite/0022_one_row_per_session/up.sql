@@ -1,22 +1,22 @@
--- A session is one row, however often it is refreshed: its end is one write, and a refresh is one. Its tokens are made with a secret of
--- its own and not stored, so that the sessions from before, whose tokens were rows, end here.
+-- A session is one row, however often it is refreshed: ending it is one write, and so is a refresh. Its tokens are derived from its own
+-- secret and not stored. Earlier sessions, whose tokens were rows, end with this migration.
 DROP TABLE cf_refresh_tokens;
 CREATE TABLE cf_refresh_tokens (
     id blob NOT NULL CONSTRAINT cf_refresh_tokens_pkey PRIMARY KEY,
     revision integer NOT NULL,
     user_id blob NOT NULL
         CONSTRAINT cf_refresh_tokens_user_id_fkey REFERENCES cf_users (id) ON DELETE CASCADE,
-    -- Of the current token. Those of smaller generations are spent.
+    -- The generation of the current token. Tokens of earlier generations are spent.
     generation integer NOT NULL,
-    -- What the tokens are made with, sealed.
+    -- The secret that the tokens are derived from, sealed.
     secret_sealed blob NOT NULL,
-    -- Whether it began with the user's password.
+    -- Whether it was started with the user's password.
     by_password integer NOT NULL,
     user_agent text,
     ip_address text,
     expires_at integer NOT NULL,
     family_expires_at integer NOT NULL,
-    -- The end of the day of expires_at. It changes once a day, and so does the index of it.
+    -- The end of the day of expires_at. It changes only once a day, and so does its index.
     sweep_at integer NOT NULL,
     rotated_at integer,
     revoked_at integer,
@@ -28,9 +28,9 @@ CREATE TABLE cf_refresh_tokens (
     api_key_id blob
 ) STRICT;
 
--- The sessions of a user, whether they go on or not: neither kind is many.
+-- All sessions of a user, live or ended: there are few of either.
 CREATE INDEX cf_refresh_tokens_user_idx ON cf_refresh_tokens (user_id, id);
--- The sessions that end with an organization.
+-- Sessions of an organization, which end with it.
 CREATE INDEX cf_refresh_tokens_organization_idx ON cf_refresh_tokens (organization_id, id)
     WHERE organization_id IS NOT NULL AND revoked_at IS NULL;
 CREATE INDEX cf_refresh_tokens_sweep_idx ON cf_refresh_tokens (sweep_at);

@@ -1,4 +1,4 @@
--- The user whose share of the server the organization's own API keys use; without one, the organization has a share of its own.
+-- The user whose quotas the organization's own API keys count towards. Without one, the organization has its own quotas.
 ALTER TABLE cf_organizations ADD COLUMN accountable_user_id blob;
 UPDATE cf_organizations SET accountable_user_id = (
     SELECT user_id FROM cf_memberships

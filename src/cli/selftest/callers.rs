@@ -1,4 +1,4 @@
-//! Every kind of caller that is not of the foreign tenant.
+//! All kinds of callers from outside the foreign tenant.
 
 use std::time::Duration;
 
@@ -14,32 +14,32 @@ use crate::{
     security::token::mint_api_key,
 };
 
-/// How far a caller comes.
+/// How far a credential reaches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Power {
-    /// Its credential is no good.
+    /// Nothing: the credential is missing or invalid.
     Nothing,
-    /// Its key was made for nothing that any method asks for.
+    /// A valid key whose scope no method requires.
     NoScope,
-    /// As far as the rules let it.
+    /// Whatever the access rules permit.
     Rules,
 }
 
-/// Somebody who calls.
+/// A caller with its credential.
 pub(super) struct Caller {
-    /// What kind it is.
+    /// The kind of caller, as in the report.
     pub(super) kind: &'static str,
     pub(super) key: Option<Key>,
     pub(super) power: Power,
 }
 
-/// All of them.
+/// All kinds of callers.
 pub(super) struct Callers(pub(super) Vec<Caller>);
 
 impl Callers {
-    /// Makes them around a world.
+    /// Creates the callers in and around a world.
     pub(super) async fn make(client: &Client, own: &World) -> Result<Self, String> {
-        let failed = |status: Status| format!("the callers cannot be made: {}", status.message());
+        let failed = |status: Status| format!("the callers cannot be created: {}", status.message());
         Self::try_make(client, own).await.map_err(failed)
     }
 
@@ -60,7 +60,7 @@ impl Callers {
         let (revoked, of_revoked) = make_key(client, user(), "*", &own.mark, None).await?;
         let request = pb::RevokeApiKeyRequest { api_key_id: revoked.id, ..Default::default() };
         let _: pb::RevokeApiKeyResponse = client.admin("ApiKeyService/RevokeApiKey", &request).await?;
-        // By the service's clock, which need not be this machine's.
+        // By the service's clock, which may differ from this machine's.
         let soon = stranger.created_at.map(|at| prost_types::Timestamp { seconds: at.seconds + 3, ..at });
         let (_, expired) = make_key(client, user(), "*", &own.mark, soon).await?;
         let (_, scopeless) = make_key(client, user(), "selftest:nothing", &own.mark, None).await?;

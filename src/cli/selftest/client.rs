@@ -1,4 +1,4 @@
-//! Calls of any method by its descriptor, with any credential; and what reflection tells.
+//! Calls any method by its descriptor, with any credential, and reads the descriptors by reflection.
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -25,20 +25,20 @@ use tonic_reflection::pb::v1::{
 
 use crate::{pb, security::random};
 
-/// How long a call may take.
+/// Time limit for a call.
 const TIMEOUT: Duration = Duration::from_secs(30);
-/// The option that carries a method's rule.
+/// The method option with the access rule.
 const ACCESS: &str = "tenantry.v1.access";
 
-/// The text of an API key. It never prints itself.
+/// An API key as an authorization header. Its `Debug` output is redacted.
 #[derive(Clone)]
 pub struct Key(MetadataValue<Ascii>);
 
 impl Key {
-    /// Takes a key.
+    /// Builds the header of a key.
     ///
     /// # Errors
-    /// If it can be none.
+    /// If the text contains anything but printable ASCII.
     pub fn new(text: &str) -> Result<Self, String> {
         let mut value: MetadataValue<Ascii> = format!("Bearer {text}")
             .parse()
@@ -54,36 +54,36 @@ impl std::fmt::Debug for Key {
     }
 }
 
-/// Who may call a method, as its option says.
+/// Who may call a method, according to its access option.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Rule {
     /// Anyone.
     Public,
-    /// Whoever has a key that can be used.
+    /// Any caller with a valid key.
     AnyKey,
-    /// Whoever has a key with the scope.
+    /// Any caller whose key has the scope.
     Scope,
 }
 
-/// A connection to a service, and the methods that it shows.
+/// A connection to a service, with the methods that reflection lists.
 pub(super) struct Client {
     channel: Channel,
     pool: DescriptorPool,
     services: BTreeSet<String>,
     /// The key of a platform admin.
     pub(super) admin: Key,
-    /// What every name begins with that is made through it.
+    /// Prefix of every name that this run creates.
     pub(super) run: String,
 }
 
 impl Client {
-    /// Connects, reads what the service has by reflection, and tries the key.
+    /// Connects, reads the descriptors by reflection and checks the key.
     pub(super) async fn connect(endpoint: &str, ca: Option<&Path>, admin: &Key) -> Result<Self, String> {
         let is_tls = endpoint.starts_with("https://");
         if !is_tls && !endpoint.starts_with("http://") {
-            return Err(format!("{endpoint} is no endpoint: it must begin with http:// or https://"));
+            return Err(format!("{endpoint} is not a valid endpoint: it must begin with http:// or https://"));
         }
-        let no_endpoint = |error| format!("{endpoint} is no endpoint: {error}");
+        let no_endpoint = |error| format!("{endpoint} is not a valid endpoint: {error}");
         let mut target = Endpoint::from_shared(endpoint.to_owned()).map_err(no_endpoint)?;
         if is_tls {
             let tls = match ca {
@@ -106,18 +106,18 @@ impl Client {
         Ok(client)
     }
 
-    /// A name that nothing else has.
+    /// A unique name.
     pub(super) fn new_name(&self) -> String {
         format!("{}{}", self.run, random::base62(12).to_lowercase())
     }
 
-    /// Every method that reflection shows.
+    /// Every method that reflection lists.
     pub(super) fn methods(&self) -> Vec<MethodDescriptor> {
         let shown = self.pool.services().filter(|service| self.services.contains(service.full_name()));
         shown.flat_map(|service| service.methods().collect::<Vec<_>>()).collect()
     }
 
-    /// The rule of a method. Whatever has no option is public: health and reflection.
+    /// The access rule of a method. Methods without the option are public: health and reflection.
     pub(super) fn rule(&self, method: &MethodDescriptor) -> Rule {
         let options = method.options();
         let extension = self.pool.get_extension_by_name(ACCESS).filter(|option| options.has_extension(option));
@@ -134,7 +134,7 @@ impl Client {
         }
     }
 
-    /// Calls a method; of a stream, it takes the first message.
+    /// Calls a method. Of a stream, it returns the first message.
     pub(super) async fn call(
         &self,
         method: &MethodDescriptor,
@@ -166,17 +166,17 @@ impl Client {
         let first = tokio::time::timeout(TIMEOUT, answers.message());
         match first.await {
             Ok(answer) => answer.map(Option::unwrap_or_default),
-            Err(_) => Err(Status::new(Code::DeadlineExceeded, "a stream said nothing")),
+            Err(_) => Err(Status::new(Code::DeadlineExceeded, "a stream sent nothing")),
         }
     }
 }
 
-/// The services of a server, and the descriptors of all their files.
+/// Reads the services of a server and the descriptors of all their files.
 async fn reflect(channel: Channel) -> Result<(BTreeSet<String>, DescriptorPool), String> {
     let failed = |status: Status| format!("reflection: {}", status.message());
     let services = match ask(&channel, MessageRequest::ListServices(String::new())).await.map_err(failed)? {
         MessageResponse::ListServicesResponse(listed) => listed.service,
-        _ => return Err("reflection tells no services".to_owned()),
+        _ => return Err("reflection lists no services".to_owned()),
     };
     let services: BTreeSet<String> = services.into_iter().map(|service| service.name).collect();
     let mut asked: VecDeque<MessageRequest> =
@@ -185,25 +185,25 @@ async fn reflect(channel: Channel) -> Result<(BTreeSet<String>, DescriptorPool),
     while let Some(question) = asked.pop_front() {
         let found = match ask(&channel, question).await.map_err(failed)? {
             MessageResponse::FileDescriptorResponse(found) => found.file_descriptor_proto,
-            _ => return Err("reflection tells no descriptor of a service that it lists".to_owned()),
+            _ => return Err("reflection returns no descriptor for a service that it lists".to_owned()),
         };
         for bytes in found {
             let file = prost_types::FileDescriptorProto::decode(bytes.as_slice())
-                .map_err(|error| format!("reflection tells a broken descriptor: {error}"))?;
+                .map_err(|error| format!("reflection returns an invalid descriptor: {error}"))?;
             for name in file.dependency.iter().filter(|name| !files.contains_key(*name)) {
                 asked.push_back(MessageRequest::FileByFilename(name.clone()));
             }
             files.insert(file.name().to_owned(), bytes);
         }
     }
-    // As one set, by hand: decoded and encoded again it would have lost the options.
+    // Encoded by hand as one set: `prost_types` would drop the options when it decodes and encodes a file.
     let mut set = Vec::new();
     for bytes in files.into_values() {
         prost::encoding::bytes::encode(1, &bytes, &mut set);
     }
     let mut pool = DescriptorPool::new();
     pool.decode_file_descriptor_set(set.as_slice())
-        .map_err(|error| format!("reflection tells a broken set: {error}"))?;
+        .map_err(|error| format!("reflection returns an invalid set of descriptors: {error}"))?;
     Ok((services, pool))
 }
 
@@ -215,7 +215,7 @@ async fn ask(channel: &Channel, question: MessageRequest) -> Result<MessageRespo
     answer.ok_or_else(|| Status::internal("reflection does not answer"))
 }
 
-/// Messages as their bytes: for calls of methods by their paths.
+/// Codec that passes messages as bytes, for calls of any method.
 #[derive(Clone, Copy, Debug)]
 pub struct Bytes;
 

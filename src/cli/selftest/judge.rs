@@ -1,4 +1,4 @@
-//! What an answer says about the walls.
+//! Judges from the answers whether the tenants are isolated.
 
 use prost_reflect::{DynamicMessage, Kind, MethodDescriptor, Value};
 use tonic::{Code, Status};
@@ -11,13 +11,14 @@ use super::{
     world::{World, make_user_key},
 };
 
-/// How often two calls are made whose answers differ, before they do: one may have met an overload.
+/// How often a pair of calls is repeated while the answers differ: one of them may have met an overload.
 const ATTEMPTS: usize = 3;
 
-/// What became of a call.
+/// The outcome of a call.
 type Outcome = Result<DynamicMessage, Status>;
 
-/// Calls a method as everybody, about what is the foreign tenant's, whose state is told, and about what does not exist.
+/// Calls a method as every caller, with ids of the foreign tenant and with ids that do not exist. `state` is the last known state of the
+/// foreign tenant, which must not change.
 pub(super) async fn outside(
     client: &Client,
     method: &MethodDescriptor,
@@ -28,7 +29,7 @@ pub(super) async fn outside(
     row: &mut Row,
 ) -> Result<(), String> {
     if variants.name_nothing() {
-        // Nothing to cross with: it must only not be open to those who have no key.
+        // Without ids, only one check applies: callers without a valid key are refused.
         for caller in callers.0.iter().filter(|caller| caller.power == Power::Nothing) {
             for way in 0..variants.ways() {
                 let request = variants.own(way, own);
@@ -63,7 +64,7 @@ pub(super) async fn outside(
             match found {
                 Compared::Alike => {}
                 Compared::Different => {
-                    row.leak(format!("{} learns whether a thing of another tenant exists ({variant:?})", caller.kind));
+                    row.leak(format!("{} can tell if another tenant's resource exists ({variant:?})", caller.kind));
                 }
                 Compared::NoAnswer => row.untested(format!("{} gets no answer ({variant:?})", caller.kind)),
             }
@@ -71,13 +72,13 @@ pub(super) async fn outside(
     }
     let before = std::mem::replace(state, foreign.state(client).await?);
     if *state != before {
-        row.leak("something of the foreign tenant was changed".to_owned());
+        row.leak("data of the foreign tenant was changed".to_owned());
     }
     Ok(())
 }
 
-/// Calls a method about the caller's own things: refused as what is foreign is, it would prove nothing. What changes something is called
-/// in a world of its own each time.
+/// Calls a method with the caller's own ids: if it refused those as well, the refusal of foreign ids would prove nothing. A method that
+/// changes data gets a new world for each call.
 pub(super) async fn own(
     client: &Client,
     method: &MethodDescriptor,
@@ -90,7 +91,7 @@ pub(super) async fn own(
         let fresh = if changes { Some(World::make(client, "to be changed").await?) } else { None };
         let world = fresh.as_ref().unwrap_or(own);
         let request = variants.own(way, world);
-        // A key of its own: a method may end the one that it is called with.
+        // A new key each time: the method may revoke the key that it is called with.
         let key = make_user_key(client, &world.user_id).await.map_err(|status| status.message().to_owned())?;
         let mut outcome = client.call(method, Some(&key), &request).await;
         row.calls += 1;
@@ -99,27 +100,27 @@ pub(super) async fn own(
             row.calls += 1;
         }
         row.own(&outcome);
-        // Health and reflection want other requests than these, and answer whoever asks.
+        // Public methods (health, reflection) need other requests, and answer any caller.
         if let Err(status) = outcome.as_ref()
             && !reaches(&outcome)
             && row.rule != Rule::Public
         {
-            row.untested(format!("its own things are not reached either: {:?}, {}", status.code(), status.message()));
+            row.untested(format!("its own resources are refused too: {:?}, {}", status.code(), status.message()));
         }
     }
     Ok(())
 }
 
-/// How what is foreign and what is missing are answered.
+/// Comparison of the answers for foreign and for missing ids.
 #[derive(PartialEq, Eq)]
 enum Compared {
     Alike,
     Different,
-    /// One of them is not: the service is overloaded, or has a fault.
+    /// At least one call got no answer: the service is overloaded or failed.
     NoAnswer,
 }
 
-/// True unless the service could not answer.
+/// False if the service failed to answer.
 fn is_an_answer(outcome: &Outcome) -> bool {
     use Code as C;
     let code = outcome.as_ref().err().map(Status::code);
@@ -137,7 +138,7 @@ fn is_an_answer(outcome: &Outcome) -> bool {
     )
 }
 
-/// True if a call came so far that it found what it is about.
+/// True if the call got far enough to find the resource that it names.
 fn reaches(outcome: &Outcome) -> bool {
     match outcome {
         Ok(_) => true,
@@ -145,7 +146,7 @@ fn reaches(outcome: &Outcome) -> bool {
     }
 }
 
-/// Notes a caller that came farther than its credential lets it.
+/// Reports a leak if the caller got further than its credential permits.
 fn is_as_far_as(caller: &Caller, outcome: &Outcome, row: &mut Row) {
     let code = outcome.as_ref().err().map(Status::code);
     let expected = match (caller.power, row.rule) {
@@ -154,11 +155,11 @@ fn is_as_far_as(caller: &Caller, outcome: &Outcome, row: &mut Row) {
         _ => return,
     };
     if code != Some(expected) {
-        row.leak(format!("{} is not refused with {expected:?}, but answered {code:?}", caller.kind));
+        row.leak(format!("{} should be refused with {expected:?}, got {code:?}", caller.kind));
     }
 }
 
-/// Notes what an answer tells of the foreign tenant beyond what was asked with.
+/// Reports a leak if the answer names anything of the foreign tenant that the request did not.
 fn tells_nothing(caller: &Caller, outcome: &Outcome, asked: &DynamicMessage, foreign: &World, row: &mut Row) {
     let asked = format!("{asked:?}");
     let said = match outcome {
@@ -167,11 +168,11 @@ fn tells_nothing(caller: &Caller, outcome: &Outcome, asked: &DynamicMessage, for
     };
     let names = foreign.names();
     if names.iter().any(|name| said.contains(name) && !asked.contains(name)) {
-        row.leak(format!("{} is told something of another tenant", caller.kind));
+        row.leak(format!("{} receives data of another tenant", caller.kind));
     }
 }
 
-/// What an answer says, whatever things it was asked about and whenever.
+/// Renders an answer without times, and with the names of the request's world replaced by placeholders.
 fn told(outcome: &Outcome, other: &World, own: &World) -> String {
     let mut said = match outcome {
         Ok(answer) => {
@@ -181,7 +182,7 @@ fn told(outcome: &Outcome, other: &World, own: &World) -> String {
         }
         Err(status) => format!("{:?} {} {:?}", status.code(), status.message(), status.details()),
     };
-    // Only of what was asked with can an answer tell: whatever else it has of a world differs, and is told of.
+    // Only names that differ from the caller's own world are replaced: anything else that differs is a leak.
     for (at, (name, of_own)) in other.names().into_iter().zip(own.names()).enumerate() {
         if !name.is_empty() && name != of_own {
             said = said.replace(name, &format!("<{at}>"));
@@ -190,7 +191,7 @@ fn told(outcome: &Outcome, other: &World, own: &World) -> String {
     said
 }
 
-/// Takes the times out of a message.
+/// Clears all timestamps in a message.
 fn without_times(message: &mut DynamicMessage) {
     let fields: Vec<_> = message.fields().map(|(field, _)| field).collect();
     for field in fields {

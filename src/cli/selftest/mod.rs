@@ -1,9 +1,9 @@
-//! `tenantry selftest isolation`: whether a running service keeps its tenants apart, tried from outside.
+//! `tenantry selftest isolation`: tests from outside whether a running service isolates its tenants.
 //!
-//! It makes two throw-away tenants and calls every method that reflection shows, as every kind of caller of the one, about the things
-//! of the other and about things that do not exist. The two must be answered alike, byte for byte; nothing of the other tenant may be
-//! in an answer, and nothing of it may have changed after. What would not be reached at all is no proof, so every method is called
-//! about the caller's own things too.
+//! It creates two throw-away tenants and calls every method that reflection lists, as every kind of caller from one tenant, with ids of
+//! the other tenant and with ids that do not exist. Both answers must be equal, byte for byte; no answer may contain data of the other
+//! tenant, and its data must not change. A method that fails for every request would pass, so every method is also called with the
+//! caller's own ids.
 
 mod callers;
 mod client;
@@ -20,10 +20,10 @@ pub use self::{
     report::{Report, Row},
 };
 
-/// Tries the isolation of a service with the key of a platform admin, and removes what it made.
+/// Tests the isolation of a service with the key of a platform admin, then deletes everything that it created.
 ///
 /// # Errors
-/// Says in one line why it could not be tried. A leak is no error: it is in the report.
+/// A one-line reason if the test could not run. A leak is not an error: it is in the report.
 pub async fn isolation(endpoint: &str, ca: Option<&Path>, admin: &Key) -> Result<Report, String> {
     let client = Client::connect(endpoint, ca, admin).await?;
     let tried = try_all(&client).await;
@@ -45,7 +45,7 @@ async fn try_all(client: &Client) -> Result<Report, String> {
         let variants = Variants::of(&method, &client.run);
         let mut row = Row::new(&method, client.rule(&method));
         if let Some(field) = variants.unknown() {
-            row.untested(format!("it is not known what the field {field} names"));
+            row.untested(format!("the field {field} names an unknown kind of resource"));
         }
         judge::outside(client, &method, &variants, (&own, &foreign), &callers, &mut state, &mut row).await?;
         judge::own(client, &method, &variants, &own, &mut row).await?;

@@ -1,4 +1,4 @@
-//! What was tried, and what was found, as a table.
+//! The report of the test, as a table.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -10,25 +10,25 @@ use tonic::{Code, Status};
 
 use super::client::Rule;
 
-/// What was found of every method.
+/// Findings for all methods.
 #[derive(Debug, Default)]
 pub struct Report {
-    /// One for each method that reflection shows.
+    /// One row for each method that reflection lists.
     pub rows: Vec<Row>,
-    /// What could not be removed again.
+    /// Resources that could not be deleted.
     pub left: Vec<String>,
 }
 
-/// What was found of one method.
+/// Findings for one method.
 #[derive(Debug)]
 pub struct Row {
     /// Full name of the method.
     pub method: String,
-    /// How many calls were made.
+    /// Number of calls.
     pub calls: usize,
-    /// What is wrong with the walls.
+    /// Violations of the isolation.
     pub leaks: BTreeSet<String>,
-    /// Why it was not tried as it should be.
+    /// Reasons why the method was not fully tested.
     pub untested: BTreeSet<String>,
     pub(super) rule: Rule,
     own: BTreeSet<&'static str>,
@@ -36,7 +36,7 @@ pub struct Row {
 }
 
 impl Report {
-    /// True if every method was tried and nothing leaks.
+    /// True if every method was tested, nothing leaks and nothing was left behind.
     pub fn is_good(&self) -> bool {
         !self.rows.is_empty()
             && self.left.is_empty()
@@ -65,12 +65,12 @@ impl Row {
         self.untested.insert(why);
     }
 
-    /// Notes an answer about the caller's own things.
+    /// Records an answer to a request with the caller's own ids.
     pub(super) fn own(&mut self, outcome: &Result<DynamicMessage, Status>) {
         self.own.insert(word(outcome));
     }
 
-    /// Notes an answer to a kind of caller about another tenant's things.
+    /// Records an answer to a kind of caller for ids of another tenant.
     pub(super) fn outside(&mut self, kind: &'static str, outcome: &Result<DynamicMessage, Status>) {
         self.outside.entry(kind).or_default().insert(word(outcome));
     }
@@ -104,7 +104,7 @@ fn list(words: &BTreeSet<&'static str>) -> String {
 }
 
 impl Report {
-    /// What everybody is answered, method by method: about own things, and then about another tenant's, with the kinds of callers.
+    /// The answers of each method as text: first for the caller's own ids, then for another tenant's, by kind of caller.
     pub fn matrix(&self) -> String {
         let mut lines = Vec::new();
         for row in &self.rows {
@@ -124,8 +124,8 @@ impl fmt::Display for Report {
         let width = self.rows.iter().map(|row| row.method.len()).max().unwrap_or_default();
         writeln!(
             f,
-            "{:width$}  {:10}  {:>5}  {:24}  about another tenant's things",
-            "method", "verdict", "calls", "about own things"
+            "{:width$}  {:10}  {:>5}  {:24}  for another tenant's ids",
+            "method", "verdict", "calls", "for own ids"
         )?;
         for row in &self.rows {
             let (own, outside) = (list(&row.own), list(&row.outside.values().flatten().copied().collect()));

@@ -1,4 +1,4 @@
-//! Requests for any method, by what the names of its fields say: which thing of a world a field names, and what to put into the others.
+//! Builds requests for any method from the names of its fields: which resource of a world a field names, and values for the others.
 
 use prost::Message as _;
 use prost_reflect::{DynamicMessage, FieldDescriptor, Kind, MessageDescriptor, MethodDescriptor, Value};
@@ -6,34 +6,34 @@ use prost_reflect::{DynamicMessage, FieldDescriptor, Kind, MessageDescriptor, Me
 use super::world::{ROLE, World};
 use crate::security::random;
 
-/// A well-formed hash that no password is known to have.
+/// A well-formed hash without a known password.
 const HASH: &str = "$pbkdf2-sha256$1$c2VsZnRlc3Q$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 
-/// What a field of a request is for.
+/// The purpose of a request field.
 enum Part {
-    /// It names a thing of a world.
+    /// Names a resource of a world.
     Names(fn(&World) -> &str),
-    /// It needs a value, which says nothing of any world.
+    /// Needs a value that is independent of any world.
     Needs(Value),
-    /// It may be left out.
+    /// Can be left out.
     Optional,
-    /// It names something, and it is not known what.
+    /// Names an unknown kind of resource.
     Unknown,
 }
 
-/// The ways to call a method: each of the alternatives that a request has, and in each, which of its fields name things.
+/// The ways to call a method: one for each alternative of its request, with the number of fields that name resources.
 pub(super) struct Variants {
     input: MessageDescriptor,
     service: String,
     method: String,
-    /// What new names begin with.
+    /// Prefix of new names.
     run: String,
-    /// For each way, the field that is taken of the first `oneof`, and how many fields name things.
+    /// For each way, the chosen field of the first `oneof`, and the number of fields that name resources.
     ways: Vec<(Option<String>, usize)>,
     unknown: Option<String>,
 }
 
-/// One way to call a method, and which of its naming fields name the other world: all, or one.
+/// One way to call a method, and which of its naming fields refer to the other world: all of them, or one.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Variant {
     way: usize,
@@ -42,7 +42,7 @@ pub(super) struct Variant {
 }
 
 impl Variants {
-    /// Those of a method.
+    /// The variants of a method.
     pub(super) fn of(method: &MethodDescriptor, run: &str) -> Self {
         let input = method.input();
         let choices: Vec<Option<String>> = match input.oneofs().find(|oneof| !oneof.is_synthetic()) {
@@ -68,17 +68,17 @@ impl Variants {
         variants
     }
 
-    /// A field that names something, and it is not known what.
+    /// A field that names an unknown kind of resource.
     pub(super) fn unknown(&self) -> Option<&str> {
         self.unknown.as_deref()
     }
 
-    /// True if no field names anything.
+    /// True if no field names a resource.
     pub(super) fn name_nothing(&self) -> bool {
         self.ways.iter().all(|(_, named)| *named == 0)
     }
 
-    /// Every way to name things of another world: all fields at once, and each by itself.
+    /// Every way to name resources of another world: all fields at once, and each by itself.
     pub(super) fn all(&self) -> Vec<Variant> {
         let of_way = |(way, (_, named)): (usize, &(Option<String>, usize))| {
             let each = if *named > 1 { 0..*named } else { 0..0 };
@@ -88,7 +88,7 @@ impl Variants {
         self.ways.iter().enumerate().flat_map(of_way).collect()
     }
 
-    /// The request of a variant: what it does not name in the other world, it names in the caller's own.
+    /// The request of a variant. The remaining fields name resources of the caller's own world.
     pub(super) fn request(&self, variant: Variant, own: &World, other: &World) -> DynamicMessage {
         let choice = self.ways.get(variant.way).and_then(|(choice, _)| choice.as_deref());
         let mut builder = Builder { variants: self, choice, named: 0, unknown: None };
@@ -96,12 +96,12 @@ impl Variants {
         builder.build(&self.input, &mut pick)
     }
 
-    /// How many ways there are.
+    /// The number of ways.
     pub(super) fn ways(&self) -> usize {
         self.ways.len()
     }
 
-    /// The request of a way about the caller's own things.
+    /// The request of a way with the caller's own ids.
     pub(super) fn own(&self, way: usize, own: &World) -> DynamicMessage {
         self.request(Variant { way, only: None }, own, own)
     }
@@ -119,7 +119,7 @@ impl Builder<'_> {
         let mut built = DynamicMessage::new(message.clone());
         for field in message.fields() {
             let is_left_out = field.containing_oneof().is_some_and(|oneof| {
-                // The choice is made of the request's own; of others the first is taken.
+                // The choice applies to its own `oneof`; any other gets its first field.
                 let first = oneof.fields().next();
                 let chosen = self.choice.filter(|choice| oneof.fields().any(|field| field.name() == *choice));
                 chosen.map_or(first.as_ref() != Some(&field), |chosen| chosen != field.name())
@@ -156,11 +156,11 @@ impl Builder<'_> {
         }
     }
 
-    /// What a field is for.
+    /// The purpose of a field.
     fn part(&self, field: &FieldDescriptor) -> Part {
         let Variants { service, method, run, .. } = self.variants;
         let is_about_invitations = service == "InvitationService";
-        // A call that makes something names something new; any other call names what is there.
+        // Calls that create or write use new names; other calls name existing resources.
         let makes = ["Create", "Update", "Link"].iter().any(|verb| method.starts_with(verb));
         let is_role_name = field.parent_message().name() == "OrganizationAndRoleName";
         let new = || format!("{run}{}", random::base62(12).to_lowercase());
@@ -198,7 +198,7 @@ impl Builder<'_> {
             "role" => Part::Needs(text("viewer")),
             "scopes" => Part::Needs(text("users:read")),
             "permission" => Part::Needs(text("selftest:read")),
-            // The first that means something, and an organization.
+            // The first meaningful environment; the organization as a resource type.
             "environment" => Part::Needs(Value::EnumNumber(1)),
             "resource_types" => Part::Needs(Value::EnumNumber(2)),
             "update_mask" => self.mask(field).map_or(Part::Optional, Part::Needs),
@@ -212,7 +212,7 @@ impl Builder<'_> {
         }
     }
 
-    /// A mask that names a field of the request.
+    /// An update mask with a field of the request.
     fn mask(&self, field: &FieldDescriptor) -> Option<Value> {
         let Kind::Message(message) = field.kind() else { return None };
         let path = ["name", "role", "description"]
@@ -223,7 +223,7 @@ impl Builder<'_> {
     }
 }
 
-/// The value of a field that is a text.
+/// A string value.
 fn text(text: &str) -> Value {
     Value::String(text.to_owned())
 }

@@ -1,4 +1,4 @@
-//! Throw-away tenants: one thing of every kind, made by the platform admin and removed again.
+//! Throw-away tenants: one resource of every kind, created by the platform admin and deleted again.
 
 use prost::Message;
 use tonic::{Code, Status};
@@ -14,24 +14,24 @@ use crate::{
     },
 };
 
-/// The name of the role that every world has.
+/// Name of the role in every world.
 pub(super) const ROLE: &str = "selftest";
 
-/// One thing of every kind, all of one tenant; by default nothing, not even names for it.
+/// One resource of every kind, all of one tenant. The default is empty.
 #[derive(Clone, Default)]
 pub(super) struct World {
-    /// What every text of its own has in it.
+    /// Part of every text of this world.
     pub(super) mark: String,
     /// The owner of its organization.
     pub(super) user_id: String,
     pub(super) email: String,
     /// A viewer.
     pub(super) colleague_id: String,
-    /// Who is invited, and no member.
+    /// Invited, not a member.
     pub(super) invited_id: String,
     pub(super) organization_id: String,
     pub(super) slug: String,
-    /// The colleague's.
+    /// The membership of the colleague.
     pub(super) membership_id: String,
     pub(super) role_id: String,
     pub(super) invitation_id: String,
@@ -46,13 +46,13 @@ pub(super) struct World {
 }
 
 fn missing_part() -> Status {
-    Status::internal("an answer lacks what was made")
+    Status::internal("an answer lacks the created resource")
 }
 
 impl World {
-    /// Makes a world.
+    /// Creates a world.
     pub(super) async fn make(client: &Client, what: &str) -> Result<Self, String> {
-        let failed = |status: Status| format!("the tenant that is {what} cannot be made: {}", status.message());
+        let failed = |status: Status| format!("cannot create a tenant ({what}): {}", status.message());
         Self::try_make(client).await.map_err(failed)
     }
 
@@ -124,7 +124,7 @@ impl World {
         })
     }
 
-    /// A world of which nothing exists.
+    /// A world whose resources do not exist.
     pub(super) fn missing() -> Self {
         let id = || random::uuid(SystemClock.now());
         let (invitation, session) = (id(), id());
@@ -144,7 +144,7 @@ impl World {
             provider_user_id: mark.clone(),
             refresh_token: SessionSecret::random().refresh_token(SessionId(session), 1).expose().to_owned(),
             refresh_token_id: session.to_string(),
-            // As long as one, and signed by nobody.
+            // As long as a real token, without a valid signature.
             access_token: format!("eyJ{}", random::base62(400)),
             api_key_id: id().to_string(),
             api_key: mint_api_key(Environment::Live).0.expose().to_owned(),
@@ -152,15 +152,15 @@ impl World {
         }
     }
 
-    /// The world as somebody names it who has not got its mail: the token of an invitation lets whoever has it see the invitation, so
-    /// that the one that is tried is of the same invitation, and forged.
+    /// The world as named by a caller without access to its mail. The token of an invitation reveals the invitation to any holder, so it
+    /// is replaced by a forged token of the same invitation.
     pub(super) fn as_named_from_outside(&self) -> Self {
         let id = self.invitation_id.parse().map(InvitationId);
         let forged = id.map(|id| mint_invitation_token(id).0.expose().to_owned()).unwrap_or_default();
         Self { invitation_token: forged, ..self.clone() }
     }
 
-    /// All that names a thing of it.
+    /// All names, ids and secrets of the world.
     pub(super) fn names(&self) -> [&str; 18] {
         [
             &self.mark,
@@ -184,7 +184,7 @@ impl World {
         ]
     }
 
-    /// All that can be read of it.
+    /// Everything that can be read of the world.
     pub(super) async fn state(&self, client: &Client) -> Result<Vec<Vec<u8>>, String> {
         let failed = |status: Status| format!("the foreign tenant cannot be read: {}", status.message());
         self.try_state(client).await.map_err(failed)
@@ -227,12 +227,12 @@ impl World {
     }
 }
 
-/// The e-mail of a user of a world.
+/// The e-mail address of a user of a world.
 pub(super) fn address(mark: &str, word: &str) -> String {
     format!("{mark}-{word}@example.invalid")
 }
 
-/// Makes a user.
+/// Creates a user.
 pub(super) async fn make_user(client: &Client, mark: &str, word: &str) -> Result<pb::User, Status> {
     let request = pb::CreateUserRequest {
         email: address(mark, word),
@@ -245,7 +245,7 @@ pub(super) async fn make_user(client: &Client, mark: &str, word: &str) -> Result
     Ok(user)
 }
 
-/// Gives a user a password and signs it in: the access token.
+/// Sets a user's password and signs in. Returns the access token.
 pub(super) async fn sign_in(client: &Client, user: &pb::User) -> Result<String, Status> {
     let password = random::base62(40);
     let request = pb::SetPasswordRequest { user_id: user.id.clone(), password: password.clone(), ..Default::default() };
@@ -255,7 +255,7 @@ pub(super) async fn sign_in(client: &Client, user: &pb::User) -> Result<String, 
     Ok(signed_in.access_token)
 }
 
-/// Makes a user a member.
+/// Creates a membership.
 pub(super) async fn make_member(
     client: &Client,
     user_id: &str,
@@ -272,7 +272,7 @@ pub(super) async fn make_member(
     created.membership.ok_or_else(missing_part)
 }
 
-/// Makes an API key, and tells its text.
+/// Creates an API key. Returns it with its plaintext.
 pub(super) async fn make_key(
     client: &Client,
     owner: Owner,
@@ -292,13 +292,13 @@ pub(super) async fn make_key(
     Ok((created.api_key.ok_or_else(missing_part)?, created.plaintext_key))
 }
 
-/// Makes a key of a user that may do whatever the user may.
+/// Creates a key of a user with all scopes.
 pub(super) async fn make_user_key(client: &Client, user_id: &str) -> Result<Key, Status> {
     let (_, text) = make_key(client, Owner::UserId(user_id.to_owned()), "*", "selftest", None).await?;
     Key::new(&text).map_err(Status::internal)
 }
 
-/// Removes whatever begins with a name: organizations first, as a user who owns one stays. Tells what is left.
+/// Deletes everything whose name has the prefix: organizations first, since owners cannot be deleted. Returns what is left.
 pub(super) async fn remove_all(client: &Client, name: &str) -> Vec<String> {
     let mut left = Vec::new();
     for state in [pb::OrganizationState::Unspecified, pb::OrganizationState::Deleted] {

@@ -13,7 +13,7 @@ use crate::{
     pb::{self, api_key_service_server::ApiKeyService},
 };
 
-/// Most bytes of the keys in the response to a batch of verifications.
+/// Maximum size of all keys in the response to a batch of verifications, in bytes.
 const MAX_BATCH_BYTES: usize = 3 << 20;
 
 /// Serves `ApiKeyService`.
@@ -23,7 +23,7 @@ pub struct ApiKeyHandler {
 }
 
 impl ApiKeyHandler {
-    /// The handler on an application.
+    /// Creates the handler.
     pub fn new(app: App) -> Self {
         Self { app }
     }

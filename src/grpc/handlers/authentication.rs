@@ -25,7 +25,7 @@ pub struct AuthenticationHandler {
 }
 
 impl AuthenticationHandler {
-    /// The handler on an application.
+    /// Creates the handler.
     pub fn new(app: App) -> Self {
         Self { app }
     }

@@ -17,7 +17,7 @@ pub struct AuthorizationHandler {
 }
 
 impl AuthorizationHandler {
-    /// The handler on an application.
+    /// Creates the handler.
     pub fn new(app: App) -> Self {
         Self { app }
     }
@@ -51,7 +51,7 @@ impl AuthorizationService for AuthorizationHandler {
                 Ok(decision) => Outcome::Decision(decision.into()),
                 Err(Error::Invalid(_)) => Outcome::Error(pb::ErrorReason::InvalidArgument.into()),
                 Err(Error::NotFound(entity)) => Outcome::Error(status::not_found(entity).into()),
-                // The service, not the check, is at fault.
+                // A fault of the service, not an outcome of the check.
                 Err(error) => return Err(error.into()),
             };
             results.push(pb::BatchCheckPermissionsResult { outcome: Some(outcome) });

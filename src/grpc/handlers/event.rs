@@ -20,7 +20,7 @@ use crate::{
     pb::{self, event_service_server::EventService, export_snapshot_response::Item},
 };
 
-/// How long a snapshot may take. The database keeps what has changed since it began.
+/// Time limit for a snapshot. While it runs, the database retains every old row version.
 const MAX_SNAPSHOT: Duration = Duration::from_mins(15);
 
 /// Serves `EventService`.
@@ -30,13 +30,13 @@ pub struct EventHandler {
 }
 
 impl EventHandler {
-    /// The handler on an application.
+    /// Creates the handler.
     pub fn new(app: App) -> Self {
         Self { app }
     }
 }
 
-/// The rights that a stream is opened with.
+/// Extracts the rights that a stream is opened with.
 fn rights<T>(request: Request<T>) -> Result<(StreamRights, T)> {
     let scope = scope_of(&request)?;
     let (caller, request) = called_by(request)?;
@@ -48,7 +48,7 @@ struct Watch {
     app: App,
     rights: StreamRights,
     filter: EventFilter,
-    /// Every event up to here was sent or does not match.
+    /// Every event up to here was sent or does not match the filter.
     place: Sequence,
     sender: Sender<pb::WatchEventsResponse>,
     heartbeat: Instant,
@@ -65,7 +65,7 @@ impl Watch {
             }
             tokio::select! {
                 () = self.sender.closed() => is_open = false,
-                // It ends with the process only.
+                // The sender is dropped only at shutdown.
                 changed = settled.changed() => changed.map_err(|_| Error::Stopping)?,
                 () = tokio::time::sleep_until(self.heartbeat) => {
                     app::event::may_still_see(&self.app, &self.rights, self.filter.organization_id).await?;
@@ -76,7 +76,7 @@ impl Watch {
         Ok(())
     }
 
-    /// Sends the next events up to a place, as many as one read returns. False if the client has gone.
+    /// Sends the next batch of events up to a position. Returns false if the client has disconnected.
     async fn send_next(&mut self, up_to: Sequence) -> Result<bool> {
         let batch = app::event::next_events(&self.app, &self.rights, &self.filter, (self.place, up_to)).await?;
         let view = self.filter.view(self.filter.reach(self.rights.caller.reach()));
@@ -118,7 +118,7 @@ impl Export {
         self.send_item(Item::Cursor(self.app.cursors.write(place))).await.map(drop)
     }
 
-    /// Sends all resources of a kind. False if the client has gone.
+    /// Sends all resources of a kind. Returns false if the client has disconnected.
     async fn send_all(&self, snapshot: &mut Snapshot, kind: ResourceType) -> Result<bool> {
         let mut after = None;
         loop {

@@ -1,5 +1,5 @@
-//! The health service of gRPC. The whole, and each service of it, is served as long as the process is ready; `liveness` as long as it
-//! is there.
+//! The gRPC health service. The server and each of its services are SERVING while the process is ready; `liveness` as long as the
+//! process runs.
 
 use std::pin::Pin;
 
@@ -15,18 +15,18 @@ use crate::{
     error::{Entity, Error},
 };
 
-/// The name that asks whether the process is there, whatever its database does.
+/// Service name of the liveness check, which ignores the database.
 pub const LIVENESS: &str = "liveness";
 
-/// Answers how things stand.
+/// Serves `grpc.health.v1.Health`.
 pub struct HealthHandler {
     health: Health,
-    /// Every service that is served.
+    /// Names of all services.
     services: Vec<&'static str>,
 }
 
 impl HealthHandler {
-    /// Answers for these services.
+    /// Creates the handler for these services.
     pub fn new(health: Health, services: Vec<&'static str>) -> Self {
         Self { health, services }
     }
@@ -59,7 +59,7 @@ impl Service for HealthHandler {
     async fn watch(&self, request: Request<HealthCheckRequest>) -> Result<Response<Self::WatchStream>, Status> {
         let service = request.into_inner().service;
         if !self.knows(&service) {
-            // What the protocol asks for: it might be known sometime.
+            // As the protocol requires: the stream stays open, since the service may become known later.
             let unknown = tokio_stream::once(Ok(answer(ServingStatus::ServiceUnknown)));
             return Ok(Response::new(Box::pin(unknown.chain(tokio_stream::pending()))));
         }
@@ -74,7 +74,7 @@ impl Service for HealthHandler {
                     return;
                 }
                 if standing.is_stopping {
-                    // A stream that went on would hold up the stop.
+                    // An open stream would delay the shutdown.
                     let _ = sender.send(Err(Error::Stopping.into())).await;
                     return;
                 }

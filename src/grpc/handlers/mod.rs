@@ -1,4 +1,4 @@
-//! The gRPC services. Every method does three steps: parse, call one use-case of `app`, answer.
+//! The gRPC services. Every method has three steps: parse the request, call one use-case of `app`, build the response.
 
 mod api_key;
 mod authentication;
@@ -41,20 +41,20 @@ use crate::{
     telemetry,
 };
 
-/// Takes the caller and the message out of a request.
+/// Splits a request into its caller and its message.
 fn called_by<T>(mut request: Request<T>) -> Result<(Caller, T)> {
     let caller = request.extensions_mut().remove::<Caller>();
-    let caller = caller.ok_or_else(|| Error::internal("a method that needs a caller was reached without one"))?;
+    let caller = caller.ok_or_else(|| Error::internal("a method that requires a caller was called without one"))?;
     Ok((caller, request.into_inner()))
 }
 
-/// The scope that a streaming method requires. The interceptors have checked it; the stream checks it again while it runs.
+/// The scope that a streaming method requires. The interceptors have checked it; the stream rechecks it while it runs.
 fn scope_of<T>(request: &Request<T>) -> Result<Scope> {
     let required = request.extensions().get::<RequiredScope>();
-    required.map(|required| required.0.clone()).ok_or_else(|| Error::internal("a stream was reached without a scope"))
+    required.map(|required| required.0.clone()).ok_or_else(|| Error::internal("a stream was opened without a scope"))
 }
 
-/// Takes apart the request of a method that records events: the call, with the idempotency key and the metadata, and the result of `parse`.
+/// Splits the request of a method that records events into the call, with its idempotency key and metadata, and the result of `parse`.
 /// Reports all violations at once.
 fn called_to_act<R: Act, T>(mut request: Request<R>, parse: impl FnOnce(R) -> Result<T>) -> Result<(Call, T)> {
     let ip_address = request.remote_addr().map(|address| address.ip());
@@ -64,7 +64,7 @@ fn called_to_act<R: Act, T>(mut request: Request<R>, parse: impl FnOnce(R) -> Re
     let validate_only = request.validate_only();
     let parsed = beside.and(parse(request))?;
     if validate_only {
-        // It does nothing that could be done twice.
+        // Nothing is changed, so there is nothing to repeat.
         beside.once = None;
     }
     let origin = Origin {
@@ -78,7 +78,7 @@ fn called_to_act<R: Act, T>(mut request: Request<R>, parse: impl FnOnce(R) -> Re
     Ok((Call { caller, origin, validate_only, once: beside.once }, parsed))
 }
 
-/// Takes apart the request of a method that changes something with a stream of messages.
+/// Splits the request of a client-streaming method that records events.
 fn called_to_stream<T>(mut request: Request<T>, method: &str) -> Result<(Call, T)> {
     let ip_address = request.remote_addr().map(|address| address.ip());
     let headers = std::mem::take(request.metadata_mut()).into_headers();
@@ -94,7 +94,7 @@ fn called_to_stream<T>(mut request: Request<T>, method: &str) -> Result<(Call, T
     Ok((Call { caller, origin, validate_only: false, once: None }, stream))
 }
 
-/// What the page tokens of a caller's lists are read and written with.
+/// Context for reading and writing the page tokens of a caller's lists.
 fn lists<'a>(app: &'a App, caller: &Caller) -> Lists<'a> {
     Lists { tokens: &app.pages, reach: caller.reach() }
 }

@@ -20,7 +20,7 @@ pub struct OrganizationHandler {
 }
 
 impl OrganizationHandler {
-    /// The handler on an application.
+    /// Creates the handler.
     pub fn new(app: App) -> Self {
         Self { app }
     }

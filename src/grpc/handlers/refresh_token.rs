@@ -16,7 +16,7 @@ pub struct RefreshTokenHandler {
 }
 
 impl RefreshTokenHandler {
-    /// The handler on an application.
+    /// Creates the handler.
     pub fn new(app: App) -> Self {
         Self { app }
     }

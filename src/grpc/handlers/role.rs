@@ -17,7 +17,7 @@ pub struct RoleHandler {
 }
 
 impl RoleHandler {
-    /// The handler on an application.
+    /// Creates the handler.
     pub fn new(app: App) -> Self {
         Self { app }
     }

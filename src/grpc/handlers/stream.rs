@@ -1,4 +1,4 @@
-//! What a handler streams: messages one by one, as fast as the client takes them, and at the end the reason of the end.
+//! Response streams: messages as fast as the client reads them, then the final status.
 
 use std::{
     pin::Pin,
@@ -15,26 +15,26 @@ use crate::{
     error::{Error, Result},
 };
 
-/// How many messages wait for the client. Whoever sends waits for room.
+/// Capacity of the queue of a stream. A full queue blocks the sender.
 const ROOM: usize = 4;
 
-/// The side that tonic reads.
+/// The receiving side, which tonic reads.
 pub struct Messages<M> {
     messages: mpsc::Receiver<M>,
     end: Option<oneshot::Receiver<std::result::Result<(), Status>>>,
 }
 
-/// The side that the handler writes.
+/// The sending side, which the handler writes to.
 pub(super) struct Sender<M> {
     messages: mpsc::Sender<M>,
     timeout: Duration,
 }
 
 impl<M> Sender<M> {
-    /// Sends a message as soon as the client has room for it. False if the client has gone.
+    /// Sends a message as soon as the queue has room. Returns false if the client has disconnected.
     ///
     /// # Errors
-    /// [`Error::StreamTooSlow`] if it has none in time.
+    /// [`Error::StreamTooSlow`] if the queue stays full for the timeout.
     pub(super) async fn send(&self, message: M) -> Result<bool> {
         match tokio::time::timeout(self.timeout, self.messages.send(message)).await {
             Ok(sent) => Ok(sent.is_ok()),
@@ -42,14 +42,14 @@ impl<M> Sender<M> {
         }
     }
 
-    /// Waits until the client has gone.
+    /// Waits until the client disconnects.
     pub(super) async fn closed(&self) {
         self.messages.closed().await;
     }
 }
 
-/// Runs `work` beside the call and gives what it sends to the client. An error of it, and the stop of the process, end the
-/// stream at once: what waits is not sent any more.
+/// Runs `work` in a task and streams its messages to the client. An error or a shutdown ends the stream at once; queued messages are
+/// dropped.
 pub(super) fn stream<M, F>(feed: &Feed, slot: Slot, timeout: Duration, work: impl FnOnce(Sender<M>) -> F) -> Messages<M>
 where
     M: Send + 'static,
@@ -69,11 +69,11 @@ where
     Messages { messages, end: Some(ended) }
 }
 
-/// What is wrong with a message that a client streams, as the library tells it.
+/// The error for a client message that tonic could not read.
 pub(super) fn broken(status: &Status) -> Error {
     match status.code() {
         Code::OutOfRange => Error::RequestTooLarge,
-        // Its client has gone, and nobody reads this.
+        // Includes disconnected clients, which never see it.
         _ => Error::RequestMalformed,
     }
 }
@@ -86,15 +86,15 @@ impl<M> Stream for Messages<M> {
             && let Poll::Ready(ended) = Pin::new(end).poll(cx)
         {
             self.end = None;
-            // Work that ends without a word has panicked: what it sent is not all.
-            let ended = ended.unwrap_or_else(|_| Err(Error::internal("the work of a stream panicked").into()));
+            // Work that ends without a result has panicked, so its messages are incomplete.
+            let ended = ended.unwrap_or_else(|_| Err(Error::internal("the task of a stream panicked").into()));
             if let Err(status) = ended {
                 self.messages.close();
                 return Poll::Ready(Some(Err(status)));
             }
         }
         match self.messages.poll_recv(cx) {
-            // The work has ended, and is about to say why.
+            // The work has ended; its result is about to arrive.
             Poll::Ready(None) if self.end.is_some() => Poll::Pending,
             message => message.map(|message| message.map(Ok)),
         }

@@ -17,7 +17,7 @@ use crate::{
     pb::{self, user_service_server::UserService},
 };
 
-/// The method whose requests are a stream.
+/// Full name of the client-streaming method.
 const IMPORT_USERS: &str = "tenantry.v1.UserService.ImportUsers";
 
 /// Serves `UserService`.
@@ -27,7 +27,7 @@ pub struct UserHandler {
 }
 
 impl UserHandler {
-    /// The handler on an application.
+    /// Creates the handler.
     pub fn new(app: App) -> Self {
         Self { app }
     }

@@ -15,15 +15,15 @@ use crate::{
 /// An import in progress.
 pub(super) struct Import {
     pub(super) app: App,
-    /// Who imports.
+    /// The call that opened the stream.
     pub(super) call: Call,
-    /// The scope that the method needs, checked again for each batch.
+    /// The scope that the method requires, rechecked for each batch.
     pub(super) scope: Scope,
     pub(super) batches: Streaming<pb::ImportUsersRequest>,
 }
 
 impl Import {
-    /// Imports batch after batch and answers each, until the client has no more.
+    /// Imports and answers one batch after the other until the client sends no more.
     pub(super) async fn run(mut self, sender: Sender<pb::ImportUsersResponse>) -> Result<()> {
         loop {
             let batch = tokio::select! {

@@ -38,7 +38,7 @@ use crate::{
 
 /// How often a stream confirms that the verdicts it sent still hold.
 const HEARTBEAT: Duration = Duration::from_millis(250);
-/// Most questions of a stream that wait for the database. No further ones are read meanwhile.
+/// Maximum number of questions of a stream that wait for the database. At the limit, no further ones are read.
 const MAX_WAITING: usize = 64;
 
 /// The responses of a stream.
@@ -58,7 +58,7 @@ pub struct VerifyStream {
     heartbeat: Interval,
     /// Running checks of the caller's own rights.
     checks: JoinSet<Result<()>>,
-    /// Counts how often the client took something.
+    /// Counts how often the client polled for a message.
     taken: Arc<AtomicU64>,
     end: Option<oneshot::Receiver<Status>>,
 }
@@ -105,7 +105,7 @@ impl VerifyStream {
             Withdrawn::All => self.ready.push_back(Message::Withdrawal(all())),
         }
         if reported_keys::concerns_caller(forgotten, &self.caller) {
-            // A running check may have read the state from before.
+            // A running check may have read outdated state.
             self.checks.abort_all();
             self.check_caller();
         }
@@ -117,7 +117,7 @@ impl VerifyStream {
         self.checks.spawn(async move { verification::may_still_verify(&app, &caller, &scope).await });
     }
 
-    /// The answer to a question.
+    /// Builds the answer to a question.
     fn answer(&mut self, question_id: u64, answer: Result<Verification>) -> Message {
         let outcome = match answer {
             Ok(verification) => {
@@ -129,7 +129,7 @@ impl VerifyStream {
             }
             Err(Error::Invalid(_)) => Outcome::Error(pb::ErrorReason::InvalidArgument.into()),
             Err(error) => {
-                // The conversion logs it.
+                // The conversion to a status logs it.
                 drop(Status::from(error));
                 Outcome::Error(pb::ErrorReason::Unavailable.into())
             }
@@ -137,13 +137,13 @@ impl VerifyStream {
         Message::Answer(pb::VerifyStreamAnswer { question_id, outcome: Some(outcome) })
     }
 
-    /// Remembers a key whose verdict the client may keep, or withdraws the verdict.
+    /// Tracks a key whose verdict the client may cache, or withdraws the verdict.
     fn remember(&mut self, known: &Known, is_kept: bool) {
         let id = known.credential.key.id;
         if let Some(oldest) = self.reported.insert(id, known.credential.principal.id()) {
             self.ready.push_back(Message::Withdrawal(one(oldest)));
         }
-        // A later change is noticed because the key is remembered; an earlier one is noticed here.
+        // Later changes are noticed because the key is tracked; earlier ones are noticed here.
         if !is_kept || !self.app.credentials.has_not_changed(known) {
             self.reported.remove(id);
             self.ready.push_back(Message::Withdrawal(one(id)));
@@ -153,10 +153,10 @@ impl VerifyStream {
     /// The next heartbeat or withdrawal, or the end of the caller's rights.
     fn poll_notice(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Message>>> {
         let heartbeat = self.heartbeat.poll_tick(cx).is_ready();
-        // Read before the withdrawals, so that it confirms no verdict whose withdrawal is not seen below.
+        // Read before the withdrawals, so that it never confirms a verdict whose withdrawal the loop below has not seen.
         let until = if heartbeat { self.app.credentials.until() } else { None };
         while let Poll::Ready(Some(forgotten)) = Pin::new(&mut self.forgotten).poll_next(cx) {
-            // An error means that too many were missed to name them.
+            // An error means that too many were missed to name them individually.
             self.withdraw(forgotten.unwrap_or(Forgotten::Everything));
         }
         while let Poll::Ready(Some(checked)) = self.checks.poll_join_next(cx) {
@@ -165,7 +165,7 @@ impl VerifyStream {
             }
         }
         if heartbeat && self.caller.session().is_some() && self.checks.is_empty() {
-            // The end of a session forgets no key.
+            // The end of a session invalidates no cached key, so it is not in `forgotten`.
             self.check_caller();
         }
         if heartbeat && self.caller.ends_at.is_some_and(|ends_at| ends_at <= self.app.now()) {
@@ -245,7 +245,7 @@ impl Stream for VerifyStream {
     }
 }
 
-/// Ends a stream when the process stops, or when its client takes no messages any more, not even the heartbeats.
+/// Ends a stream when the process stops, or when its client reads no more messages, not even heartbeats.
 async fn watch(feed: Feed, slot: Slot, timeout: Duration, taken: Arc<AtomicU64>, mut end: oneshot::Sender<Status>) {
     let mut before = None;
     let error = loop {
@@ -261,7 +261,7 @@ async fn watch(feed: Feed, slot: Slot, timeout: Duration, taken: Arc<AtomicU64>,
             }
         }
     };
-    // It may have gone.
+    // The stream may have ended already.
     let _ = end.send(error.into());
     drop(slot);
 }
