@@ -1,4 +1,4 @@
-//! Whether the process is alive, and whether it is ready: it is as long as the database answers and nobody has asked it to stop.
+//! Liveness and readiness. The process is ready while the database answers and no shutdown was requested.
 
 use std::time::Duration;
 
@@ -10,15 +10,15 @@ use crate::{
     error::{Error, chain},
 };
 
-/// How often the database is asked, and how long it may take to answer. Together they are less than what it may take until it shows.
+/// How often the database is pinged, and how long it may take to answer. Their sum bounds how late an outage shows.
 const INTERVAL: Duration = Duration::from_secs(1);
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// How things stand.
+/// The readiness of the process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Standing {
     database_answers: bool,
-    /// Somebody has asked the process to stop.
+    /// A shutdown was requested.
     pub is_stopping: bool,
 }
 
@@ -29,7 +29,7 @@ impl Standing {
     }
 }
 
-/// Knows how things stand.
+/// Tracks the readiness.
 #[derive(Clone)]
 pub struct Health {
     standing: watch::Sender<Standing>,
@@ -37,7 +37,7 @@ pub struct Health {
 }
 
 impl Default for Health {
-    /// Of a process whose database has just answered.
+    /// Starts as ready: the database has just answered.
     fn default() -> Self {
         let standing = Standing { database_answers: true, is_stopping: false };
         let shown = Gauge::default();
@@ -47,7 +47,7 @@ impl Default for Health {
 }
 
 impl Health {
-    /// Makes it known to whoever watches.
+    /// Registers its metrics.
     pub fn register(&self, registry: &mut Registry) {
         registry.register("database_up", "Whether the database answers: 1 or 0", self.shown.clone());
     }
@@ -57,17 +57,17 @@ impl Health {
         self.standing.borrow().is_ready()
     }
 
-    /// Notes that the process is to stop.
+    /// Notes that a shutdown was requested.
     pub fn stop(&self) {
         self.standing.send_modify(|standing| standing.is_stopping = true);
     }
 
-    /// How things stand, now and after each change.
+    /// The readiness, now and after each change.
     pub fn standings(&self) -> watch::Receiver<Standing> {
         self.standing.subscribe()
     }
 
-    /// Asks the database again and again. It runs until it is dropped.
+    /// Pings the database periodically. Runs until it is dropped.
     pub async fn follow(self, db: Database) {
         loop {
             tokio::time::sleep(INTERVAL).await;
