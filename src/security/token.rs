@@ -251,7 +251,7 @@ mod tests {
     fn a_generation_that_is_none_is_no_token() {
         let secret = SessionSecret::random();
         let text = secret.refresh_token(SessionId(Uuid::from_u128(7)), 1);
-        // One above the maximum, more than 64 bits, and the largest number of 11 digits that still wraps to a small one.
+        // One above the maximum, the largest number of 11 digits, and 2^64, which would wrap to 0.
         let larger = random::to_base62(1 << 63, GENERATION_CHARS);
         for digits in [larger.as_str(), "zzzzzzzzzzz", "LygHa16AHYG"] {
             let body = format!("{}{digits}{}", &text.expose()[..28], &text.expose()[39..83]);
