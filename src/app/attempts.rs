@@ -22,7 +22,8 @@ use crate::{
     models::{Action, Caller, Change, CredentialId, Origin, State, User, UserId, event::Refusal, ip_range::network},
 };
 
-/// Maximum number of tracked callers or addresses, and of pending events. Beyond it the least exhausted ones are dropped.
+/// Maximum number of tracked callers or addresses, and of pending events. Beyond it the least exhausted origins, or further events, are
+/// dropped.
 const MAX_COUNTED: usize = 50_000;
 /// Maximum number of stand-in users, chosen larger than any cache, and how long they are used before they are read again.
 const STAND_INS: (i64, Duration) = (4096, Duration::from_mins(10));
@@ -129,7 +130,7 @@ impl Attempts {
         noted.count = noted.count.saturating_add(1);
     }
 
-    /// Users with a password, one of whom is read in place of an unknown one. There are enough of them that each is seldom read.
+    /// Users with a password, one of whom is read in place of an unknown user. There are enough of them that each is seldom read.
     pub async fn stand_ins(&self, db: &Database) -> Result<Arc<[UserId]>> {
         let (read_at, known) = self.stand_ins.lock().unwrap_or_else(PoisonError::into_inner).clone();
         if read_at.is_some_and(|read_at| read_at.elapsed() < STAND_INS.1) && !known.is_empty() {

@@ -206,7 +206,7 @@ where
 /// before the commit.
 async fn write_events(tx: &mut Conn, encode: EncodeEvent, origin: &Origin, now: Timestamp) -> Result<Vec<Forgotten>> {
     if let (Actor::Caller { .. }, Some(change)) = (origin.actor, tx.ungranted()) {
-        return Err(Error::internal(format!("{:?} gives authority without a decision", change.action)));
+        return Err(Error::internal(format!("{:?} gives authority that was not granted", change.action)));
     }
     let changes = tx.take_changes();
     // In order, so that events with the same timestamp are listed in the order in which they happened.

@@ -1,4 +1,4 @@
-//! What ends together with a user, a membership or the trust in an account.
+//! Ends everything that depends on a user, a membership or the trust in an account.
 
 use super::{guards, session};
 use crate::{

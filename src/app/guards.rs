@@ -130,7 +130,7 @@ pub(super) fn active_organization(organization: &Organization) -> Result<()> {
     }
 }
 
-/// What the caller holds in an organization: by its role there, within the scopes of its credential.
+/// The permissions of the caller in an organization: by its role there, within the scopes of its credential.
 pub(super) async fn held(conn: &mut Conn, caller: &Caller, organization: OrganizationId) -> Result<Held> {
     let standing = match caller.principal {
         Principal::User { is_platform_admin: true, .. } => Held::everything(),
@@ -175,7 +175,7 @@ pub(super) fn is_open_to(caller: &Caller, organization: &Organization) -> Result
     if caller.is_platform_admin() { Ok(()) } else { active_organization(organization) }
 }
 
-/// What the user of a membership holds by it.
+/// The permissions of the user of a membership.
 pub(super) async fn held_by(conn: &mut Conn, membership: &Membership) -> Result<Held> {
     conn.memberships().held_by(membership.organization_id, &membership.role, &membership.permissions).await
 }

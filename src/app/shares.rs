@@ -1,8 +1,8 @@
 //! Use of limited resources per accountable owner.
 //!
-//! Nothing is counted per API key, session or organization, because a user can create many of those. It is counted for the user or the
-//! organization behind the credential, see [`Caller::accountable`](crate::models::Caller::accountable), and before authentication for
-//! the network that the call comes from.
+//! Uses are not counted per API key, session or organization, of which a user can create many, but for the user or the organization behind
+//! the credential, see [`Caller::accountable`](crate::models::Caller::accountable), and before authentication for the network that the
+//! call comes from.
 
 use std::{
     collections::{HashMap, hash_map::RandomState},

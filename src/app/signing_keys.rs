@@ -32,7 +32,7 @@ const INTERVAL: Duration = Duration::from_secs(1);
 /// The least time between two reloads for unknown key ids, because any client can send such an id. Earlier callers wait for it.
 const LEAST: Duration = Duration::from_millis(50);
 
-/// What happens to the existing keys at a rotation.
+/// The treatment of existing keys at a rotation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Former {
     /// They verify until the last token that they signed has expired.

@@ -91,7 +91,7 @@ impl Verifier {
     /// Verifies a key.
     ///
     /// # Errors
-    /// [`crate::Error::Unavailable`] if the database is needed and cannot be reached.
+    /// [`crate::error::Error::Unavailable`] if the database is needed and cannot be reached.
     pub async fn verify(&self, request: &VerificationRequest) -> Result<Verification> {
         match self.verify_cached(request) {
             Some(verification) => Ok(verification),

@@ -144,7 +144,7 @@ impl Action {
         };
         let named: Vec<Self> = Self::ALL.iter().filter(named).copied().collect();
         if named.is_empty() {
-            Err("must be an action, as user.suspended, or all of a resource, as user.*")
+            Err("must be an action such as user.suspended, or all of a resource such as user.*")
         } else {
             Ok(named)
         }

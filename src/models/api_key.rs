@@ -105,7 +105,7 @@ impl StoredText for KeyPrefix {
     }
 
     fn from_stored(text: String) -> Result<Self, String> {
-        Self::new(&text).ok_or_else(|| format!("{text:?} is no beginning of a key"))
+        Self::new(&text).ok_or_else(|| format!("{text:?} is not the prefix of a key"))
     }
 }
 

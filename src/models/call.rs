@@ -9,7 +9,7 @@ use super::{Caller, Presented, Principal, RequestId};
 pub struct Call {
     /// The caller.
     pub caller: Caller,
-    /// What its events record about it.
+    /// The information that its events record about it.
     pub origin: Origin,
     /// True if the call is only to be checked and its effects reported.
     pub validate_only: bool,
@@ -17,7 +17,7 @@ pub struct Call {
     pub once: Option<Once>,
 }
 
-/// What events record about the call that caused them.
+/// The information that events record about the call that caused them.
 #[derive(Clone, Debug)]
 pub struct Origin {
     /// The actor.

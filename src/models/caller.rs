@@ -72,7 +72,7 @@ pub enum Principal {
     },
 }
 
-/// What a caller may access. Every repository query on tenant data takes a reach as part of its WHERE clause.
+/// The data that a caller may access. Every repository query on tenant data takes a reach as part of its WHERE clause.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Reach {
     /// Everything: a platform admin, or the service itself.
@@ -94,7 +94,7 @@ impl Principal {
 }
 
 impl Caller {
-    /// What the caller may access.
+    /// The data that the caller may access.
     pub fn reach(&self) -> Reach {
         match self.principal {
             Principal::Organization(id) => Reach::Organization(id),

@@ -86,7 +86,7 @@ states!(
     Invitation as Invitation,
 );
 
-/// What an event is about.
+/// The subject of an event.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Subject {
     /// The organization that it belongs to.
@@ -228,7 +228,7 @@ pub enum View {
     Platform,
     /// A reader of an organization's events: everything except the identity of platform admins.
     Organization,
-    /// A user who reads the user's own events: moreover, for other actors, not the address and the credential.
+    /// A user who reads the user's own events: moreover, the address and the credential of other actors are hidden.
     User(UserId),
 }
 

@@ -61,8 +61,8 @@ impl IpRange {
                 Err("must have an IPv4 address in its own form, not mapped to IPv6")
             }
             Some(range) if range == range.trunc() => Ok(Self(range)),
-            Some(_) => Err("must have no bits set beyond its prefix length, as 192.0.2.0/24"),
-            None => Err("must be an IPv4 or IPv6 address, or a range of them as 192.0.2.0/24"),
+            Some(_) => Err("must have no bits set beyond its prefix length, as in 192.0.2.0/24"),
+            None => Err("must be an IPv4 or IPv6 address, or a range such as 192.0.2.0/24"),
         }
     }
 }

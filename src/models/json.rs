@@ -23,7 +23,7 @@ impl StoredJson for JsonObject {
     fn from_stored(json: Value) -> Result<Self, String> {
         match json {
             Value::Object(object) => Ok(Self(object)),
-            _ => Err("no object".to_owned()),
+            _ => Err("not an object".to_owned()),
         }
     }
 }

@@ -67,7 +67,7 @@ pub struct RoleChanges {
 }
 
 impl Role {
-    /// What it gives beyond what every member holds.
+    /// The permissions that it gives beyond those of every member.
     pub fn gives(&self) -> Held {
         Held::only(&self.permissions)
     }

@@ -106,10 +106,10 @@ impl StoredJson for Scopes {
 
 /// Parses a JSON array of strings.
 pub fn strings(json: Value) -> Result<Vec<String>, String> {
-    let Value::Array(items) = json else { return Err("no array".to_owned()) };
+    let Value::Array(items) = json else { return Err("not an array".to_owned()) };
     let text = |item| match item {
         Value::String(text) => Ok(text),
-        _ => Err("no string in an array of strings".to_owned()),
+        _ => Err("not an array of strings".to_owned()),
     };
     items.into_iter().map(text).collect()
 }

@@ -42,7 +42,7 @@ macro_rules! words {
             fn from_stored(text: String) -> Result<Self, String> {
                 match text.as_str() {
                     $($word => Ok(Self::$variant),)+
-                    other => Err(format!("{other:?} is no {}", stringify!($name))),
+                    other => Err(format!("{other:?} is not a valid {}", stringify!($name))),
                 }
             }
         }

@@ -14,7 +14,7 @@ const BASE62: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnop
 /// Generates random bytes.
 ///
 /// Panics if the system provides no randomness: an identity service cannot run without it.
-#[expect(clippy::expect_used, reason = "without randomness nothing here is safe to do")]
+#[expect(clippy::expect_used, reason = "nothing here is safe without randomness")]
 pub fn bytes<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
     getrandom::fill(&mut bytes).expect("the operating system provides randomness");

@@ -94,7 +94,7 @@ impl KeyRing {
     }
 
     /// Seals a value for a place.
-    #[expect(clippy::expect_used, reason = "a ring is never empty, and sealing a few KiB in memory cannot fail")]
+    #[expect(clippy::expect_used, reason = "a ring is never empty, and sealing a few KiB cannot fail")]
     pub fn seal(&self, plaintext: &[u8], place: Place<'_>) -> Sealed {
         let key = self.keys.first().expect("a ring has a key");
         let nonce = random::bytes::<NONCE_BYTES>();

@@ -15,7 +15,7 @@ const COUNTS: u16 = 4096;
 /// How many changes a slow listener may lag before it is notified that it missed some.
 const BACKLOG: usize = 1024;
 
-/// What a change invalidates.
+/// A set of cached entries to invalidate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Forgotten {
     /// A key.
@@ -31,7 +31,7 @@ pub enum Forgotten {
 }
 
 impl Forgotten {
-    /// What an action invalidates, except [`Forgotten::Accountable`].
+    /// The entries that an action invalidates, except [`Forgotten::Accountable`].
     pub fn by(action: Action, subject: &Subject) -> Option<Self> {
         use Action as A;
         match action {
@@ -75,7 +75,7 @@ impl Forgotten {
             | A::UserUpdated
             | A::OrganizationCreated
             | A::OrganizationUpdated
-            // No member has it yet, or any more.
+            // No member has a role that is created or deleted.
             | A::RoleCreated
             | A::RoleDeleted
             | A::InvitationCreated
@@ -143,7 +143,7 @@ pub(super) fn accountable(owner: PrincipalId) -> Uuid {
 
 /// The change counters.
 pub(super) struct Changes {
-    /// All changes: moves before any of the other counters.
+    /// Counts all changes: moves before any of the other counters.
     all: AtomicU64,
     /// How often everything was invalidated.
     everything: AtomicU64,

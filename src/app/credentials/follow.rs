@@ -24,7 +24,7 @@ const POLL: Duration = Duration::from_millis(100);
 const IDLE: Duration = Duration::from_secs(10);
 /// Maximum number of changes to apply one by one. Beyond it everything is invalidated.
 const MAX_CHANGES: i64 = 10_000;
-/// Maximum number of positions kept that the floor may move to.
+/// Maximum number of candidate positions for the floor.
 const MAX_CANDIDATES: usize = 64;
 
 /// When the events were last read, and whether anything depends on them.
@@ -98,7 +98,7 @@ pub(super) async fn follow(inner: &Inner) {
                 horizon
             }
             Err(error) => {
-                tracing::warn!(error = chain(&error), "changes of API keys cannot be followed: each is looked up");
+                tracing::warn!(error = chain(&error), "cannot follow changes of API keys; looking up each key instead");
                 None
             }
         };

@@ -4,7 +4,7 @@
 //! by following the events, see `follow`. No entry is used longer than [`BOUND`] after the database last confirmed it: a process that
 //! cannot reach the database drops its entries rather than accept a revoked key.
 //!
-//! Every function that returns a [`Result`] fails with [`crate::Error::Unavailable`] if the database cannot be reached.
+//! Every function that returns a [`Result`] fails with [`crate::error::Error::Unavailable`] if the database cannot be reached.
 
 mod change;
 mod follow;

@@ -58,9 +58,9 @@ pub const BUILT_IN_ROLES: [&str; 4] = [RoleName::OWNER, ADMIN, MEMBER, "viewer"]
 pub const ADMIN: &str = "admin";
 const MEMBER: &str = "member";
 
-/// What every member may do, whatever the role: reach gives it.
+/// The permissions of every member, whatever the role. They follow from reach.
 const OF_EVERY_MEMBER: [&str; 4] = [READ_ORGANIZATION, READ_MEMBERSHIPS, READ_USERS, READ_ROLES];
-/// What the role `member` gives beyond that.
+/// The permissions that the role `member` gives beyond that.
 const OF_MEMBERS: [&str; 1] = [READ_INVITATIONS];
 /// Denotes all permissions, including unnamed ones.
 const UNNAMED: &str = "*";
@@ -86,7 +86,7 @@ pub enum Lack {
     Scope(String),
 }
 
-/// What a role gives, in ascending order.
+/// The permissions of a role, in ascending order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Base {
     Nothing,
@@ -124,7 +124,7 @@ impl Held {
         Self { base, given, within: Scopes::all() }
     }
 
-    /// What a member holds by a role and by permissions beyond it.
+    /// The permissions of a member: those of the role, and those given beyond it.
     pub fn by(role: &RoleName, given: &Permissions) -> Self {
         Self::standing(Base::of(role), given.clone())
     }
@@ -145,8 +145,8 @@ impl Held {
         self
     }
 
-    /// What an organization's own key holds there: its scopes, and at most what an admin holds. So a caller that creates a key, and must
-    /// hold everything that the key holds, gains nothing by it.
+    /// The permissions of an organization's own key there: its scopes, and at most those of an admin. So a caller that creates a key, and
+    /// must hold everything that the key holds, gains nothing by it.
     pub fn by_own_key(scopes: &Scopes) -> Self {
         if scopes.iter().any(|scope| scope.as_str() == "*") {
             return Self::standing(Base::Admin, Permissions::default());
@@ -164,12 +164,12 @@ impl Held {
         Self::only(&held.collect())
     }
 
-    /// What platform admins hold everywhere.
+    /// The permissions of platform admins, everywhere.
     pub fn everything() -> Self {
         Self::standing(Base::Everything, Permissions::default())
     }
 
-    /// What a non-member holds.
+    /// The permissions of a non-member.
     pub fn nothing() -> Self {
         Self::standing(Base::Nothing, Permissions::default())
     }
