@@ -115,7 +115,7 @@ impl Signing {
         Self { header, key }
     }
 
-    /// Signs claims. `None` if the key is invalid, which is ruled out for stored keys.
+    /// Signs claims. `None` if the key is invalid.
     pub fn sign(&self, claims: &Claims) -> Option<String> {
         install();
         jsonwebtoken::encode(&self.header, claims, &self.key).ok()
