@@ -115,7 +115,7 @@ impl Hashing {
         Limits { memory_kib: self.0.settings.memory_kib }
     }
 
-    /// The hash to compare a presented password with. If there is none, or it exceeds the limits of this process, a decoy that takes as
+    /// The hash to compare a presented password with. If no hash is stored, or it exceeds the limits of this process, a decoy that takes as
     /// long and never matches.
     pub fn comparable(&self, password: Option<&Password>) -> Comparable {
         let hash = password.map(|password| Hash::parse(password.hash.expose(), self.limits()));
