@@ -1,4 +1,4 @@
-//! The only place that asks for the time.
+//! The only place that reads the time.
 
 use std::{
     fmt::Debug,
@@ -8,27 +8,27 @@ use std::{
 
 use crate::models::Timestamp;
 
-/// Tells the time.
+/// A source of the current time.
 pub trait Clock: Debug + Send + Sync + 'static {
-    /// This moment.
+    /// The current time.
     fn now(&self) -> Timestamp;
 }
 
-/// The system's clock.
+/// The system clock.
 #[derive(Clone, Copy, Debug)]
 pub struct SystemClock;
 
 impl Clock for SystemClock {
-    #[expect(clippy::disallowed_methods, reason = "this is the one place")]
+    #[expect(clippy::disallowed_methods, reason = "this is the only place that reads the time")]
     #[expect(clippy::expect_used, reason = "no machine runs before 1970 or after 9999")]
     fn now(&self) -> Timestamp {
         let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let micros = i64::try_from(since_epoch.as_micros()).unwrap_or(i64::MAX);
-        Timestamp::from_micros(micros).expect("the system's clock stands between 1970 and 9999")
+        Timestamp::from_micros(micros).expect("the system clock is between 1970 and 9999")
     }
 }
 
-/// The system's clock, moved forward at will. For tests.
+/// The system clock, which tests can move forward.
 #[derive(Debug, Default)]
 pub struct MovableClock {
     ahead_micros: AtomicI64,

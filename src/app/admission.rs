@@ -1,5 +1,5 @@
-//! Refuses calls beyond as many as the server takes at once, before they cost anything: so that those that it takes are answered
-//! as fast as ever, however many are sent. What others wait for is taken last of all to be refused.
+//! Refuses calls beyond the capacity of the server before they cost anything, so that admitted calls stay fast however many are sent.
+//! Calls that others depend on are refused last.
 
 use std::sync::{
     Arc,
@@ -18,8 +18,8 @@ use crate::{
     models::{PrincipalId, Priority},
 };
 
-/// The share of all places, in sixteenths, up to which calls of a priority are taken. What comes first has always room that what comes
-/// after it cannot take.
+/// The share of all places, in sixteenths, that calls of a priority may fill. Higher priorities always have room that lower ones cannot
+/// take.
 fn share(priority: Priority) -> usize {
     match priority {
         Priority::Verify => 16,
@@ -31,20 +31,20 @@ fn share(priority: Priority) -> usize {
     }
 }
 
-/// What part of the places of a priority one owner may have. Platform admins may have all.
+/// One owner may have this fraction, a quarter, of the places of a priority. Platform admins may have all.
 const PARTS: usize = 4;
-/// How many calls of one owner wait without a place, for their message or for their turn, in halves of the places that there are; and
-/// those of a platform admin.
+/// How many calls of one owner, and of a platform admin, may wait without a place, for their message or for their turn. In halves of the
+/// number of places.
 const WAITING_OF_OWNER: usize = 1;
 const WAITING_OF_ADMIN: usize = 16;
-/// How many calls may wait until their credential is looked up, in multiples of the places that there are; and what part of them may come
-/// from one peer.
+/// Maximum number of calls whose credential is being looked up, in multiples of the number of places, and the fraction of them that may
+/// come from one peer.
 const LOOKUPS: usize = 8;
 const LOOKUPS_OF_A_PEER: usize = 4;
-/// Most streams of each kind that one peer has open without a credential.
+/// Maximum number of open streams without a credential, per kind and peer.
 const STREAMS_OF_A_PEER: usize = 16;
 
-/// Bounds the calls in flight. A stream is one until it has begun.
+/// Bounds the calls in flight. A stream counts as one until it has started.
 #[derive(Clone)]
 pub struct Overload(Arc<Places>);
 
@@ -60,7 +60,7 @@ struct Places {
 }
 
 impl Overload {
-    /// Takes up to `max` calls, and of each kind so many streams without a credential.
+    /// Admits up to `max` calls, and up to `max_streams` streams without a credential per kind.
     pub fn new(max: usize, max_streams: usize) -> Self {
         Self(Arc::new(Places {
             in_flight: AtomicUsize::new(0),
@@ -73,23 +73,23 @@ impl Overload {
         }))
     }
 
-    /// Makes what it counts known.
+    /// Registers its metrics.
     pub fn register(&self, registry: &mut Registry) {
-        registry.register("calls_in_flight", "Calls that are being answered", self.0.shown.clone());
-        let help = "Calls that were refused because the server had as many as it takes, by their priority";
+        registry.register("calls_in_flight", "Calls in flight", self.0.shown.clone());
+        let help = "Calls refused because the server was at capacity, by priority";
         registry.register("calls_shed", help, self.0.refused.clone());
     }
 
-    /// Shows how many calls are in flight at this moment.
+    /// Updates the gauge of calls in flight.
     pub fn observe(&self) {
         let in_flight = self.0.in_flight.load(Ordering::Relaxed);
         self.0.shown.set(i64::try_from(in_flight).unwrap_or(i64::MAX));
     }
 
-    /// Refuses work of a priority while there is no place for it, before anything is done for it.
+    /// Refuses work of a priority early if no place is free for it.
     ///
     /// # Errors
-    /// [`Error::Overloaded`], like all that takes a place.
+    /// [`Error::Overloaded`], as for everything that takes a place.
     pub fn has_place(&self, priority: Priority) -> Result<()> {
         let is_free = self.0.in_flight.load(Ordering::Relaxed) < self.most(priority);
         if is_free { Ok(()) } else { Err(self.refuse(priority)) }
@@ -100,7 +100,7 @@ impl Overload {
         take(&self.0.in_flight, self.most(priority)).ok_or_else(|| self.refuse(priority))
     }
 
-    /// The right of a call from a peer to wait until its credential is looked up.
+    /// The right of a call from a peer to have its credential looked up.
     pub fn lookup(&self, peer: &Arc<Share>, priority: Priority) -> Result<(Used, Place<'_>)> {
         let most = self.0.max.saturating_mul(LOOKUPS);
         let of_peer = peer.take(Use::Lookups, (most / LOOKUPS_OF_A_PEER).max(1));
@@ -122,8 +122,8 @@ impl Overload {
         (self.0.max * halves / 2).max(1)
     }
 
-    /// A place for a stream without a credential: a peer has few, so that no few peers have them all; watches of the health are counted
-    /// apart from reflection.
+    /// A place for a stream without a credential. A peer gets few, so that a few peers cannot take them all. Health watches are counted
+    /// separately from reflection.
     pub fn public_stream(&self, peer: &Arc<Share>, is_watch: bool) -> Result<[Used; 2]> {
         let what = if is_watch { Use::Watches } else { Use::Reflections };
         let of_peer = peer.take(what, STREAMS_OF_A_PEER).ok_or(Error::StreamLimitReached)?;
@@ -138,7 +138,7 @@ impl Overload {
     }
 }
 
-/// Takes one of so many places.
+/// Takes one of `most` places.
 fn take(places: &AtomicUsize, most: usize) -> Option<Place<'_>> {
     let before = places.fetch_add(1, Ordering::Relaxed);
     let place = Place(places);
@@ -173,7 +173,7 @@ mod tests {
         }
         let last_first: Vec<Priority> = Priority::ALL.into_iter().rev().collect();
         assert_eq!(refused, last_first);
-        assert_eq!(held.len(), 128, "what was refused has taken no place");
+        assert_eq!(held.len(), 128, "a refused call takes no place");
     }
 
     #[test]
@@ -202,6 +202,6 @@ mod tests {
         assert_eq!(held.iter().map(Vec::len).collect::<Vec<_>>(), [16, 16, 8]);
         assert!(overload.public_stream(&peers[2], false).is_ok());
         held.remove(0);
-        assert!(overload.public_stream(&peers[2], true).is_ok(), "places are given back");
+        assert!(overload.public_stream(&peers[2], true).is_ok(), "places are returned");
     }
 }

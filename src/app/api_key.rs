@@ -13,13 +13,13 @@ use crate::{
     security::token::mint_api_key,
 };
 
-/// How many revoked keys of an owner are kept.
+/// Maximum number of revoked keys kept per owner.
 const MAX_REVOKED: i64 = 1000;
-/// How many of the oldest revoked keys one revocation deletes at most. More than one, so that the number falls again after many keys
-/// were revoked at once.
+/// Maximum number of the oldest revoked keys that one revocation deletes. More than one, so that the number falls again after many
+/// keys were revoked at once.
 const MAX_DELETED: i64 = 10;
 
-/// A key and the secret that it was just given, which is returned only once.
+/// A key and its new secret, which is returned only once.
 pub struct IssuedKey {
     /// The key.
     pub api_key: ApiKey,
@@ -152,7 +152,7 @@ pub async fn rotate<A: Answer>(
     .await
 }
 
-/// Revokes a key. A revoked one stays as it is.
+/// Revokes a key. An already revoked key is left unchanged.
 pub async fn revoke<A: Answer>(
     app: &App,
     call: &Call,
@@ -209,8 +209,8 @@ fn is_not_revoked(key: &ApiKey) -> Result<()> {
     }
 }
 
-/// Refuses an owner that the caller does not see, whose keys the caller may not create, that is suspended, or that has `most` keys
-/// already. Locks the owner.
+/// Refuses an owner that the caller does not see, whose keys the caller may not create, that is suspended, or that already has `most`
+/// keys. Locks the owner.
 async fn may_create_for(tx: &mut Conn, caller: &Caller, owner: ApiKeyOwner, most: u32) -> Result<()> {
     match owner {
         ApiKeyOwner::User(id) => {
@@ -234,7 +234,7 @@ async fn lock(tx: &mut Conn, caller: &Caller, id: ApiKeyId) -> Result<Locked<Api
     find(tx.api_keys().lock(&reach, id).await?)
 }
 
-/// Revokes a locked key unless it is revoked already, and deletes the oldest revoked keys of its owner beyond [`MAX_REVOKED`].
+/// Revokes a locked key unless it is already revoked, and deletes the oldest revoked keys of its owner beyond [`MAX_REVOKED`].
 async fn revoke_locked(
     tx: &mut Conn,
     mut key: Locked<ApiKey>,

@@ -1,6 +1,6 @@
-//! Wrong passwords, beyond what is counted for an account: how many come from one address, or from one caller that tells no address,
-//! which bounds who tries many accounts; and the events that they leave, many of a kind as one, and beside the call, so that no answer takes longer
-//! where there is an account.
+//! Limits on wrong passwords beyond those of a single account: per address, or per caller that reports no address. They bound an
+//! attacker who tries many accounts. The events of wrong passwords are written here too: many of a kind as one, and outside the call,
+//! so that an answer takes no longer if the account exists.
 
 use std::{
     collections::HashMap,
@@ -22,33 +22,33 @@ use crate::{
     models::{Action, Caller, Change, CredentialId, Origin, State, User, UserId, event::Refusal, ip_range::network},
 };
 
-/// Most callers and addresses whose wrong tries are counted, and most kinds of events that wait. Beyond that those are forgotten that
-/// are the least behind.
+/// Maximum number of tracked callers or addresses, and of pending events. Beyond it the least exhausted origins, or further events, are
+/// dropped.
 const MAX_COUNTED: usize = 50_000;
-/// Most users who stand in for nobody, more than any cache has at hand, and how long they do before they are looked for again.
+/// Maximum number of stand-in users, chosen larger than any cache, and how long they are used before they are read again.
 const STAND_INS: (i64, Duration) = (4096, Duration::from_mins(10));
 
-/// How many wrong tries are taken.
+/// Limits on wrong attempts; 0 for no limit.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// From one address in a minute; 0 for any number.
+    /// From one address in a minute.
     pub per_address: u32,
-    /// From one caller in a minute that tells no address; 0 for any number.
+    /// In a minute from one caller that reports no address.
     pub per_caller: u32,
 }
 
-/// Whom wrong tries are counted for, beside the account.
+/// The origin that wrong attempts are counted for, in addition to the account.
 #[derive(Clone, Copy, Debug)]
 pub enum Origins {
-    /// An address that an application tells, which knows where its users are. Not the application as well: one address that tries
-    /// many passwords must not use up what all its users have.
+    /// An address reported by an application, which knows where its users are. The application is not counted as well: one address that
+    /// tries many passwords must not use up the limit of all its users.
     Address(IpAddr),
-    /// The caller itself.
+    /// The calling credential.
     Caller(CredentialId),
 }
 
 impl Origins {
-    /// Whom a call counts for that may tell an address. Only platform admins speak for others: anybody else could name an address to
+    /// The origin of a call that may report an address. Only platform admins may report one: any other caller could name an address to
     /// have it refused.
     pub fn of(caller: &Caller, told: Option<IpAddr>) -> Self {
         match told {
@@ -58,7 +58,7 @@ impl Origins {
     }
 }
 
-/// Wrong tries of this process.
+/// Wrong attempts seen by this process.
 pub struct Attempts {
     limits: Limits,
     addresses: Mutex<HashMap<IpAddr, Instant>>,
@@ -68,7 +68,7 @@ pub struct Attempts {
     stand_ins: Mutex<(Option<Instant>, Arc<[UserId]>)>,
 }
 
-/// Wrong passwords of a user that left no event yet.
+/// Wrong passwords for a user whose event is not written yet.
 struct Failed {
     user: Option<User>,
     origin: Origin,
@@ -77,7 +77,7 @@ struct Failed {
 }
 
 impl Attempts {
-    /// Counts by limits.
+    /// Starts with no wrong attempts.
     pub fn new(limits: Limits) -> Self {
         Self {
             limits,
@@ -89,18 +89,18 @@ impl Attempts {
         }
     }
 
-    /// Makes what it counts known.
+    /// Registers its metrics.
     pub fn register(&self, registry: &mut Registry) {
-        let help = "Credentials that did not let anybody in, by their class";
+        let help = "Rejected credentials, by their class";
         registry.register("authentication_failures", help, self.failures.clone());
     }
 
-    /// Counts a credential of a class that does not let anybody in.
+    /// Counts a rejected credential of a class.
     pub fn failed(&self, class: &'static str) {
         self.failures.get_or_create(&[("class", class)]).inc();
     }
 
-    /// How long it takes until the next try is taken, if too many wrong ones came.
+    /// How long until the next attempt is accepted, if there were too many wrong ones.
     pub fn wait(&self, origin: &Origins) -> Option<Duration> {
         match origin {
             Origins::Address(address) => wait(&self.addresses, address, self.limits.per_address),
@@ -108,7 +108,7 @@ impl Attempts {
         }
     }
 
-    /// Counts a wrong try.
+    /// Counts a wrong attempt.
     pub fn count(&self, origin: Origins) {
         match origin {
             Origins::Address(address) => count(&self.addresses, address, self.limits.per_address),
@@ -116,7 +116,7 @@ impl Attempts {
         }
     }
 
-    /// Notes a wrong password of a user, which will leave an event. Of nobody it is noted too, which takes as long, and leaves none.
+    /// Notes a wrong password for an event. One for an unknown user is noted too, to take as long, but writes no event.
     pub fn note(&self, user: Option<User>, caller: CredentialId, origin: &Origin, reason: &'static str) {
         self.failed("password");
         let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
@@ -128,10 +128,7 @@ impl Attempts {
         noted.count = noted.count.saturating_add(1);
     }
 
-    /// Some users with a password, as many as are seldom read, once there are any: one of them is read where nobody is found.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
+    /// Users with a password, one of whom is read in place of an unknown user. There are enough of them that each is seldom read.
     pub async fn stand_ins(&self, db: &Database) -> Result<Arc<[UserId]>> {
         let (read_at, known) = self.stand_ins.lock().unwrap_or_else(PoisonError::into_inner).clone();
         if read_at.is_some_and(|read_at| read_at.elapsed() < STAND_INS.1) && !known.is_empty() {
@@ -144,8 +141,8 @@ impl Attempts {
     }
 }
 
-/// A bucket that leaks evenly and holds as many as a minute lets out is the moment when it will be empty. This is how long it takes
-/// until there is room.
+/// Time until the bucket has room. A bucket drains evenly and holds what drains in a minute, so it is stored as the moment when it
+/// will be empty.
 fn wait<K: std::hash::Hash + Eq>(buckets: &Mutex<HashMap<K, Instant>>, key: &K, per_minute: u32) -> Option<Duration> {
     let minute = Duration::from_mins(1);
     let each = minute.checked_div(per_minute)?;
@@ -161,7 +158,7 @@ fn count<K: std::hash::Hash + Eq + Clone>(buckets: &Mutex<HashMap<K, Instant>>, 
     if buckets.len() >= MAX_COUNTED && !buckets.contains_key(&key) {
         buckets.retain(|_, empty_at| *empty_at > now);
         if buckets.len() >= MAX_COUNTED {
-            // Those who are behind the most stay.
+            // The most exhausted ones stay.
             let mut times: Vec<Instant> = buckets.values().copied().collect();
             let middle = times.len() / 2;
             let (_, median, _) = times.select_nth_unstable(middle);

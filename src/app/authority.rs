@@ -1,7 +1,7 @@
 //! The one place that decides what authority a call may give. The presented credential must hold what it gives, by its scopes and by
 //! the standing of its owner. docs/security.md describes the rules.
 //!
-//! Each function grants one kind of authority to the transaction. A transaction that gives authority which none of them granted does not
+//! Each function grants one kind of authority to the transaction. A transaction that gives authority without such a grant does not
 //! commit, so a use-case that forgets to ask fails with INTERNAL instead of giving too much.
 
 use super::guards;
@@ -76,8 +76,8 @@ pub(super) fn current_secret(caller: &Caller) -> Result<()> {
     if caller.is_former_secret { Err(Error::Denied(Denial::FormerSecret)) } else { Ok(()) }
 }
 
-/// Decides whether the holder of `held` in an organization may give all of `after` to somebody who holds `before`. A change that only
-/// takes away requires the standing, and no scope beyond the method's.
+/// Decides whether the holder of `held` in an organization may give all of `after` to a principal that holds `before`. A change that
+/// only takes away requires that `held` outranks `before`, and no scope beyond the method's.
 pub(super) fn permissions(tx: &mut Conn, held: &Held, before: Option<&Held>, after: &Held) -> Result<()> {
     if let Some(before) = before {
         held.outranks(before)?;
@@ -89,7 +89,7 @@ pub(super) fn permissions(tx: &mut Conn, held: &Held, before: Option<&Held>, aft
     Ok(())
 }
 
-/// Lets a user own an organization that this transaction creates. Nobody held anything there before.
+/// Lets a user own an organization that this transaction creates, in which no permissions exist yet.
 pub(super) fn own_organization(tx: &mut Conn) {
     tx.grant(Grant::Permissions);
 }
@@ -99,7 +99,7 @@ pub(super) fn by_invitation(tx: &mut Conn) {
     tx.grant(Grant::Permissions);
 }
 
-/// Decides whether a caller may begin a session of a user who has proven nothing in this call.
+/// Decides whether a caller may begin a session for a user who has proven nothing in this call.
 pub(super) fn session(tx: &mut Conn, caller: &Caller, user: &User) -> Result<()> {
     may_authenticate(caller, user)?;
     tx.grant(Grant::Session);

@@ -1,4 +1,4 @@
-//! Decisions on whether somebody may do something in an organization.
+//! Permission checks in an organization.
 
 use super::{App, guards};
 use crate::{
@@ -10,7 +10,7 @@ use crate::{
     },
 };
 
-/// Decides whether the subject of a check has a permission. What the caller does not see does not exist.
+/// Decides whether the subject of a check has a permission. A resource that the caller cannot see is reported as not found.
 pub async fn decide(app: &App, caller: &Caller, question: &Question) -> Result<Decision> {
     let now = app.now();
     let decide = app.db.read(async |conn| match question.subject {
@@ -26,7 +26,7 @@ async fn of_user(conn: &mut Conn, caller: &Caller, id: UserId, question: &Questi
     if let Some(standing) = conn.memberships().standing(&caller.reach(), id, organization_id).await? {
         return Ok(standing.decide(&question.permission));
     }
-    // Not a member. Either of the two that the caller does not see is not found.
+    // Not a member. A user or an organization that the caller cannot see is not found.
     let user = guards::visible_user(conn, caller, id).await?;
     guards::visible_organization(conn, caller, organization_id).await?;
     Ok(Decision::of(match (user.is_active(), user.is_platform_admin) {

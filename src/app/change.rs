@@ -1,5 +1,5 @@
-//! The single entry point of every change. In one transaction the work is done, its changes become events, and the answer is
-//! stored if the request carries an id: all of it commits, or none of it.
+//! The single entry point of every change. One transaction does the work, writes its events and, if the request carries an id, stores
+//! the answer: all of it commits, or none of it.
 
 use crate::{
     app::{App, credentials::Forgotten},
@@ -14,7 +14,7 @@ use crate::{
     },
 };
 
-/// The answer to a call in the form in which it is stored and returned again.
+/// The answer to a call, in the form in which it is stored and returned to a repeated request.
 pub trait Answer: Sized + Send + Sync {
     /// Encodes it.
     fn to_bytes(&self) -> Vec<u8>;
@@ -22,19 +22,19 @@ pub trait Answer: Sized + Send + Sync {
     /// Decodes it.
     ///
     /// # Errors
-    /// [`Error::Internal`] for bytes that are no such answer.
+    /// [`Error::Internal`] for malformed bytes.
     fn from_bytes(bytes: &[u8]) -> Result<Self>;
 }
 
-/// Makes the event of a change.
+/// Encodes the event of a change.
 pub type EncodeEvent = fn(Change, &Origin, EventId, Timestamp) -> Event;
 
 impl App {
-    /// Makes a change for a call. `work` does it and returns models, of which `answer` makes the answer. A request that was
-    /// answered before is answered the same again, without any work.
+    /// Makes a change for a call. `work` does it and returns models; `answer` turns them into the answer. A repeated request gets the
+    /// remembered answer, and no work is done.
     ///
     /// # Errors
-    /// Those of `work`; [`Taken::RequestId`] for a request id that named another request; those of a transaction.
+    /// Those of `work` and of the transaction; [`Taken::RequestId`] if the request id belongs to another request.
     pub async fn change<T, A, F>(&self, call: &Call, work: F, answer: fn(T) -> A) -> Result<A>
     where
         T: Send,
@@ -57,7 +57,7 @@ impl App {
         if call.once.is_some()
             && let Err(wait) = self.request_memory.take(&call.caller)
         {
-            // What is remembered already takes no more room.
+            // A request already remembered takes no more room.
             return self.answered(call).await?.ok_or(Error::RequestMemoryFull(wait));
         }
         let now = self.now();
@@ -83,11 +83,11 @@ impl App {
         answer
     }
 
-    /// The answer that a request got before, for a call that does work before it changes anything: done again, that work might not come
-    /// to the same.
+    /// The answer that this request received before, if any. For calls that do work before they change anything, because repeated work may
+    /// give another result.
     ///
     /// # Errors
-    /// [`Taken::RequestId`] for a request id that named another request; when the database cannot be used.
+    /// [`Taken::RequestId`] if the request id belongs to another request.
     pub async fn answered<A: Answer>(&self, call: &Call) -> Result<Option<A>> {
         let Some(once) = &call.once else { return Ok(None) };
         let (credential, since) = (call.caller.presented.id(), self.now().before(self.policy.request_memory));
@@ -98,10 +98,7 @@ impl App {
         }
     }
 
-    /// Writes the event of something that changes nothing.
-    ///
-    /// # Errors
-    /// When it cannot be written.
+    /// Writes an event without a change.
     pub async fn note(&self, origin: &Origin, change: Change) -> Result<()> {
         let (now, change) = (self.now(), &change);
         let note = self.db.transaction(async |tx| {
@@ -111,7 +108,7 @@ impl App {
         note.await
     }
 
-    /// Takes a request on, or finds the answer that it got before.
+    /// Claims a request, or returns the answer that it received before.
     async fn claim<A: Answer>(&self, tx: &mut Conn, call: &Call, now: Timestamp) -> Result<Claim<A>> {
         let Some(once) = &call.once else { return Ok(Claim::Open(None)) };
         let credential = call.caller.presented.id();
@@ -123,7 +120,7 @@ impl App {
         self.open(call, once, &sealed).map(Claim::Answered)
     }
 
-    /// Opens a remembered answer, if it is one to the same request.
+    /// Opens a remembered answer if it belongs to the same request.
     fn open<A: Answer>(&self, call: &Call, once: &Once, sealed: &Sealed) -> Result<A> {
         let opened = self.keys.open(sealed, place(call)).map_err(Error::SealedValueUnreadable)?;
         let Some((fingerprint, answer)) = opened.split_first_chunk::<32>() else {
@@ -142,32 +139,32 @@ impl App {
     }
 }
 
-/// What becomes of a request that may have been sent before.
+/// The result of claiming a request.
 enum Claim<A> {
-    /// It was answered so.
+    /// Answered before, with this.
     Answered(A),
-    /// It is to be answered now, and remembered if it has a name.
+    /// To be answered now, and remembered if it has an id.
     Open(Option<ClaimedRequest>),
 }
 
-/// Answers may carry secrets, so all of them are sealed.
+/// All answers are sealed, because they may carry secrets.
 fn seal(keys: &KeyRing, call: &Call, fingerprint: &[u8; 32], answer: &impl Answer) -> Sealed {
     let mut plaintext = zeroize::Zeroizing::new(fingerprint.to_vec());
     plaintext.extend(answer.to_bytes());
     keys.seal(&plaintext, place(call))
 }
 
-/// Where the sealed answer to a call belongs.
+/// The row and column that a sealed answer belongs to.
 fn place(call: &Call) -> Place<'static> {
     let row = call.once.as_ref().map(|once| once.request_id.0).unwrap_or_default();
     Place { table: "cf_remembered_answers", column: "answer", row, owner: call.caller.presented.id().0 }
 }
 
 impl App {
-    /// Does work of the service's own, that nobody called for.
+    /// Makes a change of the service itself, without a call.
     ///
     /// # Errors
-    /// What `work` and a transaction answer.
+    /// Those of `work` and of the transaction.
     pub async fn change_by_system<T, F>(&self, work: F) -> Result<T>
     where
         T: Send,
@@ -179,10 +176,10 @@ impl App {
     }
 }
 
-/// Does work of the service's own on a database that nobody is served from yet.
+/// Makes a change of the service itself on a database that is not serving calls yet.
 ///
 /// # Errors
-/// What `work` and a transaction answer.
+/// Those of `work` and of the transaction.
 pub async fn by_system<T, F>(db: &Database, encode: EncodeEvent, clock: &dyn Clock, work: F) -> Result<T>
 where
     T: Send,
@@ -205,14 +202,14 @@ where
     done.await
 }
 
-/// Makes events of what a transaction has changed, and tells what is known of API keys that is not true any more once it commits.
-/// It is the last thing before the commit.
+/// Writes the events of the changes of a transaction. Returns which cached API keys they outdate once it commits. It is the last step
+/// before the commit.
 async fn write_events(tx: &mut Conn, encode: EncodeEvent, origin: &Origin, now: Timestamp) -> Result<Vec<Forgotten>> {
     if let (Actor::Caller { .. }, Some(change)) = (origin.actor, tx.ungranted()) {
-        return Err(Error::internal(format!("{:?} gives authority that nobody has decided on", change.action)));
+        return Err(Error::internal(format!("{:?} gives authority that was not granted", change.action)));
     }
     let changes = tx.take_changes();
-    // In order, so that events of one moment are listed as they happened.
+    // In order, so that events with the same timestamp are listed in the order in which they happened.
     let mut ids: Vec<_> = changes.iter().map(|_| random::uuid(now)).collect();
     ids.sort_unstable();
     let forgotten = changes.iter().flat_map(|change| Forgotten::all_by(change.action, &change.subject)).collect();

@@ -5,15 +5,15 @@ use crate::{
     models::{Call, Impact},
 };
 
-/// The outcome of a change that was not made.
+/// The outcome of a change that was only checked.
 pub struct Preview {
-    /// How much it would have changed.
+    /// The extent of the change.
     pub impact: Impact,
     /// The rules that forbid it.
     pub blockers: Vec<Precondition>,
 }
 
-/// Collects the rules that a call with `validate_only` breaks. Other calls end at the first one.
+/// Collects the rules that a call with `validate_only` breaks. Other calls fail at the first one.
 pub(super) struct DryRun {
     validate_only: bool,
     blockers: Vec<Precondition>,
@@ -35,7 +35,7 @@ impl DryRun {
         }
     }
 
-    /// The preview of a call with `validate_only`. Without it `None`, and nothing is counted.
+    /// The preview of a call with `validate_only`. `None` for other calls, for which nothing is counted.
     pub(super) async fn preview(self, count: impl Future<Output = Result<Impact>>) -> Result<Option<Preview>> {
         if !self.validate_only {
             return Ok(None);

@@ -1,4 +1,4 @@
-//! What ends together with a user, a membership or the trust in an account.
+//! Ends everything that depends on a user, a membership or the trust in an account.
 
 use super::{guards, session};
 use crate::{
@@ -7,7 +7,7 @@ use crate::{
     models::{Locked, Organization, Timestamp, User, UserId},
 };
 
-/// Ends the tokens that were mailed to a user, and with them the changes that wait for one.
+/// Ends the tokens that were mailed to a user, and with them pending changes of the e-mail.
 pub(super) async fn mailed_tokens(tx: &mut Conn, user: &User) -> Result<()> {
     tx.one_time_tokens().delete_of_user(user).await
 }
@@ -48,7 +48,7 @@ pub(super) async fn with_membership(
     tx.invitations().expire_sent_by(user, Some((organization, &beyond)), false, now).await
 }
 
-/// Ends what a stranger may have created in an account whose e-mail is proven for the first time, without a credential of the account:
+/// Ends what a stranger may have created in an account whose e-mail is proven for the first time without a credential of the account:
 /// API keys, sessions, links to providers and mailed tokens. Returns the numbers of keys and of sessions.
 pub(super) async fn with_first_proof(tx: &mut Conn, user: &Locked<User>, now: Timestamp) -> Result<(i64, i64)> {
     let keys = tx.api_keys().revoke_of_user(user, "the e-mail was proven for the first time", now).await?;

@@ -1,4 +1,4 @@
-//! Events: lists, and what the streams of events and of snapshots read.
+//! Listing events, and reading them for the streams of events and of snapshots.
 
 use tokio::sync::watch;
 
@@ -16,19 +16,19 @@ use crate::{
     },
 };
 
-/// How many events are read at once at most. An event has up to about 70 KiB, so a watch whose client does not read holds at most some
-/// 3 MiB, including the messages that wait to be sent.
+/// Maximum number of events read at once. An event has up to about 70 KiB, so a watch whose client does not read holds at most about
+/// 3 MiB, including the messages waiting to be sent.
 const EVENTS: i64 = 32;
-/// How many resources of a snapshot are read at once at most. A resource has up to about 35 KiB.
+/// Maximum number of resources of a snapshot read at once. A resource has up to about 35 KiB.
 const RESOURCES: i64 = 200;
-/// How many places of the event stream one read goes through at most, however many of them match.
+/// Maximum number of positions of the event stream that one read covers, however many of them match.
 const SCAN: Sequence = 5_000;
-/// How often a snapshot is begun again because a change was not committed yet.
+/// Maximum attempts at a snapshot. One fails if a change before its position is not committed yet.
 const SNAPSHOT_ATTEMPTS: u32 = 200;
 
 /// The rights that a stream was opened with. They are checked again while it is open.
 pub struct StreamRights {
-    /// Who opened it.
+    /// The caller that opened it.
     pub caller: Caller,
     /// The scope that its method requires.
     pub scope: Scope,
@@ -36,23 +36,23 @@ pub struct StreamRights {
 
 /// A watch that may begin.
 pub struct OpenedWatch {
-    /// Its place among the open streams.
+    /// Its slot among the open streams.
     pub slot: Slot,
-    /// The place up to which events can be read, as it advances.
+    /// The position up to which events can be read, as it advances.
     pub settled: watch::Receiver<Sequence>,
-    /// The place after which it begins.
+    /// The position after which it begins.
     pub place: Sequence,
 }
 
 /// The next events of a watch.
 pub struct EventBatch {
-    /// The events, in their order.
+    /// The events in order.
     pub events: Vec<(Sequence, Event)>,
-    /// The place up to which there are no further matches.
+    /// The position up to which there are no further matches.
     pub reached: Sequence,
 }
 
-/// A connection that shows the state of one moment.
+/// A connection that sees the state of one moment.
 pub struct Snapshot {
     conn: Conn,
     /// The last event that the state includes.
@@ -73,10 +73,10 @@ pub async fn list(
     list.await
 }
 
-/// Opens a watch. It begins after a place, or with the events from now on.
+/// Opens a watch. It begins after a position, or with the events from now on.
 ///
 /// # Errors
-/// [`Error::StreamLimitReached`]; [`Error::EventCursorExpired`] for a place whose following events are not all kept.
+/// [`Error::StreamLimitReached`]; [`Error::EventCursorExpired`] for a position after which events are no longer stored.
 pub async fn open_watch(
     app: &App,
     caller: &Caller,
@@ -99,7 +99,7 @@ pub async fn open_watch(
     Ok(OpenedWatch { slot, settled, place })
 }
 
-/// Reads the next events of a watch after one place, up to another.
+/// Reads the next events of a watch after one position, up to another.
 pub async fn next_events(
     app: &App,
     rights: &StreamRights,
@@ -125,7 +125,7 @@ pub async fn may_still_see(app: &App, rights: &StreamRights, organization: Optio
     look.await
 }
 
-/// Opens the stream of a snapshot: of an organization, or for platform admins of everything.
+/// Opens the stream of a snapshot of an organization or, for platform admins, of everything.
 ///
 /// # Errors
 /// [`Error::StreamLimitReached`].
@@ -138,10 +138,10 @@ pub async fn open_export(app: &App, caller: &Caller, organization: Option<Organi
 }
 
 impl Snapshot {
-    /// Takes a snapshot at a place up to which all events are committed.
+    /// Takes a snapshot at a position up to which all events are committed.
     ///
     /// # Errors
-    /// [`Error::Conflict`] if there is no such moment; [`Error::Unavailable`] if there is no connection in time.
+    /// [`Error::Conflict`] if no such moment is found; [`Error::Unavailable`] if no connection is free in time.
     pub async fn begin(app: &App) -> Result<Self> {
         for _ in 0..SNAPSHOT_ATTEMPTS {
             let settled = app.db.read(async |conn| conn.events().settled().await).await?;
@@ -154,7 +154,7 @@ impl Snapshot {
         Err(Error::Conflict)
     }
 
-    /// Reads the next resources of a kind, in the order of their ids, after one. None are left if the batch is empty.
+    /// Reads the next resources of a kind after one, ordered by id. An empty batch is the end.
     pub async fn next_resources(
         &mut self,
         app: &App,
@@ -187,7 +187,7 @@ impl Snapshot {
         Ok(batch)
     }
 
-    /// Gives the connection back.
+    /// Returns the connection.
     pub async fn end(self) -> Result<()> {
         self.conn.end().await
     }

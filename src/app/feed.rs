@@ -1,4 +1,4 @@
-//! The event stream of a process: how far it goes, who follows it, and how many may.
+//! The event stream of a process: how far it is settled, and the limits on open streams.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -14,13 +14,13 @@ use crate::{
     models::{Caller, PrincipalId, Sequence},
 };
 
-/// How long it takes at most to see what another process has committed. What this one commits is seen at once.
+/// Maximum delay until commits of other processes are seen. Those of this process are seen at once.
 const POLL: Duration = Duration::from_millis(100);
-/// How long to gather what is committed before telling followers, so that many changes cost one look.
+/// How long to collect commits before notifying followers, so that many changes cost one read.
 const GATHER: Duration = Duration::from_millis(5);
-/// How long to wait after the database could not be asked.
+/// How long to wait after the database could not be read.
 const AFTER_FAILURE: Duration = Duration::from_secs(1);
-/// Most snapshots at once: each keeps a connection, and the database keeps what it shows. Tenants have half of them.
+/// Maximum number of concurrent snapshots: each holds a connection, and the database retains the rows it shows. Tenants get half.
 const MAX_SNAPSHOTS: usize = 4;
 
 /// The event stream of a process.
@@ -28,9 +28,9 @@ const MAX_SNAPSHOTS: usize = 4;
 pub struct Feed(Arc<Inner>);
 
 struct Inner {
-    /// The place up to which every event is settled.
+    /// The position up to which every event is settled.
     settled: watch::Sender<Sequence>,
-    /// Somebody began to follow.
+    /// Notified when a follower subscribes.
     followed: Notify,
     stopping: watch::Sender<bool>,
     open: Mutex<Open>,
@@ -41,7 +41,7 @@ struct Inner {
 /// The open streams.
 #[derive(Default)]
 struct Open {
-    /// Of tenants, and of platform admins.
+    /// By tenants, and by platform admins.
     streams: [usize; 2],
     snapshots: [usize; 2],
 }
@@ -51,11 +51,11 @@ struct Open {
 pub enum Kind {
     /// Follows the events.
     Watch,
-    /// Sends a state.
+    /// Sends the current state.
     Snapshot,
     /// Answers questions about API keys.
     Verify,
-    /// Brings users over.
+    /// Imports users.
     Import,
 }
 
@@ -67,11 +67,11 @@ pub struct Slot {
     _part: Option<Part>,
 }
 
-/// What a stream takes of the part of one who is accountable: of its streams, and of its snapshots. Those of platform admins take nothing.
+/// A stream's use of the accountable owner's share: of its streams, and of its snapshots. Streams of platform admins use none.
 type Part = (Used, Option<Used>);
 
 impl Feed {
-    /// A stream that nobody follows yet. What each who is accountable has open is counted in `shares`.
+    /// A feed without followers. Open streams per accountable owner are counted in `shares`.
     pub fn new(max_streams: usize, shares: Shares) -> Self {
         Self(Arc::new(Inner {
             settled: watch::Sender::new(0),
@@ -83,8 +83,8 @@ impl Feed {
         }))
     }
 
-    /// Takes the right to have a stream open. The accountable owner gets at most a tenth of all there are, and one snapshot; all tenants
-    /// leave the last fifth of the streams, and half of the snapshots, to platform admins.
+    /// Takes the right to have a stream open. An accountable owner gets at most a tenth of all streams, and one snapshot; all tenants
+    /// together leave the last fifth of the streams, and half of the snapshots, to platform admins.
     ///
     /// # Errors
     /// [`Error::StreamLimitReached`].
@@ -109,7 +109,7 @@ impl Feed {
         Ok(Slot { feed: self.clone(), is_platform_admin, kind, _part: part })
     }
 
-    /// Takes one more stream of the part of one who is accountable.
+    /// Takes one more stream from the share of an accountable owner.
     fn part(&self, accountable: PrincipalId, is_snapshot: bool) -> Option<Part> {
         let share = self.0.shares.of(accountable);
         let stream = share.take(Use::Streams, self.0.max_streams.div_ceil(10))?;
@@ -117,7 +117,7 @@ impl Feed {
         Some((stream, snapshot))
     }
 
-    /// Follows how far the stream goes.
+    /// Subscribes to the settled position.
     pub fn follow(&self) -> watch::Receiver<Sequence> {
         let receiver = self.0.settled.subscribe();
         self.0.followed.notify_one();
@@ -136,7 +136,7 @@ impl Feed {
         let _ = stopping.wait_for(|stopping| *stopping).await;
     }
 
-    /// Moves the stream on, for as long as it is polled. Asks nothing while nobody follows.
+    /// Advances the settled position, without end. Does not query the database while there is no follower.
     pub async fn run(self, db: Database) {
         loop {
             if self.0.settled.receiver_count() == 0 {
@@ -151,7 +151,7 @@ impl Feed {
                     }
                 }
                 Err(error) => {
-                    tracing::warn!(error = chain(&error), "the event stream does not go on");
+                    tracing::warn!(error = chain(&error), "the event stream cannot advance");
                     tokio::time::sleep(AFTER_FAILURE).await;
                 }
             }

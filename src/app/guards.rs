@@ -11,10 +11,10 @@ use crate::{
     },
 };
 
-/// How many memberships a user may have by what tenants do. Platform admins are not bound by it.
+/// Maximum number of memberships of a user that tenants can create. Platform admins are exempt.
 const MAX_MEMBERSHIPS: u32 = 1000;
 
-/// How many organizations a refusal names at most because they would have no owner.
+/// Maximum number of organizations without an owner that a refusal names.
 const MAX_NAMED: usize = 100;
 
 /// Refuses everyone but platform admins.
@@ -44,7 +44,7 @@ async fn still_goes_on(conn: &mut Conn, caller: &Caller, session: SessionId, now
     if standing.is_some() && !is_over { Ok(()) } else { Err(Error::Unauthenticated) }
 }
 
-/// Allows only platform admins to list what is deleted.
+/// Allows only platform admins to list deleted resources.
 pub(super) fn may_list<S>(caller: &Caller, state: &StateFilter<S>) -> Result<()> {
     match state {
         StateFilter::Deleted => platform_admin(caller),
@@ -130,7 +130,7 @@ pub(super) fn active_organization(organization: &Organization) -> Result<()> {
     }
 }
 
-/// What the caller holds in an organization: by its standing there, within the scopes of its credential.
+/// The permissions of the caller in an organization: by its role there, within the scopes of its credential.
 pub(super) async fn held(conn: &mut Conn, caller: &Caller, organization: OrganizationId) -> Result<Held> {
     let standing = match caller.principal {
         Principal::User { is_platform_admin: true, .. } => Held::everything(),
@@ -175,7 +175,7 @@ pub(super) fn is_open_to(caller: &Caller, organization: &Organization) -> Result
     if caller.is_platform_admin() { Ok(()) } else { active_organization(organization) }
 }
 
-/// What the user of a membership holds by it.
+/// The permissions of the user of a membership.
 pub(super) async fn held_by(conn: &mut Conn, membership: &Membership) -> Result<Held> {
     conn.memberships().held_by(membership.organization_id, &membership.role, &membership.permissions).await
 }
@@ -186,7 +186,7 @@ pub(super) async fn has_role(conn: &mut Conn, organization: OrganizationId, role
     given.map(|given| Held::by(role, &given)).ok_or(Error::NotFound(Entity::Role))
 }
 
-/// True if `held` covers all that a role of an organization gives. A role that no longer exists gives nothing.
+/// True if `held` covers everything that a role of an organization gives. A role that no longer exists gives nothing.
 pub(super) async fn covers_role(
     conn: &mut Conn,
     held: &Held,
@@ -197,8 +197,8 @@ pub(super) async fn covers_role(
     Ok(held.covers_all(&Held::by(role, &given)))
 }
 
-/// Finds a key within the caller's reach, or of an organization whose keys the caller may see. Returns the reach that it is in, too. A
-/// key that the caller may not see costs the same statements as one that does not exist.
+/// Finds a key within the caller's reach, or of an organization whose keys the caller may see. Also returns the reach that it was found
+/// in. A key that the caller may not see costs the same statements as one that does not exist.
 pub(super) async fn visible_key(conn: &mut Conn, caller: &Caller, id: ApiKeyId) -> Result<(ApiKey, Reach)> {
     let own = caller.reach();
     if let Some(key) = conn.api_keys().get(&own, id).await? {
@@ -214,20 +214,20 @@ pub(super) async fn visible_key(conn: &mut Conn, caller: &Caller, id: ApiKeyId) 
     Err(Error::NotFound(Entity::ApiKey))
 }
 
-/// Locks a user who is to become an owner, and refuses a suspended one, and one who owns `most` organizations already.
+/// Locks a user who is to become an owner. Refuses one who is suspended or already owns `most` organizations.
 pub(super) async fn lock_new_owner(tx: &mut Conn, caller: &Caller, id: UserId, most: u32) -> Result<()> {
     let user = lock_active_user(tx, caller, id).await?;
     may_own_another(tx, caller, &user, most).await
 }
 
-/// Refuses to make a locked user the owner of more than `most` organizations. Platform admins are not bound by it.
+/// Refuses to make a locked user the owner of more than `most` organizations. Platform admins are exempt.
 pub(super) async fn may_own_another(tx: &mut Conn, caller: &Caller, user: &Locked<User>, most: u32) -> Result<()> {
     let most = if caller.is_platform_admin() { 0 } else { most };
     has_room(Limit::Organizations, most, tx.memberships().count_owned_by(user.id)).await
 }
 
-/// Refuses to make a locked user a member of more than [`MAX_MEMBERSHIPS`] organizations. Those that are deleted and not yet purged
-/// count. Platform admins are not bound by it.
+/// Refuses to make a locked user a member of more than [`MAX_MEMBERSHIPS`] organizations, including deleted ones that are not yet
+/// purged. Platform admins are exempt.
 pub(super) async fn may_join_another(tx: &mut Conn, caller: &Caller, user: &Locked<User>) -> Result<()> {
     let most = if caller.is_platform_admin() { 0 } else { MAX_MEMBERSHIPS };
     has_room(Limit::Memberships, most, tx.memberships().count_of_user(user)).await
@@ -246,13 +246,13 @@ pub(super) async fn keeps_an_owner(tx: &mut Conn, membership: &Membership) -> Re
     has_owner(tx, vec![membership.organization_id], Some(membership.user_id)).await
 }
 
-/// Refuses to remove a user without whom an organization has no active owner.
+/// Refuses to remove a user who is the last active owner of an organization.
 pub(super) async fn no_organization_loses_its_last_owner(tx: &mut Conn, user: &User) -> Result<()> {
     none_is_orphaned(orphaned_without(tx, user).await?)
 }
 
-/// Up to [`MAX_NAMED`] organizations that have no active owner without a user. Locks every organization that the user owns, so that two
-/// owners are not removed at once. Deleted ones are locked too, so that none is restored for this owner meanwhile.
+/// Up to [`MAX_NAMED`] organizations that would have no active owner without a user. Locks every organization that the user owns, so
+/// that two owners are not removed at once. Deleted ones are locked too, so that none is restored with this owner meanwhile.
 pub(super) async fn orphaned_without(tx: &mut Conn, user: &User) -> Result<Vec<OrganizationId>> {
     if user.deleted_at.is_some() {
         // Its organizations had another owner when it was deleted.
@@ -266,7 +266,7 @@ pub(super) async fn orphaned_without(tx: &mut Conn, user: &User) -> Result<Vec<O
     orphaned(tx, owned, Some(user.id)).await
 }
 
-/// Those of some organizations that have no active owner, `without` a user. Their locks must be held.
+/// Those of some organizations that have no active owner, not counting `without`. Their locks must be held.
 async fn orphaned(tx: &mut Conn, mut ids: Vec<OrganizationId>, without: Option<UserId>) -> Result<Vec<OrganizationId>> {
     if !ids.is_empty() {
         let owned = tx.memberships().with_active_owner(&ids, without).await?;
@@ -276,7 +276,7 @@ async fn orphaned(tx: &mut Conn, mut ids: Vec<OrganizationId>, without: Option<U
     Ok(ids)
 }
 
-/// Refuses organizations that have no active owner, `without` a user. Their locks must be held.
+/// Refuses organizations that have no active owner, not counting `without`. Their locks must be held.
 pub(super) async fn has_owner(tx: &mut Conn, ids: Vec<OrganizationId>, without: Option<UserId>) -> Result<()> {
     none_is_orphaned(orphaned(tx, ids, without).await?)
 }
@@ -285,7 +285,7 @@ fn none_is_orphaned(orphaned: Vec<OrganizationId>) -> Result<()> {
     if orphaned.is_empty() { Ok(()) } else { Err(Error::Precondition(Precondition::LastOwner(orphaned))) }
 }
 
-/// Refuses to remove a user without whom there is no active platform admin.
+/// Refuses to remove the last active platform admin.
 pub(super) async fn platform_keeps_an_admin(tx: &mut Conn, user: &User) -> Result<()> {
     if !user.is_platform_admin || !user.is_active() {
         return Ok(());

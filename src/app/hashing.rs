@@ -1,6 +1,6 @@
-//! Hashing passwords, as a resource of its own: beside the threads that answer calls, as many at once as its settings for memory and
-//! cores allow, and a short queue before. Whoever finds the queue full, or waits too long in it, is told at once to come again, and
-//! no other call waits behind a hash.
+//! A bounded queue for password hashing, on threads other than those that answer calls. Memory and core settings bound how many hashes
+//! run at once. A caller that finds the queue full, or waits in it too long, is refused and may retry; other calls never wait for a
+//! hash.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -23,25 +23,25 @@ use crate::{
 
 /// The longest that a call waits for its turn.
 const PATIENCE: Duration = Duration::from_millis(500);
-/// How many calls wait for a turn, for each that has one: more could not all have one in time.
+/// Queue length per thread: calls further back would not get a turn in time.
 const QUEUE: usize = 16;
-/// The part of the queue that one owner of credentials may hold, unless it is a platform admin: a quarter.
+/// The fraction of the queue that one owner of credentials may hold, unless it is a platform admin: a quarter.
 const SHARE: usize = 4;
 
-/// How hashes are made, and how many at once.
+/// Cost and concurrency of hashes.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// What a new hash costs.
+    /// The cost of a new hash.
     pub cost: Cost,
-    /// Memory of all hashes at once, in KiB.
+    /// Total memory of all concurrent hashes, in KiB.
     pub memory_kib: u32,
-    /// Most hashes at once.
+    /// Maximum number of concurrent hashes.
     pub threads: usize,
-    /// What goes into hashes and is in no database.
+    /// Secrets mixed into hashes and stored in no database.
     pub peppers: Peppers,
 }
 
-/// The resource.
+/// The hashing queue.
 #[derive(Clone)]
 pub struct Hashing(Arc<Inner>);
 
@@ -51,36 +51,36 @@ struct Inner {
     memory: Arc<Semaphore>,
     queue: Semaphore,
     most_queued: usize,
-    /// How many places of the queue each owner holds.
+    /// How many places in the queue each owner holds.
     shares: Shares,
-    /// What hashes have worked in: to touch fresh memory takes as long as to hash.
+    /// Working memory of finished hashes, for reuse: touching fresh memory takes as long as hashing.
     spare: Mutex<Vec<Memory>>,
-    /// How many calls wait for a turn, as it is shown.
+    /// The number of calls waiting for a turn, as a metric.
     queued: Gauge,
     /// How long calls waited for their turn.
     waits: Histogram,
-    /// What a password is compared with where there is none.
+    /// Compared with the presented password if the user has none.
     decoy: Hash,
 }
 
-/// A turn to hash. It lasts as long as a hash that was begun, also if the call is gone.
+/// A turn to hash. It lasts until the hash is complete, even if the call is cancelled.
 pub struct Turn {
     inner: Arc<Inner>,
     _thread: OwnedSemaphorePermit,
     _memory: OwnedSemaphorePermit,
 }
 
-/// A stored password that can be compared: taken apart, and within the limits.
+/// A stored password, parsed and within the limits.
 pub struct Comparable {
     hash: Hash,
-    /// Whether the hash is of the password as it was typed.
+    /// Whether the hash is of the password as typed, not of its normal form.
     as_typed: bool,
-    /// Whether there is one.
+    /// Whether a stored password exists.
     is_real: bool,
 }
 
 impl Hashing {
-    /// Hashes by settings. Places of the queue are counted in `shares`.
+    /// Creates the queue. Its places are counted in `shares`.
     pub fn new(settings: Settings, shares: Shares) -> Self {
         let at_once = (settings.memory_kib / settings.cost.memory_kib.max(1)).max(1);
         let threads = settings.threads.clamp(1, usize::try_from(at_once).unwrap_or(1));
@@ -98,51 +98,51 @@ impl Hashing {
         }))
     }
 
-    /// Makes what it counts known.
+    /// Registers its metrics.
     pub fn register(&self, registry: &mut Registry) {
         registry.register("hash_queue", "Calls that wait for their turn to hash a password", self.0.queued.clone());
-        registry.register("hash_wait_seconds", "Time that calls waited for that", self.0.waits.clone());
+        registry.register("hash_wait_seconds", "Waiting time for a turn to hash a password", self.0.waits.clone());
     }
 
-    /// Shows how many wait at this moment.
+    /// Updates the gauge of waiting calls.
     pub fn observe(&self) {
         let waiting = (self.0.most_queued).saturating_sub(self.0.queue.available_permits());
         self.0.queued.set(i64::try_from(waiting).unwrap_or(i64::MAX));
     }
 
-    /// What a hash may ask for that is brought over.
+    /// The limits that an imported hash must respect.
     pub fn limits(&self) -> Limits {
         Limits { memory_kib: self.0.settings.memory_kib }
     }
 
-    /// What a presented password is to be compared with: a stored one, or, where there is none or it takes more than this process
-    /// gives, something that it does not match and that takes as long.
+    /// The hash to compare a presented password with. If no hash is stored, or it exceeds the limits of this process, a decoy that takes as
+    /// long and never matches.
     pub fn comparable(&self, password: Option<&Password>) -> Comparable {
         let hash = password.map(|password| Hash::parse(password.hash.expose(), self.limits()));
         match (password, hash) {
             (Some(password), Some(Ok(hash))) => Comparable { hash, as_typed: password.is_imported, is_real: true },
             (stored, _) => {
                 if let Some(stored) = stored {
-                    tracing::error!(user_id = %stored.user_id, "the hash of a password is none, or takes more than is given");
+                    tracing::error!(user_id = %stored.user_id, "a stored password hash is malformed or exceeds the limits");
                 }
                 Comparable { hash: self.0.decoy.clone(), as_typed: false, is_real: false }
             }
         }
     }
 
-    /// Waits for a turn to compare with something. `owner` is whom the place in the queue counts for; `None` for a platform admin.
+    /// Waits for a turn to compare. `owner` is charged for the place in the queue; `None` for a platform admin.
     ///
     /// # Errors
-    /// [`Error::Overloaded`] if no thread is free in time, or if the owner holds its part of the queue already.
+    /// [`Error::Overloaded`] if no thread is free in time, or if the owner already holds its share of the queue.
     pub async fn turn_to_compare(&self, with: &Comparable, owner: Option<PrincipalId>) -> Result<Turn> {
-        // Also as much as a new hash takes: a password that was brought over is hashed anew.
+        // At least the memory of a new hash: a matching imported password is hashed again.
         self.turn(with.hash.memory_kib().max(self.0.settings.cost.memory_kib), owner).await
     }
 
-    /// Waits for a turn to make a hash. `owner` as in [`Self::turn_to_compare`].
+    /// Waits for a turn to create a hash. `owner` as in [`Self::turn_to_compare`].
     ///
     /// # Errors
-    /// [`Error::Overloaded`] if no thread is free in time, or if the owner holds its part of the queue already.
+    /// [`Error::Overloaded`] if no thread is free in time, or if the owner already holds its share of the queue.
     pub async fn turn_to_make(&self, owner: Option<PrincipalId>) -> Result<Turn> {
         self.turn(self.0.settings.cost.memory_kib, owner).await
     }
@@ -167,11 +167,11 @@ impl Hashing {
 }
 
 impl Turn {
-    /// Compares a presented password. Where it matches a hash that would be made otherwise now, it is hashed anew, unless the hash
-    /// does not tell the password from others.
+    /// Compares a presented password. If it matches a hash that is not current, it is hashed again, unless several passwords match that
+    /// hash.
     ///
     /// # Errors
-    /// A fault of ours.
+    /// [`Error::Internal`] if the thread fails.
     pub async fn compare(self, presented: Plaintext, with: Comparable) -> Result<Compared> {
         self.run(move |inner, memory| {
             let (typed, normal) = (presented.expose(), normal(presented.expose()));
@@ -182,7 +182,7 @@ impl Turn {
             if !matches {
                 return Compared::Differs;
             }
-            // What matches a hash that looks at a part of it may be a mistyped password: hashed as a whole, it would become the only one.
+            // A hash of only part of the password also matches a mistyped one; hashing that as a whole would make it the only valid one.
             let stays = is_current || !with.hash.identifies(bytes);
             let anew = (!stays).then(|| make(normal.as_bytes(), settings.cost, &settings.peppers, memory));
             Compared::Matches(anew.flatten())
@@ -193,7 +193,7 @@ impl Turn {
     /// Hashes a new password.
     ///
     /// # Errors
-    /// A fault of ours.
+    /// [`Error::Internal`] if the thread fails.
     pub async fn make(self, password: Plaintext) -> Result<PasswordHash> {
         let made = self.run(move |inner, memory| {
             let settings = &inner.settings;
@@ -202,7 +202,7 @@ impl Turn {
         made.await?.ok_or_else(|| Error::internal("a password cannot be hashed with these settings"))
     }
 
-    /// Runs something that takes long on a thread where nobody waits for it.
+    /// Runs slow work on a blocking thread.
     async fn run<T: Send + 'static>(self, work: impl FnOnce(&Inner, &mut Memory) -> T + Send + 'static) -> Result<T> {
         let done = tokio::task::spawn_blocking(move || {
             let mut memory = self.inner.spare().pop().unwrap_or_default();
@@ -222,17 +222,17 @@ impl Inner {
     }
 }
 
-/// What a comparison found.
+/// The result of a comparison.
 pub enum Compared {
-    /// It is another password, or there is none.
+    /// Another password, or the user has none.
     Differs,
-    /// It is the password; with a new hash of it, if the stored one is not what would be made now.
+    /// The right password; with a new hash of it if the stored one is not current.
     Matches(Option<PasswordHash>),
 }
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
+    #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
     use std::{future::Future, pin::Pin, task::Poll};
 
@@ -247,14 +247,14 @@ mod tests {
 
     type Waiting<'a> = Pin<Box<dyn Future<Output = Result<Turn>> + 'a>>;
 
-    /// Asks for a turn, and tells what is answered at once: a refusal, or that it waits.
+    /// Asks for a turn, and returns it if it has to wait, or the refusal.
     async fn ask(hashing: &Hashing, owner: Option<u128>) -> Result<Waiting<'_>> {
         let owner = owner.map(|id| PrincipalId(Uuid::from_u128(id)));
         let mut turn: Waiting<'_> = Box::pin(hashing.turn_to_make(owner));
         match std::future::poll_fn(|context| Poll::Ready(turn.as_mut().poll(context))).await {
             Poll::Pending => Ok(turn),
             Poll::Ready(Err(error)) => Err(error),
-            Poll::Ready(Ok(_)) => panic!("there is no turn to be had"),
+            Poll::Ready(Ok(_)) => panic!("no turn should be free"),
         }
     }
 
@@ -267,13 +267,13 @@ mod tests {
             waiting.push(ask(&hashing, Some(1)).await.unwrap());
         }
         assert!(matches!(ask(&hashing, Some(1)).await, Err(Error::Overloaded)));
-        // There is room for everybody else.
+        // Other owners still have room.
         waiting.push(ask(&hashing, Some(2)).await.unwrap());
         for _ in 0..11 {
             waiting.push(ask(&hashing, None).await.unwrap());
         }
         assert!(matches!(ask(&hashing, None).await, Err(Error::Overloaded)));
-        // A place that is given up, or whose turn has come, is free again.
+        // A place is free again once it is given up or its turn has come.
         drop(waiting.remove(0));
         let again = ask(&hashing, Some(1)).await.unwrap();
         assert!(matches!(ask(&hashing, Some(1)).await, Err(Error::Overloaded)));

@@ -1,4 +1,4 @@
-//! Whether the process is alive, and whether it is ready: it is as long as the database answers and nobody has asked it to stop.
+//! Liveness and readiness. The process is ready while the database answers and no shutdown was requested.
 
 use std::time::Duration;
 
@@ -10,14 +10,14 @@ use crate::{
     error::{Error, chain},
 };
 
-/// How long the database may take to answer. With the pause between two checks it is less than the time in which an outage must show.
+/// How long the database may take to answer. With the pause between two checks it bounds how late an outage shows.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// How things stand.
+/// The readiness of the process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Standing {
     database_answers: bool,
-    /// Somebody has asked the process to stop.
+    /// A shutdown was requested.
     pub is_stopping: bool,
 }
 
@@ -28,7 +28,7 @@ impl Standing {
     }
 }
 
-/// Knows how things stand.
+/// Tracks the readiness.
 #[derive(Clone)]
 pub struct Health {
     standing: watch::Sender<Standing>,
@@ -36,7 +36,7 @@ pub struct Health {
 }
 
 impl Default for Health {
-    /// Of a process whose database has just answered.
+    /// Starts as ready: the database has just answered.
     fn default() -> Self {
         let standing = Standing { database_answers: true, is_stopping: false };
         let shown = Gauge::default();
@@ -46,7 +46,7 @@ impl Default for Health {
 }
 
 impl Health {
-    /// Makes it known to whoever watches.
+    /// Registers its metrics.
     pub fn register(&self, registry: &mut Registry) {
         registry.register("database_up", "Whether the database answers: 1 or 0", self.shown.clone());
     }
@@ -56,17 +56,17 @@ impl Health {
         self.standing.borrow().is_ready()
     }
 
-    /// Notes that the process is to stop.
+    /// Notes that a shutdown was requested.
     pub fn stop(&self) {
         self.standing.send_modify(|standing| standing.is_stopping = true);
     }
 
-    /// How things stand, now and after each change.
+    /// The readiness, now and after each change.
     pub fn standings(&self) -> watch::Receiver<Standing> {
         self.standing.subscribe()
     }
 
-    /// Asks the database whether it answers, and remembers it.
+    /// Pings the database, and records whether it answered.
     pub async fn check(&self, db: &Database) {
         let answer = tokio::time::timeout(PATIENCE, db.ping()).await;
         let answer = answer.unwrap_or_else(|elapsed| Err(Error::Unavailable(Box::new(elapsed))));

@@ -1,7 +1,7 @@
 //! Invitations.
 //!
-//! Every change of an invitation locks the organization first, as every change of a membership does, so that calls decide one at a
-//! time who is invited and who becomes a member. A call that creates a membership locks the user before that.
+//! Like every change of a membership, every change of an invitation locks the organization first, so that one call at a time decides
+//! who is invited and who becomes a member. A call that creates a membership locks the user before that.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use crate::{
     security::token::{mint_invitation_token, read_invitation_token},
 };
 
-/// How many invitations of an organization there may be.
+/// Maximum number of invitations of an organization.
 const MAX_INVITATIONS: u32 = 1000;
 
 /// An invitation and its new token, which is returned only once.
@@ -65,7 +65,7 @@ pub async fn create<A: Answer>(
     .await
 }
 
-/// Gets an invitation by id or by token. The holder of the token sees the invitation that it is of.
+/// Gets an invitation by id or by token. The holder of a token can see its invitation.
 pub async fn get(app: &App, caller: &Caller, key: &InvitationKey) -> Result<Invitation> {
     let presented = PresentedInvitation::read(key)?;
     let get = app.db.read(async |conn| {
@@ -104,7 +104,7 @@ pub async fn list(
     list.await
 }
 
-/// Gives an invitation a new token and a new life. The former token stops at once.
+/// Gives an invitation a new token and a new lifetime. The former token stops working at once.
 pub async fn resend<A: Answer>(
     app: &App,
     call: &Call,
@@ -257,7 +257,7 @@ impl PresentedInvitation {
         }
     }
 
-    /// Refuses the token of another invitation, or one from before the invitation was sent again.
+    /// Refuses the token of another invitation, or one from before the invitation was resent.
     fn check_token(&self, invitation: &Invitation) -> Result<()> {
         let is_other = self.token_hash.as_ref().is_some_and(|hash| !invitation.token_hash.matches(hash));
         if is_other { Err(Error::NotFound(Entity::Invitation)) } else { Ok(()) }
@@ -272,8 +272,8 @@ async fn lock(tx: &mut Conn, reach: &Reach, id: InvitationId) -> Result<(Locked<
     Ok((organization, invitation))
 }
 
-/// Locks an invitation, and refuses a caller that may not invite or whose standing does not cover what the invitation gives. Returns
-/// what the caller holds, and what the invitation gives.
+/// Locks an invitation. Refuses a caller that may not invite or whose permissions do not cover what the invitation gives. Returns what
+/// the caller holds, and what the invitation gives.
 async fn lock_to_manage(tx: &mut Conn, caller: &Caller, id: InvitationId) -> Result<(Locked<Invitation>, Held, Held)> {
     let (organization, invitation) = lock(tx, &caller.reach(), id).await?;
     let held = guards::may_change(tx, caller, &organization, permission::WRITE_INVITATIONS).await?;
@@ -299,7 +299,7 @@ async fn inviter_still_covers(tx: &mut Conn, invitation: &Invitation) -> Result<
     if stands { Ok(()) } else { Err(Error::Precondition(Precondition::InvitationExpired)) }
 }
 
-/// Refuses a user who has not proven to have the invited address, by the token that was mailed there or by a verified e-mail.
+/// Refuses a user who has not proven to own the invited address, by the token that was mailed to it or by a verified e-mail.
 fn is_invited(invitation: &Invitation, presented: &PresentedInvitation, user: &User) -> Result<()> {
     let has_token = presented.token_hash.is_some();
     match invitation.is_to(user) {
@@ -314,8 +314,8 @@ fn has_verified_email(user: &User) -> Result<()> {
     user.email_verified_at.map(drop).ok_or(Error::Precondition(Precondition::EmailNotVerified))
 }
 
-/// Verifies the e-mail of a user who presented the token that was mailed there. Credentials that a stranger may have created before
-/// are removed, unless the call has shown a credential of the account.
+/// Verifies the e-mail of a user who presented the token that was mailed to it. Credentials that a stranger may have created before are
+/// removed, unless the call has shown a credential of the account.
 async fn verify_by_invitation(
     tx: &mut Conn,
     caller: &Caller,

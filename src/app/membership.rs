@@ -1,7 +1,7 @@
 //! Memberships.
 //!
-//! Every change of a membership locks the organization first: who owns an organization is decided by one call at a time.
-//! A call that gives ownership locks the user before that, so that the user cannot be suspended meanwhile.
+//! Every change of a membership locks the organization first, so that one call at a time decides who owns an organization. A call that
+//! gives ownership locks the user before that, so that the user cannot be suspended meanwhile.
 
 use super::{
     App, authority,
@@ -68,7 +68,7 @@ pub async fn list(
     list.await
 }
 
-/// Updates the fields of a membership that `changes` names. Invitations that its user sent to roles that it no longer holds end.
+/// Updates the fields of a membership that `changes` names. Invitations that its user sent to roles that the user no longer holds end.
 pub async fn update<A: Answer>(
     app: &App,
     call: &Call,

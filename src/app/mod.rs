@@ -1,4 +1,4 @@
-//! What the service does: the use-cases, one file an entity, and what they share. Nothing here knows tonic or prost.
+//! The use-cases, one file per entity, and what they share. Nothing here knows tonic or prost.
 
 pub mod admission;
 pub mod api_key;
@@ -51,43 +51,43 @@ use crate::{
     telemetry::metrics::Metrics,
 };
 
-/// The application: where rows are, what time it is, which keys there are, and the settings that handlers need.
+/// The application: the database, the clock, the keys, and the settings of the use-cases.
 #[derive(Clone)]
 pub struct App(Arc<Inner>);
 
 /// The parts of an [`App`].
 pub struct Inner {
-    /// Where rows are.
+    /// The database.
     pub db: Database,
-    /// What time it is.
+    /// The clock.
     pub clock: Arc<dyn Clock>,
-    /// What seals.
+    /// The sealing key ring.
     pub keys: KeyRing,
-    /// What makes page tokens.
+    /// Issues and opens page tokens.
     pub pages: PageTokens,
-    /// What makes the cursors of the event stream.
+    /// Issues and opens cursors of the event stream.
     pub cursors: EventCursors,
-    /// How far the event stream goes, and who follows it.
+    /// The event stream and its open streams.
     pub feed: Feed,
-    /// Users that are asked for at once.
+    /// Combines concurrent gets of users.
     pub users: Gather<User>,
-    /// Organizations that are asked for at once.
+    /// Combines concurrent gets of organizations.
     pub organizations: Gather<Organization>,
-    /// What is known of API keys.
+    /// The cache of API keys.
     pub credentials: Credentials,
-    /// What hashes passwords.
+    /// The queue for password hashing.
     pub hashing: Hashing,
-    /// What new passwords must be.
+    /// The rules for new passwords.
     pub passwords: password::Policy,
-    /// Wrong passwords and tokens.
+    /// Limits on wrong passwords and tokens.
     pub attempts: Attempts,
-    /// What signs access tokens.
+    /// The signing keys of access tokens.
     pub signing_keys: SigningKeys,
-    /// How many calls are in flight.
+    /// The limit on calls in flight.
     pub overload: Overload,
-    /// What each who is accountable uses.
+    /// Resource use per accountable owner.
     pub shares: Shares,
-    /// How many requests are remembered for whom.
+    /// The budget of remembered requests per owner.
     pub request_memory: RequestMemory,
     /// The settings.
     pub policy: Policy,
@@ -95,57 +95,57 @@ pub struct Inner {
     pub encoders: Encoders,
 }
 
-/// Encoders of what is stored or cached in the form of the contract, which this module does not know.
+/// Encoders for values that are stored or cached in the form of the contract, which this module does not know.
 #[derive(Clone, Copy, Debug)]
 pub struct Encoders {
-    /// Makes the event of a change.
+    /// Encodes the event of a change.
     pub event: change::EncodeEvent,
     /// Encodes an API key as verifications return it.
     pub api_key: fn(ApiKey) -> Vec<u8>,
-    /// Names the reason of an error, for events of refused calls.
+    /// The reason of an error, for events of refused calls.
     pub reason: fn(&Error) -> &'static str,
 }
 
-/// Settings that change what calls answer.
+/// Settings that affect what calls return.
 #[derive(Clone, Copy, Debug)]
 pub struct Policy {
     /// How long a deleted user or organization can be restored.
     pub restore_window: Duration,
     /// How long refresh tokens and sessions last.
     pub lifetimes: Lifetimes,
-    /// How long a traded refresh token is answered with the same successor.
+    /// How long a rotated refresh token still returns the same successor.
     pub rotation_grace: Duration,
     /// How long answers to requests with an id are remembered.
     pub request_memory: Duration,
     /// How long events are kept.
     pub event_retention: Duration,
-    /// How often a stream tells its cursor although nothing matches.
+    /// How often a stream sends its cursor when no event matches.
     pub watch_heartbeat: Duration,
     /// How long a stream waits for its client to take a message.
     pub stream_timeout: Duration,
-    /// Most API keys of an owner that are not revoked; 0 for any number.
+    /// Maximum number of unrevoked API keys of an owner; 0 for no limit.
     pub max_api_keys: u32,
-    /// Most members of an organization; 0 for any number.
+    /// Maximum number of members of an organization; 0 for no limit.
     pub max_members: u32,
-    /// Most organizations that a user owns; 0 for any number.
+    /// Maximum number of organizations that a user owns; 0 for no limit.
     pub max_organizations: u32,
-    /// Most sessions of a user; 0 for any number.
+    /// Maximum number of sessions of a user; 0 for no limit.
     pub max_sessions: u32,
     /// How long an access token lasts.
     pub access_token_life: Duration,
-    /// How long the tokens to verify and to change an e-mail work.
+    /// How long a token to verify or change an e-mail is valid.
     pub email_token_life: Duration,
-    /// How long the token to reset a password works.
+    /// How long a token to reset a password is valid.
     pub password_reset_life: Duration,
 }
 
 impl App {
-    /// Puts the parts together.
+    /// Assembles the application.
     pub fn new(parts: Inner) -> Self {
         Self(Arc::new(parts))
     }
 
-    /// Makes known what its parts count.
+    /// Registers the metrics of its parts.
     pub fn register(&self, metrics: &mut Metrics) {
         self.db.register(metrics.registry());
         self.hashing.register(metrics.registry());
@@ -158,12 +158,12 @@ impl App {
         });
     }
 
-    /// This moment.
+    /// The current time.
     pub fn now(&self) -> Timestamp {
         self.0.clock.now()
     }
 
-    /// A new id for something made at `now`.
+    /// A new id for something created at `now`.
     pub fn new_id<Id: From<Uuid>>(&self, now: Timestamp) -> Id {
         random::uuid(now).into()
     }

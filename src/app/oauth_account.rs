@@ -12,11 +12,11 @@ use crate::{
     security::sealing::{KeyRing, OpenError, Place},
 };
 
-/// Most accounts of a user.
+/// Maximum number of accounts of a user.
 const MAX_ACCOUNTS: u32 = 100;
 
-/// Links an account at a provider to a user. `verified_email` is the address that the provider vouches for. If it is the user's and was
-/// not verified before, it is verified now, and the credentials that a stranger may have set up before end.
+/// Links an account at a provider to a user. `verified_email` is the address that the provider vouches for. If it is the user's and not
+/// verified yet, it becomes verified, and credentials that a stranger may have created before end.
 pub async fn link<A: Answer>(
     app: &App,
     call: &Call,
@@ -97,11 +97,11 @@ pub async fn set_tokens<A: Answer>(
     .await
 }
 
-/// Opens the provider's tokens of an account. Leaves an event.
+/// Opens the provider's tokens of an account. Writes an event.
 pub async fn open_tokens(app: &App, call: &Call, id: OauthAccountId) -> Result<ProviderTokens> {
     let account = get(app, &call.caller, id).await?;
     let tokens = open(&app.keys, &account)?;
-    // Before they are returned: without the event nobody sees them.
+    // Written before the tokens are returned: they are never disclosed without the event.
     let subject = State::from(account).subject();
     app.note(&call.origin, Change::nothing(Action::OauthAccountTokensOpened, subject)).await?;
     Ok(tokens)
@@ -126,7 +126,7 @@ pub async fn unlink<A: Answer>(
     .await
 }
 
-/// Puts tokens into an account, each sealed for its column of this row.
+/// Stores tokens in an account, each sealed for its column of this row.
 fn seal(keys: &KeyRing, account: &mut OauthAccount, tokens: &ProviderTokens) {
     let seal =
         |token: &Option<Plaintext>, place| token.as_ref().map(|token| keys.seal(token.expose().as_bytes(), place));
@@ -152,7 +152,7 @@ fn open(keys: &KeyRing, account: &OauthAccount) -> Result<ProviderTokens> {
     })
 }
 
-/// Where the two tokens of an account are stored.
+/// The columns that the two tokens of an account are sealed for.
 fn places(account: &OauthAccount) -> [Place<'static>; 2] {
     ["access_token", "refresh_token"].map(|column| Place {
         table: "cf_oauth_accounts",

@@ -21,7 +21,7 @@ use crate::{
 /// How many suffixes are tried when the slug derived from a name is taken.
 const SLUG_ATTEMPTS: usize = 5;
 
-/// Why the keys of a restored organization are revoked.
+/// The reason stored with the revoked keys of a restored organization.
 const RESTORED: &str = "the organization was deleted and restored";
 
 /// A new organization, and the membership of its owner.
@@ -38,16 +38,16 @@ pub struct Transferred {
     pub new_owner: Membership,
     /// The former owner's.
     pub former_owner: Membership,
-    /// Set if nothing was changed.
+    /// Set if the change was only checked.
     pub preview: Option<Preview>,
 }
 
-/// Creates an organization and its owner's membership. Without a slug one is derived from the name.
+/// Creates an organization and its owner's membership. A missing slug is derived from the name.
 pub async fn create<A: Answer>(app: &App, call: &Call, new: &NewOrganization, answer: fn(Created) -> A) -> Result<A> {
     let slug = new.slug.clone().unwrap_or_else(|| Slug::of_name(&new.name));
     let mut created = create_with_slug(app, call, new, slug, answer).await;
     for _ in 0..SLUG_ATTEMPTS {
-        // A slug that the caller chose is the caller's to change; one of ours gets another suffix.
+        // A slug chosen by the caller is not altered; a derived one gets another suffix.
         if new.slug.is_some() || !matches!(created, Err(Error::Taken(Taken::OrganizationSlug))) {
             break;
         }
@@ -151,7 +151,7 @@ pub async fn update<A: Answer>(
     .await
 }
 
-/// Suspends an organization. A suspended one stays as it is.
+/// Suspends an organization. A suspended one is left unchanged.
 pub async fn suspend<A: Answer>(
     app: &App,
     call: &Call,
@@ -179,7 +179,7 @@ pub async fn suspend<A: Answer>(
     .await
 }
 
-/// Reactivates a suspended organization. An active one stays as it is.
+/// Reactivates a suspended organization. An active one is left unchanged.
 pub async fn reactivate<A: Answer>(
     app: &App,
     call: &Call,
@@ -266,7 +266,7 @@ pub async fn undelete<A: Answer>(
     .await
 }
 
-/// Removes an organization and all that belongs to it, for ever.
+/// Removes an organization and all its data for good.
 pub async fn purge<A: Answer>(
     app: &App,
     call: &Call,
@@ -285,7 +285,7 @@ pub async fn purge<A: Answer>(
     .await
 }
 
-/// Makes another member the owner. The former owner, the caller unless one is named, gets another role.
+/// Makes another member the owner. The former owner, by default the caller, gets another role.
 pub async fn transfer_ownership<A: Answer>(
     app: &App,
     call: &Call,

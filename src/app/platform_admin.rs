@@ -8,10 +8,10 @@ use crate::{
     security::random,
 };
 
-/// Why the keys of a promoted user are revoked.
+/// The reason stored with the revoked keys of a promoted user.
 const PROMOTED: &str = "the user became a platform admin";
 
-/// Makes a user a platform admin. A platform admin stays as it is.
+/// Makes a user a platform admin. A platform admin is left unchanged.
 pub async fn grant<A: Answer>(app: &App, call: &Call, target: &Target<UserId>, answer: fn(User) -> A) -> Result<A> {
     let now = app.now();
     app.change(
@@ -32,7 +32,8 @@ pub async fn grant<A: Answer>(app: &App, call: &Call, target: &Target<UserId>, a
     .await
 }
 
-/// Takes platform administration from a user. The invitations that it sent as a platform admin end. A user without it stays as it is.
+/// Takes platform administration from a user. The invitations that the user sent as a platform admin end. Other users are left
+/// unchanged.
 pub async fn revoke<A: Answer>(app: &App, call: &Call, target: &Target<UserId>, answer: fn(User) -> A) -> Result<A> {
     let now = app.now();
     app.change(
@@ -54,9 +55,9 @@ pub async fn revoke<A: Answer>(app: &App, call: &Call, target: &Target<UserId>, 
     .await
 }
 
-/// Creates a platform admin in a transaction of the service itself, without a caller. An existing user with the e-mail is promoted
-/// only if `may_promote` is set and the e-mail was verified: otherwise a stranger may have signed up with it. The API keys, sessions
-/// and mailed tokens that such a user had before end, as they were not issued to a platform admin.
+/// Creates a platform admin in a transaction of the service itself, without a caller. An existing user with the e-mail is promoted only
+/// if `may_promote` is set and the e-mail was verified: otherwise a stranger may have signed up with it. API keys, sessions and mailed
+/// tokens that such a user already had end, because they were not issued to a platform admin.
 ///
 /// # Errors
 /// [`Taken::UserEmail`] for an existing user without `may_promote`; [`Precondition::UserSuspended`] for a suspended one;
@@ -74,7 +75,7 @@ pub async fn create(tx: &mut Conn, new: &NewUser, may_promote: bool, now: Timest
     promote(tx, existing.id, now).await
 }
 
-/// Makes an existing user a platform admin, and ends the credentials that it had before.
+/// Makes an existing user a platform admin, and ends the credentials that the user already had.
 async fn promote(tx: &mut Conn, id: UserId, now: Timestamp) -> Result<User> {
     let mut user = find(tx.users().lock(&Reach::Everything, id).await?)?;
     if !user.is_active() {

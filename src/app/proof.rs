@@ -1,5 +1,5 @@
-//! Proof of identity by password. Every method that compares a password does it here, so that one rule bounds how often and how fast
-//! passwords are guessed. A second factor would have its place here.
+//! Proof of identity by password. Every method that compares a password does so here, so that a single limit bounds how often and how
+//! fast passwords can be guessed. A second factor belongs here.
 
 use std::net::IpAddr;
 
@@ -33,17 +33,17 @@ pub(super) struct Proof {
     source: Source,
     /// When it was compared.
     tried_at: Timestamp,
-    /// A hash by the current settings, if the stored one is by others.
+    /// A hash with the current settings, if the stored one was created with others.
     rehashed: Option<PasswordHash>,
 }
 
 impl ClaimedAccount {
-    /// The account of an e-mail.
+    /// The account with this e-mail.
     pub(super) async fn by_email(app: &App, email: &NormalizedEmail) -> Result<Self> {
         let stand_ins = app.attempts.stand_ins(&app.db).await?;
         let stand_in = stand_in(app, email, &stand_ins);
         let found = app.db.read(async |conn| conn.passwords().get_by_email(email, stand_in).await).await?;
-        // Computed in any case, as it takes time. Without a password there is nothing to guess, and the decoy counts.
+        // Computed in any case, because it takes time. Without a password there is nothing to guess, and the decoy is counted.
         let decoy = decoy(app, email);
         Ok(match found {
             Some((user, Some(stored))) => {
@@ -69,27 +69,27 @@ fn decoy(app: &App, email: &NormalizedEmail) -> AccountId {
     AccountId::decoy(digest(app, "sign-in decoys", email))
 }
 
-/// The user who is read instead for an address that nobody has, always the same one for one address.
+/// The user read instead for an unknown address, always the same one for the same address.
 fn stand_in(app: &App, email: &NormalizedEmail, stand_ins: &[UserId]) -> Option<UserId> {
     let number = u128::from_be_bytes(digest(app, "sign-in stand-ins", email));
     let at = number.checked_rem(u128::try_from(stand_ins.len()).ok()?)?;
     stand_ins.get(usize::try_from(at).ok()?).copied()
 }
 
-/// A digest of an address that nobody can compute without the keys of the service.
+/// A digest of an address that cannot be computed without the keys of the service.
 fn digest(app: &App, purpose: &str, email: &NormalizedEmail) -> [u8; TAG_BYTES] {
     let keys = app.keys.derive(purpose);
     let key = keys.first().map(|key| key.as_slice()).unwrap_or_default();
     tag(key, &[email.as_stored().as_bytes()])
 }
 
-/// The principal whose share of the hashing queue a call uses: the owner of its credential, whatever its key. `None` for platform admins.
+/// The principal whose share of the hashing queue a call uses: the accountable owner of its credential. `None` for platform admins.
 fn accountable(call: &Call) -> Option<PrincipalId> {
     let caller = &call.caller;
     (!caller.is_platform_admin()).then_some(caller.accountable)
 }
 
-/// The source of an attempt. `address` is familiar if the user of the account has a session from there.
+/// The source of an attempt. `address` is familiar if the user of the account has a session from it.
 async fn source_of(app: &App, account: AccountId, address: Option<&IpText>, now: Timestamp) -> Result<Source> {
     let Some(address) = address else { return Ok(Source::default()) };
     let known = app.db.read(async |conn| conn.passwords().is_familiar(account, address, now).await).await?;
@@ -97,10 +97,10 @@ async fn source_of(app: &App, account: AccountId, address: Option<&IpText>, now:
 }
 
 /// Compares a presented password with that of the claimed account. A wrong password, no password, a suspended user, an unknown account
-/// and too many attempts are the same error and take the same time: missing inputs are replaced by decoys.
+/// and too many attempts return the same error and take the same time: missing inputs are replaced by decoys.
 ///
-/// An address from which too many wrong passwords came is refused before anything is compared, unless the user has a session from there:
-/// a bad neighbour locks nobody out. A wrong password then gets the same answer as everyone else at that address.
+/// An address that has sent too many wrong passwords is refused before anything is compared, unless the user has a session from it: a
+/// bad neighbour cannot lock out other users. A wrong password from there then gets the same answer as any other caller at that address.
 pub(super) async fn prove(
     app: &App,
     call: &Call,
@@ -121,7 +121,7 @@ pub(super) async fn prove(
     let is_active = claimed.user.as_ref().is_some_and(User::is_active);
     let with = app.hashing.comparable(claimed.stored.as_ref().filter(|_| is_active));
     let turn = app.hashing.turn_to_compare(&with, accountable(call)).await?;
-    // Counted only when its turn has come: an attempt that is not compared does not count.
+    // Counted only once its turn has come: an attempt that is not compared does not count.
     let (account, also_read, now) = (claimed.account, claimed.also_read, app.now());
     let source = source_of(app, account, address, now).await?;
     let counted =
@@ -144,13 +144,13 @@ pub(super) async fn prove(
 }
 
 impl Proof {
-    /// Locks the user in the transaction that acts on the proof. Refuses a user who is no longer active or has another password by now.
-    /// Forgets the failed attempts before.
+    /// Locks the user in the transaction that acts on the proof. Refuses a user who is no longer active or whose password has changed
+    /// since. Clears the failed attempts made before the proof.
     pub(super) async fn lock_user(&self, tx: &mut Conn, rejection: Precondition) -> Result<Locked<User>> {
         let user = tx.users().lock(&Reach::Everything, self.user.id).await?;
         let Some(user) = user.filter(|user| user.is_active()) else { return Err(Error::Precondition(rejection)) };
         let stored = tx.passwords().get(&user).await?;
-        // The hash does not tell: another proof of the same password may have replaced it.
+        // The hash is no evidence: another proof of the same password may have replaced it.
         if stored.is_none_or(|stored| stored.changed_at != self.stored.changed_at) {
             return Err(Error::Precondition(rejection));
         }
@@ -158,7 +158,7 @@ impl Proof {
         Ok(user)
     }
 
-    /// Replaces a stored hash that is not by the current settings.
+    /// Replaces a stored hash that was not created with the current settings.
     pub(super) async fn rehash(&self, tx: &mut Conn) -> Result<()> {
         match &self.rehashed {
             Some(hash) => tx.passwords().rehash(&self.stored, hash).await,
@@ -167,7 +167,7 @@ impl Proof {
     }
 }
 
-/// The names that a user's password must not be: the user's name and e-mail, and the names of the user's organizations.
+/// Names that the password of a user must not equal: the user's name and e-mail, and the names of the user's organizations.
 pub(super) async fn names_of(conn: &mut Conn, user: &User) -> Result<Vec<String>> {
     let mut names = own_names(user.email.as_str(), user.name.as_str());
     for (name, slug) in conn.organizations().names_of_member(user.id).await? {
@@ -177,7 +177,7 @@ pub(super) async fn names_of(conn: &mut Conn, user: &User) -> Result<Vec<String>
     Ok(names)
 }
 
-/// The names that a user has without any organization.
+/// The names of a user outside any organization.
 pub(super) fn own_names(email: &str, name: &str) -> Vec<String> {
     let local = email.rsplit_once('@').map_or(email, |(local, _)| local);
     [email, local, name].map(str::to_owned).to_vec()

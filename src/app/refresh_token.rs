@@ -23,7 +23,7 @@ pub enum RefreshTokenKey {
     Secret(Plaintext),
 }
 
-/// Starts a session of a user without a proof of the user's.
+/// Starts a session for a user without proof of the user's identity.
 pub async fn create<A: Answer>(app: &App, call: &Call, new: &NewSession, answer: fn(IssuedSession) -> A) -> Result<A> {
     let now = app.now();
     let (session, refresh_token) = session::create(app, call, new, now);
@@ -41,7 +41,7 @@ pub async fn create<A: Answer>(app: &App, call: &Call, new: &NewSession, answer:
     .await
 }
 
-/// Lists a page of the live sessions of a user.
+/// Lists a page of a user's live sessions.
 pub async fn list(app: &App, caller: &Caller, user_id: UserId, page: &PageRequest) -> Result<Page<Session>> {
     let now = app.now();
     let list = app.db.scan(async |conn| {
@@ -91,7 +91,7 @@ pub async fn revoke<A: Answer>(app: &App, call: &Call, key: &RefreshTokenKey, an
     .await
 }
 
-/// Ends the sessions of a user except one, and the tokens that were mailed to the user. `answer` gets how many sessions ended.
+/// Ends the sessions of a user except one, and the tokens mailed to the user. `answer` receives how many sessions ended.
 pub async fn revoke_all<A: Answer>(
     app: &App,
     call: &Call,
@@ -112,8 +112,8 @@ pub async fn revoke_all<A: Answer>(
     .await
 }
 
-/// Locks a user, so that no session of the user starts meanwhile. Refuses a caller that can see the user but is neither that user nor a
-/// platform admin.
+/// Locks a user, so that no session of that user starts meanwhile. Refuses a caller that can see the user but is neither that user nor
+/// a platform admin.
 async fn lock_own(tx: &mut Conn, caller: &Caller, id: UserId) -> Result<Locked<User>> {
     let user = guards::lock_user(tx, caller, id).await?;
     guards::is_own(caller, id)?;

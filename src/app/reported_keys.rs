@@ -5,7 +5,7 @@ use std::collections::{HashMap, VecDeque};
 use super::credentials::Forgotten;
 use crate::models::{ApiKeyId, Caller, PrincipalId};
 
-/// How many keys of a stream are remembered at most.
+/// Maximum number of keys remembered per stream.
 const MAX_REPORTED: usize = 10_000;
 
 /// The keys that a stream reported, each with its owner.

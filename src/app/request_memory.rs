@@ -1,4 +1,4 @@
-//! How many requests are remembered for one owner of credentials, so that no tenant fills the table of all.
+//! A budget of remembered requests per owner of credentials, so that no tenant fills the shared table.
 
 use std::{
     num::NonZeroU32,
@@ -13,11 +13,11 @@ use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter, clock::Clock as _};
 
 use crate::models::{Caller, PrincipalId};
 
-/// After how many requests those are forgotten who have sent none for a while.
+/// After how many requests the buckets of idle owners are dropped.
 const FORGET_EVERY: u32 = 4096;
 
-/// A bucket for each owner, of as many requests as are remembered at once. It fills again within the time that they are remembered, so
-/// that at most twice as many rows of an owner are stored. Each process has its own.
+/// A token bucket per owner, with room for the maximum number of remembered requests. It refills within the time that requests are
+/// remembered, so at most twice that number of rows is stored per owner. Each process has its own buckets.
 #[derive(Clone)]
 pub struct RequestMemory(Option<Arc<Inner>>);
 
@@ -27,17 +27,17 @@ struct Inner {
 }
 
 impl RequestMemory {
-    /// Remembers so many requests of an owner in so long a time; 0 for any number.
+    /// Allows an owner `most` requests per period `memory`; 0 for no limit.
     pub fn new(most: u32, memory: Duration) -> Self {
         let quota = NonZeroU32::new(most)
             .and_then(|most| Some(Quota::with_period(memory.checked_div(most.get())?)?.allow_burst(most)));
         Self(quota.map(|quota| Arc::new(Inner { owners: RateLimiter::dashmap(quota), taken: AtomicU32::new(0) })))
     }
 
-    /// Takes room for one more request of a caller. Platform admins are not held to a number.
+    /// Takes room for one more request of a caller. Platform admins have no limit.
     ///
     /// # Errors
-    /// How long until there is room.
+    /// The time until there is room.
     pub fn take(&self, caller: &Caller) -> Result<(), Duration> {
         let Some(inner) = self.0.as_ref().filter(|_| !caller.is_platform_admin()) else { return Ok(()) };
         if inner.taken.fetch_add(1, Ordering::Relaxed).is_multiple_of(FORGET_EVERY) {

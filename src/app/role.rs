@@ -1,7 +1,7 @@
 //! Roles.
 //!
-//! Every change of a role locks the organization first, as every change of a membership does: what a role gives and who has it are
-//! decided by one call at a time.
+//! Like every change of a membership, every change of a role locks the organization first, so that one call at a time decides what a
+//! role gives and who has it.
 
 use super::{App, authority, change::Answer, guards, target::Target};
 use crate::{
@@ -13,7 +13,7 @@ use crate::{
     },
 };
 
-/// Most roles of an organization.
+/// Maximum number of roles of an organization.
 const MAX_ROLES: u32 = 100;
 
 /// Creates a role of an organization.
@@ -95,8 +95,8 @@ pub async fn delete<A: Answer>(app: &App, call: &Call, target: &Target<RoleId>, 
     .await
 }
 
-/// Locks the organization of a role and then the role. Refuses a caller that may not write roles, and one that does not hold all that
-/// the role gives. Also returns what the caller holds.
+/// Locks the organization of a role and then the role. Refuses a caller that may not write roles or does not hold everything that the
+/// role gives. Also returns what the caller holds.
 async fn lock(tx: &mut Conn, caller: &Caller, id: RoleId) -> Result<(Locked<Role>, Held)> {
     let found = find(tx.roles().get(&caller.reach(), &RoleKey::Id(id)).await?)?;
     let organization = find(tx.organizations().lock(&caller.reach(), found.organization_id).await?)?;

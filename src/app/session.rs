@@ -1,5 +1,5 @@
-//! How sessions start, are refreshed and end, for all methods that do so: those of RefreshTokenService return the refresh token alone,
-//! those of AuthenticationService an access token with it.
+//! How sessions start, are refreshed and end. Methods of RefreshTokenService return only the refresh token, those of
+//! AuthenticationService also an access token.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -23,7 +23,7 @@ use crate::{
     },
 };
 
-/// Most bytes, as JSON, of the permissions in an access token, which must fit into the headers of a call.
+/// Maximum size, as JSON, of the permissions in an access token, which must fit into the headers of a call.
 const MAX_PERMISSIONS_BYTES: usize = 4096;
 
 /// A session and its current refresh token, which is returned only once.
@@ -32,7 +32,7 @@ pub struct IssuedSession {
     pub session: Session,
     /// Its current refresh token.
     pub refresh_token: Plaintext,
-    /// What its user holds in the organization of the session. `None` for a session without one.
+    /// The role and permissions of its user in the organization of the session. `None` for a session without one.
     pub(super) standing: Option<Standing>,
 }
 
@@ -44,12 +44,12 @@ pub struct AccessToken {
     pub expires_at: Timestamp,
 }
 
-/// An attempt of a call to refresh a session with a presented token.
+/// An attempt to refresh a session with a presented token.
 pub(super) struct RefreshAttempt<'a> {
     call: &'a Call,
-    /// `None` for a text that is not a refresh token.
+    /// `None` for a malformed token.
     presented: Option<PresentedToken>,
-    /// Set if the call chooses the organization that the session is for from now on, or that it is for none.
+    /// Set if the call chooses the session's organization from now on, or none.
     organization: Option<Option<OrganizationId>>,
 }
 
@@ -59,7 +59,7 @@ impl<'a> RefreshAttempt<'a> {
     }
 }
 
-/// A session that was read before the transaction that refreshes it. The first attempt of the transaction takes it; later ones read the
+/// A session that was read before the transaction that refreshes it. The first attempt of the transaction takes it; retries read the
 /// session again.
 pub(super) struct PrefetchedSession(Mutex<Option<repositories::Presented>>);
 
@@ -78,7 +78,7 @@ pub(super) fn create(app: &App, call: &Call, new: &NewSession, now: Timestamp) -
     (session, refresh_token)
 }
 
-/// Stores a new session of a locked user. If the user has as many sessions as allowed, the oldest ones end.
+/// Stores a new session of a locked user. Ends the oldest sessions beyond the user's limit.
 pub(super) async fn start(
     app: &App,
     tx: &mut Conn,
@@ -96,7 +96,7 @@ pub(super) async fn end_all(tx: &mut Conn, user: UserId, except: Option<SessionI
     Ok(i64::try_from(ended).unwrap_or(i64::MAX))
 }
 
-/// Where the sealed secret of a session belongs.
+/// The row and column that the sealed secret of a session belongs to.
 const PLACE: Place<'static> =
     Place { table: "cf_refresh_tokens", column: "secret_sealed", row: Uuid::nil(), owner: Uuid::nil() };
 
@@ -121,8 +121,8 @@ pub(super) async fn find_by_token(
     Ok(is_made.then_some(session))
 }
 
-/// Reads the session of a presented token before the transaction that refreshes it. Almost every token is presented once, by one client:
-/// on a database behind a network, the transaction then refreshes the session with a single statement.
+/// Reads the session of a presented token before the transaction that refreshes it. Almost every token is presented once, by one client,
+/// so with a database across a network the transaction then refreshes the session with a single statement.
 pub(super) async fn prefetch(app: &App, attempt: &RefreshAttempt<'_>, now: Timestamp) -> Result<PrefetchedSession> {
     let read = match &attempt.presented {
         Some(token) if app.db.has_round_trips() => {
@@ -134,8 +134,8 @@ pub(super) async fn prefetch(app: &App, attempt: &RefreshAttempt<'_>, now: Times
     Ok(PrefetchedSession(Mutex::new(read.filter(|presented| presented.is_live(now)))))
 }
 
-/// Exchanges a presented token for the next token of its session. `None` for a token that cannot be used; commit even then, as a spent
-/// token that is presented again ends its session.
+/// Exchanges a presented token for the next token of its session. `None` for a token that cannot be used. The transaction must commit
+/// even then, because a spent token that is presented again ends its session.
 pub(super) async fn refresh(
     app: &App,
     tx: &mut Conn,
@@ -152,7 +152,7 @@ pub(super) async fn refresh(
     let Some(presented) = presented else { return Ok(None) };
     let session = presented.session();
     let secret = secret_of(app, session)?;
-    // A caller with the token of another application, or a forged one, learns nothing and ends nothing.
+    // A caller with a forged token, or one of another application, learns nothing and ends nothing.
     if !secret.has_made(token) || !session.goes_on_with(attempt.call.caller.api_key_id()) {
         return Ok(None);
     }
@@ -167,7 +167,7 @@ pub(super) async fn refresh(
     }
 }
 
-/// Exchanges the current token of a live session, if the user may use the organization that the session is for.
+/// Exchanges the current token of a live session, if the user may use the session's organization.
 async fn rotate(
     app: &App,
     tx: &mut Conn,
@@ -180,7 +180,7 @@ async fn rotate(
     let organization = attempt.organization.unwrap_or(session.organization_id);
     let standing = match standing(tx, session, organization).await {
         Ok(standing) => standing,
-        // A caller that chooses another organization learns why it cannot have it.
+        // A caller that chooses another organization learns why it was refused.
         Err(error) if attempt.organization.is_some() => return Err(error),
         Err(Error::NotFound(_) | Error::Precondition(_)) => return Ok(None),
         Err(error) => return Err(error),
@@ -190,8 +190,8 @@ async fn rotate(
     Ok(Some(issue(refreshed, secret, standing)))
 }
 
-/// True if a session was refreshed so recently that its current token may be returned again for the token before it. Without a grace
-/// period never: of two calls at once, the one that started first may read a refresh that the other one wrote later, in its future.
+/// True if a session was refreshed so recently that its current token may be returned again for the token before it. Never without a
+/// grace period: of two concurrent calls, the one that started first may read a refresh that the other wrote later, in its future.
 fn is_in_grace(app: &App, session: &Session, now: Timestamp) -> bool {
     let grace = app.policy.rotation_grace;
     !grace.is_zero() && session.rotated_at.is_some_and(|rotated_at| now < rotated_at.after(grace))
@@ -212,7 +212,7 @@ async fn reissue(
     match standing(tx, session, session.organization_id).await {
         Ok(standing) => Ok(Some(issue(session.clone(), secret, standing))),
         Err(Error::NotFound(_) | Error::Precondition(_)) => Ok(None),
-        // A failure of the database is no verdict on the token.
+        // A database failure is no verdict on the token.
         Err(error) => Err(error),
     }
 }
@@ -222,8 +222,8 @@ fn issue(session: Session, secret: &SessionSecret, standing: Option<Standing>) -
     IssuedSession { session, refresh_token, standing }
 }
 
-/// What a session's user holds in the organization that the session is to be for. Refuses an organization that the user is not a member
-/// of, and a suspended one.
+/// The role and permissions of a session's user in the organization that the session is to be for. Refuses an organization that the
+/// user is not a member of, and a suspended one.
 pub(super) async fn standing(
     conn: &mut Conn,
     session: &Session,
@@ -263,8 +263,8 @@ pub(super) fn access_token(app: &App, issued: &IssuedSession, now: Timestamp) ->
     Ok(AccessToken { text: app.signing_keys.sign(&claims, now)?, expires_at })
 }
 
-/// The claims of an access token, with the role and the permissions that its user has now. `None` if its session has ended, if its user
-/// is not active, or if the user is no member of the organization that the token is for, or that organization is not active.
+/// The claims of an access token, with the current role and permissions of its user. `None` if the session has ended, the user is not
+/// active or no longer a member of the token's organization, or that organization is not active.
 pub(super) async fn current_claims(conn: &mut Conn, claims: &Claims, now: Timestamp) -> Result<Option<Claims>> {
     let (user, session) = (UserId(claims.sub), SessionId(claims.sid));
     if conn.refresh_tokens().standing(user, session, now).await?.is_none() {

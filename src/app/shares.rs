@@ -1,8 +1,8 @@
-//! What everybody who is accountable uses of what there is only so much of, and how much of it that may be.
+//! Use of limited resources per accountable owner.
 //!
-//! Nothing here is counted for an API key, a session or an organization, of which anybody makes many: it is counted for the user or the
-//! organization behind the credential, see [`Caller::accountable`](crate::models::Caller::accountable), and before there is one for
-//! the network that the call comes from.
+//! Uses are not counted per API key, session or organization, of which a user can create many, but for the user or the organization behind
+//! the credential, see [`Caller::accountable`](crate::models::Caller::accountable), and before authentication for the network that the
+//! call comes from.
 
 use std::{
     collections::{HashMap, hash_map::RandomState},
@@ -16,10 +16,10 @@ use std::{
 
 use crate::models::{PrincipalId, ip_range::network};
 
-/// How many tables the shares are in, so that calls seldom wait for each other.
+/// Number of tables that the shares are spread over, to keep lock contention low.
 const TABLES: usize = 16;
 
-/// Whom something is counted for.
+/// The owner that something is counted for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Accountable {
     Owner(PrincipalId),
@@ -27,7 +27,7 @@ enum Accountable {
     Peer(IpAddr),
 }
 
-/// The shares of all who use something.
+/// The shares of all owners and peers.
 #[derive(Clone)]
 pub struct Shares(Arc<Tables>);
 
@@ -36,7 +36,7 @@ struct Tables {
     hashing: RandomState,
 }
 
-/// What one who is accountable uses. It is one thing however many credentials lead to it, and goes when nobody holds it any more.
+/// The use of one accountable owner. All credentials of the owner lead to the same share, which is dropped once it is no longer held.
 pub struct Share {
     accountable: Accountable,
     all: Weak<Tables>,
@@ -48,25 +48,25 @@ pub struct Share {
 pub enum Use {
     /// Calls in flight.
     Calls,
-    /// Calls that wait for the rest of their request, or for their turn to make a large answer.
+    /// Calls that wait for the rest of their request, or for their turn to build a large answer.
     Waiting,
-    /// Bytes of answers that are made or not yet taken.
+    /// Bytes of answers that are being built or not yet taken.
     Bytes,
     /// Health watches without a credential.
     Watches,
     /// Reflection streams without a credential.
     Reflections,
-    /// Places of the queue for hashing.
+    /// Places in the hashing queue.
     Hashing,
     /// Streams with a credential.
     Streams,
-    /// Snapshots among these.
+    /// Snapshots, which are also streams.
     Snapshots,
     /// Calls whose credential is being looked up.
     Lookups,
 }
 
-/// Some of a share in use, until it is dropped.
+/// A part of a share in use, until it is dropped.
 pub struct Used {
     share: Arc<Share>,
     what: Use,
@@ -90,7 +90,7 @@ impl Shares {
         self.share(Accountable::Peer(network(address.to_canonical())))
     }
 
-    /// True if nothing is remembered of anybody.
+    /// True if no share is stored.
     #[cfg(test)]
     pub fn is_empty(&self) -> bool {
         self.0.tables.iter().all(|table| table.lock().unwrap_or_else(PoisonError::into_inner).is_empty())
@@ -119,7 +119,7 @@ impl Drop for Share {
     fn drop(&mut self) {
         let Some(all) = self.all.upgrade() else { return };
         let mut table = all.table(&self.accountable).lock().unwrap_or_else(PoisonError::into_inner);
-        // Somebody may have made another one since the last hold on this one was gone.
+        // A new share may have been stored since the last reference to this one was dropped.
         if table.get(&self.accountable).is_some_and(|share| share.strong_count() == 0) {
             table.remove(&self.accountable);
         }
@@ -147,12 +147,12 @@ impl Share {
         self.count(what).load(Relaxed)
     }
 
-    /// Uses one more, if there are less than `most` in use.
+    /// Uses one more, if fewer than `most` are in use.
     pub fn take(self: &Arc<Self>, what: Use, most: usize) -> Option<Used> {
         self.take_if(what, 1, |used| used < most)
     }
 
-    /// Uses an amount more, if what is in use allows it.
+    /// Uses `amount` more, if `allows` accepts what is already in use.
     pub fn take_if(self: &Arc<Self>, what: Use, amount: usize, allows: impl Fn(usize) -> bool) -> Option<Used> {
         let more = |used| allows(used).then(|| used.saturating_add(amount));
         self.count(what).fetch_update(Relaxed, Relaxed, more).ok()?;
@@ -161,12 +161,12 @@ impl Share {
 }
 
 impl Used {
-    /// How much it is.
+    /// The amount in use.
     pub fn amount(&self) -> usize {
         self.amount
     }
 
-    /// Gives back what is beyond an amount.
+    /// Gives back everything beyond `amount`.
     pub fn shrink(&mut self, amount: usize) {
         let beyond = self.amount.saturating_sub(amount);
         self.share.count(self.what).fetch_sub(beyond, Relaxed);
@@ -182,7 +182,7 @@ impl Drop for Used {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
+    #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
     use uuid::Uuid;
 
@@ -195,10 +195,10 @@ mod tests {
         let (one, same) = (shares.of(owner), shares.of(owner));
         let held = one.take(Use::Calls, 1).unwrap();
         assert!(same.take(Use::Calls, 1).is_none(), "it is the same share");
-        assert!(same.take(Use::Waiting, 1).is_some(), "each kind is counted apart");
+        assert!(same.take(Use::Waiting, 1).is_some(), "each kind is counted separately");
         assert!(shares.of(PrincipalId(Uuid::from_u128(2))).take(Use::Calls, 1).is_some());
         drop((one, same));
-        assert_eq!(shares.of(owner).used(Use::Calls), 1, "what is in use holds it");
+        assert_eq!(shares.of(owner).used(Use::Calls), 1, "a use in progress keeps the share");
         drop(held);
         assert!(shares.is_empty());
     }

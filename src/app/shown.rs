@@ -14,7 +14,7 @@ pub(super) struct Shown {
 }
 
 impl Shown {
-    /// Reads the credentials of a request. An invalid access token counts as none.
+    /// Reads the credentials of a request. An invalid access token is treated as absent.
     pub(super) async fn read(app: &App, caller: &Caller, access_token: &str, now: Timestamp) -> Result<Self> {
         let claims = match access_token {
             "" => None,

@@ -1,7 +1,7 @@
-//! The keys that access tokens are signed with: kept in the database, sealed, known to every process, and replaced by schedule.
+//! The signing keys of access tokens: sealed in the database, cached by every process, and rotated on schedule.
 //!
-//! A key is known to whoever verifies for a while before it signs, and for as long after as a token that it signed can live. So no
-//! valid token stops verifying when keys are replaced, neither here nor where a JWK set is remembered for some minutes.
+//! A key is published some time before it signs, and for as long afterwards as a token that it signed can live. So a rotation never
+//! breaks a valid token, neither here nor at a verifier that caches the JWK set for some minutes.
 
 use std::{
     sync::{Arc, PoisonError, RwLock},
@@ -23,23 +23,23 @@ use crate::{
     },
 };
 
-/// How long a new key is known before it signs, if nobody says otherwise: longer than JWK sets are remembered.
+/// How long a new key is published before it signs, by default: longer than JWK sets are cached.
 pub const LEAD: Duration = Duration::from_mins(10);
-/// How long whoever fetches the JWK set may remember it, in seconds.
+/// How long clients may cache the JWK set, in seconds.
 pub const MAX_AGE_SECONDS: u32 = 300;
-/// The least time between two looks for keys that are not known, as anybody can name such. Who comes sooner waits so long.
+/// The least time between two reloads for unknown key ids, because any client can send such an id. Earlier callers wait for it.
 const LEAST: Duration = Duration::from_millis(50);
 
-/// What becomes of the keys there are when another one is made.
+/// The treatment of existing keys at a rotation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Former {
     /// They verify until the last token that they signed has expired.
     Outlive,
-    /// They stop at once, and with them every token that they signed.
+    /// They stop at once, and so do all tokens that they signed.
     Stop,
 }
 
-/// The keys of a process.
+/// The cached keys of a process.
 #[derive(Clone)]
 pub struct SigningKeys(Arc<Inner>);
 
@@ -63,10 +63,10 @@ struct Loaded {
 }
 
 impl SigningKeys {
-    /// Reads the keys of a database.
+    /// Loads the keys of a database.
     ///
     /// # Errors
-    /// When the database cannot be used, or a key does not open.
+    /// [`Error::Unavailable`] if the database cannot be reached; [`Error::SealedValueUnreadable`] if a key cannot be opened.
     pub async fn open(db: Database, sealing: KeyRing, parties: Parties) -> Result<Self> {
         let known = read(&db, &sealing).await?;
         let looked = tokio::sync::Mutex::new(Instant::now());
@@ -77,37 +77,37 @@ impl SigningKeys {
         Arc::clone(&self.0.known.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Reads the keys again.
+    /// Reloads the keys.
     ///
     /// # Errors
-    /// When the database cannot be used, or a key does not open.
+    /// As [`SigningKeys::open`].
     pub async fn refresh(&self) -> Result<()> {
         let known = read(&self.0.db, &self.0.sealing).await?;
         *self.0.known.write().unwrap_or_else(PoisonError::into_inner) = known;
         Ok(())
     }
 
-    /// Who makes tokens, and for whom.
+    /// The issuer and the audience of tokens.
     pub fn parties(&self) -> &Parties {
         &self.0.parties
     }
 
-    /// The keys that verify now, or will.
+    /// The keys that verify now or later.
     pub fn current(&self, now: Timestamp) -> Vec<SigningKey> {
         let known = self.known();
         known.keys.iter().map(|loaded| &loaded.key).filter(|key| key.verifies(now)).cloned().collect()
     }
 
-    /// The keys that verify now, or will, as a JWK set.
+    /// The keys that verify now or later, as a JWK set.
     pub fn jwks(&self, now: Timestamp) -> String {
         let jwk = |key: &SigningKey| access_token::jwk(key.id, key.algorithm, &key.public_key);
         json!({ "keys": self.current(now).iter().map(jwk).collect::<Vec<_>>() }).to_string()
     }
 
-    /// Signs what a token says.
+    /// Signs claims.
     ///
     /// # Errors
-    /// [`Error::NoSigningKey`] if the clock is before the moment from which the first key signs. Any other failure is a fault of ours.
+    /// [`Error::NoSigningKey`] if the clock is before the time from which the first key signs; [`Error::Internal`] if signing fails.
     pub fn sign(&self, claims: &Claims, now: Timestamp) -> Result<String> {
         let known = self.known();
         let signs = known.keys.iter().filter(|loaded| loaded.key.signs_from <= now && loaded.key.verifies(now));
@@ -116,10 +116,10 @@ impl SigningKeys {
         newest.signing.sign(claims).ok_or_else(|| Error::internal("an access token cannot be signed"))
     }
 
-    /// What a token says, if it is good. For a key that is not known the database is asked.
+    /// The claims of a token, if it is valid. A token with an unknown key causes a reload of the keys.
     ///
     /// # Errors
-    /// When the database cannot be used.
+    /// As [`SigningKeys::open`].
     pub async fn verify(&self, token: &str, now: Timestamp) -> Result<Option<Claims>> {
         let Some(id) = access_token::key_of(token) else { return Ok(None) };
         if !self.knows(id) {
@@ -130,7 +130,7 @@ impl SigningKeys {
         Ok(loaded.and_then(|loaded| loaded.verifying.verify(token, &self.0.parties, now)))
     }
 
-    /// Reads the keys again, once for all who ask meanwhile and not too often.
+    /// Reloads the keys, once for all concurrent callers and rate limited.
     async fn look_for_another(&self) -> Result<()> {
         let asked = Instant::now();
         let mut looked = self.0.looked.lock().await;
@@ -159,24 +159,24 @@ async fn read(db: &Database, sealing: &KeyRing) -> Result<Arc<Known>> {
     Ok(Arc::new(Known { keys: keys.into_iter().map(load).collect::<Result<_>>()? }))
 }
 
-/// Where a sealed private key belongs: to the service.
+/// The row and column of a sealed private key. Its owner is the service.
 fn place(id: SigningKeyId) -> Place<'static> {
     Place { table: "cf_signing_keys", column: "private_key", row: id.0, owner: uuid::Uuid::nil() }
 }
 
-/// When keys are replaced.
+/// The rotation schedule.
 #[derive(Clone, Copy, Debug)]
 pub struct Schedule {
-    /// How keys sign that are made from now on.
+    /// The algorithm of new keys.
     pub algorithm: SigningAlgorithm,
-    /// How long a key signs; zero for as long as nobody replaces it.
+    /// How long a key signs; zero for no rotation by age.
     pub life: Duration,
 }
 
-/// Makes the first key, or the next one if it is time, and removes those whose time is over.
+/// Creates the first key or, when it is due, the next one. Deletes keys that no longer verify.
 ///
 /// # Errors
-/// When the database cannot be used.
+/// [`Error::Unavailable`] if the database cannot be reached.
 pub async fn keep(tx: &mut Conn, sealing: &KeyRing, schedule: Schedule, now: Timestamp) -> Result<()> {
     let keys = tx.signing_keys().lock_all().await?;
     for key in keys.iter().filter(|key| !key.verifies(now)) {
@@ -193,10 +193,10 @@ pub async fn keep(tx: &mut Conn, sealing: &KeyRing, schedule: Schedule, now: Tim
     Ok(())
 }
 
-/// Makes another key, which signs after a while, or at once where there is none before it.
+/// Creates another key. It signs after `lead`, or at once if no key signs now or the former ones stop.
 ///
 /// # Errors
-/// When the database cannot be used.
+/// [`Error::Unavailable`] if the database cannot be reached.
 pub async fn rotate(
     tx: &mut Conn,
     sealing: &KeyRing,
@@ -213,7 +213,7 @@ pub async fn rotate(
         let until = if former == Former::Stop { now } else { SigningKey::outlived_by(signs_from) };
         tx.signing_keys().end(key.id, until).await?;
     }
-    let pair = access_token::generate(algorithm).ok_or_else(|| Error::internal("no signing key can be made"))?;
+    let pair = access_token::generate(algorithm).ok_or_else(|| Error::internal("cannot generate a signing key"))?;
     let id = random::uuid(now).into();
     let key = SigningKey {
         id,
@@ -228,7 +228,7 @@ pub async fn rotate(
     Ok(key)
 }
 
-/// Loads the keys that other processes created, and creates the next key when it is due.
+/// Reloads the keys of this process, and rotates those of the database if they are due.
 ///
 /// # Errors
 /// [`Error::Unavailable`] if the database cannot be reached.

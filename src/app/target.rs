@@ -1,21 +1,21 @@
-//! What a change is aimed at.
+//! The resource that a change applies to.
 
 use crate::{
     error::{Error, Result},
     models::Resource,
 };
 
-/// A resource to change, and the state that the change was decided on.
+/// A resource to change, and the state that the caller has seen.
 #[derive(Debug)]
 pub struct Target<Id> {
     /// Its id.
     pub id: Id,
-    /// Its etag when the caller read it; empty if the caller does not care.
+    /// Its etag when the caller read it; empty to skip the check.
     pub etag: String,
 }
 
 impl<Id> Target<Id> {
-    /// Checks that the caller decided on the state that is stored now.
+    /// Checks that the stored state is the one that the caller has seen.
     ///
     /// # Errors
     /// [`Error::EtagMismatch`].

@@ -15,7 +15,7 @@ use crate::{
     },
 };
 
-/// Why the keys of a restored user are revoked.
+/// The reason stored with the revoked keys of a restored user.
 const RESTORED: &str = "the user was deleted and restored";
 
 /// Creates a user.
@@ -60,7 +60,7 @@ pub async fn list(app: &App, caller: &Caller, filter: &UserFilter, page: &PageRe
     list.await
 }
 
-/// Updates the fields of a user that `changes` names. Another e-mail is unverified, and ends the tokens mailed to the former one.
+/// Updates the fields of a user that `changes` names. A new e-mail is unverified, and ends the tokens mailed to the former one.
 pub async fn update<A: Answer>(
     app: &App,
     call: &Call,
@@ -77,7 +77,7 @@ pub async fn update<A: Answer>(
                 guards::platform_admin(caller)?;
             }
             if changes.email.as_ref().is_some_and(|email| *email.normalized() != user.email_normalized) {
-                // Everybody else proves the new mailbox: see AuthenticationService.StartEmailChange.
+                // Other callers must prove the new mailbox: see AuthenticationService.StartEmailChange.
                 guards::platform_admin(caller)?;
                 authority::account(tx, caller, &user)?;
                 ending::mailed_tokens(tx, &user).await?;
@@ -91,7 +91,7 @@ pub async fn update<A: Answer>(
     .await
 }
 
-/// Suspends a user. Its sessions end, as do the invitations that it sent and the tokens mailed to it. A suspended user stays as it is.
+/// Suspends a user. Its sessions, the invitations it sent and the tokens mailed to it end. A suspended user is left unchanged.
 pub async fn suspend<A: Answer>(
     app: &App,
     call: &Call,
@@ -110,7 +110,7 @@ pub async fn suspend<A: Answer>(
                 let preview = dry_run.preview(async { Ok(Impact::default()) }).await?;
                 return Ok((user.into_inner(), preview));
             }
-            // Suspension is for emergencies: owning an organization protects nobody from it.
+            // Suspension is for emergencies: owning an organization does not protect from it.
             let organizations_without_owner = guards::orphaned_without(tx, &user).await?;
             user.state = UserState::Suspended;
             let count = async {
@@ -130,7 +130,7 @@ pub async fn suspend<A: Answer>(
     .await
 }
 
-/// Reactivates a suspended user. An active one stays as it is.
+/// Reactivates a suspended user. An active one is left unchanged.
 pub async fn reactivate<A: Answer>(
     app: &App,
     call: &Call,
@@ -155,7 +155,7 @@ pub async fn reactivate<A: Answer>(
     .await
 }
 
-/// Deletes a user, which can be restored for a while. Its sessions end, as do the invitations that it sent and the tokens mailed to it.
+/// Deletes a user, which can be restored for a while. Its sessions, the invitations it sent and the tokens mailed to it end.
 pub async fn delete<A: Answer>(
     app: &App,
     call: &Call,
@@ -185,7 +185,7 @@ pub async fn delete<A: Answer>(
     .await
 }
 
-/// Restores a deleted user. Its API keys are revoked unless the call restores them. A user that is not deleted stays as it is.
+/// Restores a deleted user. Its API keys are revoked unless the call restores them. A user that is not deleted is left unchanged.
 pub async fn undelete<A: Answer>(
     app: &App,
     call: &Call,
@@ -217,7 +217,7 @@ pub async fn undelete<A: Answer>(
     .await
 }
 
-/// Removes a user and all that belongs to it, for ever; with `sole_organizations` also the organizations that have no other member.
+/// Removes a user and all its data for good; with `sole_organizations` also the organizations that have no other member.
 pub async fn purge<A: Answer>(
     app: &App,
     call: &Call,

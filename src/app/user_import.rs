@@ -14,21 +14,21 @@ use crate::{
     },
 };
 
-/// How often a batch is tried when another call creates one of its users meanwhile.
+/// Maximum number of attempts at a batch when another call creates one of its users meanwhile.
 const ATTEMPTS: usize = 5;
 
-/// How often a batch that waits for a place asks for one.
+/// How often a waiting batch asks for a place.
 const ASK_AGAIN: Duration = Duration::from_millis(20);
 
 /// A user to import.
 pub struct ImportedUser {
     /// The id in the system that the user comes from, as it was sent.
     pub external_id: String,
-    /// The user to create, and the hash of its password if there is one; or every rule that the request breaks.
+    /// The user to create and, optionally, the hash of its password; or every rule that the request breaks.
     pub user: std::result::Result<(NewUser, Option<PasswordHash>), Vec<String>>,
 }
 
-/// What became of a user to import.
+/// The result for one user of an import.
 pub struct ImportResult {
     /// The id in the system that the user comes from, as it was sent.
     pub external_id: String,
@@ -40,7 +40,7 @@ pub struct ImportResult {
 pub enum ImportOutcome {
     /// The user was created.
     Created(UserId),
-    /// A user with this external id exists already. It stays as it is.
+    /// A user with this external id already exists and was left unchanged.
     Existing(UserId),
     /// Another user has the e-mail.
     EmailTaken,
@@ -48,8 +48,8 @@ pub enum ImportOutcome {
     Invalid(Vec<String>),
 }
 
-/// Imports a batch of users: those that are valid and new, and whose e-mail no other user has. Waits until calls of a higher priority
-/// leave room for it.
+/// Imports a batch of users, skipping those that are invalid, already exist, or whose e-mail another user has. Waits until calls of a
+/// higher priority leave room for it.
 ///
 /// # Errors
 /// [`Error::Overloaded`] if there is no room in time; [`Error::Unauthenticated`] if the credential no longer has `scope`.
@@ -65,7 +65,7 @@ pub async fn import_batch<A: Answer>(
     loop {
         let imported = app.change(call, async |tx| store(app, tx, call, scope, users).await, answer).await;
         match imported {
-            // Another call has created one of them since they were looked for.
+            // Another call created one of them after the lookup.
             Err(Error::Taken(Taken::UserEmail | Taken::UserExternalId)) if attempt < ATTEMPTS => attempt += 1,
             imported => return imported,
         }
@@ -99,7 +99,7 @@ async fn store(
     let valid = || users.iter().filter_map(|imported| imported.user.as_ref().ok());
     let ids: Vec<ExternalId> = valid().filter_map(|(user, _)| user.external_id.clone()).collect();
     let emails: Vec<NormalizedEmail> = valid().map(|(user, _)| user.email.normalized().clone()).collect();
-    // In this order: a user that is imported between the two reads is then an existing one, not one whose e-mail is taken.
+    // In this order, a user imported between the two reads counts as existing, not as one whose e-mail is taken.
     let mut taken: HashSet<NormalizedEmail> = tx.users().taken_emails(&emails).await?.into_iter().collect();
     let mut existing: HashMap<ExternalId, UserId> = tx.users().by_external_ids(&ids).await?.into_iter().collect();
     let mut results = Vec::with_capacity(users.len());
@@ -123,7 +123,7 @@ async fn store(
     Ok(results)
 }
 
-/// Creates a user with the password that it had elsewhere, if it had one.
+/// Creates a user with its imported password, if any.
 async fn create(
     app: &App,
     tx: &mut Conn,

@@ -1,4 +1,4 @@
-//! Checks of presented API keys: one by one, in batches and on streams. The calls of the service are authenticated by the same check.
+//! Verification of presented API keys: single, in batches and on streams. Calls to this service are authenticated by the same check.
 
 use std::{net::IpAddr, sync::Arc, time::Instant};
 
@@ -17,7 +17,7 @@ use crate::{
 
 /// A presented key that a caller wants checked, and how it was used.
 pub struct VerificationRequest {
-    /// The prefix of the key and the hash of its secret. `None` for a text that has not the form of a key.
+    /// The prefix of the key and the hash of its secret. `None` for a malformed key.
     pub presented: Option<(KeyPrefix, SecretHash)>,
     /// A scope that the key must hold.
     pub scope: Option<Scope>,
@@ -34,15 +34,15 @@ pub struct Verifier {
 
 /// The result of a verification.
 pub struct Verification {
-    /// The verdict and its key. `None` for a key that does not exist as far as the caller can see.
+    /// The verdict and the key. `None` for a key that does not exist or that the caller cannot see.
     pub found: Option<(Verdict, Arc<Known>)>,
     /// Until when the result may be relied on.
     until: Instant,
-    /// Whether the result may be relied on longer, until something that it depends on is forgotten.
+    /// Whether the result may be relied on longer, until something that it depends on is invalidated.
     pub is_kept: bool,
 }
 
-/// Checks a secret that was presented with the prefix of a cached key, and how the key is used now. Notes the use if it is valid.
+/// Checks a secret presented with the prefix of a cached key, and how the key is used. Notes the use if it is valid.
 pub fn check_use(
     app: &App,
     known: &Known,
@@ -64,18 +64,18 @@ pub async fn may_still_verify(app: &App, caller: &Caller, scope: &Scope) -> Resu
     app.db.read(async |conn| guards::still_holds(conn, caller, scope, now).await).await
 }
 
-/// The time of the wall clock, which reads `now`, at a later instant.
+/// The wall-clock time of a later instant, where the wall clock reads `now`.
 pub fn wall_time(now: Timestamp, instant: Instant) -> Timestamp {
     now.after(instant.saturating_duration_since(Instant::now()))
 }
 
 impl Verifier {
-    /// Verifies for this caller.
+    /// A verifier for this caller.
     pub fn new(app: App, caller: Caller) -> Self {
         Self { app, caller }
     }
 
-    /// Verifies a key, if everything that this needs is cached.
+    /// Verifies a key from the cache. `None` if that needs the database.
     pub fn verify_cached(&self, request: &VerificationRequest) -> Option<Verification> {
         let Some((prefix, secret)) = &request.presented else { return Some(Verification::of_no_key()) };
         let answer = self.app.credentials.at_hand(prefix)?;
@@ -91,7 +91,7 @@ impl Verifier {
     /// Verifies a key.
     ///
     /// # Errors
-    /// When the database is needed and cannot be used.
+    /// [`crate::error::Error::Unavailable`] if the database is needed and cannot be reached.
     pub async fn verify(&self, request: &VerificationRequest) -> Result<Verification> {
         match self.verify_cached(request) {
             Some(verification) => Ok(verification),
@@ -153,17 +153,17 @@ enum Visibility {
 }
 
 impl Verification {
-    /// Of a text that has not the form of a key.
+    /// The result for a malformed key.
     fn of_no_key() -> Self {
         Self::of_unknown_key(Instant::now() + BOUND)
     }
 
-    /// Of a key that does not exist.
+    /// The result for a key that does not exist.
     fn of_unknown_key(until: Instant) -> Self {
         Self { found: None, until, is_kept: false }
     }
 
-    /// Until when the result may be cached, at `now`. It never outlasts the key or the presented secret.
+    /// Until when the result may be cached, at `now`. Never later than the key or the presented secret expires.
     pub fn valid_until(&self, now: Timestamp) -> Timestamp {
         let until = wall_time(now, self.until);
         match &self.found {
@@ -174,7 +174,7 @@ impl Verification {
         }
     }
 
-    /// When the key or the presented secret ends.
+    /// When the key or the presented secret expires.
     pub fn ends_at(&self) -> Option<Timestamp> {
         self.found.as_ref().and_then(|(_, known)| known.caller.ends_at)
     }

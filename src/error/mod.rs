@@ -1,4 +1,4 @@
-//! The failures of the domain. Nothing here knows the wire or the database; `status.rs` and `db/error.rs` do.
+//! Errors of the domain. Nothing here knows the wire or the database; `grpc/status.rs` and `db/error.rs` do.
 
 mod refusal;
 
@@ -7,25 +7,25 @@ use std::{error::Error as StdError, time::Duration};
 pub use self::refusal::{Denial, Limit, Precondition};
 use crate::security::password::Unacceptable;
 
-/// A result whose error is ours.
+/// A result with our error type.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// Why a call fails.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// Fields break their rules: all of them, each with its path.
+    /// Fields that break their rules: all of them, each with its path.
     #[error("invalid request: {}", .0.iter().map(|v| format!("{} {}", v.field, v.rule)).collect::<Vec<_>>().join("; "))]
     Invalid(Vec<Violation>),
-    /// There is no such thing, or it is outside the caller's reach.
+    /// The resource does not exist, or is outside the caller's reach.
     #[error("{} not found", .0.words())]
     NotFound(Entity),
     /// A unique value is taken.
     #[error("{}", .0.message())]
     Taken(Taken),
-    /// The state of things does not allow it.
+    /// The current state does not allow the call.
     #[error("{}", .0.message())]
     Precondition(Precondition),
-    /// No usable credential.
+    /// The credential is missing or invalid.
     #[error(
         "a valid API key or access token is required: send exactly one metadata entry `authorization: Bearer <key>`"
     )]
@@ -33,68 +33,66 @@ pub enum Error {
     /// The caller may not do this.
     #[error("{}", .0.message())]
     Denied(Denial),
-    /// The etag is not the resource's.
+    /// The etag is not the current one of the resource.
     #[error("the resource has changed since its etag was read; read it again")]
     EtagMismatch,
     /// Concurrent transactions collided.
     #[error("concurrent calls kept changing the same rows; nothing was changed, repeat the call")]
     Conflict,
-    /// The database cannot be used in time.
+    /// The database cannot be reached, or does not answer in time.
     #[error("the database could not be used in time; repeat the call later")]
     Unavailable(#[source] Box<dyn StdError + Send + Sync>),
-    /// No key signs access tokens yet, by the clock of this process.
+    /// By the clock of this process, no key signs access tokens yet.
     #[error("no access token can be signed yet; repeat the call later")]
     NoSigningKey,
     /// The call took longer than the server allows.
     #[error("the call took longer than the server's request timeout")]
     DeadlineExceeded,
-    /// The request message did not come soon after its headers.
+    /// The request message did not arrive soon after the headers.
     #[error("the request message did not come in time; repeat the call")]
     RequestTooSlow,
-    /// The bytes are not the message of the method.
+    /// The request cannot be decoded as the message of the method.
     #[error("the request is not the message of this method, or nests too deep")]
     RequestMalformed,
     /// The request message is too large.
-    #[error("the request message is larger than the server takes")]
+    #[error("the request message is larger than the server accepts")]
     RequestTooLarge,
     /// No method has this path.
     #[error("no method has this path")]
     MethodUnknown,
-    /// Events after the cursor are gone.
-    #[error("events after the cursor are no longer kept, or it is of another database; begin with ExportSnapshot")]
+    /// Events after the cursor are no longer stored.
+    #[error("events after the cursor are no longer stored, or it is from another database; begin with ExportSnapshot")]
     EventCursorExpired,
-    /// The client does not take the messages of a stream.
+    /// The client does not take the messages of a stream in time.
     #[error("the client did not take the stream's messages in time; resume from the last cursor")]
     StreamTooSlow,
-    /// A stream without a credential is as old as it may be.
-    #[error("the stream has been open as long as the server lets one without a credential be; open another one")]
+    /// A stream without a credential has reached its maximum age.
+    #[error("the stream has reached the maximum age of one without a credential; open another one")]
     StreamTooOld,
-    /// Too many streams.
-    #[error("the server has as many streams open as it takes; close some, or try later")]
+    /// The limit on open streams is reached.
+    #[error("the limit on open streams is reached; close some, or try later")]
     StreamLimitReached,
-    /// As many calls are being answered as the server takes.
-    #[error("the server has as many calls as it takes; repeat the call later")]
+    /// The limit on calls in flight is reached.
+    #[error("the server is at capacity; repeat the call later")]
     Overloaded,
-    /// The owner of the credential makes more calls than it may.
-    #[error("the owner of the credential may make {per_second} calls a second with it; repeat the call later")]
+    /// The owner of the credential exceeds the allowed rate of calls.
+    #[error("the credential's owner may make {per_second} calls per second with it; repeat the call later")]
     RateLimited {
-        /// How many that are.
+        /// The rate.
         per_second: u32,
-        /// How long until the next one is taken.
+        /// The time until the next call is accepted.
         wait: Duration,
     },
-    /// As many answers are remembered for the owner of the credential as may be; so long until there is room for one.
-    #[error(
-        "as many requests with a request id are remembered as may be; repeat the call later, or without a request id"
-    )]
+    /// The budget of remembered requests of the credential's owner is used up, for the given time.
+    #[error("too many requests with a request id are being remembered; repeat the call later, or without a request id")]
     RequestMemoryFull(Duration),
     /// The answer message is too large.
     #[error("the answer would be larger than the server sends; ask for less at once")]
     AnswerTooLarge,
-    /// Too many wrong passwords came; so long until the next try is taken.
-    #[error("too many wrong passwords came from this address or this caller; repeat the call later")]
+    /// There were too many wrong passwords. The next attempt is accepted after the given time.
+    #[error("too many wrong passwords from this address or this caller; repeat the call later")]
     TooManyAttempts(Duration),
-    /// A new password breaks a rule, in a field of the request.
+    /// A new password, in a field of the request, breaks a rule.
     #[error("{field} {}", .rule.words())]
     PasswordUnacceptable {
         /// The field.
@@ -102,24 +100,24 @@ pub enum Error {
         /// The rule.
         rule: Unacceptable,
     },
-    /// The server stops.
+    /// The server is stopping.
     #[error("the server is stopping; repeat the call, or resume from the last cursor")]
     Stopping,
-    /// A stored value does not open.
+    /// A sealed value cannot be opened.
     #[error("a stored value cannot be opened: it was altered or moved")]
     SealedValueUnreadable(#[source] crate::security::sealing::OpenError),
-    /// A fault of ours. The caller learns nothing but the request id.
+    /// An internal fault. The caller learns nothing but the request id.
     #[error("internal error")]
     Internal(#[source] Box<dyn StdError + Send + Sync>),
 }
 
 impl Error {
-    /// A fault of ours that `text` describes for the log.
+    /// An internal fault, described by `text` for the log.
     pub fn internal(text: impl Into<String>) -> Self {
         Self::Internal(text.into().into())
     }
 
-    /// One field that breaks a rule.
+    /// A single invalid field.
     pub fn invalid(field: &str, rule: &str) -> Self {
         Self::Invalid(vec![Violation { field: field.to_owned(), rule: rule.to_owned() }])
     }
@@ -130,7 +128,7 @@ impl Error {
 pub struct Violation {
     /// Path of the field in the request.
     pub field: String,
-    /// The rule, as `must ..`.
+    /// The rule, as in `must ..`.
     pub rule: String,
 }
 
@@ -153,12 +151,12 @@ pub enum Entity {
     RefreshToken,
     /// An API key.
     ApiKey,
-    /// A service of gRPC.
+    /// A gRPC service.
     Service,
 }
 
 impl Entity {
-    /// The name of the message.
+    /// The full name of the resource's message.
     pub fn type_name(self) -> &'static str {
         match self {
             Self::User => "tenantry.v1.User",
@@ -188,28 +186,28 @@ impl Entity {
     }
 }
 
-/// The values that can be taken.
+/// Unique values that are taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Taken {
     /// The e-mail of a user.
     UserEmail,
     /// The external id of a user.
     UserExternalId,
-    /// A user has a password already.
+    /// The user already has a password.
     Password,
     /// The slug of an organization.
     OrganizationSlug,
-    /// A user is a member already.
+    /// The user is already a member.
     Membership,
-    /// The account at the provider is linked already.
+    /// The account at the provider is already linked.
     OauthAccount,
-    /// The organization has a role of this name.
+    /// The organization already has a role of this name.
     Role,
-    /// The organization invites the address already.
+    /// The address is already invited to the organization.
     Invitation,
-    /// A user with the address is a member already.
+    /// A user with the address is already a member.
     Member,
-    /// The request id names another request.
+    /// The request id belongs to another request.
     RequestId,
 }
 
@@ -232,15 +230,15 @@ impl Taken {
             Self::UserEmail => "another user has this e-mail",
             Self::UserExternalId => "another user has this external id",
             Self::Password => {
-                "the user has a password already; only who knows it, or reads the user's mail, can replace it"
+                "the user already has a password; replacing it requires the password or access to the user's mail"
             }
             Self::OrganizationSlug => "another organization has this slug",
-            Self::Membership => "the user is a member of the organization already",
-            Self::OauthAccount => "the account at the provider is linked already",
-            Self::Role => "the organization has a role of this name already",
-            Self::Invitation => "the organization invites this e-mail already; send the invitation again",
-            Self::Member => "the user with this e-mail is a member of the organization already",
-            Self::RequestId => "the request id named another request before; use a new one",
+            Self::Membership => "the user is already a member of the organization",
+            Self::OauthAccount => "the account at the provider is already linked",
+            Self::Role => "the organization already has a role of this name",
+            Self::Invitation => "this e-mail is already invited to the organization; resend the invitation",
+            Self::Member => "the user with this e-mail is already a member of the organization",
+            Self::RequestId => "the request id was used for another request; use a new one",
         }
     }
 }

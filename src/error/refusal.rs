@@ -1,8 +1,8 @@
-//! What the state of things can forbid, and what a caller can lack.
+//! Reasons why the current state or the caller's rights do not allow a call.
 
 use crate::models::OrganizationId;
 
-/// What there is only so much of.
+/// Resources with a maximum number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Limit {
     /// Roles of an organization.
@@ -36,7 +36,7 @@ impl Limit {
     }
 }
 
-/// What the state of things can forbid.
+/// Why the current state does not allow a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Precondition {
     /// These organizations would be left without an active owner.
@@ -51,19 +51,19 @@ pub enum Precondition {
     ApiKeyRevoked,
     /// A membership has the role, or an invitation gives it.
     RoleInUse,
-    /// There are as many as there may be.
+    /// The maximum number is reached.
     LimitReached(Limit, u32),
-    /// The user owns no such organization.
+    /// The user does not own the organization.
     NotAnOwner,
     /// The presented refresh token cannot be used.
     RefreshTokenRejected,
-    /// The invitation can no longer be accepted.
+    /// The invitation has expired.
     InvitationExpired,
-    /// The invitation is to another address than the user's.
+    /// The invitation was sent to another address than the user's.
     InvitationEmailMismatch,
     /// The user has not verified its e-mail.
     EmailNotVerified,
-    /// Nobody is signed in by the e-mail and the password.
+    /// The e-mail and the password do not sign in any user.
     SignInRejected,
     /// The password is not the user's.
     PasswordRejected,
@@ -82,56 +82,58 @@ impl Precondition {
             Self::OrganizationSuspended => "the organization is suspended",
             Self::ApiKeyRevoked => "the API key is revoked",
             Self::RoleInUse => "memberships or invitations have the role; give them another one first",
-            Self::LimitReached(Limit::Roles, _) => "the organization has as many roles as it may; delete one first",
+            Self::LimitReached(Limit::Roles, _) => "the organization has the maximum number of roles; delete one first",
             Self::LimitReached(Limit::Members, _) => {
-                "the organization has as many members as it may; end a membership first"
+                "the organization has the maximum number of members; end a membership first"
             }
             Self::LimitReached(Limit::Invitations, _) => {
-                "the organization has as many invitations as it may; revoke one first"
+                "the organization has the maximum number of invitations; revoke one first"
             }
-            Self::LimitReached(Limit::ApiKeys, _) => "the owner has as many API keys as it may; revoke one first",
+            Self::LimitReached(Limit::ApiKeys, _) => "the owner has the maximum number of API keys; revoke one first",
             Self::LimitReached(Limit::Organizations, _) => {
-                "the user owns as many organizations as it may; delete one, or hand one over, first"
+                "the user owns the maximum number of organizations; delete or transfer one first"
             }
-            Self::LimitReached(Limit::Memberships, _) => "the user has as many memberships as it may; end one first",
+            Self::LimitReached(Limit::Memberships, _) => {
+                "the user has the maximum number of memberships; end one first"
+            }
             Self::LimitReached(Limit::OauthAccounts, _) => {
-                "the user has as many accounts at providers as it may; unlink one first"
+                "the user has the maximum number of OAuth accounts; unlink one first"
             }
-            Self::NotAnOwner => "the user whose ownership is to be transferred is no owner of the organization",
+            Self::NotAnOwner => "the user whose ownership is to be transferred does not own the organization",
             Self::RefreshTokenRejected => "the refresh token cannot be used",
-            Self::InvitationExpired => "the invitation has expired; have it sent again",
-            Self::InvitationEmailMismatch => "the invitation is to another e-mail than the user's",
-            Self::SignInRejected => "nobody is signed in by this e-mail and password",
+            Self::InvitationExpired => "the invitation has expired; ask for it to be resent",
+            Self::InvitationEmailMismatch => "the invitation was sent to another e-mail than the user's",
+            Self::SignInRejected => "this e-mail and password cannot be used to sign in",
             Self::PasswordRejected => "the password cannot be used",
             Self::OneTimeTokenRejected => "the token cannot be used; start again",
             Self::CredentialRequired => {
-                "the account has credentials and none was shown; send an access token of the user, or reset the password"
+                "the account has credentials and none was presented; send an access token of the user, or reset the password"
             }
             Self::EmailNotVerified => "the user has not verified its e-mail; present the token of the invitation",
         }
     }
 }
 
-/// What a caller can lack.
+/// Rights that a caller can lack.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Denial {
-    /// The scope that the method asks for.
+    /// The scope that the method requires.
     ScopeMissing(String),
     /// Platform administration.
     NotPlatformAdmin,
-    /// An API key, where it came with an access token.
+    /// An API key; the caller presented an access token.
     ApiKeyRequired,
     /// A role that gives this permission.
     RoleInsufficient(String),
-    /// A rate as high as the caller wants to give.
+    /// A rate limit as high as the caller wants to give.
     RateNotHeld,
-    /// The current secret of a key, where it came with the former one.
+    /// The current secret of a key; the caller presented the former one.
     FormerSecret,
     /// A scope that the caller wants to give.
     ScopeNotHeld(String),
-    /// A life as long as the caller wants to give.
+    /// A lifetime as long as the caller wants to give.
     ExpiryNotHeld,
-    /// The addresses from which the caller wants to let a key be used.
+    /// The addresses that the caller wants to allow for a key.
     IpRangeNotHeld,
 }
 
@@ -140,18 +142,20 @@ impl Denial {
         match self {
             Self::ScopeMissing(scope) => format!("the API key lacks the scope {scope}"),
             Self::NotPlatformAdmin => "only a platform admin may do this".to_owned(),
-            Self::ApiKeyRequired => "the method takes an API key and not a user's access token".to_owned(),
+            Self::ApiKeyRequired => "the method requires an API key, not a user's access token".to_owned(),
             Self::RoleInsufficient(permission) => {
                 format!("the caller's role in the organization does not give {permission}")
             }
-            Self::RateNotHeld => "the caller's API key is held to a rate and cannot give a higher one".to_owned(),
+            Self::RateNotHeld => "the caller's API key has a rate limit and cannot give a higher one".to_owned(),
             Self::FormerSecret => {
-                "the key was rotated and this is its former secret, which writes no keys; RevokeOwnApiKey takes it"
+                "the key was rotated and this is its former secret, which cannot write keys; RevokeOwnApiKey accepts it"
                     .to_owned()
             }
-            Self::ExpiryNotHeld => "the caller's API key expires and cannot give a longer life than its own".to_owned(),
+            Self::ExpiryNotHeld => {
+                "the caller's API key expires and cannot give a longer lifetime than its own".to_owned()
+            }
             Self::IpRangeNotHeld => {
-                "the caller's API key cannot be used from everywhere and cannot let one be from more".to_owned()
+                "the caller's API key is limited to IP ranges and cannot allow any others".to_owned()
             }
             Self::ScopeNotHeld(scope) => {
                 format!("the caller's API key does not hold the scope {scope} and cannot give it")

@@ -113,8 +113,8 @@ impl Gate {
         counted(response, &self.answers, holder, reserved, may_be_refused).await
     }
 
-    /// The share of the caller. No place is held while its credential is looked up: however many keys one owner calls with at once,
-    /// they take places only once it is known whose they are.
+    /// The share of the caller. The call holds no place while its credential is looked up, so that an owner who calls with many
+    /// uncached keys at once takes no place from others.
     async fn identify(&self, method: &Method, parts: &mut Parts) -> Result<Arc<Share>> {
         let address = peer_address(parts);
         let mut caller = pin!(self.authenticate.identify(parts));

@@ -1,4 +1,4 @@
-//! What can happen, each as a word.
+//! The actions that events report.
 
 use super::{
     ResourceType,
@@ -6,7 +6,7 @@ use super::{
 };
 
 words! {
-    /// What happened.
+    /// An action that an event reports.
     Action {
         /// A user was created.
         UserCreated = "user.created",
@@ -16,7 +16,7 @@ words! {
         UserDeleted = "user.deleted",
         /// A user was undeleted.
         UserUndeleted = "user.undeleted",
-        /// A user was erased.
+        /// A user was purged.
         UserPurged = "user.purged",
         /// A user was suspended.
         UserSuspended = "user.suspended",
@@ -24,33 +24,33 @@ words! {
         UserReactivated = "user.reactivated",
         /// A user became a platform admin.
         UserPlatformAdminGranted = "user.platform_admin_granted",
-        /// A user is no platform admin any more.
+        /// A user is no longer a platform admin.
         UserPlatformAdminRevoked = "user.platform_admin_revoked",
-        /// A user signed in with its password.
+        /// A user signed in with a password.
         UserSignedIn = "user.signed_in",
-        /// Somebody tried to sign in as a user, or to pass for it, with a wrong password.
+        /// A wrong password was presented for a user.
         UserSignInFailed = "user.sign_in_failed",
-        /// A user showed that it knows its password.
+        /// A user proved the current password.
         UserPasswordVerified = "user.password_verified",
         /// A user got its first password.
         UserPasswordSet = "user.password_set",
-        /// A user replaced its password.
+        /// A user changed the password.
         UserPasswordChanged = "user.password_changed",
-        /// A user got a new password by mail.
+        /// A user reset the password with a mailed token.
         UserPasswordReset = "user.password_reset",
-        /// A user got the password that it had elsewhere.
+        /// A password hash of another system was imported for a user.
         UserPasswordImported = "user.password_imported",
-        /// A user has no password any more.
+        /// The password of a user was removed.
         UserPasswordRemoved = "user.password_removed",
-        /// A token to reset a password was made.
+        /// A token to reset a password was issued.
         UserPasswordResetStarted = "user.password_reset_started",
-        /// A token to verify an e-mail was made.
+        /// A token to verify an e-mail was issued.
         UserEmailVerificationStarted = "user.email_verification_started",
         /// A user's e-mail was verified.
         UserEmailVerified = "user.email_verified",
-        /// A token to change an e-mail was made.
+        /// A token to change an e-mail was issued.
         UserEmailChangeStarted = "user.email_change_started",
-        /// A user got another e-mail, which is verified.
+        /// A user's e-mail was changed to a verified one.
         UserEmailChanged = "user.email_changed",
         /// An organization was created.
         OrganizationCreated = "organization.created",
@@ -70,7 +70,7 @@ words! {
         MembershipCreated = "membership.created",
         /// A membership was updated.
         MembershipUpdated = "membership.updated",
-        /// A membership became an owner's in place of another one.
+        /// Ownership was transferred to a member.
         MembershipOwnershipTransferred = "membership.ownership_transferred",
         /// A membership was deleted.
         MembershipDeleted = "membership.deleted",
@@ -80,49 +80,49 @@ words! {
         RoleUpdated = "role.updated",
         /// A role was deleted.
         RoleDeleted = "role.deleted",
-        /// Somebody was invited.
+        /// An invitation was created.
         InvitationCreated = "invitation.created",
-        /// An invitation expired, or no longer names who sent it, by what became of that user.
+        /// An invitation expired, or its sender was erased, because of a change to that user.
         InvitationUpdated = "invitation.updated",
-        /// An invitation got another token and another life.
+        /// An invitation got a new token and a new lifetime.
         InvitationResent = "invitation.resent",
-        /// An invitation was taken back.
+        /// An invitation was revoked.
         InvitationRevoked = "invitation.revoked",
-        /// An invitation became a membership.
+        /// An invitation was accepted.
         InvitationAccepted = "invitation.accepted",
         /// An invitation was declined.
         InvitationDeclined = "invitation.declined",
-        /// An invitation that had expired was removed.
+        /// An expired invitation was removed.
         InvitationExpired = "invitation.expired",
         /// An OAuth account was linked.
         OauthAccountLinked = "oauth_account.linked",
-        /// An account got other tokens.
+        /// The tokens of an OAuth account were replaced.
         OauthAccountTokensSet = "oauth_account.tokens_set",
-        /// An account's sealed tokens were told.
+        /// The sealed tokens of an OAuth account were opened.
         OauthAccountTokensOpened = "oauth_account.tokens_opened",
         /// An OAuth account was unlinked.
         OauthAccountUnlinked = "oauth_account.unlinked",
         /// A session began.
         RefreshTokenCreated = "refresh_token.created",
-        /// A session went on with another token.
+        /// A session was refreshed.
         RefreshTokenRotated = "refresh_token.rotated",
         /// A session was ended.
         RefreshTokenRevoked = "refresh_token.revoked",
-        /// A session was ended because a traded token came again.
+        /// A session ended because a spent token was presented again.
         RefreshTokenReused = "refresh_token.reused",
         /// An API key was created.
         ApiKeyCreated = "api_key.created",
         /// An API key was updated.
         ApiKeyUpdated = "api_key.updated",
-        /// An API key got another secret.
+        /// An API key got a new secret.
         ApiKeyRotated = "api_key.rotated",
         /// An API key was revoked.
         ApiKeyRevoked = "api_key.revoked",
-        /// An API key went with its owner.
+        /// An API key was deleted with its owner.
         ApiKeyDeleted = "api_key.deleted",
-        /// An API key no longer names who made it, as that user was erased.
+        /// The creator of an API key was erased from it, because that user was purged.
         ApiKeyCreatorErased = "api_key.creator_erased",
-        /// A call came with a known key that cannot be used.
+        /// A call presented an existing key that cannot be used.
         ApiKeyRejected = "api_key.rejected",
         /// A call was denied.
         CallDenied = "call.denied",
@@ -130,16 +130,13 @@ words! {
 }
 
 impl Action {
-    /// The kind of resource that it happens to.
+    /// The kind of resource that the action applies to.
     pub fn resource_type(self) -> Option<ResourceType> {
         let (resource, _) = self.as_stored().split_once('.')?;
         ResourceType::from_stored(resource.to_owned()).ok()
     }
 
-    /// The actions that a text names: one, as `user.suspended`, or all of a resource, as `user.*`.
-    ///
-    /// # Errors
-    /// Says which rule it breaks.
+    /// The actions that a text selects: one, as in `user.suspended`, or all of a resource, as in `user.*`.
     pub fn named(text: &str) -> Result<Vec<Self>, &'static str> {
         let named = |action: &&Self| match text.strip_suffix('*') {
             Some(resource) => resource.ends_with('.') && action.as_stored().starts_with(resource),
@@ -147,7 +144,7 @@ impl Action {
         };
         let named: Vec<Self> = Self::ALL.iter().filter(named).copied().collect();
         if named.is_empty() {
-            Err("must be an action, as user.suspended, or all of a resource, as user.*")
+            Err("must be an action such as user.suspended, or all of a resource such as user.*")
         } else {
             Ok(named)
         }

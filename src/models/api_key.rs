@@ -1,4 +1,4 @@
-//! API keys, and the one check that tells whether a presented key is good.
+//! API keys, and the check of a presented key.
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
@@ -12,45 +12,45 @@ use super::{
 /// A credential for a machine.
 #[derive(Clone, Debug)]
 pub struct ApiKey {
-    /// Names it.
+    /// The id.
     pub id: ApiKeyId,
-    /// Counts its writes.
+    /// Incremented by each write.
     pub revision: Revision,
     /// The owning organization, unless a user owns it.
     pub organization_id: Option<OrganizationId>,
     /// The owning user, unless an organization owns it.
     pub user_id: Option<UserId>,
-    /// The user whose key made it.
+    /// The user who created it.
     pub created_by: Option<UserId>,
-    /// True if that user acted as a platform admin, whose name no tenant sees.
+    /// True if that user acted as a platform admin, whose name is hidden from tenants.
     pub by_platform: bool,
-    /// What it is called.
+    /// The display name.
     pub name: Name,
-    /// The public beginning of the key.
+    /// The public prefix of the key.
     pub prefix: KeyPrefix,
     /// Hash of the secret.
     pub secret_hash: SecretHash,
-    /// The public beginning that it had before the last rotation.
+    /// The public prefix before the last rotation.
     pub former_prefix: Option<KeyPrefix>,
     /// Hash of the secret before the last rotation.
     pub former_secret_hash: Option<SecretHash>,
-    /// When the former secret was made.
+    /// When the former secret was created.
     pub former_created_at: Option<Timestamp>,
-    /// When the former secret stops.
+    /// When the former secret expires.
     pub former_expires_at: Option<Timestamp>,
-    /// When it got the secret that it has, if not with the key.
+    /// When it was last rotated.
     pub rotated_at: Option<Timestamp>,
-    /// From where it may be used.
+    /// The addresses that it may be used from.
     pub allowed_ip_ranges: IpRanges,
-    /// How many calls a second it may make; 0 for what the server says.
+    /// Maximum calls per second; 0 for the server's default.
     pub rate_limit: i64,
-    /// What it was made for.
+    /// The scopes that it grants.
     pub scopes: Scopes,
-    /// Where it is meant to be used.
+    /// The environment that it is meant for.
     pub environment: Environment,
-    /// Free-form.
+    /// Free-form metadata.
     pub metadata: JsonObject,
-    /// When it stops.
+    /// When it expires.
     pub expires_at: Option<Timestamp>,
     /// When it was revoked.
     pub revoked_at: Option<Timestamp>,
@@ -64,11 +64,11 @@ pub struct ApiKey {
 
 resource!(ApiKey);
 
-/// Most calls a second that a key can be held to.
+/// Maximum configurable calls per second of a key.
 pub const MAX_RATE_LIMIT: u32 = 1_000_000;
 
 words! {
-    /// Where a key is meant to be used. The word is part of the key.
+    /// The environment that a key is meant for. The word is part of the key.
     Environment {
         /// Production.
         Live = "live",
@@ -77,7 +77,7 @@ words! {
     }
 }
 
-/// The public beginning of a key, as `cf_live_3kTMd92LmQ0a`.
+/// The public prefix of a key, such as `cf_live_3kTMd92LmQ0a`.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct KeyPrefix([u8; Self::BYTES]);
 
@@ -88,10 +88,10 @@ impl std::fmt::Debug for KeyPrefix {
 }
 
 impl KeyPrefix {
-    /// How long each of them is.
+    /// Its length in bytes.
     pub const BYTES: usize = 20;
 
-    /// Takes a text of the right length, in ASCII.
+    /// Accepts an ASCII text of the right length.
     pub fn new(text: &str) -> Option<Self> {
         text.is_ascii().then_some(())?;
         text.as_bytes().try_into().map(Self).ok()
@@ -100,16 +100,16 @@ impl KeyPrefix {
 
 impl StoredText for KeyPrefix {
     fn as_stored(&self) -> &str {
-        // ASCII since it was made.
+        // ASCII, checked on construction.
         std::str::from_utf8(&self.0).unwrap_or_default()
     }
 
     fn from_stored(text: String) -> Result<Self, String> {
-        Self::new(&text).ok_or_else(|| format!("{text:?} is no beginning of a key"))
+        Self::new(&text).ok_or_else(|| format!("{text:?} is not the prefix of a key"))
     }
 }
 
-/// Who owns a key.
+/// The owner of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ApiKeyOwner {
     /// An organization.
@@ -118,24 +118,24 @@ pub enum ApiKeyOwner {
     User(UserId),
 }
 
-/// What a new key is made of.
+/// A key to create.
 #[derive(Clone, Debug)]
 pub struct NewApiKey {
-    /// Who will own it.
+    /// The owner.
     pub owner: ApiKeyOwner,
-    /// What it is called.
+    /// The display name.
     pub name: Name,
-    /// What it is made for.
+    /// The scopes that it grants.
     pub scopes: Scopes,
-    /// Where it is meant to be used.
+    /// The environment that it is meant for.
     pub environment: Environment,
-    /// When it stops.
+    /// When it expires.
     pub expires_at: Option<Timestamp>,
-    /// From where it may be used.
+    /// The addresses that it may be used from.
     pub allowed_ip_ranges: IpRanges,
-    /// How many calls a second it may make; 0 for what the server says.
+    /// Maximum calls per second; 0 for the server's default.
     pub rate_limit: i64,
-    /// Free-form.
+    /// Free-form metadata.
     pub metadata: JsonObject,
 }
 
@@ -181,25 +181,25 @@ impl NewApiKey {
     }
 }
 
-/// What an update writes; `None` leaves a field alone.
+/// Fields to update; `None` leaves a field unchanged.
 #[derive(Clone, Debug, Default)]
 pub struct ApiKeyChanges {
-    /// What it is called.
+    /// The display name.
     pub name: Option<Name>,
-    /// What it is made for.
+    /// The scopes.
     pub scopes: Option<Scopes>,
-    /// When it stops, or that it does not.
+    /// The expiry; `Some(None)` removes it.
     pub expires_at: Option<Option<Timestamp>>,
-    /// From where it may be used.
+    /// The addresses that it may be used from.
     pub allowed_ip_ranges: Option<IpRanges>,
-    /// How many calls a second it may make.
+    /// Maximum calls per second.
     pub rate_limit: Option<i64>,
-    /// Free-form.
+    /// Free-form metadata.
     pub metadata: Option<JsonObject>,
 }
 
 impl ApiKey {
-    /// Takes another secret; the one before it works a while longer. One from before that stops.
+    /// Replaces the secret. The current one stays valid for `overlap`; one before it stops at once.
     pub fn rotate(&mut self, (prefix, secret_hash): (KeyPrefix, SecretHash), overlap: Duration, now: Timestamp) {
         self.former_prefix = Some(std::mem::replace(&mut self.prefix, prefix));
         self.former_secret_hash = Some(std::mem::replace(&mut self.secret_hash, secret_hash));
@@ -208,7 +208,7 @@ impl ApiKey {
         self.rotated_at = Some(now);
     }
 
-    /// True if the key as it was allowed all that it allows now.
+    /// True if this state of the key allows everything that `after` allows.
     pub fn covers(&self, after: &Self) -> bool {
         let lasts = match (self.expires_at, after.expires_at) {
             (None, _) => true,
@@ -221,17 +221,17 @@ impl ApiKey {
             && covers_rate(self.rate_limit, after.rate_limit)
     }
 
-    /// True once it has stopped, whatever its secrets are.
+    /// True once the key itself has expired, regardless of its secrets.
     pub fn is_expired(&self, now: Timestamp) -> bool {
         self.expires_at.is_some_and(|expires_at| expires_at <= now)
     }
 
-    /// When the secret that it has was made.
+    /// When its current secret was created.
     pub fn secret_created_at(&self) -> Timestamp {
         self.rotated_at.unwrap_or(self.created_at)
     }
 
-    /// When the secret of a prefix stops, with the key or before it. `None` if it never does; one that it no longer has, long ago.
+    /// When the secret of a prefix expires, at the latest with the key. `None` for never; in the past for a secret that was replaced.
     pub fn ends_at(&self, prefix: &KeyPrefix) -> Option<Timestamp> {
         match self.secret(prefix) {
             Some((_, until)) => until.into_iter().chain(self.expires_at).min(),
@@ -239,7 +239,7 @@ impl ApiKey {
         }
     }
 
-    /// The secret of a prefix, and when it stops before the key.
+    /// The secret of a prefix, and when it expires before the key.
     fn secret(&self, prefix: &KeyPrefix) -> Option<(&SecretHash, Option<Timestamp>)> {
         if self.prefix == *prefix {
             return Some((&self.secret_hash, None));
@@ -248,7 +248,7 @@ impl ApiKey {
         Some((former, self.former_expires_at))
     }
 
-    /// Writes `changes`.
+    /// Applies `changes`.
     pub fn apply(&mut self, changes: ApiKeyChanges) {
         if let Some(name) = changes.name {
             self.name = name;
@@ -271,59 +271,59 @@ impl ApiKey {
     }
 }
 
-/// True if a rate allows as many calls as another one; 0 is no rate of its own.
+/// True if a rate allows as many calls as another one; 0 means no limit.
 pub fn covers_rate(held: i64, given: i64) -> bool {
     held == 0 || (given != 0 && given <= held)
 }
 
-/// Which keys a list holds.
+/// A filter of keys.
 #[derive(Clone, Copy, Debug)]
 pub struct ApiKeyFilter {
-    /// Of this owner.
+    /// The owner.
     pub owner: ApiKeyOwner,
-    /// Also the revoked ones.
+    /// Whether revoked keys are included.
     pub include_revoked: bool,
 }
 
-/// A key as found by its prefix, with what its owner is at this moment.
+/// A key found by its prefix, with the state of its owner.
 #[derive(Clone, Debug)]
 pub struct Credential {
     /// The key.
     pub key: ApiKey,
     /// The owner.
     pub principal: Principal,
-    /// How the owner stands.
+    /// The state of the owner.
     pub owner: OwnerState,
-    /// Whose share of the server it uses: see [`Caller::accountable`].
+    /// The principal whose share of the server it uses: see [`Caller::accountable`].
     pub accountable: PrincipalId,
 }
 
-/// How the owner of a key stands.
+/// The state of a key's owner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OwnerState {
-    /// Its keys work.
+    /// Its keys can be used.
     Active,
-    /// Its keys do not work now.
+    /// Its keys cannot be used at present.
     Suspended,
-    /// It is deleted, and may be restored.
+    /// Deleted, and perhaps restorable.
     Deleted,
 }
 
-/// How somebody uses a key.
+/// A use of a key.
 #[derive(Clone, Copy, Debug)]
 pub struct Use<'a> {
-    /// With which of its secrets.
+    /// The prefix of the presented secret.
     pub prefix: KeyPrefix,
-    /// From where, if that is known.
+    /// The address that it was used from, if known.
     pub address: Option<IpAddr>,
-    /// For what, if for anything in particular.
+    /// The required scope, if any.
     pub scope: Option<&'a Scope>,
 }
 
-/// What a check of a presented key found.
+/// The result of checking a presented key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// Good.
+    /// The key may be used.
     Valid,
     /// The secret is not this key's.
     WrongSecret,
@@ -333,14 +333,14 @@ pub enum Verdict {
     Expired,
     /// The owner is suspended or deleted.
     OwnerInactive,
-    /// Used from where it may not be.
+    /// Used from an address that is not allowed.
     IpNotAllowed,
-    /// Good, and without the scope asked for.
+    /// Usable, but without the required scope.
     ScopeMissing,
 }
 
 impl Credential {
-    /// Checks a presented secret and how it is used, at `now`. The secret comes first, so that whoever does not hold it learns nothing
+    /// Checks a presented secret and how it is used, at `now`. The secret is compared first, so that a caller without it learns nothing
     /// else.
     pub fn check(&self, presented: &SecretHash, used: &Use<'_>, now: Timestamp) -> Verdict {
         match self.key.secret(&used.prefix) {
@@ -349,7 +349,7 @@ impl Credential {
         }
     }
 
-    /// Checks a key whose secret was presented before and how it is used, at `now`.
+    /// Checks a use, at `now`, of a key whose secret was already compared.
     pub fn standing(&self, used: &Use<'_>, now: Timestamp) -> Verdict {
         if self.key.revoked_at.is_some() {
             Verdict::Revoked
@@ -366,7 +366,7 @@ impl Credential {
         }
     }
 
-    /// Who calls with the secret of a prefix, from wherever.
+    /// The caller that the secret of a prefix authenticates, without an address.
     pub fn caller(&self, prefix: KeyPrefix) -> Caller {
         Caller {
             presented: Presented::ApiKey { id: self.key.id, prefix },

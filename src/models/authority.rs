@@ -1,12 +1,12 @@
-//! Authority that a call can give. What is given must be covered by what the presented credential holds; `app::authority` decides
-//! that, and a transaction that gives without having asked does not commit.
+//! Authority that a call can give. The presented credential must hold what it gives. `app::authority` decides that, and a transaction
+//! that gives authority without such a decision does not commit.
 
 use super::{Action, Change, event::State};
 
 /// A kind of authority.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Grant {
-    /// An API key, another secret of one, or a looser one.
+    /// An API key, a new secret of one, or wider limits of one.
     ApiKey,
     /// A role or permissions in an organization, ownership included.
     Permissions,
@@ -14,14 +14,14 @@ pub enum Grant {
     Session,
     /// A way into an account: a password, a mailed token, a link to a provider, another e-mail.
     Account,
-    /// A suspended or deleted user or organization comes back.
+    /// Reactivating or restoring a user or an organization.
     Standing,
     /// Platform administration.
     PlatformAdmin,
 }
 
 impl Action {
-    /// The authority that it can give. A new action is decided here.
+    /// The authority that the action can give. The match is exhaustive, so that every new action is classified.
     pub fn gives(self) -> Option<Grant> {
         use Action as A;
         match self {
@@ -49,7 +49,7 @@ impl Action {
                 Some(Grant::Standing)
             }
             A::UserPlatformAdminGranted => Some(Grant::PlatformAdmin),
-            // A new account and a new organization hold nothing that was there before.
+            // A new account and a new organization hold nothing that existed before.
             A::UserCreated
             | A::OrganizationCreated
             | A::OrganizationUpdated
@@ -89,7 +89,7 @@ impl Change {
     /// The authority that it gives.
     pub fn gives(&self) -> Option<Grant> {
         match (&self.before, &self.after) {
-            // Of a user's profile only the e-mail opens the account.
+            // Of a user's profile, only the e-mail is a way into the account.
             (Some(State::User(before)), Some(State::User(after))) if self.action == Action::UserUpdated => {
                 (before.email_normalized != after.email_normalized).then_some(Grant::Account)
             }

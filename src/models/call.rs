@@ -1,4 +1,4 @@
-//! What a call brings beside its fields: who sent it, from where, and the name under which it may be sent again.
+//! The context of a call besides its fields: the caller, the origin, and the id under which it may be sent again.
 
 use std::{collections::BTreeMap, net::IpAddr};
 
@@ -7,34 +7,34 @@ use super::{Caller, Presented, Principal, RequestId};
 /// A call that changes something.
 #[derive(Clone, Debug)]
 pub struct Call {
-    /// Who is asking.
+    /// The caller.
     pub caller: Caller,
-    /// What its events tell of it.
+    /// The information that its events record about it.
     pub origin: Origin,
-    /// True if nothing is to be done but to tell what would be.
+    /// True if the call is only to be checked and its effects reported.
     pub validate_only: bool,
     /// Set if the request may be sent again.
     pub once: Option<Once>,
 }
 
-/// What events tell of the call that they are of.
+/// The information that events record about the call that caused them.
 #[derive(Clone, Debug)]
 pub struct Origin {
-    /// Who did it.
+    /// The actor.
     pub actor: Actor,
-    /// Full name of the called method; empty for the service's own work.
+    /// Full name of the called method; empty for changes by the service itself.
     pub method: String,
-    /// What log lines and the answer carry as `x-request-id`.
+    /// The `x-request-id` of log lines and of the answer.
     pub call_id: String,
-    /// Where the call came from.
+    /// The address that the call came from.
     pub ip_address: Option<IpAddr>,
-    /// What the caller sent along for the event.
+    /// The metadata that the caller sent for the event.
     pub metadata: BTreeMap<String, String>,
-    /// The request's own name.
+    /// The id of the request, if it has one.
     pub request_id: Option<RequestId>,
 }
 
-/// Who did something.
+/// The author of a change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Actor {
     /// The service itself, or its command line.
@@ -43,15 +43,15 @@ pub enum Actor {
     Caller {
         /// The owner.
         owner: Principal,
-        /// What it presented.
+        /// The presented credential.
         presented: Presented,
     },
 }
 
-/// A request that may be sent again and has an effect once.
+/// A request that may be sent again and takes effect once.
 #[derive(Clone, Debug)]
 pub struct Once {
-    /// Its name.
+    /// Its id.
     pub request_id: RequestId,
     /// A digest of the method and all other fields.
     pub fingerprint: [u8; 32],

@@ -1,4 +1,4 @@
-//! Who is asking, and what that one may touch.
+//! The caller, and what it may access.
 
 use std::{net::IpAddr, sync::Arc};
 
@@ -7,41 +7,41 @@ use super::{
     api_key::KeyPrefix,
 };
 
-/// Who is asking: made by the interceptors from the presented credential, read by the handlers.
+/// The caller: built by the interceptors from the presented credential, read by the handlers.
 #[derive(Clone, Debug)]
 pub struct Caller {
-    /// What was presented.
+    /// The presented credential.
     pub presented: Presented,
     /// The address that the call came from.
     pub address: Option<IpAddr>,
-    /// Whose it is.
+    /// The owner of the credential.
     pub principal: Principal,
-    /// Whose share of the server the call uses: the user; for an organization's key the user that it was created for, or whom its
-    /// ownership was transferred to, as long as that one owns it, and otherwise the organization. Whatever is bounded for each caller
-    /// is counted for this one, so that more keys or organizations are not more of it.
+    /// The principal whose share of the server the call uses: the user or, for an organization's key, the user whom the organization was
+    /// created for or its ownership transferred to, while that user owns it, and otherwise the organization. Limits per caller are counted
+    /// for this principal, so creating more keys or organizations does not raise them.
     pub accountable: PrincipalId,
-    /// What it was made for.
+    /// The scopes of the credential.
     pub scopes: Arc<Scopes>,
-    /// From where it may be used.
+    /// The addresses that the credential may be used from.
     pub ip_ranges: Arc<IpRanges>,
-    /// How many calls a second it may make, if it says so itself.
+    /// Maximum calls per second, if the credential sets it.
     pub rate_limit: Option<u32>,
-    /// When the key, or the session, stops: what its owner makes with it cannot last longer.
+    /// When the key or the session expires. Keys that its owner creates with it cannot outlive it.
     pub expires_at: Option<Timestamp>,
-    /// When what was presented stops, with the key or the session or before it.
+    /// When the presented secret or token expires, at the latest with the key or the session.
     pub ends_at: Option<Timestamp>,
-    /// True for the former secret of a key that was rotated.
+    /// True for the former secret of a rotated key.
     pub is_former_secret: bool,
 }
 
-/// What a caller presents.
+/// A presented credential.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Presented {
     /// An API key.
     ApiKey {
         /// The key.
         id: ApiKeyId,
-        /// Which of its secrets.
+        /// The prefix of the presented secret.
         prefix: KeyPrefix,
     },
     /// The access token of a user's session.
@@ -49,7 +49,7 @@ pub enum Presented {
 }
 
 impl Presented {
-    /// Its id, whatever it is.
+    /// The id of the key or the session.
     pub fn id(self) -> CredentialId {
         match self {
             Self::ApiKey { id, .. } => CredentialId(id.0),
@@ -67,24 +67,24 @@ pub enum Principal {
     User {
         /// The user.
         id: UserId,
-        /// Whether the user acts as a platform admin, looked up with this call: never with an access token.
+        /// Whether the user acts as a platform admin, as looked up for this call. Always false with an access token.
         is_platform_admin: bool,
     },
 }
 
-/// What a caller may touch. Every repository query on tenant data takes one and puts it into its WHERE.
+/// The data that a caller may access. Every repository query on tenant data takes a reach as part of its WHERE clause.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Reach {
     /// Everything: a platform admin, or the service itself.
     Everything,
-    /// One organization, its memberships, the users who are its members, its keys.
+    /// One organization, its memberships, the users who are its members, and its keys.
     Organization(OrganizationId),
-    /// The user, what belongs to it, and the organizations it is a member of.
+    /// The user, what belongs to the user, and the organizations that the user is a member of.
     User(UserId),
 }
 
 impl Principal {
-    /// Its id, whatever it is.
+    /// The id of the organization or the user.
     pub fn id(self) -> PrincipalId {
         match self {
             Self::Organization(id) => PrincipalId(id.0),
@@ -94,7 +94,7 @@ impl Principal {
 }
 
 impl Caller {
-    /// What the caller may touch.
+    /// The data that the caller may access.
     pub fn reach(&self) -> Reach {
         match self.principal {
             Principal::Organization(id) => Reach::Organization(id),
@@ -103,7 +103,7 @@ impl Caller {
         }
     }
 
-    /// Who calls with an access token of a session that ends sometime: for everything that its user may do.
+    /// The caller with an access token of a session. It holds all scopes: everything that its user may do.
     pub fn of_session(session: SessionId, user: UserId, session_ends_at: Timestamp, token_ends_at: Timestamp) -> Self {
         Self {
             presented: Presented::Session(session),
@@ -119,7 +119,7 @@ impl Caller {
         }
     }
 
-    /// The presented API key, if it is one.
+    /// The presented API key, if any.
     pub fn api_key_id(&self) -> Option<ApiKeyId> {
         match self.presented {
             Presented::ApiKey { id, .. } => Some(id),
@@ -127,7 +127,7 @@ impl Caller {
         }
     }
 
-    /// The session of the presented access token, if it is one.
+    /// The session of the presented access token, if any.
     pub fn session(&self) -> Option<SessionId> {
         match self.presented {
             Presented::ApiKey { .. } => None,
@@ -140,12 +140,12 @@ impl Caller {
         matches!(self.principal, Principal::User { is_platform_admin: true, .. })
     }
 
-    /// Who makes or sends something: the user, and whether it acts as a platform admin for somebody else.
+    /// The creator recorded for a resource: the user, and whether that user acts as a platform admin for another owner.
     pub fn maker(&self, owner: Option<UserId>) -> (Option<UserId>, bool) {
         (self.user_id(), self.is_platform_admin() && owner != self.user_id())
     }
 
-    /// The user whose credential was presented, if it is a user's.
+    /// The user who owns the credential, unless an organization does.
     pub fn user_id(&self) -> Option<UserId> {
         match self.principal {
             Principal::User { id, .. } => Some(id),

@@ -1,11 +1,11 @@
-//! E-mail addresses, and the one form of them that uniqueness and lookup use.
+//! E-mail addresses, and their normalized form for uniqueness and lookup.
 
 use super::{
     stored::stored_as_is,
     text::{fold, is_forbidden},
 };
 
-/// An address as its owner writes it, with its normalised form.
+/// An address as its owner writes it, and its normalized form.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Email {
     given: GivenEmail,
@@ -16,30 +16,27 @@ pub struct Email {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GivenEmail(String);
 
-/// An address folded (NFKC, lower case). Two spellings with one normalised form are one address.
+/// A folded address (NFKC, lower case). Two spellings with the same normalized form are the same address.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct NormalizedEmail(String);
 
-/// The beginning of a normalised address.
+/// A prefix of a normalized address.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EmailPrefix(String);
 
 impl Email {
-    /// Most bytes of an address, RFC 5321 section 4.5.3.1.3 less the angle brackets.
+    /// Maximum size in bytes: RFC 5321 section 4.5.3.1.3 less the angle brackets.
     pub const MAX_BYTES: usize = 254;
-    /// Most bytes before the `@`, RFC 5321 section 4.5.3.1.1.
+    /// Maximum size before the `@` in bytes: RFC 5321 section 4.5.3.1.1.
     const MAX_LOCAL_BYTES: usize = 64;
 
     /// Checks an address.
-    ///
-    /// # Errors
-    /// Says which rule it breaks.
     pub fn parse(text: &str) -> Result<Self, &'static str> {
         if text.len() > Self::MAX_BYTES {
             return Err("must have at most 254 bytes");
         }
         let normalized = fold(text);
-        // Folding can change the length and the structure (a full-width `＠` becomes `@`), so that both forms are checked.
+        // Folding can change the length and the structure (a full-width `＠` becomes `@`), so both forms are checked.
         Self::check(text)?;
         Self::check(&normalized)?;
         Ok(Self { given: GivenEmail(text.to_owned()), normalized: NormalizedEmail(normalized) })
@@ -73,12 +70,12 @@ impl Email {
         Ok(())
     }
 
-    /// The address as given.
+    /// The address as given, and its normalized form.
     pub fn into_parts(self) -> (GivenEmail, NormalizedEmail) {
         (self.given, self.normalized)
     }
 
-    /// The normalised form.
+    /// The normalized form.
     pub fn normalized(&self) -> &NormalizedEmail {
         &self.normalized
     }
@@ -97,17 +94,14 @@ impl GivenEmail {
 }
 
 impl NormalizedEmail {
-    /// The normalised address.
+    /// The normalized address.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
 impl EmailPrefix {
-    /// Normalises the beginning of an address.
-    ///
-    /// # Errors
-    /// Says which rule it breaks.
+    /// Normalizes a prefix of an address.
     pub fn parse(text: &str) -> Result<Self, &'static str> {
         if text.len() > Email::MAX_BYTES {
             return Err("must have at most 254 bytes");
@@ -118,7 +112,7 @@ impl EmailPrefix {
         Ok(Self(fold(text)))
     }
 
-    /// The normalised prefix.
+    /// The normalized prefix.
     pub fn as_str(&self) -> &str {
         &self.0
     }

@@ -5,11 +5,11 @@ use super::{
     Revision, Role, Session, Timestamp, User, UserId, action::Action, stored::words,
 };
 
-/// The place of an event in the order of all.
+/// The position of an event in the order of all events.
 pub type Sequence = i64;
 
 words! {
-    /// The kinds of those who do something.
+    /// The kinds of actors.
     ActorKind {
         /// The service itself.
         System = "system",
@@ -86,12 +86,12 @@ states!(
     Invitation as Invitation,
 );
 
-/// What an event is about.
+/// The subject of an event.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Subject {
     /// The organization that it belongs to.
     pub organization_id: Option<OrganizationId>,
-    /// The user that it is about.
+    /// The user that it concerns.
     pub user_id: Option<UserId>,
     /// The resource.
     pub resource: Option<(ResourceType, ResourceId)>,
@@ -100,7 +100,7 @@ pub struct Subject {
 }
 
 impl State {
-    /// What an event of this resource is about.
+    /// The subject of an event of this resource.
     pub fn subject(&self) -> Subject {
         let (organization_id, user_id, resource_type, id, revision) = match self {
             Self::User(user) => (None, Some(user.id), ResourceType::User, user.id.0, user.revision),
@@ -109,7 +109,7 @@ impl State {
                 (Some(own.organization_id), Some(own.user_id), ResourceType::Membership, own.id.0, own.revision)
             }
             Self::OauthAccount(own) => (None, Some(own.user_id), ResourceType::OauthAccount, own.id.0, own.revision),
-            // 0, as the message that shows a session has no etag to compare a revision with.
+            // 0, because the message of a session has no etag to compare a revision with.
             Self::RefreshToken(own) => (None, Some(own.user_id), ResourceType::RefreshToken, own.id.0, 0),
             Self::Role(role) => (Some(role.organization_id), None, ResourceType::Role, role.id.0, role.revision),
             Self::Invitation(own) => {
@@ -121,27 +121,27 @@ impl State {
     }
 }
 
-/// What a transaction did, to become an event before it commits.
+/// A change in a transaction, which becomes an event before the commit.
 #[derive(Clone, Debug)]
 pub struct Change {
-    /// What happened.
+    /// The action.
     pub action: Action,
-    /// What it is about.
+    /// The subject.
     pub subject: Subject,
-    /// The resource before, if it was there and changed.
+    /// The resource before; `None` if it was created or did not change.
     pub before: Option<State>,
-    /// The resource after, if it is there and changed.
+    /// The resource after; `None` if it was deleted or did not change.
     pub after: Option<State>,
-    /// Why calls were refused, and how many, if that is what happened.
+    /// Details of refused calls, for an event about those.
     pub refusal: Option<Refusal>,
 }
 
 /// Refused calls.
 #[derive(Clone, Debug)]
 pub struct Refusal {
-    /// The reason that was answered.
+    /// The reason that the calls were answered with.
     pub reason: String,
-    /// How many calls.
+    /// The number of calls.
     pub count: u32,
 }
 
@@ -152,7 +152,7 @@ impl Change {
         Self { action, subject, before, after, refusal: None }
     }
 
-    /// Something that changes nothing.
+    /// An action that changes no resource.
     pub fn nothing(action: Action, subject: Subject) -> Self {
         Self { action, subject, before: None, after: None, refusal: None }
     }
@@ -161,15 +161,15 @@ impl Change {
 /// An event as it is stored.
 #[derive(Clone, Debug)]
 pub struct Event {
-    /// Names it; begins with the time.
+    /// The id. It starts with the time.
     pub id: EventId,
     /// When it happened.
     pub created_at: Timestamp,
-    /// What happened.
+    /// The action.
     pub action: Action,
-    /// What kind of caller did it.
+    /// The kind of the actor.
     pub actor_kind: ActorKind,
-    /// The user whose key was presented.
+    /// The user whose credential was presented.
     pub actor_user_id: Option<UserId>,
     /// The organization whose key was presented.
     pub actor_organization_id: Option<OrganizationId>,
@@ -177,19 +177,19 @@ pub struct Event {
     pub actor_api_key_id: Option<ApiKeyId>,
     /// The organization that it belongs to.
     pub organization_id: Option<OrganizationId>,
-    /// The user that it is about.
+    /// The user that it concerns.
     pub user_id: Option<UserId>,
-    /// The kind of its resource.
+    /// The kind of the resource.
     pub resource_type: Option<ResourceType>,
-    /// Its resource.
+    /// The resource.
     pub resource_id: Option<ResourceId>,
-    /// The revision of its resource.
+    /// The revision of the resource.
     pub revision: Revision,
     /// Everything else, encoded.
     pub details: Details,
 }
 
-/// What events tell beyond what they are found by: an encoded message.
+/// The part of an event that no query filters on, as an encoded message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Details(pub Vec<u8>);
 
@@ -200,40 +200,40 @@ impl Details {
     }
 }
 
-/// Which events a list or a stream holds.
+/// A filter of events.
 #[derive(Clone, Debug, Default)]
 pub struct EventFilter {
     /// Of this organization.
     pub organization_id: Option<OrganizationId>,
-    /// About this user.
+    /// Concerning this user.
     pub user_id: Option<UserId>,
     /// About this resource.
     pub resource_id: Option<ResourceId>,
-    /// Done with a key of this user.
+    /// With a credential of this user.
     pub actor_user_id: Option<UserId>,
-    /// Done with this key.
+    /// With this key.
     pub actor_api_key_id: Option<ApiKeyId>,
     /// Of these actions; `None` for all.
     pub actions: Option<Vec<Action>>,
-    /// Of then or later.
+    /// At this time or later.
     pub created_from: Option<Timestamp>,
-    /// Before.
+    /// Before this time.
     pub created_before: Option<Timestamp>,
 }
 
-/// From where somebody looks at events, which decides how much of an actor is shown.
+/// The perspective of a reader of events, which decides how much of an actor is visible.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum View {
     /// A platform admin: everything.
     Platform,
-    /// Whoever sees the events of an organization: of the platform only that it acted.
+    /// A reader of an organization's events: everything except the identity of platform admins.
     Organization,
-    /// A user, of what is about it: of others, moreover, not from where and with what they acted.
+    /// A user who reads the user's own events: moreover, the address and the credential of other actors are hidden.
     User(UserId),
 }
 
 impl EventFilter {
-    /// The reach within which the events of this filter are found. Whoever names an organization was found to see its events.
+    /// The reach of a query with this filter. A caller that names an organization must already be known to see its events.
     pub fn reach(&self, own: Reach) -> Reach {
         match (own, self.organization_id) {
             (Reach::Organization(_) | Reach::User(_), Some(id)) => Reach::Organization(id),
@@ -241,7 +241,7 @@ impl EventFilter {
         }
     }
 
-    /// From where a reach looks at the events of this filter. Whoever names an organization was found to see its events.
+    /// The view of a query with this filter. A caller that names an organization must already be known to see its events.
     pub fn view(&self, reach: Reach) -> View {
         match reach {
             Reach::Everything => View::Platform,

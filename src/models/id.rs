@@ -1,4 +1,4 @@
-//! Typed ids: the id of a user cannot be taken for the id of an organization.
+//! Typed ids, so that the id of a user cannot be passed as that of an organization.
 
 use uuid::Uuid;
 
@@ -29,34 +29,34 @@ macro_rules! ids {
 }
 
 ids! {
-    /// Names a user.
+    /// The id of a user.
     UserId,
-    /// Names an organization.
+    /// The id of an organization.
     OrganizationId,
-    /// Names a membership.
+    /// The id of a membership.
     MembershipId,
-    /// Names a role.
+    /// The id of a role.
     RoleId,
-    /// Names an invitation.
+    /// The id of an invitation.
     InvitationId,
-    /// Names an OAuth account.
+    /// The id of an OAuth account.
     OauthAccountId,
-    /// Names a session, and with it the refresh tokens that the session has one after the other.
+    /// The id of a session, which all its refresh tokens share.
     SessionId,
-    /// Names an API key.
+    /// The id of an API key.
     ApiKeyId,
-    /// Names an event.
+    /// The id of an event.
     EventId,
-    /// Names the resource of an event, whatever kind it is.
+    /// The id of the resource of an event, of any kind.
     ResourceId,
-    /// Names the user or the organization that an API key belongs to.
+    /// The id of a user or an organization as the owner of an API key.
     PrincipalId,
-    /// Names a token that was mailed.
+    /// The id of a mailed token.
     OneTimeTokenId,
-    /// Names a key that access tokens are signed with.
+    /// The id of a key that signs access tokens.
     SigningKeyId,
-    /// Names what a caller presents: an API key, or the session of an access token.
+    /// The id of a presented credential: an API key, or the session of an access token.
     CredentialId,
-    /// Names a request that may be sent again.
+    /// The id of a request, the same when it is sent again.
     RequestId,
 }

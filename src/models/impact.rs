@@ -1,24 +1,24 @@
-//! What a change would do to what hangs on its resource.
+//! The effect of a change on dependent resources.
 
 use super::OrganizationId;
 
-/// How much of each kind a change is about.
+/// The number of affected resources of each kind.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Impact {
     /// Memberships that it ends, suspends or writes.
     pub memberships: i64,
-    /// API keys in force that stop.
+    /// Valid API keys that stop working.
     pub api_keys: i64,
-    /// Live sessions that stop.
+    /// Live sessions that end.
     pub sessions: i64,
-    /// Invitations that cannot be accepted.
+    /// Invitations that can no longer be accepted.
     pub invitations: i64,
-    /// Organizations that have no active owner after it.
+    /// Organizations left without an active owner.
     pub organizations_without_owner: Vec<OrganizationId>,
 }
 
 impl Impact {
-    /// That of writing so many memberships.
+    /// The impact of writing a number of memberships.
     pub fn of_memberships(memberships: i64) -> Self {
         Self { memberships, ..Self::default() }
     }

@@ -9,32 +9,32 @@ use super::{
     text::Lines,
 };
 
-/// A pending offer of a membership to whoever has an address.
+/// A pending offer of membership to the owner of an address.
 #[derive(Clone, Debug)]
 pub struct Invitation {
-    /// Names it.
+    /// The id.
     pub id: InvitationId,
-    /// Counts its writes.
+    /// Incremented by each write.
     pub revision: Revision,
-    /// Whose it is.
+    /// The organization.
     pub organization_id: OrganizationId,
-    /// Who is invited, as given.
+    /// The invited address, as given.
     pub email: GivenEmail,
-    /// Who is invited, as compared.
+    /// The invited address, normalized.
     pub email_normalized: NormalizedEmail,
-    /// What the invited will be.
+    /// The role of the future membership.
     pub role: RoleName,
-    /// What the invited is to read.
+    /// A message to the invited user.
     pub message: Option<Lines>,
     /// Hash of the token's secret.
     pub token_hash: SecretHash,
     /// The user who sent it last.
     pub invited_by: Option<UserId>,
-    /// True if that user acted as a platform admin, whose name no tenant sees.
+    /// True if that user acted as a platform admin, whose name is hidden from tenants.
     pub by_platform: bool,
-    /// When it can no longer be accepted.
+    /// When it expires.
     pub expires_at: Timestamp,
-    /// When it was made.
+    /// When it was created.
     pub created_at: Timestamp,
     /// When it was last written.
     pub updated_at: Timestamp,
@@ -48,22 +48,22 @@ impl Invitation {
         self.expires_at <= now
     }
 
-    /// True if a user has the address that is invited.
+    /// True if the user has the invited address.
     pub fn is_to(&self, user: &User) -> bool {
         self.email_normalized == user.email_normalized
     }
 }
 
-/// What a new invitation is made of.
+/// An invitation to create.
 #[derive(Clone, Debug)]
 pub struct NewInvitation {
-    /// Whose it will be.
+    /// The organization.
     pub organization_id: OrganizationId,
-    /// Who is invited.
+    /// The invited address.
     pub email: Email,
-    /// What the invited will be.
+    /// The role of the future membership.
     pub role: RoleName,
-    /// What the invited is to read.
+    /// A message to the invited user.
     pub message: Option<Lines>,
     /// How long it can be accepted.
     pub life: Duration,
@@ -106,11 +106,11 @@ pub enum InvitationKey {
     Token(Plaintext),
 }
 
-/// Which invitations a list holds.
+/// A filter of invitations.
 #[derive(Clone, Debug)]
 pub enum InvitationFilter {
-    /// Of this organization.
+    /// Of an organization.
     Organization(OrganizationId),
-    /// Those that this address can accept.
+    /// To an address.
     Email(NormalizedEmail),
 }

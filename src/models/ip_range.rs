@@ -1,4 +1,4 @@
-//! From where an API key may be used.
+//! IP addresses, and the ranges that an API key may be used from.
 
 use std::net::IpAddr;
 
@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::{scope::strings, stored::StoredJson};
 
-/// Whom an address is counted for. An IPv6 network has as many addresses as somebody likes: all of a /64 are one.
+/// The network that an address is counted under. An IPv6 user has many addresses, so all of a /64 count as one.
 pub fn network(address: IpAddr) -> IpAddr {
     match address {
         IpAddr::V4(_) => address,
@@ -18,8 +18,8 @@ pub fn network(address: IpAddr) -> IpAddr {
     }
 }
 
-/// Reads an address, as `192.0.2.1` or `2001:db8::1`. What proxies write around it is left away: a port, brackets, a zone, and
-/// space at its ends.
+/// Parses an address, such as `192.0.2.1` or `2001:db8::1`. Ignores what proxies add: a port, brackets, a zone, and surrounding
+/// whitespace.
 pub fn parse_address(text: &str) -> Option<IpAddr> {
     let text = text.trim();
     if let Some(rest) = text.strip_prefix('[') {
@@ -27,7 +27,7 @@ pub fn parse_address(text: &str) -> Option<IpAddr> {
         let is_end = rest.is_empty() || rest.strip_prefix(':').is_some_and(is_port);
         return without_zone(address).filter(|_| is_end);
     }
-    // Without brackets only an IPv4 address has a port that can be told from it.
+    // Without brackets, only the port of an IPv4 address is unambiguous.
     let v4 = text.split_once(':').filter(|(_, port)| is_port(port)).map_or(text, |(address, _)| address);
     v4.parse().ok().map(IpAddr::V4).or_else(|| without_zone(text))
 }
@@ -36,14 +36,14 @@ fn is_port(text: &str) -> bool {
     text.bytes().all(|b| b.is_ascii_digit()) && text.parse::<u16>().is_ok()
 }
 
-/// An IPv6 address, perhaps with a zone such as `%eth0`, which says something on its own machine only.
+/// An IPv6 address, optionally with a zone such as `%eth0`, which has a meaning only on its own machine.
 fn without_zone(text: &str) -> Option<IpAddr> {
     let (address, zone) = text.split_once('%').map_or((text, "0"), |(address, zone)| (address, zone));
     let is_zone = (1..=64).contains(&zone.len()) && zone.bytes().all(|b| b.is_ascii_graphic());
     address.parse().ok().map(IpAddr::V6).filter(|_| is_zone)
 }
 
-/// Ranges of IP addresses, sorted, each once. None at all is every address.
+/// A sorted set of ranges of IP addresses. The empty set allows every address.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct IpRanges(Vec<IpNet>);
 
@@ -52,41 +52,38 @@ pub struct IpRanges(Vec<IpNet>);
 pub struct IpRange(IpNet);
 
 impl IpRange {
-    /// Checks a range, as `192.0.2.0/24`, or one address.
-    ///
-    /// # Errors
-    /// Says which rule it breaks.
+    /// Parses a range, such as `192.0.2.0/24`, or a single address.
     pub fn parse(text: &str) -> Result<Self, &'static str> {
         let range: Option<IpNet> = text.parse().or_else(|_| text.parse().map(|address: IpAddr| address.into())).ok();
         match range {
-            // Addresses are compared in their canonical form, so that such a range would hold none.
+            // Addresses are compared in canonical form, so such a range would match none.
             Some(IpNet::V6(range)) if range.addr().to_ipv4_mapped().is_some() => {
                 Err("must have an IPv4 address in its own form, not mapped to IPv6")
             }
             Some(range) if range == range.trunc() => Ok(Self(range)),
-            Some(_) => Err("must have no bits set beyond its prefix length, as 192.0.2.0/24"),
-            None => Err("must be an IPv4 or IPv6 address, or a range of them as 192.0.2.0/24"),
+            Some(_) => Err("must have no bits set beyond its prefix length, as in 192.0.2.0/24"),
+            None => Err("must be an IPv4 or IPv6 address, or a range such as 192.0.2.0/24"),
         }
     }
 }
 
 impl IpRanges {
-    /// Most ranges of one key.
+    /// Maximum number of ranges of a key.
     pub const MAX: usize = 50;
 
-    /// True if an address is in one of them. An address that is not known is in none.
+    /// True if an address is in one of the ranges. An unknown address is allowed only by the empty set.
     pub fn allow(&self, address: Option<IpAddr>) -> bool {
         let is_in_one = |address: IpAddr| self.0.iter().any(|range| range.contains(&address.to_canonical()));
         self.0.is_empty() || address.is_some_and(is_in_one)
     }
 
-    /// True if every address that others allow is allowed here.
+    /// True if every address that `others` allows is allowed here.
     pub fn cover(&self, others: &Self) -> bool {
         let covers = |other: &IpNet| self.0.iter().any(|range| range.contains(other));
         self.0.is_empty() || !others.0.is_empty() && others.0.iter().all(covers)
     }
 
-    /// Their texts.
+    /// The ranges as texts.
     pub fn texts(&self) -> impl Iterator<Item = String> {
         self.0.iter().map(ToString::to_string)
     }
@@ -113,7 +110,7 @@ impl StoredJson for IpRanges {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
+    #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
     use super::*;
 

@@ -4,14 +4,14 @@ use serde_json::{Map, Value};
 
 use super::stored::StoredJson;
 
-/// A JSON object. Limits are checked where it comes from the wire.
+/// A JSON object. Limits are checked when it is parsed from a request.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct JsonObject(pub Map<String, Value>);
 
 impl JsonObject {
-    /// Most bytes of its compact text.
+    /// Maximum size of its compact text, in bytes.
     pub const MAX_BYTES: usize = 16 * 1024;
-    /// Most levels of objects and arrays, the outermost included.
+    /// Maximum nesting of objects and arrays, including the outermost.
     pub const MAX_LEVELS: usize = 16;
 }
 
@@ -23,7 +23,7 @@ impl StoredJson for JsonObject {
     fn from_stored(json: Value) -> Result<Self, String> {
         match json {
             Value::Object(object) => Ok(Self(object)),
-            _ => Err("no object".to_owned()),
+            _ => Err("not an object".to_owned()),
         }
     }
 }

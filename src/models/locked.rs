@@ -1,18 +1,18 @@
-//! Rows that a transaction has locked, and what every resource has in common.
+//! Locked rows, and what all resources have in common.
 
 use std::ops::{Deref, DerefMut};
 
 use super::Timestamp;
 
-/// Counts the writes of a row. It is what an etag shows.
+/// Counts the writes of a row. The etag shows it.
 pub type Revision = i64;
 
-/// What every resource has: a revision and the time of its last write.
+/// The common part of resources: a revision and the time of the last write.
 pub trait Resource {
-    /// How often the row was written.
+    /// The number of writes.
     fn revision(&self) -> Revision;
 
-    /// Marks one more write at `now`.
+    /// Counts one more write, at `now`.
     fn touch(&mut self, now: Timestamp);
 
     /// The etag of this state.
@@ -21,7 +21,7 @@ pub trait Resource {
     }
 }
 
-/// Gives a model that has `revision` and `updated_at` its [`Resource`].
+/// Implements [`Resource`] for a model with `revision` and `updated_at`.
 macro_rules! resource {
     ($model:ty) => {
         impl $crate::models::Resource for $model {
@@ -39,8 +39,8 @@ macro_rules! resource {
 
 pub(crate) use resource;
 
-/// A row that the running transaction has found within the caller's reach and locked. Only the repositories' `lock`
-/// makes one, and only a locked row can be saved or removed: a write that forgets the reach does not compile.
+/// A row that the running transaction has found within the caller's reach and locked. Only locking queries of repositories return one,
+/// and only a locked row can be saved or removed, so a write that skips the reach does not compile.
 #[derive(Debug)]
 pub struct Locked<T> {
     row: T,
@@ -48,7 +48,7 @@ pub struct Locked<T> {
 }
 
 impl<T: Clone> Locked<T> {
-    /// Takes what a locking query has found.
+    /// Wraps the row of a locking query.
     pub(crate) fn new(row: T) -> Self {
         Self { before: row.clone(), row }
     }
@@ -60,7 +60,7 @@ impl<T> Locked<T> {
         self.row
     }
 
-    /// The row as it was locked, and as it is now.
+    /// The row as it was when locked, and as it is now.
     pub(crate) fn into_before_and_after(self) -> (T, T) {
         (self.before, self.row)
     }

@@ -5,17 +5,17 @@ use super::{MembershipId, OrganizationId, Permissions, Revision, RoleName, Times
 /// One user in one organization with one role.
 #[derive(Clone, Debug)]
 pub struct Membership {
-    /// Names it.
+    /// The id.
     pub id: MembershipId,
-    /// Counts its writes.
+    /// Incremented by each write.
     pub revision: Revision,
     /// The user.
     pub user_id: UserId,
     /// The organization.
     pub organization_id: OrganizationId,
-    /// What the user is there.
+    /// The user's role in the organization.
     pub role: RoleName,
-    /// What the user may do beyond the role.
+    /// Permissions beyond the role.
     pub permissions: Permissions,
     /// When it was created.
     pub created_at: Timestamp,
@@ -25,16 +25,16 @@ pub struct Membership {
 
 resource!(Membership);
 
-/// What a new membership is made of.
+/// A membership to create.
 #[derive(Clone, Debug)]
 pub struct NewMembership {
     /// The user.
     pub user_id: UserId,
     /// The organization.
     pub organization_id: OrganizationId,
-    /// What the user will be there.
+    /// The user's role in the organization.
     pub role: RoleName,
-    /// What the user may do beyond the role.
+    /// Permissions beyond the role.
     pub permissions: Permissions,
 }
 
@@ -54,7 +54,7 @@ impl NewMembership {
     }
 }
 
-/// What an update writes; `None` leaves a field alone.
+/// Fields to update; `None` leaves a field unchanged.
 #[derive(Clone, Debug, Default)]
 pub struct MembershipChanges {
     /// The role.
@@ -64,7 +64,7 @@ pub struct MembershipChanges {
 }
 
 impl Membership {
-    /// Writes `changes`.
+    /// Applies `changes`.
     pub fn apply(&mut self, changes: MembershipChanges) {
         if let Some(role) = changes.role {
             self.role = role;
@@ -80,17 +80,17 @@ impl Membership {
 pub enum MembershipKey {
     /// By its id.
     Id(MembershipId),
-    /// By its two ends.
+    /// By its user and organization.
     Ends(UserId, OrganizationId),
 }
 
-/// Which memberships a list holds: of an organization, of a user, or the one of both.
+/// A filter of memberships. With organization and user it matches at most one.
 #[derive(Clone, Debug, Default)]
 pub struct MembershipFilter {
-    /// In this organization.
+    /// The organization.
     pub organization_id: Option<OrganizationId>,
-    /// Of this user.
+    /// The user.
     pub user_id: Option<UserId>,
-    /// With this role.
+    /// The role.
     pub role: Option<RoleName>,
 }

@@ -1,4 +1,6 @@
-//! What things are: the types and the pure rules. No database, no wire, no clock and no randomness here.
+//! The domain types and their pure rules, without a database, the wire, a clock or randomness.
+//!
+//! A `parse` function returns the rule that the input breaks as its error, in the words of a field violation.
 
 pub mod action;
 pub mod api_key;

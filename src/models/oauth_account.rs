@@ -15,19 +15,19 @@ use super::{
 /// A user's account at an external provider.
 #[derive(Clone, Debug)]
 pub struct OauthAccount {
-    /// Names it.
+    /// The id.
     pub id: OauthAccountId,
-    /// Counts its writes.
+    /// Incremented by each write.
     pub revision: Revision,
     /// The user.
     pub user_id: UserId,
     /// The provider.
     pub provider: Provider,
-    /// The provider's name for the account.
+    /// The provider's id of the account.
     pub provider_user_id: ProviderUserId,
-    /// The address that the provider told. It identifies nobody.
+    /// The address that the provider reported. It does not identify the user.
     pub email: Option<GivenEmail>,
-    /// What the provider granted.
+    /// The scopes that the provider granted.
     pub scopes: ProviderScopes,
     /// The provider's access token, sealed.
     pub access_token: Option<Sealed>,
@@ -43,12 +43,12 @@ pub struct OauthAccount {
 
 resource!(OauthAccount);
 
-/// An account as its provider names it.
+/// An account as its provider identifies it.
 #[derive(Clone, Debug)]
 pub struct ProviderAccount {
     /// The provider.
     pub provider: Provider,
-    /// The provider's name for the account.
+    /// The provider's id of the account.
     pub provider_user_id: ProviderUserId,
 }
 
@@ -63,16 +63,16 @@ pub struct ProviderTokens {
     pub token_expires_at: Option<Timestamp>,
 }
 
-/// What a new OAuth account is made of.
+/// An OAuth account to link.
 #[derive(Clone, Debug)]
 pub struct NewOauthAccount {
     /// The user.
     pub user_id: UserId,
     /// The account.
     pub account: ProviderAccount,
-    /// The address that the provider told.
+    /// The address that the provider reported.
     pub email: Option<Email>,
-    /// What the provider granted.
+    /// The scopes that the provider granted.
     pub scopes: ProviderScopes,
     /// The provider's tokens.
     pub tokens: ProviderTokens,
@@ -98,24 +98,21 @@ impl NewOauthAccount {
     }
 }
 
-/// Which OAuth accounts a list holds.
+/// A filter of OAuth accounts.
 #[derive(Clone, Debug)]
 pub struct OauthAccountFilter {
-    /// Of this user.
+    /// The user.
     pub user_id: UserId,
-    /// At this provider.
+    /// The provider.
     pub provider: Option<Provider>,
 }
 
-/// The word for a provider, as `github`.
+/// The name of a provider, such as `github`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Provider(String);
 
 impl Provider {
-    /// Checks a provider.
-    ///
-    /// # Errors
-    /// Says which rule it breaks.
+    /// Checks the name of a provider.
     pub fn parse(text: &str) -> Result<Self, &'static str> {
         if is_word(text) {
             Ok(Self(text.to_owned()))
@@ -125,18 +122,15 @@ impl Provider {
     }
 }
 
-/// The provider's name for an account. It is compared exactly: what a provider tells apart stays apart.
+/// A provider's id of an account, compared exactly.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProviderUserId(String);
 
 impl ProviderUserId {
-    /// Most bytes.
+    /// Maximum size in bytes.
     pub const MAX_BYTES: usize = 255;
 
-    /// Checks a provider's name for an account.
-    ///
-    /// # Errors
-    /// Says which rule it breaks.
+    /// Checks a provider's id of an account.
     pub fn parse(text: &str) -> Result<Self, &'static str> {
         if text.is_empty() || text.len() > Self::MAX_BYTES {
             Err("must have 1 to 255 bytes")
@@ -150,23 +144,23 @@ impl ProviderUserId {
 
 stored_as_is!(Provider, ProviderUserId);
 
-/// What a provider granted, in its own words.
+/// The scopes that a provider granted, in its own words.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ProviderScopes(Vec<String>);
 
 impl ProviderScopes {
-    /// Most scopes.
+    /// Maximum number of scopes.
     pub const MAX: usize = 100;
-    /// Most bytes of one scope.
+    /// Maximum size of a scope in bytes.
     pub const MAX_BYTES: usize = 255;
 
-    /// True for what RFC 6749 section 3.3 calls a scope token.
+    /// True for a scope token as defined by RFC 6749 section 3.3.
     pub fn is_scope(text: &str) -> bool {
         (1..=Self::MAX_BYTES).contains(&text.len())
             && text.bytes().all(|b| b.is_ascii_graphic() && b != b'"' && b != b'\\')
     }
 
-    /// Takes checked scopes.
+    /// Wraps checked scopes.
     pub fn new(scopes: Vec<String>) -> Self {
         Self(scopes)
     }

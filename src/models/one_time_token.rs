@@ -1,4 +1,4 @@
-//! Tokens that are mailed and work once: who brings one back reads the mail of the address that it was sent to.
+//! Tokens that are mailed and can be used once. Presenting one proves access to the mailbox it was sent to.
 
 use std::time::Duration;
 
@@ -8,42 +8,42 @@ use super::{
 };
 
 words! {
-    /// What a token is for.
+    /// The purpose of a token.
     Purpose {
-        /// To show that the user reads the mail of its e-mail.
+        /// Prove that the user receives mail at the user's e-mail.
         EmailVerification = "email_verification",
-        /// To set a new password.
+        /// Set a new password.
         PasswordReset = "password_reset",
-        /// To have another e-mail.
+        /// Change the e-mail.
         EmailChange = "email_change",
     }
 }
 
-/// A token that has not come back.
+/// A token that was issued and not used yet.
 #[derive(Clone, Debug)]
 pub struct OneTimeToken {
-    /// Names it.
+    /// The id.
     pub id: OneTimeTokenId,
-    /// Whose it is.
+    /// The user.
     pub user_id: UserId,
-    /// What it is for. There is one of a kind for a user.
+    /// The purpose. A user has at most one token per purpose.
     pub purpose: Purpose,
     /// Hash of its secret.
     pub token_hash: SecretHash,
-    /// The user's e-mail when it was made.
+    /// The user's e-mail when the token was created.
     pub user_email_normalized: NormalizedEmail,
-    /// Where it was mailed to.
+    /// The address that it was mailed to.
     pub email: GivenEmail,
-    /// When it stops.
+    /// When it expires.
     pub expires_at: Timestamp,
-    /// When it was made.
+    /// When it was created.
     pub created_at: Timestamp,
-    /// Its text, sealed, to be told again.
+    /// The token itself, sealed, so that it can be returned again.
     pub plaintext_sealed: Option<Sealed>,
 }
 
 impl OneTimeToken {
-    /// A token for a user, not yet stored. It is mailed to the user's e-mail, or to another one that the user wants to have.
+    /// A token for a user, not yet stored. It is mailed to the user's e-mail, or to `to`, an address that the user wants as e-mail.
     pub fn new(
         (id, token_hash): (OneTimeTokenId, SecretHash),
         purpose: Purpose,
@@ -65,8 +65,8 @@ impl OneTimeToken {
         }
     }
 
-    /// True if a user who starts again gets this token once more: it can be used, it was mailed to where the next one would be,
-    /// and at least half of its life is left. A new one would make the one in the mail useless.
+    /// True if this token is returned again instead of a new one, which would void the one already mailed: it is usable, it was mailed to
+    /// the same address, and at least half of its life is left.
     pub fn serves(&self, user: &User, to: Option<&Email>, now: Timestamp) -> bool {
         let email = to.map_or(user.email.as_str(), Email::as_str);
         let until = |from: Timestamp| self.expires_at.as_micros().saturating_sub(from.as_micros());
@@ -74,7 +74,7 @@ impl OneTimeToken {
         self.is_usable(user, now) && self.email.as_str() == email && is_young
     }
 
-    /// True if it can be used by its user as it is now.
+    /// True if it is unexpired and its user is active with the same e-mail.
     pub fn is_usable(&self, user: &User, now: Timestamp) -> bool {
         now < self.expires_at && user.is_active() && self.user_email_normalized == user.email_normalized
     }

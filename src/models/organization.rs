@@ -8,25 +8,25 @@ use super::{
 /// A tenant.
 #[derive(Clone, Debug)]
 pub struct Organization {
-    /// Names it.
+    /// The id.
     pub id: OrganizationId,
-    /// Counts its writes.
+    /// Incremented by each write.
     pub revision: Revision,
-    /// What it is called.
+    /// The display name.
     pub name: Name,
-    /// What the search by name compares.
+    /// The name as compared by searches.
     pub name_normalized: SearchKey,
     /// Its name in URLs.
     pub slug: Slug,
-    /// A picture.
+    /// The URL of a logo.
     pub logo_url: Option<WebUrl>,
-    /// What it pays for.
+    /// The plan.
     pub plan: Plan,
-    /// Free-form.
+    /// Free-form settings.
     pub settings: JsonObject,
-    /// Whether its keys work.
+    /// The state.
     pub state: OrganizationState,
-    /// Set on a tombstone.
+    /// When it was deleted. It can be restored until it is purged.
     pub deleted_at: Option<Timestamp>,
     /// When it was created.
     pub created_at: Timestamp,
@@ -37,9 +37,9 @@ pub struct Organization {
 resource!(Organization);
 
 words! {
-    /// What an organization pays for.
+    /// The plan of an organization.
     Plan {
-        /// Costs nothing.
+        /// Free of charge.
         Free = "free",
         /// The smallest paid plan.
         Starter = "starter",
@@ -51,41 +51,41 @@ words! {
 }
 
 words! {
-    /// Whether an organization's keys work.
+    /// The state of an organization.
     OrganizationState {
-        /// They do.
+        /// Its keys can be used.
         Active = "active",
-        /// They do not, until it is reactivated.
+        /// Its keys cannot be used until it is reactivated.
         Suspended = "suspended",
     }
 }
 
-/// Which states a list holds.
+/// A filter by state.
 #[derive(Clone, Copy, Debug, Default)]
 pub enum StateFilter<S> {
-    /// Every state, without the deleted.
+    /// Every state, excluding deleted ones.
     #[default]
     NotDeleted,
-    /// This state, without the deleted.
+    /// This state, excluding deleted ones.
     Is(S),
-    /// The deleted.
+    /// Only deleted ones.
     Deleted,
 }
 
-/// What a new organization is made of.
+/// An organization to create.
 #[derive(Clone, Debug)]
 pub struct NewOrganization {
-    /// What it is called.
+    /// The display name.
     pub name: Name,
-    /// Its name in URLs, or `None` to make one of the name.
+    /// Its name in URLs; `None` to derive it from the name.
     pub slug: Option<Slug>,
-    /// Who becomes its owner.
+    /// The owner.
     pub owner_user_id: UserId,
-    /// A picture.
+    /// The URL of a logo.
     pub logo_url: Option<WebUrl>,
-    /// What it pays for.
+    /// The plan.
     pub plan: Plan,
-    /// Free-form.
+    /// Free-form settings.
     pub settings: JsonObject,
 }
 
@@ -109,28 +109,28 @@ impl NewOrganization {
     }
 }
 
-/// What an update writes; `None` leaves a field alone.
+/// Fields to update; `None` leaves a field unchanged.
 #[derive(Clone, Debug, Default)]
 pub struct OrganizationChanges {
-    /// What it is called.
+    /// The display name.
     pub name: Option<Name>,
     /// Its name in URLs.
     pub slug: Option<Slug>,
-    /// A picture, or none.
+    /// The URL of a logo; `Some(None)` removes it.
     pub logo_url: Option<Option<WebUrl>>,
-    /// What it pays for.
+    /// The plan.
     pub plan: Option<Plan>,
-    /// Free-form.
+    /// Free-form settings.
     pub settings: Option<JsonObject>,
 }
 
 impl Organization {
-    /// True if its keys work.
+    /// True if it is neither suspended nor deleted.
     pub fn is_active(&self) -> bool {
         self.state == OrganizationState::Active && self.deleted_at.is_none()
     }
 
-    /// Writes `changes`.
+    /// Applies `changes`.
     pub fn apply(&mut self, changes: OrganizationChanges) {
         if let Some(name) = changes.name {
             self.name_normalized = name.search_key();
@@ -151,28 +151,28 @@ impl Organization {
     }
 }
 
-/// Which organizations a list holds.
+/// A filter of organizations.
 #[derive(Clone, Debug, Default)]
 pub struct OrganizationFilter {
     /// On this plan.
     pub plan: Option<Plan>,
     /// In this state.
     pub state: StateFilter<OrganizationState>,
-    /// Whose folded name begins so; orders the list by name.
+    /// Whose folded name starts with this; orders the list by name.
     pub name_prefix: Option<SearchKey>,
-    /// That this user is a member of.
+    /// With this user as a member.
     pub member_user_id: Option<UserId>,
 }
 
-/// Whose ownership becomes whose.
+/// A transfer of ownership.
 #[derive(Clone, Debug)]
 pub struct Transfer {
-    /// Of this organization.
+    /// The organization.
     pub organization_id: OrganizationId,
-    /// Who is to be an owner.
+    /// The new owner.
     pub to: UserId,
-    /// Who is to be none any more; `None` for the caller.
+    /// The former owner; `None` for the caller.
     pub from: Option<UserId>,
-    /// What that one is to be instead.
+    /// The new role of the former owner.
     pub role: RoleName,
 }

@@ -1,53 +1,52 @@
-//! Keyset pages: a page begins after the last row of the one before, so nothing is skipped or told twice.
+//! Keyset pagination: a page begins after the last row of the one before, so no row is skipped or repeated.
 
 use uuid::Uuid;
 
-/// How many rows a page of the usual size looks at, at most. A page of 50 that finds nothing then costs about as much as one
-/// that is full.
+/// Maximum number of rows scanned for a page of default size. A page of 50 without a match then costs about as much as a full one.
 const LOOK: i64 = 1000;
 
 /// Where a page ends: the sort key of its last row.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cursor {
-    /// The text that rows are ordered by before their id; `None` when they are ordered by id alone.
+    /// The text that rows are ordered by before their id; `None` if they are ordered by id alone.
     pub text: Option<String>,
     /// The id of the last row.
     pub id: Uuid,
 }
 
 impl Cursor {
-    /// The place of a row in a list in order of ids.
+    /// The position of a row in a list ordered by id.
     pub fn by_id(id: impl Into<Uuid>) -> Self {
         Self { text: None, id: id.into() }
     }
 
-    /// The place of a row in a list in order of a text and ids.
+    /// The position of a row in a list ordered by a text and id.
     pub fn by_text((text, id): (String, impl Into<Uuid>)) -> Self {
         Self { text: Some(text), id: id.into() }
     }
 }
 
-/// Which page is wanted.
+/// A requested page.
 #[derive(Clone, Debug)]
 pub struct PageRequest {
-    /// How many rows, 1 to [`PageRequest::MAX_SIZE`].
+    /// Number of rows, 1 to [`PageRequest::MAX_SIZE`].
     pub size: usize,
-    /// The end of the page before, or `None` for the first page.
+    /// The end of the page before; `None` for the first page.
     pub after: Option<Cursor>,
 }
 
 impl PageRequest {
-    /// Rows in a page when the caller does not say.
+    /// Number of rows if the caller does not specify any.
     pub const DEFAULT_SIZE: usize = 50;
-    /// Most rows in a page.
+    /// Maximum number of rows.
     pub const MAX_SIZE: usize = 1000;
 
-    /// How many rows to ask the database for: one more than the page holds tells whether there is a next page.
+    /// Number of rows to query: one more than the page holds, to detect a next page.
     pub fn limit(&self) -> i64 {
         i64::try_from(self.size.saturating_add(1)).unwrap_or(i64::MAX)
     }
 
-    /// Where the page begins in a list of what begins with a prefix, in order of a text and ids. No row has the first of all ids.
+    /// Where the page begins in a list of texts with a prefix, ordered by text and id. No row has the nil id.
     pub fn begin<I: From<Uuid>>(&self, prefix: &str) -> (String, I) {
         match &self.after {
             Some(cursor) => (cursor.text.clone().unwrap_or_default(), I::from(cursor.id)),
@@ -55,19 +54,18 @@ impl PageRequest {
         }
     }
 
-    /// How many rows a page looks at, at most, to find those that pass a filter that no index serves. A page that finds
-    /// fewer than it asked for ends there, and the next one goes on.
+    /// Maximum number of rows to scan for matches of a filter without an index. A page may therefore end with fewer rows than requested;
+    /// the next one continues there.
     pub fn look(&self) -> i64 {
         self.limit().max(LOOK)
     }
 
-    /// Makes the page of what the database answered to [`PageRequest::limit`]. `cursor` is where a page ends that ends
-    /// with a row.
+    /// Builds the page from the rows of a query with [`PageRequest::limit`]. `cursor` returns the position of a row.
     pub fn page<R, T: From<R>>(&self, rows: Vec<R>, cursor: impl Fn(&R) -> Cursor) -> Page<T> {
         self.page_looked_at(rows, None, cursor)
     }
 
-    /// As [`PageRequest::page`], of rows that were looked for up to a place only, if one is given.
+    /// As [`PageRequest::page`], for a query that scanned only up to `looked_to`, if set.
     pub fn page_looked_at<R, T: From<R>>(
         &self,
         mut rows: Vec<R>,
@@ -85,10 +83,10 @@ impl PageRequest {
 /// One page of a list.
 #[derive(Clone, Debug)]
 pub struct Page<T> {
-    /// The rows, in the order of the list, each with where a page ends that ends with it.
+    /// The rows in order, each with its position.
     pub rows: Vec<(Cursor, T)>,
-    /// Whether there may be rows after these.
+    /// Whether there may be more rows.
     pub has_more: bool,
-    /// Where the next page begins, if that is not after the last row: no further was looked.
+    /// Where the next page begins, if that is not after the last row: the scan ended there.
     pub looked_to: Option<Cursor>,
 }

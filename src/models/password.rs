@@ -5,12 +5,12 @@ use super::{PasswordHash, Timestamp, UserId};
 /// The password of a user.
 #[derive(Clone, Debug)]
 pub struct Password {
-    /// Whose it is.
+    /// The user.
     pub user_id: UserId,
     /// Its hash.
     pub hash: PasswordHash,
-    /// The hash was made elsewhere: of the password as it was typed, not of its normal form.
+    /// The hash was computed elsewhere: of the password as typed, not of its normal form.
     pub is_imported: bool,
-    /// When the user got it.
+    /// When it was set.
     pub changed_at: Timestamp,
 }

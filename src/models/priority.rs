@@ -3,22 +3,22 @@
 /// Priority of a call when the server cannot answer all of them, highest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Priority {
-    /// What others wait for before they answer anybody: whether a credential is good, what its owner may do.
+    /// Checks that other services wait for before they answer: whether a credential is valid, what its owner may do.
     Verify,
-    /// What keeps users signed in.
+    /// Keeps users signed in.
     Refresh,
-    /// What only reads.
+    /// Only reads.
     Read,
-    /// What changes something.
+    /// Changes something.
     Write,
-    /// What hashes passwords.
+    /// Hashes passwords.
     SignIn,
-    /// What brings over many at once.
+    /// Imports many resources at once.
     Import,
 }
 
 impl Priority {
-    /// All of them, the first ones first.
+    /// All priorities, highest first.
     pub const ALL: [Self; 6] = [Self::Verify, Self::Refresh, Self::Read, Self::Write, Self::SignIn, Self::Import];
 
     /// Its name, as in `Access.priority`.

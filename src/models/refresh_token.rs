@@ -1,4 +1,4 @@
-//! Sessions, and the refresh tokens that they have one after the other.
+//! Sessions and their refresh tokens.
 
 use std::{cmp::Ordering, time::Duration};
 
@@ -12,33 +12,33 @@ use super::{
 
 const DAY: Duration = Duration::from_hours(24);
 
-/// Counts the refresh tokens of a session, from 1. A session has one current token; those before it are spent.
+/// Numbers the refresh tokens of a session, from 1. A session has one current token; those before it are spent.
 pub type Generation = i64;
 
-/// A session. However often it is refreshed it stays one row, so that its end is one write.
+/// A session. It stays one row however often it is refreshed, so that ending it is one write.
 #[derive(Clone, Debug)]
 pub struct Session {
-    /// Names it. It stays the same as long as the session lasts.
+    /// The id. It stays the same for the life of the session.
     pub id: SessionId,
-    /// Counts its writes.
+    /// Incremented by each write.
     pub revision: Revision,
     /// The user.
     pub user_id: UserId,
     /// The generation of its current token.
     pub generation: Generation,
-    /// What its tokens are made with, sealed: a reader of the database can make none.
+    /// The secret that its tokens are derived from, sealed: a reader of the database cannot derive any.
     pub secret_sealed: Sealed,
     /// True if it began with the user's password, in SignIn.
     pub by_password: bool,
-    /// What it began with.
+    /// The client that it began with.
     pub user_agent: Option<UserAgent>,
-    /// Where it began.
+    /// The address that it began at.
     pub ip_address: Option<IpText>,
-    /// When it ends unless it is refreshed.
+    /// When it expires unless it is refreshed.
     pub expires_at: Timestamp,
-    /// When it ends, however often it is refreshed.
+    /// When it expires, however often it is refreshed.
     pub family_expires_at: Timestamp,
-    /// From when on the sweep removes it: `expires_at`, rounded up to a whole day.
+    /// When the sweep may remove it: `expires_at`, rounded up to a whole day.
     pub sweep_at: Timestamp,
     /// When it was last refreshed.
     pub rotated_at: Option<Timestamp>,
@@ -50,18 +50,18 @@ pub struct Session {
     pub created_at: Timestamp,
     /// When it was last written.
     pub updated_at: Timestamp,
-    /// The organization that it is for.
+    /// The organization that it is for, if any.
     pub organization_id: Option<OrganizationId>,
-    /// The API key that it began with: it goes on with no other.
+    /// The API key that it began with, the only one that can refresh it.
     pub api_key_id: Option<ApiKeyId>,
 }
 
 resource!(Session);
 
 words! {
-    /// Why a session was ended.
+    /// Why a session ended.
     RevokedReason {
-        /// It was ended by itself: by the user, or as one of too many.
+        /// It was ended alone: by the user, or to stay within the limit.
         Revoked = "revoked",
         /// All sessions of the user, or of an organization, were ended.
         RevokedAll = "revoked_all",
@@ -70,40 +70,40 @@ words! {
     }
 }
 
-/// What a new session is made of.
+/// A session to create.
 #[derive(Clone, Debug)]
 pub struct NewSession {
     /// The user.
     pub user_id: UserId,
-    /// True if the user has proven its password for it.
+    /// True if the user has proven the password.
     pub by_password: bool,
-    /// What it begins with.
+    /// The client that it begins with.
     pub user_agent: Option<UserAgent>,
-    /// Where it begins.
+    /// The address that it begins at.
     pub ip_address: Option<IpText>,
-    /// The organization that it is for.
+    /// The organization that it is for, if any.
     pub organization_id: Option<OrganizationId>,
 }
 
-/// How long tokens and sessions last.
+/// Lifetimes of refresh tokens and sessions.
 #[derive(Clone, Copy, Debug)]
 pub struct Lifetimes {
-    /// A token that is not rotated.
+    /// Of a token, until it is refreshed.
     pub token: Duration,
-    /// A session, from its first token.
+    /// Of a session, from its first token.
     pub family: Duration,
 }
 
-/// What a token is of which the session has said that it made it.
+/// The state of a token, by its generation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TokenState {
     /// The current one.
     Current,
-    /// The one before the current one, which was traded last.
+    /// The one before the current one, which was exchanged for it.
     Predecessor,
     /// An older one.
     Spent,
-    /// One that was not made yet.
+    /// One that was not issued yet.
     Unknown,
 }
 
@@ -142,14 +142,14 @@ impl NewSession {
     }
 }
 
-/// When a session that expires at a time is swept: at the end of that day. A database index holds this time, and has to be written
-/// where it changes: once a day, however often the session is refreshed.
+/// When a session that expires at a time is swept: at the end of that day. This time is indexed, so it must change rarely: once a day,
+/// however often the session is refreshed.
 fn sweep_at(expires_at: Timestamp) -> Timestamp {
     expires_at.floor(DAY).after(DAY)
 }
 
 impl Session {
-    /// True if whoever presents an API key may go on with the session.
+    /// True if a caller with this API key may continue the session.
     pub fn goes_on_with(&self, api_key_id: Option<ApiKeyId>) -> bool {
         self.api_key_id.is_none() || self.api_key_id == api_key_id
     }
@@ -159,7 +159,7 @@ impl Session {
         self.revoked_at.is_none() && now < self.expires_at && now < self.family_expires_at
     }
 
-    /// What the token of a generation is.
+    /// The state of the token of a generation.
     pub fn state_of(&self, generation: Generation) -> TokenState {
         match generation.cmp(&self.generation) {
             Ordering::Equal => TokenState::Current,
@@ -169,8 +169,8 @@ impl Session {
         }
     }
 
-    /// The session once its current token is traded, not yet stored, for an organization from then on. It never outlives its end.
-    /// `None` after the last generation that can be counted.
+    /// The session after its current token is exchanged, not yet stored, for `organization_id` from then on. Never extends
+    /// `family_expires_at`. `None` if the generation overflows.
     pub fn refreshed(&self, organization_id: Option<OrganizationId>, life: Duration, now: Timestamp) -> Option<Self> {
         let expires_at = now.after(life).min(self.family_expires_at);
         Some(Self {
@@ -186,16 +186,16 @@ impl Session {
     }
 }
 
-/// A user agent: at most 512 bytes without control characters. It is for information only, so that what a browser sends decides
-/// nothing: a longer one is cut, and control characters become spaces.
+/// A user agent: at most 512 bytes without control characters. Informational only, so it is never refused: a longer one is cut, and
+/// control characters become spaces.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UserAgent(String);
 
 impl UserAgent {
-    /// Most bytes.
+    /// Maximum size in bytes.
     pub const MAX_BYTES: usize = 512;
 
-    /// Takes a user agent as a browser sent it. `None` for one that says nothing.
+    /// Sanitizes a user agent as a browser sent it. `None` if nothing is left.
     pub fn of(text: &str) -> Option<Self> {
         let cut = text.get(..text.floor_char_boundary(Self::MAX_BYTES)).unwrap_or_default();
         let clean = cut.replace(is_forbidden, " ");
@@ -204,15 +204,12 @@ impl UserAgent {
     }
 }
 
-/// An IPv4 or IPv6 address, in its canonical text.
+/// An IPv4 or IPv6 address, in canonical text form.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IpText(String);
 
 impl IpText {
-    /// Checks an address, in any form that [`parse_address`] takes.
-    ///
-    /// # Errors
-    /// Says which rule it breaks.
+    /// Parses an address in any form that [`parse_address`] accepts.
     pub fn parse(text: &str) -> Result<Self, &'static str> {
         let address = parse_address(text).ok_or("must be an IPv4 or IPv6 address")?;
         Ok(Self(address.to_canonical().to_string()))

@@ -1,26 +1,26 @@
-//! Roles. What the built-in ones give, `permission` says.
+//! Roles of organizations. `permission` defines the built-in ones.
 
 use super::{
     Held, Name, OrganizationId, Permissions, Revision, RoleId, Timestamp, locked::resource, permission,
     stored::stored_as_is,
 };
 
-/// A role of an organization's own.
+/// A role that an organization defines.
 #[derive(Clone, Debug)]
 pub struct Role {
-    /// Names it.
+    /// The id.
     pub id: RoleId,
-    /// Counts its writes.
+    /// Incremented by each write.
     pub revision: Revision,
-    /// Whose it is.
+    /// The organization.
     pub organization_id: OrganizationId,
-    /// What memberships call it.
+    /// The name that memberships refer to.
     pub name: RoleName,
-    /// What it is for.
+    /// The description.
     pub description: Option<Name>,
-    /// What it gives.
+    /// The permissions that it gives.
     pub permissions: Permissions,
-    /// When it was made.
+    /// When it was created.
     pub created_at: Timestamp,
     /// When it was last written.
     pub updated_at: Timestamp,
@@ -28,16 +28,16 @@ pub struct Role {
 
 resource!(Role);
 
-/// What a new role is made of.
+/// A role to create.
 #[derive(Clone, Debug)]
 pub struct NewRole {
-    /// Whose it will be.
+    /// The organization.
     pub organization_id: OrganizationId,
-    /// What memberships will call it.
+    /// The name that memberships refer to.
     pub name: RoleName,
-    /// What it is for.
+    /// The description.
     pub description: Option<Name>,
-    /// What it gives.
+    /// The permissions that it gives.
     pub permissions: Permissions,
 }
 
@@ -57,22 +57,22 @@ impl NewRole {
     }
 }
 
-/// What an update writes; `None` leaves a field alone.
+/// Fields to update; `None` leaves a field unchanged.
 #[derive(Clone, Debug, Default)]
 pub struct RoleChanges {
-    /// The description.
+    /// The description; `Some(None)` removes it.
     pub description: Option<Option<Name>>,
     /// The permissions.
     pub permissions: Option<Permissions>,
 }
 
 impl Role {
-    /// What it gives beyond what every member holds.
+    /// The permissions that it gives beyond those of every member.
     pub fn gives(&self) -> Held {
         Held::only(&self.permissions)
     }
 
-    /// Writes `changes`.
+    /// Applies `changes`.
     pub fn apply(&mut self, changes: RoleChanges) {
         if let Some(description) = changes.description {
             self.description = description;
@@ -92,28 +92,25 @@ pub enum RoleKey {
     Named(OrganizationId, RoleName),
 }
 
-/// The name of a role: 1 to 63 of `a-z`, `0-9`, `_` and `-`, beginning with a letter.
+/// The name of a role: 1 to 63 of `a-z`, `0-9`, `_` and `-`, starting with a letter.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RoleName(String);
 
 impl RoleName {
-    /// The word for the owner's role.
+    /// The name of the owner role.
     pub const OWNER: &'static str = "owner";
 
-    /// The role of an owner.
+    /// The owner role.
     pub fn owner() -> Self {
         Self(Self::OWNER.to_owned())
     }
 
-    /// The role of an admin.
+    /// The admin role.
     pub fn admin() -> Self {
         Self(permission::ADMIN.to_owned())
     }
 
-    /// Checks a role.
-    ///
-    /// # Errors
-    /// Says which rule it breaks.
+    /// Parses the name of a role, built in or not.
     pub fn parse(text: &str) -> Result<Self, &'static str> {
         if is_word(text) {
             Ok(Self(text.to_owned()))
@@ -122,10 +119,7 @@ impl RoleName {
         }
     }
 
-    /// Checks the name of a role of an organization's own.
-    ///
-    /// # Errors
-    /// Says which rule it breaks.
+    /// Parses the name of a role that an organization defines, which must not be built in.
     pub fn parse_own(text: &str) -> Result<Self, &'static str> {
         match Self::parse(text)? {
             name if name.is_built_in() => Err("must not be owner, admin, member or viewer, which are built in"),
@@ -138,12 +132,12 @@ impl RoleName {
         permission::BUILT_IN_ROLES.contains(&self.as_str())
     }
 
-    /// True for the owner's role.
+    /// True for the owner role.
     pub fn is_owner(&self) -> bool {
         self.0 == Self::OWNER
     }
 
-    /// The word.
+    /// The name.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -151,7 +145,7 @@ impl RoleName {
 
 stored_as_is!(RoleName);
 
-/// True for 1 to 63 of `a-z`, `0-9`, `_` and `-`, beginning with a letter.
+/// True for 1 to 63 of `a-z`, `0-9`, `_` and `-`, starting with a letter.
 pub fn is_word(text: &str) -> bool {
     text.len() <= 63
         && text.bytes().next().is_some_and(|b| b.is_ascii_lowercase())

@@ -9,13 +9,10 @@ use super::{role::is_word, stored::StoredJson};
 pub struct Scope(String);
 
 impl Scope {
-    /// Most bytes.
+    /// Maximum size in bytes.
     pub const MAX_BYTES: usize = 128;
 
-    /// Checks a scope.
-    ///
-    /// # Errors
-    /// Says which rule it breaks.
+    /// Parses a scope.
     pub fn parse(text: &str) -> Result<Self, &'static str> {
         let well_formed = text == "*"
             || text.split_once(':').is_some_and(|(resource, verb)| is_word(resource) && (verb == "*" || is_word(verb)));
@@ -26,15 +23,12 @@ impl Scope {
         }
     }
 
-    /// True if whoever holds this scope holds `other` too.
+    /// True if this scope implies `other`.
     pub fn covers(&self, other: &Scope) -> bool {
         covers(&self.0, &other.0)
     }
 
-    /// Checks a scope that stands for itself alone.
-    ///
-    /// # Errors
-    /// Says which rule it breaks.
+    /// Parses a scope without a wildcard.
     pub fn parse_concrete(text: &str) -> Result<Self, &'static str> {
         match Self::parse(text)? {
             scope if scope.0.ends_with('*') => Err("must be resource:verb without wildcards"),
@@ -48,24 +42,24 @@ impl Scope {
     }
 }
 
-/// True if whoever holds one scope holds the other too. The one rule of wildcards.
+/// True if one scope implies the other. The only implementation of wildcards.
 pub fn covers(held: &str, asked: &str) -> bool {
     let same_resource = |resource: &str| asked.split_once(':').is_some_and(|(asked, _)| asked == resource);
     held == "*" || held == asked || held.strip_suffix(":*").is_some_and(same_resource)
 }
 
-/// What an API key was made for: scopes, sorted, each once.
+/// The scopes of an API key, sorted and without duplicates.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Scopes(Vec<Scope>);
 
-/// What a membership allows beyond its role, for the application to read: the same strings.
+/// The permissions of a role or a membership: the same strings.
 pub type Permissions = Scopes;
 
 impl Scopes {
-    /// Most scopes of one key, and most permissions of one membership.
+    /// Maximum number of scopes of a key, and of permissions of a membership.
     pub const MAX: usize = 100;
 
-    /// The scopes that cover every other.
+    /// The set that covers every scope.
     pub fn all() -> Self {
         Self(vec![Scope("*".to_owned())])
     }
@@ -75,12 +69,12 @@ impl Scopes {
         self.0.iter().any(|held| held.covers(scope))
     }
 
-    /// True if one of these covers a permission of this text.
+    /// True if one of these covers a permission.
     pub fn cover(&self, permission: &str) -> bool {
         self.0.iter().any(|held| covers(held.as_str(), permission))
     }
 
-    /// The first of `others` that is not covered by these.
+    /// The first of `others` that these do not cover.
     pub fn first_not_held<'a>(&self, others: &'a Scopes) -> Option<&'a Scope> {
         others.0.iter().find(|scope| !self.hold(scope))
     }
@@ -110,17 +104,17 @@ impl StoredJson for Scopes {
     }
 }
 
-/// Reads a JSON array of strings.
+/// Parses a JSON array of strings.
 pub fn strings(json: Value) -> Result<Vec<String>, String> {
-    let Value::Array(items) = json else { return Err("no array".to_owned()) };
+    let Value::Array(items) = json else { return Err("not an array".to_owned()) };
     let text = |item| match item {
         Value::String(text) => Ok(text),
-        _ => Err("no string in an array of strings".to_owned()),
+        _ => Err("not an array of strings".to_owned()),
     };
     items.into_iter().map(text).collect()
 }
 
-/// The scope that the method of a stream requires, which the stream checks again while it runs.
+/// The scope that the method of a stream requires. The stream checks it again while it runs.
 #[derive(Clone, Debug)]
 pub struct RequiredScope(pub Scope);
 

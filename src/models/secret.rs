@@ -1,16 +1,16 @@
-//! Secrets as types: none of them prints itself, and none is compared with `==`.
+//! Types for secrets. None of them is printed, and none is compared with `==`.
 
 use std::fmt;
 
 use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
 
-/// A secret in clear. It is wiped when dropped.
+/// A secret in clear, wiped from memory when dropped.
 #[derive(Clone)]
 pub struct Plaintext(Zeroizing<String>);
 
 impl Plaintext {
-    /// Takes a secret.
+    /// Wraps a secret.
     pub fn new(secret: String) -> Self {
         Self(Zeroizing::new(secret))
     }
@@ -21,12 +21,12 @@ impl Plaintext {
     }
 }
 
-/// SHA-256 of a secret of 256 random bits. A slow hash would protect nothing here: there is nothing to guess.
+/// SHA-256 of a secret of 256 random bits. A slow hash would not help, because such a secret cannot be guessed.
 #[derive(Clone)]
 pub struct SecretHash([u8; 32]);
 
 impl SecretHash {
-    /// Takes a digest.
+    /// Wraps a digest.
     pub fn new(digest: [u8; 32]) -> Self {
         Self(digest)
     }
@@ -42,12 +42,12 @@ impl SecretHash {
     }
 }
 
-/// The hash of a password: a PHC string, or what another system wrote. It is no secret as a key is one, and is to be seen by nobody.
+/// The hash of a password: a PHC string, or the format of another system. Not a secret like a key, but never disclosed.
 #[derive(Clone)]
 pub struct PasswordHash(String);
 
 impl PasswordHash {
-    /// Takes a hash.
+    /// Wraps a hash.
     pub fn new(text: String) -> Self {
         Self(text)
     }
@@ -65,7 +65,7 @@ super::stored::stored_as_is!(PasswordHash);
 pub struct Sealed(Vec<u8>);
 
 impl Sealed {
-    /// Takes sealed bytes.
+    /// Wraps sealed bytes.
     pub fn new(bytes: Vec<u8>) -> Self {
         Self(bytes)
     }

@@ -1,11 +1,11 @@
-//! How often a password may be guessed.
+//! Limits on guessing a password.
 //!
-//! Wrong ones are counted in a row, for an account and not for how its e-mail was written, and further tries have to wait longer and
-//! longer: there is no lock that a stranger could turn against the owner for good. Tries that come too early are not looked at and not
-//! counted. An address from which the user has a session is counted apart, so that strangers do not keep the user out there.
+//! Wrong passwords in a row are counted per account, however its e-mail is spelled, and further attempts have to wait longer and longer.
+//! There is no permanent lock that a stranger could turn against the owner. Attempts that come too early are neither compared nor
+//! counted. An address from which the user has a session is counted separately, so that strangers cannot lock the user out there.
 //!
-//! All counts of an account together stay within the hundred that NIST SP 800-63B-4 section 3.2.2 allows in a row: half of them
-//! are for unknown addresses, half for all familiar addresses together. What one side uses up is never taken from the other.
+//! The counts of an account add up to at most the hundred consecutive failures that NIST SP 800-63B-4 section 3.2.2 allows: half of them
+//! for unknown addresses, half for all familiar addresses together. Neither half can use up the other.
 
 use std::time::Duration;
 
@@ -13,28 +13,28 @@ use uuid::Uuid;
 
 use super::{Timestamp, UserId, refresh_token::IpText, stored::stored_as_is};
 
-/// Wrong passwords in a row that cost no time.
+/// Wrong passwords in a row that cause no wait.
 const FREE: i64 = 10;
-/// Wrong passwords in a row from unknown addresses from which on each costs a day.
+/// Number of wrong passwords in a row, from unknown addresses, from which each further one has to wait a day.
 const MOST_UNKNOWN: i64 = 50;
-/// The same for one familiar address. Fewer than for all of them together, so that a bad neighbour at one address leaves room for
-/// the user at another.
+/// The same for one familiar address. Fewer than for all of them together, so that a bad neighbour at one address leaves room for the
+/// user at another.
 const MOST_OF_FAMILIAR: i64 = 20;
 /// The same for all familiar addresses of an account together.
 const MOST_FAMILIAR: i64 = 50;
-/// The longest wait before that, and the wait from then on.
+/// The maximum wait below that number, and the wait from that number on.
 const LONG: (Duration, Duration) = (Duration::from_mins(15), Duration::from_hours(24));
-/// How many decoys there are.
+/// Number of decoy accounts.
 const DECOYS: u128 = 1024;
 
-/// Who signs in, perhaps: a user, or, for an address that nobody has, one of a fixed number of decoys, so that it costs the same.
+/// The account of a sign-in attempt: a user or, for an unknown address, one of a fixed number of decoys that cost the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AccountId(pub Uuid);
 
 impl AccountId {
-    /// The decoy that some bytes lead to.
+    /// The decoy selected by some bytes.
     pub fn decoy(bytes: [u8; 16]) -> Self {
-        // No UUID that is made has version 0.
+        // UUIDs in use never have version 0.
         Self(Uuid::from_u128(u128::from_be_bytes(bytes) % DECOYS))
     }
 }
@@ -45,7 +45,7 @@ impl From<UserId> for AccountId {
     }
 }
 
-/// From where somebody tries: an address from which the user has signed in, in a session that goes on, or anywhere else.
+/// The source of an attempt: a familiar address, from which the user has a live session, or any other.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Source(String);
 
@@ -61,28 +61,28 @@ impl Source {
         !self.0.is_empty()
     }
 
-    /// Wrong passwords in a row from here from which on each costs a day.
+    /// Number of wrong passwords in a row from here from which each further one has to wait a day.
     fn most(&self) -> i64 {
         if self.is_familiar() { MOST_OF_FAMILIAR } else { MOST_UNKNOWN }
     }
 
-    /// How long what a familiar address tried has to be remembered: after that it may try again in any case.
+    /// How long the failures of a familiar address are stored: after that it may try again in any case.
     pub const REMEMBERED: Duration = LONG.1;
 }
 
 stored_as_is!(Source);
 
-/// Wrong passwords in a row, and when the last one came.
+/// Wrong passwords in a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Failures {
-    /// How many.
+    /// Their number.
     pub count: i64,
-    /// When.
+    /// The time of the last one.
     pub last: Timestamp,
 }
 
 impl Failures {
-    /// When the next one from a source is looked at.
+    /// When the next attempt from a source is compared.
     fn next_at(self, source: &Source) -> Timestamp {
         let wait = match self.count {
             count if count < FREE => Duration::ZERO,
@@ -96,16 +96,16 @@ impl Failures {
         self.last.after(wait)
     }
 
-    /// This and another one from the same source, unless it comes too early.
+    /// These and one more from the same source, unless it comes too early.
     pub fn and_one(self, source: &Source, now: Timestamp) -> Option<Self> {
-        // Of several at once the later one may be counted first.
+        // Of several concurrent ones, the later one may be counted first.
         let is_time = self.count < FREE || self.next_at(source) <= now;
         is_time.then_some(Self { count: self.count.saturating_add(1), last: self.last.max(now) })
     }
 
-    /// The same for a familiar address, given what is counted for every familiar address of the account, this one included.
+    /// The same for a familiar address. `all` are the counts of every familiar address of the account, including this one.
     pub fn and_one_familiar(self, source: &Source, all: &[Self], now: Timestamp) -> Option<Self> {
-        // An address that has used up its own part waits a day each time anyway, and takes nothing from the others.
+        // An address that has used up its own part has to wait a day each time anyway, and takes nothing from the others.
         if self.count < MOST_OF_FAMILIAR {
             let sum = all.iter().fold(0_i64, |sum, one| sum.saturating_add(one.count.min(MOST_OF_FAMILIAR)));
             let last = all.iter().map(|one| one.last).max();
@@ -119,7 +119,7 @@ impl Failures {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
+    #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
     use super::*;
 
@@ -154,7 +154,7 @@ mod tests {
         }
     }
 
-    /// Tries from so many familiar addresses, each as often as it may within a day, and tells how many were compared.
+    /// Tries from a number of familiar addresses, each as often as allowed within a day. Returns how many attempts were compared.
     fn compared_within_a_day(addresses: u8) -> i64 {
         let mut all: Vec<Failures> = (0..addresses).map(|_| Failures { count: 0, last: begin() }).collect();
         let mut now = begin();
@@ -184,7 +184,7 @@ mod tests {
         let (here, there) = (address(1), address(2));
         let mut all = vec![Failures { count: 0, last: begin() }; 2];
         let mut now = begin();
-        // For months, as often as it may.
+        // For months, as often as allowed.
         while all[0].count < 100 {
             if let Some(next) = all[0].and_one_familiar(&here, &all, now) {
                 all[0] = next;

@@ -1,16 +1,16 @@
-//! The keys that access tokens are signed with.
+//! The keys that sign access tokens.
 
 use std::time::Duration;
 
 use super::{Sealed, SigningKeyId, Timestamp, stored::words};
 
-/// The longest that an access token can be set to live.
+/// The maximum configurable lifetime of an access token.
 pub const MAX_TOKEN_LIFE: Duration = Duration::from_hours(1);
-/// How far the clocks of two machines may be apart.
+/// The maximum difference between the clocks of two machines.
 pub const CLOCK_SKEW: Duration = Duration::from_mins(1);
 
 words! {
-    /// How a key signs.
+    /// The algorithm of a key.
     SigningAlgorithm {
         /// Ed25519 (RFC 8037).
         EdDsa = "EdDSA",
@@ -19,26 +19,26 @@ words! {
     }
 }
 
-/// A key that signs, or will, or signed what may still be valid.
+/// A key that signs now or later, or has signed tokens that may still be valid.
 #[derive(Clone, Debug)]
 pub struct SigningKey {
-    /// Names it, in the database and in the header of tokens.
+    /// The id, which tokens carry in their header.
     pub id: SigningKeyId,
-    /// How it signs.
+    /// The algorithm.
     pub algorithm: SigningAlgorithm,
-    /// What verifies: 32 bytes, or an uncompressed point.
+    /// The public key: 32 bytes, or an uncompressed point.
     pub public_key: PublicKey,
-    /// What signs: PKCS#8, sealed.
+    /// The private key: PKCS#8, sealed.
     pub private_key: Sealed,
-    /// From when it signs.
+    /// When it starts to sign.
     pub signs_from: Timestamp,
-    /// Until when tokens verify with it; `None` while no other key was made after it.
+    /// When it stops verifying tokens; `None` until another key is created after it.
     pub verifies_until: Option<Timestamp>,
-    /// When it was made.
+    /// When it was created.
     pub created_at: Timestamp,
 }
 
-/// What verifies.
+/// A public key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PublicKey(pub Vec<u8>);
 
@@ -50,13 +50,13 @@ impl PublicKey {
 }
 
 impl SigningKey {
-    /// True as long as tokens verify with it.
+    /// True while tokens verify with it.
     pub fn verifies(&self, now: Timestamp) -> bool {
         self.verifies_until.is_none_or(|until| now < until)
     }
 
-    /// Until when a key verifies after which another one signs from some time on: the last token that it signs has expired then,
-    /// whatever the settings are.
+    /// When a key stops verifying if its successor signs from `signs_from`: by then the last token that it signed has expired, whatever the
+    /// settings are.
     pub fn outlived_by(signs_from: Timestamp) -> Timestamp {
         signs_from.after(MAX_TOKEN_LIFE).after(CLOCK_SKEW)
     }

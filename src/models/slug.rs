@@ -7,13 +7,10 @@ use super::{stored::stored_as_is, text::Name, text::fold};
 pub struct Slug(String);
 
 impl Slug {
-    /// Most characters, RFC 1035 section 2.3.1.
+    /// Maximum number of characters: RFC 1035 section 2.3.1.
     pub const MAX_CHARS: usize = 63;
 
     /// Checks a slug.
-    ///
-    /// # Errors
-    /// Says which rule it breaks.
     pub fn parse(text: &str) -> Result<Self, &'static str> {
         let edge = |c: Option<u8>| c.is_some_and(|c| c != b'-');
         let inner = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'-';
@@ -26,13 +23,12 @@ impl Slug {
         Ok(Self(text.to_owned()))
     }
 
-    /// Makes a slug of a name: what is no letter or digit becomes a hyphen. A name with nothing to keep becomes
-    /// `organization`.
+    /// Derives a slug from a name: characters other than letters and digits become hyphens. If nothing is left, the slug is `organization`.
     pub fn of_name(name: &Name) -> Self {
         Self::joined(&Self::words(name), "")
     }
 
-    /// Makes a slug of a name and an ending of letters and digits, for when the slug of the name alone is taken.
+    /// Derives a slug from a name and a suffix of letters and digits, for when the slug of the name alone is taken.
     pub fn of_name_with_ending(name: &Name, ending: &str) -> Self {
         let ending: String = ending.to_ascii_lowercase().chars().filter(char::is_ascii_alphanumeric).take(16).collect();
         Self::joined(&Self::words(name), &ending)
@@ -41,7 +37,7 @@ impl Slug {
     fn words(name: &Name) -> String {
         use unicode_normalization::UnicodeNormalization as _;
         let ascii = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
-        // Decomposed, a letter parts from its accents, and `Café` keeps its e.
+        // Decomposition separates letters from their accents, so `Café` keeps its e.
         let folded: String = fold(name.as_str()).nfd().filter(|c| !('\u{300}'..='\u{36f}').contains(c)).collect();
         folded.split(|c| !ascii(c)).filter(|word| !word.is_empty()).collect::<Vec<_>>().join("-")
     }

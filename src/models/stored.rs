@@ -1,11 +1,11 @@
-//! How values of our own appear in text and JSON columns. The database layer maps every type that says so here.
+//! How our types appear in text and JSON columns. The database layer maps every type that implements these traits.
 
 /// A value that a text column holds.
 pub trait StoredText: Sized {
     /// The text to store.
     fn as_stored(&self) -> &str;
 
-    /// The value of a stored text, or what is wrong with it.
+    /// Restores a value, or describes what is wrong with the stored text.
     fn from_stored(text: String) -> Result<Self, String>;
 }
 
@@ -14,11 +14,11 @@ pub trait StoredJson: Sized {
     /// The JSON to store.
     fn to_stored(&self) -> serde_json::Value;
 
-    /// The value of stored JSON, or what is wrong with it.
+    /// Restores a value, or describes what is wrong with the stored JSON.
     fn from_stored(json: serde_json::Value) -> Result<Self, String>;
 }
 
-/// An enum whose variants are words, in the database and wherever else it is written.
+/// Defines an enum whose variants are words in the database and elsewhere.
 macro_rules! words {
     ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $word:literal),+ $(,)? }) => {
         $(#[$doc])*
@@ -28,7 +28,7 @@ macro_rules! words {
         }
 
         impl $name {
-            /// Every one of them.
+            /// All variants.
             pub const ALL: &'static [Self] = &[$(Self::$variant),+];
         }
 
@@ -42,14 +42,14 @@ macro_rules! words {
             fn from_stored(text: String) -> Result<Self, String> {
                 match text.as_str() {
                     $($word => Ok(Self::$variant),)+
-                    other => Err(format!("{other:?} is no {}", stringify!($name))),
+                    other => Err(format!("{other:?} is not a valid {}", stringify!($name))),
                 }
             }
         }
     };
 }
 
-/// Gives types that wrap a text their [`StoredText`]: the text as it is, checked when it was made.
+/// Implements [`StoredText`] for types that wrap a text, which was checked on construction.
 macro_rules! stored_as_is {
     ($($text:ident),+ $(,)?) => {$(
         impl $crate::models::stored::StoredText for $text {

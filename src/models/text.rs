@@ -1,20 +1,20 @@
-//! Short texts that people write: names and URLs.
+//! Short texts: names, messages and URLs.
 
 use unicode_normalization::UnicodeNormalization as _;
 
 use super::stored::stored_as_is;
 
-/// True for characters that no short text may hold: controls, line and paragraph separators, and the marks that turn
-/// the direction of writing and so make a text look like another.
+/// True for characters that no short text may contain: controls, line and paragraph separators, and bidirectional formatting, which can
+/// disguise a text as another.
 pub fn is_forbidden(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{2028}' | '\u{2029}' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}' | '\u{FFFE}' | '\u{FFFF}')
 }
 
-/// The form in which texts are compared without regard to case: NFKC, lower case. Doing it twice changes nothing.
+/// Folds a text for case-insensitive comparison: NFKC, lower case. Idempotent.
 pub fn fold(text: &str) -> String {
     let mut folded: String = text.nfkc().flat_map(char::to_lowercase).nfkc().collect();
-    // Lower case can make a sequence that composes anew, whose lower case differs again.
+    // Lowercasing can create a sequence that composes again and has yet another lower case.
     loop {
         let again: String = folded.nfkc().flat_map(char::to_lowercase).nfkc().collect();
         if again == folded {
@@ -24,20 +24,17 @@ pub fn fold(text: &str) -> String {
     }
 }
 
-/// A name of something: 1 to 200 characters in NFC, without control characters and without space at its ends.
+/// A display name: 1 to 200 characters in NFC, trimmed, without control characters.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Name(String);
 
 impl Name {
-    /// Most characters.
+    /// Maximum number of characters.
     pub const MAX_CHARS: usize = 200;
 
-    /// Checks a name.
-    ///
-    /// # Errors
-    /// Says which rule it breaks.
+    /// Trims, normalizes and checks a name.
     pub fn parse(text: &str) -> Result<Self, &'static str> {
-        // Before any other work, so that the cost of a refusal does not grow with what was sent.
+        // Checked before any other work, so that refusing a huge text is cheap.
         if text.len() > Self::MAX_CHARS * 4 {
             return Err("must have at most 200 characters");
         }
@@ -50,7 +47,7 @@ impl Name {
         }
     }
 
-    /// The form that a search by prefix compares.
+    /// The form that prefix searches compare.
     pub fn search_key(&self) -> SearchKey {
         SearchKey(fold(&self.0))
     }
@@ -63,20 +60,17 @@ impl Name {
 
 stored_as_is!(Name);
 
-/// A text of several lines: 1 to 1,000 characters in NFC, of the control characters only line feeds and tabs, without space at its ends.
+/// A multi-line text: 1 to 1,000 characters in NFC, trimmed, without control characters other than line feeds and tabs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lines(String);
 
 impl Lines {
-    /// Most characters.
+    /// Maximum number of characters.
     pub const MAX_CHARS: usize = 1000;
 
-    /// Checks a text.
-    ///
-    /// # Errors
-    /// Says which rule it breaks.
+    /// Trims, normalizes and checks a text.
     pub fn parse(text: &str) -> Result<Self, &'static str> {
-        // Before any other work, so that the cost of a refusal does not grow with what was sent.
+        // Checked before any other work, so that refusing a huge text is cheap.
         if text.len() > Self::MAX_CHARS * 4 {
             return Err("must have at most 1,000 characters");
         }
@@ -99,7 +93,7 @@ impl Lines {
 
 stored_as_is!(Lines);
 
-/// The folded form of a name, or of the beginning of one.
+/// The folded form of a name or of a prefix of one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SearchKey(String);
 
@@ -112,7 +106,7 @@ impl SearchKey {
 
 stored_as_is!(SearchKey);
 
-/// The end of the range of texts that begin with `prefix`, in byte order: greater than all of them.
+/// An upper bound, in byte order, of the texts that start with `prefix`.
 pub fn prefix_end(prefix: &str) -> String {
     format!("{prefix}\u{10FFFF}")
 }
@@ -122,13 +116,10 @@ pub fn prefix_end(prefix: &str) -> String {
 pub struct WebUrl(String);
 
 impl WebUrl {
-    /// Most bytes.
+    /// Maximum size in bytes.
     pub const MAX_BYTES: usize = 2048;
 
-    /// Checks a URL. It is kept as given.
-    ///
-    /// # Errors
-    /// Says which rule it breaks.
+    /// Checks a URL. It is stored as given.
     pub fn parse(text: &str) -> Result<Self, &'static str> {
         if text.len() > Self::MAX_BYTES {
             return Err("must have at most 2,048 bytes");

@@ -12,60 +12,57 @@ use super::{
 /// A person's account.
 #[derive(Clone, Debug)]
 pub struct User {
-    /// Names it.
+    /// The id.
     pub id: UserId,
-    /// Counts its writes.
+    /// Incremented by each write.
     pub revision: Revision,
     /// The address as given.
     pub email: GivenEmail,
-    /// What uniqueness and lookup use.
+    /// The address as compared.
     pub email_normalized: NormalizedEmail,
-    /// What the person is called.
+    /// The display name.
     pub name: Name,
-    /// A picture.
+    /// The URL of a picture.
     pub avatar_url: Option<WebUrl>,
     /// When the address was verified.
     pub email_verified_at: Option<Timestamp>,
-    /// Acts across every organization.
+    /// Whether the user may act across all organizations.
     pub is_platform_admin: bool,
-    /// Whether it can do anything.
+    /// The state.
     pub state: UserState,
-    /// Free-form.
+    /// Free-form metadata.
     pub metadata: JsonObject,
-    /// Set on a tombstone.
+    /// When it was deleted. It can be restored until it is purged.
     pub deleted_at: Option<Timestamp>,
     /// When it was created.
     pub created_at: Timestamp,
     /// When it was last written.
     pub updated_at: Timestamp,
-    /// What names it where it came from.
+    /// The id of the user in the system that it was imported from.
     pub external_id: Option<ExternalId>,
 }
 
 resource!(User);
 
 words! {
-    /// Whether a user can do anything.
+    /// The state of a user.
     UserState {
-        /// It can.
+        /// Can sign in, and its credentials are valid.
         Active = "active",
-        /// It cannot, until reactivated.
+        /// Cannot sign in until reactivated, and its credentials are invalid.
         Suspended = "suspended",
     }
 }
 
-/// What names a user where it came from: 1 to 255 bytes without control characters.
+/// The id of a user in another system: 1 to 255 bytes without control characters.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ExternalId(String);
 
 impl ExternalId {
-    /// Most bytes.
+    /// Maximum size in bytes.
     pub const MAX_BYTES: usize = 255;
 
-    /// Checks an id. It is kept as given.
-    ///
-    /// # Errors
-    /// Says which rule it breaks.
+    /// Checks an id. It is stored as given.
     pub fn parse(text: &str) -> Result<Self, &'static str> {
         if !(1..=Self::MAX_BYTES).contains(&text.len()) {
             Err("must have 1 to 255 bytes")
@@ -84,20 +81,20 @@ impl ExternalId {
 
 stored_as_is!(ExternalId);
 
-/// What a new user is made of.
+/// A user to create.
 #[derive(Clone, Debug)]
 pub struct NewUser {
     /// The address.
     pub email: Email,
-    /// What the person is called.
+    /// The display name.
     pub name: Name,
-    /// A picture.
+    /// The URL of a picture.
     pub avatar_url: Option<WebUrl>,
-    /// Free-form.
+    /// Free-form metadata.
     pub metadata: JsonObject,
-    /// The maker vouches for the address.
+    /// Whether the caller vouches for the address.
     pub email_verified: bool,
-    /// What names it where it comes from.
+    /// The id of the user in the system that it is imported from.
     pub external_id: Option<ExternalId>,
 }
 
@@ -124,26 +121,26 @@ impl NewUser {
     }
 }
 
-/// What an update writes; `None` leaves a field alone.
+/// Fields to update; `None` leaves a field unchanged.
 #[derive(Clone, Debug, Default)]
 pub struct UserChanges {
     /// The address.
     pub email: Option<Email>,
-    /// What the person is called.
+    /// The display name.
     pub name: Option<Name>,
-    /// A picture, or none.
+    /// The URL of a picture; `Some(None)` removes it.
     pub avatar_url: Option<Option<WebUrl>>,
-    /// Free-form.
+    /// Free-form metadata.
     pub metadata: Option<JsonObject>,
 }
 
 impl User {
-    /// True if its keys, refresh tokens and sign-ins work.
+    /// True if the user is neither suspended nor deleted.
     pub fn is_active(&self) -> bool {
         self.state == UserState::Active && self.deleted_at.is_none()
     }
 
-    /// Writes `changes`. Another address is unverified; another spelling of the same one stays verified.
+    /// Applies `changes`. A different address is unverified; another spelling of the same one stays verified.
     pub fn apply(&mut self, changes: UserChanges) {
         if let Some(email) = changes.email {
             if *email.normalized() != self.email_normalized {
@@ -163,18 +160,18 @@ impl User {
     }
 }
 
-/// Which users a list holds.
+/// A filter of users.
 #[derive(Clone, Debug, Default)]
 pub struct UserFilter {
     /// Members of this organization.
     pub organization_id: Option<OrganizationId>,
     /// In this state.
     pub state: StateFilter<UserState>,
-    /// Whose normalised address begins so; orders the list by address.
+    /// Whose normalized address starts with this; orders the list by address.
     pub email_prefix: Option<EmailPrefix>,
-    /// Created then or later.
+    /// Created at this time or later.
     pub created_from: Option<Timestamp>,
-    /// Created before.
+    /// Created before this time.
     pub created_before: Option<Timestamp>,
 }
 

@@ -1,7 +1,7 @@
-//! Access tokens: JWTs by RFC 9068, signed with a key of ours and taken from nobody else.
+//! Access tokens: JWTs as defined by RFC 9068, signed and accepted only with this service's keys.
 //!
-//! A token is good if everything about it is as this module makes it: its type, the one algorithm of the key that its `kid` names, who
-//! made it, whom it is for, and when. A key or an address of one that the token itself brings is not looked at (RFC 8725 section 3).
+//! A token is accepted only if its type, the single algorithm of the key that its `kid` names, the issuer, the audience and the times are
+//! as this module issues them. A key, or the address of one, inside a token is ignored (RFC 8725 section 3).
 
 use std::{fmt, sync::Once};
 
@@ -25,42 +25,42 @@ use crate::models::{PublicKey, SigningAlgorithm, SigningKeyId, Timestamp, signin
 
 /// The type of an access token (RFC 9068 section 2.1).
 const TYPE: &str = "at+jwt";
-/// Longest token that is looked at. It has to fit into the headers of a call.
+/// Maximum length of a token. It has to fit into the headers of a call.
 pub const MAX_BYTES: usize = 16 * 1024;
 
-/// What an access token says.
+/// The claims of an access token.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Claims {
-    /// Who made it.
+    /// The issuer.
     pub iss: String,
     /// The user.
     pub sub: Uuid,
-    /// Whom it is for.
+    /// The audience.
     pub aud: String,
     /// When it expires, in seconds since 1970.
     pub exp: i64,
-    /// From when it is good.
+    /// When it becomes valid.
     pub nbf: i64,
-    /// When it was made.
+    /// When it was issued.
     pub iat: i64,
-    /// Its own id.
+    /// The id of the token.
     pub jti: Uuid,
     /// The session.
     pub sid: Uuid,
-    /// The API key that the session was begun with.
+    /// The API key that the session began with.
     pub client_id: String,
     /// The organization that it is for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub org_id: Option<Uuid>,
-    /// The user's role there.
+    /// The user's role in that organization.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub org_role: Option<String>,
-    /// What the user may do there.
+    /// The user's permissions in that organization.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub org_permissions: Option<Vec<String>>,
 }
 
-/// Who makes tokens, and for whom.
+/// The issuer and the audience of tokens.
 #[derive(Clone, Debug)]
 pub struct Parties {
     /// The `iss` of every token.
@@ -73,11 +73,11 @@ pub struct Parties {
 pub struct KeyPair {
     /// PKCS#8.
     pub private: Zeroizing<Vec<u8>>,
-    /// What verifies.
+    /// The public key.
     pub public: PublicKey,
 }
 
-/// Makes a key pair. `None` if the library cannot, which it always can.
+/// Generates a key pair. `None` if the library fails, which is not expected.
 pub fn generate(algorithm: SigningAlgorithm) -> Option<KeyPair> {
     let random = random::generator();
     let (private, public) = match algorithm {
@@ -95,7 +95,7 @@ pub fn generate(algorithm: SigningAlgorithm) -> Option<KeyPair> {
     Some(KeyPair { private: Zeroizing::new(private), public: PublicKey(public) })
 }
 
-/// A key that signs.
+/// A signing key.
 #[derive(Clone)]
 pub struct Signing {
     header: Header,
@@ -103,7 +103,7 @@ pub struct Signing {
 }
 
 impl Signing {
-    /// Takes a key.
+    /// Wraps a private key in PKCS#8.
     pub fn new(id: SigningKeyId, algorithm: SigningAlgorithm, private: &[u8]) -> Self {
         let mut header = Header::new(wire(algorithm));
         header.typ = Some(TYPE.to_owned());
@@ -115,7 +115,7 @@ impl Signing {
         Self { header, key }
     }
 
-    /// The token that says something. `None` if the key cannot sign, which was looked at when it was taken.
+    /// Signs claims. `None` if the key is invalid.
     pub fn sign(&self, claims: &Claims) -> Option<String> {
         install();
         jsonwebtoken::encode(&self.header, claims, &self.key).ok()
@@ -128,7 +128,7 @@ impl fmt::Debug for Signing {
     }
 }
 
-/// A key that verifies.
+/// A verification key.
 #[derive(Clone)]
 pub struct Verifying {
     algorithm: Algorithm,
@@ -136,7 +136,7 @@ pub struct Verifying {
 }
 
 impl Verifying {
-    /// Takes a key.
+    /// Wraps a public key.
     pub fn new(algorithm: SigningAlgorithm, public: &PublicKey) -> Self {
         let key = match algorithm {
             SigningAlgorithm::EdDsa => DecodingKey::from_ed_der(public.as_bytes()),
@@ -145,11 +145,11 @@ impl Verifying {
         Self { algorithm: wire(algorithm), key }
     }
 
-    /// What a token says, if it was signed with this key and is good at `now`.
+    /// The claims of a token, if it was signed with this key and is valid at `now`.
     pub fn verify(&self, token: &str, parties: &Parties, now: Timestamp) -> Option<Claims> {
         install();
         let mut validation = Validation::new(self.algorithm);
-        // Times are looked at below, by the clock of this process; whom it is for too, as text and nothing else.
+        // Checked below: the times by the clock of this process, and the audience as a plain text.
         (validation.validate_exp, validation.validate_nbf, validation.validate_aud) = (false, false, false);
         validation.required_spec_claims.clear();
         let claims = jsonwebtoken::decode::<Claims>(token, &self.key, &validation).ok()?.claims;
@@ -160,7 +160,7 @@ impl Verifying {
     }
 }
 
-/// The key that a token says it was signed with, if it looks like one of ours.
+/// The key id in the header of a token. `None` if the header is not one of ours.
 pub fn key_of(token: &str) -> Option<SigningKeyId> {
     if token.len() > MAX_BYTES {
         return None;
@@ -169,7 +169,7 @@ pub fn key_of(token: &str) -> Option<SigningKeyId> {
     let is_ours = header.typ.as_deref() == Some(TYPE) && header.crit.is_none();
     let text = header.kid.filter(|_| is_ours)?;
     let id = Uuid::try_parse(&text).ok()?;
-    // One id has one text.
+    // Only the canonical text of an id is accepted.
     (id.to_string() == text).then_some(SigningKeyId(id))
 }
 
@@ -183,7 +183,7 @@ pub fn jwk(id: SigningKeyId, algorithm: SigningAlgorithm, public: &PublicKey) ->
             "x": URL_SAFE_NO_PAD.encode(public),
         }),
         SigningAlgorithm::Es256 => {
-            // An uncompressed point: a byte that says so, and the two coordinates.
+            // An uncompressed point: one byte for its form, then the two coordinates.
             let (x, y) = public.get(1..).unwrap_or_default().split_at(public.len().saturating_sub(1) / 2);
             json!({
                 "kty": "EC", "crv": "P-256", "use": "sig", "alg": "ES256", "kid": id.to_string(),
@@ -200,7 +200,7 @@ fn wire(algorithm: SigningAlgorithm) -> Algorithm {
     }
 }
 
-/// Lets the library sign and verify with `ring`, which is here anyway, and with no other algorithm than the two.
+/// Makes the library sign and verify with `ring`, which is a dependency anyway, and only with the two algorithms.
 fn install() {
     static ONCE: Once = Once::new();
     static PROVIDER: CryptoProvider = CryptoProvider {
@@ -228,7 +228,7 @@ fn install() {
         key_utils: KeyUtils::new_unimplemented(),
     };
     ONCE.call_once(|| {
-        // It fails only where somebody has installed another one before, and nobody else does.
+        // Fails only if another provider was installed before, and nothing else installs one.
         let _ = PROVIDER.install_default();
     });
 }

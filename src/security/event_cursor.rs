@@ -1,4 +1,4 @@
-//! Cursors of the event stream: opaque, and authenticated, so that a place in the order is only ever one that was told.
+//! Cursors of the event stream: opaque and authenticated, so that only positions that were issued are accepted.
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use subtle::ConstantTimeEq as _;
@@ -9,26 +9,26 @@ use crate::models::Sequence;
 
 const VERSION: u8 = 1;
 
-/// Makes and reads cursors.
+/// Writes and reads cursors.
 #[derive(Clone)]
 pub struct EventCursors {
     keys: Vec<Zeroizing<[u8; 32]>>,
 }
 
 impl EventCursors {
-    /// Takes keys derived from the ring.
+    /// Derives the keys from the ring.
     pub fn new(ring: &KeyRing) -> Self {
         Self { keys: ring.derive("event cursors") }
     }
 
-    /// The cursor of a place.
+    /// The cursor of a position.
     pub fn write(&self, place: Sequence) -> String {
         let Some(key) = self.keys.first() else { return String::new() };
         let body = body(place);
         URL_SAFE_NO_PAD.encode([body.as_slice(), &tag(key.as_slice(), &[&body])].concat())
     }
 
-    /// The place of a cursor, or `None` if it was not made here.
+    /// The position of a cursor. `None` if it was not issued here.
     pub fn read(&self, cursor: &str) -> Option<Sequence> {
         let mut bytes = [0; 9 + TAG_BYTES];
         let length = URL_SAFE_NO_PAD.decode_slice(cursor, &mut bytes).ok()?;

@@ -1,5 +1,5 @@
-//! Cryptography: randomness, the format of credentials, passwords, access tokens, sealing, page tokens, event cursors. No I/O but the
-//! key file's text.
+//! Cryptography: randomness, the format of credentials, passwords, access tokens, sealing, page tokens, event cursors. No I/O, except that
+//! the caller passes in the text of key files.
 
 pub mod access_token;
 pub mod event_cursor;

@@ -1,4 +1,4 @@
-//! Page tokens: opaque, authenticated, and good only for the list they came from.
+//! Page tokens: opaque, authenticated, and valid only for the list that issued them.
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use subtle::ConstantTimeEq as _;
@@ -9,33 +9,33 @@ use super::sealing::{KeyRing, TAG_BYTES, tag};
 use crate::models::{Cursor, Reach};
 
 const VERSION: u8 = 1;
-/// A cursor holds at most a folded name; anything longer was never made here.
+/// Maximum length of a token. A cursor holds at most a folded name, so a longer token was not issued here.
 const MAX_TEXT: usize = 8 * 1024;
 
-/// Makes and reads page tokens.
+/// Writes and reads page tokens.
 #[derive(Clone)]
 pub struct PageTokens {
     keys: Vec<Zeroizing<[u8; 32]>>,
 }
 
-/// Which list a token belongs to: the method, what the caller may touch, and the filters.
+/// The list that a token belongs to: the method, the caller's reach, and the filters.
 #[derive(Clone, Debug)]
 pub struct ListIdentity {
     /// Full method name.
     pub method: &'static str,
-    /// What the caller may touch.
+    /// The caller's reach.
     pub reach: Reach,
-    /// The request without its page fields, encoded.
+    /// The encoded request without its page fields.
     pub filter: Vec<u8>,
 }
 
 impl PageTokens {
-    /// Takes keys derived from the ring.
+    /// Derives the keys from the ring.
     pub fn new(ring: &KeyRing) -> Self {
         Self { keys: ring.derive("page tokens") }
     }
 
-    /// The token of the page that begins after `cursor`; empty for none.
+    /// The token of the page after `cursor`; empty without one.
     pub fn write(&self, list: &ListIdentity, cursor: Option<&Cursor>) -> String {
         let (Some(cursor), Some(key)) = (cursor, self.keys.first()) else { return String::new() };
         let mut token = vec![VERSION];
@@ -48,7 +48,7 @@ impl PageTokens {
         URL_SAFE_NO_PAD.encode(token)
     }
 
-    /// Where the page of a token begins, or `None` if it was not made here for this list.
+    /// The position where the page of a token begins. `None` if the token was not issued for this list.
     pub fn read(&self, list: &ListIdentity, token: &str) -> Option<Cursor> {
         if token.len() > MAX_TEXT {
             return None;

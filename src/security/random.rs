@@ -1,4 +1,4 @@
-//! The only maker of randomness: the operating system's generator.
+//! The only source of randomness: the operating system's generator.
 
 use std::{
     cell::Cell,
@@ -11,37 +11,37 @@ use crate::models::Timestamp;
 
 const BASE62: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 
-/// Fills a buffer with random bytes.
+/// Generates random bytes.
 ///
-/// A system that cannot give randomness cannot run an identity service; it is the one thing that ends the process.
-#[expect(clippy::expect_used, reason = "without randomness nothing here is safe to do")]
+/// Panics if the system provides no randomness: an identity service cannot run without it.
+#[expect(clippy::expect_used, reason = "nothing here is safe without randomness")]
 pub fn bytes<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
-    getrandom::fill(&mut bytes).expect("the operating system gives randomness");
+    getrandom::fill(&mut bytes).expect("the operating system provides randomness");
     bytes
 }
 
-/// The system's generator, as the library that signs wants it.
+/// The system's generator, as the type that the signing library takes.
 pub fn generator() -> ring::rand::SystemRandom {
     ring::rand::SystemRandom::new()
 }
 
-/// `length` random letters and digits, each of 62 alike: 5.95 bits of randomness a character.
+/// `length` random letters and digits, uniform over 62: 5.95 bits of randomness per character.
 pub fn base62(length: usize) -> String {
     let mut text = String::with_capacity(length);
     while text.len() < length {
-        // Bytes from 248 on would make the first eight characters likelier than the others.
+        // Bytes from 248 on would favor the first eight characters.
         let alike = bytes::<64>().into_iter().filter(|byte| *byte < 248);
         text.extend(alike.filter_map(base62_digit).take(length - text.len()));
     }
     text
 }
 
-/// An id for a call: 64 bits in hexadecimal, of a keyed hash of a count, so that it costs no system call. Unlike all else here it is
-/// no secret.
+/// An id for a call: 64 bits in hexadecimal. It is a keyed hash of a counter, so it costs no system call. Unlike everything else here it
+/// is not secret.
 pub fn call_id() -> String {
     thread_local! {
-        /// What this thread's ids are drawn from, and how many were.
+        /// The hash key and the counter of this thread.
         static CALLS: (RandomState, Cell<u64>) = (RandomState::new(), Cell::new(0));
     }
     let number = CALLS.with(|(state, count)| {
@@ -61,10 +61,10 @@ pub fn to_base62(mut number: u128, length: usize) -> String {
     digits.into_iter().rev().collect()
 }
 
-/// The number of some base62 digits. `None` for any other characters, and for a number of more than 128 bits.
+/// The number that base62 digits denote. `None` for other characters, or more than 128 bits.
 pub fn from_base62(digits: &str) -> Option<u128> {
     digits.bytes().try_fold(0_u128, |number, digit| {
-        // The digits are in order of their codes.
+        // The digits are sorted by their codes.
         let value = u128::try_from(BASE62.binary_search(&digit).ok()?).ok()?;
         number.checked_mul(62)?.checked_add(value)
     })
@@ -75,8 +75,8 @@ fn base62_digit(number: u8) -> Option<char> {
     BASE62.get(usize::from(number % 62)).map(|byte| char::from(*byte))
 }
 
-/// A new UUID version 7 for `now`. The 12 bits after the milliseconds carry the microseconds (RFC 9562 section 6.2,
-/// method 3), so that ids of one process sort as they were made.
+/// A new UUID version 7 for `now`. The 12 bits after the milliseconds carry the microseconds (RFC 9562 section 6.2, method 3), so the ids
+/// of a process sort by creation time.
 pub fn uuid(now: Timestamp) -> Uuid {
     let micros = now.as_micros().max(0).unsigned_abs();
     let [high, low] = fraction(micros);
@@ -85,7 +85,7 @@ pub fn uuid(now: Timestamp) -> Uuid {
     Builder::from_unix_timestamp_millis(micros / 1000, &random).into_uuid()
 }
 
-/// The smallest UUID version 7 that [`uuid()`] makes at `time` or later.
+/// The smallest UUID version 7 that [`uuid()`] can return at `time` or later.
 pub fn first_uuid_at(time: Timestamp) -> Uuid {
     let micros = time.as_micros().max(0).unsigned_abs();
     let [high, low] = fraction(micros);

@@ -1,7 +1,7 @@
-//! Sealing: XChaCha20-Poly1305 under a ring of keys, every value bound to its place.
+//! Sealing: XChaCha20-Poly1305 with a key ring, every value bound to its place.
 //!
-//! A sealed value is: version (1 byte), length of the key id (1 byte), key id, nonce (24 bytes), ciphertext with tag.
-//! With 192 random bits of nonce, no key ever seals so much that a nonce comes twice.
+//! A sealed value is: version (1 byte), length of the key id (1 byte), key id, nonce (24 bytes), ciphertext with tag. Nonces of 192 random
+//! bits do not repeat, however much a key seals.
 
 use std::fmt;
 
@@ -33,7 +33,7 @@ struct Key {
     bytes: Zeroizing<[u8; KEY_BYTES]>,
 }
 
-/// Where a sealed value belongs. Moved anywhere else it does not open.
+/// The place that a sealed value belongs to. It cannot be opened anywhere else.
 #[derive(Clone, Copy, Debug)]
 pub struct Place<'a> {
     /// The table.
@@ -46,7 +46,7 @@ pub struct Place<'a> {
     pub owner: Uuid,
 }
 
-/// Why a value does not open.
+/// Why a value cannot be opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum OpenError {
     /// The ring lacks the key.
@@ -58,10 +58,8 @@ pub enum OpenError {
 }
 
 impl KeyRing {
-    /// Reads `id:key[,id:key..]`: each id 1 to 32 of `a-z`, `0-9`, `_` and `-`, each key 32 bytes in base64.
-    ///
-    /// # Errors
-    /// Says what is wrong, without telling any part of a key.
+    /// Parses `id:key[,id:key..]`: each id 1 to 32 of `a-z`, `0-9`, `_` and `-`, each key 32 bytes in base64. The error describes the
+    /// problem without any part of a key.
     pub fn parse(text: &str) -> Result<Self, String> {
         use base64::{Engine as _, engine::general_purpose::STANDARD};
         let mut keys: Vec<Key> = Vec::new();
@@ -72,7 +70,7 @@ impl KeyRing {
                 return Err(format!("the id of entry {at} must have 1 to 32 characters of a-z, 0-9, _ and -"));
             }
             if keys.iter().any(|key| key.id == id) {
-                return Err(format!("the id of entry {at} is there twice"));
+                return Err(format!("the id of entry {at} occurs twice"));
             }
             let decoded =
                 Zeroizing::new(STANDARD.decode(key).map_err(|_| format!("the key of entry {at} is not base64"))?);
@@ -83,20 +81,20 @@ impl KeyRing {
         Ok(Self { keys })
     }
 
-    /// The text of a ring of one new key, for [`KeyRing::parse`].
+    /// Generates the text of a ring with one new key, for [`KeyRing::parse`].
     pub fn generate() -> Zeroizing<String> {
         use base64::{Engine as _, engine::general_purpose::STANDARD};
         let bytes = Zeroizing::new(random::bytes::<KEY_BYTES>());
         Zeroizing::new(format!("k1:{}", STANDARD.encode(bytes.as_slice())))
     }
 
-    /// The id of the key that seals.
+    /// The id of the sealing key.
     pub fn primary_id(&self) -> &str {
         self.keys.first().map_or("", |key| &key.id)
     }
 
     /// Seals a value for a place.
-    #[expect(clippy::expect_used, reason = "a ring is never empty, and sealing a few KiB in memory cannot fail")]
+    #[expect(clippy::expect_used, reason = "a ring is never empty, and sealing a few KiB cannot fail")]
     pub fn seal(&self, plaintext: &[u8], place: Place<'_>) -> Sealed {
         let key = self.keys.first().expect("a ring has a key");
         let nonce = random::bytes::<NONCE_BYTES>();
@@ -109,10 +107,10 @@ impl KeyRing {
         Sealed::new([&[VERSION, id_length], key.id.as_bytes(), &nonce, &ciphertext].concat())
     }
 
-    /// Opens a value sealed for a place.
+    /// Opens a value that was sealed for a place.
     ///
     /// # Errors
-    /// [`OpenError`] says why it does not open.
+    /// [`OpenError`].
     pub fn open(&self, sealed: &Sealed, place: Place<'_>) -> Result<Zeroizing<Vec<u8>>, OpenError> {
         let (id, nonce, ciphertext) = split(sealed.as_bytes()).ok_or(OpenError::Altered)?;
         let key = self.keys.iter().find(|key| key.id.as_bytes() == id).ok_or(OpenError::UnknownKey)?;
@@ -121,7 +119,7 @@ impl KeyRing {
         opened.map(Zeroizing::new).map_err(|_| OpenError::Altered)
     }
 
-    /// A key for another purpose from each key of the ring, the primary's first. None of them opens sealed values.
+    /// Derives a key for another purpose from each key of the ring, the sealing key's first. A derived key cannot open sealed values.
     pub fn derive(&self, purpose: &str) -> Vec<Zeroizing<[u8; KEY_BYTES]>> {
         self.keys.iter().map(|key| Zeroizing::new(mac(key.bytes.as_slice(), &[purpose.as_bytes()]))).collect()
     }
@@ -140,7 +138,7 @@ impl fmt::Debug for KeyRing {
 }
 
 impl Place<'_> {
-    /// What the cipher authenticates beside the value. Lengths keep neighbours apart.
+    /// The associated data: the place and the key. Length prefixes separate the parts.
     fn aad(&self, key_id: &str) -> Vec<u8> {
         let mut aad = vec![VERSION];
         for part in [
@@ -164,7 +162,7 @@ fn split(sealed: &[u8]) -> Option<(&[u8], &[u8; NONCE_BYTES], &[u8])> {
     (*version == VERSION).then_some((id, nonce, ciphertext))
 }
 
-/// HMAC-SHA-256 over parts that are kept apart by their lengths.
+/// HMAC-SHA-256 over parts, each with a length prefix.
 #[expect(clippy::expect_used, reason = "HMAC takes a key of any length")]
 pub fn mac(key: &[u8], parts: &[&[u8]]) -> [u8; 32] {
     let mut mac = <Hmac<Sha256> as hmac::KeyInit>::new_from_slice(key).expect("HMAC takes a key of any length");
@@ -175,10 +173,10 @@ pub fn mac(key: &[u8], parts: &[&[u8]]) -> [u8; 32] {
     mac.finalize().into_bytes().into()
 }
 
-/// Bytes of a [`tag`].
+/// Size of a [`tag`] in bytes.
 pub const TAG_BYTES: usize = 16;
 
-/// The first half of a [`mac`]: 128 bits are enough for what can only be guessed by asking the server.
+/// The first half of a [`mac`]: 128 bits are enough where each guess takes a call to the server.
 pub fn tag(key: &[u8], parts: &[&[u8]]) -> [u8; TAG_BYTES] {
     let mut tag = [0; TAG_BYTES];
     tag.copy_from_slice(&mac(key, parts)[..TAG_BYTES]);

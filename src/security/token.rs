@@ -1,13 +1,12 @@
-//! The texts of API keys, refresh tokens and the tokens that are mailed: made, recognised, hashed.
+//! The text format of API keys, refresh tokens and mailed tokens.
 //!
-//! API key: `cf_live_` or `cf_test_`, 12 characters that find it, 43 that prove it, 6 of checksum. Token of an invitation: `cf_inv_`,
-//! 22 characters of its id, 43 that prove it, 6 of checksum; those that are mailed likewise with `cf_ev_`, `cf_pr_` and `cf_ec_`. The
-//! 43 characters carry 256 random bits, so that a plain SHA-256 protects them. The checksum lets a typo or a scanner be answered
-//! without the database.
+//! API key: `cf_live_` or `cf_test_`, a lookup id of 12 characters, a secret of 43, a checksum of 6. Invitation token: `cf_inv_`, its id in
+//! 22 characters, a secret of 43, a checksum of 6; other mailed tokens likewise with `cf_ev_`, `cf_pr_` and `cf_ec_`. The 43 characters
+//! carry 256 random bits, so a plain SHA-256 protects them. The checksum rejects typos and scanners without the database.
 //!
-//! Refresh token: `cf_rt_`, 22 characters of its session's id, 11 of its generation, 44 of a tag, 6 of checksum. The tag is an
-//! HMAC-SHA-256 of session and generation under a secret that only the session has. So a session needs one row for all its tokens: it
-//! recognises each that it ever made, and can tell the current one again.
+//! Refresh token: `cf_rt_`, the session's id in 22 characters, the generation in 11, a tag of 44, a checksum of 6. The tag is an
+//! HMAC-SHA-256 of session and generation with the session's own secret. So a session needs one row for all its tokens: it recognizes
+//! every token that it issued, and can return the current one again.
 
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
@@ -21,21 +20,21 @@ use crate::models::{
 };
 
 const PUBLIC_CHARS: usize = 12;
-/// So many base62 digits hold 128 bits.
+/// Base62 digits of 128 bits.
 const ID_CHARS: usize = 22;
 const SECRET_CHARS: usize = 43;
 const CHECKSUM_CHARS: usize = 6;
-/// So many base62 digits hold 64 bits.
+/// Base62 digits of 64 bits.
 const GENERATION_CHARS: usize = 11;
 const TAG_BYTES: usize = 32;
-/// The two halves of a tag, each as many digits as 128 bits need.
+/// The two halves of a tag, each with the digits of 128 bits.
 const TAG_CHARS: usize = 2 * ID_CHARS;
-/// What the tag of a refresh token is made for, so that it is no tag of anything else.
+/// Separates the tags of refresh tokens from any other use of the key.
 const TAG_PURPOSE: &[u8] = b"refresh token";
 const REFRESH_TOKEN_PREFIX: &str = "cf_rt_";
 const INVITATION_TOKEN_PREFIX: &str = "cf_inv_";
 
-/// What the tokens that are mailed begin with.
+/// The prefix of mailed tokens.
 fn one_time_token_prefix(purpose: Purpose) -> &'static str {
     match purpose {
         Purpose::EmailVerification => "cf_ev_",
@@ -44,15 +43,15 @@ fn one_time_token_prefix(purpose: Purpose) -> &'static str {
     }
 }
 
-/// What the refresh tokens of one session are made with: 256 random bits. It is stored sealed, and never told.
+/// The secret that the refresh tokens of a session are derived from: 256 random bits. It is stored sealed and never returned.
 pub struct SessionSecret(Zeroizing<[u8; SessionSecret::BYTES]>);
 
-/// A refresh token as it was presented: it has the form of one, and is not yet proven.
+/// A refresh token as presented: well-formed, but not yet proven.
 #[derive(Clone, Copy)]
 pub struct PresentedToken {
-    /// The session that it names.
+    /// The session that it claims.
     pub session: SessionId,
-    /// Which of the session's tokens it says to be. Never negative.
+    /// The generation that it claims. Never negative.
     pub generation: Generation,
     tag: [u8; TAG_BYTES],
 }
@@ -60,22 +59,22 @@ pub struct PresentedToken {
 impl SessionSecret {
     const BYTES: usize = 32;
 
-    /// A new secret.
+    /// Generates a new secret.
     pub fn random() -> Self {
         Self(Zeroizing::new(random::bytes()))
     }
 
-    /// The secret that was sealed, or `None` if it was none.
+    /// The secret from its bytes. `None` if their length is wrong.
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
         bytes.try_into().ok().map(|bytes| Self(Zeroizing::new(bytes)))
     }
 
-    /// The secret, to be sealed.
+    /// The bytes, to be sealed.
     pub fn as_bytes(&self) -> &[u8] {
         self.0.as_slice()
     }
 
-    /// The text of a session's refresh token: the same for one generation, whenever it is asked for. It has 89 characters.
+    /// The refresh token of a generation, always the same. It has 89 characters.
     pub fn refresh_token(&self, session: SessionId, generation: Generation) -> Plaintext {
         let tag = self.tag(session, generation);
         let half = |bytes: &[u8]| bytes.iter().fold(0, |number: u128, byte| (number << 8) | u128::from(*byte));
@@ -90,7 +89,7 @@ impl SessionSecret {
         Plaintext::new(format!("{body}{}", checksum(&body)))
     }
 
-    /// True if a token was made with this secret. Compares in constant time.
+    /// True if a token was derived from this secret. Compares in constant time.
     pub fn has_made(&self, token: &PresentedToken) -> bool {
         self.tag(token.session, token.generation).ct_eq(&token.tag).into()
     }
@@ -100,25 +99,25 @@ impl SessionSecret {
     }
 }
 
-/// Makes an API key: what the caller is told once, and what is stored of it.
+/// Generates an API key: the plaintext that is returned once, and the prefix and hash to store.
 #[expect(clippy::expect_used, reason = "the parts have fixed lengths")]
 pub fn mint_api_key(environment: Environment) -> (Plaintext, (KeyPrefix, SecretHash)) {
     let prefix = format!("cf_{}_{}", environment.as_stored(), random::base62(PUBLIC_CHARS));
     let (plaintext, hash) = mint(&prefix);
-    (plaintext, (KeyPrefix::new(&prefix).expect("it has the length of all"), hash))
+    (plaintext, (KeyPrefix::new(&prefix).expect("its length is fixed"), hash))
 }
 
-/// Makes the text of an invitation's token, which the caller is told once, and the hash that is stored.
+/// Generates the token of an invitation: the plaintext that is returned once, and the hash to store.
 pub fn mint_invitation_token(id: InvitationId) -> (Plaintext, SecretHash) {
     mint_of(INVITATION_TOKEN_PREFIX, id.0)
 }
 
-/// Makes the text of a token that is mailed, which the caller is told once, and the hash that is stored.
+/// Generates a mailed token: the plaintext that is returned once, and the hash to store.
 pub fn mint_one_time_token(purpose: Purpose, id: OneTimeTokenId) -> (Plaintext, SecretHash) {
     mint_of(one_time_token_prefix(purpose), id.0)
 }
 
-/// Takes a presented API key apart, or answers `None` if no key ever looked like it.
+/// Parses a presented API key. `None` if it is malformed.
 pub fn read_api_key(presented: &str) -> Option<(KeyPrefix, SecretHash)> {
     let environment = ["cf_live_", "cf_test_"].into_iter().find(|word| presented.starts_with(word))?;
     let public_end = environment.len() + PUBLIC_CHARS;
@@ -126,8 +125,7 @@ pub fn read_api_key(presented: &str) -> Option<(KeyPrefix, SecretHash)> {
     Some((KeyPrefix::new(presented.get(..public_end)?)?, hash))
 }
 
-/// Takes a presented refresh token apart, or answers `None` if no token ever looked like it. Whether its session made it only the
-/// session's secret can tell: [`SessionSecret::has_made`].
+/// Parses a presented refresh token. `None` if it is malformed. Only the session's secret proves it: [`SessionSecret::has_made`].
 pub fn read_refresh_token(presented: &str) -> Option<PresentedToken> {
     let digits = body(presented, REFRESH_TOKEN_PREFIX.len() + ID_CHARS + GENERATION_CHARS + TAG_CHARS)?;
     let (id, digits) = digits.strip_prefix(REFRESH_TOKEN_PREFIX)?.split_at_checked(ID_CHARS)?;
@@ -144,12 +142,12 @@ pub fn read_refresh_token(presented: &str) -> Option<PresentedToken> {
     })
 }
 
-/// Takes the presented token of an invitation apart, or answers `None` if no such token ever looked like it.
+/// Parses a presented invitation token. `None` if it is malformed.
 pub fn read_invitation_token(presented: &str) -> Option<(InvitationId, SecretHash)> {
     read_of(INVITATION_TOKEN_PREFIX, presented).map(|(id, hash)| (InvitationId(id), hash))
 }
 
-/// Takes the presented token of a purpose apart, or answers `None` if no such token ever looked like it.
+/// Parses a presented mailed token of a purpose. `None` if it is malformed.
 pub fn read_one_time_token(purpose: Purpose, presented: &str) -> Option<(OneTimeTokenId, SecretHash)> {
     read_of(one_time_token_prefix(purpose), presented).map(|(id, hash)| (OneTimeTokenId(id), hash))
 }
@@ -177,7 +175,7 @@ fn read(presented: &str, secret_start: usize) -> Option<SecretHash> {
     body.get(secret_start..).map(hash)
 }
 
-/// All but the checksum of a text that has the right length and checksum.
+/// A text without its checksum. `None` if its length or checksum is wrong.
 fn body(presented: &str, length: usize) -> Option<&str> {
     if presented.len() != length + CHECKSUM_CHARS || !presented.is_ascii() {
         return None;
@@ -190,7 +188,7 @@ fn hash(secret: &str) -> SecretHash {
     SecretHash::new(Sha256::digest(secret).into())
 }
 
-/// CRC-32 in base62, which needs six digits.
+/// CRC-32 in base62, which takes six digits.
 fn checksum(body: &str) -> String {
     random::to_base62(crc32fast::hash(body.as_bytes()).into(), CHECKSUM_CHARS)
 }
@@ -226,8 +224,8 @@ mod tests {
             let read = read_refresh_token(text.expose()).unwrap();
             assert!(read.session == id && read.generation == generation);
             assert!(secret.has_made(&read) && !other.has_made(&read));
-            assert_eq!(secret.refresh_token(id, generation).expose(), text.expose(), "it can be told again");
-            // No other token of the session, and none of another session, has the same tag.
+            assert_eq!(secret.refresh_token(id, generation).expose(), text.expose(), "the token is reproducible");
+            // No other token, of the same or another session, has the same tag.
             assert!(!secret.has_made(&PresentedToken { generation: generation ^ 1, ..read }));
             assert!(!secret.has_made(&PresentedToken { session: SessionId(Uuid::nil()), ..read }));
         }
@@ -253,7 +251,7 @@ mod tests {
     fn a_generation_that_is_none_is_no_token() {
         let secret = SessionSecret::random();
         let text = secret.refresh_token(SessionId(Uuid::from_u128(7)), 1);
-        // One more than the largest, more than 64 bits, and all the digits there are.
+        // One above the maximum, the largest number of 11 digits, and 2^64, which would wrap to 0.
         let larger = random::to_base62(1 << 63, GENERATION_CHARS);
         for digits in [larger.as_str(), "zzzzzzzzzzz", "LygHa16AHYG"] {
             let body = format!("{}{digits}{}", &text.expose()[..28], &text.expose()[39..83]);

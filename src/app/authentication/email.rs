@@ -1,4 +1,4 @@
-//! Verifying and changing the e-mail of a user, with a token that is mailed to it.
+//! Verifying and changing the e-mail of a user with a mailed token.
 
 use super::one_time_token::{self, IssuedToken};
 use crate::{
@@ -28,8 +28,8 @@ pub async fn start_verification<A: Answer>(
     .await
 }
 
-/// Verifies the e-mail of the user to whom a token was mailed. An account with credentials that is verified for the first time needs one
-/// of them: that of the caller, or `access_token`, which may be empty.
+/// Verifies the e-mail of the user to whom a token was mailed. The first verification of an account with credentials requires one of
+/// them: that of the caller, or `access_token`, which may be empty.
 pub async fn confirm_verification<A: Answer>(
     app: &App,
     call: &Call,
@@ -56,7 +56,7 @@ pub async fn confirm_verification<A: Answer>(
     .await
 }
 
-/// Issues a token, to be mailed to `email`, that makes it the e-mail of a user.
+/// Issues a token, to be mailed to `email`, that makes that address the e-mail of a user.
 pub async fn start_change<A: Answer>(
     app: &App,
     call: &Call,
@@ -77,8 +77,8 @@ pub async fn start_change<A: Answer>(
     .await
 }
 
-/// Changes the e-mail of a user to the address to which a token was mailed. An account with credentials needs one of them: that of the
-/// caller, or `access_token`, which may be empty. `answer` gets the user and the former e-mail.
+/// Changes the e-mail of a user to the address to which a token was mailed. An account with credentials requires one of them: that of
+/// the caller, or `access_token`, which may be empty. `answer` receives the user and the former e-mail.
 pub async fn confirm_change<A: Answer>(
     app: &App,
     call: &Call,
@@ -108,7 +108,7 @@ pub async fn confirm_change<A: Answer>(
     .await
 }
 
-/// Refuses an account with credentials, which may be a stranger's, to a call that has shown none of them.
+/// Refuses an account with credentials, which may be a stranger's, if the call has shown none of them.
 async fn has_no_credentials(tx: &mut Conn, user: &Locked<User>, now: Timestamp) -> Result<()> {
     if tx.users().has_credentials(user, now).await? { Err(guards::credential_required()) } else { Ok(()) }
 }

@@ -1,4 +1,4 @@
-//! Signing up, signing in and out, and access tokens. Passwords, and what is proven by mail, have their own files.
+//! Sign-up, sign-in, sign-out and access tokens. Passwords and mailed tokens have their own files.
 
 pub mod email;
 pub mod one_time_token;
@@ -37,7 +37,7 @@ pub struct SignUp {
 pub struct SignedUp {
     /// The user.
     pub user: User,
-    /// The organization, if one was asked for.
+    /// The organization, if one was requested.
     pub organization: Option<Organization>,
 }
 
@@ -81,7 +81,7 @@ pub struct PublishedKeys {
     pub jwks: String,
 }
 
-/// Creates a user with a password, and an organization if one is asked for.
+/// Creates a user with a password, and an organization if requested.
 pub async fn sign_up<A: Answer>(app: &App, call: &Call, new: SignUp, answer: fn(SignedUp) -> A) -> Result<A> {
     if let Some(answered) = app.answered(call).await? {
         return Ok(answered);
@@ -133,7 +133,7 @@ pub async fn sign_up<A: Answer>(app: &App, call: &Call, new: SignUp, answer: fn(
     .await
 }
 
-/// Starts a session of the user who proves an e-mail and a password.
+/// Starts a session for the user who proves an e-mail and a password.
 pub async fn sign_in<A: Answer>(app: &App, call: &Call, asked: SignIn, answer: fn(SignedIn) -> A) -> Result<A> {
     if let Some(answered) = app.answered(call).await? {
         return Ok(answered);
@@ -155,7 +155,7 @@ pub async fn sign_in<A: Answer>(app: &App, call: &Call, asked: SignIn, answer: f
         call,
         async |tx| {
             let user = proof.lock_user(tx, Precondition::SignInRejected).await?;
-            // The same answer as to a wrong password: a sign-in form does not reveal who the platform admins are.
+            // The same answer as for a wrong password: a sign-in form must not reveal who the platform admins are.
             authority::may_authenticate(&call.caller, &user)
                 .map_err(|_| Error::Precondition(Precondition::SignInRejected))?;
             authority::proven_session(tx);
@@ -200,7 +200,7 @@ pub async fn refresh<A: Answer>(
     .await
 }
 
-/// Ends the session of a refresh token, or without one the caller's own, or all sessions of its user. `answer` gets how many ended.
+/// Ends the session of a refresh token or, without one, the caller's own, or all sessions of its user. `answer` receives how many ended.
 pub async fn sign_out<A: Answer>(
     app: &App,
     call: &Call,
@@ -239,14 +239,14 @@ pub async fn sign_out<A: Answer>(
     .await
 }
 
-/// Gets the keys that verify access tokens now, or will.
+/// Gets the keys that verify access tokens now or later.
 pub fn signing_keys(app: &App) -> PublishedKeys {
     let now = app.now();
     PublishedKeys { keys: app.signing_keys.current(now), jwks: app.signing_keys.jwks(now) }
 }
 
-/// Gets the claims of an access token, with the role and the permissions that its user has now. `None` for a token that is not valid any
-/// more, and for one outside the caller's reach.
+/// Gets the claims of an access token, with the current role and permissions of its user. `None` for a token that is no longer valid or
+/// is outside the caller's reach.
 pub async fn introspect(app: &App, caller: &Caller, access_token: &Plaintext) -> Result<Option<Claims>> {
     let now = app.now();
     let claims = app.signing_keys.verify(access_token.expose(), now).await?;
@@ -260,7 +260,7 @@ pub async fn introspect(app: &App, caller: &Caller, access_token: &Plaintext) ->
         None => None,
     };
     if current.is_none() {
-        // Never refused for their number: a signature cannot be guessed, and the caller asks for all of its users.
+        // Not rate limited: a signature cannot be guessed, and the caller introspects tokens of all its users.
         app.attempts.failed("introspected_token");
     }
     Ok(current)

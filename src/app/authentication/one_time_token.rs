@@ -1,7 +1,7 @@
-//! Tokens that are mailed to a user and work once.
+//! Tokens that are mailed to a user and can be used once.
 //!
-//! Anybody can press "forgot my password" for anybody. If each call voided the token before, a stranger who presses it often enough would
-//! keep the owner from ever using one. So as long as at least half of a token's life is left, starting again returns the same token.
+//! Anyone can click "forgot my password" for any address. If each call voided the token before, a stranger could keep the owner from
+//! ever using one by clicking often enough. So while at least half of a token's life is left, starting again returns the same token.
 
 use crate::{
     app::{App, authority},
@@ -16,7 +16,7 @@ use crate::{
     },
 };
 
-/// A token that is to be mailed.
+/// A token to be mailed.
 pub struct IssuedToken {
     /// The token, with the address to mail it to.
     pub token: OneTimeToken,
@@ -38,8 +38,8 @@ pub(super) fn mint(app: &App, purpose: Purpose) -> MintedToken {
     MintedToken { id, plaintext, hash }
 }
 
-/// Issues the token to mail to a locked user, or to another address that the user wants to have: the token that the user already has, if
-/// it can serve again, which leaves no event; otherwise `minted`, which is stored in its place.
+/// Issues the token to mail to a locked user, or to an address that the user wants as e-mail. Returns the user's existing token if it
+/// can be used again, which writes no event; otherwise stores `minted` in its place.
 pub(super) async fn issue(
     app: &App,
     tx: &mut Conn,
@@ -70,13 +70,14 @@ pub(super) async fn issue(
     Ok(IssuedToken { token, plaintext: plaintext.clone() })
 }
 
-/// The text of a stored token. `None` if it does not open, for example after its sealing key was removed; a new token then takes its place.
+/// The text of a stored token. `None` if it cannot be opened, for example after its sealing key was removed; a new token then replaces
+/// it.
 fn open(app: &App, token: &OneTimeToken) -> Option<Plaintext> {
     let text = app.keys.open(token.plaintext_sealed.as_ref()?, place(token)).ok()?;
     Some(Plaintext::new(std::str::from_utf8(&text).ok()?.to_owned()))
 }
 
-/// Where the sealed text of a token belongs.
+/// The row and column that the sealed text of a token belongs to.
 fn place(token: &OneTimeToken) -> Place<'static> {
     Place { table: "cf_one_time_tokens", column: "plaintext_sealed", row: token.id.0, owner: token.user_id.0 }
 }
@@ -86,8 +87,8 @@ pub(super) fn parse(purpose: Purpose, token: &Plaintext) -> Result<(OneTimeToken
     read_one_time_token(purpose, token.expose()).ok_or_else(rejected)
 }
 
-/// Uses up a presented token, locks its user, and decides whether the caller may open the account with it. A caller that may not gets the
-/// same answer as a caller without a valid token.
+/// Consumes a presented token, locks its user, and decides whether the caller may open the account with it. A caller that may not gets
+/// the same answer as one without a valid token.
 pub(super) async fn redeem(
     tx: &mut Conn,
     caller: &Caller,

@@ -14,16 +14,16 @@ use crate::{
     security::password::Hash,
 };
 
-/// Why API keys are revoked with a change of the password, if the caller asks for it.
+/// The reason stored with API keys that are revoked together with a password change.
 const CHANGED: &str = "the password was changed";
 
-/// A password that is presented as that of a user.
+/// A password presented for a user.
 pub struct PresentedPassword {
     /// The user.
     pub user_id: UserId,
     /// The password.
     pub password: Plaintext,
-    /// The address that presents it.
+    /// The address that it was presented from.
     pub ip_address: Option<IpText>,
 }
 
@@ -33,15 +33,15 @@ pub struct PasswordChange {
     pub current: PresentedPassword,
     /// The new password.
     pub new_password: Plaintext,
-    /// Whether the user's sessions stay.
+    /// Whether the user's sessions are kept.
     pub keep_sessions: bool,
-    /// A session that stays in any case.
+    /// A session that is kept in any case.
     pub except: Option<SessionId>,
     /// Whether the user's API keys are revoked.
     pub revoke_api_keys: bool,
 }
 
-/// How many credentials ended with a password.
+/// The credentials revoked together with a password.
 pub struct Revocations {
     /// Sessions that ended.
     pub sessions: i64,
@@ -98,7 +98,7 @@ pub async fn set<A: Answer>(
     .await
 }
 
-/// Changes the password of a user who proves the current one. The caller's own session stays.
+/// Changes the password of a user who proves the current one. The caller's own session is kept.
 pub async fn change<A: Answer>(
     app: &App,
     call: &Call,
@@ -135,7 +135,7 @@ pub async fn change<A: Answer>(
     .await
 }
 
-/// Sets the first password of a user by its hash, which another system has computed.
+/// Sets the first password of a user from a hash computed by another system.
 pub async fn import_hash<A: Answer>(
     app: &App,
     call: &Call,
@@ -158,7 +158,7 @@ pub async fn import_hash<A: Answer>(
     .await
 }
 
-/// Removes the password of a user, if there is one, and with it all sessions.
+/// Removes the password of a user, if any, and ends all sessions.
 pub async fn remove<A: Answer>(app: &App, call: &Call, user_id: UserId, answer: fn(()) -> A) -> Result<A> {
     let now = app.now();
     app.change(
@@ -177,7 +177,7 @@ pub async fn remove<A: Answer>(app: &App, call: &Call, user_id: UserId, answer: 
     .await
 }
 
-/// Compares a presented password with that of its user, who must be the caller's own unless a platform admin asks.
+/// Compares a presented password with that of its user. The user must be the caller's own unless the caller is a platform admin.
 async fn prove(app: &App, call: &Call, presented: PresentedPassword) -> Result<Proof> {
     let found = app.db.read(async |conn| {
         let user = guards::own_user(conn, &call.caller, presented.user_id).await?;
@@ -190,7 +190,7 @@ async fn prove(app: &App, call: &Call, presented: PresentedPassword) -> Result<P
     proof::prove(app, call, claimed, presented.password, address, Precondition::PasswordRejected).await
 }
 
-/// Stores a password of a user who has none.
+/// Stores the first password of a user.
 async fn insert_first(tx: &mut Conn, user: &User, password: &Password, action: Action) -> Result<()> {
     ending::mailed_tokens(tx, user).await?;
     let is_first = tx.passwords().insert(user, password, action).await?;

@@ -1,4 +1,4 @@
-//! Resetting a forgotten password, with a token that is mailed to the user.
+//! Resetting a forgotten password with a mailed token.
 
 use super::{
     one_time_token::{self, IssuedToken},
@@ -10,7 +10,7 @@ use crate::{
     models::{Action, Call, Email, Locked, Plaintext, Purpose, User},
 };
 
-/// Why API keys are revoked with a reset, if the caller asks for it.
+/// The reason stored with API keys that are revoked together with a reset.
 const RESET: &str = "the password was reset";
 
 /// The confirmation of a password reset.
@@ -19,14 +19,14 @@ pub struct PasswordReset {
     pub token: Plaintext,
     /// The new password.
     pub new_password: Plaintext,
-    /// Whether the user's sessions stay.
+    /// Whether the user's sessions are kept.
     pub keep_sessions: bool,
     /// Whether the user's API keys are revoked.
     pub revoke_api_keys: bool,
 }
 
-/// Issues a token that resets the password of the active user with an e-mail. `answer` gets `None` if the caller can authenticate no such
-/// user.
+/// Issues a token that resets the password of the active user with an e-mail. `answer` receives `None` if there is no such user whom the
+/// caller may authenticate.
 pub async fn start<A: Answer>(
     app: &App,
     call: &Call,
@@ -43,7 +43,7 @@ pub async fn start<A: Answer>(
                 Some(found) => tx.users().lock(&call.caller.reach(), found.id).await?,
                 None => None,
             };
-            // Checked under the lock: the user may have another e-mail by now.
+            // Checked under the lock, because the user's e-mail may have changed.
             let may_reset = |user: &User| {
                 let may = authority::may_authenticate(&call.caller, user).is_ok();
                 user.is_active() && user.email_normalized == *email.normalized() && may
@@ -59,7 +59,7 @@ pub async fn start<A: Answer>(
 }
 
 /// Sets a new password for the user to whom a token was mailed. The first proof of the mailbox also verifies the e-mail and ends all
-/// credentials there were.
+/// existing credentials.
 pub async fn confirm<A: Answer>(
     app: &App,
     call: &Call,
@@ -71,7 +71,7 @@ pub async fn confirm<A: Answer>(
     }
     let (purpose, caller, now) = (Purpose::PasswordReset, &call.caller, app.now());
     let presented = one_time_token::parse(purpose, &reset.token)?;
-    // Before anything is hashed: an invalid token costs nothing.
+    // Before any hashing, so that an invalid token costs nothing.
     let names = app.db.read(async |conn| {
         let user = conn.one_time_tokens().user_of(purpose, &presented, now).await?;
         proof::names_of(conn, &user.ok_or_else(one_time_token::rejected)?).await
@@ -86,7 +86,7 @@ pub async fn confirm<A: Answer>(
             tx.passwords().forget_all_failures(&user).await?;
             let password = proof::new_password(user.id, hash.clone(), now);
             tx.passwords().replace(&user, &password, Action::UserPasswordReset).await?;
-            // The mail has arrived. If that is the first proof of the mailbox, a stranger may have created the account.
+            // The mail has arrived. If this is the first proof of the mailbox, a stranger may have created the account.
             if user.email_verified_at.is_none() {
                 let (api_keys, sessions) = ending::with_first_proof(tx, &user, now).await?;
                 user.email_verified_at = Some(now);

@@ -1,7 +1,7 @@
-//! What changes, and how what was remembered before is known to be old.
+//! Invalidation of cached credentials.
 //!
-//! Nothing is searched for when something changes: a count is. Whoever remembers something of a key, an owner or a membership
-//! remembers the count too, and compares.
+//! A change searches no cache: it advances a counter. A cache entry for a key, an owner or a membership stores the counters that it
+//! depends on, and is stale once one of them has moved.
 
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
@@ -10,28 +10,28 @@ use uuid::Uuid;
 
 use crate::models::{Action, ApiKeyId, OrganizationId, PrincipalId, UserId, event::Subject};
 
-/// How many counts there are. Ids share them: a change makes one of so many other keys be looked up again too.
+/// Number of counters. Ids share them, so a change of one key may also cause lookups of others.
 const COUNTS: u16 = 4096;
-/// How many changes a slow listener may be behind before it is told that it has missed some.
+/// How many changes a slow listener may lag before it is notified that it missed some.
 const BACKLOG: usize = 1024;
 
-/// What must not be relied on any more.
+/// A set of cached entries to invalidate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Forgotten {
     /// A key.
     Key(ApiKeyId),
     /// All keys of an owner.
     Owner(PrincipalId),
-    /// What a user may do in an organization.
+    /// The permissions of a user in an organization.
     Standing(UserId, OrganizationId),
-    /// Who accounts for what the keys of an organization use.
+    /// The accountable owner of an organization's keys.
     Accountable(OrganizationId),
-    /// Whatever was known.
+    /// Everything.
     Everything,
 }
 
 impl Forgotten {
-    /// What something that happened makes old.
+    /// The entries that an action invalidates, except [`Forgotten::Accountable`].
     pub fn by(action: Action, subject: &Subject) -> Option<Self> {
         use Action as A;
         match action {
@@ -50,7 +50,7 @@ impl Forgotten {
             | A::OrganizationDeleted
             | A::OrganizationUndeleted
             | A::OrganizationPurged
-            // What its members hold.
+            // Changes the permissions of its members.
             | A::RoleUpdated => subject.organization_id.map(|id| Self::Owner(PrincipalId(id.0))),
             A::MembershipCreated
             | A::MembershipUpdated
@@ -75,7 +75,7 @@ impl Forgotten {
             | A::UserUpdated
             | A::OrganizationCreated
             | A::OrganizationUpdated
-            // Nobody has it.
+            // No member has a role that is created or deleted.
             | A::RoleCreated
             | A::RoleDeleted
             | A::InvitationCreated
@@ -99,9 +99,9 @@ impl Forgotten {
         }
     }
 
-    /// Everything that something that happened makes old.
+    /// Everything that an action invalidates.
     pub fn all_by(action: Action, subject: &Subject) -> impl Iterator<Item = Self> {
-        // An event does not tell whether an owner was concerned: then the keys of the organization are looked up once more.
+        // The event does not say whether an owner was affected, so the organization's keys are looked up once more.
         let may_concern_owner = matches!(
             action,
             Action::MembershipUpdated | Action::MembershipOwnershipTransferred | Action::MembershipDeleted
@@ -110,7 +110,7 @@ impl Forgotten {
         Self::by(action, subject).into_iter().chain(accountable)
     }
 
-    /// The actions that make anything old.
+    /// The actions that invalidate anything.
     pub fn actions() -> Vec<Action> {
         let any = Some((crate::models::ResourceType::ApiKey, crate::models::ResourceId(Uuid::nil())));
         let (user, organization) = (Some(UserId(Uuid::nil())), Some(OrganizationId(Uuid::nil())));
@@ -118,7 +118,7 @@ impl Forgotten {
         Action::ALL.iter().copied().filter(|action| Self::by(*action, &subject).is_some()).collect()
     }
 
-    /// The count of what it names; `None` for all of them.
+    /// The id whose counter it advances; `None` for all of them.
     fn count(self) -> Option<Uuid> {
         match self {
             Self::Key(id) => Some(id.0),
@@ -130,28 +130,28 @@ impl Forgotten {
     }
 }
 
-/// What a membership is counted under.
+/// The counter id of a membership.
 pub(super) fn standing(user: UserId, organization: OrganizationId) -> Uuid {
     Uuid::from_u128(user.0.as_u128() ^ organization.0.as_u128().rotate_left(1))
 }
 
-/// What it is counted under who accounts for the keys of an owner. It is nothing that the owner itself is counted under, as verdicts
-/// about its keys go on.
+/// The counter id for who is accountable for the keys of an owner. It differs from the owner's own id, so that verdicts about the
+/// owner's keys stay valid.
 pub(super) fn accountable(owner: PrincipalId) -> Uuid {
     Uuid::from_u128(!owner.0.as_u128())
 }
 
-/// The counts of changes.
+/// The change counters.
 pub(super) struct Changes {
-    /// Of everything: moves before any of the others does.
+    /// Counts all changes: moves before any of the other counters.
     all: AtomicU64,
-    /// How often everything was forgotten.
+    /// How often everything was invalidated.
     everything: AtomicU64,
     counts: Box<[AtomicU64]>,
     told: broadcast::Sender<Forgotten>,
 }
 
-/// The counts at some moment.
+/// The values of counters at some moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Stamp {
     everything: u64,
@@ -170,33 +170,33 @@ impl Default for Changes {
 }
 
 impl Changes {
-    /// A number that moves with every change. What was read between two equal ones, and stamped before the second, is not older
+    /// A number that moves with every change. A value that is read between two equal moments, and stamped before the second, is no older
     /// than its stamp.
     pub(super) fn moment(&self) -> u64 {
         self.all.load(SeqCst)
     }
 
-    /// The counts of one to three ids.
+    /// The counters of one to three ids.
     pub(super) fn stamp(&self, ids: &[Uuid]) -> Stamp {
         let at = |at: usize| ids.get(at).or(ids.first()).map_or((0, 0), |id| self.count(*id));
         Stamp { everything: self.everything.load(SeqCst), counts: [at(0), at(1), at(2)] }
     }
 
-    /// True if nothing stamped has changed since.
+    /// True if none of the stamped counters has moved since.
     pub(super) fn has_not_changed(&self, stamp: &Stamp) -> bool {
         let same =
             |(at, count): (u16, u64)| self.counts.get(usize::from(at)).is_some_and(|now| now.load(SeqCst) == count);
         self.everything.load(SeqCst) == stamp.everything && stamp.counts.into_iter().all(same)
     }
 
-    /// Makes old what is named.
+    /// Invalidates what `forgotten` names.
     pub(super) fn forget(&self, forgotten: Forgotten) {
         self.all.fetch_add(1, SeqCst);
         match forgotten.count().and_then(|id| self.counts.get(usize::from(place(id)))) {
             Some(count) => count.fetch_add(1, SeqCst),
             None => self.everything.fetch_add(1, SeqCst),
         };
-        // Nobody may listen.
+        // Fails if there is no listener.
         let _ = self.told.send(forgotten);
     }
 
@@ -210,7 +210,7 @@ impl Changes {
     }
 }
 
-/// Where the count of an id is. The last bits of a UUID are random.
+/// The counter of an id. The last bits of a UUID are random.
 fn place(id: Uuid) -> u16 {
     let [.., high, low] = *id.as_bytes();
     u16::from_be_bytes([high, low]) % COUNTS

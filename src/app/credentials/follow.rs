@@ -1,8 +1,8 @@
-//! How a process learns what others change: it reads the events, as long as anybody asks for keys.
+//! How a process learns of changes made by others: it reads the events, as long as keys are being asked for.
 //!
-//! On PostgreSQL an event may be committed after one with a larger number. So what is read is everything after a floor below
-//! which nothing can appear any more; the floor moves when those who were writing when it was looked at have ended. A change that
-//! takes long holds the floor back and nothing else: what is committed is seen with the next look.
+//! On PostgreSQL an event may be committed after one with a larger number. So each read covers everything after a floor below which no
+//! event can appear any more; the floor moves once the writers seen at an earlier read have finished. A long transaction only holds
+//! back the floor: what is committed is seen by the next read.
 
 use std::{
     collections::{HashSet, VecDeque},
@@ -18,19 +18,19 @@ use crate::{
     models::{Action, Sequence},
 };
 
-/// How often the database is looked at.
+/// How often the events are read.
 const POLL: Duration = Duration::from_millis(100);
-/// After how long without a question nobody looks any more.
+/// Polling stops after this time without a request for a key.
 const IDLE: Duration = Duration::from_secs(10);
-/// Most changes that are looked at one by one. Beyond them everything is forgotten.
+/// Maximum number of changes to apply one by one. Beyond it everything is invalidated.
 const MAX_CHANGES: i64 = 10_000;
-/// Most places that the floor may move to are remembered.
+/// Maximum number of candidate positions for the floor.
 const MAX_CANDIDATES: usize = 64;
 
-/// When the database was last looked at, and whether it has to be.
+/// When the events were last read, and whether anything depends on them.
 pub(super) struct Freshness {
     began: Instant,
-    /// Microseconds from the beginning to the start of the last look that succeeded; 0 before it.
+    /// Microseconds from `began` to the start of the last successful read; 0 before it.
     looked: AtomicU64,
     is_used: AtomicBool,
     used: Notify,
@@ -43,9 +43,9 @@ impl Default for Freshness {
 }
 
 impl Freshness {
-    /// Until when what is remembered may be relied on. `None` if no longer.
+    /// Until when cached entries may be relied on. `None` if they may not.
     pub(super) fn until(&self) -> Option<Instant> {
-        // Read first: what all cores write, all cores wait for.
+        // Loaded first: a store by every core would make all cores wait for the cache line.
         if !self.is_used.load(Ordering::Relaxed) && !self.is_used.swap(true, Ordering::Relaxed) {
             self.used.notify_one();
         }
@@ -64,13 +64,13 @@ impl Freshness {
     }
 }
 
-/// Up to where all changes are known.
+/// The position up to which all changes are known.
 struct Horizon {
-    /// Nothing can appear at or below it any more.
+    /// No event can appear at or below it any more.
     floor: Sequence,
-    /// Places above it, each with those who may still write below it.
+    /// Positions above it, each with the writers that may still write below it.
     candidates: VecDeque<(Sequence, Vec<String>)>,
-    /// The changes above the floor that are known.
+    /// The events above the floor that were already applied.
     known: HashSet<Sequence>,
 }
 
@@ -98,7 +98,7 @@ pub(super) async fn follow(inner: &Inner) {
                 horizon
             }
             Err(error) => {
-                tracing::warn!(error = chain(&error), "changes of API keys cannot be followed: each is looked up");
+                tracing::warn!(error = chain(&error), "cannot follow changes of API keys; looking up each key instead");
                 None
             }
         };
@@ -106,11 +106,11 @@ pub(super) async fn follow(inner: &Inner) {
     }
 }
 
-/// Looks at the events once. `None` if the next look has to begin anew.
+/// Reads the events once. `None` if the next read must start over.
 async fn look(inner: &Inner, actions: &[Action], horizon: Option<Horizon>) -> Result<Option<Horizon>> {
     let Some(mut horizon) = horizon else {
         let floor = inner.db.read(async |conn| conn.events().settled().await).await?;
-        // Whatever was found before may have missed a change below the floor.
+        // An entry cached before may have missed a change below the floor.
         inner.changes.forget(Forgotten::Everything);
         return Ok(Some(Horizon { floor, candidates: VecDeque::new(), known: HashSet::new() }));
     };
@@ -135,7 +135,7 @@ async fn look(inner: &Inner, actions: &[Action], horizon: Option<Horizon>) -> Re
 }
 
 impl Horizon {
-    /// Moves the floor, after what is above it was read.
+    /// Moves the floor, after the events above it were read.
     fn advance(&mut self, last: Sequence, writers: &[String]) {
         if self.candidates.len() < MAX_CANDIDATES {
             self.candidates.push_back((last, writers.to_vec()));

@@ -1,8 +1,10 @@
-//! What the check of an API key knows without asking the database.
+//! The cache of API keys.
 //!
-//! A key that was looked up is remembered, with what its owner is. Whatever changes either is noticed: at once if this process
-//! made the change, and otherwise by following the events, see `follow`. Nothing remembered is used longer than [`BOUND`] after
-//! the database last confirmed it: a process that cannot ask the database forgets, rather than let a revoked key pass.
+//! A key is cached together with the state of its owner. A change of either is noticed at once if this process makes it, and otherwise
+//! by following the events, see `follow`. No entry is used longer than [`BOUND`] after the database last confirmed it: a process that
+//! cannot reach the database drops its entries rather than accept a revoked key.
+//!
+//! Every function that returns a [`Result`] fails with [`crate::error::Error::Unavailable`] if the database cannot be reached.
 
 mod change;
 mod follow;
@@ -31,21 +33,21 @@ use crate::{
     models::{ApiKey, Caller, Credential, OrganizationId, Timestamp, UserId, api_key::KeyPrefix, permission},
 };
 
-/// How long after a change any process still answers as before it.
+/// How long after a change another process may still answer as before it.
 pub const BOUND: Duration = Duration::from_secs(1);
 
-/// Least bytes that a remembered key is counted with: what an entry takes without its texts. It bounds the number of entries.
+/// Minimum weight of a cached key, in bytes: an entry without its texts. It bounds the number of entries.
 const LEAST_BYTES: u64 = 1024;
-/// Most keys that are remembered as unknown, each for at most [`BOUND`].
+/// Maximum number of prefixes cached as unknown, each for at most [`BOUND`].
 const MAX_UNKNOWN: u64 = 10_000;
-/// Most users and organizations of which is remembered whether the one sees the keys of the other.
+/// Maximum number of cached pairs of a user and an organization, with whether the user sees the organization's keys.
 const MAX_STANDINGS: u64 = 10_000;
-/// How many of each room is made for at first: nothing is taken for what may never come.
+/// Initial capacity of each cache; more is allocated only when needed.
 const EXPECTED: usize = 256;
-/// How often a look at the database is repeated because something changed meanwhile, before its result is used just once.
+/// Maximum lookups of a key if something changes during each. The result of the last one is used once and not cached.
 const LOOKS: usize = 3;
 
-/// What is known of API keys.
+/// The cache of API keys.
 #[derive(Clone)]
 pub struct Credentials(Arc<Inner>);
 
@@ -61,48 +63,48 @@ struct Inner {
     uses: Uses,
 }
 
-/// A key as it was found.
+/// A cached key.
 pub struct Known {
-    /// The key with what its owner is.
+    /// The key and the state of its owner.
     pub credential: Credential,
-    /// Which of its secrets it was found by.
+    /// The prefix of the secret that it was found by.
     pub prefix: KeyPrefix,
-    /// Who calls with it.
+    /// The caller that presents the key.
     pub caller: Caller,
     /// The key, encoded as verifications return it.
     pub encoded: Bytes,
-    /// What of the server its calls use.
+    /// Resource use of the accountable owner's calls.
     pub share: Arc<Share>,
     stamp: Stamp,
     last_use: LastUse,
-    /// Until when the look that found it may be relied on by itself.
+    /// Until when the lookup that found it may be relied on without the events.
     until: Instant,
 }
 
-/// What is known of something, and until when that may be relied on.
+/// A result and how long it may be relied on.
 pub struct Answer<T> {
-    /// What is known.
+    /// The result.
     pub found: T,
-    /// Until when.
+    /// The end of that time.
     pub until: Instant,
-    /// Whether it may be relied on longer as long as it is not forgotten.
+    /// Whether it may be relied on longer, until it is invalidated.
     pub is_kept: bool,
 }
 
-/// What a key takes of the room for all.
+/// The weight of a key in the cache.
 #[derive(Clone, Copy)]
 struct Weight;
 
 impl Weighter<KeyPrefix, Arc<Known>> for Weight {
     fn weight(&self, _: &KeyPrefix, known: &Arc<Known>) -> u64 {
-        // The texts are there twice, as they are and encoded, and each of the small ones with an allocation of its own.
+        // The texts are stored twice, plain and encoded, and each of the small ones has an allocation of its own.
         let texts = u64::try_from(known.encoded.len()).unwrap_or(u64::MAX);
         LEAST_BYTES.saturating_add(texts.saturating_mul(3))
     }
 }
 
 impl Credentials {
-    /// Remembers keys of a database in about as many bytes, and when they were used as coarsely as said.
+    /// A cache of about `bytes` bytes. Times of last use are rounded down to `usage_unit`.
     pub fn new(db: Database, encode: fn(ApiKey) -> Vec<u8>, shares: Shares, bytes: u64, usage_unit: Duration) -> Self {
         Self(Arc::new(Inner {
             db,
@@ -117,7 +119,7 @@ impl Credentials {
         }))
     }
 
-    /// The key of a prefix, if that is known without asking the database; the inner `None` is a key that nobody has.
+    /// The cached key of a prefix. `Some` with `found: None` is a prefix that is known not to exist.
     pub fn at_hand(&self, prefix: &KeyPrefix) -> Option<Answer<Option<Arc<Known>>>> {
         if let Some(known) = self.0.known.get(prefix)
             && let Some(until) = self.vouched(&known)
@@ -128,20 +130,17 @@ impl Credentials {
         Some(Answer { found: None, until, is_kept: false })
     }
 
-    /// Until when a key may be relied on: as long as this process hears what others change, or for as long as a look by itself counts.
+    /// Until when a key may be relied on: as long as the events are followed, or else as long as its lookup counts.
     fn vouched(&self, known: &Known) -> Option<Instant> {
         let until = self.0.freshness.until().or_else(|| Some(known.until).filter(|until| *until > Instant::now()));
         until.filter(|_| self.0.changes.has_not_changed(&known.stamp))
     }
 
-    /// The key of a prefix. Whoever asks for the same key meanwhile waits for the same look at the database.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
+    /// The key of a prefix. Concurrent callers that ask for the same key share one lookup.
     pub async fn find(&self, prefix: &KeyPrefix) -> Result<Answer<Option<Arc<Known>>>> {
         match self.at_hand(prefix) {
             Some(answer) => Ok(answer),
-            // Apart, so that whoever finds the key at hand does not carry what it takes to look it up.
+            // Boxed, so that a cache hit does not carry the state of a lookup.
             None => Box::pin(self.find_in_database(prefix)).await,
         }
     }
@@ -150,7 +149,7 @@ impl Credentials {
         let Inner { known, unknown, .. } = &*self.0;
         known.remove_if(prefix, |known| self.vouched(known).is_none());
         let turn = known.get_value_or_guard_async(prefix).await.err();
-        // Whoever had the turn before has found it, or found that there is none.
+        // The previous holder of the turn may have cached the key, or that it does not exist.
         if let Some(answer) = self.at_hand(prefix) {
             return Ok(answer);
         }
@@ -163,7 +162,7 @@ impl Credentials {
         Ok(answer)
     }
 
-    /// Looks a key up in the database. What changed meanwhile the result may not show: then it is not kept.
+    /// Looks a key up in the database. A result that may miss a concurrent change is not cached.
     async fn look_up(&self, prefix: &KeyPrefix) -> Result<Answer<Option<Arc<Known>>>> {
         let mut look = 1;
         loop {
@@ -194,17 +193,14 @@ impl Credentials {
         }
     }
 
-    /// Whether a user sees the keys of an organization, if that is known without asking the database.
+    /// Whether a user sees the keys of an organization, if cached.
     pub fn standing_at_hand(&self, user: UserId, organization: OrganizationId) -> Option<Answer<bool>> {
         let until = self.0.freshness.until()?;
         let (found, stamp) = self.0.standings.get(&(user, organization))?;
         self.0.changes.has_not_changed(&stamp).then_some(Answer { found, until, is_kept: true })
     }
 
-    /// Whether a user sees the keys of an organization.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
+    /// Whether a user sees the keys of an organization, from the cache or the database.
     pub async fn standing(&self, user: UserId, organization: OrganizationId) -> Result<Answer<bool>> {
         if let Some(answer) = self.standing_at_hand(user, organization) {
             return Ok(answer);
@@ -220,46 +216,46 @@ impl Credentials {
         Ok(Answer { found, until, is_kept })
     }
 
-    /// Notes that a key is used.
+    /// Notes a use of a key.
     pub fn note_use(&self, known: &Known, now: Timestamp) {
         self.0.uses.note(&known.prefix, &known.last_use, now);
     }
 
-    /// Takes the last uses that were noted, to be written.
+    /// Takes the noted uses, to write them.
     pub fn take_uses(&self) -> HashMap<KeyPrefix, Timestamp> {
         self.0.uses.take()
     }
 
-    /// Notes uses that could not be written.
+    /// Puts back uses that could not be written.
     pub fn put_uses_back(&self, prefixes: &[KeyPrefix], at: Timestamp) {
         for prefix in prefixes {
             self.0.uses.put(*prefix, at);
         }
     }
 
-    /// Forgets what a committed change has made old.
+    /// Invalidates what a committed change has outdated.
     pub fn forget(&self, forgotten: Vec<Forgotten>) {
         for forgotten in forgotten {
             self.0.changes.forget(forgotten);
         }
     }
 
-    /// True if nothing has changed that concerns a key since it was found.
+    /// True if no change has affected a key since it was found.
     pub fn has_not_changed(&self, known: &Known) -> bool {
         self.0.changes.has_not_changed(&known.stamp)
     }
 
-    /// Until when what was found of all that has not changed may be relied on. `None` if nothing may.
+    /// Until when unchanged entries may be relied on. `None` if they may not.
     pub fn until(&self) -> Option<Instant> {
         self.0.freshness.until()
     }
 
-    /// Tells from now on what is forgotten.
+    /// Subscribes to invalidations.
     pub fn forgotten(&self) -> broadcast::Receiver<Forgotten> {
         self.0.changes.forgotten()
     }
 
-    /// Follows the events of the database, as long as anybody asks for keys. It runs until it is dropped.
+    /// Follows the events of the database while keys are being asked for. Runs until it is dropped.
     pub async fn follow(self) {
         follow::follow(&self.0).await;
     }

@@ -1,4 +1,4 @@
-//! When keys were used, as far as it is not written yet. A check of a key only notes it here, and that at most once in so long.
+//! Uses of keys that are not written yet. A check notes a use here, at most once per unit of time.
 
 use std::{
     collections::HashMap,
@@ -11,17 +11,17 @@ use std::{
 
 use crate::models::{Timestamp, api_key::KeyPrefix};
 
-/// Most secrets whose use is noted and not yet written. The use of further ones is noted when they are used again.
+/// Maximum number of secrets with a use not yet written. Uses of others are dropped, and noted at their next use.
 const MAX_NOTED: usize = 100_000;
 
-/// The last uses that are not written yet.
+/// The uses that are not written yet.
 pub(super) struct Uses {
-    /// How coarse a time of use is.
+    /// The resolution of the time of a use.
     unit: Duration,
     noted: Mutex<HashMap<KeyPrefix, Timestamp>>,
 }
 
-/// The last use of one secret that was noted.
+/// The last noted use of one secret.
 #[derive(Default)]
 pub(super) struct LastUse(AtomicI64);
 
@@ -30,7 +30,7 @@ impl Uses {
         Self { unit, noted: Mutex::default() }
     }
 
-    /// Notes that a secret is used, unless that is known for this time.
+    /// Notes a use of a secret, unless one is already noted for this unit of time.
     pub(super) fn note(&self, prefix: &KeyPrefix, last: &LastUse, now: Timestamp) {
         let at = now.floor(self.unit);
         if last.0.load(Relaxed) < at.as_micros() && self.put(*prefix, at) {
@@ -38,12 +38,12 @@ impl Uses {
         }
     }
 
-    /// Takes what is noted, to be written.
+    /// Takes the noted uses, to write them.
     pub(super) fn take(&self) -> HashMap<KeyPrefix, Timestamp> {
         std::mem::take(&mut self.noted.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Notes a use. False if there is no room.
+    /// Notes a use. False if there is no room for it.
     pub(super) fn put(&self, prefix: KeyPrefix, at: Timestamp) -> bool {
         let mut noted = self.noted.lock().unwrap_or_else(PoisonError::into_inner);
         if noted.len() >= MAX_NOTED && !noted.contains_key(&prefix) {

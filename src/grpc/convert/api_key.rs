@@ -20,18 +20,18 @@ use crate::{
     security::token::read_api_key,
 };
 
-/// Most bytes of a presented key.
+/// Maximum size of a presented key in bytes.
 const MAX_PRESENTED_BYTES: usize = 512;
-/// Most questions of a batch.
+/// Maximum number of questions in a batch.
 const MAX_QUESTIONS: usize = 1000;
-/// Most characters of the reason of a revocation.
+/// Maximum number of characters in the reason of a revocation.
 const MAX_REASON_CHARS: usize = 200;
-/// How long the secret before a rotation works beside the one after, if nobody says.
+/// Default time for which the former secret stays valid after a rotation.
 const OVERLAP: Duration = Duration::from_hours(24);
-/// The longest that somebody can say.
+/// Maximum of that time.
 const MAX_OVERLAP: Duration = Duration::from_hours(720);
 
-/// The owner that a request names: each request has a oneof of its own for it.
+/// The owner in a request: each request has a oneof of its own for it.
 macro_rules! owner {
     ($check:ident, $request:ident, $owner:expr) => {
         match $owner {
@@ -44,10 +44,7 @@ macro_rules! owner {
     };
 }
 
-/// Reads a CreateApiKey at `now`.
-///
-/// # Errors
-/// Every violation at once.
+/// Parses a CreateApiKey request at `now`.
 pub fn create(request: pb::CreateApiKeyRequest, now: Timestamp) -> Result<NewApiKey> {
     let mut check = Check::default();
     let owner = owner!(check, create_api_key_request, &request.owner);
@@ -74,10 +71,7 @@ pub fn create(request: pb::CreateApiKeyRequest, now: Timestamp) -> Result<NewApi
     Ok(NewApiKey { owner, name, scopes, environment, expires_at, allowed_ip_ranges, rate_limit, metadata })
 }
 
-/// Reads a ListApiKeys.
-///
-/// # Errors
-/// Every violation at once.
+/// Parses a ListApiKeys request.
 pub fn list(lists: Lists<'_>, request: &pb::ListApiKeysRequest) -> Result<Listing<ApiKeyFilter>> {
     let mut check = Check::default();
     let page = check.page(lists, request);
@@ -86,10 +80,7 @@ pub fn list(lists: Lists<'_>, request: &pb::ListApiKeysRequest) -> Result<Listin
     Ok(Listing::new(ApiKeyFilter { owner, include_revoked: request.include_revoked }, page))
 }
 
-/// Reads an UpdateApiKey at `now`.
-///
-/// # Errors
-/// Every violation at once.
+/// Parses an UpdateApiKey request at `now`.
 pub fn update(request: pb::UpdateApiKeyRequest, now: Timestamp) -> Result<(Target<ApiKeyId>, ApiKeyChanges)> {
     let mut check = Check::default();
     let id = check.id("api_key_id", &request.api_key_id);
@@ -118,10 +109,7 @@ pub fn update(request: pb::UpdateApiKeyRequest, now: Timestamp) -> Result<(Targe
     Ok((Target { id, etag: request.etag }, changes))
 }
 
-/// Reads a RotateApiKey: which one, and how long the secret before works beside the one after.
-///
-/// # Errors
-/// Every violation at once.
+/// Parses a RotateApiKey request: the key, and how long its former secret stays valid.
 pub fn rotate(request: pb::RotateApiKeyRequest) -> Result<(Target<ApiKeyId>, Duration)> {
     let mut check = Check::default();
     let id = check.id("api_key_id", &request.api_key_id);
@@ -130,10 +118,7 @@ pub fn rotate(request: pb::RotateApiKeyRequest) -> Result<(Target<ApiKeyId>, Dur
     Ok((Target { id, etag: request.etag }, overlap))
 }
 
-/// Reads a RevokeApiKey.
-///
-/// # Errors
-/// Every violation at once.
+/// Parses a RevokeApiKey request.
 pub fn revoke(request: pb::RevokeApiKeyRequest) -> Result<(Target<ApiKeyId>, Option<String>)> {
     let mut check = Check::default();
     let id = check.id("api_key_id", &request.api_key_id);
@@ -142,10 +127,7 @@ pub fn revoke(request: pb::RevokeApiKeyRequest) -> Result<(Target<ApiKeyId>, Opt
     Ok((Target { id, etag: request.etag }, reason))
 }
 
-/// Reads a RevokeOwnApiKey: why.
-///
-/// # Errors
-/// Every violation at once.
+/// Parses a RevokeOwnApiKey request: the reason.
 pub fn revoke_own(request: &pb::RevokeOwnApiKeyRequest) -> Result<Option<String>> {
     let mut check = Check::default();
     let reason = reason(&mut check, &request.reason);
@@ -154,7 +136,7 @@ pub fn revoke_own(request: &pb::RevokeOwnApiKeyRequest) -> Result<Option<String>
 
 fn reason(check: &mut Check, text: &str) -> Option<Option<String>> {
     check.optional("reason", text, |text| {
-        // Bytes first, so that the cost of a refusal does not grow with what was sent.
+        // Bytes first, so that refusing a huge text is cheap.
         if text.len() > MAX_REASON_CHARS * 4 || text.chars().count() > MAX_REASON_CHARS {
             Err("must have at most 200 characters")
         } else if text.chars().any(is_forbidden) {
@@ -178,10 +160,7 @@ fn rate_limit(check: &mut Check, per_second: u32) -> Option<i64> {
     check.field("rate_limit", limit.ok_or("must be at most 1000000"))
 }
 
-/// Reads a request to verify a key.
-///
-/// # Errors
-/// Every violation at once. A malformed key is not a violation: the verdict reports it.
+/// Parses a request to verify a key. A malformed key is not a violation: the verdict reports it.
 pub fn question(asked: pb::ApiKeyQuestion) -> Result<VerificationRequest> {
     let mut check = Check::default();
     let presented = Plaintext::new(asked.plaintext_key);
@@ -195,10 +174,10 @@ pub fn question(asked: pb::ApiKeyQuestion) -> Result<VerificationRequest> {
     Ok(VerificationRequest { presented: read_api_key(presented.expose()), scope, address })
 }
 
-/// Reads a BatchVerifyApiKeys. An invalid question does not concern the others.
+/// Parses a BatchVerifyApiKeys request. An invalid question does not affect the others.
 ///
 /// # Errors
-/// If there are no questions, or too many.
+/// [`crate::error::Error::Invalid`] for an empty batch or too many questions.
 pub fn questions(request: pb::BatchVerifyApiKeysRequest) -> Result<Vec<Result<VerificationRequest>>> {
     super::batch_size("questions", request.questions.len(), MAX_QUESTIONS)?;
     Ok(request.questions.into_iter().map(question).collect())
@@ -273,7 +252,7 @@ impl From<ApiKey> for pb::ApiKey {
     }
 }
 
-/// The secrets of a key, the one that it has first, each with when it was last used.
+/// The secrets of a key, the current one first, each with its last use.
 pub fn secrets(key: &ApiKey, (last, former): (Option<Timestamp>, Option<Timestamp>)) -> Vec<pb::ApiKeySecret> {
     let current = pb::ApiKeySecret {
         prefix: key.prefix.as_stored().to_owned(),

@@ -1,4 +1,4 @@
-//! Signing in, on the wire.
+//! Authentication on the wire.
 
 use super::{Check, refresh_token::required, time};
 use crate::{
@@ -16,7 +16,7 @@ use crate::{
     security::{access_token::Claims, password::MAX_BYTES},
 };
 
-/// A presented password. The rules for new ones do not matter, only the number of bytes.
+/// A presented password. Only its size is checked, not the rules for new ones.
 fn password(check: &mut Check, field: &str, password: String) -> Option<Plaintext> {
     let password = Plaintext::new(password);
     let rule = match password.expose().len() {
@@ -27,10 +27,7 @@ fn password(check: &mut Check, field: &str, password: String) -> Option<Plaintex
     check.field(field, rule)
 }
 
-/// Reads a SignUp. The rules for a password are checked later.
-///
-/// # Errors
-/// Every violation at once.
+/// Parses a SignUp request. The rules for new passwords are checked later.
 pub fn sign_up(request: pb::SignUpRequest) -> Result<SignUp> {
     let mut check = Check::default();
     let password = Plaintext::new(request.password);
@@ -58,10 +55,7 @@ pub fn sign_up(request: pb::SignUpRequest) -> Result<SignUp> {
     Ok(SignUp { user, password, organization })
 }
 
-/// Reads a SignIn.
-///
-/// # Errors
-/// Every violation at once.
+/// Parses a SignIn request.
 pub fn sign_in(request: pb::SignInRequest) -> Result<SignIn> {
     let mut check = Check::default();
     let password = password(&mut check, "password", request.password);
@@ -77,10 +71,7 @@ pub fn sign_in(request: pb::SignInRequest) -> Result<SignIn> {
     Ok(SignIn { email, password, user_agent, ip_address, organization_id })
 }
 
-/// Reads a Refresh: the token, and the organization that the session is for from now on, if the request chooses one or none.
-///
-/// # Errors
-/// Every violation at once.
+/// Parses a Refresh request: the token, and the session's organization from now on, if the request chooses one or none.
 pub fn refresh(request: pb::RefreshRequest) -> Result<(Plaintext, Option<Option<OrganizationId>>)> {
     let mut check = Check::default();
     let token = Plaintext::new(request.plaintext_token);
@@ -94,19 +85,13 @@ pub fn refresh(request: pb::RefreshRequest) -> Result<(Plaintext, Option<Option<
     Ok((token, organization))
 }
 
-/// Reads a SignOut: the token, if there is one, and whether all sessions are to end.
-///
-/// # Errors
-/// None: whether the token is valid is checked later.
+/// Parses a SignOut request: the token, if any, and whether all sessions are to end. The token's validity is checked later.
 pub fn sign_out(request: pb::SignOutRequest) -> Result<(Option<Plaintext>, bool)> {
     let token = Plaintext::new(request.plaintext_token);
     Ok(((!token.expose().is_empty()).then_some(token), request.all_sessions))
 }
 
-/// Reads a VerifyPassword.
-///
-/// # Errors
-/// Every violation at once.
+/// Parses a VerifyPassword request.
 pub fn verify_password(request: pb::VerifyPasswordRequest) -> Result<PresentedPassword> {
     let mut check = Check::default();
     presented(&mut check, &request.user_id, ("password", request.password), &request.ip_address)
@@ -125,19 +110,13 @@ fn presented(
     Some(PresentedPassword { user_id: user_id?, password: password?, ip_address: ip_address? })
 }
 
-/// Reads a SetPassword. The rules for a password are checked later.
-///
-/// # Errors
-/// Every violation at once.
+/// Parses a SetPassword request. The rules for new passwords are checked later.
 pub fn set_password(request: pb::SetPasswordRequest) -> Result<(UserId, Plaintext)> {
     let password = Plaintext::new(request.password);
     Ok((super::id_of("user_id", &request.user_id)?, password))
 }
 
-/// Reads a ChangePassword. The rules for a new password are checked later.
-///
-/// # Errors
-/// Every violation at once.
+/// Parses a ChangePassword request. The rules for new passwords are checked later.
 pub fn change_password(request: pb::ChangePasswordRequest) -> Result<PasswordChange> {
     let mut check = Check::default();
     let new_password = Plaintext::new(request.new_password);
@@ -154,23 +133,20 @@ pub fn change_password(request: pb::ChangePasswordRequest) -> Result<PasswordCha
     })
 }
 
-/// Reads an ImportPasswordHash. The hash is parsed later.
-///
-/// # Errors
-/// Every violation at once.
+/// Parses an ImportPasswordHash request. The hash is parsed later.
 pub fn import_password_hash(request: pb::ImportPasswordHashRequest) -> Result<(UserId, String)> {
     Ok((super::id_of("user_id", &request.user_id)?, request.password_hash))
 }
 
-/// Reads a token that was mailed.
+/// Parses a mailed token.
 ///
 /// # Errors
-/// [`Error::Invalid`] for an empty token; whether a token is valid is checked later.
+/// [`Error::Invalid`] for an empty token; its validity is checked later.
 pub fn mailed(token: String) -> Result<Plaintext> {
     required("plaintext_token", token)
 }
 
-/// Reads a StartPasswordReset.
+/// Parses a StartPasswordReset request.
 ///
 /// # Errors
 /// [`Error::Invalid`] for an invalid address.
@@ -178,7 +154,7 @@ pub fn start_password_reset(request: &pb::StartPasswordResetRequest) -> Result<E
     Email::parse(&request.email).map_err(|rule| Error::invalid("email", rule))
 }
 
-/// Reads a ConfirmPasswordReset. The rules for a new password are checked later.
+/// Parses a ConfirmPasswordReset request. The rules for new passwords are checked later.
 ///
 /// # Errors
 /// [`Error::Invalid`] for an empty token.
@@ -192,10 +168,7 @@ pub fn confirm_password_reset(request: pb::ConfirmPasswordResetRequest) -> Resul
     })
 }
 
-/// Reads a StartEmailChange.
-///
-/// # Errors
-/// Every violation at once.
+/// Parses a StartEmailChange request.
 pub fn start_email_change(request: &pb::StartEmailChangeRequest) -> Result<(UserId, Email)> {
     let mut check = Check::default();
     let user_id = check.id("user_id", &request.user_id);
@@ -204,10 +177,10 @@ pub fn start_email_change(request: &pb::StartEmailChangeRequest) -> Result<(User
     Ok((user_id, email))
 }
 
-/// Reads an IntrospectToken.
+/// Parses an IntrospectToken request.
 ///
 /// # Errors
-/// [`Error::Invalid`] for no token. An invalid token is a result.
+/// [`Error::Invalid`] for a missing token. An invalid token is a result, not an error.
 pub fn introspect_token(request: pb::IntrospectTokenRequest) -> Result<Plaintext> {
     required("access_token", request.access_token)
 }

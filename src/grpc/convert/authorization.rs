@@ -1,4 +1,4 @@
-//! Checks of permissions on the wire.
+//! Permission checks on the wire.
 
 use super::Check;
 use crate::{
@@ -10,13 +10,10 @@ use crate::{
     pb::{self, check_permission_request::Subject as WireSubject},
 };
 
-/// Most checks of a batch.
+/// Maximum number of checks in a batch.
 const MAX_CHECKS: usize = 1000;
 
-/// Reads a CheckPermission.
-///
-/// # Errors
-/// Every violation at once.
+/// Parses a CheckPermission request.
 pub fn question(request: &pb::CheckPermissionRequest) -> Result<Question> {
     let mut check = Check::default();
     let subject = match &request.subject {
@@ -35,10 +32,10 @@ pub fn question(request: &pb::CheckPermissionRequest) -> Result<Question> {
     Ok(Question { subject, organization_id, permission })
 }
 
-/// Reads a BatchCheckPermissions: each check, or what is wrong with it.
+/// Parses a BatchCheckPermissions request: each check, or its violations.
 ///
 /// # Errors
-/// [`Error::Invalid`](crate::error::Error::Invalid) for none or too many.
+/// [`Error::Invalid`](crate::error::Error::Invalid) for an empty batch or too many checks.
 pub fn questions(request: &pb::BatchCheckPermissionsRequest) -> Result<Vec<Result<Question>>> {
     super::batch_size("checks", request.checks.len(), MAX_CHECKS)?;
     Ok(request.checks.iter().map(question).collect())

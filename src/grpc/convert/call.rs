@@ -1,4 +1,4 @@
-//! What a call brings beside its fields: the name of a request that may be sent again, and what its sender adds to events.
+//! The context of a call besides its fields: the id of a request that may be sent again, and the metadata for events.
 
 use std::collections::BTreeMap;
 
@@ -13,19 +13,19 @@ use crate::{
     pb,
 };
 
-/// Metadata entries of a call that begin so are kept with its events.
+/// Metadata entries of a call with this prefix are stored with its events.
 const METADATA_PREFIX: &str = "x-event-";
-/// Most of them.
+/// Maximum number of such entries.
 const MAX_ENTRIES: usize = 16;
-/// Most bytes of a name, without the prefix, and of a value.
+/// Maximum size in bytes of a name, without the prefix, and of a value.
 const MAX_BYTES: (usize, usize) = (64, 256);
 
-/// A request of a method that leaves an event.
+/// A request of a method that writes an event.
 pub trait Act: Message {
     /// Full method name.
     const METHOD: &'static str;
 
-    /// The field `request_id`, which every method has that changes something.
+    /// The field `request_id`, which every method that changes something has.
     fn request_id(&mut self) -> Option<&mut String>;
 
     /// The field `validate_only`, which some of them have.
@@ -127,18 +127,18 @@ changes! {
         RevokeOwnApiKeyRequest of RevokeOwnApiKey;
 }
 
-/// What may be wrong with a call whatever its method is, and what it brings.
+/// The context of a call, and its violations, independent of the method.
 #[derive(Debug, Default)]
 pub struct Beside {
     violations: Vec<Violation>,
     /// Set if the request may be sent again.
     pub once: Option<Once>,
-    /// What its events keep.
+    /// The metadata stored with its events.
     pub metadata: BTreeMap<String, String>,
 }
 
 impl Beside {
-    /// Reads what comes beside the fields, and takes the request's own name out of it.
+    /// Reads the context, and removes the request id from the request.
     pub fn take<R: Act>(headers: &HeaderMap, request: &mut R) -> Self {
         let mut beside = Self::default();
         beside.read_metadata(headers);
@@ -156,7 +156,7 @@ impl Beside {
         beside
     }
 
-    /// Reads what a call that was refused brings for its event; what breaks a rule is left out.
+    /// Reads the metadata of a refused call for its event. Invalid entries are left out.
     pub fn metadata(headers: &HeaderMap) -> BTreeMap<String, String> {
         let mut beside = Self::default();
         beside.read_metadata(headers);
@@ -193,7 +193,7 @@ impl Beside {
         self.violations.push(Violation { field: field.to_owned(), rule });
     }
 
-    /// Adds what is wrong beside the fields to what is wrong with them, so that a caller learns all at once.
+    /// Adds the violations of the context to those of the fields, so that a caller learns all of them at once.
     ///
     /// # Errors
     /// [`Error::Invalid`] with every violation.
@@ -212,7 +212,7 @@ impl Beside {
 }
 
 impl Check {
-    /// True as long as nothing was wrong.
+    /// True if no violation was noted.
     pub(super) fn is_clean(&self) -> bool {
         self.violations.is_empty()
     }

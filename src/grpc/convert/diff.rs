@@ -1,4 +1,4 @@
-//! What differs between two messages of a resource, field by field, whatever resource it is.
+//! Differences between two messages of a resource, field by field, for any kind of resource.
 
 use std::sync::LazyLock;
 
@@ -8,17 +8,17 @@ use prost_types::{ListValue, Value as Told, value::Kind as ToldKind};
 
 use crate::{DESCRIPTOR_SET, models::ResourceType, pb};
 
-/// The fields that every change changes: they tell nothing.
+/// Fields that every change changes, and that carry no information.
 const LEFT_OUT: [&str; 2] = ["etag", "updated_at"];
 
 static POOL: LazyLock<DescriptorPool> = LazyLock::new(|| {
     let mut pool = DescriptorPool::new();
-    // Every start reads the same bytes for the access rules, and stops where they cannot be read.
+    // The access rules are read from the same bytes at startup, which fails if they cannot be decoded.
     let _ = pool.decode_file_descriptor_set(DESCRIPTOR_SET);
     pool
 });
 
-/// The fields that differ between two encoded messages of one kind; `None` where they cannot be read.
+/// The fields that differ between two encoded messages of one kind; `None` if they cannot be decoded.
 pub(super) fn changes(kind: ResourceType, before: Option<&[u8]>, after: Option<&[u8]>) -> Option<Vec<pb::FieldChange>> {
     let descriptor = POOL.get_message_by_name(match kind {
         ResourceType::User => "tenantry.v1.User",
@@ -61,7 +61,7 @@ fn field_value(message: Option<&DynamicMessage>, field: &FieldDescriptor) -> Tol
     }
 }
 
-/// A value as JSON has it.
+/// A value as JSON.
 fn value(of: &Value, kind: &Kind) -> Told {
     told(match of {
         Value::Bool(value) => ToldKind::BoolValue(*value),
@@ -69,7 +69,7 @@ fn value(of: &Value, kind: &Kind) -> Told {
         Value::U32(value) => ToldKind::NumberValue(f64::from(*value)),
         Value::F32(value) => ToldKind::NumberValue(f64::from(*value)),
         Value::F64(value) => ToldKind::NumberValue(*value),
-        // As in the JSON of messages: a JSON number does not hold them all.
+        // As in the JSON mapping of messages: a JSON number cannot hold them all.
         Value::I64(value) => ToldKind::StringValue(value.to_string()),
         Value::U64(value) => ToldKind::StringValue(value.to_string()),
         Value::String(text) => ToldKind::StringValue(text.clone()),
@@ -89,7 +89,7 @@ fn value(of: &Value, kind: &Kind) -> Told {
                 _ => ToldKind::StructValue(prost_types::Struct::decode(bytes.as_slice()).unwrap_or_default()),
             }
         }
-        // No resource has bytes or maps.
+        // No resource has a field of bytes or maps.
         Value::Bytes(_) | Value::Map(_) => ToldKind::NullValue(0),
     })
 }

@@ -1,4 +1,4 @@
-//! Events: from what was done to what is stored, and from there to the wire.
+//! Events: from changes to stored events, and from those to the wire.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -17,11 +17,11 @@ use crate::{
     security::event_cursor::EventCursors,
 };
 
-/// Most entries of an action filter.
+/// Maximum number of entries of an action filter.
 const MAX_ACTIONS: usize = 20;
 
-/// What is stored of an event beyond its columns. Resources are stored as their own messages, which never carry a secret;
-/// what changed follows from them.
+/// The stored part of an event beyond its columns. Resources are stored as their own messages, which never carry a secret; the field
+/// changes are derived from them.
 #[derive(Clone, PartialEq, Message)]
 struct Stored {
     #[prost(bytes = "vec", optional, tag = "1")]
@@ -123,10 +123,10 @@ fn message(state: State) -> Vec<u8> {
     }
 }
 
-/// An event as a view shows it.
+/// An event as seen in a view.
 ///
 /// # Errors
-/// [`Error::Internal`] for an event whose details cannot be read.
+/// [`Error::Internal`] for an event whose details cannot be decoded.
 pub fn visible((sequence, event): (Sequence, Event), view: View) -> Result<pb::Event> {
     let unreadable = || Error::internal(format!("the details of the event {sequence} cannot be read"));
     let stored = Stored::decode(event.details.0.as_slice()).map_err(|_| unreadable())?;
@@ -170,21 +170,21 @@ pub fn visible((sequence, event): (Sequence, Event), view: View) -> Result<pb::E
     })
 }
 
-/// How much of an actor is shown.
+/// How much of an actor is visible.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Shown {
-    /// What kind it is.
+    /// Its kind.
     Kind,
-    /// Who it is.
+    /// Also its identity.
     Owner,
-    /// And with which key, from where, and what was noted on it.
+    /// Also its key, its address, and the call's metadata.
     All,
 }
 
 fn shown(event: &Event, view: View) -> Shown {
     let of_the_platform = matches!(event.actor_kind, ActorKind::PlatformAdmin | ActorKind::System);
     match view {
-        // Tenants learn that the platform did something, and not who of it.
+        // Tenants learn that the platform acted, but not who.
         View::Organization | View::User(_) if of_the_platform => Shown::Kind,
         View::User(id) if event.actor_user_id != Some(id) => Shown::Owner,
         View::Platform | View::Organization | View::User(_) => Shown::All,
@@ -230,16 +230,13 @@ fn wire_kind(kind: ResourceType) -> pb::ResourceType {
     }
 }
 
-/// The kind of a number; `None` within for the unspecified one.
+/// The kind of a number; `Some(None)` for the unspecified one.
 fn read_kind(number: i32) -> Option<Option<ResourceType>> {
     let wire = pb::ResourceType::try_from(number).ok()?;
     Some(ResourceType::ALL.iter().copied().find(|kind| wire_kind(*kind) == wire))
 }
 
-/// Reads a ListEvents.
-///
-/// # Errors
-/// Every violation at once.
+/// Parses a ListEvents request.
 pub fn list(lists: Lists<'_>, request: &pb::ListEventsRequest) -> Result<Listing<EventFilter>> {
     let mut check = Check::default();
     let page = check.page(lists, request);
@@ -268,10 +265,7 @@ pub fn list(lists: Lists<'_>, request: &pb::ListEventsRequest) -> Result<Listing
     Ok(Listing::new(filter, page))
 }
 
-/// Reads a WatchEvents: which events, and after which place; `None` is from now on.
-///
-/// # Errors
-/// Every violation at once.
+/// Parses a WatchEvents request: the filter, and the position to begin after; `None` for now.
 pub fn watch(cursors: &EventCursors, request: &pb::WatchEventsRequest) -> Result<(EventFilter, Option<Sequence>)> {
     let mut check = Check::default();
     let organization_id = check.optional_id("organization_id", &request.organization_id);
@@ -286,10 +280,7 @@ pub fn watch(cursors: &EventCursors, request: &pb::WatchEventsRequest) -> Result
     Ok((EventFilter { organization_id, actions, ..EventFilter::default() }, cursor))
 }
 
-/// Reads an ExportSnapshot: which kinds, in their order, and of which organization.
-///
-/// # Errors
-/// Every violation at once.
+/// Parses an ExportSnapshot request: the organization, if any, and the kinds in their order.
 pub fn export(request: &pb::ExportSnapshotRequest) -> Result<(Option<OrganizationId>, Vec<ResourceType>)> {
     let mut check = Check::default();
     let organization_id = check.optional_id("organization_id", &request.organization_id);
@@ -334,8 +325,8 @@ fn kinds(check: &mut Check, numbers: &[i32]) -> Option<Vec<ResourceType>> {
     check.items("resource_types", numbers, |number| specified(read_kind(*number)))
 }
 
-/// The actions that a filter names, of some kinds of resources if any are named; `None` within for all. A kind is all of its
-/// actions: so one index serves both.
+/// The actions selected by names and kinds of resources; `Some(None)` for all. A kind becomes the list of its actions, so that one index
+/// serves both.
 fn actions(check: &mut Check, texts: &[String], kinds: Option<Vec<ResourceType>>) -> Option<Option<Vec<Action>>> {
     if texts.len() > MAX_ACTIONS {
         check.violation("actions", format!("must have at most {MAX_ACTIONS} items"));

@@ -15,12 +15,12 @@ use crate::{
     },
 };
 
-/// How long an invitation can be accepted.
+/// The range of lifetimes of an invitation.
 const LIFE: RangeInclusive<Duration> = Duration::from_hours(1)..=Duration::from_hours(720);
-/// How long, if nobody says.
+/// The default lifetime.
 const USUAL_LIFE: Duration = Duration::from_hours(168);
 
-/// The key that a request names: each request has a oneof of its own for it.
+/// The key in a request: each request has a oneof of its own for it.
 macro_rules! key {
     ($check:ident, $request:ident, $key:expr) => {
         match $key {
@@ -34,10 +34,7 @@ macro_rules! key {
     };
 }
 
-/// Reads a CreateInvitation.
-///
-/// # Errors
-/// Every violation at once.
+/// Parses a CreateInvitation request.
 pub fn create(request: &pb::CreateInvitationRequest) -> Result<NewInvitation> {
     let mut check = Check::default();
     let organization_id = check.id("organization_id", &request.organization_id);
@@ -53,20 +50,14 @@ pub fn create(request: &pb::CreateInvitationRequest) -> Result<NewInvitation> {
     Ok(NewInvitation { organization_id, email, role, message, life })
 }
 
-/// Reads a GetInvitation.
-///
-/// # Errors
-/// Every violation at once.
+/// Parses a GetInvitation request.
 pub fn get(request: pb::GetInvitationRequest) -> Result<InvitationKey> {
     let mut check = Check::default();
     let key = key!(check, get_invitation_request, request.key);
     key.ok_or_else(|| check.failed())
 }
 
-/// Reads a ListInvitations.
-///
-/// # Errors
-/// Every violation at once.
+/// Parses a ListInvitations request.
 pub fn list(lists: Lists<'_>, request: &pb::ListInvitationsRequest) -> Result<Listing<InvitationFilter>> {
     use list_invitations_request::Filter;
     let mut check = Check::default();
@@ -82,10 +73,7 @@ pub fn list(lists: Lists<'_>, request: &pb::ListInvitationsRequest) -> Result<Li
     Ok(Listing::new(filter, page))
 }
 
-/// Reads a ResendInvitation: which one, and its new life.
-///
-/// # Errors
-/// Every violation at once.
+/// Parses a ResendInvitation request: the invitation, and its new lifetime.
 pub fn resend(request: pb::ResendInvitationRequest) -> Result<(Target<InvitationId>, Duration)> {
     let mut check = Check::default();
     let id = check.id("invitation_id", &request.invitation_id);
@@ -94,10 +82,7 @@ pub fn resend(request: pb::ResendInvitationRequest) -> Result<(Target<Invitation
     Ok((Target { id, etag: request.etag }, life))
 }
 
-/// Reads an AcceptInvitation: which one, the user who accepts, if it says, and the access token that it shows.
-///
-/// # Errors
-/// Every violation at once.
+/// Parses an AcceptInvitation request: the invitation, the accepting user, if set, and the access token.
 pub fn accept(request: pb::AcceptInvitationRequest) -> Result<(InvitationKey, Option<UserId>, String)> {
     let mut check = Check::default();
     let key = key!(check, accept_invitation_request, request.key);
@@ -105,10 +90,7 @@ pub fn accept(request: pb::AcceptInvitationRequest) -> Result<(InvitationKey, Op
     Ok((key, user_id, request.access_token))
 }
 
-/// Reads a DeclineInvitation: which one, and the user who declines, if it says.
-///
-/// # Errors
-/// Every violation at once.
+/// Parses a DeclineInvitation request: the invitation, and the declining user, if set.
 pub fn decline(request: pb::DeclineInvitationRequest) -> Result<(InvitationKey, Option<UserId>)> {
     let mut check = Check::default();
     let key = key!(check, decline_invitation_request, request.key);

@@ -6,11 +6,11 @@ use serde_json::{Map, Number, Value};
 use super::Check;
 use crate::models::JsonObject;
 
-/// Integers up to here are exact in the wire's 64-bit floats.
+/// Integers up to this are exact in the 64-bit floats of the wire.
 const MAX_EXACT: f64 = 9_007_199_254_740_992.0;
 
 impl Check {
-    /// A JSON object; unset is the empty one.
+    /// A JSON object; empty if unset.
     pub fn object(&mut self, field: &str, wire: Option<Struct>) -> Option<JsonObject> {
         let object = self.field(field, read_object(wire.unwrap_or_default(), 1))?;
         if Value::Object(object.clone()).to_string().len() > JsonObject::MAX_BYTES {
@@ -41,12 +41,12 @@ fn read_value(wire: WireValue, level: usize) -> Result<Value, &'static str> {
     }
 }
 
-/// PostgreSQL keeps no NUL in a text.
+/// PostgreSQL cannot store NUL in a text.
 fn text(text: String) -> Result<String, &'static str> {
     if text.contains('\0') { Err("must not contain NUL characters") } else { Ok(text) }
 }
 
-/// A whole number is stored as one, so that `5` does not come back from one database as `5` and from the other as `5.0`.
+/// Stores a whole number as an integer, so that both databases return `5` as `5` and not as `5.0`.
 #[expect(
     clippy::as_conversions,
     clippy::cast_possible_truncation,
@@ -59,7 +59,7 @@ fn number(value: f64) -> Result<Value, &'static str> {
     Number::from_f64(value).map(Value::Number).ok_or("must not contain NaN or an infinity")
 }
 
-/// A JSON object on the wire.
+/// A JSON object as a message.
 pub(super) fn object(object: JsonObject) -> Struct {
     Struct { fields: object.0.into_iter().map(|(key, value)| (key, write_value(value))).collect() }
 }

@@ -9,7 +9,7 @@ use crate::{
     security::page_token::{ListIdentity, PageTokens},
 };
 
-/// Most bytes of a page's messages. Clients take 4 MiB by default; no message has 1 MiB.
+/// Maximum size of the messages of a page in bytes. Clients accept 4 MiB by default; no message has 1 MiB.
 const MAX_PAGE_BYTES: usize = 3 * 1024 * 1024;
 
 /// A request for a page of a list.
@@ -45,21 +45,21 @@ list_requests!(
     ListEventsRequest of EventService.ListEvents,
 );
 
-/// What page tokens are read and written with, for one caller.
+/// The means to read and write page tokens for one caller.
 #[derive(Clone, Copy)]
 pub struct Lists<'a> {
-    /// What makes them.
+    /// Issues and opens them.
     pub tokens: &'a PageTokens,
-    /// What the caller may touch.
+    /// The caller's reach.
     pub reach: Reach,
 }
 
-/// A page to get: of which rows, and which page of them.
+/// A requested page of a list.
 #[derive(Clone, Debug)]
 pub struct Listing<F> {
-    /// Which rows.
+    /// The filter.
     pub filter: F,
-    /// Which page.
+    /// The page.
     pub page: PageRequest,
     identity: ListIdentity,
 }
@@ -70,10 +70,9 @@ impl<F> Listing<F> {
         Self { filter, page, identity }
     }
 
-    /// The messages of a page, and the token of the next one; it is empty after the last.
+    /// The messages of a page, and the token of the next one; empty after the last page.
     ///
-    /// A page ends early where its messages would no longer fit into what a client takes by default, and where it has
-    /// looked at as many rows as a page may.
+    /// A page ends early if more messages would exceed what a client accepts by default, or if it has scanned the maximum number of rows.
     pub fn answer<T, M: Message + From<T>>(&self, lists: Lists<'_>, page: Page<T>) -> (Vec<M>, String) {
         let mut messages = Vec::with_capacity(page.rows.len());
         let (mut bytes, mut end, mut has_more, mut looked_to) = (0, None, page.has_more, page.looked_to);

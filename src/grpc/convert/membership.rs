@@ -11,10 +11,7 @@ use crate::{
     pb::{self, get_membership_request::Key},
 };
 
-/// Reads a CreateMembership.
-///
-/// # Errors
-/// Every violation at once.
+/// Parses a CreateMembership request.
 pub fn create(request: &pb::CreateMembershipRequest) -> Result<NewMembership> {
     let mut check = Check::default();
     let user_id = check.id("user_id", &request.user_id);
@@ -29,10 +26,7 @@ pub fn create(request: &pb::CreateMembershipRequest) -> Result<NewMembership> {
     Ok(NewMembership { user_id, organization_id, role, permissions })
 }
 
-/// Reads a GetMembership.
-///
-/// # Errors
-/// Every violation at once.
+/// Parses a GetMembership request.
 pub fn get(request: pb::GetMembershipRequest) -> Result<MembershipKey> {
     match request.key {
         None => Err(Error::invalid("key", "must be membership_id or user_and_organization")),
@@ -49,10 +43,7 @@ pub fn get(request: pb::GetMembershipRequest) -> Result<MembershipKey> {
     }
 }
 
-/// Reads a ListMemberships.
-///
-/// # Errors
-/// Every violation at once.
+/// Parses a ListMemberships request.
 pub fn list(lists: Lists<'_>, request: &pb::ListMembershipsRequest) -> Result<Listing<MembershipFilter>> {
     let mut check = Check::default();
     let page = check.page(lists, request);
@@ -69,10 +60,7 @@ pub fn list(lists: Lists<'_>, request: &pb::ListMembershipsRequest) -> Result<Li
     Ok(Listing::new(MembershipFilter { organization_id, user_id, role }, page))
 }
 
-/// Reads an UpdateMembership.
-///
-/// # Errors
-/// Every violation at once.
+/// Parses an UpdateMembership request.
 pub fn update(request: pb::UpdateMembershipRequest) -> Result<(Target<MembershipId>, MembershipChanges)> {
     let mut check = Check::default();
     let id = check.id("membership_id", &request.membership_id);

@@ -1,7 +1,7 @@
-//! What the wire says: messages into models and back. Pure: no database, no clock, no state.
+//! Messages into models and back. Pure: no database, no clock, no state.
 //!
-//! A parse function looks at every field before it answers, so that a caller learns all that is wrong at once. Each check
-//! answers `Some` of the value, or `None` after noting the violation.
+//! A parse function checks every field before it answers, so that a caller learns all violations at once: it fails with
+//! [`Error::Invalid`]. Each check returns `Some` of the value, or `None` after noting a violation.
 
 pub mod api_key;
 pub mod authentication;
@@ -32,18 +32,18 @@ use crate::{
     models::{Scope, Scopes, Timestamp},
 };
 
-/// Collects what is wrong with a request.
+/// Collects the violations of a request.
 #[derive(Debug, Default)]
 pub struct Check {
     violations: Vec<Violation>,
 }
 
-/// What an update mask names.
+/// The paths of an update mask.
 #[derive(Debug)]
 pub struct Mask<'a>(&'a [String]);
 
 impl Check {
-    /// Most items of a batch: the largest answers fit into the 4 MiB that clients take by default.
+    /// Maximum number of items of a batch: the largest answers fit into the 4 MiB that clients accept by default.
     pub const MAX_BATCH: usize = 100;
 
     /// Notes a violation of `field`.
@@ -51,7 +51,7 @@ impl Check {
         self.violations.push(Violation { field: field.into(), rule: rule.to_string() });
     }
 
-    /// The value of a field, if it has one.
+    /// The value of a field, unless it breaks a rule.
     pub fn field<T>(&mut self, field: &str, parsed: std::result::Result<T, impl Display>) -> Option<T> {
         parsed.map_err(|rule| self.violation(field, rule)).ok()
     }
@@ -81,7 +81,7 @@ impl Check {
         time.map_or(Some(None), |time| self.field(field, read_time(time)).map(Some))
     }
 
-    /// A duration within a range, or the usual one if it is unset.
+    /// A duration within a range; `usual` if it is unset.
     pub fn duration(
         &mut self,
         field: &str,
@@ -95,12 +95,12 @@ impl Check {
         self.field(field, read.filter(|duration| range.contains(duration)).ok_or(rule))
     }
 
-    /// What is wrong, each as the field and its rule.
+    /// The violations, each as the field and its rule.
     fn rules(self) -> Vec<String> {
         self.violations.into_iter().map(|Violation { field, rule }| format!("{field} {rule}")).collect()
     }
 
-    /// An enum value that must be specified. `known` maps each value but the unspecified one.
+    /// An enum value that must be specified. `known` is `None` for an unknown number, and `Some(None)` for the unspecified value.
     pub fn choice<T>(&mut self, field: &str, known: Option<Option<T>>) -> Option<T> {
         self.field(field, specified(known))
     }
@@ -110,7 +110,7 @@ impl Check {
         self.field(field, known.ok_or("must be one of the enum's values"))
     }
 
-    /// Scopes, or permissions, `min` to 100 of them.
+    /// Scopes or permissions, `min` to 100 of them.
     pub fn scopes(&mut self, field: &str, texts: &[String], min: usize) -> Option<Scopes> {
         if !(min..=Scopes::MAX).contains(&texts.len()) {
             self.violation(field, format!("must have {min} to {} items", Scopes::MAX));
@@ -119,7 +119,7 @@ impl Check {
         self.items(field, texts, |text| Scope::parse(text)).map(Scopes::from_iter)
     }
 
-    /// The values of a list's items, every wrong one noted.
+    /// The values of a list's items, with every violation noted.
     pub fn items<I, T, E: Display>(
         &mut self,
         field: &str,
@@ -145,7 +145,7 @@ impl Check {
         None
     }
 
-    /// The answer to a request with violations.
+    /// The error with the noted violations.
     pub fn failed(self) -> Error {
         if self.violations.is_empty() {
             return Error::internal("a request was refused without a violation");
@@ -155,38 +155,38 @@ impl Check {
 }
 
 impl Mask<'_> {
-    /// The value of a field that the mask names: `Some(None)` if it does not, `None` if it does and the field is wrong.
+    /// The value of a field that the mask names: `Some(None)` if it does not, `None` if it does and the field is invalid.
     pub fn named<T>(&self, path: &str, value: impl FnOnce() -> Option<T>) -> Option<Option<T>> {
         if self.0.iter().any(|named| named == path) { value().map(Some) } else { Some(None) }
     }
 }
 
-/// The target of a request that names nothing else.
+/// The target of a request without other fields.
 ///
 /// # Errors
-/// [`Error::Invalid`] for an id that is no UUID.
+/// [`Error::Invalid`] for an id that is not a UUID.
 pub fn target<Id: From<Uuid>>(field: &str, id: &str, etag: String) -> Result<Target<Id>> {
     Ok(Target { id: id_of(field, id)?, etag })
 }
 
-/// The id of a request that names nothing else.
+/// The id of a request without other fields.
 ///
 /// # Errors
-/// [`Error::Invalid`] for what is no UUID.
+/// [`Error::Invalid`] for an id that is not a UUID.
 pub fn id_of<Id: From<Uuid>>(field: &str, text: &str) -> Result<Id> {
     uuid(text).map_err(|rule| Error::invalid(field, rule))
 }
 
-/// The ids of a batch, each with its text, or `None` for what is no UUID.
+/// The ids of a batch, each with its text; `None` for one that is not a UUID.
 ///
 /// # Errors
-/// [`Error::Invalid`] for none or too many.
+/// [`Error::Invalid`] for an empty batch or too many items.
 pub fn batch<Id: From<Uuid>>(field: &str, texts: Vec<String>) -> Result<Vec<(String, Option<Id>)>> {
     batch_size(field, texts.len(), Check::MAX_BATCH)?;
     Ok(texts.into_iter().map(|text| (uuid(&text).ok(), text)).map(|(id, text)| (text, id)).collect())
 }
 
-/// Refuses a batch of nothing, and one of more than `most`.
+/// Refuses an empty batch and one of more than `most` items.
 fn batch_size(field: &str, size: usize, most: usize) -> Result<()> {
     if (1..=most).contains(&size) {
         Ok(())
@@ -200,7 +200,7 @@ fn specified<T>(known: Option<Option<T>>) -> std::result::Result<T, &'static str
 }
 
 fn uuid<Id: From<Uuid>>(text: &str) -> std::result::Result<Id, &'static str> {
-    // `Uuid` reads other forms too; one id has one text here.
+    // `Uuid` accepts other forms too; here an id has a single text form.
     match Uuid::try_parse(text) {
         Ok(id) if text.len() == 36 => Ok(id.into()),
         _ => Err("must be a UUID"),
@@ -213,7 +213,7 @@ fn read_time(time: &prost_types::Timestamp) -> std::result::Result<Timestamp, &'
     micros.and_then(Timestamp::from_micros).ok_or("must be a time between the years 1 and 9999")
 }
 
-/// A time on the wire.
+/// A time as a message.
 pub fn time(time: Timestamp) -> prost_types::Timestamp {
     let micros = time.as_micros();
     let nanos = i32::try_from(micros.rem_euclid(1_000_000) * 1000).unwrap_or(0);

@@ -13,13 +13,10 @@ use crate::{
     pb,
 };
 
-/// Most bytes of a provider's token.
+/// Maximum size of a provider's token in bytes.
 const MAX_TOKEN_BYTES: usize = 16 * 1024;
 
-/// Reads a LinkOauthAccount: the account, and the address that the provider vouches for, if it does.
-///
-/// # Errors
-/// Every violation at once.
+/// Parses a LinkOauthAccount request: the account, and the address that the provider vouches for, if any.
 pub fn link(request: pb::LinkOauthAccountRequest) -> Result<(NewOauthAccount, Option<NormalizedEmail>)> {
     let mut check = Check::default();
     let user_id = check.id("user_id", &request.user_id);
@@ -42,10 +39,7 @@ pub fn link(request: pb::LinkOauthAccountRequest) -> Result<(NewOauthAccount, Op
     Ok((NewOauthAccount { user_id, account, email, scopes, tokens }, vouched))
 }
 
-/// Reads a ListOauthAccounts.
-///
-/// # Errors
-/// Every violation at once.
+/// Parses a ListOauthAccounts request.
 pub fn list(lists: Lists<'_>, request: &pb::ListOauthAccountsRequest) -> Result<Listing<OauthAccountFilter>> {
     let mut check = Check::default();
     let page = check.page(lists, request);
@@ -55,10 +49,7 @@ pub fn list(lists: Lists<'_>, request: &pb::ListOauthAccountsRequest) -> Result<
     Ok(Listing::new(OauthAccountFilter { user_id, provider }, page))
 }
 
-/// Reads a GetOauthAccountByProvider.
-///
-/// # Errors
-/// Every violation at once.
+/// Parses a GetOauthAccountByProvider request.
 pub fn get_by_provider(request: &pb::GetOauthAccountByProviderRequest) -> Result<ProviderAccount> {
     let mut check = Check::default();
     let provider = check.field("provider", Provider::parse(&request.provider));
@@ -67,10 +58,7 @@ pub fn get_by_provider(request: &pb::GetOauthAccountByProviderRequest) -> Result
     Ok(ProviderAccount { provider, provider_user_id })
 }
 
-/// Reads a SetOauthAccountTokens.
-///
-/// # Errors
-/// Every violation at once.
+/// Parses a SetOauthAccountTokens request.
 pub fn set_tokens(request: pb::SetOauthAccountTokensRequest) -> Result<(Target<OauthAccountId>, ProviderTokens)> {
     let mut check = Check::default();
     let id = check.id("oauth_account_id", &request.oauth_account_id);

@@ -10,10 +10,7 @@ use crate::{
     pb,
 };
 
-/// Reads a CreateOrganization.
-///
-/// # Errors
-/// Every violation at once.
+/// Parses a CreateOrganization request.
 pub fn create(request: pb::CreateOrganizationRequest) -> Result<NewOrganization> {
     let mut check = Check::default();
     let name = check.field("name", Name::parse(&request.name));
@@ -30,10 +27,7 @@ pub fn create(request: pb::CreateOrganizationRequest) -> Result<NewOrganization>
     Ok(NewOrganization { name, slug, owner_user_id, logo_url, plan: plan.unwrap_or(Plan::Free), settings })
 }
 
-/// Reads a ListOrganizations.
-///
-/// # Errors
-/// Every violation at once.
+/// Parses a ListOrganizations request.
 pub fn list(lists: Lists<'_>, request: &pb::ListOrganizationsRequest) -> Result<Listing<OrganizationFilter>> {
     let mut check = Check::default();
     let page = check.page(lists, request);
@@ -51,10 +45,7 @@ pub fn list(lists: Lists<'_>, request: &pb::ListOrganizationsRequest) -> Result<
     Ok(Listing::new(OrganizationFilter { plan, state, name_prefix, member_user_id }, page))
 }
 
-/// Reads an UpdateOrganization.
-///
-/// # Errors
-/// Every violation at once.
+/// Parses an UpdateOrganization request.
 pub fn update(request: pb::UpdateOrganizationRequest) -> Result<(Target<OrganizationId>, OrganizationChanges)> {
     let mut check = Check::default();
     let id = check.id("organization_id", &request.organization_id);
@@ -73,19 +64,16 @@ pub fn update(request: pb::UpdateOrganizationRequest) -> Result<(Target<Organiza
     Ok((Target { id, etag: request.etag }, OrganizationChanges { name, slug, logo_url, plan, settings }))
 }
 
-/// Reads a GetOrganizationBySlug.
+/// Parses a GetOrganizationBySlug request.
 ///
 /// # Errors
-/// [`Error::Invalid`](crate::error::Error::Invalid) for what is no slug.
+/// [`Error::Invalid`](crate::error::Error::Invalid) for an invalid slug.
 pub fn get_by_slug(request: &pb::GetOrganizationBySlugRequest) -> Result<Slug> {
     let mut check = Check::default();
     check.field("slug", Slug::parse(&request.slug)).ok_or_else(|| check.failed())
 }
 
-/// Reads a TransferOwnership. `None` for a former owner that is the caller.
-///
-/// # Errors
-/// Every violation at once.
+/// Parses a TransferOwnership request. A missing former owner is the caller.
 pub fn transfer(request: &pb::TransferOwnershipRequest) -> Result<Transfer> {
     let mut check = Check::default();
     let organization_id = check.id("organization_id", &request.organization_id);

@@ -12,10 +12,7 @@ use crate::{
     pb::{self, revoke_refresh_token_request::Key},
 };
 
-/// Reads a CreateRefreshToken.
-///
-/// # Errors
-/// Every violation at once.
+/// Parses a CreateRefreshToken request.
 pub fn create(request: &pb::CreateRefreshTokenRequest) -> Result<NewSession> {
     let mut check = Check::default();
     let user_id = check.id("user_id", &request.user_id);
@@ -27,10 +24,7 @@ pub fn create(request: &pb::CreateRefreshTokenRequest) -> Result<NewSession> {
     Ok(NewSession { user_id, by_password: false, user_agent, ip_address, organization_id: None })
 }
 
-/// Reads a ListRefreshTokens.
-///
-/// # Errors
-/// Every violation at once.
+/// Parses a ListRefreshTokens request.
 pub fn list(lists: Lists<'_>, request: &pb::ListRefreshTokensRequest) -> Result<Listing<UserId>> {
     let mut check = Check::default();
     let page = check.page(lists, request);
@@ -39,18 +33,15 @@ pub fn list(lists: Lists<'_>, request: &pb::ListRefreshTokensRequest) -> Result<
     Ok(Listing::new(user_id, page))
 }
 
-/// Reads a RotateRefreshToken.
+/// Parses a RotateRefreshToken request.
 ///
 /// # Errors
-/// [`Error::Invalid`] for an empty token; whether a token is valid is checked later.
+/// [`Error::Invalid`] for an empty token; its validity is checked later.
 pub fn rotate(request: pb::RotateRefreshTokenRequest) -> Result<Plaintext> {
     required("plaintext_token", request.plaintext_token)
 }
 
-/// Reads a RevokeRefreshToken.
-///
-/// # Errors
-/// Every violation at once.
+/// Parses a RevokeRefreshToken request.
 pub fn revoke(request: pb::RevokeRefreshTokenRequest) -> Result<RefreshTokenKey> {
     match request.key {
         None => Err(Error::invalid("key", "must be refresh_token_id or plaintext_token")),
@@ -59,10 +50,7 @@ pub fn revoke(request: pb::RevokeRefreshTokenRequest) -> Result<RefreshTokenKey>
     }
 }
 
-/// Reads a RevokeAllRefreshTokens.
-///
-/// # Errors
-/// Every violation at once.
+/// Parses a RevokeAllRefreshTokens request.
 pub fn revoke_all(request: &pb::RevokeAllRefreshTokensRequest) -> Result<(UserId, Option<SessionId>)> {
     let mut check = Check::default();
     let user_id = check.id("user_id", &request.user_id);

@@ -8,10 +8,7 @@ use crate::{
     pb::{self, get_role_request::Key},
 };
 
-/// Reads a CreateRole.
-///
-/// # Errors
-/// Every violation at once.
+/// Parses a CreateRole request.
 pub fn create(request: &pb::CreateRoleRequest) -> Result<NewRole> {
     let mut check = Check::default();
     let organization_id = check.id("organization_id", &request.organization_id);
@@ -26,10 +23,7 @@ pub fn create(request: &pb::CreateRoleRequest) -> Result<NewRole> {
     Ok(NewRole { organization_id, name, description, permissions })
 }
 
-/// Reads a GetRole.
-///
-/// # Errors
-/// Every violation at once.
+/// Parses a GetRole request.
 pub fn get(request: pb::GetRoleRequest) -> Result<RoleKey> {
     match request.key {
         None => Err(Error::invalid("key", "must be role_id or organization_and_name")),
@@ -44,10 +38,7 @@ pub fn get(request: pb::GetRoleRequest) -> Result<RoleKey> {
     }
 }
 
-/// Reads a ListRoles.
-///
-/// # Errors
-/// Every violation at once.
+/// Parses a ListRoles request.
 pub fn list(lists: Lists<'_>, request: &pb::ListRolesRequest) -> Result<Listing<OrganizationId>> {
     let mut check = Check::default();
     let page = check.page(lists, request);
@@ -56,10 +47,7 @@ pub fn list(lists: Lists<'_>, request: &pb::ListRolesRequest) -> Result<Listing<
     Ok(Listing::new(organization_id, page))
 }
 
-/// Reads an UpdateRole.
-///
-/// # Errors
-/// Every violation at once.
+/// Parses an UpdateRole request.
 pub fn update(request: pb::UpdateRoleRequest) -> Result<(Target<RoleId>, RoleChanges)> {
     let mut check = Check::default();
     let id = check.id("role_id", &request.role_id);

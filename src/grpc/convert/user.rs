@@ -15,13 +15,10 @@ use crate::{
     security::password::{Hash, Limits},
 };
 
-/// Most users of a batch to import.
+/// Maximum number of users in an import batch.
 const MAX_IMPORTED: usize = 500;
 
-/// Reads a CreateUser.
-///
-/// # Errors
-/// Every violation at once.
+/// Parses a CreateUser request.
 pub fn create(request: pb::CreateUserRequest) -> Result<NewUser> {
     let mut check = Check::default();
     let email = check.field("email", Email::parse(&request.email));
@@ -34,10 +31,10 @@ pub fn create(request: pb::CreateUserRequest) -> Result<NewUser> {
     Ok(NewUser { email, name, avatar_url, metadata, email_verified: request.email_verified, external_id: None })
 }
 
-/// Reads a batch of ImportUsers.
+/// Parses a batch of ImportUsers.
 ///
 /// # Errors
-/// [`Error::Invalid`](crate::error::Error::Invalid) for a batch of too many users or none. What is wrong with one user is kept with
+/// [`Error::Invalid`](crate::error::Error::Invalid) for an empty batch or too many users. Violations of a single user are returned with
 /// that user.
 pub fn import(request: pb::ImportUsersRequest, limits: Limits) -> Result<Vec<ImportedUser>> {
     batch_size("users", request.users.len(), MAX_IMPORTED)?;
@@ -89,10 +86,7 @@ fn import_outcome(outcome: ImportOutcome) -> Outcome {
     }
 }
 
-/// Reads a ListUsers.
-///
-/// # Errors
-/// Every violation at once.
+/// Parses a ListUsers request.
 pub fn list(lists: Lists<'_>, request: &pb::ListUsersRequest) -> Result<Listing<UserFilter>> {
     let mut check = Check::default();
     let page = check.page(lists, request);
@@ -110,10 +104,7 @@ pub fn list(lists: Lists<'_>, request: &pb::ListUsersRequest) -> Result<Listing<
     Ok(Listing::new(UserFilter { organization_id, state, email_prefix, created_from, created_before }, page))
 }
 
-/// Reads an UpdateUser.
-///
-/// # Errors
-/// Every violation at once.
+/// Parses an UpdateUser request.
 pub fn update(request: pb::UpdateUserRequest) -> Result<(Target<UserId>, UserChanges)> {
     let mut check = Check::default();
     let id = check.id("user_id", &request.user_id);
@@ -130,7 +121,7 @@ pub fn update(request: pb::UpdateUserRequest) -> Result<(Target<UserId>, UserCha
     Ok((Target { id, etag: request.etag }, UserChanges { email, name, avatar_url, metadata }))
 }
 
-/// Reads a GetUserByEmail.
+/// Parses a GetUserByEmail request.
 ///
 /// # Errors
 /// [`Error::Invalid`](crate::error::Error::Invalid) for an invalid address.

@@ -1,7 +1,7 @@
-//! What somebody may do in an organization: the one vocabulary of roles, memberships, invitations and checks.
+//! Permissions in an organization: the common vocabulary of roles, memberships, invitations and checks.
 //!
-//! A permission is a string `resource:verb` with the wildcards of scopes. Those of [`OWN`] open methods of this service; any other is
-//! the application's own, which it names, gives and asks for.
+//! A permission is a string `resource:verb` with the wildcards of scopes. Those of [`OWN`] open methods of this service; any other
+//! belongs to the application, which names, gives and checks it.
 
 use super::{ApiKeyId, Membership, OrganizationId, Permissions, Role, RoleName, Scope, Scopes, UserId, scope};
 
@@ -29,55 +29,55 @@ pub const READ_ORGANIZATION: &str = "organizations:read";
 pub const WRITE_ORGANIZATION: &str = "organizations:write";
 /// Delete the organization.
 pub const DELETE_ORGANIZATION: &str = "organizations:delete";
-/// Give the organization to another owner.
+/// Transfer the organization to another owner.
 pub const TRANSFER_ORGANIZATION: &str = "organizations:transfer";
-/// See who is a member.
+/// See the memberships.
 pub const READ_MEMBERSHIPS: &str = "memberships:read";
-/// Change and end memberships, up to what one holds oneself.
+/// Change and end memberships, up to the caller's own permissions.
 pub const WRITE_MEMBERSHIPS: &str = "memberships:write";
 /// See the members' profiles.
 pub const READ_USERS: &str = "users:read";
 /// See the organization's roles.
 pub const READ_ROLES: &str = "roles:read";
-/// Make, change and delete roles, up to what one holds oneself.
+/// Create, change and delete roles, up to the caller's own permissions.
 pub const WRITE_ROLES: &str = "roles:write";
-/// See who is invited.
+/// See the invitations.
 pub const READ_INVITATIONS: &str = "invitations:read";
-/// Invite, up to what one holds oneself.
+/// Invite users, up to the caller's own permissions.
 pub const WRITE_INVITATIONS: &str = "invitations:write";
 /// See the organization's API keys.
 pub const READ_API_KEYS: &str = "api_keys:read";
-/// Make, change and revoke the organization's API keys.
+/// Create, change and revoke the organization's API keys.
 pub const WRITE_API_KEYS: &str = "api_keys:write";
 /// See the organization's events.
 pub const READ_EVENTS: &str = "events:read";
 
 /// The roles that every organization has.
 pub const BUILT_IN_ROLES: [&str; 4] = [RoleName::OWNER, ADMIN, MEMBER, "viewer"];
-/// The word for the admin's role.
+/// The name of the admin role.
 pub const ADMIN: &str = "admin";
 const MEMBER: &str = "member";
 
-/// What every member may, whatever the role: reach gives it.
+/// The permissions of every member, whatever the role. They follow from reach.
 const OF_EVERY_MEMBER: [&str; 4] = [READ_ORGANIZATION, READ_MEMBERSHIPS, READ_USERS, READ_ROLES];
-/// What the role `member` gives beyond that.
+/// The permissions that the role `member` gives beyond that.
 const OF_MEMBERS: [&str; 1] = [READ_INVITATIONS];
-/// Stands for all permissions, also those that nobody has named.
+/// Denotes all permissions, including unnamed ones.
 const UNNAMED: &str = "*";
-/// What of everything the role `admin` does not give.
+/// The permissions that the role `admin` does not give.
 const NOT_OF_ADMINS: [&str; 2] = [DELETE_ORGANIZATION, TRANSFER_ORGANIZATION];
 
-/// The permissions that somebody holds in an organization: by its standing there, and within the scopes of the credential that it presents.
+/// Permissions held in an organization: by a role and other permissions there, within the scopes of the presented credential.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Held {
     base: Base,
-    /// What is given beyond it.
+    /// Permissions beyond the base.
     given: Permissions,
-    /// The scopes of the credential. A standing by itself is within all.
+    /// The scopes of the credential; all scopes if no credential limits it.
     within: Scopes,
 }
 
-/// What is missing to give something, or to do it.
+/// The permission that is missing to do or to give something.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Lack {
     /// The standing does not cover this permission.
@@ -86,7 +86,7 @@ pub enum Lack {
     Scope(String),
 }
 
-/// What a role gives, each more than those before.
+/// The permissions of a role, in ascending order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Base {
     Nothing,
@@ -124,29 +124,29 @@ impl Held {
         Self { base, given, within: Scopes::all() }
     }
 
-    /// What a member holds by a role and by what the membership gives beyond it.
+    /// The permissions of a member: those of the role, and those given beyond it.
     pub fn by(role: &RoleName, given: &Permissions) -> Self {
         Self::standing(Base::of(role), given.clone())
     }
 
-    /// This, as far as the scopes of a credential go.
+    /// These permissions, limited to the scopes of a credential.
     pub fn within(self, scopes: &Scopes) -> Self {
         Self { within: scopes.clone(), ..self }
     }
 
-    /// What some permissions give by themselves.
+    /// Only the given permissions.
     pub fn only(given: &Permissions) -> Self {
         Self::standing(Base::Nothing, given.clone())
     }
 
-    /// This, and more permissions.
+    /// These permissions and more.
     pub fn and(mut self, given: &Permissions) -> Self {
         self.given = self.given.iter().chain(given.iter()).cloned().collect();
         self
     }
 
-    /// What an organization's own key holds there: what its scopes say, and at most what an admin holds. So a caller that creates one, and
-    /// must hold all that it does, does not become more by it.
+    /// The permissions of an organization's own key there: its scopes, and at most those of an admin. So a caller that creates a key, and
+    /// must hold everything that the key holds, gains nothing by it.
     pub fn by_own_key(scopes: &Scopes) -> Self {
         if scopes.iter().any(|scope| scope.as_str() == "*") {
             return Self::standing(Base::Admin, Permissions::default());
@@ -164,20 +164,20 @@ impl Held {
         Self::only(&held.collect())
     }
 
-    /// What platform admins hold everywhere.
+    /// The permissions of platform admins, everywhere.
     pub fn everything() -> Self {
         Self::standing(Base::Everything, Permissions::default())
     }
 
-    /// What is held by who is no member.
+    /// The permissions of a non-member.
     pub fn nothing() -> Self {
         Self::standing(Base::Nothing, Permissions::default())
     }
 
-    /// What is missing to use a permission, or all that a wildcard stands for.
+    /// Requires a permission, or everything that a wildcard covers.
     ///
     /// # Errors
-    /// The permission, and which side lacks it.
+    /// The permission, and whether the standing or the scopes lack it.
     pub fn require(&self, permission: &str) -> Result<(), Lack> {
         if !self.standing_covers(permission) {
             Err(Lack::Standing(permission.to_owned()))
@@ -188,15 +188,15 @@ impl Held {
         }
     }
 
-    /// True if a permission, or all that a wildcard stands for, is held.
+    /// True if a permission, or everything that a wildcard covers, is held.
     pub fn covers(&self, permission: &str) -> bool {
         self.require(permission).is_ok()
     }
 
-    /// What is missing to give to somebody all that is held there.
+    /// Requires everything in `other`, to give it.
     ///
     /// # Errors
-    /// The first permission that is lacking, and which side lacks it; `*` for what nobody has named.
+    /// The first missing permission, and whether the standing or the scopes lack it; `*` for unnamed ones.
     pub fn require_all(&self, other: &Self) -> Result<(), Lack> {
         self.outranks(other)?;
         match other.all().into_iter().find(|permission| !self.within.cover(permission)) {
@@ -205,12 +205,12 @@ impl Held {
         }
     }
 
-    /// What is missing to take away from somebody all that is held there: the standing alone counts.
+    /// Requires everything in `other`, to take it away. Scopes do not matter for that.
     ///
     /// # Errors
-    /// The first permission that is lacking; `*` for what nobody has named.
+    /// The first missing permission; `*` for unnamed ones.
     pub fn outranks(&self, other: &Self) -> Result<(), Lack> {
-        // Only a base of its rank covers what another one gives and nobody has named.
+        // Unnamed permissions of `other` are covered only by a base of at least its rank.
         let is_unnamed = |permission: &str| permission == UNNAMED && other.base >= Base::Admin;
         let covers =
             |permission: &&str| (is_unnamed(permission) && self.base >= other.base) || self.standing_covers(permission);
@@ -220,7 +220,7 @@ impl Held {
         }
     }
 
-    /// True if all that is held there is held here.
+    /// True if everything in `other` is held here, within the scopes.
     pub fn covers_all(&self, other: &Self) -> bool {
         self.require_all(other).is_ok()
     }
@@ -229,13 +229,13 @@ impl Held {
         self.base.covers(permission) || self.given.iter().any(|given| scope::covers(given.as_str(), permission))
     }
 
-    /// All permissions that are held, by name.
+    /// The names of all permissions held.
     fn all(&self) -> Vec<&str> {
         let base: &[&[&str]] = match self.base {
             Base::Nothing => &[],
             Base::EveryMember => &[&OF_EVERY_MEMBER],
             Base::Member => &[&OF_EVERY_MEMBER, &OF_MEMBERS],
-            // They hold also what nobody has named yet.
+            // They include permissions that have no name yet.
             Base::Admin | Base::Everything => &[&[UNNAMED]],
         };
         let base = base.iter().flat_map(|permissions| permissions.iter().copied());
@@ -243,7 +243,7 @@ impl Held {
     }
 }
 
-/// Who wants to do something.
+/// The subject of a check.
 #[derive(Clone, Copy, Debug)]
 pub enum Subject {
     /// A user.
@@ -252,18 +252,18 @@ pub enum Subject {
     ApiKey(ApiKeyId),
 }
 
-/// May somebody do something in an organization?
+/// A permission check.
 #[derive(Clone, Debug)]
 pub struct Question {
-    /// Who.
+    /// The subject.
     pub subject: Subject,
-    /// Where.
+    /// The organization.
     pub organization_id: OrganizationId,
-    /// What, without wildcards.
+    /// The permission, without wildcards.
     pub permission: Scope,
 }
 
-/// What a decision rests on.
+/// The reason of a decision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Basis {
     /// Allowed by the membership's role.
@@ -274,53 +274,53 @@ pub enum Basis {
     PlatformAdmin,
     /// Allowed to the organization's own key.
     OrganizationKey,
-    /// Not given.
+    /// Denied: not given.
     NotGiven,
-    /// Of another organization.
+    /// Denied: not a member of the organization.
     NotAMember,
-    /// The user is suspended.
+    /// Denied: the user is suspended.
     UserSuspended,
-    /// The organization is suspended.
+    /// Denied: the organization is suspended.
     OrganizationSuspended,
-    /// The key is revoked.
+    /// Denied: the key is revoked.
     ApiKeyRevoked,
-    /// The key has expired.
+    /// Denied: the key has expired.
     ApiKeyExpired,
-    /// The key's scopes do not cover it.
+    /// Denied: the key's scopes do not cover it.
     ScopeMissing,
 }
 
 impl Basis {
-    /// True if it allows.
+    /// True if the decision is to allow.
     pub fn is_allowed(self) -> bool {
         matches!(self, Self::Role | Self::Membership | Self::PlatformAdmin | Self::OrganizationKey)
     }
 }
 
-/// Whether something may be done, and why.
+/// A decision and its reason.
 #[derive(Clone, Debug)]
 pub struct Decision {
-    /// What it rests on.
+    /// The reason.
     pub basis: Basis,
-    /// The membership, if there is one.
+    /// The membership, if any.
     pub membership: Option<Membership>,
-    /// The membership's role, if it is of the organization's own.
+    /// The membership's role, unless it is built in.
     pub role: Option<Role>,
 }
 
 impl Decision {
-    /// One that rests on no membership.
+    /// A decision without a membership.
     pub fn of(basis: Basis) -> Self {
         Self { basis, membership: None, role: None }
     }
 }
 
-/// How a member stands.
+/// A member's standing in an organization.
 #[derive(Clone, Debug)]
 pub struct Standing {
     /// The membership.
     pub membership: Membership,
-    /// Its role, if it is of the organization's own and is there.
+    /// Its role, unless it is built in or no longer exists.
     pub role: Option<Role>,
     /// Whether the user is active.
     pub user_is_active: bool,
@@ -331,7 +331,7 @@ pub struct Standing {
 }
 
 impl Standing {
-    /// Decides whether the member may do something.
+    /// Decides whether the member has a permission.
     pub fn decide(self, permission: &Scope) -> Decision {
         let own = self.role.as_ref().map(|role| role.permissions.clone()).unwrap_or_default();
         let by_role = Held::by(&self.membership.role, &own);

@@ -1,4 +1,4 @@
-//! How hashes of passwords are written: PHC strings, and the forms of bcrypt, passlib and Django.
+//! Text formats of password hashes: PHC strings, and those of bcrypt, passlib and Django.
 
 use argon2::{Algorithm, Version};
 use base64::{
@@ -8,9 +8,9 @@ use base64::{
 
 use super::hash::{Cost, Hash, Prf, Scheme};
 
-/// What PHC strings have: base64 without padding.
+/// The alphabet of PHC strings: base64 without padding.
 pub(super) const BASE64: GeneralPurpose = engine(&alphabet::STANDARD);
-/// What passlib has: the same with `.` for `+`.
+/// The alphabet of passlib: the same with `.` for `+`.
 const BASE64_DOT: GeneralPurpose =
     match alphabet::Alphabet::new("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789./") {
         Ok(alphabet) => engine(&alphabet),
@@ -25,7 +25,7 @@ const fn engine(alphabet: &alphabet::Alphabet) -> GeneralPurpose {
     GeneralPurpose::new(alphabet, config)
 }
 
-/// Takes a text apart that some system wrote.
+/// Parses a hash in any of the formats.
 pub(super) fn read(text: &str) -> Option<Hash> {
     match text.split('$').collect::<Vec<_>>().as_slice() {
         ["", variant @ ("argon2id" | "argon2i" | "argon2d"), rest @ ..] => read_argon2(variant, rest),
@@ -37,7 +37,7 @@ pub(super) fn read(text: &str) -> Option<Hash> {
         }
         ["", scheme, params, salt, digest] => {
             let prf = Prf::named(scheme.strip_prefix("pbkdf2")?.strip_prefix('-').unwrap_or("sha1"))?;
-            // passlib writes the bare number and dots, PHC names it.
+            // passlib writes the bare number and its own alphabet, PHC names the parameter.
             let (rounds, base64) = if let Ok(rounds) = params.parse() {
                 (rounds, BASE64_DOT)
             } else {
@@ -47,7 +47,7 @@ pub(super) fn read(text: &str) -> Option<Hash> {
             let scheme = Scheme::Pbkdf2 { prf, rounds };
             Some(Hash { scheme, salt: base64.decode(salt).ok()?, digest: base64.decode(digest).ok()? })
         }
-        // Django: the salt is text.
+        // Django: the salt is plain text.
         [scheme, rounds, salt, digest] => {
             let prf = Prf::named(scheme.strip_prefix("pbkdf2_")?)?;
             let scheme = Scheme::Pbkdf2 { prf, rounds: rounds.parse().ok()? };
@@ -57,7 +57,7 @@ pub(super) fn read(text: &str) -> Option<Hash> {
     }
 }
 
-/// `[v=..] m=..,t=..,p=..[,keyid=..][,data=..] salt digest`. Without a version it is the first one.
+/// Parses `[v=..] m=..,t=..,p=..[,keyid=..][,data=..] salt digest`. A missing version means the first one.
 fn read_argon2(variant: &str, rest: &[&str]) -> Option<Hash> {
     let (version, [all, salt, digest]) = match rest {
         [version, params, salt, digest] => (version.strip_prefix("v=")?.parse().ok()?, [*params, *salt, *digest]),
@@ -84,7 +84,7 @@ fn read_argon2(variant: &str, rest: &[&str]) -> Option<Hash> {
     Some(Hash { scheme, salt: BASE64.decode(salt).ok()?, digest: BASE64.decode(digest).ok()? })
 }
 
-/// The numbers that a parameter list names, each at most once and no others.
+/// The numbers in a parameter list. `None` for unknown or repeated names.
 fn params_of<const N: usize>(text: &str, names: [&str; N]) -> Option<[Option<u32>; N]> {
     let mut values = [None; N];
     for part in text.split(',') {
@@ -97,7 +97,7 @@ fn params_of<const N: usize>(text: &str, names: [&str; N]) -> Option<[Option<u32
     Some(values)
 }
 
-/// What bcrypt has: its own order of the same characters.
+/// Parses a bcrypt hash, whose alphabet has the same characters in another order.
 fn read_bcrypt(cost: &str, rest: &str) -> Option<Hash> {
     let (salt, digest) = rest.split_at_checked(22)?;
     let base64 = engine(&alphabet::BCRYPT);

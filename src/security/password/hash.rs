@@ -1,5 +1,4 @@
-//! Hashes of passwords: ours, Argon2id as a PHC string, and those that are brought over. What a stored hash asks for is bounded
-//! before it is run.
+//! Password hashes: ours, Argon2id as a PHC string, and imported ones. The cost of a stored hash is bounded before it is computed.
 
 use argon2::{Algorithm, Argon2, Block, KeyId, ParamsBuilder, Version};
 use base64::Engine as _;
@@ -10,55 +9,55 @@ use zeroize::Zeroizing;
 use super::format::{self, BASE64};
 use crate::{models::PasswordHash, security::random};
 
-/// Bytes of a salt and of a hash that are made here (RFC 9106 section 3.1).
+/// Sizes, in bytes, of new salts and digests (RFC 9106 section 3.1).
 const SALT_BYTES: usize = 16;
 const DIGEST_BYTES: usize = 32;
 
-/// Most bytes of a salt, and fewest and most of a digest, of a hash that was made elsewhere.
+/// Accepted sizes, in bytes, of imported salts and digests.
 const MAX_SALT: usize = 128;
 const DIGEST: std::ops::RangeInclusive<usize> = 16..=128;
-/// Longest text of a hash.
+/// Maximum length of a hash.
 const MAX_TEXT: usize = 512;
-/// Most work of a hash that is run: about half a second on a slow core. Of Argon2 in KiB times passes, of scrypt in blocks times
-/// lanes, of bcrypt the cost, of PBKDF2 the rounds.
+/// Maximum work of a hash: about half a second on a slow core. For Argon2 in KiB times passes, for scrypt in blocks times lanes, for bcrypt
+/// its cost, for PBKDF2 its rounds.
 const MAX_ARGON2: u64 = 1 << 20;
 const MAX_SCRYPT: u64 = 1 << 21;
-/// How many bytes of a password bcrypt looks at.
+/// bcrypt ignores the password after this many bytes.
 const BCRYPT_BYTES: usize = 72;
 const BCRYPT_COSTS: std::ops::RangeInclusive<u32> = 4..=14;
 const MAX_ROUNDS: u32 = 2_000_000;
 
-/// What a hash that is made here costs.
+/// The cost of a new hash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cost {
     /// Memory in KiB.
     pub memory_kib: u32,
-    /// Passes over it.
+    /// Number of passes over the memory.
     pub passes: u32,
-    /// Lanes of it.
+    /// Number of lanes.
     pub lanes: u32,
 }
 
-/// What a hash may ask for.
+/// Limits on the cost of a hash.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
     /// Memory in KiB.
     pub memory_kib: u32,
 }
 
-/// The memory that one hash at a time works in. It grows to what was asked for and stays.
+/// Working memory for one hash at a time. It grows as needed and is kept.
 #[derive(Default)]
 pub struct Memory(Vec<Block>);
 
 impl Memory {
-    /// How much it has grown to, in KiB.
+    /// Its size in KiB.
     pub fn kib(&self) -> u32 {
         u32::try_from(self.0.len()).unwrap_or(u32::MAX)
     }
 
     fn of(&mut self, kib: usize) -> &mut [Block] {
         if self.0.len() < kib {
-            // Not grown in place: that would copy it.
+            // Not grown in place, which would copy the old blocks.
             self.0 = Vec::new();
             self.0.resize(kib, Block::default());
         }
@@ -66,7 +65,7 @@ impl Memory {
     }
 }
 
-/// Secrets that go into every hash and are in no database. The first one goes into new hashes, the hash names its own.
+/// Secret keys mixed into hashes, stored in no database. New hashes use the first one; each hash names its own.
 #[derive(Clone, Default)]
 pub struct Peppers(Vec<(String, Zeroizing<Vec<u8>>)>);
 
@@ -77,10 +76,8 @@ impl std::fmt::Debug for Peppers {
 }
 
 impl Peppers {
-    /// Reads `id:key[,id:key..]`: each id 1 to 8 of `a-z`, `0-9`, each key 32 bytes in base64.
-    ///
-    /// # Errors
-    /// Says what is wrong, without telling any part of a key.
+    /// Parses `id:key[,id:key..]`: each id 1 to 8 of `a-z`, `0-9`, each key 32 bytes in base64. The error describes the problem without any
+    /// part of a key.
     pub fn parse(text: &str) -> Result<Self, String> {
         let mut peppers: Vec<(String, Zeroizing<Vec<u8>>)> = Vec::new();
         for (at, entry) in (1..).zip(text.trim().split(',')) {
@@ -90,7 +87,7 @@ impl Peppers {
                 return Err(format!("the id of entry {at} must have 1 to 8 characters of a-z and 0-9"));
             }
             if peppers.iter().any(|(other, _)| other == id) {
-                return Err(format!("the id of entry {at} is there twice"));
+                return Err(format!("the id of entry {at} occurs twice"));
             }
             let key = BASE64.decode(key).map_err(|_| format!("the key of entry {at} is not base64"))?;
             if key.len() != 32 {
@@ -110,7 +107,7 @@ impl Peppers {
     }
 }
 
-/// A hash, taken apart, whose cost is within limits.
+/// A parsed hash whose cost is within limits.
 #[derive(Clone)]
 pub struct Hash {
     pub(super) scheme: Scheme,
@@ -118,7 +115,7 @@ pub struct Hash {
     pub(super) digest: Vec<u8>,
 }
 
-/// How a hash is made.
+/// The algorithm of a hash and its parameters.
 #[derive(Clone)]
 pub(super) enum Scheme {
     Argon2 { algorithm: Algorithm, version: Version, cost: Cost, pepper: Option<String>, data: Vec<u8> },
@@ -127,7 +124,7 @@ pub(super) enum Scheme {
     Pbkdf2 { prf: Prf, rounds: u32 },
 }
 
-/// What PBKDF2 repeats.
+/// The hash function that PBKDF2 iterates.
 #[derive(Clone, Copy)]
 pub(super) enum Prf {
     Sha1,
@@ -136,22 +133,20 @@ pub(super) enum Prf {
 }
 
 impl Hash {
-    /// Takes a hash apart: Argon2, scrypt and PBKDF2 as PHC strings, PBKDF2 also as passlib and Django write it, and bcrypt.
-    ///
-    /// # Errors
-    /// Says which rule it breaks.
+    /// Parses a hash: Argon2, scrypt and PBKDF2 as PHC strings, PBKDF2 also in the formats of passlib and Django, and bcrypt. The error is
+    /// the rule that it breaks.
     pub fn parse(text: &str, limits: Limits) -> Result<Self, &'static str> {
         if text.len() > MAX_TEXT {
             return Err("must have at most 512 bytes");
         }
         let hash = format::read(text).ok_or(
-            "must be a hash of Argon2, scrypt or PBKDF2 as a PHC string, of PBKDF2 as passlib or Django write it, or of bcrypt 2a, 2b or 2y",
+            "must be a PHC string of Argon2, scrypt or PBKDF2, a PBKDF2 hash of passlib or Django, or a bcrypt hash 2a, 2b or 2y",
         )?;
         hash.is_bounded(limits)?;
         Ok(hash)
     }
 
-    /// A hash that no password is known to have, and that costs as much as one that is made now.
+    /// A random hash that no known password matches, with the cost of a new one.
     pub fn decoy(cost: Cost) -> Self {
         let (algorithm, version) = (Algorithm::Argon2id, Version::V0x13);
         Self {
@@ -175,9 +170,9 @@ impl Hash {
             Scheme::Pbkdf2 { rounds, .. } => (1..=MAX_ROUNDS).contains(&rounds),
         };
         if !is_light || self.memory_kib() > limits.memory_kib {
-            return Err("must take no more memory and work than this server gives a hash");
+            return Err("must take no more memory and work than this server allows for a hash");
         }
-        // What the algorithm itself cannot do.
+        // Parameters that the algorithm does not support.
         let is_possible = match &self.scheme {
             Scheme::Argon2 { cost, data, .. } => {
                 self.salt.len() >= argon2::MIN_SALT_LEN && params(*cost, self.digest.len(), None, data).is_some()
@@ -185,10 +180,10 @@ impl Hash {
             Scheme::Scrypt { log_n, r, p } => *log_n > 0 && scrypt::Params::new(*log_n, *r, *p).is_ok(),
             Scheme::Bcrypt { .. } | Scheme::Pbkdf2 { .. } => true,
         };
-        if is_possible { Ok(()) } else { Err("must be of an algorithm with parameters that it can have") }
+        if is_possible { Ok(()) } else { Err("must have parameters that its algorithm supports") }
     }
 
-    /// Memory that verifying takes, in KiB.
+    /// The memory needed to verify it, in KiB.
     pub fn memory_kib(&self) -> u32 {
         match self.scheme {
             Scheme::Argon2 { cost, .. } => cost.memory_kib,
@@ -200,7 +195,7 @@ impl Hash {
         }
     }
 
-    /// True if this is what [`make`] makes now.
+    /// True if [`make`] would create it with the same settings.
     pub fn is_current(&self, now: Cost, peppers: &Peppers) -> bool {
         match &self.scheme {
             Scheme::Argon2 { algorithm: Algorithm::Argon2id, version: Version::V0x13, cost, pepper, .. } => {
@@ -210,13 +205,13 @@ impl Hash {
         }
     }
 
-    /// True if a password that has this hash is the only one that does. bcrypt looks at the first 72 bytes: of those and longer ones
-    /// nobody can tell whether what was hashed went on differently, or at all.
+    /// True if no other password can match this hash. bcrypt ignores everything after the first 72 bytes, so a matching password of that
+    /// length or more may differ from the one that was hashed.
     pub fn identifies(&self, password: &[u8]) -> bool {
         !matches!(self.scheme, Scheme::Bcrypt { .. }) || password.len() < BCRYPT_BYTES
     }
 
-    /// True if a password has this hash. One whose pepper is not there has not.
+    /// True if a password matches. False if the pepper is unknown.
     pub fn verify(&self, password: &[u8], peppers: &Peppers, memory: &mut Memory) -> bool {
         let mut digest = Zeroizing::new(vec![0; self.digest.len()]);
         let is_made = match &self.scheme {
@@ -306,8 +301,8 @@ fn params(cost: Cost, output: usize, pepper: Option<&str>, data: &[u8]) -> Optio
     builder.build().ok()
 }
 
-/// The 23 bytes that a bcrypt hash has of a password. It looks at 72 bytes, as it always did; one with a NUL in it has no such hash,
-/// as it would have that of what is before.
+/// The 23 bytes of a bcrypt digest. As bcrypt always did, it uses at most 72 bytes. A password with a NUL is refused, because it would
+/// match the hash of the part before it.
 fn bcrypt_of(password: &[u8], cost: u32, salt: [u8; 16]) -> Option<[u8; 23]> {
     if !BCRYPT_COSTS.contains(&cost) || password.contains(&0) {
         return None;

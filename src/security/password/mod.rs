@@ -1,5 +1,5 @@
-//! Passwords: the form that is compared, what a new one must be, and how one is hashed and verified. All of it is pure; who runs
-//! it, and how many at once, is `hashing`'s.
+//! Passwords: normalization, the rules for new ones, hashing and verification. All of it is pure; `app::hashing` decides where it runs and
+//! how many hashes run at once.
 
 mod format;
 mod hash;
@@ -13,11 +13,11 @@ pub use self::{
     policy::{Policy, Unacceptable},
 };
 
-/// Most bytes of a password, as it is sent.
+/// Maximum size of a password in bytes, as sent.
 pub const MAX_BYTES: usize = 1024;
 
-/// The form of a password that is hashed and compared: NFKC, so that it does not depend on the keyboard how `é` is sent. Nothing
-/// else is done to it (NIST SP 800-63B-4 section 3.1.1.2).
+/// The form of a password that is hashed and compared: NFKC, so that it does not matter how a keyboard sends `é`. It is not changed
+/// otherwise (NIST SP 800-63B-4 section 3.1.1.2).
 pub fn normal(password: &str) -> Zeroizing<String> {
     match is_nfkc_quick(password.chars()) {
         unicode_normalization::IsNormalized::Yes => Zeroizing::new(password.to_owned()),

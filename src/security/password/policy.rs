@@ -1,13 +1,14 @@
-//! What a new password must be: long enough, and not one of those that are tried first. There are no rules of composition.
+//! Rules for new passwords: long enough, and not among those that attackers try first. There are no composition rules.
 
 use unicode_normalization::char::is_combining_mark;
 
 use super::{MAX_BYTES, normal};
 use crate::models::text::fold;
 
-/// Common passwords in lower case, in order of bytes, a line each. From `@zxcvbn-ts/language-common` 4.1.3, see the license beside.
+/// Common passwords in lower case, one per line, sorted by bytes. From `@zxcvbn-ts/language-common` 4.1.3; its license is in this
+/// directory.
 const COMMON: &str = include_str!("common.txt");
-/// What is on keyboards, and the alphabet. A password that runs along one of them is no secret.
+/// Rows of keyboards, and the alphabet. A password that runs along one of them is easily guessed.
 const RUNS: [&str; 6] = [
     "01234567890123456789012345678901234567890",
     "abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyz",
@@ -16,15 +17,15 @@ const RUNS: [&str; 6] = [
     "azertyuiopqsdfghjklmwxcvbnazertyuiopqsdfghjklmwxcvbn",
     "1qaz2wsx3edc4rfv5tgb6yhn7ujm8ik9ol0p",
 ];
-/// Fewest characters of a word that makes a password common with nothing but digits and signs around it.
+/// Minimum length of a word that makes a password common if everything else in it is digits and signs around it.
 const MIN_WORD: usize = 4;
 
 /// The rules for new passwords.
 #[derive(Clone, Debug)]
 pub struct Policy {
-    /// Fewest characters (code points) that somebody sees, as typed and in the normal form.
+    /// Minimum number of visible characters (code points), both as typed and in the normal form.
     pub min_chars: usize,
-    /// Names of the product that no password may be.
+    /// Names of the product, which are not allowed as passwords.
     pub product_names: Vec<String>,
 }
 
@@ -35,40 +36,37 @@ pub enum Unacceptable {
     TooShort(usize),
     /// It has more bytes than this.
     TooLong(usize),
-    /// It is one of those that are tried first.
+    /// It is one of those that attackers try first.
     Common,
-    /// It is a name of the user, of its organization or of the product.
+    /// It is a name of the user, of the user's organization or of the product.
     Personal,
 }
 
 impl Unacceptable {
-    /// The rule.
+    /// The rule as text.
     pub fn words(self) -> String {
         match self {
             Self::TooShort(least) => format!("must have at least {least} characters"),
             Self::TooLong(most) => format!("must have at most {most} bytes"),
-            Self::Common => "must not be one of the passwords that are tried first".to_owned(),
+            Self::Common => "must not be one of the passwords that attackers try first".to_owned(),
             Self::Personal => "must not be a name of the user, of its organization or of the product".to_owned(),
         }
     }
 }
 
 impl Policy {
-    /// Checks a new password of somebody with these names.
-    ///
-    /// # Errors
-    /// The first rule that it breaks.
+    /// Checks a new password of a user with these names. The error is the first rule that it breaks.
     pub fn check(&self, password: &str, names: &[&str]) -> Result<(), Unacceptable> {
-        // Before any other work, so that the cost of a refusal does not grow with what was sent.
+        // Checked before any other work, so that refusing a huge text is cheap.
         if password.len() > MAX_BYTES {
             return Err(Unacceptable::TooLong(MAX_BYTES));
         }
-        // Both forms must be long enough: the normal form of one character can have eighteen, and what is typed as two can be one.
+        // Both forms must be long enough: the normal form of one character can have eighteen, and two typed characters can become one.
         if length(password).min(length(&normal(password))) < self.min_chars {
             return Err(Unacceptable::TooShort(self.min_chars));
         }
         let folded = fold(password);
-        // As typed as well: of a repeated character the normal form may repeat a long text, which looks like a phrase.
+        // As typed as well: the normal form of a repeated character may repeat a long text, which looks like a phrase.
         let [visible, typed] =
             [&folded, password].map(|text| text.chars().filter(|c| !is_ignorable(*c)).collect::<String>());
         if is_common(&folded) || is_common(&visible) || repeats(&typed) {
@@ -82,8 +80,8 @@ impl Policy {
     }
 }
 
-/// How many characters (code points) of a text count: no invisible one, and of combining marks in a row the first. Anything else
-/// could be lengthened at no cost to an attacker.
+/// The number of characters (code points) that count: no invisible ones, and only the first of several combining marks. Others would
+/// lengthen a password at no cost to an attacker.
 fn length(text: &str) -> usize {
     let mut after_mark = false;
     let counts = |c: &char| {
@@ -95,8 +93,8 @@ fn length(text: &str) -> usize {
     text.chars().filter(|c| !is_ignorable(*c)).filter(counts).count()
 }
 
-/// True for characters that nobody sees: the controls, the property `Default_Ignorable_Code_Point` of Unicode 16, and the empty
-/// Braille pattern.
+/// True for invisible characters: the controls, the property `Default_Ignorable_Code_Point` of Unicode 16, and the empty Braille
+/// pattern.
 fn is_ignorable(c: char) -> bool {
     c.is_control()
         || matches!(
@@ -108,15 +106,15 @@ fn is_ignorable(c: char) -> bool {
         )
 }
 
-/// True for what is tried first: a listed one, alone or between digits and signs, one that runs along a keyboard, and one that
-/// repeats something.
+/// True for a password that attackers try first: a listed one, alone or between digits and signs, one that runs along a keyboard, or a
+/// repetition.
 fn is_common(password: &str) -> bool {
     let word = password.trim_matches(|c: char| !c.is_alphabetic());
     let is_word = word.chars().count() >= MIN_WORD && is_listed(word);
     is_listed(password) || is_word || word.is_empty() && is_run(password) || is_run(word) || repeats(password)
 }
 
-/// True for a name, alone or repeated or between digits and signs, whatever stands between its words.
+/// True for a name, alone, repeated or between digits and signs, whatever separates its words.
 fn is_name(password: &str, name: &str) -> bool {
     let letters = |text: &str| text.chars().filter(|c| c.is_alphanumeric()).collect::<String>();
     let (password, name) = (letters(password), letters(name));
@@ -131,7 +129,7 @@ fn is_name(password: &str, name: &str) -> bool {
 
 /// True for a password on the list.
 fn is_listed(password: &str) -> bool {
-    // Bisected by place, not by line: the text needs no index.
+    // Bisects the bytes, so that the text needs no index of lines.
     let (mut low, mut high) = (0, COMMON.len());
     while low < high {
         let middle = usize::midpoint(low, high);
@@ -147,14 +145,14 @@ fn is_listed(password: &str) -> bool {
     false
 }
 
-/// True for what runs along a keyboard or the alphabet, forwards or backwards.
+/// True for a run along a keyboard or the alphabet, forwards or backwards.
 fn is_run(password: &str) -> bool {
     let backwards: String = password.chars().rev().collect();
     let long = password.chars().count() >= MIN_WORD;
     long && RUNS.iter().any(|run| run.contains(password) || run.contains(&backwards))
 }
 
-/// True for something short, common or along a keyboard that is repeated, perhaps not to its end.
+/// True for a repetition of something short, common or along a keyboard, the last one possibly cut off.
 fn repeats(password: &str) -> bool {
     let chars: Vec<char> = password.chars().collect();
     (1..=chars.len() / 2).any(|length| {
