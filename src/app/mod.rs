@@ -28,7 +28,9 @@ pub mod role;
 pub mod session;
 pub mod shares;
 mod shown;
+pub mod shutdown;
 pub mod signing_keys;
+pub mod streams;
 pub mod target;
 pub mod user;
 pub mod user_import;
@@ -41,7 +43,7 @@ use uuid::Uuid;
 use crate::{
     app::{
         admission::Overload, attempts::Attempts, credentials::Credentials, feed::Feed, hashing::Hashing,
-        request_memory::RequestMemory, shares::Shares, signing_keys::SigningKeys,
+        request_memory::RequestMemory, shares::Shares, shutdown::Shutdown, signing_keys::SigningKeys, streams::Streams,
     },
     clock::Clock,
     db::{Database, reads::Gather},
@@ -69,6 +71,10 @@ pub struct Inner {
     pub cursors: EventCursors,
     /// The event stream and its open streams.
     pub feed: Feed,
+    /// The open streams.
+    pub streams: Streams,
+    /// Whether the process stops.
+    pub shutdown: Shutdown,
     /// Combines concurrent gets of users.
     pub users: Gather<User>,
     /// Combines concurrent gets of organizations.

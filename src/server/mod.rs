@@ -22,7 +22,9 @@ use crate::{
         health::Health,
         request_memory::RequestMemory,
         shares::Shares,
+        shutdown::Shutdown,
         signing_keys::{self, SigningKeys},
+        streams::Streams,
     },
     clock::Clock,
     config::ServeArgs,
@@ -130,7 +132,7 @@ impl Server {
         // Load balancers notice this and send their calls elsewhere.
         tokio::time::sleep(self.shutdown_delay).await;
         let _ = self.stop.send(());
-        self.app.feed.stop();
+        self.app.shutdown.begin();
         let abort = self.task.abort_handle();
         let stopped = match tokio::time::timeout(self.shutdown_timeout, self.task).await {
             Ok(Ok(())) => Ok(()),
@@ -209,7 +211,9 @@ async fn open(
         clock,
         pages: PageTokens::new(&keys),
         cursors: EventCursors::new(&keys),
-        feed: Feed::new(args.max_streams, shares.clone()),
+        feed: Feed::default(),
+        streams: Streams::new(args.max_streams, shares.clone()),
+        shutdown: Shutdown::default(),
         users: Gather::new(db.clone()),
         organizations: Gather::new(db.clone()),
         credentials,

@@ -172,7 +172,7 @@ impl EventService for EventHandler {
             let heartbeat = Instant::now();
             Watch { app, rights, filter, place, sender, heartbeat }.follow(settled)
         };
-        Ok(Response::new(stream(&self.app.feed, slot, self.app.policy.stream_timeout, follow)))
+        Ok(Response::new(stream(&self.app.shutdown, slot, self.app.policy.stream_timeout, follow)))
     }
 
     async fn export_snapshot(
@@ -187,6 +187,6 @@ impl EventService for EventHandler {
             let export = Export { app, rights, organization, kinds, sender };
             async { tokio::time::timeout(MAX_SNAPSHOT, export.send()).await.unwrap_or(Err(Error::StreamTooSlow)) }
         };
-        Ok(Response::new(stream(&self.app.feed, slot, self.app.policy.stream_timeout, send)))
+        Ok(Response::new(stream(&self.app.shutdown, slot, self.app.policy.stream_timeout, send)))
     }
 }

@@ -11,7 +11,7 @@ use tokio_stream::Stream;
 use tonic::{Code, Status};
 
 use crate::{
-    app::feed::{Feed, Slot},
+    app::{shutdown::Shutdown, streams::Slot},
     error::{Error, Result},
 };
 
@@ -50,18 +50,23 @@ impl<M> Sender<M> {
 
 /// Runs `work` in a task and streams its messages to the client. An error or a shutdown ends the stream at once; queued messages are
 /// dropped.
-pub(super) fn stream<M, F>(feed: &Feed, slot: Slot, timeout: Duration, work: impl FnOnce(Sender<M>) -> F) -> Messages<M>
+pub(super) fn stream<M, F>(
+    shutdown: &Shutdown,
+    slot: Slot,
+    timeout: Duration,
+    work: impl FnOnce(Sender<M>) -> F,
+) -> Messages<M>
 where
     M: Send + 'static,
     F: Future<Output = Result<()>> + Send + 'static,
 {
     let (sender, messages) = mpsc::channel(ROOM);
     let (end, ended) = oneshot::channel();
-    let (work, feed) = (work(Sender { messages: sender, timeout }), feed.clone());
+    let (work, shutdown) = (work(Sender { messages: sender, timeout }), shutdown.clone());
     tokio::spawn(async move {
         let done = tokio::select! {
             done = work => done,
-            () = feed.stopped() => Err(Error::Stopping),
+            () = shutdown.begun() => Err(Error::Stopping),
         };
         let _ = end.send(done.map_err(Status::from));
         drop(slot);

@@ -26,8 +26,9 @@ use crate::{
     app::{
         App,
         credentials::{Forgotten, Known},
-        feed::{Feed, Kind, Slot},
         reported_keys::{self, ReportedKeys, Withdrawn},
+        shutdown::Shutdown,
+        streams::{Kind, Slot},
         verification::{self, Verification, Verifier, wall_time},
     },
     error::{Error, Result},
@@ -74,10 +75,10 @@ impl VerifyStream {
         scope: Scope,
         questions: Streaming<pb::VerifyStreamRequest>,
     ) -> Result<Self> {
-        let slot = app.feed.open(&caller, Kind::Verify)?;
+        let slot = app.streams.open(&caller, Kind::Verify)?;
         let (end, ended) = oneshot::channel();
         let taken = Arc::default();
-        tokio::spawn(watch(app.feed.clone(), slot, app.policy.stream_timeout, Arc::clone(&taken), end));
+        tokio::spawn(watch(app.shutdown.clone(), slot, app.policy.stream_timeout, Arc::clone(&taken), end));
         let mut heartbeat = tokio::time::interval_at(Instant::now() + HEARTBEAT, HEARTBEAT);
         heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         Ok(Self {
@@ -246,12 +247,18 @@ impl Stream for VerifyStream {
 }
 
 /// Ends a stream when the process stops, or when its client reads no more messages, not even heartbeats.
-async fn watch(feed: Feed, slot: Slot, timeout: Duration, taken: Arc<AtomicU64>, mut end: oneshot::Sender<Status>) {
+async fn watch(
+    shutdown: Shutdown,
+    slot: Slot,
+    timeout: Duration,
+    taken: Arc<AtomicU64>,
+    mut end: oneshot::Sender<Status>,
+) {
     let mut before = None;
     let error = loop {
         tokio::select! {
             () = end.closed() => return,
-            () = feed.stopped() => break Error::Stopping,
+            () = shutdown.begun() => break Error::Stopping,
             () = tokio::time::sleep(timeout.max(HEARTBEAT * 4)) => {
                 let now = Some(taken.load(Ordering::Relaxed));
                 if now == before {
