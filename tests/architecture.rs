@@ -122,7 +122,7 @@ const ROOMS: [(&str, &[&str]); 16] = [
     ("lib", &["*"]),
     ("cli", &["clock", "models", "pb", "security"]),
     ("server", &["*"]),
-    ("jobs", &["app", "db", "error", "models"]),
+    ("jobs", &["app", "clock", "db", "error", "models"]),
     ("interceptors", &["app", "error", "grpc", "http", "models", "pb", "security", "telemetry", "transport"]),
     ("grpc", &["app", "error", "models", "pb", "security", "telemetry", "transport"]),
     ("http", &["app", "telemetry", "transport"]),
@@ -317,4 +317,41 @@ fn no_file_is_longer_than_anyone_wants_to_read() {
 #[test]
 fn nothing_is_left_for_later() {
     nowhere(&["todo!", "unimplemented!", "TODO", "FIXME"], &[""], &[]);
+}
+
+/// The numbers in the name of a test, as in `slow_r18_..` and `faults_f24_f25_..`.
+fn numbers(name: &str) -> impl Iterator<Item = &str> {
+    let is_number = |word: &&str| {
+        word.strip_prefix(['f', 'i', 'r', 's', 't', 'u', 'v', 'w'])
+            .is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
+    };
+    let unnumbered = |word: &&str| matches!(*word, "slow" | "faults" | "minute" | "of");
+    name.split('_').skip_while(unnumbered).take_while(is_number)
+}
+
+#[test]
+fn every_number_in_the_name_of_a_test_is_in_the_list_of_requirements_and_the_other_way_round() {
+    let tests = Path::new(REPOSITORY).join("tests");
+    let mut directories = vec![tests];
+    let mut named = BTreeSet::new();
+    while let Some(directory) = directories.pop() {
+        for entry in fs::read_dir(directory).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                directories.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let text = fs::read_to_string(path).unwrap();
+                let names = text
+                    .split("fn ")
+                    .chain(text.split("mod "))
+                    .skip(1)
+                    .filter_map(|rest| rest.split(['(', ' ', ';']).next());
+                named.extend(names.flat_map(numbers).map(str::to_owned));
+            }
+        }
+    }
+    let list = fs::read_to_string(Path::new(REPOSITORY).join("docs/requirements.md")).unwrap();
+    let listed: BTreeSet<String> =
+        list.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next()).map(str::to_owned).collect();
+    assert_eq!(named, listed);
 }

@@ -7,9 +7,10 @@ use crate::{
     db::Conn,
     error::{Entity, Error, Limit, Precondition, Result},
     models::{
-        Action, ApiKey, ApiKeyChanges, ApiKeyFilter, ApiKeyId, ApiKeyOwner, Call, Caller, Locked, NewApiKey, Page,
-        PageRequest, Plaintext, Reach, Timestamp, permission,
+        Action, ApiKey, ApiKeyChanges, ApiKeyFilter, ApiKeyId, ApiKeyOwner, Call, Caller, NewApiKey, Page, PageRequest,
+        Plaintext, Reach, Timestamp, permission,
     },
+    repositories::Locked,
     security::token::mint_api_key,
 };
 

@@ -4,7 +4,8 @@ use super::{guards, session};
 use crate::{
     db::Conn,
     error::Result,
-    models::{Locked, Organization, Timestamp, User, UserId},
+    models::{Organization, Timestamp, User, UserId},
+    repositories::Locked,
 };
 
 /// Ends the tokens that were mailed to a user, and with them pending changes of the e-mail.

@@ -162,7 +162,7 @@ impl Snapshot {
         kind: ResourceType,
         after: Option<ResourceId>,
     ) -> Result<Vec<State>> {
-        let reach = &organization.map_or(Reach::Everything, Reach::Organization);
+        let reach = &organization.map_or_else(Reach::by_system, Reach::Organization);
         macro_rules! batch {
             ($repository:ident $(, $now:expr)?) => {{
                 let after = after.map(|id| id.0.into());

@@ -4,11 +4,12 @@ use crate::{
     db::Conn,
     error::{Denial, Entity, Error, Limit, Precondition, Result},
     models::{
-        ApiKey, ApiKeyId, Caller, Held, Locked, Membership, Organization, OrganizationId, OrganizationState,
-        Permissions, Presented, Principal, Reach, RoleName, Scope, SessionId, StateFilter, Timestamp, Use, User,
-        UserId, UserState, Verdict,
+        ApiKey, ApiKeyId, Caller, Held, Membership, Organization, OrganizationId, OrganizationState, Permissions,
+        Presented, Principal, Reach, RoleName, Scope, SessionId, StateFilter, Timestamp, Use, User, UserId, UserState,
+        Verdict,
         permission::{self, Lack},
     },
+    repositories::Locked,
 };
 
 /// Maximum number of memberships of a user that tenants can create. Platform admins are exempt.

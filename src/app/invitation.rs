@@ -10,10 +10,11 @@ use crate::{
     db::Conn,
     error::{Entity, Error, Limit, Precondition, Result, Taken},
     models::{
-        Action, Call, Caller, Held, Invitation, InvitationFilter, InvitationId, InvitationKey, Locked, Membership,
+        Action, Call, Caller, Held, Invitation, InvitationFilter, InvitationId, InvitationKey, Membership,
         NewInvitation, NewMembership, NormalizedEmail, Organization, Page, PageRequest, Permissions, Plaintext, Reach,
         SecretHash, Timestamp, User, UserId, permission,
     },
+    repositories::Locked,
     security::token::{mint_invitation_token, read_invitation_token},
 };
 
@@ -72,7 +73,7 @@ pub async fn get(app: &App, caller: &Caller, key: &InvitationKey) -> Result<Invi
         if presented.token_hash.is_none() {
             return visible(conn, caller, &presented).await;
         }
-        let invitation = find(conn.invitations().get(&Reach::Everything, presented.id).await?)?;
+        let invitation = find(conn.invitations().get(&Reach::by_secret(), presented.id).await?)?;
         presented.check_token(&invitation)?;
         Ok(invitation)
     });
@@ -96,7 +97,7 @@ pub async fn list(
             }
             InvitationFilter::Email(email) => {
                 may_list_of(conn, caller, email).await?;
-                Reach::Everything
+                Reach::by_secret()
             }
         };
         conn.invitations().list(&reach, filter, now, page).await
@@ -171,7 +172,7 @@ pub async fn accept<A: Answer>(
         async |tx| {
             let user = guards::lock_user(tx, caller, user_id).await?;
             guards::is_own(caller, user_id)?;
-            let (organization, invitation) = lock(tx, &Reach::Everything, presented.id).await?;
+            let (organization, invitation) = lock(tx, &Reach::by_secret(), presented.id).await?;
             presented.check_token(&invitation)?;
             is_invited(&invitation, &presented, &user)?;
             guards::active_user(&user)?;
@@ -224,7 +225,7 @@ pub async fn decline<A: Answer>(
                 Some(id) => Some(guards::own_user(tx, caller, id).await?),
                 None => None,
             };
-            let (_organization, invitation) = lock(tx, &Reach::Everything, presented.id).await?;
+            let (_organization, invitation) = lock(tx, &Reach::by_secret(), presented.id).await?;
             presented.check_token(&invitation)?;
             if let Some(user) = user {
                 is_invited(&invitation, &presented, &user)?;
@@ -286,7 +287,7 @@ async fn lock_to_manage(tx: &mut Conn, caller: &Caller, id: InvitationId) -> Res
 /// Refuses an invitation whose sender no longer holds what it gives.
 async fn inviter_still_covers(tx: &mut Conn, invitation: &Invitation) -> Result<()> {
     let Some(inviter) = invitation.invited_by else { return Ok(()) };
-    let user = tx.users().get(&Reach::Everything, inviter).await?.filter(User::is_active);
+    let user = tx.users().get(&Reach::by_secret(), inviter).await?.filter(User::is_active);
     let stands = match user {
         None => false,
         Some(user) if invitation.by_platform => user.is_platform_admin,
@@ -350,7 +351,7 @@ async fn visible(conn: &mut Conn, caller: &Caller, presented: &PresentedInvitati
     };
     let (Err(_), Reach::User(user)) = (&seen, caller.reach()) else { return seen };
     // The invited user sees the invitation without seeing the organization.
-    let own = conn.invitations().get(&Reach::Everything, presented.id).await?;
+    let own = conn.invitations().get(&Reach::by_secret(), presented.id).await?;
     let user = conn.users().get(&caller.reach(), user).await?;
     match (own, user) {
         (Some(own), Some(user)) if is_invited(&own, presented, &user).is_ok() => Ok(own),

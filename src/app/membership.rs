@@ -14,9 +14,10 @@ use crate::{
     db::Conn,
     error::{Entity, Error, Limit, Result},
     models::{
-        Action, Call, Caller, Held, Impact, Locked, Membership, MembershipChanges, MembershipFilter, MembershipId,
+        Action, Call, Caller, Held, Impact, Membership, MembershipChanges, MembershipFilter, MembershipId,
         MembershipKey, NewMembership, Organization, Page, PageRequest, permission,
     },
+    repositories::Locked,
 };
 
 /// Creates a membership.

@@ -11,10 +11,11 @@ use crate::{
     db::Conn,
     error::{Entity, Error, Result, Taken},
     models::{
-        Action, Call, Caller, Held, Impact, Locked, Membership, MembershipId, MembershipKey, NewMembership,
-        NewOrganization, Organization, OrganizationChanges, OrganizationFilter, OrganizationId, OrganizationState,
-        Page, PageRequest, Permissions, Plan, RoleName, Slug, UserId, organization::Transfer, permission,
+        Action, Call, Caller, Held, Impact, Membership, MembershipId, MembershipKey, NewMembership, NewOrganization,
+        Organization, OrganizationChanges, OrganizationFilter, OrganizationId, OrganizationState, Page, PageRequest,
+        Permissions, Plan, RoleName, Slug, UserId, organization::Transfer, permission,
     },
+    repositories::Locked,
     security::random,
 };
 

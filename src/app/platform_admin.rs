@@ -63,7 +63,7 @@ pub async fn revoke<A: Answer>(app: &App, call: &Call, target: &Target<UserId>, 
 /// [`Taken::UserEmail`] for an existing user without `may_promote`; [`Precondition::UserSuspended`] for a suspended one;
 /// [`Precondition::EmailNotVerified`] for one whose e-mail was never verified.
 pub async fn create(tx: &mut Conn, new: &NewUser, may_promote: bool, now: Timestamp) -> Result<User> {
-    let Some(existing) = tx.users().get_by_email(&Reach::Everything, new.email.normalized()).await? else {
+    let Some(existing) = tx.users().get_by_email(&Reach::by_system(), new.email.normalized()).await? else {
         let mut user = new.clone().into_user(random::uuid(now).into(), now);
         user.is_platform_admin = true;
         tx.users().insert(&user).await?;
@@ -77,7 +77,7 @@ pub async fn create(tx: &mut Conn, new: &NewUser, may_promote: bool, now: Timest
 
 /// Makes an existing user a platform admin, and ends the credentials that the user already had.
 async fn promote(tx: &mut Conn, id: UserId, now: Timestamp) -> Result<User> {
-    let mut user = find(tx.users().lock(&Reach::Everything, id).await?)?;
+    let mut user = find(tx.users().lock(&Reach::by_system(), id).await?)?;
     if !user.is_active() {
         return Err(Error::Precondition(Precondition::UserSuspended));
     }

@@ -8,9 +8,10 @@ use crate::{
     db::Conn,
     error::{Error, Precondition, Result},
     models::{
-        AccountId, Call, Locked, NormalizedEmail, Password, PasswordHash, Plaintext, PrincipalId, Reach, Source,
-        Timestamp, User, UserId, refresh_token::IpText, stored::StoredText as _,
+        AccountId, Call, NormalizedEmail, Password, PasswordHash, Plaintext, PrincipalId, Reach, Source, Timestamp,
+        User, UserId, refresh_token::IpText, stored::StoredText as _,
     },
+    repositories::Locked,
     security::{
         password::Unacceptable,
         sealing::{TAG_BYTES, tag},
@@ -147,7 +148,7 @@ impl Proof {
     /// Locks the user in the transaction that acts on the proof. Refuses a user who is no longer active or whose password has changed
     /// since. Clears the failed attempts made before the proof.
     pub(super) async fn lock_user(&self, tx: &mut Conn, rejection: Precondition) -> Result<Locked<User>> {
-        let user = tx.users().lock(&Reach::Everything, self.user.id).await?;
+        let user = tx.users().lock(&Reach::by_secret(), self.user.id).await?;
         let Some(user) = user.filter(|user| user.is_active()) else { return Err(Error::Precondition(rejection)) };
         let stored = tx.passwords().get(&user).await?;
         // The hash is no evidence: another proof of the same password may have replaced it.

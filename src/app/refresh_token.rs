@@ -9,9 +9,8 @@ use super::{
 use crate::{
     db::Conn,
     error::{Entity, Error, Result},
-    models::{
-        Call, Caller, Locked, NewSession, Page, PageRequest, Plaintext, RevokedReason, Session, SessionId, User, UserId,
-    },
+    models::{Call, Caller, NewSession, Page, PageRequest, Plaintext, RevokedReason, Session, SessionId, User, UserId},
+    repositories::Locked,
 };
 
 /// The two ways to name a session that is to end.

@@ -8,9 +8,10 @@ use crate::{
     db::Conn,
     error::{Entity, Error, Limit, Precondition, Result},
     models::{
-        Action, Call, Caller, Held, Locked, NewRole, OrganizationId, Page, PageRequest, Role, RoleChanges, RoleId,
-        RoleKey, permission,
+        Action, Call, Caller, Held, NewRole, OrganizationId, Page, PageRequest, Role, RoleChanges, RoleId, RoleKey,
+        permission,
     },
+    repositories::Locked,
 };
 
 /// Maximum number of roles of an organization.

@@ -10,11 +10,12 @@ use crate::{
     db::Conn,
     error::{Entity, Error, Precondition, Result},
     models::{
-        Call, Locked, NewSession, OrganizationId, Permissions, Plaintext, Reach, RevokedReason, RoleName, Session,
-        SessionId, Timestamp, TokenState, User, UserId,
+        Call, NewSession, OrganizationId, Permissions, Plaintext, Reach, RevokedReason, RoleName, Session, SessionId,
+        Timestamp, TokenState, User, UserId,
         permission::{self, Held, Standing},
     },
     repositories,
+    repositories::Locked,
     security::{
         access_token::Claims,
         random,
@@ -230,7 +231,7 @@ pub(super) async fn standing(
     organization: Option<OrganizationId>,
 ) -> Result<Option<Standing>> {
     let Some(organization) = organization else { return Ok(None) };
-    let standing = conn.memberships().standing(&Reach::Everything, session.user_id, organization).await?;
+    let standing = conn.memberships().standing(&Reach::by_secret(), session.user_id, organization).await?;
     let standing = standing.ok_or(Error::NotFound(Entity::Organization))?;
     if !standing.organization_is_active {
         return Err(Error::Precondition(Precondition::OrganizationSuspended));
@@ -271,7 +272,7 @@ pub(super) async fn current_claims(conn: &mut Conn, claims: &Claims, now: Timest
         return Ok(None);
     }
     let Some(organization) = claims.org_id else { return Ok(Some(claims.clone())) };
-    let standing = conn.memberships().standing(&Reach::Everything, user, OrganizationId(organization)).await?;
+    let standing = conn.memberships().standing(&Reach::by_secret(), user, OrganizationId(organization)).await?;
     Ok(standing.filter(|standing| standing.organization_is_active).map(|standing| Claims {
         org_role: Some(standing.membership.role.as_str().to_owned()),
         org_permissions: permissions(&standing),

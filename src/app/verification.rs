@@ -115,7 +115,7 @@ impl Verifier {
     fn visibility(&self, known: &Known) -> Visibility {
         let key = &known.credential.key;
         match self.caller.reach() {
-            Reach::Everything => Visibility::Decided(true),
+            Reach::Everything(_) => Visibility::Decided(true),
             Reach::Organization(_) | Reach::User(_) if known.credential.owner == OwnerState::Deleted => {
                 Visibility::Decided(false)
             }

@@ -3,11 +3,7 @@
 pub mod key_usage;
 pub mod sweep;
 
-use std::{
-    pin::Pin,
-    sync::Arc,
-    time::{Duration, SystemTime, UNIX_EPOCH},
-};
+use std::{pin::Pin, sync::Arc, time::Duration};
 
 use prometheus_client::{
     metrics::{counter::Counter, family::Family, gauge::Gauge},
@@ -15,7 +11,10 @@ use prometheus_client::{
 };
 use tokio::{task::JoinSet, time::sleep};
 
-use crate::error::{Result, chain};
+use crate::{
+    clock::Clock,
+    error::{Result, chain},
+};
 
 /// Pause before a job that panicked or ended is started again.
 const RESTART: Duration = Duration::from_secs(1);
@@ -94,8 +93,9 @@ impl Job {
 }
 
 /// The metrics of all jobs.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 struct Counts {
+    clock: Arc<dyn Clock>,
     runs: Family<[(&'static str, &'static str); 2], Counter>,
     completed: Family<[(&'static str, &'static str); 1], Gauge>,
 }
@@ -104,8 +104,7 @@ impl Counts {
     fn count(&self, job: &'static str, outcome: &'static str) {
         self.runs.get_or_create(&[("job", job), ("outcome", outcome)]).inc();
         if outcome == "completed" {
-            let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-            self.completed.get_or_create(&[("job", job)]).set(i64::try_from(now).unwrap_or(i64::MAX));
+            self.completed.get_or_create(&[("job", job)]).set(self.clock.now().as_micros() / 1_000_000);
         }
     }
 }
@@ -119,8 +118,8 @@ pub struct Jobs {
 
 impl Jobs {
     /// No jobs yet.
-    pub fn new(registry: &mut Registry) -> Self {
-        let counts = Counts::default();
+    pub fn new(clock: Arc<dyn Clock>, registry: &mut Registry) -> Self {
+        let counts = Counts { clock, runs: Family::default(), completed: Family::default() };
         let help = "Runs of background jobs, by outcome; a job that panicked or ended was restarted";
         registry.register("job_runs", help, counts.runs.clone());
         let help = "When a periodic job last completed, in seconds since 1970";
@@ -153,7 +152,7 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
     use super::*;
-    use crate::error::Error;
+    use crate::{clock::SystemClock, error::Error};
 
     #[tokio::test(start_paused = true)]
     async fn a_job_that_panics_is_restarted_and_one_that_fails_is_retried_and_both_are_counted() {
@@ -169,7 +168,7 @@ mod tests {
                 }
             }
         });
-        let mut jobs = Jobs::new(&mut Registry::default());
+        let mut jobs = Jobs::new(Arc::new(SystemClock), &mut Registry::default());
         jobs.start(vec![job.also_at_stop()]);
         let count = |outcome| jobs.counts.runs.get_or_create(&[("job", "odd"), ("outcome", outcome)]).get();
         while count("completed") < 2 {

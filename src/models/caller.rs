@@ -75,12 +75,33 @@ pub enum Principal {
 /// The data that a caller may access. Every repository query on tenant data takes a reach as part of its WHERE clause.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Reach {
-    /// Everything: a platform admin, or the service itself.
-    Everything,
+    /// Everything: a platform admin, or the service itself. Only the constructors below create it.
+    Everything(Unbounded),
     /// One organization, its memberships, the users who are its members, and its keys.
     Organization(OrganizationId),
     /// The user, what belongs to the user, and the organizations that the user is a member of.
     User(UserId),
+}
+
+/// The right to unbounded reach, which only this module gives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Unbounded(());
+
+impl Reach {
+    /// Everything, for a row that a secret names, which only its holder presents.
+    pub fn by_secret() -> Self {
+        Self::Everything(Unbounded(()))
+    }
+
+    /// Everything, for work of the service itself: jobs, the command line, and what the caller's own reach is derived from.
+    pub fn by_system() -> Self {
+        Self::Everything(Unbounded(()))
+    }
+
+    /// Whether it is everything.
+    pub fn is_everything(&self) -> bool {
+        matches!(self, Self::Everything(_))
+    }
 }
 
 impl Principal {
@@ -98,7 +119,7 @@ impl Caller {
     pub fn reach(&self) -> Reach {
         match self.principal {
             Principal::Organization(id) => Reach::Organization(id),
-            Principal::User { is_platform_admin: true, .. } => Reach::Everything,
+            Principal::User { is_platform_admin: true, .. } => Reach::Everything(Unbounded(())),
             Principal::User { id, .. } => Reach::User(id),
         }
     }

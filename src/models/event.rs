@@ -244,7 +244,7 @@ impl EventFilter {
     /// The view of a query with this filter. A caller that names an organization must already be known to see its events.
     pub fn view(&self, reach: Reach) -> View {
         match reach {
-            Reach::Everything => View::Platform,
+            Reach::Everything(_) => View::Platform,
             Reach::User(id) if self.organization_id.is_none() => View::User(id),
             Reach::Organization(_) | Reach::User(_) => View::Organization,
         }

@@ -13,10 +13,11 @@ use crate::{
     },
     error::Result,
     models::{
-        Action, Cursor, Invitation, InvitationFilter, InvitationId, Locked, NormalizedEmail, Organization,
-        OrganizationId, Page, PageRequest, Reach, Resource as _, Revision, RoleName, SecretHash, Timestamp, User,
-        UserId, email::GivenEmail, text::Lines,
+        Action, Cursor, Invitation, InvitationFilter, InvitationId, NormalizedEmail, Organization, OrganizationId,
+        Page, PageRequest, Reach, Resource as _, Revision, RoleName, SecretHash, Timestamp, User, UserId,
+        email::GivenEmail, text::Lines,
     },
+    repositories::Locked,
 };
 
 row!(invitations: InvitationRow of Invitation {
@@ -243,7 +244,7 @@ impl InvitationRepository<'_> {
         let rows: Vec<InvitationRow> = query!(self.conn, c => {
             let mut query = invitations::table.select(InvitationRow::as_select()).into_boxed::<Backend>();
             query = match *reach {
-                Reach::Everything => query,
+                Reach::Everything(_) => query,
                 Reach::Organization(id) => query.filter(invitations::organization_id.eq(id)),
                 // Resources of organizations are exported per organization.
                 Reach::User(_) => query.filter(invitations::id.ne(invitations::id)),

@@ -16,10 +16,11 @@ use crate::{
     },
     error::Result,
     models::{
-        Action, Cursor, Held, Locked, Membership, MembershipFilter, MembershipId, MembershipKey, Organization,
-        OrganizationId, OrganizationState, Page, PageRequest, Permissions, Reach, Resource as _, Revision, Role,
-        RoleName, Timestamp, User, UserId, UserState, permission::Standing,
+        Action, Cursor, Held, Membership, MembershipFilter, MembershipId, MembershipKey, Organization, OrganizationId,
+        OrganizationState, Page, PageRequest, Permissions, Reach, Resource as _, Revision, Role, RoleName, Timestamp,
+        User, UserId, UserState, permission::Standing,
     },
+    repositories::Locked,
 };
 
 row!(memberships: MembershipRow of Membership {
@@ -77,7 +78,7 @@ impl MembershipRepository<'_> {
 
     /// The authority a user holds in an organization that is not deleted. Takes no reach: the caller's reach is derived from it.
     pub async fn held(&mut self, user: UserId, organization: OrganizationId) -> Result<Held> {
-        let membership = self.get(&Reach::Everything, MembershipKey::Ends(user, organization)).await?;
+        let membership = self.get(&Reach::by_system(), MembershipKey::Ends(user, organization)).await?;
         match membership {
             Some(membership) => self.held_by(organization, &membership.role, &membership.permissions).await,
             None => Ok(Held::nothing()),
@@ -144,7 +145,7 @@ impl MembershipRepository<'_> {
     ) -> Result<Page<Membership>> {
         // A user reaches all of its own memberships; repeating that condition would hide the index from the planner.
         let is_own = matches!(*reach, Reach::User(own) if filter.user_id == Some(own));
-        let reach = if is_own { &Reach::Everything } else { reach };
+        let reach = if is_own { &Reach::by_system() } else { reach };
         let rows: Vec<MembershipRow> = query!(self.conn, c => {
             let mut query = memberships::table.select(MembershipRow::as_select()).into_boxed::<Backend>();
             if let Some(id) = filter.organization_id {
@@ -282,7 +283,7 @@ impl MembershipRepository<'_> {
         let rows: Vec<MembershipRow> = query!(self.conn, c => {
             let mut query = memberships::table.select(MembershipRow::as_select()).into_boxed::<Backend>();
             query = match *reach {
-                Reach::Everything => query,
+                Reach::Everything(_) => query,
                 Reach::Organization(id) => query.filter(memberships::organization_id.eq(id)),
                 Reach::User(id) => query.filter(memberships::user_id.eq(id)),
             };

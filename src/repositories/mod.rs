@@ -9,6 +9,7 @@
 mod api_key;
 mod event;
 mod invitation;
+mod locked;
 mod membership;
 mod oauth_account;
 mod one_time_token;
@@ -43,6 +44,7 @@ use crate::{
     db::Conn,
     models::{Action, Change, State},
 };
+pub use locked::Locked;
 
 impl Conn {
     /// Users.

@@ -11,11 +11,12 @@ use crate::{
     },
     error::Result,
     models::{
-        Action, Cursor, Locked, OauthAccount, OauthAccountFilter, OauthAccountId, Page, PageRequest, ProviderAccount,
-        Reach, Resource as _, Revision, Sealed, Timestamp, User, UserId,
+        Action, Cursor, OauthAccount, OauthAccountFilter, OauthAccountId, Page, PageRequest, ProviderAccount, Reach,
+        Resource as _, Revision, Sealed, Timestamp, User, UserId,
         email::GivenEmail,
         oauth_account::{Provider, ProviderScopes, ProviderUserId},
     },
+    repositories::Locked,
 };
 
 row!(oauth_accounts: OauthAccountRow of OauthAccount {
@@ -134,7 +135,7 @@ impl OauthAccountRepository<'_> {
         let rows: Vec<OauthAccountRow> = query!(self.conn, c => {
             let mut query = oauth_accounts::table.select(OauthAccountRow::as_select()).into_boxed::<Backend>();
             query = match *reach {
-                Reach::Everything => query,
+                Reach::Everything(_) => query,
                 Reach::User(id) => query.filter(oauth_accounts::user_id.eq(id)),
                 // Members' own resources are not within an organization's reach.
                 Reach::Organization(_) => query.filter(oauth_accounts::id.ne(oauth_accounts::id)),

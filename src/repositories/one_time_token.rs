@@ -11,9 +11,10 @@ use crate::{
     },
     error::Result,
     models::{
-        Locked, NormalizedEmail, OneTimeToken, OneTimeTokenId, Purpose, Sealed, SecretHash, Timestamp, User, UserId,
+        NormalizedEmail, OneTimeToken, OneTimeTokenId, Purpose, Sealed, SecretHash, Timestamp, User, UserId,
         email::GivenEmail,
     },
+    repositories::Locked,
 };
 
 row!(one_time_tokens: OneTimeTokenRow of OneTimeToken {

@@ -11,9 +11,10 @@ use crate::{
     },
     error::{Error, Result},
     models::{
-        AccountId, Action, Change, Failures, Locked, NormalizedEmail, Password, PasswordHash, Source, State, Timestamp,
-        User, UserId, refresh_token::IpText,
+        AccountId, Action, Change, Failures, NormalizedEmail, Password, PasswordHash, Source, State, Timestamp, User,
+        UserId, refresh_token::IpText,
     },
+    repositories::Locked,
 };
 
 /// Attempts to lock a count that concurrent calls may delete.

@@ -44,7 +44,7 @@ macro_rules! within {
     (also deleted users, $query:expr, $reach:expr) => {{
         use $crate::repositories::reach::SEEN;
         match *$reach {
-            Reach::Everything => $query,
+            Reach::Everything(_) => $query,
             Reach::Organization(organization) => $query.filter(exists(
                 SEEN.filter(SEEN.field(memberships::user_id).eq(users::id))
                     .filter(SEEN.field(memberships::organization_id).eq(organization)),
@@ -66,7 +66,7 @@ macro_rules! within {
     };
     (also deleted organizations, $query:expr, $reach:expr) => {
         match *$reach {
-            Reach::Everything => $query,
+            Reach::Everything(_) => $query,
             Reach::Organization(organization) => $query.filter(organizations::id.eq(organization)),
             Reach::User(user) => {
                 $query.filter(organizations::id.eq_any($crate::repositories::reach::organizations_of!(user)))
@@ -76,7 +76,7 @@ macro_rules! within {
     (memberships, $query:expr, $reach:expr) => {{
         let alive = $crate::repositories::reach::everything!(memberships, $query);
         match *$reach {
-            Reach::Everything => alive,
+            Reach::Everything(_) => alive,
             Reach::Organization(organization) => alive.filter(memberships::organization_id.eq(organization)),
             // The conditions of the list or lookup find the rows; the reach is only compared.
             Reach::User(user) => alive.filter($crate::repositories::compared(
@@ -95,7 +95,7 @@ macro_rules! within {
     (of organization $table:ident, $query:expr, $reach:expr) => {{
         let alive = $crate::repositories::reach::everything!($table, $query);
         match *$reach {
-            Reach::Everything => alive,
+            Reach::Everything(_) => alive,
             Reach::Organization(organization) => alive.filter($table::organization_id.eq(organization)),
             Reach::User(user) => {
                 alive.filter($table::organization_id.eq_any($crate::repositories::reach::organizations_of!(user)))
@@ -121,7 +121,7 @@ macro_rules! within {
                 )),
             );
         match *$reach {
-            Reach::Everything => alive,
+            Reach::Everything(_) => alive,
             Reach::Organization(organization) => alive.filter(api_keys::organization_id.eq(organization)),
             // Permissions decide whether a user sees an organization's keys: see `get_as_member`.
             Reach::User(user) => alive.filter(api_keys::user_id.eq(user)),
@@ -130,7 +130,7 @@ macro_rules! within {
     // Events about a user. A caller that names an organization and may see its events reads them with the organization's reach.
     (events, $query:expr, $reach:expr) => {
         match *$reach {
-            Reach::Everything => $query,
+            Reach::Everything(_) => $query,
             Reach::Organization(organization) => $query.filter(events::organization_id.eq(organization)),
             Reach::User(user) => $query.filter(events::user_id.eq(user)),
         }
@@ -139,7 +139,7 @@ macro_rules! within {
     ($table:ident, $query:expr, $reach:expr) => {{
         let alive = $crate::repositories::reach::everything!($table, $query);
         match *$reach {
-            Reach::Everything => alive,
+            Reach::Everything(_) => alive,
             Reach::User(user) => alive.filter($table::user_id.eq(user)),
             // Members' own resources are not within an organization's reach.
             Reach::Organization(_) => alive.filter($table::id.ne($table::id)),
@@ -193,7 +193,7 @@ macro_rules! everything {
 /// determines its text (see `first!`); any other query is boxed.
 macro_rules! first_within {
     ($conn:expr, $table:ident, $query:expr, $reach:expr) => {
-        if *$reach == Reach::Everything {
+        if $reach.is_everything() {
             $crate::db::first!($conn, $crate::repositories::reach::everything!($table, $query))
         } else {
             $crate::db::query!($conn, c => {

@@ -18,10 +18,11 @@ use crate::{
     },
     error::Result,
     models::{
-        Action, ApiKeyId, Cursor, Generation, Locked, OrganizationId, Page, PageRequest, Reach, Revision,
-        RevokedReason, Sealed, Session, SessionId, Timestamp, User, UserId, UserState,
+        Action, ApiKeyId, Cursor, Generation, OrganizationId, Page, PageRequest, Reach, Revision, RevokedReason,
+        Sealed, Session, SessionId, Timestamp, User, UserId, UserState,
         refresh_token::{IpText, UserAgent},
     },
+    repositories::Locked,
 };
 
 row!(refresh_tokens: SessionRow of Session {
@@ -191,7 +192,7 @@ impl RefreshTokenRepository<'_> {
                 .filter(refresh_tokens::expires_at.gt(now));
             let mut query = live.select(SessionRow::as_select()).into_boxed::<Backend>();
             query = match *reach {
-                Reach::Everything => query,
+                Reach::Everything(_) => query,
                 Reach::User(id) => query.filter(refresh_tokens::user_id.eq(id)),
                 // Members' own resources are not within an organization's reach.
                 Reach::Organization(_) => query.filter(refresh_tokens::id.ne(refresh_tokens::id)),

@@ -15,9 +15,10 @@ use crate::{
     },
     error::Result,
     models::{
-        Action, Cursor, Locked, Name, Organization, OrganizationId, Page, PageRequest, Permissions, Reach,
-        Resource as _, Revision, Role, RoleId, RoleKey, RoleName, Timestamp,
+        Action, Cursor, Name, Organization, OrganizationId, Page, PageRequest, Permissions, Reach, Resource as _,
+        Revision, Role, RoleId, RoleKey, RoleName, Timestamp,
     },
+    repositories::Locked,
 };
 
 row!(roles: RoleRow of Role {
@@ -75,7 +76,7 @@ impl RoleRepository<'_> {
         if name.is_built_in() {
             return Ok(Some(Permissions::default()));
         }
-        let role = self.get(&Reach::Everything, &RoleKey::Named(organization, name.clone())).await?;
+        let role = self.get(&Reach::by_system(), &RoleKey::Named(organization, name.clone())).await?;
         Ok(role.map(|role| role.permissions))
     }
 
@@ -157,7 +158,7 @@ impl RoleRepository<'_> {
         let rows: Vec<RoleRow> = query!(self.conn, c => {
             let mut query = roles::table.select(RoleRow::as_select()).into_boxed::<Backend>();
             query = match *reach {
-                Reach::Everything => query,
+                Reach::Everything(_) => query,
                 Reach::Organization(id) => query.filter(roles::organization_id.eq(id)),
                 // Resources of organizations are exported per organization.
                 Reach::User(_) => query.filter(roles::id.ne(roles::id)),

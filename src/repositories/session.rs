@@ -13,7 +13,8 @@ use crate::{
         schema::{refresh_tokens, users},
     },
     error::Result,
-    models::{Action, Locked, OrganizationId, RevokedReason, Session, SessionId, Timestamp, User, UserId, UserState},
+    models::{Action, OrganizationId, RevokedReason, Session, SessionId, Timestamp, User, UserId, UserState},
+    repositories::Locked,
 };
 
 /// Maximum sessions of a user that are kept after they have ended; when a new one begins, the oldest beyond that are deleted.

@@ -85,7 +85,7 @@ impl Server {
         let health = Health::default();
         let services = Services::new(&app, &health, &args.network, args.reflection)?;
         let mut metrics = Metrics::default();
-        let mut jobs = Jobs::new(metrics.registry());
+        let mut jobs = Jobs::new(Arc::clone(&app.clock), metrics.registry());
         health.register(metrics.registry());
         app.register(&mut metrics);
         let rates = RateLimit::new(args.rate_limit);

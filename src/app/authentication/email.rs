@@ -5,7 +5,8 @@ use crate::{
     app::{App, change::Answer, ending, guards, shown::Shown},
     db::Conn,
     error::{Error, Result},
-    models::{Action, Call, Email, Locked, Plaintext, Purpose, Timestamp, User, UserId},
+    models::{Action, Call, Email, Plaintext, Purpose, Timestamp, User, UserId},
+    repositories::Locked,
 };
 
 /// Issues a token that verifies the e-mail of a user.

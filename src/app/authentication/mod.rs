@@ -224,7 +224,7 @@ pub async fn sign_out<A: Answer>(
             let session = session.ok_or_else(session::token_rejected)?;
             if all_sessions {
                 // Locked, so that no session starts meanwhile.
-                let user = tx.users().lock(&Reach::Everything, session.user_id).await?;
+                let user = tx.users().lock(&Reach::by_secret(), session.user_id).await?;
                 let ended = session::end_all(tx, session.user_id, None, now).await?;
                 if let Some(user) = user {
                     ending::mailed_tokens(tx, &user).await?;
@@ -251,7 +251,7 @@ pub async fn introspect(app: &App, caller: &Caller, access_token: &Plaintext) ->
     let now = app.now();
     let claims = app.signing_keys.verify(access_token.expose(), now).await?;
     let claims = claims.filter(|claims| match caller.reach() {
-        Reach::Everything => true,
+        Reach::Everything(_) => true,
         Reach::Organization(id) => claims.org_id == Some(id.0),
         Reach::User(id) => claims.sub == id.0,
     });

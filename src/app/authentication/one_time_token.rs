@@ -7,9 +7,8 @@ use crate::{
     app::{App, authority},
     db::Conn,
     error::{Error, Precondition, Result},
-    models::{
-        Action, Caller, Email, Locked, OneTimeToken, OneTimeTokenId, Plaintext, Purpose, SecretHash, Timestamp, User,
-    },
+    models::{Action, Caller, Email, OneTimeToken, OneTimeTokenId, Plaintext, Purpose, SecretHash, Timestamp, User},
+    repositories::Locked,
     security::{
         sealing::Place,
         token::{mint_one_time_token, read_one_time_token},

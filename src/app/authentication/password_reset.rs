@@ -7,7 +7,8 @@ use super::{
 use crate::{
     app::{App, authority, change::Answer, ending, proof, session},
     error::Result,
-    models::{Action, Call, Email, Locked, Plaintext, Purpose, User},
+    models::{Action, Call, Email, Plaintext, Purpose, User},
+    repositories::Locked,
 };
 
 /// The reason stored with API keys that are revoked together with a reset.

@@ -14,10 +14,11 @@ use crate::{
     error::{Error, Result},
     models::{
         Action, ApiKey, ApiKeyFilter, ApiKeyId, ApiKeyOwner, Credential, Cursor, Environment, Held, IpRanges,
-        JsonObject, Locked, Name, Organization, OrganizationId, OrganizationState, OwnerState, Page, PageRequest,
-        Permissions, Principal, PrincipalId, Reach, Resource as _, Revision, RoleName, Scopes, SecretHash, Timestamp,
-        User, UserId, UserState, api_key::KeyPrefix,
+        JsonObject, Name, Organization, OrganizationId, OrganizationState, OwnerState, Page, PageRequest, Permissions,
+        Principal, PrincipalId, Reach, Resource as _, Revision, RoleName, Scopes, SecretHash, Timestamp, User, UserId,
+        UserState, api_key::KeyPrefix,
     },
+    repositories::Locked,
 };
 
 row!(api_keys: ApiKeyRow of ApiKey {
@@ -278,7 +279,7 @@ impl ApiKeyRepository<'_> {
         let rows: Vec<ApiKeyRow> = query!(self.conn, c => {
             let mut query = api_keys::table.select(ApiKeyRow::as_select()).into_boxed::<Backend>();
             query = match *reach {
-                Reach::Everything => query,
+                Reach::Everything(_) => query,
                 Reach::Organization(id) => query.filter(api_keys::organization_id.eq(id)),
                 Reach::User(id) => query.filter(api_keys::user_id.eq(id)),
             };

@@ -7,8 +7,8 @@ use super::{ApiKeyRepository, ApiKeyRow, owned};
 use crate::{
     db::{query, schema::api_keys},
     error::Result,
-    models::{Action, ApiKey, ApiKeyId, ApiKeyOwner, Locked, Organization, Timestamp, User},
-    repositories::MAX_BATCH,
+    models::{Action, ApiKey, ApiKeyId, ApiKeyOwner, Organization, Timestamp, User},
+    repositories::{Locked, MAX_BATCH},
 };
 
 impl ApiKeyRepository<'_> {

@@ -108,7 +108,7 @@ impl EventRepository<'_> {
         let user_id = filter.user_id.or(own);
         let organization_id = match *reach {
             Reach::Organization(id) => filter.organization_id.or(Some(id)),
-            Reach::Everything | Reach::User(_) => filter.organization_id,
+            Reach::Everything(_) | Reach::User(_) => filter.organization_id,
         };
         let filter = EventFilter { organization_id, user_id, ..filter.clone() };
         // The index on actions is ordered within each action; a page is merged from the newest events of each.
@@ -160,13 +160,13 @@ impl EventRepository<'_> {
                 query = query.filter(compared(events::actor_api_key_id.eq(id)));
             }
             query = match *reach {
-                Reach::Everything => query,
+                Reach::Everything(_) => query,
                 Reach::Organization(organization) => {
                     query.filter(compared(events::organization_id.eq(organization)))
                 }
                 Reach::User(user) => query.filter(compared(events::user_id.eq(user))),
             };
-            if *reach != Reach::Everything && (filter.actor_user_id.is_some() || filter.actor_api_key_id.is_some()) {
+            if !reach.is_everything() && (filter.actor_user_id.is_some() || filter.actor_api_key_id.is_some()) {
                 // Actors of the platform are not shown, so they cannot be filtered by either.
                 query = query.filter(events::actor_kind.eq_any([ActorKind::User, ActorKind::Organization]));
             }

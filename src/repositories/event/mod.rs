@@ -83,7 +83,7 @@ impl EventRepository<'_> {
     ) -> Result<Vec<Placed>> {
         let organization_id = match *reach {
             Reach::Organization(id) => Some(id),
-            Reach::Everything | Reach::User(_) => filter.organization_id,
+            Reach::Everything(_) | Reach::User(_) => filter.organization_id,
         };
         let rows: Vec<(Sequence, EventRow)> = query!(self.conn, c => {
             let mut query = events::table.select((events::sequence, EventRow::as_select())).into_boxed::<Backend>();

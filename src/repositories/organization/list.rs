@@ -78,7 +78,7 @@ impl OrganizationRepository<'_> {
     ) -> Result<Page<Organization>> {
         let member_user_id = match *reach {
             Reach::User(id) => filter.member_user_id.or(Some(id)),
-            Reach::Everything | Reach::Organization(_) => filter.member_user_id,
+            Reach::Everything(_) | Reach::Organization(_) => filter.member_user_id,
         };
         match (member_user_id, &filter.name_prefix) {
             (Some(id), None) => self.list_of_member(reach, id, filter, page).await,
@@ -145,7 +145,7 @@ impl OrganizationRepository<'_> {
         // An organization's own key reaches a single row, which is found by id.
         let is_filtered = matches!(filter.state, StateFilter::Is(_)) || filter.plan.is_some();
         let mut looked_to: Option<NamePlace> = None;
-        if is_filtered && *reach == Reach::Everything {
+        if is_filtered && reach.is_everything() {
             looked_to = query!(self.conn, c => {
                 let places = (organizations::name_normalized, organizations::id);
                 let query = organizations::table.select(places).into_boxed::<Backend>();

@@ -13,9 +13,10 @@ use crate::{
     },
     error::Result,
     models::{
-        Action, Impact, JsonObject, Locked, Name, Organization, OrganizationId, OrganizationState, Plan, Reach,
-        Resource as _, Revision, SearchKey, Slug, Timestamp, UserId, WebUrl,
+        Action, Impact, JsonObject, Name, Organization, OrganizationId, OrganizationState, Plan, Reach, Resource as _,
+        Revision, SearchKey, Slug, Timestamp, UserId, WebUrl,
     },
+    repositories::Locked,
 };
 
 row!(organizations: OrganizationRow of Organization {
@@ -159,7 +160,7 @@ impl OrganizationRepository<'_> {
         let rows: Vec<OrganizationRow> = query!(self.conn, c => {
             let mut query = organizations::table.select(OrganizationRow::as_select()).into_boxed::<Backend>();
             query = match *reach {
-                Reach::Everything => query,
+                Reach::Everything(_) => query,
                 Reach::Organization(id) => query.filter(organizations::id.eq(id)),
                 // Organizations belong to no user.
                 Reach::User(_) => query.filter(organizations::id.ne(organizations::id)),

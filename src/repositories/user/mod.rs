@@ -17,9 +17,10 @@ use crate::{
     },
     error::Result,
     models::{
-        Action, ExternalId, Impact, JsonObject, Locked, Name, NormalizedEmail, Reach, Resource as _, Revision,
-        Timestamp, User, UserId, UserState, WebUrl, email::GivenEmail,
+        Action, ExternalId, Impact, JsonObject, Name, NormalizedEmail, Reach, Resource as _, Revision, Timestamp, User,
+        UserId, UserState, WebUrl, email::GivenEmail,
     },
+    repositories::Locked,
 };
 
 row!(users: UserRow of User {
@@ -168,7 +169,7 @@ impl UserRepository<'_> {
         let rows: Vec<UserRow> = query!(self.conn, c => {
             let mut query = users::table.select(UserRow::as_select()).into_boxed::<Backend>();
             query = match *reach {
-                Reach::Everything => query,
+                Reach::Everything(_) => query,
                 Reach::User(id) => query.filter(users::id.eq(id)),
                 // Users belong to no organization.
                 Reach::Organization(_) => query.filter(users::id.ne(users::id)),

@@ -119,7 +119,7 @@ impl UserRepository<'_> {
     pub async fn list(&mut self, reach: &Reach, filter: &UserFilter, page: &PageRequest) -> Result<Page<User>> {
         let organization_id = match *reach {
             Reach::Organization(id) => filter.organization_id.or(Some(id)),
-            Reach::Everything | Reach::User(_) => filter.organization_id,
+            Reach::Everything(_) | Reach::User(_) => filter.organization_id,
         };
         if let Some(id) = organization_id
             && !self.has_within(reach, id).await?
@@ -145,7 +145,7 @@ impl UserRepository<'_> {
     /// True if the members of an organization are within reach.
     async fn has_within(&mut self, reach: &Reach, organization: OrganizationId) -> Result<bool> {
         match *reach {
-            Reach::Everything => Ok(true),
+            Reach::Everything(_) => Ok(true),
             Reach::Organization(own) => Ok(own == organization),
             Reach::User(user) => {
                 let own: Option<OrganizationId> = query!(self.conn, c => {
