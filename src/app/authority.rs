@@ -9,7 +9,7 @@ use crate::{
     db::Conn,
     error::{Denial, Entity, Error, Result},
     models::{
-        ApiKey, Caller, Grant, Held, Scope, User,
+        ApiKey, Caller, Grant, HeldPermissions, Scope, User,
         api_key::covers_rate,
         permission::{self, Lack},
     },
@@ -48,7 +48,7 @@ pub(super) async fn key(tx: &mut Conn, caller: &Caller, before: Option<&ApiKey>,
     if before.is_none_or(|before| !before.covers(after)) {
         holds(caller, after)?;
         if let Some(held) = held {
-            held.require_all(&Held::by_own_key(&after.scopes))?;
+            held.require_all(&HeldPermissions::by_own_key(&after.scopes))?;
         }
     }
     tx.grant(Grant::ApiKey);
@@ -78,7 +78,12 @@ pub(super) fn current_secret(caller: &Caller) -> Result<()> {
 
 /// Decides whether the holder of `held` in an organization may give all of `after` to a principal that holds `before`. A change that
 /// only takes away requires that `held` outranks `before`, and no scope beyond the method's.
-pub(super) fn permissions(tx: &mut Conn, held: &Held, before: Option<&Held>, after: &Held) -> Result<()> {
+pub(super) fn permissions(
+    tx: &mut Conn,
+    held: &HeldPermissions,
+    before: Option<&HeldPermissions>,
+    after: &HeldPermissions,
+) -> Result<()> {
     if let Some(before) = before {
         held.outranks(before)?;
     }

@@ -5,7 +5,7 @@ use crate::{
     db::Conn,
     error::Result,
     models::{
-        ApiKeyId, Caller, Held, OrganizationState, Timestamp, UserId,
+        ApiKeyId, Caller, HeldPermissions, OrganizationState, Timestamp, UserId,
         permission::{Basis, Decision, Question, Subject},
     },
 };
@@ -53,7 +53,7 @@ async fn of_key(
         (_, Some(owner)) => return of_user(conn, caller, owner, question).await,
         (own, None) if own != Some(organization.id) => Basis::NotAMember,
         _ if organization.state == OrganizationState::Suspended => Basis::OrganizationSuspended,
-        _ if Held::by_own_key(&key.scopes).covers(question.permission.as_str()) => Basis::OrganizationKey,
+        _ if HeldPermissions::by_own_key(&key.scopes).covers(question.permission.as_str()) => Basis::OrganizationKey,
         _ => Basis::NotGiven,
     }))
 }

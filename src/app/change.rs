@@ -2,7 +2,7 @@
 //! the answer: all of it commits, or none of it.
 
 use crate::{
-    app::{App, credentials::Forgotten},
+    app::{App, credentials::Invalidation},
     clock::Clock,
     db::{Conn, Database, Work, fault},
     error::{Error, Result, Taken},
@@ -188,7 +188,7 @@ where
     at_once(db, encode, clock.now(), work).await.map(|(done, _)| done)
 }
 
-async fn at_once<T, F>(db: &Database, encode: EncodeEvent, now: Timestamp, work: F) -> Result<(T, Vec<Forgotten>)>
+async fn at_once<T, F>(db: &Database, encode: EncodeEvent, now: Timestamp, work: F) -> Result<(T, Vec<Invalidation>)>
 where
     T: Send,
     for<'tx> F: Work<&'tx mut Conn, Result<T>, Running: Send> + Copy + Send + Sync,
@@ -204,7 +204,12 @@ where
 
 /// Writes the events of the changes of a transaction. Returns which cached API keys they outdate once it commits. It is the last step
 /// before the commit.
-async fn write_events(tx: &mut Conn, encode: EncodeEvent, origin: &Origin, now: Timestamp) -> Result<Vec<Forgotten>> {
+async fn write_events(
+    tx: &mut Conn,
+    encode: EncodeEvent,
+    origin: &Origin,
+    now: Timestamp,
+) -> Result<Vec<Invalidation>> {
     if let (Actor::Caller { .. }, Some(change)) = (origin.actor, tx.ungranted()) {
         return Err(Error::internal(format!("{:?} gives authority that was not granted", change.action)));
     }
@@ -212,7 +217,7 @@ async fn write_events(tx: &mut Conn, encode: EncodeEvent, origin: &Origin, now: 
     // In order, so that events with the same timestamp are listed in the order in which they happened.
     let mut ids: Vec<_> = changes.iter().map(|_| random::uuid(now)).collect();
     ids.sort_unstable();
-    let forgotten = changes.iter().flat_map(|change| Forgotten::all_by(change.action, &change.subject)).collect();
+    let forgotten = changes.iter().flat_map(|change| Invalidation::all_by(change.action, &change.subject)).collect();
     let events = changes.into_iter().zip(ids);
     let events: Vec<_> = events.map(|(change, id)| encode(change, origin, id.into(), now)).collect();
     tx.events().insert(&events).await?;

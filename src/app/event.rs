@@ -4,7 +4,7 @@ use tokio::sync::watch;
 
 use super::{
     App, guards,
-    streams::{Kind, Slot},
+    streams::{Slot, StreamKind},
 };
 use crate::{
     db::Conn,
@@ -83,7 +83,7 @@ pub async fn open_watch(
     after: Option<Sequence>,
 ) -> Result<OpenedWatch> {
     app.db.read(async |conn| may_see(conn, caller, filter.organization_id).await).await?;
-    let slot = app.streams.open(caller, Kind::Watch)?;
+    let slot = app.streams.open(caller, StreamKind::Watch)?;
     let settled = app.feed.follow();
     let place = match after {
         None => app.db.read(async |conn| conn.events().settled().await).await?,
@@ -133,7 +133,7 @@ pub async fn open_export(app: &App, caller: &Caller, organization: Option<Organi
         guards::platform_admin(caller)?;
     }
     app.db.read(async |conn| may_see(conn, caller, organization).await).await?;
-    app.streams.open(caller, Kind::Snapshot)
+    app.streams.open(caller, StreamKind::Snapshot)
 }
 
 impl Snapshot {

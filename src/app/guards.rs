@@ -4,9 +4,9 @@ use crate::{
     db::Conn,
     error::{Denial, Entity, Error, Limit, Precondition, Result},
     models::{
-        ApiKey, ApiKeyId, Caller, Held, Membership, Organization, OrganizationId, OrganizationState, Permissions,
-        Presented, Principal, Reach, RoleName, Scope, SessionId, StateFilter, Timestamp, Use, User, UserId, UserState,
-        Verdict,
+        ApiKey, ApiKeyId, Caller, HeldPermissions, Membership, Organization, OrganizationId, OrganizationState,
+        Permissions, Presented, Principal, Reach, RoleName, Scope, SessionId, StateFilter, Timestamp, Use, User,
+        UserId, UserState, Verdict,
         permission::{self, Lack},
     },
     repositories::Locked,
@@ -27,7 +27,7 @@ pub(super) fn platform_admin(caller: &Caller) -> Result<()> {
 pub(super) async fn still_holds(conn: &mut Conn, caller: &Caller, scope: &Scope, now: Timestamp) -> Result<()> {
     let (id, prefix) = match caller.presented {
         Presented::ApiKey { id, prefix } => (id, prefix),
-        Presented::Session(session) => return still_goes_on(conn, caller, session, now).await,
+        Presented::Session(session) => return session_still_holds(conn, caller, session, now).await,
     };
     let credential = conn.api_keys().credential_of(id).await?.ok_or(Error::Unauthenticated)?;
     let used = Use { prefix, address: caller.address, scope: Some(scope) };
@@ -38,7 +38,7 @@ pub(super) async fn still_holds(conn: &mut Conn, caller: &Caller, scope: &Scope,
 }
 
 /// Refuses a caller whose access token or session has ended since it was presented.
-async fn still_goes_on(conn: &mut Conn, caller: &Caller, session: SessionId, now: Timestamp) -> Result<()> {
+async fn session_still_holds(conn: &mut Conn, caller: &Caller, session: SessionId, now: Timestamp) -> Result<()> {
     let user = caller.user_id().ok_or(Error::Unauthenticated)?;
     let is_over = caller.ends_at.is_some_and(|ends_at| ends_at <= now);
     let standing = conn.refresh_tokens().standing(user, session, now).await?;
@@ -132,12 +132,14 @@ pub(super) fn active_organization(organization: &Organization) -> Result<()> {
 }
 
 /// The permissions of the caller in an organization: by its role there, within the scopes of its credential.
-pub(super) async fn held(conn: &mut Conn, caller: &Caller, organization: OrganizationId) -> Result<Held> {
+pub(super) async fn held(conn: &mut Conn, caller: &Caller, organization: OrganizationId) -> Result<HeldPermissions> {
     let standing = match caller.principal {
-        Principal::User { is_platform_admin: true, .. } => Held::everything(),
+        Principal::User { is_platform_admin: true, .. } => HeldPermissions::everything(),
         // Its scopes say what it was created for. No key of an organization holds more than an admin.
-        Principal::Organization(own) if own == organization => Held::by(&RoleName::admin(), &Permissions::default()),
-        Principal::Organization(_) => Held::nothing(),
+        Principal::Organization(own) if own == organization => {
+            HeldPermissions::by(&RoleName::admin(), &Permissions::default())
+        }
+        Principal::Organization(_) => HeldPermissions::nothing(),
         Principal::User { id, .. } => conn.memberships().held(id, organization).await?,
     };
     Ok(standing.within(&caller.scopes))
@@ -149,7 +151,7 @@ pub(super) async fn may(
     caller: &Caller,
     organization: OrganizationId,
     permission: &'static str,
-) -> Result<Held> {
+) -> Result<HeldPermissions> {
     let held = held(conn, caller, organization).await?;
     match held.require(permission) {
         Ok(()) => Ok(held),
@@ -165,7 +167,7 @@ pub(super) async fn may_change(
     caller: &Caller,
     organization: &Organization,
     permission: &'static str,
-) -> Result<Held> {
+) -> Result<HeldPermissions> {
     let held = may(conn, caller, organization.id, permission).await?;
     is_open_to(caller, organization)?;
     Ok(held)
@@ -177,25 +179,29 @@ pub(super) fn is_open_to(caller: &Caller, organization: &Organization) -> Result
 }
 
 /// The permissions of the user of a membership.
-pub(super) async fn held_by(conn: &mut Conn, membership: &Membership) -> Result<Held> {
+pub(super) async fn held_by(conn: &mut Conn, membership: &Membership) -> Result<HeldPermissions> {
     conn.memberships().held_by(membership.organization_id, &membership.role, &membership.permissions).await
 }
 
 /// Refuses a role that an organization does not have. Returns what the role gives.
-pub(super) async fn has_role(conn: &mut Conn, organization: OrganizationId, role: &RoleName) -> Result<Held> {
+pub(super) async fn has_role(
+    conn: &mut Conn,
+    organization: OrganizationId,
+    role: &RoleName,
+) -> Result<HeldPermissions> {
     let given = conn.roles().given(organization, role).await?;
-    given.map(|given| Held::by(role, &given)).ok_or(Error::NotFound(Entity::Role))
+    given.map(|given| HeldPermissions::by(role, &given)).ok_or(Error::NotFound(Entity::Role))
 }
 
 /// True if `held` covers everything that a role of an organization gives. A role that no longer exists gives nothing.
 pub(super) async fn covers_role(
     conn: &mut Conn,
-    held: &Held,
+    held: &HeldPermissions,
     organization: OrganizationId,
     role: &RoleName,
 ) -> Result<bool> {
     let given = conn.roles().given(organization, role).await?.unwrap_or_default();
-    Ok(held.covers_all(&Held::by(role, &given)))
+    Ok(held.covers_all(&HeldPermissions::by(role, &given)))
 }
 
 /// Finds a key within the caller's reach, or of an organization whose keys the caller may see. Also returns the reach that it was found
@@ -249,7 +255,7 @@ pub(super) async fn keeps_an_owner(tx: &mut Conn, membership: &Membership) -> Re
 
 /// Refuses to remove a user who is the last active owner of an organization.
 pub(super) async fn no_organization_loses_its_last_owner(tx: &mut Conn, user: &User) -> Result<()> {
-    none_is_orphaned(orphaned_without(tx, user).await?)
+    refuse_orphaned(orphaned_without(tx, user).await?)
 }
 
 /// Up to [`MAX_NAMED`] organizations that would have no active owner without a user. Locks every organization that the user owns, so
@@ -279,10 +285,10 @@ async fn orphaned(tx: &mut Conn, mut ids: Vec<OrganizationId>, without: Option<U
 
 /// Refuses organizations that have no active owner, not counting `without`. Their locks must be held.
 pub(super) async fn has_owner(tx: &mut Conn, ids: Vec<OrganizationId>, without: Option<UserId>) -> Result<()> {
-    none_is_orphaned(orphaned(tx, ids, without).await?)
+    refuse_orphaned(orphaned(tx, ids, without).await?)
 }
 
-fn none_is_orphaned(orphaned: Vec<OrganizationId>) -> Result<()> {
+fn refuse_orphaned(orphaned: Vec<OrganizationId>) -> Result<()> {
     if orphaned.is_empty() { Ok(()) } else { Err(Error::Precondition(Precondition::LastOwner(orphaned))) }
 }
 

@@ -43,9 +43,9 @@ pub struct Settings {
 
 /// The hashing queue.
 #[derive(Clone)]
-pub struct Hashing(Arc<Inner>);
+pub struct Hashing(Arc<Shared>);
 
-struct Inner {
+struct Shared {
     settings: Settings,
     threads: Arc<Semaphore>,
     memory: Arc<Semaphore>,
@@ -59,19 +59,19 @@ struct Inner {
     queued: Gauge,
     /// How long calls waited for their turn.
     waits: Histogram,
-    /// Compared with the presented password if the user has none.
+    /// Comparison with the presented password if the user has none.
     decoy: Hash,
 }
 
 /// A turn to hash. It lasts until the hash is complete, even if the call is cancelled.
-pub struct Turn {
-    inner: Arc<Inner>,
+pub struct HashingPermit {
+    inner: Arc<Shared>,
     _thread: OwnedSemaphorePermit,
     _memory: OwnedSemaphorePermit,
 }
 
 /// A stored password, parsed and within the limits.
-pub struct Comparable {
+pub struct VerifiableHash {
     hash: Hash,
     /// Whether the hash is of the password as typed, not of its normal form.
     as_typed: bool,
@@ -84,7 +84,7 @@ impl Hashing {
     pub fn new(settings: Settings, shares: Shares) -> Self {
         let at_once = (settings.memory_kib / settings.cost.memory_kib.max(1)).max(1);
         let threads = settings.threads.clamp(1, usize::try_from(at_once).unwrap_or(1));
-        Self(Arc::new(Inner {
+        Self(Arc::new(Shared {
             threads: Arc::new(Semaphore::new(threads)),
             memory: Arc::new(Semaphore::new(usize::try_from(settings.memory_kib).unwrap_or(usize::MAX))),
             queue: Semaphore::new(threads * QUEUE),
@@ -117,15 +117,15 @@ impl Hashing {
 
     /// The hash to compare a presented password with. If no hash is stored, or it exceeds the limits of this process, a decoy that takes as
     /// long and never matches.
-    pub fn comparable(&self, password: Option<&Password>) -> Comparable {
+    pub fn comparable(&self, password: Option<&Password>) -> VerifiableHash {
         let hash = password.map(|password| Hash::parse(password.hash.expose(), self.limits()));
         match (password, hash) {
-            (Some(password), Some(Ok(hash))) => Comparable { hash, as_typed: password.is_imported, is_real: true },
+            (Some(password), Some(Ok(hash))) => VerifiableHash { hash, as_typed: password.is_imported, is_real: true },
             (stored, _) => {
                 if let Some(stored) = stored {
                     tracing::error!(user_id = %stored.user_id, "a stored password hash is malformed or exceeds the limits");
                 }
-                Comparable { hash: self.0.decoy.clone(), as_typed: false, is_real: false }
+                VerifiableHash { hash: self.0.decoy.clone(), as_typed: false, is_real: false }
             }
         }
     }
@@ -134,20 +134,20 @@ impl Hashing {
     ///
     /// # Errors
     /// [`Error::Overloaded`] if no thread is free in time, or if the owner already holds its share of the queue.
-    pub async fn turn_to_compare(&self, with: &Comparable, owner: Option<PrincipalId>) -> Result<Turn> {
+    pub async fn permit_to_verify(&self, with: &VerifiableHash, owner: Option<PrincipalId>) -> Result<HashingPermit> {
         // At least the memory of a new hash: a matching imported password is hashed again.
         self.turn(with.hash.memory_kib().max(self.0.settings.cost.memory_kib), owner).await
     }
 
-    /// Waits for a turn to create a hash. `owner` as in [`Self::turn_to_compare`].
+    /// Waits for a turn to create a hash. `owner` as in [`Self::permit_to_verify`].
     ///
     /// # Errors
     /// [`Error::Overloaded`] if no thread is free in time, or if the owner already holds its share of the queue.
-    pub async fn turn_to_make(&self, owner: Option<PrincipalId>) -> Result<Turn> {
+    pub async fn permit_to_hash(&self, owner: Option<PrincipalId>) -> Result<HashingPermit> {
         self.turn(self.0.settings.cost.memory_kib, owner).await
     }
 
-    async fn turn(&self, kib: u32, owner: Option<PrincipalId>) -> Result<Turn> {
+    async fn turn(&self, kib: u32, owner: Option<PrincipalId>) -> Result<HashingPermit> {
         let inner = &self.0;
         let most = inner.most_queued / SHARE;
         let part = |owner| inner.shares.of(owner).take(Use::Hashing, most).ok_or(Error::Overloaded);
@@ -162,17 +162,17 @@ impl Hashing {
         let turn = tokio::time::timeout(PATIENCE, both).await.ok().flatten();
         inner.waits.observe(begun.elapsed().as_secs_f64());
         let (thread, memory) = turn.ok_or(Error::Overloaded)?;
-        Ok(Turn { inner: Arc::clone(inner), _thread: thread, _memory: memory })
+        Ok(HashingPermit { inner: Arc::clone(inner), _thread: thread, _memory: memory })
     }
 }
 
-impl Turn {
+impl HashingPermit {
     /// Compares a presented password. If it matches a hash that is not current, it is hashed again, unless several passwords match that
     /// hash.
     ///
     /// # Errors
     /// [`Error::Internal`] if the thread fails.
-    pub async fn compare(self, presented: Plaintext, with: Comparable) -> Result<Compared> {
+    pub async fn compare(self, presented: Plaintext, with: VerifiableHash) -> Result<Comparison> {
         self.run(move |inner, memory| {
             let (typed, normal) = (presented.expose(), normal(presented.expose()));
             let settings = &inner.settings;
@@ -180,12 +180,12 @@ impl Turn {
             let matches = with.hash.verify(bytes, &settings.peppers, memory) && with.is_real;
             let is_current = !with.as_typed && with.hash.is_current(settings.cost, &settings.peppers);
             if !matches {
-                return Compared::Differs;
+                return Comparison::Differs;
             }
             // A hash of only part of the password also matches a mistyped one; hashing that as a whole would make it the only valid one.
             let stays = is_current || !with.hash.identifies(bytes);
             let anew = (!stays).then(|| make(normal.as_bytes(), settings.cost, &settings.peppers, memory));
-            Compared::Matches(anew.flatten())
+            Comparison::Matches(anew.flatten())
         })
         .await
     }
@@ -203,7 +203,7 @@ impl Turn {
     }
 
     /// Runs slow work on a blocking thread.
-    async fn run<T: Send + 'static>(self, work: impl FnOnce(&Inner, &mut Memory) -> T + Send + 'static) -> Result<T> {
+    async fn run<T: Send + 'static>(self, work: impl FnOnce(&Shared, &mut Memory) -> T + Send + 'static) -> Result<T> {
         let done = tokio::task::spawn_blocking(move || {
             let mut memory = self.inner.spare().pop().unwrap_or_default();
             let done = work(&self.inner, &mut memory);
@@ -216,14 +216,14 @@ impl Turn {
     }
 }
 
-impl Inner {
+impl Shared {
     fn spare(&self) -> std::sync::MutexGuard<'_, Vec<Memory>> {
         self.spare.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// The result of a comparison.
-pub enum Compared {
+pub enum Comparison {
     /// Another password, or the user has none.
     Differs,
     /// The right password; with a new hash of it if the stored one is not current.
@@ -245,12 +245,12 @@ mod tests {
         Hashing::new(Settings { cost, memory_kib: 1024, threads: 1, peppers: Peppers::default() }, Shares::default())
     }
 
-    type Waiting<'a> = Pin<Box<dyn Future<Output = Result<Turn>> + 'a>>;
+    type Waiting<'a> = Pin<Box<dyn Future<Output = Result<HashingPermit>> + 'a>>;
 
     /// Asks for a turn, and returns it if it has to wait, or the refusal.
     async fn ask(hashing: &Hashing, owner: Option<u128>) -> Result<Waiting<'_>> {
         let owner = owner.map(|id| PrincipalId(Uuid::from_u128(id)));
-        let mut turn: Waiting<'_> = Box::pin(hashing.turn_to_make(owner));
+        let mut turn: Waiting<'_> = Box::pin(hashing.permit_to_hash(owner));
         match std::future::poll_fn(|context| Poll::Ready(turn.as_mut().poll(context))).await {
             Poll::Pending => Ok(turn),
             Poll::Ready(Err(error)) => Err(error),
@@ -261,7 +261,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn one_owner_holds_at_most_a_quarter_of_the_queue_and_platform_admins_any_part() {
         let hashing = hashing();
-        let running = hashing.turn_to_make(None).await.unwrap();
+        let running = hashing.permit_to_hash(None).await.unwrap();
         let mut waiting = Vec::new();
         for _ in 0..4 {
             waiting.push(ask(&hashing, Some(1)).await.unwrap());

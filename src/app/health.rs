@@ -15,13 +15,13 @@ const PATIENCE: Duration = Duration::from_secs(2);
 
 /// The readiness of the process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Standing {
+pub struct Readiness {
     database_answers: bool,
     /// A shutdown was requested.
     pub is_stopping: bool,
 }
 
-impl Standing {
+impl Readiness {
     /// True if calls can be answered.
     pub fn is_ready(self) -> bool {
         self.database_answers && !self.is_stopping
@@ -31,17 +31,17 @@ impl Standing {
 /// Tracks the readiness.
 #[derive(Clone)]
 pub struct Health {
-    standing: watch::Sender<Standing>,
+    readiness: watch::Sender<Readiness>,
     shown: Gauge,
 }
 
 impl Default for Health {
     /// Starts as ready: the database has just answered.
     fn default() -> Self {
-        let standing = Standing { database_answers: true, is_stopping: false };
+        let readiness = Readiness { database_answers: true, is_stopping: false };
         let shown = Gauge::default();
         shown.set(1);
-        Self { standing: watch::Sender::new(standing), shown }
+        Self { readiness: watch::Sender::new(readiness), shown }
     }
 }
 
@@ -53,17 +53,17 @@ impl Health {
 
     /// True if calls can be answered.
     pub fn is_ready(&self) -> bool {
-        self.standing.borrow().is_ready()
+        self.readiness.borrow().is_ready()
     }
 
     /// Notes that a shutdown was requested.
     pub fn stop(&self) {
-        self.standing.send_modify(|standing| standing.is_stopping = true);
+        self.readiness.send_modify(|readiness| readiness.is_stopping = true);
     }
 
     /// The readiness, now and after each change.
-    pub fn standings(&self) -> watch::Receiver<Standing> {
-        self.standing.subscribe()
+    pub fn subscribe(&self) -> watch::Receiver<Readiness> {
+        self.readiness.subscribe()
     }
 
     /// Pings the database, and records whether it answered.
@@ -71,8 +71,8 @@ impl Health {
         let answer = tokio::time::timeout(PATIENCE, db.ping()).await;
         let answer = answer.unwrap_or_else(|elapsed| Err(Error::Unavailable(Box::new(elapsed))));
         let database_answers = answer.is_ok();
-        let has_changed = self.standing.send_if_modified(|standing| {
-            std::mem::replace(&mut standing.database_answers, database_answers) != database_answers
+        let has_changed = self.readiness.send_if_modified(|readiness| {
+            std::mem::replace(&mut readiness.database_answers, database_answers) != database_answers
         });
         self.shown.set(i64::from(database_answers));
         match answer {

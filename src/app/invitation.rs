@@ -5,12 +5,12 @@
 
 use std::time::Duration;
 
-use super::{App, authority, change::Answer, ending, guards, shown::Shown, target::Target};
+use super::{App, authority, change::Answer, ending, guards, shown::PresentedCredentials, target::Target};
 use crate::{
     db::Conn,
     error::{Entity, Error, Limit, Precondition, Result, Taken},
     models::{
-        Action, Call, Caller, Held, Invitation, InvitationFilter, InvitationId, InvitationKey, Membership,
+        Action, Call, Caller, HeldPermissions, Invitation, InvitationFilter, InvitationId, InvitationKey, Membership,
         NewInvitation, NewMembership, NormalizedEmail, Organization, Page, PageRequest, Permissions, Plaintext, Reach,
         SecretHash, Timestamp, User, UserId, permission,
     },
@@ -164,7 +164,7 @@ pub async fn accept<A: Answer>(
 ) -> Result<A> {
     let (caller, now) = (&call.caller, app.now());
     let user_id = answering_user(caller, user_id)?;
-    let shown = &Shown::read(app, caller, access_token, now).await?;
+    let shown = &PresentedCredentials::read(app, caller, access_token, now).await?;
     let presented = PresentedInvitation::read(key)?;
     let membership_id = app.new_id(now);
     app.change(
@@ -275,7 +275,11 @@ async fn lock(tx: &mut Conn, reach: &Reach, id: InvitationId) -> Result<(Locked<
 
 /// Locks an invitation. Refuses a caller that may not invite or whose permissions do not cover what the invitation gives. Returns what
 /// the caller holds, and what the invitation gives.
-async fn lock_to_manage(tx: &mut Conn, caller: &Caller, id: InvitationId) -> Result<(Locked<Invitation>, Held, Held)> {
+async fn lock_to_manage(
+    tx: &mut Conn,
+    caller: &Caller,
+    id: InvitationId,
+) -> Result<(Locked<Invitation>, HeldPermissions, HeldPermissions)> {
     let (organization, invitation) = lock(tx, &caller.reach(), id).await?;
     let held = guards::may_change(tx, caller, &organization, permission::WRITE_INVITATIONS).await?;
     // A role exists as long as an invitation gives it.
@@ -321,7 +325,7 @@ async fn verify_by_invitation(
     tx: &mut Conn,
     caller: &Caller,
     mut user: Locked<User>,
-    shown: &Shown,
+    shown: &PresentedCredentials,
     now: Timestamp,
 ) -> Result<()> {
     if shown.is_of(tx, &user, now).await? {

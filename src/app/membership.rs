@@ -14,7 +14,7 @@ use crate::{
     db::Conn,
     error::{Entity, Error, Limit, Result},
     models::{
-        Action, Call, Caller, Held, Impact, Membership, MembershipChanges, MembershipFilter, MembershipId,
+        Action, Call, Caller, HeldPermissions, Impact, Membership, MembershipChanges, MembershipFilter, MembershipId,
         MembershipKey, NewMembership, Organization, Page, PageRequest, permission,
     },
     repositories::Locked,
@@ -101,7 +101,7 @@ pub async fn update<A: Answer>(
             if changes.role.is_some() && given.is_none() {
                 return Err(Error::NotFound(Entity::Role));
             }
-            let after = Held::by(&membership.role, &membership.permissions).and(&given.unwrap_or_default());
+            let after = HeldPermissions::by(&membership.role, &membership.permissions).and(&given.unwrap_or_default());
             authority::permissions(tx, &held, Some(&before), &after)?;
             let preview = dry_run.preview(async { Ok(Impact::of_memberships(1)) }).await?;
             if preview.is_some() {

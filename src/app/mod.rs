@@ -46,7 +46,7 @@ use crate::{
         request_memory::RequestMemory, shares::Shares, shutdown::Shutdown, signing_keys::SigningKeys, streams::Streams,
     },
     clock::Clock,
-    db::{Database, reads::Gather},
+    db::{Database, reads::BatchedReads},
     error::Error,
     models::{ApiKey, Organization, Timestamp, User, refresh_token::Lifetimes},
     security::{event_cursor::EventCursors, page_token::PageTokens, password, random, sealing::KeyRing},
@@ -55,10 +55,10 @@ use crate::{
 
 /// The application: the database, the clock, the keys, and the settings of the use-cases.
 #[derive(Clone)]
-pub struct App(Arc<Inner>);
+pub struct App(Arc<AppParts>);
 
 /// The parts of an [`App`].
-pub struct Inner {
+pub struct AppParts {
     /// The database.
     pub db: Database,
     /// The clock.
@@ -76,9 +76,9 @@ pub struct Inner {
     /// Whether the process stops.
     pub shutdown: Shutdown,
     /// Combines concurrent gets of users.
-    pub users: Gather<User>,
+    pub users: BatchedReads<User>,
     /// Combines concurrent gets of organizations.
-    pub organizations: Gather<Organization>,
+    pub organizations: BatchedReads<Organization>,
     /// The cache of API keys.
     pub credentials: Credentials,
     /// The queue for password hashing.
@@ -147,7 +147,7 @@ pub struct Policy {
 
 impl App {
     /// Assembles the application.
-    pub fn new(parts: Inner) -> Self {
+    pub fn new(parts: AppParts) -> Self {
         Self(Arc::new(parts))
     }
 
@@ -176,9 +176,9 @@ impl App {
 }
 
 impl std::ops::Deref for App {
-    type Target = Inner;
+    type Target = AppParts;
 
-    fn deref(&self) -> &Inner {
+    fn deref(&self) -> &AppParts {
         &self.0
     }
 }

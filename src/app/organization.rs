@@ -11,9 +11,9 @@ use crate::{
     db::Conn,
     error::{Entity, Error, Result, Taken},
     models::{
-        Action, Call, Caller, Held, Impact, Membership, MembershipId, MembershipKey, NewMembership, NewOrganization,
-        Organization, OrganizationChanges, OrganizationFilter, OrganizationId, OrganizationState, Page, PageRequest,
-        Permissions, Plan, RoleName, Slug, UserId, organization::Transfer, permission,
+        Action, Call, Caller, HeldPermissions, Impact, Membership, MembershipId, MembershipKey, NewMembership,
+        NewOrganization, Organization, OrganizationChanges, OrganizationFilter, OrganizationId, OrganizationState,
+        Page, PageRequest, Permissions, Plan, RoleName, Slug, UserId, organization::Transfer, permission,
     },
     repositories::Locked,
     security::random,
@@ -247,7 +247,8 @@ pub async fn undelete<A: Answer>(
     app.change(
         call,
         async |tx| {
-            let mut organization = find(tx.organizations().lock_also_deleted(&call.caller.reach(), target.id).await?)?;
+            let mut organization =
+                find(tx.organizations().lock_including_deleted(&call.caller.reach(), target.id).await?)?;
             match organization.deleted_at {
                 None => return Ok(organization.into_inner()),
                 Some(deleted_at) if deleted_at < restorable_since => return find(None),
@@ -277,7 +278,7 @@ pub async fn purge<A: Answer>(
     app.change(
         call,
         async |tx| {
-            let organization = find(tx.organizations().lock_also_deleted(&call.caller.reach(), target.id).await?)?;
+            let organization = find(tx.organizations().lock_including_deleted(&call.caller.reach(), target.id).await?)?;
             target.check_etag(&*organization)?;
             tx.organizations().delete(organization).await
         },
@@ -314,7 +315,7 @@ pub async fn transfer_ownership<A: Answer>(
             dry_run.rule(guards::is_owner(&former))?;
             held.outranks(&guards::held_by(tx, &former).await?)?;
             let before = guards::held_by(tx, &new).await?;
-            authority::permissions(tx, &held, Some(&before), &Held::everything())?;
+            authority::permissions(tx, &held, Some(&before), &HeldPermissions::everything())?;
             new.role = RoleName::owner();
             former.role = transfer.role.clone();
             let preview = dry_run.preview(async { Ok(Impact::of_memberships(2)) }).await?;

@@ -4,7 +4,7 @@
 use std::net::IpAddr;
 
 use crate::{
-    app::{App, attempts::Origins, hashing::Compared},
+    app::{App, attempts::Origins, hashing::Comparison},
     db::Conn,
     error::{Error, Precondition, Result},
     models::{
@@ -121,15 +121,15 @@ pub(super) async fn prove(
     }
     let is_active = claimed.user.as_ref().is_some_and(User::is_active);
     let with = app.hashing.comparable(claimed.stored.as_ref().filter(|_| is_active));
-    let turn = app.hashing.turn_to_compare(&with, accountable(call)).await?;
+    let turn = app.hashing.permit_to_verify(&with, accountable(call)).await?;
     // Counted only once its turn has come: an attempt that is not compared does not count.
     let (account, also_read, now) = (claimed.account, claimed.also_read, app.now());
     let source = source_of(app, account, address, now).await?;
     let counted =
-        app.change_by_system(async |tx| tx.passwords().count_try(account, also_read, &source, now).await).await?;
+        app.change_by_system(async |tx| tx.passwords().count_attempt(account, also_read, &source, now).await).await?;
     let compared = turn.compare(presented, with).await?;
     match (compared, claimed.user, claimed.stored) {
-        (Compared::Matches(rehashed), Some(user), Some(stored)) if counted => {
+        (Comparison::Matches(rehashed), Some(user), Some(stored)) if counted => {
             Ok(Proof { user, stored, source, tried_at: now, rehashed })
         }
         (_, user, _) => {
@@ -193,7 +193,7 @@ pub(super) fn acceptable(app: &App, field: &'static str, password: &Plaintext, n
 
 /// Hashes a new password.
 pub(super) async fn hash(app: &App, call: &Call, password: Plaintext) -> Result<PasswordHash> {
-    app.hashing.turn_to_make(accountable(call)).await?.make(password).await
+    app.hashing.permit_to_hash(accountable(call)).await?.make(password).await
 }
 
 /// A new password of a user, not yet stored, hashed by this service.

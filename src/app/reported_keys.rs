@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use super::credentials::Forgotten;
+use super::credentials::Invalidation;
 use crate::models::{ApiKeyId, Caller, PrincipalId};
 
 /// Maximum number of keys remembered per stream.
@@ -46,16 +46,16 @@ impl ReportedKeys {
     }
 
     /// Removes the keys whose verdicts no longer hold for the caller of the stream.
-    pub fn withdraw(&mut self, forgotten: Forgotten, caller: &Caller) -> Withdrawn {
+    pub fn withdraw(&mut self, forgotten: Invalidation, caller: &Caller) -> Withdrawn {
         Withdrawn::Keys(match forgotten {
-            Forgotten::Key(id) => self.remove_if(|reported, _| reported == id),
-            Forgotten::Owner(id) => self.remove_if(|_, owner| owner == id),
-            Forgotten::Standing(user, organization) if caller.user_id() == Some(user) => {
+            Invalidation::Key(id) => self.remove_if(|reported, _| reported == id),
+            Invalidation::Owner(id) => self.remove_if(|_, owner| owner == id),
+            Invalidation::Standing(user, organization) if caller.user_id() == Some(user) => {
                 self.remove_if(|_, owner| owner.0 == organization.0)
             }
             // Who is accountable for a key changes no verdict.
-            Forgotten::Standing(..) | Forgotten::Accountable(_) => Vec::new(),
-            Forgotten::Everything => {
+            Invalidation::Standing(..) | Invalidation::Accountable(_) => Vec::new(),
+            Invalidation::Everything => {
                 *self = Self::default();
                 return Withdrawn::All;
             }
@@ -73,11 +73,11 @@ impl ReportedKeys {
 }
 
 /// True if something that was forgotten may end the right of a caller to verify keys.
-pub fn concerns_caller(forgotten: Forgotten, caller: &Caller) -> bool {
+pub fn concerns_caller(forgotten: Invalidation, caller: &Caller) -> bool {
     match forgotten {
-        Forgotten::Key(id) => Some(id) == caller.api_key_id(),
-        Forgotten::Owner(id) => id == caller.principal.id(),
-        Forgotten::Standing(..) | Forgotten::Accountable(_) => false,
-        Forgotten::Everything => true,
+        Invalidation::Key(id) => Some(id) == caller.api_key_id(),
+        Invalidation::Owner(id) => id == caller.principal.id(),
+        Invalidation::Standing(..) | Invalidation::Accountable(_) => false,
+        Invalidation::Everything => true,
     }
 }

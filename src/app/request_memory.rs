@@ -19,9 +19,9 @@ const FORGET_EVERY: u32 = 4096;
 /// A token bucket per owner, with room for the maximum number of remembered requests. It refills within the time that requests are
 /// remembered, so at most twice that number of rows is stored per owner. Each process has its own buckets.
 #[derive(Clone)]
-pub struct RequestMemory(Option<Arc<Inner>>);
+pub struct RequestMemory(Option<Arc<Shared>>);
 
-struct Inner {
+struct Shared {
     owners: DefaultKeyedRateLimiter<PrincipalId>,
     taken: AtomicU32,
 }
@@ -31,7 +31,7 @@ impl RequestMemory {
     pub fn new(most: u32, memory: Duration) -> Self {
         let quota = NonZeroU32::new(most)
             .and_then(|most| Some(Quota::with_period(memory.checked_div(most.get())?)?.allow_burst(most)));
-        Self(quota.map(|quota| Arc::new(Inner { owners: RateLimiter::dashmap(quota), taken: AtomicU32::new(0) })))
+        Self(quota.map(|quota| Arc::new(Shared { owners: RateLimiter::dashmap(quota), taken: AtomicU32::new(0) })))
     }
 
     /// Takes room for one more request of a caller. Platform admins have no limit.

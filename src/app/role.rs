@@ -8,8 +8,8 @@ use crate::{
     db::Conn,
     error::{Entity, Error, Limit, Precondition, Result},
     models::{
-        Action, Call, Caller, Held, NewRole, OrganizationId, Page, PageRequest, Role, RoleChanges, RoleId, RoleKey,
-        permission,
+        Action, Call, Caller, HeldPermissions, NewRole, OrganizationId, Page, PageRequest, Role, RoleChanges, RoleId,
+        RoleKey, permission,
     },
     repositories::Locked,
 };
@@ -98,7 +98,7 @@ pub async fn delete<A: Answer>(app: &App, call: &Call, target: &Target<RoleId>, 
 
 /// Locks the organization of a role and then the role. Refuses a caller that may not write roles or does not hold everything that the
 /// role gives. Also returns what the caller holds.
-async fn lock(tx: &mut Conn, caller: &Caller, id: RoleId) -> Result<(Locked<Role>, Held)> {
+async fn lock(tx: &mut Conn, caller: &Caller, id: RoleId) -> Result<(Locked<Role>, HeldPermissions)> {
     let found = find(tx.roles().get(&caller.reach(), &RoleKey::Id(id)).await?)?;
     let organization = find(tx.organizations().lock(&caller.reach(), found.organization_id).await?)?;
     let role = find(tx.roles().lock(&caller.reach(), id).await?)?;

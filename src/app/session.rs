@@ -12,7 +12,7 @@ use crate::{
     models::{
         Call, NewSession, OrganizationId, Permissions, Plaintext, Reach, RevokedReason, RoleName, Session, SessionId,
         Timestamp, TokenState, User, UserId,
-        permission::{self, Held, Standing},
+        permission::{self, HeldPermissions, Standing},
     },
     repositories,
     repositories::Locked,
@@ -126,7 +126,7 @@ pub(super) async fn find_by_token(
 /// so with a database across a network the transaction then refreshes the session with a single statement.
 pub(super) async fn prefetch(app: &App, attempt: &RefreshAttempt<'_>, now: Timestamp) -> Result<PrefetchedSession> {
     let read = match &attempt.presented {
-        Some(token) if app.db.has_round_trips() => {
+        Some(token) if app.db.is_networked() => {
             let reach = attempt.call.caller.reach();
             app.db.read(async |conn| conn.refresh_tokens().get_presented(&reach, token.session).await).await?
         }
@@ -288,7 +288,7 @@ fn permissions(standing: &Standing) -> Option<Vec<String>> {
     let texts: Vec<String> = if membership.role.as_str() == RoleName::OWNER {
         vec!["*".to_owned()]
     } else {
-        let held = Held::by(&membership.role, &membership.permissions).and(&own);
+        let held = HeldPermissions::by(&membership.role, &membership.permissions).and(&own);
         let of_service = permission::OWN.into_iter().filter(|permission| held.covers(permission)).map(str::to_owned);
         let given: Permissions = own.iter().chain(membership.permissions.iter()).cloned().collect();
         let mut all: Vec<String> = of_service.chain(given.iter().map(|scope| scope.as_str().to_owned())).collect();

@@ -8,12 +8,12 @@ use crate::{
 };
 
 /// The users for whose accounts a request has shown a credential.
-pub(super) struct Shown {
+pub(super) struct PresentedCredentials {
     session: Option<(UserId, SessionId)>,
     caller: Option<UserId>,
 }
 
-impl Shown {
+impl PresentedCredentials {
     /// Reads the credentials of a request. An invalid access token is treated as absent.
     pub(super) async fn read(app: &App, caller: &Caller, access_token: &str, now: Timestamp) -> Result<Self> {
         let claims = match access_token {

@@ -41,22 +41,22 @@ pub enum Former {
 
 /// The cached keys of a process.
 #[derive(Clone)]
-pub struct SigningKeys(Arc<Inner>);
+pub struct SigningKeys(Arc<Shared>);
 
-struct Inner {
+struct Shared {
     db: Database,
     sealing: KeyRing,
     parties: Parties,
-    known: RwLock<Arc<Known>>,
+    known: RwLock<Arc<KeySet>>,
     looked: tokio::sync::Mutex<Instant>,
 }
 
 /// The keys as they were last read.
-struct Known {
-    keys: Vec<Loaded>,
+struct KeySet {
+    keys: Vec<LoadedKey>,
 }
 
-struct Loaded {
+struct LoadedKey {
     key: SigningKey,
     signing: Signing,
     verifying: Verifying,
@@ -70,10 +70,10 @@ impl SigningKeys {
     pub async fn open(db: Database, sealing: KeyRing, parties: Parties) -> Result<Self> {
         let known = read(&db, &sealing).await?;
         let looked = tokio::sync::Mutex::new(Instant::now());
-        Ok(Self(Arc::new(Inner { db, sealing, parties, known: RwLock::new(known), looked })))
+        Ok(Self(Arc::new(Shared { db, sealing, parties, known: RwLock::new(known), looked })))
     }
 
-    fn known(&self) -> Arc<Known> {
+    fn known(&self) -> Arc<KeySet> {
         Arc::clone(&self.0.known.read().unwrap_or_else(PoisonError::into_inner))
     }
 
@@ -148,15 +148,15 @@ impl SigningKeys {
     }
 }
 
-async fn read(db: &Database, sealing: &KeyRing) -> Result<Arc<Known>> {
+async fn read(db: &Database, sealing: &KeyRing) -> Result<Arc<KeySet>> {
     let keys = db.read(async |conn| conn.signing_keys().all().await).await?;
     let load = |key: SigningKey| {
         let private = sealing.open(&key.private_key, place(key.id)).map_err(Error::SealedValueUnreadable)?;
         let signing = Signing::new(key.id, key.algorithm, &private);
         let verifying = Verifying::new(key.algorithm, &key.public_key);
-        Ok(Loaded { key, signing, verifying })
+        Ok(LoadedKey { key, signing, verifying })
     };
-    Ok(Arc::new(Known { keys: keys.into_iter().map(load).collect::<Result<_>>()? }))
+    Ok(Arc::new(KeySet { keys: keys.into_iter().map(load).collect::<Result<_>>()? }))
 }
 
 /// The row and column of a sealed private key. Its owner is the service.

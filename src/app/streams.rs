@@ -31,7 +31,7 @@ struct Open {
 
 /// The kinds of streams.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum StreamKind {
     /// Follows the events.
     Watch,
     /// Sends the current state.
@@ -46,7 +46,7 @@ pub enum Kind {
 pub struct Slot {
     streams: Streams,
     is_platform_admin: bool,
-    kind: Kind,
+    kind: StreamKind,
     _part: Option<Part>,
 }
 
@@ -64,9 +64,9 @@ impl Streams {
     ///
     /// # Errors
     /// [`Error::StreamLimitReached`].
-    pub fn open(&self, caller: &Caller, kind: Kind) -> Result<Slot> {
+    pub fn open(&self, caller: &Caller, kind: StreamKind) -> Result<Slot> {
         let max = self.0.max;
-        let (is_platform_admin, is_snapshot) = (caller.is_platform_admin(), kind == Kind::Snapshot);
+        let (is_platform_admin, is_snapshot) = (caller.is_platform_admin(), kind == StreamKind::Snapshot);
         let mut open = self.0.open.lock().unwrap_or_else(PoisonError::into_inner);
         let [by_tenants, by_admins] = open.streams;
         let is_full = by_tenants + by_admins >= max
@@ -98,7 +98,7 @@ impl Drop for Slot {
     fn drop(&mut self) {
         let mut open = self.streams.0.open.lock().unwrap_or_else(PoisonError::into_inner);
         open.streams[usize::from(self.is_platform_admin)] -= 1;
-        open.snapshots[usize::from(self.is_platform_admin)] -= usize::from(self.kind == Kind::Snapshot);
+        open.snapshots[usize::from(self.is_platform_admin)] -= usize::from(self.kind == StreamKind::Snapshot);
     }
 }
 
@@ -131,18 +131,18 @@ mod tests {
         let mut slots = Vec::new();
         for tenant in 1..=20 {
             let tenant = caller(Principal::Organization(OrganizationId(Uuid::from_u128(tenant))));
-            while let Ok(slot) = streams.open(&tenant, Kind::Watch) {
+            while let Ok(slot) = streams.open(&tenant, StreamKind::Watch) {
                 slots.push(slot);
             }
             assert!(slots.len() <= 40);
         }
         assert_eq!(slots.len(), 40, "each of the first eight has five");
-        while let Ok(slot) = streams.open(&admin, Kind::Watch) {
+        while let Ok(slot) = streams.open(&admin, StreamKind::Watch) {
             slots.push(slot);
         }
         assert_eq!(slots.len(), 50);
         slots.clear();
-        assert!(streams.open(&admin, Kind::Watch).is_ok());
+        assert!(streams.open(&admin, StreamKind::Watch).is_ok());
     }
 
     #[test]
@@ -151,25 +151,25 @@ mod tests {
         let accountable = PrincipalId(Uuid::from_u128(99));
         let tenant =
             |id| Caller { accountable, ..caller(Principal::Organization(OrganizationId(Uuid::from_u128(id)))) };
-        let mut slots: Vec<Slot> = (0..20).filter_map(|id| streams.open(&tenant(id), Kind::Watch).ok()).collect();
+        let mut slots: Vec<Slot> = (0..20).filter_map(|id| streams.open(&tenant(id), StreamKind::Watch).ok()).collect();
         assert_eq!(slots.len(), 5);
         slots.clear();
-        let snapshot = streams.open(&tenant(1), Kind::Snapshot).unwrap();
-        assert!(streams.open(&tenant(2), Kind::Snapshot).is_err());
+        let snapshot = streams.open(&tenant(1), StreamKind::Snapshot).unwrap();
+        assert!(streams.open(&tenant(2), StreamKind::Snapshot).is_err());
         let other = caller(Principal::Organization(OrganizationId(Uuid::from_u128(3))));
-        assert!(streams.open(&other, Kind::Snapshot).is_ok());
+        assert!(streams.open(&other, StreamKind::Snapshot).is_ok());
         drop(snapshot);
-        assert!(streams.open(&tenant(2), Kind::Snapshot).is_ok());
+        assert!(streams.open(&tenant(2), StreamKind::Snapshot).is_ok());
     }
 
     #[test]
     fn tenants_leave_half_of_the_snapshots() {
         let streams = Streams::new(1000, Shares::default());
         let tenant = |id| caller(Principal::Organization(OrganizationId(Uuid::from_u128(id))));
-        let _slots: Vec<Slot> = (0..2).map(|id| streams.open(&tenant(id), Kind::Snapshot).unwrap()).collect();
-        assert!(streams.open(&tenant(2), Kind::Snapshot).is_err());
+        let _slots: Vec<Slot> = (0..2).map(|id| streams.open(&tenant(id), StreamKind::Snapshot).unwrap()).collect();
+        assert!(streams.open(&tenant(2), StreamKind::Snapshot).is_err());
         let admin = caller(Principal::User { id: UserId(Uuid::nil()), is_platform_admin: true });
-        let _admins: Vec<Slot> = (0..2).map(|_| streams.open(&admin, Kind::Snapshot).unwrap()).collect();
-        assert!(streams.open(&admin, Kind::Snapshot).is_err());
+        let _admins: Vec<Slot> = (0..2).map(|_| streams.open(&admin, StreamKind::Snapshot).unwrap()).collect();
+        assert!(streams.open(&admin, StreamKind::Snapshot).is_err());
     }
 }

@@ -198,7 +198,7 @@ pub async fn undelete<A: Answer>(
     app.change(
         call,
         async |tx| {
-            let mut user = find(tx.users().lock_also_deleted(&call.caller.reach(), target.id).await?)?;
+            let mut user = find(tx.users().lock_including_deleted(&call.caller.reach(), target.id).await?)?;
             match user.deleted_at {
                 None => return Ok(user.into_inner()),
                 Some(deleted_at) if deleted_at < restorable_since => return find(None),
@@ -229,7 +229,7 @@ pub async fn purge<A: Answer>(
     app.change(
         call,
         async |tx| {
-            let user = find(tx.users().lock_also_deleted(&caller.reach(), target.id).await?)?;
+            let user = find(tx.users().lock_including_deleted(&caller.reach(), target.id).await?)?;
             target.check_etag(&*user)?;
             guards::platform_keeps_an_admin(tx, &user).await?;
             if sole_organizations {

@@ -77,9 +77,8 @@ async fn place(app: &App) -> Result<Place<'_>> {
     let give_up = Instant::now() + app.policy.stream_timeout;
     loop {
         match app.overload.place(Priority::Import) {
-            Some(place) => return Ok(place),
-            None if Instant::now() < give_up => tokio::time::sleep(ASK_AGAIN).await,
-            None => return Err(Error::Overloaded),
+            Err(_) if Instant::now() < give_up => tokio::time::sleep(ASK_AGAIN).await,
+            place => return place,
         }
     }
 }

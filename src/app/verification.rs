@@ -4,7 +4,7 @@ use std::{net::IpAddr, sync::Arc, time::Instant};
 
 use super::{
     App,
-    credentials::{Answer, BOUND, Known},
+    credentials::{Answer, BOUND, CachedKey},
     guards,
 };
 use crate::{
@@ -35,7 +35,7 @@ pub struct Verifier {
 /// The result of a verification.
 pub struct Verification {
     /// The verdict and the key. `None` for a key that does not exist or that the caller cannot see.
-    pub found: Option<(Verdict, Arc<Known>)>,
+    pub found: Option<(Verdict, Arc<CachedKey>)>,
     /// Until when the result may be relied on.
     until: Instant,
     /// Whether the result may be relied on longer, until something that it depends on is invalidated.
@@ -45,7 +45,7 @@ pub struct Verification {
 /// Checks a secret presented with the prefix of a cached key, and how the key is used. Notes the use if it is valid.
 pub fn check_use(
     app: &App,
-    known: &Known,
+    known: &CachedKey,
     secret: &SecretHash,
     address: Option<IpAddr>,
     scope: Option<&Scope>,
@@ -112,7 +112,7 @@ impl Verifier {
     }
 
     /// Whether a key is within the caller's reach.
-    fn visibility(&self, known: &Known) -> Visibility {
+    fn visibility(&self, known: &CachedKey) -> Visibility {
         let key = &known.credential.key;
         match self.caller.reach() {
             Reach::Everything(_) => Visibility::Decided(true),
@@ -131,7 +131,7 @@ impl Verifier {
         &self,
         request: &VerificationRequest,
         secret: &SecretHash,
-        key: Answer<Arc<Known>>,
+        key: Answer<Arc<CachedKey>>,
         is_visible: &Answer<bool>,
     ) -> Verification {
         let (until, is_kept) = (key.until.min(is_visible.until), key.is_kept && is_visible.is_kept);

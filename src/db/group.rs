@@ -35,12 +35,12 @@ pub(super) struct Writer {
     state: Arc<Mutex<State>>,
     timeout: Duration,
     /// Signalled when a transaction has left a group that is not committed yet. Dropping the last writer stops the committing task.
-    left: Arc<Left>,
+    left: Arc<CommitTask>,
 }
 
-struct Left(Arc<Notify>, tokio::task::AbortHandle);
+struct CommitTask(Arc<Notify>, tokio::task::AbortHandle);
 
-impl Drop for Left {
+impl Drop for CommitTask {
     fn drop(&mut self) {
         self.1.abort();
     }
@@ -92,7 +92,7 @@ impl Writer {
         let state = State { path: path.to_owned(), connection: open(path)?, group: None };
         let (state, notify) = (Arc::new(Mutex::new(state)), Arc::new(Notify::new()));
         let commit = commit_groups(Arc::clone(&state), Arc::clone(&notify));
-        let left = Arc::new(Left(notify, tokio::spawn(commit).abort_handle()));
+        let left = Arc::new(CommitTask(notify, tokio::spawn(commit).abort_handle()));
         Ok(Self { state, timeout, left })
     }
 
@@ -144,13 +144,13 @@ impl Member {
             self.state.fail();
             return Err(Error::Unavailable(Box::new(error)));
         }
-        let (outcome, told) = oneshot::channel();
+        let (outcome, committed) = oneshot::channel();
         if let Some(group) = &mut self.state.group {
             group.has_open_member = false;
             group.waiting.push(outcome);
         }
         drop(self);
-        match told.await {
+        match committed.await {
             Ok(true) => Ok(()),
             Ok(false) | Err(_) => Err(Error::Unavailable("the transaction could not be committed".into())),
         }

@@ -36,7 +36,7 @@ use crate::{
 };
 
 /// Maps an error of a statement to the error its sender expects.
-pub(crate) type OnError = fn(Error) -> Error;
+pub(crate) type MapError = fn(Error) -> Error;
 
 /// Texts of the statements that a connection has prepared.
 pub(super) type PreparedTexts = Mutex<HashSet<String>>;
@@ -48,15 +48,15 @@ type Answer = Pin<Box<dyn Future<Output = QueryResult<()>> + Send>>;
 struct Pending {
     /// Never locked. A transaction is shared between threads by reference, and the mutex makes this field `Sync`.
     answer: Mutex<Answer>,
-    on_errors: Vec<OnError>,
+    on_errors: Vec<MapError>,
 }
 
 /// A deferred statement.
-struct Held {
+struct Deferred {
     text: String,
     /// In a mutex for the same reason as in [`Pending`].
     statement: Mutex<Box<dyn QueryFragment<Pg> + Send>>,
-    on_error: OnError,
+    on_error: MapError,
 }
 
 /// An exclusive connection and the statements deferred and sent on it.
@@ -64,7 +64,7 @@ pub(crate) struct Pipeline {
     pooled: Arc<Pooled>,
     /// The command that begins the transaction, until it is sent.
     begin: Option<&'static str>,
-    held: Vec<Held>,
+    deferred: Vec<Deferred>,
     pending: Vec<Pending>,
     /// Set once a statement has failed: the server rejects all further ones in this transaction.
     has_failed: bool,
@@ -72,7 +72,7 @@ pub(crate) struct Pipeline {
 
 impl Pipeline {
     pub(super) fn new(pooled: Pooled) -> Self {
-        Self { pooled: Arc::new(pooled), begin: None, held: Vec::new(), pending: Vec::new(), has_failed: false }
+        Self { pooled: Arc::new(pooled), begin: None, deferred: Vec::new(), pending: Vec::new(), has_failed: false }
     }
 
     /// A connection whose first statement begins a transaction.
@@ -85,7 +85,7 @@ impl Pipeline {
     }
 
     /// Defers a statement.
-    pub(super) async fn defer<Q>(&mut self, statement: Prepared<Q>, on_error: OnError) -> Result<()>
+    pub(super) async fn defer<Q>(&mut self, statement: Prepared<Q>, on_error: MapError) -> Result<()>
     where
         Q: QueryFragment<Pg> + Send + 'static,
     {
@@ -93,10 +93,10 @@ impl Pipeline {
         statement.to_sql(&mut builder, &Pg).map_err(to_error)?;
         let text = builder.finish();
         // The parts of a combined statement run in no defined order, and statements of the same text may depend on theirs.
-        if self.held.iter().any(|held| held.text == text) {
+        if self.deferred.iter().any(|deferred| deferred.text == text) {
             self.before_read().await?;
         }
-        self.held.push(Held { text, statement: Mutex::new(Box::new(statement)), on_error });
+        self.deferred.push(Deferred { text, statement: Mutex::new(Box::new(statement)), on_error });
         Ok(())
     }
 
@@ -106,7 +106,7 @@ impl Pipeline {
             self.pooled.in_transaction.store(true, Ordering::Release);
             self.send(self.command(begin), Vec::new()).await?;
         }
-        let Some((statement, on_errors)) = self.take_held() else { return Ok(()) };
+        let Some((statement, on_errors)) = self.take_deferred() else { return Ok(()) };
         let is_prepared = self.prepared().contains(&statement.text);
         let text = statement.text.clone();
         let answer = self.answer_to(statement);
@@ -115,7 +115,7 @@ impl Pipeline {
         }
         if let Err(error) = answer.await {
             let error = self.failed(error).await;
-            return Err(meaning(error, &on_errors));
+            return Err(map_error(error, &on_errors));
         }
         self.prepared().insert(text);
         Ok(())
@@ -131,9 +131,9 @@ impl Pipeline {
     pub(super) async fn commit(mut self) -> Result<()> {
         if self.begin.is_some() {
             // Nothing was sent yet: a single statement is a transaction by itself.
-            let Some((statement, on_errors)) = self.take_held() else { return Ok(()) };
+            let Some((statement, on_errors)) = self.take_deferred() else { return Ok(()) };
             let done = self.answer_to(statement).await.map_err(|error| self.pooled.to_error(error));
-            return done.map_err(|error| meaning(error, &on_errors));
+            return done.map_err(|error| map_error(error, &on_errors));
         }
         if self.has_failed {
             self.rollback().await?;
@@ -176,27 +176,29 @@ impl Pipeline {
         let mut first = Ok(());
         for pending in self.pending.drain(..) {
             if let Err(error) = pending.answer.into_inner().unwrap_or_else(PoisonError::into_inner).await {
-                first = first.and(Err(meaning(self.pooled.to_error(error), &pending.on_errors)));
+                first = first.and(Err(map_error(self.pooled.to_error(error), &pending.on_errors)));
             }
         }
         first
     }
 
     /// Combines all deferred statements into one.
-    fn take_held(&mut self) -> Option<(Together, Vec<OnError>)> {
-        if self.held.is_empty() {
+    fn take_deferred(&mut self) -> Option<(CombinedStatement, Vec<MapError>)> {
+        if self.deferred.is_empty() {
             return None;
         }
-        let text = self.held.iter().map(|held| held.text.as_str()).collect::<Vec<_>>().join(";");
+        let text = self.deferred.iter().map(|deferred| deferred.text.as_str()).collect::<Vec<_>>().join(";");
         let (parts, on_errors) = self
-            .held
+            .deferred
             .drain(..)
-            .map(|held| (held.statement.into_inner().unwrap_or_else(PoisonError::into_inner), held.on_error))
+            .map(|deferred| {
+                (deferred.statement.into_inner().unwrap_or_else(PoisonError::into_inner), deferred.on_error)
+            })
             .unzip();
-        Some((Together { text, parts }, on_errors))
+        Some((CombinedStatement { text, parts }, on_errors))
     }
 
-    fn answer_to(&self, statement: Together) -> Answer {
+    fn answer_to(&self, statement: CombinedStatement) -> Answer {
         let pooled = Arc::clone(&self.pooled);
         let span = trace::statement("postgresql");
         Box::pin(async move { statement.execute(&mut &pooled.inner).await.map(drop) }.instrument(span))
@@ -210,12 +212,12 @@ impl Pipeline {
     }
 
     /// Sends a statement by polling its future once.
-    async fn send(&mut self, mut answer: Answer, on_errors: Vec<OnError>) -> Result<()> {
+    async fn send(&mut self, mut answer: Answer, on_errors: Vec<MapError>) -> Result<()> {
         match poll_once(&mut answer).await {
             Poll::Ready(Ok(())) => Ok(()),
             Poll::Ready(Err(error)) => {
                 let error = self.failed(error).await;
-                Err(meaning(error, &on_errors))
+                Err(map_error(error, &on_errors))
             }
             Poll::Pending => {
                 self.pending.push(Pending { answer: Mutex::new(answer), on_errors });
@@ -230,19 +232,19 @@ impl Pipeline {
 }
 
 /// Several writes as one statement. All of them see the rows as they were before it; constraints are checked after it.
-struct Together {
+struct CombinedStatement {
     /// The texts of the parts, joined.
     text: String,
     parts: Vec<Box<dyn QueryFragment<Pg> + Send>>,
 }
 
-impl QueryId for Together {
+impl QueryId for CombinedStatement {
     type QueryId = ();
 
     const HAS_STATIC_QUERY_ID: bool = false;
 }
 
-impl QueryFragment<Pg> for Together {
+impl QueryFragment<Pg> for CombinedStatement {
     fn is_safe_to_cache_prepared(&self, _: &Pg) -> QueryResult<bool> {
         Ok(true)
     }
@@ -264,7 +266,7 @@ impl QueryFragment<Pg> for Together {
 }
 
 /// Applies the error mappings of all parts of a statement.
-fn meaning(error: Error, on_errors: &[OnError]) -> Error {
+fn map_error(error: Error, on_errors: &[MapError]) -> Error {
     on_errors.iter().fold(error, |error, on_error| on_error(error))
 }
 

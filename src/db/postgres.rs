@@ -20,7 +20,7 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::{
     error::{is_lost, pool_error},
-    pipeline::{OnError, Pipeline},
+    pipeline::{MapError, Pipeline},
     prepared::Prepared,
     statements, tls, to_error,
 };
@@ -96,7 +96,7 @@ impl Handle {
     }
 
     /// Defers a statement until the next read or the commit.
-    pub(crate) async fn defer<Q>(&mut self, query: Prepared<Q>, on_error: OnError) -> Result<()>
+    pub(crate) async fn defer<Q>(&mut self, query: Prepared<Q>, on_error: MapError) -> Result<()>
     where
         Q: QueryFragment<Pg> + Send + 'static,
     {
@@ -369,7 +369,7 @@ impl Connector {
         });
         let mut connection = AsyncPgConnection::try_from(client).await?;
         connection.batch_execute(&self.session).await.map_err(ConnectionError::CouldntSetupConfiguration)?;
-        if let Some(noted) = statements::noted() {
+        if let Some(noted) = statements::instrumentation() {
             connection.set_instrumentation(noted);
         }
         Ok(Connection {

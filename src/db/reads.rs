@@ -18,12 +18,12 @@ use crate::{
 };
 
 /// Maximum statements of a kind in flight: one that hangs does not delay all others.
-const MAX_FLIGHTS: usize = 4;
+const MAX_IN_FLIGHT: usize = 4;
 /// Maximum rows per statement.
 const MAX_ROWS: usize = 200;
 
 /// A model that can be looked up by id.
-pub trait Found: Clone + Send + Sync + 'static {
+pub trait Lookup: Clone + Send + Sync + 'static {
     /// The id type.
     type Id: Copy + Eq + std::hash::Hash + Send + Sync + 'static;
 
@@ -37,9 +37,9 @@ pub trait Found: Clone + Send + Sync + 'static {
     fn id(&self) -> Self::Id;
 }
 
-macro_rules! found {
+macro_rules! lookup {
     ($model:ident by $id:ident in $repository:ident) => {
-        impl Found for $model {
+        impl Lookup for $model {
             type Id = $id;
 
             async fn get(conn: &mut Conn, reach: &Reach, id: $id) -> Result<Option<Self>> {
@@ -57,49 +57,49 @@ macro_rules! found {
     };
 }
 
-found!(User by UserId in users);
-found!(Organization by OrganizationId in organizations);
+lookup!(User by UserId in users);
+lookup!(Organization by OrganizationId in organizations);
 
 /// A caller waiting for a row.
-type Waiting<T> = (<T as Found>::Id, oneshot::Sender<Result<Option<T>>>);
+type Waiter<T> = (<T as Lookup>::Id, oneshot::Sender<Result<Option<T>>>);
 
 /// Combines the reads of one model.
-pub struct Gather<T: Found>(Arc<Inner<T>>);
+pub struct BatchedReads<T: Lookup>(Arc<Shared<T>>);
 
-struct Inner<T: Found> {
+struct Shared<T: Lookup> {
     db: Database,
     state: Mutex<State<T>>,
 }
 
-struct State<T: Found> {
-    flights: usize,
-    waiting: HashMap<Reach, Vec<Waiting<T>>>,
+struct State<T: Lookup> {
+    in_flight: usize,
+    waiting: HashMap<Reach, Vec<Waiter<T>>>,
 }
 
-impl<T: Found> Clone for Gather<T> {
+impl<T: Lookup> Clone for BatchedReads<T> {
     fn clone(&self) -> Self {
         Self(Arc::clone(&self.0))
     }
 }
 
-impl<T: Found> Gather<T> {
+impl<T: Lookup> BatchedReads<T> {
     /// Combines reads of this database.
     pub fn new(db: Database) -> Self {
-        Self(Arc::new(Inner { db, state: Mutex::new(State { flights: 0, waiting: HashMap::new() }) }))
+        Self(Arc::new(Shared { db, state: Mutex::new(State { in_flight: 0, waiting: HashMap::new() }) }))
     }
 
     /// The row with this id, if it is within reach.
     pub async fn get(&self, reach: Reach, id: T::Id) -> Result<Option<T>> {
-        if !self.0.db.has_round_trips() {
+        if !self.0.db.is_networked() {
             return self.0.db.read(async |conn| T::get(conn, &reach, id).await).await;
         }
         let (sender, found) = oneshot::channel();
         {
             let mut state = self.0.state.lock().unwrap_or_else(PoisonError::into_inner);
             state.waiting.entry(reach).or_default().push((id, sender));
-            if state.flights < MAX_FLIGHTS {
-                state.flights += 1;
-                tokio::spawn(Flight(Arc::clone(&self.0)).fly());
+            if state.in_flight < MAX_IN_FLIGHT {
+                state.in_flight += 1;
+                tokio::spawn(Batch(Arc::clone(&self.0)).run());
             }
         }
         found.await.unwrap_or_else(|_| Err(Error::internal("a combined read was lost")))
@@ -107,17 +107,17 @@ impl<T: Found> Gather<T> {
 }
 
 /// Permission to have one statement in flight, until dropped.
-struct Flight<T: Found>(Arc<Inner<T>>);
+struct Batch<T: Lookup>(Arc<Shared<T>>);
 
-impl<T: Found> Drop for Flight<T> {
+impl<T: Lookup> Drop for Batch<T> {
     fn drop(&mut self) {
-        self.0.state.lock().unwrap_or_else(PoisonError::into_inner).flights -= 1;
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner).in_flight -= 1;
     }
 }
 
-impl<T: Found> Flight<T> {
+impl<T: Lookup> Batch<T> {
     /// Reads the rows of all waiting callers, including those that arrive meanwhile.
-    async fn fly(self) {
+    async fn run(self) {
         while let Some((reach, waiting)) = self.next() {
             let ids: Vec<T::Id> = waiting.iter().map(|(id, _)| *id).collect();
             let (reach, ids) = (&reach, &ids);
@@ -135,7 +135,7 @@ impl<T: Found> Flight<T> {
         }
     }
 
-    fn next(&self) -> Option<(Reach, Vec<Waiting<T>>)> {
+    fn next(&self) -> Option<(Reach, Vec<Waiter<T>>)> {
         let mut state = self.0.state.lock().unwrap_or_else(PoisonError::into_inner);
         let reach = *state.waiting.keys().next()?;
         let waiting = state.waiting.get_mut(&reach)?;

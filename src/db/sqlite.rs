@@ -215,7 +215,7 @@ pub(super) fn connect(path: &str, access: Access, timeout: Duration) -> Connecti
     let found = set().map_err(ConnectionError::CouldntSetupConfiguration)?;
     let wanted = Pragmas { journal_mode: "wal".to_owned(), synchronous: 2, foreign_keys: 1, query_only };
     if found == wanted {
-        if let Some(noted) = statements::noted() {
+        if let Some(noted) = statements::instrumentation() {
             connection.set_instrumentation(noted);
         }
         Ok(connection)

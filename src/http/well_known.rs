@@ -15,12 +15,12 @@ use crate::{
 const JWKS: &str = "/.well-known/jwks.json";
 
 /// Answers plain requests and passes calls on.
-pub struct Beside {
+pub struct PlainHttp {
     app: App,
     calls: Arc<dyn Answer>,
 }
 
-impl Beside {
+impl PlainHttp {
     /// Passes calls on to `calls`.
     pub fn new(app: App, calls: Arc<dyn Answer>) -> Self {
         Self { app, calls }
@@ -49,7 +49,7 @@ impl Beside {
     }
 }
 
-impl Answer for Beside {
+impl Answer for PlainHttp {
     fn answer(self: Arc<Self>, request: Request) -> BoxFuture<Response<Outgoing>, Infallible> {
         // Calls are sent with POST.
         if request.method() == Method::POST {

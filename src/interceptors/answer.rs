@@ -16,7 +16,7 @@ use tonic::{Status, body::Body};
 use crate::{
     app::shares::Used,
     error::{Error, Result},
-    transport::answers::{Answers, Held, Holder},
+    transport::answers::{Answers, HeldBytes, Holder},
 };
 
 /// Encodes the answer of a unary call, and counts its bytes until they have been sent. What it was encoded from has been dropped when this
@@ -25,7 +25,7 @@ pub(super) async fn counted(
     response: Response<Body>,
     answers: &Answers,
     holder: Holder<'_>,
-    reserved: Option<Held>,
+    reserved: Option<HeldBytes>,
     may_be_refused: bool,
 ) -> Result<Response<Body>> {
     // A refusal consists of headers only.
@@ -48,7 +48,7 @@ pub(super) async fn counted(
     // The body still holds the encoding buffer.
     drop(body);
     let data = if data.is_empty() { data } else { answers.hold(holder, reserved, data, may_be_refused)? };
-    Ok(Response::from_parts(head, Body::new(Made { data, trailers })))
+    Ok(Response::from_parts(head, Body::new(EncodedAnswer { data, trailers })))
 }
 
 /// Joins two pieces.
@@ -60,12 +60,12 @@ fn joined(first: &Bytes, second: &Bytes) -> Bytes {
 }
 
 /// An encoded answer.
-struct Made {
+struct EncodedAnswer {
     data: Bytes,
     trailers: Option<HeaderMap>,
 }
 
-impl HttpBody for Made {
+impl HttpBody for EncodedAnswer {
     type Data = Bytes;
     type Error = Status;
 
@@ -83,12 +83,12 @@ impl HttpBody for Made {
 }
 
 /// An answer that keeps a resource in use until its last part has been handed to the connection.
-pub(super) struct Keeps<K> {
+pub(super) struct WithGuard<K> {
     pub(super) body: Body,
     pub(super) _keeps: K,
 }
 
-impl<K: Send + Unpin> HttpBody for Keeps<K> {
+impl<K: Send + Unpin> HttpBody for WithGuard<K> {
     type Data = Bytes;
     type Error = Status;
 
@@ -106,20 +106,20 @@ impl<K: Send + Unpin> HttpBody for Keeps<K> {
 }
 
 /// A stream without a caller. It ends after a maximum age, so that no client can keep its place forever.
-pub(super) struct Ages {
+pub(super) struct AgeLimited {
     /// `None` after the maximum age.
     body: Option<Body>,
     end: Pin<Box<Sleep>>,
     _place: [Used; 2],
 }
 
-impl Ages {
+impl AgeLimited {
     pub(super) fn new(body: Body, age: Duration, place: [Used; 2]) -> Self {
         Self { body: Some(body), end: Box::pin(sleep(age)), _place: place }
     }
 }
 
-impl HttpBody for Ages {
+impl HttpBody for AgeLimited {
     type Data = Bytes;
     type Error = Status;
 

@@ -12,11 +12,11 @@ use http::{Response, Uri, request::Parts};
 use tonic::{Code, Status, body::Body, transport::server::TcpConnectInfo};
 use tonic_types::StatusExt as _;
 
-use super::{Around, Inner};
+use super::{Layer, Next};
 use crate::{
     app::App,
     error::chain,
-    grpc::convert::call::Beside,
+    grpc::convert::call::CallContext,
     models::{
         Action, Actor, Caller, Change, CredentialId, Origin, Principal, PrincipalId, Timestamp,
         event::{Refusal, Subject},
@@ -60,13 +60,13 @@ struct Kinds {
 
 #[derive(Default)]
 struct KindsOfOwner {
-    kinds: HashMap<RefusalKind, Told>,
+    kinds: HashMap<RefusalKind, LastRecorded>,
     /// Refusals beyond the kinds that are distinguished.
-    others: Option<Told>,
+    others: Option<LastRecorded>,
 }
 
 /// When refusals of a kind were last recorded, and how many have come since.
-struct Told {
+struct LastRecorded {
     at: Timestamp,
     since: u32,
 }
@@ -123,12 +123,12 @@ impl Kinds {
             return match &mut of.others {
                 Some(told) => told.again(now),
                 none => {
-                    *none = Some(Told { at: now, since: 0 });
+                    *none = Some(LastRecorded { at: now, since: 0 });
                     Some(1)
                 }
             };
         }
-        of.kinds.insert(kind, Told { at: now, since: 0 });
+        of.kinds.insert(kind, LastRecorded { at: now, since: 0 });
         self.all += 1;
         Some(1)
     }
@@ -143,7 +143,7 @@ impl KindsOfOwner {
     }
 }
 
-impl Told {
+impl LastRecorded {
     fn is_recent(&self, now: Timestamp) -> bool {
         now < self.at.after(FOLD)
     }
@@ -160,14 +160,14 @@ impl Told {
     }
 }
 
-impl Around for Audit {
-    async fn around<S: Inner>(&self, request: Request, inner: S) -> Response<Body> {
+impl Layer for Audit {
+    async fn wrap<N: Next>(&self, request: Request, next: N) -> Response<Body> {
         let (parts, body) = request.into_parts();
         // Read on every call but rarely used, so nothing is copied here.
         let caller = parts.extensions.get::<Caller>();
         let caller = caller.map(|caller| (caller.principal, caller.accountable, caller.presented));
-        let seen = Seen::of(&parts);
-        let response = inner.call(Request::from_parts(parts, body)).await;
+        let seen = CallInfo::of(&parts);
+        let response = next.call(Request::from_parts(parts, body)).await;
         let denied =
             Status::from_header_map(response.headers()).filter(|status| status.code() == Code::PermissionDenied);
         if let (Some((owner, accountable, presented)), Some(status)) = (caller, denied) {
@@ -195,16 +195,16 @@ pub(super) fn remote_address(parts: &Parts) -> Option<IpAddr> {
 }
 
 /// Data for the event of a call whose request is not parsed.
-pub(super) struct Seen {
+pub(super) struct CallInfo {
     uri: Uri,
     address: Option<IpAddr>,
     metadata: BTreeMap<String, String>,
 }
 
-impl Seen {
+impl CallInfo {
     /// Copies the data from a request.
     pub(super) fn of(parts: &Parts) -> Self {
-        Self { uri: parts.uri.clone(), address: remote_address(parts), metadata: Beside::metadata(&parts.headers) }
+        Self { uri: parts.uri.clone(), address: remote_address(parts), metadata: CallContext::metadata(&parts.headers) }
     }
 
     /// The origin of the event.

@@ -6,7 +6,7 @@ use http::{HeaderMap, header::AUTHORIZATION, request::Parts};
 
 use super::{
     Audit,
-    audit::{Seen, remote_address},
+    audit::{CallInfo, remote_address},
 };
 use crate::{
     app::{App, shares::Share, verification::check_use},
@@ -60,7 +60,7 @@ impl Authenticate {
         let (id, subject) = (presented.id(), State::from(credential.key.clone()).subject());
         let change = Change::nothing(Action::ApiKeyRejected, subject);
         // In a separate task: the response time must not reveal that the key is known.
-        let (audit, origin) = (self.audit.clone(), Seen::of(parts).origin(actor));
+        let (audit, origin) = (self.audit.clone(), CallInfo::of(parts).origin(actor));
         let accountable = credential.accountable;
         tokio::spawn(async move { audit.refused(origin, accountable, id, change, "UNAUTHENTICATED").await });
         Err(self.failed("refused_api_key"))

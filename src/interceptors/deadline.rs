@@ -5,7 +5,7 @@ use std::time::Duration;
 use http::{HeaderMap, Response};
 use tonic::{Status, body::Body};
 
-use super::{Around, Inner};
+use super::{Layer, Next};
 use crate::{error::Error, transport::Request};
 
 /// The metadata key of the client's timeout.
@@ -17,15 +17,15 @@ const MAX_DIGITS: usize = 8;
 #[derive(Clone, Copy, Debug)]
 pub struct Deadline(pub Duration);
 
-impl Around for Deadline {
-    async fn around<S: Inner>(&self, request: Request, inner: S) -> Response<Body> {
+impl Layer for Deadline {
+    async fn wrap<N: Next>(&self, request: Request, next: N) -> Response<Body> {
         let limit = client_timeout(request.headers()).map_or(self.0, |timeout| timeout.min(self.0));
         let expired = || Status::from(Error::DeadlineExceeded).into_http();
         // A zero timeout would still let a call that finishes without waiting be answered, although its client is gone.
         if limit.is_zero() {
             return expired();
         }
-        tokio::time::timeout(limit, inner.call(request)).await.unwrap_or_else(|_| expired())
+        tokio::time::timeout(limit, next.call(request)).await.unwrap_or_else(|_| expired())
     }
 }
 

@@ -11,7 +11,7 @@ use http::Response;
 use prometheus_client::{metrics::counter::Counter, registry::Registry};
 use tonic::{Status, body::Body};
 
-use super::{Around, Inner};
+use super::{Layer, Next};
 use crate::{error::Error, transport::Request};
 
 /// Catches panics.
@@ -27,9 +27,9 @@ impl Faults {
     }
 }
 
-impl Around for Faults {
-    async fn around<S: Inner>(&self, request: Request, inner: S) -> Response<Body> {
-        let mut answer = pin!(inner.call(request));
+impl Layer for Faults {
+    async fn wrap<N: Next>(&self, request: Request, next: N) -> Response<Body> {
+        let mut answer = pin!(next.call(request));
         // Dropping the future releases what the work held. Our locks ignore poisoning, so they stay usable after a panic.
         let caught = poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| answer.as_mut().poll(cx))) {
             Ok(Poll::Pending) => Poll::Pending,

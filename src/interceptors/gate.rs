@@ -20,9 +20,9 @@ use tonic::{Status, body::Body};
 use tonic_health::pb::HealthCheckRequest;
 
 use super::{
-    Around, Authenticate, Inner, Intercept as _, RateLimit,
+    Authenticate, Intercept as _, Layer, Next, RateLimit,
     access::{self, Access, Method},
-    answer::{Ages, Keeps, counted},
+    answer::{AgeLimited, WithGuard, counted},
     audit::remote_address,
     message::Message,
 };
@@ -36,7 +36,7 @@ use crate::{
     models::{Caller, Priority},
     transport::{
         Request, RequestBody,
-        answers::{Answers, Held, Holder},
+        answers::{Answers, HeldBytes, Holder},
     },
 };
 
@@ -78,20 +78,20 @@ pub struct Limits {
     pub public_stream_age: Duration,
 }
 
-impl Around for Gate {
-    async fn around<I: Inner>(&self, request: Request, inner: I) -> Response<Body> {
-        self.pass(request, inner).await.unwrap_or_else(|error| Status::from(error).into_http())
+impl Layer for Gate {
+    async fn wrap<N: Next>(&self, request: Request, next: N) -> Response<Body> {
+        self.pass(request, next).await.unwrap_or_else(|error| Status::from(error).into_http())
     }
 }
 
 impl Gate {
-    async fn pass<I: Inner>(&self, request: Request, inner: I) -> Result<Response<Body>> {
+    async fn pass<N: Next>(&self, request: Request, next: N) -> Result<Response<Body>> {
         let (mut parts, body) = request.into_parts();
         let method = Arc::clone(access::method(&parts)?);
         if method.access == Access::Public {
-            return Box::pin(self.pass_anybody(&method, parts, body, inner)).await;
+            return Box::pin(self.pass_public(&method, parts, body, next)).await;
         }
-        let (mut body, is_there) = Awaited::begin(&method, body, self.limits.max_request_size).await?;
+        let (mut body, is_there) = RequestInput::begin(&method, body, self.limits.max_request_size).await?;
         self.overload.has_place(method.priority)?;
         let share = self.identify(&method, &mut parts).await?;
         self.rates.before(&mut parts).await?;
@@ -104,7 +104,7 @@ impl Gate {
         }
         let _part = self.part(&method, holder)?;
         let _place = self.overload.place(method.priority)?;
-        let response = inner.call(Request::from_parts(parts, body.into_body())).await;
+        let response = next.call(Request::from_parts(parts, body.into_body())).await;
         if method.is_stream {
             return Ok(response);
         }
@@ -139,21 +139,21 @@ impl Gate {
         &self,
         method: &Method,
         holder: Holder<'_>,
-        body: &mut Awaited,
+        body: &mut RequestInput,
         is_there: bool,
-    ) -> Result<Option<Held>> {
+    ) -> Result<Option<HeldBytes>> {
         let most = self.overload.most_waiting(holder.is_exempt);
         let waits = holder.share.take(Use::Waiting, most).ok_or_else(|| self.overload.refuse(method.priority))?;
-        let Awaited::Message(message) = body else { return Ok(None) };
+        let RequestInput::Message(message) = body else { return Ok(None) };
         if !is_there {
-            let come = tokio::time::timeout(self.limits.body_timeout, async {
+            let received = tokio::time::timeout(self.limits.body_timeout, async {
                 message.header().await?;
                 let bytes = message.declared().unwrap_or_default();
                 let room = self.answers.room(holder, bytes)?;
                 message.whole().await.map(|()| room)
             });
             // The bytes are counted while they arrive, so that there is memory for them.
-            come.await.map_err(|_| Error::RequestTooSlow)??;
+            received.await.map_err(|_| Error::RequestTooSlow)??;
         }
         let turn = match method.bulk {
             Some(bulk) => Some(self.answers.turn(holder, bulk.estimate(message.content())).await?),
@@ -164,33 +164,33 @@ impl Gate {
     }
 
     /// Admits a call without a credential. What it holds is counted for its peer alone, so that peers do not affect each other.
-    async fn pass_anybody<I: Inner>(
+    async fn pass_public<N: Next>(
         &self,
         method: &Method,
         parts: Parts,
         body: RequestBody,
-        inner: I,
+        next: N,
     ) -> Result<Response<Body>> {
         let peer = self.shares.of_peer(peer_address(&parts));
-        let (mut body, is_there) = Awaited::begin(method, body, self.limits.max_request_size).await?;
-        if let (Awaited::Message(message), false) = (&mut body, is_there) {
+        let (mut body, is_there) = RequestInput::begin(method, body, self.limits.max_request_size).await?;
+        if let (RequestInput::Message(message), false) = (&mut body, is_there) {
             let _waits =
                 peer.take(Use::Waiting, WAITING_OF_A_PEER).ok_or_else(|| self.overload.refuse(method.priority))?;
-            let come = tokio::time::timeout(PUBLIC_BODY_TIMEOUT, message.whole());
-            come.await.map_err(|_| Error::RequestTooSlow)??;
+            let received = tokio::time::timeout(PUBLIC_BODY_TIMEOUT, message.whole());
+            received.await.map_err(|_| Error::RequestTooSlow)??;
         }
         if method.is_stream {
             let place = self.overload.public_stream(&peer, method.path == WATCH)?;
-            let response = inner.call(Request::from_parts(parts, body.into_body())).await;
+            let response = next.call(Request::from_parts(parts, body.into_body())).await;
             let age = self.limits.public_stream_age;
-            return Ok(response.map(|body| Body::new(Ages::new(body, age, place))));
+            return Ok(response.map(|body| Body::new(AgeLimited::new(body, age, place))));
         }
         let keeps = peer.take(Use::Calls, OF_A_PEER);
         if keeps.is_none() && !body.asks_for_liveness(method) {
             return Err(self.overload.refuse(method.priority));
         }
-        let response = inner.call(Request::from_parts(parts, body.into_body())).await;
-        Ok(response.map(|body| Body::new(Keeps { body, _keeps: keeps })))
+        let response = next.call(Request::from_parts(parts, body.into_body())).await;
+        Ok(response.map(|body| Body::new(WithGuard { body, _keeps: keeps })))
     }
 }
 
@@ -200,12 +200,12 @@ fn peer_address(parts: &Parts) -> IpAddr {
 }
 
 /// The body of a call: a stream of messages, or a single message that is read first.
-enum Awaited {
+enum RequestInput {
     Stream(RequestBody),
     Message(Message),
 }
 
-impl Awaited {
+impl RequestInput {
     /// Starts to read the message. Also returns true if there is nothing to wait for.
     async fn begin(method: &Method, body: RequestBody, max: usize) -> Result<(Self, bool)> {
         if method.takes_stream {

@@ -1,4 +1,4 @@
-//! Interceptors around a handler. `server/mod.rs` puts them in order. Together they are one future, so that a call pays for what they do
+//! Interceptors wrap a handler. `server/mod.rs` puts them in order. Together they are one future, so that a call pays for what they do
 //! and not for their number.
 
 mod access;
@@ -39,15 +39,15 @@ use crate::{
 };
 
 /// The next interceptor, or the services. It never fails: every error becomes a status.
-pub trait Inner: Send {
+pub trait Next: Send {
     /// Answers a call.
     fn call(self, request: Request) -> impl Future<Output = Response<Body>> + Send;
 }
 
 /// Wraps the rest of a call.
-pub trait Around: Send + Sync {
-    /// Answers a call, usually by calling `inner`.
-    fn around<I: Inner>(&self, request: Request, inner: I) -> impl Future<Output = Response<Body>> + Send;
+pub trait Layer: Send + Sync {
+    /// Answers a call, usually by calling `next`.
+    fn wrap<N: Next>(&self, request: Request, next: N) -> impl Future<Output = Response<Body>> + Send;
 }
 
 /// Checks a request before it is passed on. May add extensions to it, or refuse it.
@@ -56,59 +56,59 @@ pub trait Intercept: Send + Sync {
     fn before(&self, parts: &mut Parts) -> impl Future<Output = Result<()>> + Send;
 }
 
-/// Turns an [`Intercept`] into an [`Around`].
+/// Turns an [`Intercept`] into a [`Layer`].
 #[derive(Clone, Debug)]
 pub struct Before<I>(pub I);
 
-impl<I: Intercept> Around for Before<I> {
-    async fn around<S: Inner>(&self, request: Request, inner: S) -> Response<Body> {
+impl<I: Intercept> Layer for Before<I> {
+    async fn wrap<N: Next>(&self, request: Request, next: N) -> Response<Body> {
         let (mut parts, body) = request.into_parts();
         match self.0.before(&mut parts).await {
-            Ok(()) => inner.call(Request::from_parts(parts, body)).await,
+            Ok(()) => next.call(Request::from_parts(parts, body)).await,
             Err(error) => Status::from(error).into_http(),
         }
     }
 }
 
 /// Two interceptors, the first one outermost. Longer chains are nested pairs.
-impl<A: Around, B: Around> Around for (A, B) {
-    fn around<I: Inner>(&self, request: Request, inner: I) -> impl Future<Output = Response<Body>> + Send {
-        self.0.around(request, Within { around: &self.1, inner })
+impl<A: Layer, B: Layer> Layer for (A, B) {
+    fn wrap<N: Next>(&self, request: Request, next: N) -> impl Future<Output = Response<Body>> + Send {
+        self.0.wrap(request, Layered { layer: &self.1, next })
     }
 }
 
 /// An interceptor and what it wraps.
-struct Within<'a, A, I> {
-    around: &'a A,
-    inner: I,
+struct Layered<'a, L, N> {
+    layer: &'a L,
+    next: N,
 }
 
-impl<A: Around, I: Inner> Inner for Within<'_, A, I> {
+impl<L: Layer, N: Next> Next for Layered<'_, L, N> {
     fn call(self, request: Request) -> impl Future<Output = Response<Body>> + Send {
-        self.around.around(request, self.inner)
+        self.layer.wrap(request, self.next)
     }
 }
 
 /// Services wrapped in interceptors.
-pub struct Intercepted<A, S> {
-    around: A,
+pub struct Intercepted<L, S> {
+    layers: L,
     services: S,
 }
 
-impl<A, S> Intercepted<A, S> {
+impl<L, S> Intercepted<L, S> {
     /// Wraps services in interceptors.
-    pub fn new(around: A, services: S) -> Self {
-        Self { around, services }
+    pub fn new(layers: L, services: S) -> Self {
+        Self { layers, services }
     }
 }
 
-impl<A, S> Answer for Intercepted<A, S>
+impl<L, S> Answer for Intercepted<L, S>
 where
-    A: Around + 'static,
+    L: Layer + 'static,
     S: Send + Sync + 'static,
-    for<'s> &'s S: Inner,
+    for<'s> &'s S: Next,
 {
     fn answer(self: Arc<Self>, request: Request) -> BoxFuture<Response<Outgoing>, Infallible> {
-        Box::pin(async move { Ok(self.around.around(request, &self.services).await.map(Outgoing::new)) })
+        Box::pin(async move { Ok(self.layers.wrap(request, &self.services).await.map(Outgoing::new)) })
     }
 }

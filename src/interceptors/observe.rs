@@ -16,7 +16,7 @@ use prometheus_client::{
 use tonic::{Code, Status, body::Body};
 use tracing::Instrument as _;
 
-use super::{AccessTable, Around, Inner};
+use super::{AccessTable, Layer, Next};
 use crate::{
     security::random,
     telemetry::{REQUEST_ID, metrics::seconds, trace},
@@ -116,8 +116,8 @@ impl Drop for Pending<'_> {
     }
 }
 
-impl Around for Observe {
-    async fn around<S: Inner>(&self, request: Request, inner: S) -> Response<Body> {
+impl Layer for Observe {
+    async fn wrap<N: Next>(&self, request: Request, next: N) -> Response<Body> {
         let id = request.headers().get(HEADER).and_then(read).unwrap_or_else(random::call_id);
         let span = trace::call(request.headers(), request.uri().path(), &id);
         let meter = self.methods.get(request.uri().path()).unwrap_or(&self.unknown);
@@ -126,7 +126,7 @@ impl Around for Observe {
             (span.clone(), tracing::enabled!(tracing::Level::DEBUG).then(|| request.uri().path().to_owned()));
         let answer = async move {
             let mut pending = Pending(meter, Instant::now(), None);
-            let response = inner.call(request).await;
+            let response = next.call(request).await;
             let status = Status::from_header_map(response.headers());
             let code = match &status {
                 Some(status) => status.code(),

@@ -19,9 +19,9 @@ use crate::{
 
 /// Refuses an owner's calls beyond its limit per second, which is also the maximum burst.
 #[derive(Clone)]
-pub struct RateLimit(Arc<Inner>);
+pub struct RateLimit(Arc<Shared>);
 
-struct Inner {
+struct Shared {
     default: u32,
     /// By calls per second: there are few different values.
     limiters: RwLock<HashMap<NonZeroU32, Arc<DefaultKeyedRateLimiter<PrincipalId>>>>,
@@ -32,7 +32,7 @@ impl RateLimit {
     /// Allows `default` calls per second to an owner whose credential sets no limit; 0 means unlimited. Platform admins are unlimited,
     /// unless their key sets a limit.
     pub fn new(default: u32) -> Self {
-        Self(Arc::new(Inner { default, limiters: RwLock::default(), refused: Counter::default() }))
+        Self(Arc::new(Shared { default, limiters: RwLock::default(), refused: Counter::default() }))
     }
 
     /// Registers its metrics.

@@ -3,15 +3,15 @@
 use http::{HeaderMap, Response, StatusCode, Version, header};
 use tonic::{Code, Status, body::Body};
 
-use super::{Around, Inner};
+use super::{Layer, Next};
 use crate::{error::Error, http::plain, transport::Request};
 
 /// Refuses requests that are not gRPC calls, and translates the library's own failures.
 #[derive(Clone, Copy, Debug)]
 pub struct Wire;
 
-impl Around for Wire {
-    async fn around<S: Inner>(&self, request: Request, inner: S) -> Response<Body> {
+impl Layer for Wire {
+    async fn wrap<N: Next>(&self, request: Request, next: N) -> Response<Body> {
         // An HTTP status: such a client would not read a gRPC status.
         if request.version() != Version::HTTP_2 {
             return plain(StatusCode::HTTP_VERSION_NOT_SUPPORTED);
@@ -19,7 +19,7 @@ impl Around for Wire {
         if !is_grpc(request.headers()) {
             return plain(StatusCode::UNSUPPORTED_MEDIA_TYPE);
         }
-        let response = inner.call(request).await;
+        let response = next.call(request).await;
         // A failure before any message is in the headers; our failures carry details, the library's do not.
         let library = Status::from_header_map(response.headers()).filter(|status| status.details().is_empty());
         let error = match library.map(|status| status.code()) {

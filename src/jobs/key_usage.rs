@@ -24,7 +24,7 @@ pub async fn write(app: App) -> Result<()> {
     for (at, prefixes) in by_time {
         for batch in prefixes.chunks(BATCH) {
             if let Err(error) = write_batch(&app, batch, at).await {
-                app.credentials.put_uses_back(batch, at);
+                app.credentials.restore_uses(batch, at);
                 written = Err(error);
             }
         }

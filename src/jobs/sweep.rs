@@ -71,12 +71,12 @@ impl Kind {
 /// Deletes resources that depend on one user deleted before `before`, and the user along with the last of them.
 async fn user(tx: &mut Conn, before: Timestamp, limit: i64, now: Timestamp) -> Result<usize> {
     let Some(id) = tx.users().deleted_before(before, 1).await?.pop() else { return Ok(0) };
-    let user = tx.users().lock_also_deleted(&Reach::by_system(), id).await?;
+    let user = tx.users().lock_including_deleted(&Reach::by_system(), id).await?;
     // It may have been restored or purged meanwhile.
     let Some(user) = user.filter(|user| user.deleted_at.is_some_and(|deleted_at| deleted_at < before)) else {
         return Ok(1);
     };
-    let removed = tx.users().delete_what_hangs_on(&user, limit, now).await?;
+    let removed = tx.users().delete_dependents(&user, limit, now).await?;
     if i64::try_from(removed).unwrap_or(i64::MAX) < limit {
         tx.users().delete(user, now).await?;
     }
@@ -86,12 +86,12 @@ async fn user(tx: &mut Conn, before: Timestamp, limit: i64, now: Timestamp) -> R
 /// Deletes resources that depend on one organization deleted before `before`, and the organization along with the last of them.
 async fn organization(tx: &mut Conn, before: Timestamp, limit: i64) -> Result<usize> {
     let Some(id) = tx.organizations().deleted_before(before, 1).await?.pop() else { return Ok(0) };
-    let organization = tx.organizations().lock_also_deleted(&Reach::by_system(), id).await?;
+    let organization = tx.organizations().lock_including_deleted(&Reach::by_system(), id).await?;
     let is_still = |deleted_at: Option<Timestamp>| deleted_at.is_some_and(|deleted_at| deleted_at < before);
     let Some(organization) = organization.filter(|organization| is_still(organization.deleted_at)) else {
         return Ok(1);
     };
-    let removed = tx.organizations().delete_what_hangs_on(&organization, limit).await?;
+    let removed = tx.organizations().delete_dependents(&organization, limit).await?;
     if i64::try_from(removed).unwrap_or(i64::MAX) < limit {
         tx.organizations().delete(organization).await?;
     }

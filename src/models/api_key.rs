@@ -5,7 +5,7 @@ use std::{net::IpAddr, sync::Arc, time::Duration};
 use super::{
     ApiKeyId, Caller, IpRanges, JsonObject, Name, OrganizationId, Presented, Principal, PrincipalId, Revision, Scope,
     Scopes, SecretHash, Timestamp, UserId,
-    locked::resource,
+    resource::resource,
     stored::{StoredText, words},
 };
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{
     InvitationId, NormalizedEmail, OrganizationId, Plaintext, Revision, RoleName, SecretHash, Timestamp, User, UserId,
     email::{Email, GivenEmail},
-    locked::resource,
+    resource::resource,
     text::Lines,
 };
 

@@ -1,6 +1,6 @@
 //! Memberships.
 
-use super::{MembershipId, OrganizationId, Permissions, Revision, RoleName, Timestamp, UserId, locked::resource};
+use super::{MembershipId, OrganizationId, Permissions, Revision, RoleName, Timestamp, UserId, resource::resource};
 
 /// One user in one organization with one role.
 #[derive(Clone, Debug)]

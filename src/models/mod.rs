@@ -60,7 +60,7 @@ pub use organization::{
 };
 pub use page::{Cursor, Page, PageRequest};
 pub use password::Password;
-pub use permission::Held;
+pub use permission::HeldPermissions;
 pub use priority::Priority;
 pub use refresh_token::{Generation, NewSession, RevokedReason, Session, TokenState};
 pub use resource::{Resource, Revision};

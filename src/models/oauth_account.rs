@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::{
     Email, OauthAccountId, Plaintext, Revision, Sealed, Timestamp, UserId,
     email::GivenEmail,
-    locked::resource,
+    resource::resource,
     role::is_word,
     scope::strings,
     stored::{StoredJson, stored_as_is},

@@ -1,8 +1,8 @@
 //! Organizations.
 
 use super::{
-    JsonObject, Name, OrganizationId, Revision, RoleName, SearchKey, Slug, Timestamp, UserId, WebUrl, locked::resource,
-    stored::words,
+    JsonObject, Name, OrganizationId, Revision, RoleName, SearchKey, Slug, Timestamp, UserId, WebUrl,
+    resource::resource, stored::words,
 };
 
 /// A tenant.

@@ -5,7 +5,7 @@ use std::{cmp::Ordering, time::Duration};
 use super::{
     ApiKeyId, OrganizationId, Revision, Sealed, SessionId, Timestamp, UserId,
     ip_range::parse_address,
-    locked::resource,
+    resource::resource,
     stored::{stored_as_is, words},
     text::is_forbidden,
 };

@@ -1,7 +1,7 @@
 //! Roles of organizations. `permission` defines the built-in ones.
 
 use super::{
-    Held, Name, OrganizationId, Permissions, Revision, RoleId, Timestamp, locked::resource, permission,
+    HeldPermissions, Name, OrganizationId, Permissions, Revision, RoleId, Timestamp, permission, resource::resource,
     stored::stored_as_is,
 };
 
@@ -68,8 +68,8 @@ pub struct RoleChanges {
 
 impl Role {
     /// The permissions that it gives beyond those of every member.
-    pub fn gives(&self) -> Held {
-        Held::only(&self.permissions)
+    pub fn gives(&self) -> HeldPermissions {
+        HeldPermissions::only(&self.permissions)
     }
 
     /// Applies `changes`.

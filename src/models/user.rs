@@ -3,8 +3,8 @@
 use super::{
     Email, EmailPrefix, JsonObject, Name, NormalizedEmail, OrganizationId, Revision, Timestamp, UserId, WebUrl,
     email::GivenEmail,
-    locked::resource,
     organization::StateFilter,
+    resource::resource,
     stored::{stored_as_is, words},
     text::is_forbidden,
 };

@@ -16,9 +16,9 @@ use crate::{
     },
     error::Result,
     models::{
-        Action, Cursor, Held, Membership, MembershipFilter, MembershipId, MembershipKey, Organization, OrganizationId,
-        OrganizationState, Page, PageRequest, Permissions, Reach, Resource as _, Revision, Role, RoleName, Timestamp,
-        User, UserId, UserState, permission::Standing,
+        Action, Cursor, HeldPermissions, Membership, MembershipFilter, MembershipId, MembershipKey, Organization,
+        OrganizationId, OrganizationState, Page, PageRequest, Permissions, Reach, Resource as _, Revision, Role,
+        RoleName, Timestamp, User, UserId, UserState, permission::Standing,
     },
     repositories::Locked,
 };
@@ -40,7 +40,7 @@ pub struct MembershipRepository<'c> {
 }
 
 impl MembershipRepository<'_> {
-    /// Stores a new membership.
+    /// Stores a new membership. Takes no reach: the row is new.
     ///
     /// # Errors
     /// [`Taken::Membership`](crate::error::Taken::Membership).
@@ -77,11 +77,11 @@ impl MembershipRepository<'_> {
     }
 
     /// The authority a user holds in an organization that is not deleted. Takes no reach: the caller's reach is derived from it.
-    pub async fn held(&mut self, user: UserId, organization: OrganizationId) -> Result<Held> {
+    pub async fn held(&mut self, user: UserId, organization: OrganizationId) -> Result<HeldPermissions> {
         let membership = self.get(&Reach::by_system(), MembershipKey::Ends(user, organization)).await?;
         match membership {
             Some(membership) => self.held_by(organization, &membership.role, &membership.permissions).await,
-            None => Ok(Held::nothing()),
+            None => Ok(HeldPermissions::nothing()),
         }
     }
 
@@ -92,8 +92,8 @@ impl MembershipRepository<'_> {
         user: UserId,
         organization: OrganizationId,
     ) -> Result<Option<Standing>> {
-        type Found = (MembershipRow, Option<RoleRow>, Option<UserState>, Option<bool>, Option<OrganizationState>);
-        let found: Option<Found> =
+        type MemberRow = (MembershipRow, Option<RoleRow>, Option<UserState>, Option<bool>, Option<OrganizationState>);
+        let found: Option<MemberRow> =
             first_within!(
                 self.conn,
                 memberships,
@@ -131,9 +131,9 @@ impl MembershipRepository<'_> {
         organization: OrganizationId,
         role: &RoleName,
         given: &Permissions,
-    ) -> Result<Held> {
+    ) -> Result<HeldPermissions> {
         let own = self.conn.roles().given(organization, role).await?;
-        Ok(Held::by(role, given).and(&own.unwrap_or_default()))
+        Ok(HeldPermissions::by(role, given).and(&own.unwrap_or_default()))
     }
 
     /// A page of memberships, in order of id.

@@ -40,7 +40,7 @@ pub struct OauthAccountRepository<'c> {
 }
 
 impl OauthAccountRepository<'_> {
-    /// Stores a new OAuth account.
+    /// Stores a new OAuth account. Takes no reach: the row is new.
     ///
     /// # Errors
     /// [`Taken::OauthAccount`](crate::error::Taken::OauthAccount).

@@ -1,4 +1,6 @@
 //! Storage of one-time tokens.
+//!
+//! No function here takes a reach: each works on a locked user, or on the user of a token that was presented.
 
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;

@@ -1,4 +1,6 @@
 //! Storage of passwords, and counts of failed sign-in attempts.
+//!
+//! No function here takes a reach: each works on a user that was looked up or locked before, or on an address that is being tried.
 
 use diesel::{dsl::exists, prelude::*};
 use diesel_async::RunQueryDsl;
@@ -95,17 +97,17 @@ impl PasswordRepository<'_> {
     }
 
     /// Counts an attempt before its password is compared, so that concurrent attempts are all counted. False if the attempt comes too
-    /// early: its password must then not be compared. The count of `beside` is only read: a decoy's for a user and a user's for a decoy, so
+    /// early: its password must then not be compared. The count of `counterpart` is only read: a decoy's for a user and a user's for a decoy, so
     /// that the rarely read row is read in either case. Takes no reach, and accepts any account.
-    pub async fn count_try(
+    pub async fn count_attempt(
         &mut self,
         account: AccountId,
-        beside: AccountId,
+        counterpart: AccountId,
         source: &Source,
         now: Timestamp,
     ) -> Result<bool> {
         let _: Option<i64> = query!(self.conn, c => async {
-            let row = sign_in_failures::table.find((beside, Source::default()));
+            let row = sign_in_failures::table.find((counterpart, Source::default()));
             row.select(sign_in_failures::failures).get_result(c).await.optional()
         })?;
         let before = self.lock_failures(account, &Source::default(), now).await?;
@@ -177,7 +179,7 @@ impl PasswordRepository<'_> {
     /// Forgets failures: those from `source`, and expired ones from familiar addresses, which would otherwise count forever once the user
     /// has no session there.
     pub async fn forget_failures(&mut self, user: &User, source: &Source, now: Timestamp) -> Result<()> {
-        // In the lock order of `count_try`: the row of unknown addresses first.
+        // In the lock order of `count_attempt`: the row of unknown addresses first.
         if !source.is_familiar() {
             self.forget_unknown(user).await?;
         }

@@ -9,9 +9,9 @@ use diesel::alias;
 
 use crate::db::schema::{memberships, organizations};
 
-// `SEEN`: memberships that make another user visible. `OWN`: the caller's memberships. `OWN_ORGANIZATIONS`: the caller's organizations.
+// `VISIBLE`: memberships that make another user visible. `OWN`: the caller's memberships. `OWN_ORGANIZATIONS`: the caller's organizations.
 alias! {
-    pub(super) const SEEN: Alias<Seen> = memberships as seen;
+    pub(super) const VISIBLE: Alias<Visible> = memberships as seen;
     pub(super) const OWN: Alias<Own> = memberships as own;
     pub(super) const OWN_ORGANIZATIONS: Alias<OwnOrganizations> = organizations as own_organizations;
 }
@@ -42,17 +42,17 @@ macro_rules! within {
         )
     };
     (also deleted users, $query:expr, $reach:expr) => {{
-        use $crate::repositories::reach::SEEN;
+        use $crate::repositories::reach::VISIBLE;
         match *$reach {
             Reach::Everything(_) => $query,
             Reach::Organization(organization) => $query.filter(exists(
-                SEEN.filter(SEEN.field(memberships::user_id).eq(users::id))
-                    .filter(SEEN.field(memberships::organization_id).eq(organization)),
+                VISIBLE.filter(VISIBLE.field(memberships::user_id).eq(users::id))
+                    .filter(VISIBLE.field(memberships::organization_id).eq(organization)),
             )),
             Reach::User(user) => $query.filter(
                 users::id.eq(user).or(exists(
-                    SEEN.filter(SEEN.field(memberships::user_id).eq(users::id)).filter(
-                        SEEN.field(memberships::organization_id)
+                    VISIBLE.filter(VISIBLE.field(memberships::user_id).eq(users::id)).filter(
+                        VISIBLE.field(memberships::organization_id)
                             .eq_any($crate::repositories::reach::organizations_of!(user)),
                     ),
                 )),

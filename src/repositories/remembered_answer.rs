@@ -1,4 +1,6 @@
 //! Remembered answers, so that a repeated request gets the same answer as the first.
+//!
+//! No function here takes a reach: a request belongs to the credential that sent it.
 
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;

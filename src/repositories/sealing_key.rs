@@ -1,4 +1,6 @@
 //! Records which sealing keys the database was written with.
+//!
+//! No function here takes a reach: the keys are those of the service.
 
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;

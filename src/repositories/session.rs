@@ -59,13 +59,14 @@ macro_rules! end {
 
 impl RefreshTokenRepository<'_> {
     /// Ends a session that was looked up before, unless it has ended already. Returns 1 or 0.
+    /// Takes no reach: it was looked up within one.
     pub async fn end(&mut self, session: &Session, reason: RevokedReason, now: Timestamp) -> Result<usize> {
         let matches = refresh_tokens::id.eq(session.id).and(refresh_tokens::revoked_at.is_null());
         Ok(end!(self.conn, reason, now, matches))
     }
 
     /// Ends all live sessions of a user except one, in one statement, and returns how many. The user was looked up before within the
-    /// caller's reach; if it is locked too, no session begins meanwhile.
+    /// caller's reach; if it is locked too, no session begins meanwhile. Takes no reach: the user was looked up within one.
     pub async fn end_of_user(
         &mut self,
         user_id: UserId,

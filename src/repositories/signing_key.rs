@@ -1,4 +1,6 @@
 //! Storage of signing keys. They belong to the service, so no method takes a reach.
+//!
+//! No function here takes a reach: the keys are those of the service.
 
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;

@@ -12,7 +12,7 @@ use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
 use crate::{
     DESCRIPTOR_SET,
     app::{
-        App, Inner, Policy,
+        App, AppParts, Policy,
         admission::Overload,
         attempts::Attempts,
         change,
@@ -28,12 +28,12 @@ use crate::{
     },
     clock::Clock,
     config::ServeArgs,
-    db::{Database, migrations, reads::Gather},
+    db::{Database, migrations, reads::BatchedReads},
     error::chain,
     grpc::ENCODERS,
     http::{port::Port, well_known},
     interceptors::{
-        AccessTable, Around, Audit, Authenticate, Authorize, Before, Deadline, Faults, Gate, Intercepted, Limits,
+        AccessTable, Audit, Authenticate, Authorize, Before, Deadline, Faults, Gate, Intercepted, Layer, Limits,
         Observe, RateLimit, Wire,
     },
     jobs::Jobs,
@@ -96,7 +96,7 @@ impl Server {
         metrics.observe(move || observed.observe());
         let interceptors = interceptors(app.clone(), access, rates.clone(), answers.clone(), &mut metrics, args);
         let service = Intercepted::new(interceptors, services);
-        let service = well_known::Beside::new(app.clone(), Arc::new(service));
+        let service = well_known::PlainHttp::new(app.clone(), Arc::new(service));
         let transport = Transport::new(Arc::new(service), args.network.clone(), tls.clone(), answers);
         transport.register(metrics.registry());
 
@@ -127,7 +127,7 @@ impl Server {
     ///
     /// # Errors
     /// A one-line description of what ended the server before.
-    pub async fn stop(mut self) -> Result<(), String> {
+    pub async fn stop(self) -> Result<(), String> {
         self.health.stop();
         // Load balancers notice this and send their calls elsewhere.
         tokio::time::sleep(self.shutdown_delay).await;
@@ -207,15 +207,15 @@ async fn open(
     let shares = Shares::default();
     let credentials =
         Credentials::new(db.clone(), ENCODERS.api_key, shares.clone(), args.credential_cache.0, args.usage_interval);
-    let app = App::new(Inner {
+    let app = App::new(AppParts {
         clock,
         pages: PageTokens::new(&keys),
         cursors: EventCursors::new(&keys),
         feed: Feed::default(),
         streams: Streams::new(args.max_streams, shares.clone()),
         shutdown: Shutdown::default(),
-        users: Gather::new(db.clone()),
-        organizations: Gather::new(db.clone()),
+        users: BatchedReads::new(db.clone()),
+        organizations: BatchedReads::new(db.clone()),
         credentials,
         hashing: Hashing::new(sign_in.hashing()?, shares.clone()),
         passwords: sign_in.password_policy(),
@@ -256,7 +256,7 @@ fn interceptors(
     answers: Answers,
     metrics: &mut Metrics,
     args: &ServeArgs,
-) -> impl Around + 'static {
+) -> impl Layer + 'static {
     let (observe, faults, overload) = (Observe::new(&access), Faults::default(), app.overload.clone());
     observe.register(metrics.registry());
     faults.register(metrics.registry());

@@ -17,7 +17,7 @@ use crate::{
         ApiKeyHandler, AuthenticationHandler, AuthorizationHandler, EventHandler, HealthHandler, InvitationHandler,
         MembershipHandler, OauthAccountHandler, OrganizationHandler, RefreshTokenHandler, RoleHandler, UserHandler,
     },
-    interceptors::Inner,
+    interceptors::Next,
     pb,
     transport::Request,
 };
@@ -97,7 +97,7 @@ impl Services {
     }
 }
 
-impl Inner for &Services {
+impl Next for &Services {
     async fn call(self, request: Request) -> Response<Body> {
         match self.route(request).await {
             Ok(response) => response,

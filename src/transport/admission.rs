@@ -15,32 +15,32 @@ use crate::models::ip_range::network;
 
 /// Counts connections and refuses those beyond the limits.
 #[derive(Clone)]
-pub(super) struct Admission(Arc<Inner>);
+pub(super) struct Admission(Arc<Shared>);
 
-struct Inner {
+struct Shared {
     max: u32,
     max_per_peer: u32,
-    seats: Mutex<Seats>,
+    seats: Mutex<PermitCounts>,
     open: Gauge,
     refused: Family<[(&'static str, &'static str); 1], Counter>,
 }
 
 #[derive(Default)]
-struct Seats {
+struct PermitCounts {
     all: u32,
     of: HashMap<IpAddr, u32>,
 }
 
 /// A connection's place, released when dropped.
-pub(super) struct Seat {
-    admission: Arc<Inner>,
+pub(super) struct ConnectionPermit {
+    admission: Arc<Shared>,
     peer: IpAddr,
 }
 
 impl Admission {
     pub(super) fn new(max: u32, max_per_peer: u32) -> Self {
         let seats = Mutex::default();
-        Self(Arc::new(Inner { max, max_per_peer, seats, open: Gauge::default(), refused: Family::default() }))
+        Self(Arc::new(Shared { max, max_per_peer, seats, open: Gauge::default(), refused: Family::default() }))
     }
 
     pub(super) fn register(&self, registry: &mut Registry) {
@@ -50,7 +50,7 @@ impl Admission {
     }
 
     /// A place for a connection from this peer, unless a limit is reached.
-    pub(super) fn admit(&self, peer: IpAddr) -> Option<Seat> {
+    pub(super) fn admit(&self, peer: IpAddr) -> Option<ConnectionPermit> {
         let peer = network(peer.to_canonical());
         let mut seats = self.0.seats();
         let of_peer = seats.of.get(&peer).copied().unwrap_or_default();
@@ -66,17 +66,17 @@ impl Admission {
         seats.all += 1;
         seats.of.insert(peer, of_peer + 1);
         self.0.open.inc();
-        Some(Seat { admission: Arc::clone(&self.0), peer })
+        Some(ConnectionPermit { admission: Arc::clone(&self.0), peer })
     }
 }
 
-impl Inner {
-    fn seats(&self) -> std::sync::MutexGuard<'_, Seats> {
+impl Shared {
+    fn seats(&self) -> std::sync::MutexGuard<'_, PermitCounts> {
         self.seats.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Drop for Seat {
+impl Drop for ConnectionPermit {
     fn drop(&mut self) {
         let mut seats = self.admission.seats();
         seats.all -= 1;

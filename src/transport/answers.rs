@@ -49,7 +49,7 @@ struct Budget {
 }
 
 /// Reserved or held bytes, released when dropped.
-pub struct Held {
+pub struct HeldBytes {
     budget: Arc<Budget>,
     /// The same bytes in the owner's share.
     used: Used,
@@ -111,7 +111,7 @@ impl Answers {
     ///
     /// # Errors
     /// [`Error::Overloaded`] if it is not granted in time.
-    pub async fn turn(&self, holder: Holder<'_>, bytes: usize) -> Result<Held> {
+    pub async fn turn(&self, holder: Holder<'_>, bytes: usize) -> Result<HeldBytes> {
         let budget = &self.0;
         let most = budget.max * MAKING / 8;
         let bytes = bytes.min(most);
@@ -126,7 +126,7 @@ impl Answers {
                 .is_ok()
             {
                 match budget.take(holder, bytes) {
-                    Some(used) => return Ok(Held { budget: Arc::clone(budget), used, is_made: false }),
+                    Some(used) => return Ok(HeldBytes { budget: Arc::clone(budget), used, is_made: false }),
                     None => budget.making.fetch_sub(bytes, SeqCst),
                 };
             }
@@ -140,16 +140,22 @@ impl Answers {
     ///
     /// # Errors
     /// [`Error::Overloaded`] if too many bytes are held.
-    pub fn room(&self, holder: Holder<'_>, bytes: usize) -> Result<Held> {
+    pub fn room(&self, holder: Holder<'_>, bytes: usize) -> Result<HeldBytes> {
         let used = self.0.take(holder, bytes.max(LEAST)).ok_or_else(|| self.refuse())?;
-        Ok(Held { budget: Arc::clone(&self.0), used, is_made: true })
+        Ok(HeldBytes { budget: Arc::clone(&self.0), used, is_made: true })
     }
 
     /// Counts a finished answer. Its bytes are counted until the last of them is dropped.
     ///
     /// # Errors
     /// [`Error::Overloaded`] if the answer may be refused, and the limit of its owner or the whole budget is exceeded.
-    pub fn hold(&self, holder: Holder<'_>, reserved: Option<Held>, data: Bytes, may_be_refused: bool) -> Result<Bytes> {
+    pub fn hold(
+        &self,
+        holder: Holder<'_>,
+        reserved: Option<HeldBytes>,
+        data: Bytes,
+        may_be_refused: bool,
+    ) -> Result<Bytes> {
         let bytes = data.len().max(LEAST);
         let held = match reserved {
             Some(mut held) if held.used.amount() >= bytes => {
@@ -161,7 +167,7 @@ impl Answers {
                 let used = self.0.take(holder, bytes);
                 let used = if may_be_refused { used } else { used.or_else(|| self.0.force(holder, bytes)) };
                 let used = used.ok_or_else(|| self.refuse())?;
-                Held { budget: Arc::clone(&self.0), used, is_made: true }
+                HeldBytes { budget: Arc::clone(&self.0), used, is_made: true }
             }
         };
         let data = if data.len() >= EXACT { Bytes::copy_from_slice(&data) } else { data };
@@ -206,7 +212,7 @@ impl Budget {
     }
 }
 
-impl Held {
+impl HeldBytes {
     /// The answer is finished and has this many bytes.
     fn made(&mut self, bytes: usize) {
         let reserved = self.used.amount();
@@ -216,7 +222,7 @@ impl Held {
     }
 }
 
-impl Drop for Held {
+impl Drop for HeldBytes {
     fn drop(&mut self) {
         let bytes = self.used.amount();
         self.used.shrink(0);
@@ -243,7 +249,7 @@ impl Drop for Waits<'_> {
 /// Bytes with the guard that counts them.
 struct Counted {
     data: Bytes,
-    _held: Held,
+    _held: HeldBytes,
 }
 
 impl AsRef<[u8]> for Counted {

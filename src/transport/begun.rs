@@ -32,14 +32,14 @@ pub(super) enum Protocol {
 }
 
 /// A stream that replays the bytes already read.
-pub(super) struct Begun {
+pub(super) struct PeekedStream {
     first: [u8; PREFACE.len()],
     given: usize,
     read: usize,
     stream: Stream,
 }
 
-impl Begun {
+impl PeekedStream {
     /// Reads until the protocol is known.
     pub(super) async fn read(mut stream: Stream) -> io::Result<(Self, Protocol)> {
         let (mut first, mut read) = ([0; PREFACE.len()], 0);
@@ -59,7 +59,7 @@ impl Begun {
     }
 }
 
-impl AsyncRead for Begun {
+impl AsyncRead for PeekedStream {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         if self.given < self.read {
             let end = self.read.min(self.given + buffer.remaining());
@@ -87,7 +87,7 @@ impl AsyncRead for Stream {
     }
 }
 
-impl AsyncWrite for Begun {
+impl AsyncWrite for PeekedStream {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         either!(&mut self.stream, stream => Pin::new(stream).poll_write(cx, bytes))
     }

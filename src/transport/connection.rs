@@ -24,8 +24,8 @@ use tonic::transport::server::{Connected as _, TcpConnectInfo};
 
 use super::{
     RequestBody, Transport,
-    admission::Seat,
-    begun::{Begun, Protocol, Stream},
+    admission::ConnectionPermit,
+    begun::{PeekedStream, Protocol, Stream},
     calls::Calls,
 };
 use crate::{config::NetworkArgs, error::chain, security::random};
@@ -41,7 +41,12 @@ const MAX_SEND_BUFFER: usize = 64 * 1024;
 const LOOK: Duration = Duration::from_millis(500);
 
 /// Serves a connection until it ends, or until the server stops and its calls have been answered.
-pub(super) async fn serve(transport: &Transport, stream: TcpStream, _seat: Seat, mut stopped: watch::Receiver<()>) {
+pub(super) async fn serve(
+    transport: &Transport,
+    stream: TcpStream,
+    _seat: ConnectionPermit,
+    mut stopped: watch::Receiver<()>,
+) {
     let peer = stream.connect_info();
     let begun = tokio::select! {
         begun = tokio::time::timeout(transport.settings.handshake_timeout, begin(transport, stream)) => begun,
@@ -59,17 +64,17 @@ pub(super) async fn serve(transport: &Transport, stream: TcpStream, _seat: Seat,
 }
 
 /// Performs the handshake and detects the protocol.
-async fn begin(transport: &Transport, stream: TcpStream) -> io::Result<(Begun, Protocol)> {
+async fn begin(transport: &Transport, stream: TcpStream) -> io::Result<(PeekedStream, Protocol)> {
     let stream = match &transport.tls {
         Some(tls) => Stream::Tls(Box::new(tls.acceptor().accept(stream).await?)),
         None => Stream::Plain(stream),
     };
-    Begun::read(stream).await
+    PeekedStream::read(stream).await
 }
 
 async fn http2(
     transport: &Transport,
-    stream: Begun,
+    stream: PeekedStream,
     peer: TcpConnectInfo,
     mut stopped: watch::Receiver<()>,
 ) -> Result<(), String> {
@@ -185,7 +190,7 @@ fn builder(settings: &NetworkArgs, calls: Calls) -> http2::Builder<Calls> {
 /// Serves the only plain request of a connection.
 async fn http1(
     transport: &Transport,
-    stream: Begun,
+    stream: PeekedStream,
     peer: TcpConnectInfo,
     mut stopped: watch::Receiver<()>,
 ) -> Result<(), String> {

@@ -116,7 +116,7 @@ async fn a_message_that_does_not_come_soon_is_not_waited_for(t: Arc<Test>) {
     // Nor is one of which half has come.
     let mut requests = connection.requests.clone().ready().await.unwrap();
     let (response, mut body) = requests.send_request(connection.request(GET_USER).body(()).unwrap(), false).unwrap();
-    body.send_data(bytes::Bytes::from_static(b"\0\0\0\0\x09\x0a"), false).unwrap();
+    body.send_data(prost::bytes::Bytes::from_static(b"\0\0\0\0\x09\x0a"), false).unwrap();
     let status = Status::from_header_map(response.await.unwrap().headers()).unwrap();
     assert_eq!(reason_of(&status), "DEADLINE_EXCEEDED");
     let unknown = Connection { key: "none".to_owned(), ..connection.clone() };
@@ -136,7 +136,7 @@ async fn a_message_that_comes_in_pieces_is_answered(t: Arc<Test>) {
         let (response, mut body) =
             requests.send_request(connection.request(GET_USER).body(()).unwrap(), false).unwrap();
         for piece in framed(&pb::GetUserRequest { user_id: user.id.clone() }).chunks(3) {
-            body.send_data(bytes::Bytes::copy_from_slice(piece), false).unwrap();
+            body.send_data(prost::bytes::Bytes::copy_from_slice(piece), false).unwrap();
             if pause {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }

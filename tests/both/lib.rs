@@ -28,6 +28,9 @@ fn expand(arguments: TokenStream, function: TokenStream) -> Result<TokenStream, 
     };
     let tests: TokenStream = format!(
         "mod {name} {{
+            #[allow(unused_imports)]
+            use super::*;
+
             #[tokio::test(flavor = \"multi_thread\", worker_threads = 2)]
             {ignore}
             async fn sqlite() {{ {sqlite} }}

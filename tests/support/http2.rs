@@ -2,9 +2,9 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use bytes::{BufMut as _, Bytes, BytesMut};
 use h2::client::{ResponseFuture, SendRequest};
 use prost::Message;
+use prost::bytes::{BufMut as _, Bytes, BytesMut};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,

@@ -2,7 +2,7 @@
 
 use super::one_time_token::{self, IssuedToken};
 use crate::{
-    app::{App, change::Answer, ending, guards, shown::Shown},
+    app::{App, change::Answer, ending, guards, shown::PresentedCredentials},
     db::Conn,
     error::{Error, Result},
     models::{Action, Call, Email, Plaintext, Purpose, Timestamp, User, UserId},
@@ -39,7 +39,7 @@ pub async fn confirm_verification<A: Answer>(
     answer: fn(User) -> A,
 ) -> Result<A> {
     let (caller, purpose, now) = (&call.caller, Purpose::EmailVerification, app.now());
-    let shown = &Shown::read(app, caller, access_token, now).await?;
+    let shown = &PresentedCredentials::read(app, caller, access_token, now).await?;
     app.change(
         call,
         async |tx| {
@@ -88,7 +88,7 @@ pub async fn confirm_change<A: Answer>(
     answer: fn((User, String)) -> A,
 ) -> Result<A> {
     let (caller, purpose, now) = (&call.caller, Purpose::EmailChange, app.now());
-    let shown = &Shown::read(app, caller, access_token, now).await?;
+    let shown = &PresentedCredentials::read(app, caller, access_token, now).await?;
     app.change(
         call,
         async |tx| {

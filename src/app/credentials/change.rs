@@ -17,7 +17,7 @@ const BACKLOG: usize = 1024;
 
 /// A set of cached entries to invalidate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Forgotten {
+pub enum Invalidation {
     /// A key.
     Key(ApiKeyId),
     /// All keys of an owner.
@@ -30,8 +30,8 @@ pub enum Forgotten {
     Everything,
 }
 
-impl Forgotten {
-    /// The entries that an action invalidates, except [`Forgotten::Accountable`].
+impl Invalidation {
+    /// The entries that an action invalidates, except [`Invalidation::Accountable`].
     pub fn by(action: Action, subject: &Subject) -> Option<Self> {
         use Action as A;
         match action {
@@ -148,7 +148,7 @@ pub(super) struct Changes {
     /// How often everything was invalidated.
     everything: AtomicU64,
     counts: Box<[AtomicU64]>,
-    told: broadcast::Sender<Forgotten>,
+    told: broadcast::Sender<Invalidation>,
 }
 
 /// The values of counters at some moment.
@@ -190,7 +190,7 @@ impl Changes {
     }
 
     /// Invalidates what `forgotten` names.
-    pub(super) fn forget(&self, forgotten: Forgotten) {
+    pub(super) fn forget(&self, forgotten: Invalidation) {
         self.all.fetch_add(1, SeqCst);
         match forgotten.count().and_then(|id| self.counts.get(usize::from(place(id)))) {
             Some(count) => count.fetch_add(1, SeqCst),
@@ -200,7 +200,7 @@ impl Changes {
         let _ = self.told.send(forgotten);
     }
 
-    pub(super) fn forgotten(&self) -> broadcast::Receiver<Forgotten> {
+    pub(super) fn forgotten(&self) -> broadcast::Receiver<Invalidation> {
         self.told.subscribe()
     }
 
@@ -225,10 +225,10 @@ mod tests {
         let changes = Changes::default();
         let (key, owner, other) = (Uuid::from_u128(1), Uuid::from_u128(2), Uuid::from_u128(3));
         for (forgotten, is_old) in [
-            (Forgotten::Key(ApiKeyId(key)), true),
-            (Forgotten::Owner(PrincipalId(owner)), true),
-            (Forgotten::Everything, true),
-            (Forgotten::Key(ApiKeyId(other)), false),
+            (Invalidation::Key(ApiKeyId(key)), true),
+            (Invalidation::Owner(PrincipalId(owner)), true),
+            (Invalidation::Everything, true),
+            (Invalidation::Key(ApiKeyId(other)), false),
         ] {
             let (moment, stamp) = (changes.moment(), changes.stamp(&[key, owner]));
             assert!(changes.has_not_changed(&stamp));
@@ -240,7 +240,7 @@ mod tests {
 
     #[test]
     fn whatever_changes_a_key_or_its_owner_makes_it_old() {
-        let actions = Forgotten::actions();
+        let actions = Invalidation::actions();
         assert_eq!(actions.len(), 22);
         assert!(!actions.contains(&Action::UserUpdated) && actions.contains(&Action::ApiKeyRevoked));
     }

@@ -12,7 +12,7 @@ use std::{
 
 use tokio::sync::Notify;
 
-use super::{BOUND, Forgotten, Inner};
+use super::{BOUND, Invalidation, Shared};
 use crate::{
     error::{Result, chain},
     models::{Action, Sequence},
@@ -75,8 +75,8 @@ struct Horizon {
 }
 
 /// Follows the events until it is dropped.
-pub(super) async fn follow(inner: &Inner) {
-    let actions = Forgotten::actions();
+pub(super) async fn follow(inner: &Shared) {
+    let actions = Invalidation::actions();
     let mut horizon: Option<Horizon> = None;
     let mut used = Instant::now();
     loop {
@@ -107,11 +107,11 @@ pub(super) async fn follow(inner: &Inner) {
 }
 
 /// Reads the events once. `None` if the next read must start over.
-async fn look(inner: &Inner, actions: &[Action], horizon: Option<Horizon>) -> Result<Option<Horizon>> {
+async fn look(inner: &Shared, actions: &[Action], horizon: Option<Horizon>) -> Result<Option<Horizon>> {
     let Some(mut horizon) = horizon else {
         let floor = inner.db.read(async |conn| conn.events().settled().await).await?;
         // An entry cached before may have missed a change below the floor.
-        inner.changes.forget(Forgotten::Everything);
+        inner.changes.forget(Invalidation::Everything);
         return Ok(Some(Horizon { floor, candidates: VecDeque::new(), known: HashSet::new() }));
     };
     let floor = horizon.floor;
@@ -127,7 +127,7 @@ async fn look(inner: &Inner, actions: &[Action], horizon: Option<Horizon>) -> Re
     }
     for (sequence, action, subject) in happened {
         if horizon.known.insert(sequence) {
-            Forgotten::all_by(action, &subject).for_each(|forgotten| inner.changes.forget(forgotten));
+            Invalidation::all_by(action, &subject).for_each(|forgotten| inner.changes.forget(forgotten));
         }
     }
     horizon.advance(last, &writers);

@@ -20,7 +20,7 @@ use bytes::Bytes;
 use quick_cache::{UnitWeighter, Weighter, sync::Cache};
 use tokio::sync::broadcast;
 
-pub use self::change::Forgotten;
+pub use self::change::Invalidation;
 use self::{
     change::{Changes, Stamp},
     follow::Freshness,
@@ -49,13 +49,13 @@ const LOOKS: usize = 3;
 
 /// The cache of API keys.
 #[derive(Clone)]
-pub struct Credentials(Arc<Inner>);
+pub struct Credentials(Arc<Shared>);
 
-struct Inner {
+struct Shared {
     db: Database,
     encode: fn(ApiKey) -> Vec<u8>,
     shares: Shares,
-    known: Cache<KeyPrefix, Arc<Known>, Weight>,
+    known: Cache<KeyPrefix, Arc<CachedKey>, Weight>,
     unknown: Cache<KeyPrefix, Instant>,
     standings: Cache<(UserId, OrganizationId), (bool, Stamp)>,
     changes: Changes,
@@ -64,7 +64,7 @@ struct Inner {
 }
 
 /// A cached key.
-pub struct Known {
+pub struct CachedKey {
     /// The key and the state of its owner.
     pub credential: Credential,
     /// The prefix of the secret that it was found by.
@@ -95,8 +95,8 @@ pub struct Answer<T> {
 #[derive(Clone, Copy)]
 struct Weight;
 
-impl Weighter<KeyPrefix, Arc<Known>> for Weight {
-    fn weight(&self, _: &KeyPrefix, known: &Arc<Known>) -> u64 {
+impl Weighter<KeyPrefix, Arc<CachedKey>> for Weight {
+    fn weight(&self, _: &KeyPrefix, known: &Arc<CachedKey>) -> u64 {
         // The texts are stored twice, plain and encoded, and each of the small ones has an allocation of its own.
         let texts = u64::try_from(known.encoded.len()).unwrap_or(u64::MAX);
         LEAST_BYTES.saturating_add(texts.saturating_mul(3))
@@ -106,7 +106,7 @@ impl Weighter<KeyPrefix, Arc<Known>> for Weight {
 impl Credentials {
     /// A cache of about `bytes` bytes. Times of last use are rounded down to `usage_unit`.
     pub fn new(db: Database, encode: fn(ApiKey) -> Vec<u8>, shares: Shares, bytes: u64, usage_unit: Duration) -> Self {
-        Self(Arc::new(Inner {
+        Self(Arc::new(Shared {
             db,
             encode,
             shares,
@@ -120,7 +120,7 @@ impl Credentials {
     }
 
     /// The cached key of a prefix. `Some` with `found: None` is a prefix that is known not to exist.
-    pub fn at_hand(&self, prefix: &KeyPrefix) -> Option<Answer<Option<Arc<Known>>>> {
+    pub fn at_hand(&self, prefix: &KeyPrefix) -> Option<Answer<Option<Arc<CachedKey>>>> {
         if let Some(known) = self.0.known.get(prefix)
             && let Some(until) = self.vouched(&known)
         {
@@ -131,13 +131,13 @@ impl Credentials {
     }
 
     /// Until when a key may be relied on: as long as the events are followed, or else as long as its lookup counts.
-    fn vouched(&self, known: &Known) -> Option<Instant> {
+    fn vouched(&self, known: &CachedKey) -> Option<Instant> {
         let until = self.0.freshness.until().or_else(|| Some(known.until).filter(|until| *until > Instant::now()));
         until.filter(|_| self.0.changes.has_not_changed(&known.stamp))
     }
 
     /// The key of a prefix. Concurrent callers that ask for the same key share one lookup.
-    pub async fn find(&self, prefix: &KeyPrefix) -> Result<Answer<Option<Arc<Known>>>> {
+    pub async fn find(&self, prefix: &KeyPrefix) -> Result<Answer<Option<Arc<CachedKey>>>> {
         match self.at_hand(prefix) {
             Some(answer) => Ok(answer),
             // Boxed, so that a cache hit does not carry the state of a lookup.
@@ -145,8 +145,8 @@ impl Credentials {
         }
     }
 
-    async fn find_in_database(&self, prefix: &KeyPrefix) -> Result<Answer<Option<Arc<Known>>>> {
-        let Inner { known, unknown, .. } = &*self.0;
+    async fn find_in_database(&self, prefix: &KeyPrefix) -> Result<Answer<Option<Arc<CachedKey>>>> {
+        let Shared { known, unknown, .. } = &*self.0;
         known.remove_if(prefix, |known| self.vouched(known).is_none());
         let turn = known.get_value_or_guard_async(prefix).await.err();
         // The previous holder of the turn may have cached the key, or that it does not exist.
@@ -163,7 +163,7 @@ impl Credentials {
     }
 
     /// Looks a key up in the database. A result that may miss a concurrent change is not cached.
-    async fn look_up(&self, prefix: &KeyPrefix) -> Result<Answer<Option<Arc<Known>>>> {
+    async fn look_up(&self, prefix: &KeyPrefix) -> Result<Answer<Option<Arc<CachedKey>>>> {
         let mut look = 1;
         loop {
             let (until, moment) = (Instant::now() + BOUND, self.0.changes.moment());
@@ -174,7 +174,7 @@ impl Credentials {
                 let share = self.0.shares.of(credential.accountable);
                 let caller = credential.caller(*prefix);
                 let encoded = (self.0.encode)(credential.key.clone()).into();
-                Arc::new(Known {
+                Arc::new(CachedKey {
                     credential,
                     prefix: *prefix,
                     caller,
@@ -217,7 +217,7 @@ impl Credentials {
     }
 
     /// Notes a use of a key.
-    pub fn note_use(&self, known: &Known, now: Timestamp) {
+    pub fn note_use(&self, known: &CachedKey, now: Timestamp) {
         self.0.uses.note(&known.prefix, &known.last_use, now);
     }
 
@@ -227,21 +227,21 @@ impl Credentials {
     }
 
     /// Puts back uses that could not be written.
-    pub fn put_uses_back(&self, prefixes: &[KeyPrefix], at: Timestamp) {
+    pub fn restore_uses(&self, prefixes: &[KeyPrefix], at: Timestamp) {
         for prefix in prefixes {
             self.0.uses.put(*prefix, at);
         }
     }
 
     /// Invalidates what a committed change has outdated.
-    pub fn forget(&self, forgotten: Vec<Forgotten>) {
+    pub fn forget(&self, forgotten: Vec<Invalidation>) {
         for forgotten in forgotten {
             self.0.changes.forget(forgotten);
         }
     }
 
     /// True if no change has affected a key since it was found.
-    pub fn has_not_changed(&self, known: &Known) -> bool {
+    pub fn has_not_changed(&self, known: &CachedKey) -> bool {
         self.0.changes.has_not_changed(&known.stamp)
     }
 
@@ -251,7 +251,7 @@ impl Credentials {
     }
 
     /// Subscribes to invalidations.
-    pub fn forgotten(&self) -> broadcast::Receiver<Forgotten> {
+    pub fn forgotten(&self) -> broadcast::Receiver<Invalidation> {
         self.0.changes.forgotten()
     }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::{Check, Listing, Lists, json, texts, time};
+use super::{Listing, Lists, Validation, json, texts, time};
 use crate::{
     app::{
         target::Target,
@@ -46,7 +46,7 @@ macro_rules! owner {
 
 /// Parses a CreateApiKey request at `now`.
 pub fn create(request: pb::CreateApiKeyRequest, now: Timestamp) -> Result<NewApiKey> {
-    let mut check = Check::default();
+    let mut check = Validation::default();
     let owner = owner!(check, create_api_key_request, &request.owner);
     let name = check.field("name", Name::parse(&request.name));
     let scopes = check.scopes("scopes", &request.scopes, 1);
@@ -73,7 +73,7 @@ pub fn create(request: pb::CreateApiKeyRequest, now: Timestamp) -> Result<NewApi
 
 /// Parses a ListApiKeys request.
 pub fn list(lists: Lists<'_>, request: &pb::ListApiKeysRequest) -> Result<Listing<ApiKeyFilter>> {
-    let mut check = Check::default();
+    let mut check = Validation::default();
     let page = check.page(lists, request);
     let owner = owner!(check, list_api_keys_request, &request.owner);
     let (Some(page), Some(owner)) = (page, owner) else { return Err(check.failed()) };
@@ -82,7 +82,7 @@ pub fn list(lists: Lists<'_>, request: &pb::ListApiKeysRequest) -> Result<Listin
 
 /// Parses an UpdateApiKey request at `now`.
 pub fn update(request: pb::UpdateApiKeyRequest, now: Timestamp) -> Result<(Target<ApiKeyId>, ApiKeyChanges)> {
-    let mut check = Check::default();
+    let mut check = Validation::default();
     let id = check.id("api_key_id", &request.api_key_id);
     let fields = ["name", "scopes", "expires_at", "metadata", "allowed_ip_ranges", "rate_limit"];
     let mask = check.mask(request.update_mask.as_ref(), &fields);
@@ -111,7 +111,7 @@ pub fn update(request: pb::UpdateApiKeyRequest, now: Timestamp) -> Result<(Targe
 
 /// Parses a RotateApiKey request: the key, and how long its former secret stays valid.
 pub fn rotate(request: pb::RotateApiKeyRequest) -> Result<(Target<ApiKeyId>, Duration)> {
-    let mut check = Check::default();
+    let mut check = Validation::default();
     let id = check.id("api_key_id", &request.api_key_id);
     let overlap = check.duration("overlap", request.overlap, Duration::ZERO..=MAX_OVERLAP, OVERLAP);
     let (Some(id), Some(overlap)) = (id, overlap) else { return Err(check.failed()) };
@@ -120,7 +120,7 @@ pub fn rotate(request: pb::RotateApiKeyRequest) -> Result<(Target<ApiKeyId>, Dur
 
 /// Parses a RevokeApiKey request.
 pub fn revoke(request: pb::RevokeApiKeyRequest) -> Result<(Target<ApiKeyId>, Option<String>)> {
-    let mut check = Check::default();
+    let mut check = Validation::default();
     let id = check.id("api_key_id", &request.api_key_id);
     let reason = reason(&mut check, &request.reason);
     let (Some(id), Some(reason)) = (id, reason) else { return Err(check.failed()) };
@@ -129,12 +129,12 @@ pub fn revoke(request: pb::RevokeApiKeyRequest) -> Result<(Target<ApiKeyId>, Opt
 
 /// Parses a RevokeOwnApiKey request: the reason.
 pub fn revoke_own(request: &pb::RevokeOwnApiKeyRequest) -> Result<Option<String>> {
-    let mut check = Check::default();
+    let mut check = Validation::default();
     let reason = reason(&mut check, &request.reason);
     reason.ok_or_else(|| check.failed())
 }
 
-fn reason(check: &mut Check, text: &str) -> Option<Option<String>> {
+fn reason(check: &mut Validation, text: &str) -> Option<Option<String>> {
     check.optional("reason", text, |text| {
         // Bytes first, so that refusing a huge text is cheap.
         if text.len() > MAX_REASON_CHARS * 4 || text.chars().count() > MAX_REASON_CHARS {
@@ -147,7 +147,7 @@ fn reason(check: &mut Check, text: &str) -> Option<Option<String>> {
     })
 }
 
-fn ip_ranges(check: &mut Check, texts: &[String]) -> Option<IpRanges> {
+fn ip_ranges(check: &mut Validation, texts: &[String]) -> Option<IpRanges> {
     if texts.len() > IpRanges::MAX {
         check.violation("allowed_ip_ranges", format!("must have at most {} items", IpRanges::MAX));
         return None;
@@ -155,14 +155,14 @@ fn ip_ranges(check: &mut Check, texts: &[String]) -> Option<IpRanges> {
     check.items("allowed_ip_ranges", texts, |text| IpRange::parse(text)).map(IpRanges::from_iter)
 }
 
-fn rate_limit(check: &mut Check, per_second: u32) -> Option<i64> {
+fn rate_limit(check: &mut Validation, per_second: u32) -> Option<i64> {
     let limit = (per_second <= MAX_RATE_LIMIT).then_some(per_second.into());
     check.field("rate_limit", limit.ok_or("must be at most 1000000"))
 }
 
 /// Parses a request to verify a key. A malformed key is not a violation: the verdict reports it.
 pub fn question(asked: pb::ApiKeyQuestion) -> Result<VerificationRequest> {
-    let mut check = Check::default();
+    let mut check = Validation::default();
     let presented = Plaintext::new(asked.plaintext_key);
     let length = presented.expose().len();
     let length = (1..=MAX_PRESENTED_BYTES).contains(&length).then_some(()).ok_or("must have 1 to 512 bytes");
@@ -217,7 +217,7 @@ fn environment(environment: i32) -> Option<Option<Environment>> {
     })
 }
 
-fn expiry(check: &mut Check, time: Option<&prost_types::Timestamp>, now: Timestamp) -> Option<Option<Timestamp>> {
+fn expiry(check: &mut Validation, time: Option<&prost_types::Timestamp>, now: Timestamp) -> Option<Option<Timestamp>> {
     let expires_at = check.optional_time("expires_at", time)?;
     let in_future = expires_at.is_none_or(|expires_at| expires_at > now);
     check.field("expires_at", in_future.then_some(expires_at).ok_or("must lie in the future"))

@@ -1,6 +1,6 @@
 //! Authentication on the wire.
 
-use super::{Check, refresh_token::required, time};
+use super::{Validation, refresh_token::required, time};
 use crate::{
     app::authentication::{
         SignIn, SignUp,
@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// A presented password. Only its size is checked, not the rules for new ones.
-fn password(check: &mut Check, field: &str, password: String) -> Option<Plaintext> {
+fn password(check: &mut Validation, field: &str, password: String) -> Option<Plaintext> {
     let password = Plaintext::new(password);
     let rule = match password.expose().len() {
         0 => Err("must not be empty"),
@@ -29,7 +29,7 @@ fn password(check: &mut Check, field: &str, password: String) -> Option<Plaintex
 
 /// Parses a SignUp request. The rules for new passwords are checked later.
 pub fn sign_up(request: pb::SignUpRequest) -> Result<SignUp> {
-    let mut check = Check::default();
+    let mut check = Validation::default();
     let password = Plaintext::new(request.password);
     let email = check.field("email", Email::parse(&request.email));
     let name = check.field("name", Name::parse(&request.name));
@@ -57,7 +57,7 @@ pub fn sign_up(request: pb::SignUpRequest) -> Result<SignUp> {
 
 /// Parses a SignIn request.
 pub fn sign_in(request: pb::SignInRequest) -> Result<SignIn> {
-    let mut check = Check::default();
+    let mut check = Validation::default();
     let password = password(&mut check, "password", request.password);
     let email = check.field("email", Email::parse(&request.email));
     let organization_id = check.optional_id("organization_id", &request.organization_id);
@@ -73,7 +73,7 @@ pub fn sign_in(request: pb::SignInRequest) -> Result<SignIn> {
 
 /// Parses a Refresh request: the token, and the session's organization from now on, if the request chooses one or none.
 pub fn refresh(request: pb::RefreshRequest) -> Result<(Plaintext, Option<Option<OrganizationId>>)> {
-    let mut check = Check::default();
+    let mut check = Validation::default();
     let token = Plaintext::new(request.plaintext_token);
     let token =
         check.field("plaintext_token", (!token.expose().is_empty()).then_some(token).ok_or("must not be empty"));
@@ -93,13 +93,13 @@ pub fn sign_out(request: pb::SignOutRequest) -> Result<(Option<Plaintext>, bool)
 
 /// Parses a VerifyPassword request.
 pub fn verify_password(request: pb::VerifyPasswordRequest) -> Result<PresentedPassword> {
-    let mut check = Check::default();
+    let mut check = Validation::default();
     presented(&mut check, &request.user_id, ("password", request.password), &request.ip_address)
         .ok_or_else(|| check.failed())
 }
 
 fn presented(
-    check: &mut Check,
+    check: &mut Validation,
     user_id: &str,
     (field, text): (&str, String),
     ip_address: &str,
@@ -118,7 +118,7 @@ pub fn set_password(request: pb::SetPasswordRequest) -> Result<(UserId, Plaintex
 
 /// Parses a ChangePassword request. The rules for new passwords are checked later.
 pub fn change_password(request: pb::ChangePasswordRequest) -> Result<PasswordChange> {
-    let mut check = Check::default();
+    let mut check = Validation::default();
     let new_password = Plaintext::new(request.new_password);
     let current =
         presented(&mut check, &request.user_id, ("current_password", request.current_password), &request.ip_address);
@@ -170,7 +170,7 @@ pub fn confirm_password_reset(request: pb::ConfirmPasswordResetRequest) -> Resul
 
 /// Parses a StartEmailChange request.
 pub fn start_email_change(request: &pb::StartEmailChangeRequest) -> Result<(UserId, Email)> {
-    let mut check = Check::default();
+    let mut check = Validation::default();
     let user_id = check.id("user_id", &request.user_id);
     let email = check.field("new_email", Email::parse(&request.new_email));
     let (Some(user_id), Some(email)) = (user_id, email) else { return Err(check.failed()) };

@@ -1,6 +1,6 @@
 //! Permission checks on the wire.
 
-use super::Check;
+use super::Validation;
 use crate::{
     error::Result,
     models::{
@@ -15,7 +15,7 @@ const MAX_CHECKS: usize = 1000;
 
 /// Parses a CheckPermission request.
 pub fn question(request: &pb::CheckPermissionRequest) -> Result<Question> {
-    let mut check = Check::default();
+    let mut check = Validation::default();
     let subject = match &request.subject {
         Some(WireSubject::UserId(id)) => check.id("user_id", id).map(Subject::User),
         Some(WireSubject::ApiKeyId(id)) => check.id("api_key_id", id).map(Subject::ApiKey),

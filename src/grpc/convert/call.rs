@@ -6,7 +6,7 @@ use http::HeaderMap;
 use prost::Message;
 use sha2::{Digest as _, Sha256};
 
-use super::{Check, uuid};
+use super::{Validation, uuid};
 use crate::{
     error::{Error, Result, Violation},
     models::{Once, RequestId},
@@ -129,7 +129,7 @@ changes! {
 
 /// The context of a call, and its violations, independent of the method.
 #[derive(Debug, Default)]
-pub struct Beside {
+pub struct CallContext {
     violations: Vec<Violation>,
     /// Set if the request may be sent again.
     pub once: Option<Once>,
@@ -137,30 +137,30 @@ pub struct Beside {
     pub metadata: BTreeMap<String, String>,
 }
 
-impl Beside {
+impl CallContext {
     /// Reads the context, and removes the request id from the request.
     pub fn take<R: Act>(headers: &HeaderMap, request: &mut R) -> Self {
-        let mut beside = Self::default();
-        beside.read_metadata(headers);
+        let mut context = Self::default();
+        context.read_metadata(headers);
         let id = request.request_id().map(std::mem::take).unwrap_or_default();
         if !id.is_empty() {
             match uuid::<RequestId>(&id) {
                 Ok(request_id) => {
                     let digest =
                         Sha256::new().chain_update(R::METHOD).chain_update([0]).chain_update(request.encode_to_vec());
-                    beside.once = Some(Once { request_id, fingerprint: digest.finalize().into() });
+                    context.once = Some(Once { request_id, fingerprint: digest.finalize().into() });
                 }
-                Err(rule) => beside.violation("request_id", rule.to_owned()),
+                Err(rule) => context.violation("request_id", rule.to_owned()),
             }
         }
-        beside
+        context
     }
 
     /// Reads the metadata of a refused call for its event. Invalid entries are left out.
     pub fn metadata(headers: &HeaderMap) -> BTreeMap<String, String> {
-        let mut beside = Self::default();
-        beside.read_metadata(headers);
-        if beside.metadata.len() > MAX_ENTRIES { BTreeMap::new() } else { beside.metadata }
+        let mut context = Self::default();
+        context.read_metadata(headers);
+        if context.metadata.len() > MAX_ENTRIES { BTreeMap::new() } else { context.metadata }
     }
 
     fn read_metadata(&mut self, headers: &HeaderMap) {
@@ -211,7 +211,7 @@ impl Beside {
     }
 }
 
-impl Check {
+impl Validation {
     /// True if no violation was noted.
     pub(super) fn is_clean(&self) -> bool {
         self.violations.is_empty()

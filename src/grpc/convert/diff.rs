@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use prost::Message as _;
 use prost_reflect::{DescriptorPool, DynamicMessage, FieldDescriptor, Kind, MessageDescriptor, Value};
-use prost_types::{ListValue, Value as Told, value::Kind as ToldKind};
+use prost_types::{ListValue, Value as WireValue, value::Kind as WireKind};
 
 use crate::{DESCRIPTOR_SET, models::ResourceType, pb};
 
@@ -52,45 +52,45 @@ fn between(
     changes
 }
 
-fn field_value(message: Option<&DynamicMessage>, field: &FieldDescriptor) -> Told {
+fn field_value(message: Option<&DynamicMessage>, field: &FieldDescriptor) -> WireValue {
     match message {
         Some(message) if message.has_field(field) || !field.supports_presence() => {
             value(&message.get_field(field), &field.kind())
         }
-        _ => told(ToldKind::NullValue(0)),
+        _ => wire_value(WireKind::NullValue(0)),
     }
 }
 
 /// A value as JSON.
-fn value(of: &Value, kind: &Kind) -> Told {
-    told(match of {
-        Value::Bool(value) => ToldKind::BoolValue(*value),
-        Value::I32(value) => ToldKind::NumberValue(f64::from(*value)),
-        Value::U32(value) => ToldKind::NumberValue(f64::from(*value)),
-        Value::F32(value) => ToldKind::NumberValue(f64::from(*value)),
-        Value::F64(value) => ToldKind::NumberValue(*value),
+fn value(of: &Value, kind: &Kind) -> WireValue {
+    wire_value(match of {
+        Value::Bool(value) => WireKind::BoolValue(*value),
+        Value::I32(value) => WireKind::NumberValue(f64::from(*value)),
+        Value::U32(value) => WireKind::NumberValue(f64::from(*value)),
+        Value::F32(value) => WireKind::NumberValue(f64::from(*value)),
+        Value::F64(value) => WireKind::NumberValue(*value),
         // As in the JSON mapping of messages: a JSON number cannot hold them all.
-        Value::I64(value) => ToldKind::StringValue(value.to_string()),
-        Value::U64(value) => ToldKind::StringValue(value.to_string()),
-        Value::String(text) => ToldKind::StringValue(text.clone()),
+        Value::I64(value) => WireKind::StringValue(value.to_string()),
+        Value::U64(value) => WireKind::StringValue(value.to_string()),
+        Value::String(text) => WireKind::StringValue(text.clone()),
         Value::EnumNumber(number) => {
             let name = kind.as_enum().and_then(|kind| kind.get_value(*number)).map(|value| value.name().to_owned());
-            ToldKind::StringValue(name.unwrap_or_else(|| number.to_string()))
+            WireKind::StringValue(name.unwrap_or_else(|| number.to_string()))
         }
         Value::List(values) => {
-            ToldKind::ListValue(ListValue { values: values.iter().map(|item| value(item, kind)).collect() })
+            WireKind::ListValue(ListValue { values: values.iter().map(|item| value(item, kind)).collect() })
         }
         Value::Message(message) => {
             let bytes = message.encode_to_vec();
             match message_name(message).as_str() {
-                "google.protobuf.Timestamp" => ToldKind::StringValue(
+                "google.protobuf.Timestamp" => WireKind::StringValue(
                     prost_types::Timestamp::decode(bytes.as_slice()).unwrap_or_default().to_string(),
                 ),
-                _ => ToldKind::StructValue(prost_types::Struct::decode(bytes.as_slice()).unwrap_or_default()),
+                _ => WireKind::StructValue(prost_types::Struct::decode(bytes.as_slice()).unwrap_or_default()),
             }
         }
         // No resource has a field of bytes or maps.
-        Value::Bytes(_) | Value::Map(_) => ToldKind::NullValue(0),
+        Value::Bytes(_) | Value::Map(_) => WireKind::NullValue(0),
     })
 }
 
@@ -98,8 +98,8 @@ fn message_name(message: &DynamicMessage) -> String {
     prost_reflect::ReflectMessage::descriptor(message).full_name().to_owned()
 }
 
-fn told(kind: ToldKind) -> Told {
-    Told { kind: Some(kind) }
+fn wire_value(kind: WireKind) -> WireValue {
+    WireValue { kind: Some(kind) }
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use prost::Message;
 
-use super::{Check, Listing, Lists, diff, specified, time};
+use super::{Listing, Lists, Validation, diff, specified, time};
 use crate::{
     error::{Error, Result},
     models::{
@@ -140,7 +140,7 @@ pub fn visible((sequence, event): (Sequence, Event), view: View) -> Result<pb::E
     };
     let reason = pb::ErrorReason::from_str_name(&format!("ERROR_REASON_{}", stored.reason)).unwrap_or_default();
     let shown = shown(&event, view);
-    let of_call = |text: String| if shown == Shown::All { text } else { String::new() };
+    let of_call = |text: String| if shown == ActorVisibility::All { text } else { String::new() };
     Ok(pb::Event {
         sequence,
         id: event.id.to_string(),
@@ -153,16 +153,16 @@ pub fn visible((sequence, event): (Sequence, Event), view: View) -> Result<pb::E
         revision: event.revision,
         resource,
         changes,
-        metadata: if shown == Shown::All { stored.metadata.into_iter().collect() } else { HashMap::new() },
+        metadata: if shown == ActorVisibility::All { stored.metadata.into_iter().collect() } else { HashMap::new() },
         method: stored.method,
         request_id: of_call(stored.request_id),
         reason: reason.into(),
         count: i32::try_from(stored.count).unwrap_or(i32::MAX),
         actor: Some(pb::Actor {
             kind: wire_actor_kind(event.actor_kind).into(),
-            user_id: text(event.actor_user_id.filter(|_| shown != Shown::Kind)),
-            organization_id: text(event.actor_organization_id.filter(|_| shown != Shown::Kind)),
-            api_key_id: text(event.actor_api_key_id.filter(|_| shown == Shown::All)),
+            user_id: text(event.actor_user_id.filter(|_| shown != ActorVisibility::Kind)),
+            organization_id: text(event.actor_organization_id.filter(|_| shown != ActorVisibility::Kind)),
+            api_key_id: text(event.actor_api_key_id.filter(|_| shown == ActorVisibility::All)),
             ip_address: of_call(stored.ip_address),
             call_id: of_call(stored.call_id),
             family_id: of_call(stored.session),
@@ -172,7 +172,7 @@ pub fn visible((sequence, event): (Sequence, Event), view: View) -> Result<pb::E
 
 /// How much of an actor is visible.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Shown {
+enum ActorVisibility {
     /// Its kind.
     Kind,
     /// Also its identity.
@@ -181,13 +181,13 @@ enum Shown {
     All,
 }
 
-fn shown(event: &Event, view: View) -> Shown {
+fn shown(event: &Event, view: View) -> ActorVisibility {
     let of_the_platform = matches!(event.actor_kind, ActorKind::PlatformAdmin | ActorKind::System);
     match view {
         // Tenants learn that the platform acted, but not who.
-        View::Organization | View::User(_) if of_the_platform => Shown::Kind,
-        View::User(id) if event.actor_user_id != Some(id) => Shown::Owner,
-        View::Platform | View::Organization | View::User(_) => Shown::All,
+        View::Organization | View::User(_) if of_the_platform => ActorVisibility::Kind,
+        View::User(id) if event.actor_user_id != Some(id) => ActorVisibility::Owner,
+        View::Platform | View::Organization | View::User(_) => ActorVisibility::All,
     }
 }
 
@@ -238,7 +238,7 @@ fn read_kind(number: i32) -> Option<Option<ResourceType>> {
 
 /// Parses a ListEvents request.
 pub fn list(lists: Lists<'_>, request: &pb::ListEventsRequest) -> Result<Listing<EventFilter>> {
-    let mut check = Check::default();
+    let mut check = Validation::default();
     let page = check.page(lists, request);
     let organization_id = check.optional_id("organization_id", &request.organization_id);
     let user_id = check.optional_id("user_id", &request.user_id);
@@ -267,7 +267,7 @@ pub fn list(lists: Lists<'_>, request: &pb::ListEventsRequest) -> Result<Listing
 
 /// Parses a WatchEvents request: the filter, and the position to begin after; `None` for now.
 pub fn watch(cursors: &EventCursors, request: &pb::WatchEventsRequest) -> Result<(EventFilter, Option<Sequence>)> {
-    let mut check = Check::default();
+    let mut check = Validation::default();
     let organization_id = check.optional_id("organization_id", &request.organization_id);
     let resource_types = kinds(&mut check, &request.resource_types);
     let actions = actions(&mut check, &request.actions, resource_types);
@@ -282,7 +282,7 @@ pub fn watch(cursors: &EventCursors, request: &pb::WatchEventsRequest) -> Result
 
 /// Parses an ExportSnapshot request: the organization, if any, and the kinds in their order.
 pub fn export(request: &pb::ExportSnapshotRequest) -> Result<(Option<OrganizationId>, Vec<ResourceType>)> {
-    let mut check = Check::default();
+    let mut check = Validation::default();
     let organization_id = check.optional_id("organization_id", &request.organization_id);
     let resource_types = kinds(&mut check, &request.resource_types);
     if request.resource_types.is_empty() {
@@ -317,7 +317,7 @@ pub fn export(request: &pb::ExportSnapshotRequest) -> Result<(Option<Organizatio
     Ok((organization_id, resource_types))
 }
 
-fn kinds(check: &mut Check, numbers: &[i32]) -> Option<Vec<ResourceType>> {
+fn kinds(check: &mut Validation, numbers: &[i32]) -> Option<Vec<ResourceType>> {
     if numbers.len() > ResourceType::ALL.len() {
         check.violation("resource_types", format!("must have at most {} items", ResourceType::ALL.len()));
         return None;
@@ -327,7 +327,7 @@ fn kinds(check: &mut Check, numbers: &[i32]) -> Option<Vec<ResourceType>> {
 
 /// The actions selected by names and kinds of resources; `Some(None)` for all. A kind becomes the list of its actions, so that one index
 /// serves both.
-fn actions(check: &mut Check, texts: &[String], kinds: Option<Vec<ResourceType>>) -> Option<Option<Vec<Action>>> {
+fn actions(check: &mut Validation, texts: &[String], kinds: Option<Vec<ResourceType>>) -> Option<Option<Vec<Action>>> {
     if texts.len() > MAX_ACTIONS {
         check.violation("actions", format!("must have at most {MAX_ACTIONS} items"));
         return None;

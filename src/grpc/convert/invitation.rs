@@ -2,7 +2,7 @@
 
 use std::{ops::RangeInclusive, time::Duration};
 
-use super::{Check, Listing, Lists, time};
+use super::{Listing, Lists, Validation, time};
 use crate::{
     app::target::Target,
     error::{Error, Result},
@@ -36,7 +36,7 @@ macro_rules! key {
 
 /// Parses a CreateInvitation request.
 pub fn create(request: &pb::CreateInvitationRequest) -> Result<NewInvitation> {
-    let mut check = Check::default();
+    let mut check = Validation::default();
     let organization_id = check.id("organization_id", &request.organization_id);
     let email = check.field("email", Email::parse(&request.email));
     let role = check.field("role", RoleName::parse(&request.role));
@@ -52,7 +52,7 @@ pub fn create(request: &pb::CreateInvitationRequest) -> Result<NewInvitation> {
 
 /// Parses a GetInvitation request.
 pub fn get(request: pb::GetInvitationRequest) -> Result<InvitationKey> {
-    let mut check = Check::default();
+    let mut check = Validation::default();
     let key = key!(check, get_invitation_request, request.key);
     key.ok_or_else(|| check.failed())
 }
@@ -60,7 +60,7 @@ pub fn get(request: pb::GetInvitationRequest) -> Result<InvitationKey> {
 /// Parses a ListInvitations request.
 pub fn list(lists: Lists<'_>, request: &pb::ListInvitationsRequest) -> Result<Listing<InvitationFilter>> {
     use list_invitations_request::Filter;
-    let mut check = Check::default();
+    let mut check = Validation::default();
     let page = check.page(lists, request);
     let filter = match &request.filter {
         None => check.field("filter", Err("must be organization_id or email")),
@@ -75,7 +75,7 @@ pub fn list(lists: Lists<'_>, request: &pb::ListInvitationsRequest) -> Result<Li
 
 /// Parses a ResendInvitation request: the invitation, and its new lifetime.
 pub fn resend(request: pb::ResendInvitationRequest) -> Result<(Target<InvitationId>, Duration)> {
-    let mut check = Check::default();
+    let mut check = Validation::default();
     let id = check.id("invitation_id", &request.invitation_id);
     let life = check.duration("life", request.life, LIFE, USUAL_LIFE);
     let (Some(id), Some(life)) = (id, life) else { return Err(check.failed()) };
@@ -84,7 +84,7 @@ pub fn resend(request: pb::ResendInvitationRequest) -> Result<(Target<Invitation
 
 /// Parses an AcceptInvitation request: the invitation, the accepting user, if set, and the access token.
 pub fn accept(request: pb::AcceptInvitationRequest) -> Result<(InvitationKey, Option<UserId>, String)> {
-    let mut check = Check::default();
+    let mut check = Validation::default();
     let key = key!(check, accept_invitation_request, request.key);
     let (key, user_id) = answered_by(check, key, &request.user_id)?;
     Ok((key, user_id, request.access_token))
@@ -92,13 +92,13 @@ pub fn accept(request: pb::AcceptInvitationRequest) -> Result<(InvitationKey, Op
 
 /// Parses a DeclineInvitation request: the invitation, and the declining user, if set.
 pub fn decline(request: pb::DeclineInvitationRequest) -> Result<(InvitationKey, Option<UserId>)> {
-    let mut check = Check::default();
+    let mut check = Validation::default();
     let key = key!(check, decline_invitation_request, request.key);
     answered_by(check, key, &request.user_id)
 }
 
 fn answered_by(
-    mut check: Check,
+    mut check: Validation,
     key: Option<InvitationKey>,
     user_id: &str,
 ) -> Result<(InvitationKey, Option<UserId>), Error> {

@@ -3,13 +3,13 @@
 use prost_types::{ListValue, Struct, Value as WireValue, value::Kind};
 use serde_json::{Map, Number, Value};
 
-use super::Check;
+use super::Validation;
 use crate::models::JsonObject;
 
 /// Integers up to this are exact in the 64-bit floats of the wire.
 const MAX_EXACT: f64 = 9_007_199_254_740_992.0;
 
-impl Check {
+impl Validation {
     /// A JSON object; empty if unset.
     pub fn object(&mut self, field: &str, wire: Option<Struct>) -> Option<JsonObject> {
         let object = self.field(field, read_object(wire.unwrap_or_default(), 1))?;
@@ -105,7 +105,7 @@ mod tests {
         #[test]
         fn an_object_comes_back_from_the_wire_as_it_was(value in json()) {
             let stored = JsonObject([("k".to_owned(), value)].into_iter().collect());
-            let read = Check::default().object("f", Some(object(stored.clone())));
+            let read = Validation::default().object("f", Some(object(stored.clone())));
             prop_assert_eq!(read, Some(stored));
         }
     }
@@ -128,10 +128,10 @@ mod tests {
             Struct { fields: [("a\0".to_owned(), WireValue { kind: Some(Kind::BoolValue(true)) })].into() },
             nested(17),
         ] {
-            assert_eq!(Check::default().object("f", Some(bad)), None);
+            assert_eq!(Validation::default().object("f", Some(bad)), None);
         }
-        assert!(Check::default().object("f", Some(nested(16))).is_some());
-        let zero = Check::default().object("f", Some(with(Some(Kind::NumberValue(-0.0))))).unwrap();
+        assert!(Validation::default().object("f", Some(nested(16))).is_some());
+        let zero = Validation::default().object("f", Some(with(Some(Kind::NumberValue(-0.0))))).unwrap();
         assert_eq!(zero.0["a"].to_string(), "0");
     }
 }

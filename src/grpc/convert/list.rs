@@ -2,7 +2,7 @@
 
 use prost::Message;
 
-use super::Check;
+use super::Validation;
 use crate::{
     models::{Page, PageRequest, Reach},
     pb,
@@ -92,7 +92,7 @@ impl<F> Listing<F> {
     }
 }
 
-impl Check {
+impl Validation {
     /// The page of a list request.
     pub(super) fn page<R: ListRequest>(
         &mut self,

@@ -1,6 +1,6 @@
 //! Memberships on the wire.
 
-use super::{Check, Listing, Lists, texts, time};
+use super::{Listing, Lists, Validation, texts, time};
 use crate::{
     app::target::Target,
     error::{Error, Result},
@@ -13,7 +13,7 @@ use crate::{
 
 /// Parses a CreateMembership request.
 pub fn create(request: &pb::CreateMembershipRequest) -> Result<NewMembership> {
-    let mut check = Check::default();
+    let mut check = Validation::default();
     let user_id = check.id("user_id", &request.user_id);
     let organization_id = check.id("organization_id", &request.organization_id);
     let role = check.field("role", RoleName::parse(&request.role));
@@ -32,7 +32,7 @@ pub fn get(request: pb::GetMembershipRequest) -> Result<MembershipKey> {
         None => Err(Error::invalid("key", "must be membership_id or user_and_organization")),
         Some(Key::MembershipId(id)) => super::id_of("membership_id", &id).map(MembershipKey::Id),
         Some(Key::UserAndOrganization(ends)) => {
-            let mut check = Check::default();
+            let mut check = Validation::default();
             let user_id = check.id("user_and_organization.user_id", &ends.user_id);
             let organization_id = check.id("user_and_organization.organization_id", &ends.organization_id);
             let (Some(user_id), Some(organization_id)) = (user_id, organization_id) else {
@@ -45,7 +45,7 @@ pub fn get(request: pb::GetMembershipRequest) -> Result<MembershipKey> {
 
 /// Parses a ListMemberships request.
 pub fn list(lists: Lists<'_>, request: &pb::ListMembershipsRequest) -> Result<Listing<MembershipFilter>> {
-    let mut check = Check::default();
+    let mut check = Validation::default();
     let page = check.page(lists, request);
     let organization_id = check.optional_id("organization_id", &request.organization_id);
     let user_id = check.optional_id("user_id", &request.user_id);
@@ -62,7 +62,7 @@ pub fn list(lists: Lists<'_>, request: &pb::ListMembershipsRequest) -> Result<Li
 
 /// Parses an UpdateMembership request.
 pub fn update(request: pb::UpdateMembershipRequest) -> Result<(Target<MembershipId>, MembershipChanges)> {
-    let mut check = Check::default();
+    let mut check = Validation::default();
     let id = check.id("membership_id", &request.membership_id);
     let mask = check.mask(request.update_mask.as_ref(), &["role", "permissions"]);
     let Some(mask) = mask else { return Err(check.failed()) };

@@ -34,7 +34,7 @@ use crate::{
 
 /// Collects the violations of a request.
 #[derive(Debug, Default)]
-pub struct Check {
+pub struct Validation {
     violations: Vec<Violation>,
 }
 
@@ -42,7 +42,7 @@ pub struct Check {
 #[derive(Debug)]
 pub struct Mask<'a>(&'a [String]);
 
-impl Check {
+impl Validation {
     /// Maximum number of items of a batch: the largest answers fit into the 4 MiB that clients accept by default.
     pub const MAX_BATCH: usize = 100;
 
@@ -182,7 +182,7 @@ pub fn id_of<Id: From<Uuid>>(field: &str, text: &str) -> Result<Id> {
 /// # Errors
 /// [`Error::Invalid`] for an empty batch or too many items.
 pub fn batch<Id: From<Uuid>>(field: &str, texts: Vec<String>) -> Result<Vec<(String, Option<Id>)>> {
-    batch_size(field, texts.len(), Check::MAX_BATCH)?;
+    batch_size(field, texts.len(), Validation::MAX_BATCH)?;
     Ok(texts.into_iter().map(|text| (uuid(&text).ok(), text)).map(|(id, text)| (text, id)).collect())
 }
 

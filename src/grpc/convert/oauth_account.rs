@@ -1,6 +1,6 @@
 //! OAuth accounts on the wire.
 
-use super::{Check, Listing, Lists, time};
+use super::{Listing, Lists, Validation, time};
 use crate::{
     app::target::Target,
     error::{Error, Result},
@@ -18,7 +18,7 @@ const MAX_TOKEN_BYTES: usize = 16 * 1024;
 
 /// Parses a LinkOauthAccount request: the account, and the address that the provider vouches for, if any.
 pub fn link(request: pb::LinkOauthAccountRequest) -> Result<(NewOauthAccount, Option<NormalizedEmail>)> {
-    let mut check = Check::default();
+    let mut check = Validation::default();
     let user_id = check.id("user_id", &request.user_id);
     let provider = check.field("provider", Provider::parse(&request.provider));
     let provider_user_id = check.field("provider_user_id", ProviderUserId::parse(&request.provider_user_id));
@@ -41,7 +41,7 @@ pub fn link(request: pb::LinkOauthAccountRequest) -> Result<(NewOauthAccount, Op
 
 /// Parses a ListOauthAccounts request.
 pub fn list(lists: Lists<'_>, request: &pb::ListOauthAccountsRequest) -> Result<Listing<OauthAccountFilter>> {
-    let mut check = Check::default();
+    let mut check = Validation::default();
     let page = check.page(lists, request);
     let user_id = check.id("user_id", &request.user_id);
     let provider = check.optional("provider", &request.provider, Provider::parse);
@@ -51,7 +51,7 @@ pub fn list(lists: Lists<'_>, request: &pb::ListOauthAccountsRequest) -> Result<
 
 /// Parses a GetOauthAccountByProvider request.
 pub fn get_by_provider(request: &pb::GetOauthAccountByProviderRequest) -> Result<ProviderAccount> {
-    let mut check = Check::default();
+    let mut check = Validation::default();
     let provider = check.field("provider", Provider::parse(&request.provider));
     let provider_user_id = check.field("provider_user_id", ProviderUserId::parse(&request.provider_user_id));
     let (Some(provider), Some(provider_user_id)) = (provider, provider_user_id) else { return Err(check.failed()) };
@@ -60,7 +60,7 @@ pub fn get_by_provider(request: &pb::GetOauthAccountByProviderRequest) -> Result
 
 /// Parses a SetOauthAccountTokens request.
 pub fn set_tokens(request: pb::SetOauthAccountTokensRequest) -> Result<(Target<OauthAccountId>, ProviderTokens)> {
-    let mut check = Check::default();
+    let mut check = Validation::default();
     let id = check.id("oauth_account_id", &request.oauth_account_id);
     let given = check.field("tokens", request.tokens.ok_or("must be set"));
     let tokens = given.and_then(|given| tokens(&mut check, given));
@@ -68,7 +68,7 @@ pub fn set_tokens(request: pb::SetOauthAccountTokensRequest) -> Result<(Target<O
     Ok((Target { id, etag: request.etag }, tokens))
 }
 
-fn scopes(check: &mut Check, scopes: Vec<String>) -> Option<ProviderScopes> {
+fn scopes(check: &mut Validation, scopes: Vec<String>) -> Option<ProviderScopes> {
     if scopes.len() > ProviderScopes::MAX {
         check.violation("scopes", "must have at most 100 items");
         return None;
@@ -84,7 +84,7 @@ fn scopes(check: &mut Check, scopes: Vec<String>) -> Option<ProviderScopes> {
     bad.is_empty().then(|| ProviderScopes::new(scopes))
 }
 
-fn tokens(check: &mut Check, tokens: pb::OauthTokens) -> Option<ProviderTokens> {
+fn tokens(check: &mut Validation, tokens: pb::OauthTokens) -> Option<ProviderTokens> {
     let access_token = token(check, "tokens.access_token", tokens.access_token);
     let refresh_token = token(check, "tokens.refresh_token", tokens.refresh_token);
     let token_expires_at = check.optional_time("tokens.token_expires_at", tokens.token_expires_at.as_ref());
@@ -95,7 +95,7 @@ fn tokens(check: &mut Check, tokens: pb::OauthTokens) -> Option<ProviderTokens> 
     })
 }
 
-fn token(check: &mut Check, field: &str, text: String) -> Option<Option<Plaintext>> {
+fn token(check: &mut Validation, field: &str, text: String) -> Option<Option<Plaintext>> {
     let is_token = text.len() <= MAX_TOKEN_BYTES && text.bytes().all(|b| (b' '..=b'~').contains(&b));
     let token = (!text.is_empty()).then(|| Plaintext::new(text));
     check.field(field, is_token.then_some(token).ok_or("must have at most 16 KiB of printable ASCII"))

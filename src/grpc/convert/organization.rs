@@ -1,6 +1,6 @@
 //! Organizations on the wire.
 
-use super::{Check, Listing, Lists, Target, json, time};
+use super::{Listing, Lists, Target, Validation, json, time};
 use crate::{
     error::Result,
     models::{
@@ -12,7 +12,7 @@ use crate::{
 
 /// Parses a CreateOrganization request.
 pub fn create(request: pb::CreateOrganizationRequest) -> Result<NewOrganization> {
-    let mut check = Check::default();
+    let mut check = Validation::default();
     let name = check.field("name", Name::parse(&request.name));
     let slug = check.optional("slug", &request.slug, Slug::parse);
     let owner_user_id = check.id("owner_user_id", &request.owner_user_id);
@@ -29,7 +29,7 @@ pub fn create(request: pb::CreateOrganizationRequest) -> Result<NewOrganization>
 
 /// Parses a ListOrganizations request.
 pub fn list(lists: Lists<'_>, request: &pb::ListOrganizationsRequest) -> Result<Listing<OrganizationFilter>> {
-    let mut check = Check::default();
+    let mut check = Validation::default();
     let page = check.page(lists, request);
     let plan = check.optional_choice("plan", plan(request.plan));
     let state = check.optional_choice("state", state_filter(request.state).map(Some));
@@ -47,7 +47,7 @@ pub fn list(lists: Lists<'_>, request: &pb::ListOrganizationsRequest) -> Result<
 
 /// Parses an UpdateOrganization request.
 pub fn update(request: pb::UpdateOrganizationRequest) -> Result<(Target<OrganizationId>, OrganizationChanges)> {
-    let mut check = Check::default();
+    let mut check = Validation::default();
     let id = check.id("organization_id", &request.organization_id);
     let mask = check.mask(request.update_mask.as_ref(), &["name", "slug", "logo_url", "plan", "settings"]);
     let Some(mask) = mask else { return Err(check.failed()) };
@@ -69,13 +69,13 @@ pub fn update(request: pb::UpdateOrganizationRequest) -> Result<(Target<Organiza
 /// # Errors
 /// [`Error::Invalid`](crate::error::Error::Invalid) for an invalid slug.
 pub fn get_by_slug(request: &pb::GetOrganizationBySlugRequest) -> Result<Slug> {
-    let mut check = Check::default();
+    let mut check = Validation::default();
     check.field("slug", Slug::parse(&request.slug)).ok_or_else(|| check.failed())
 }
 
 /// Parses a TransferOwnership request. A missing former owner is the caller.
 pub fn transfer(request: &pb::TransferOwnershipRequest) -> Result<Transfer> {
-    let mut check = Check::default();
+    let mut check = Validation::default();
     let organization_id = check.id("organization_id", &request.organization_id);
     let to = check.id("new_owner_user_id", &request.new_owner_user_id);
     let from = check.optional_id("former_owner_user_id", &request.former_owner_user_id);

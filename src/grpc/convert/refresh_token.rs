@@ -1,6 +1,6 @@
 //! Refresh tokens on the wire.
 
-use super::{Check, Listing, Lists, time};
+use super::{Listing, Lists, Validation, time};
 use crate::{
     app::refresh_token::RefreshTokenKey,
     error::{Error, Result},
@@ -14,7 +14,7 @@ use crate::{
 
 /// Parses a CreateRefreshToken request.
 pub fn create(request: &pb::CreateRefreshTokenRequest) -> Result<NewSession> {
-    let mut check = Check::default();
+    let mut check = Validation::default();
     let user_id = check.id("user_id", &request.user_id);
     let user_agent = UserAgent::of(&request.user_agent);
     let ip_address = check.optional("ip_address", &request.ip_address, IpText::parse);
@@ -26,7 +26,7 @@ pub fn create(request: &pb::CreateRefreshTokenRequest) -> Result<NewSession> {
 
 /// Parses a ListRefreshTokens request.
 pub fn list(lists: Lists<'_>, request: &pb::ListRefreshTokensRequest) -> Result<Listing<UserId>> {
-    let mut check = Check::default();
+    let mut check = Validation::default();
     let page = check.page(lists, request);
     let user_id = check.id("user_id", &request.user_id);
     let (Some(page), Some(user_id)) = (page, user_id) else { return Err(check.failed()) };
@@ -52,7 +52,7 @@ pub fn revoke(request: pb::RevokeRefreshTokenRequest) -> Result<RefreshTokenKey>
 
 /// Parses a RevokeAllRefreshTokens request.
 pub fn revoke_all(request: &pb::RevokeAllRefreshTokensRequest) -> Result<(UserId, Option<SessionId>)> {
-    let mut check = Check::default();
+    let mut check = Validation::default();
     let user_id = check.id("user_id", &request.user_id);
     let except = check.optional_id("except_family_id", &request.except_family_id);
     let (Some(user_id), Some(except)) = (user_id, except) else { return Err(check.failed()) };

@@ -1,6 +1,6 @@
 //! Roles on the wire.
 
-use super::{Check, Listing, Lists, texts, time};
+use super::{Listing, Lists, Validation, texts, time};
 use crate::{
     app::target::Target,
     error::{Error, Result},
@@ -10,7 +10,7 @@ use crate::{
 
 /// Parses a CreateRole request.
 pub fn create(request: &pb::CreateRoleRequest) -> Result<NewRole> {
-    let mut check = Check::default();
+    let mut check = Validation::default();
     let organization_id = check.id("organization_id", &request.organization_id);
     let name = check.field("name", RoleName::parse_own(&request.name));
     let description = check.optional("description", &request.description, Name::parse);
@@ -29,7 +29,7 @@ pub fn get(request: pb::GetRoleRequest) -> Result<RoleKey> {
         None => Err(Error::invalid("key", "must be role_id or organization_and_name")),
         Some(Key::RoleId(id)) => super::id_of("role_id", &id).map(RoleKey::Id),
         Some(Key::OrganizationAndName(named)) => {
-            let mut check = Check::default();
+            let mut check = Validation::default();
             let organization_id = check.id("organization_and_name.organization_id", &named.organization_id);
             let name = check.field("organization_and_name.name", RoleName::parse(&named.name));
             let (Some(organization_id), Some(name)) = (organization_id, name) else { return Err(check.failed()) };
@@ -40,7 +40,7 @@ pub fn get(request: pb::GetRoleRequest) -> Result<RoleKey> {
 
 /// Parses a ListRoles request.
 pub fn list(lists: Lists<'_>, request: &pb::ListRolesRequest) -> Result<Listing<OrganizationId>> {
-    let mut check = Check::default();
+    let mut check = Validation::default();
     let page = check.page(lists, request);
     let organization_id = check.id("organization_id", &request.organization_id);
     let (Some(page), Some(organization_id)) = (page, organization_id) else { return Err(check.failed()) };
@@ -49,7 +49,7 @@ pub fn list(lists: Lists<'_>, request: &pb::ListRolesRequest) -> Result<Listing<
 
 /// Parses an UpdateRole request.
 pub fn update(request: pb::UpdateRoleRequest) -> Result<(Target<RoleId>, RoleChanges)> {
-    let mut check = Check::default();
+    let mut check = Validation::default();
     let id = check.id("role_id", &request.role_id);
     let mask = check.mask(request.update_mask.as_ref(), &["description", "permissions"]);
     let Some(mask) = mask else { return Err(check.failed()) };

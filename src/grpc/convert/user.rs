@@ -1,6 +1,6 @@
 //! Users on the wire.
 
-use super::{Check, Listing, Lists, batch_size, json, time};
+use super::{Listing, Lists, Validation, batch_size, json, time};
 use crate::{
     app::{
         target::Target,
@@ -20,7 +20,7 @@ const MAX_IMPORTED: usize = 500;
 
 /// Parses a CreateUser request.
 pub fn create(request: pb::CreateUserRequest) -> Result<NewUser> {
-    let mut check = Check::default();
+    let mut check = Validation::default();
     let email = check.field("email", Email::parse(&request.email));
     let name = check.field("name", Name::parse(&request.name));
     let avatar_url = check.optional("avatar_url", &request.avatar_url, WebUrl::parse);
@@ -42,7 +42,7 @@ pub fn import(request: pb::ImportUsersRequest, limits: Limits) -> Result<Vec<Imp
 }
 
 fn imported_user(user: pb::ImportedUser, limits: Limits) -> ImportedUser {
-    let mut check = Check::default();
+    let mut check = Validation::default();
     let external_id = check.field("external_id", ExternalId::parse(&user.external_id));
     let email = check.field("email", Email::parse(&user.email));
     let name = check.field("name", Name::parse(&user.name));
@@ -88,7 +88,7 @@ fn import_outcome(outcome: ImportOutcome) -> Outcome {
 
 /// Parses a ListUsers request.
 pub fn list(lists: Lists<'_>, request: &pb::ListUsersRequest) -> Result<Listing<UserFilter>> {
-    let mut check = Check::default();
+    let mut check = Validation::default();
     let page = check.page(lists, request);
     let organization_id = check.optional_id("organization_id", &request.organization_id);
     let state = check.optional_choice("state", state_filter(request.state).map(Some));
@@ -106,7 +106,7 @@ pub fn list(lists: Lists<'_>, request: &pb::ListUsersRequest) -> Result<Listing<
 
 /// Parses an UpdateUser request.
 pub fn update(request: pb::UpdateUserRequest) -> Result<(Target<UserId>, UserChanges)> {
-    let mut check = Check::default();
+    let mut check = Validation::default();
     let id = check.id("user_id", &request.user_id);
     let mask = check.mask(request.update_mask.as_ref(), &["email", "name", "avatar_url", "metadata"]);
     let Some(mask) = mask else { return Err(check.failed()) };
@@ -126,7 +126,7 @@ pub fn update(request: pb::UpdateUserRequest) -> Result<(Target<UserId>, UserCha
 /// # Errors
 /// [`Error::Invalid`](crate::error::Error::Invalid) for an invalid address.
 pub fn get_by_email(request: &pb::GetUserByEmailRequest) -> Result<Email> {
-    let mut check = Check::default();
+    let mut check = Validation::default();
     check.field("email", Email::parse(&request.email)).ok_or_else(|| check.failed())
 }
 

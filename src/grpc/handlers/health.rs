@@ -63,23 +63,23 @@ impl Service for HealthHandler {
             let unknown = tokio_stream::once(Ok(answer(ServingStatus::ServiceUnknown)));
             return Ok(Response::new(Box::pin(unknown.chain(tokio_stream::pending()))));
         }
-        let mut standings = self.health.standings();
+        let mut subscribe = self.health.subscribe();
         let (sender, answers) = mpsc::channel(1);
         tokio::spawn(async move {
             let mut last = None;
             loop {
-                let standing = *standings.borrow_and_update();
-                let now = status(standing.is_ready(), &service);
+                let readiness = *subscribe.borrow_and_update();
+                let now = status(readiness.is_ready(), &service);
                 if last.replace(now) != Some(now) && sender.send(Ok(answer(now))).await.is_err() {
                     return;
                 }
-                if standing.is_stopping {
+                if readiness.is_stopping {
                     // An open stream would delay the shutdown.
                     let _ = sender.send(Err(Error::Stopping.into())).await;
                     return;
                 }
                 tokio::select! {
-                    changed = standings.changed() => if changed.is_err() { return },
+                    changed = subscribe.changed() => if changed.is_err() { return },
                     () = sender.closed() => return,
                 }
             }

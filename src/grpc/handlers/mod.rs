@@ -35,7 +35,7 @@ use crate::{
     error::{Error, Result},
     grpc::convert::{
         Lists,
-        call::{Act, Beside},
+        call::{Act, CallContext},
     },
     models::{Actor, Call, Caller, Origin, RequiredScope, Scope},
     telemetry,
@@ -60,22 +60,22 @@ fn called_to_act<R: Act, T>(mut request: Request<R>, parse: impl FnOnce(R) -> Re
     let ip_address = request.remote_addr().map(|address| address.ip());
     let headers = std::mem::take(request.metadata_mut()).into_headers();
     let (caller, mut request) = called_by(request)?;
-    let mut beside = Beside::take(&headers, &mut request);
+    let mut context = CallContext::take(&headers, &mut request);
     let validate_only = request.validate_only();
-    let parsed = beside.and(parse(request))?;
+    let parsed = context.and(parse(request))?;
     if validate_only {
         // Nothing is changed, so there is nothing to repeat.
-        beside.once = None;
+        context.once = None;
     }
     let origin = Origin {
         actor: Actor::from(&caller),
         method: R::METHOD.to_owned(),
         call_id: telemetry::request_id(),
         ip_address,
-        metadata: beside.metadata,
-        request_id: beside.once.as_ref().map(|once| once.request_id),
+        metadata: context.metadata,
+        request_id: context.once.as_ref().map(|once| once.request_id),
     };
-    Ok((Call { caller, origin, validate_only, once: beside.once }, parsed))
+    Ok((Call { caller, origin, validate_only, once: context.once }, parsed))
 }
 
 /// Splits the request of a client-streaming method that records events.
@@ -88,7 +88,7 @@ fn called_to_stream<T>(mut request: Request<T>, method: &str) -> Result<(Call, T
         method: method.to_owned(),
         call_id: telemetry::request_id(),
         ip_address,
-        metadata: Beside::metadata(&headers),
+        metadata: CallContext::metadata(&headers),
         request_id: None,
     };
     Ok((Call { caller, origin, validate_only: false, once: None }, stream))

@@ -10,7 +10,7 @@ use super::{
     user_import::Import,
 };
 use crate::{
-    app::{self, App, streams::Kind},
+    app::{self, App, streams::StreamKind},
     error::Entity,
     grpc::{convert, status::not_found},
     models::UserId,
@@ -166,7 +166,7 @@ impl UserService for UserHandler {
     ) -> Result<Response<Self::ImportUsersStream>, Status> {
         let scope = scope_of(&request)?;
         let (call, batches) = called_to_stream(request, IMPORT_USERS)?;
-        let slot = self.app.streams.open(&call.caller, Kind::Import)?;
+        let slot = self.app.streams.open(&call.caller, StreamKind::Import)?;
         let import = Import { app: self.app.clone(), call, scope, batches };
         let answers = stream(&self.app.shutdown, slot, self.app.policy.stream_timeout, |sender| import.run(sender));
         Ok(Response::new(answers))

@@ -25,10 +25,10 @@ use super::stream::broken;
 use crate::{
     app::{
         App,
-        credentials::{Forgotten, Known},
+        credentials::{CachedKey, Invalidation},
         reported_keys::{self, ReportedKeys, Withdrawn},
         shutdown::Shutdown,
-        streams::{Kind, Slot},
+        streams::{Slot, StreamKind},
         verification::{self, Verification, Verifier, wall_time},
     },
     error::{Error, Result},
@@ -55,7 +55,7 @@ pub struct VerifyStream {
     /// Messages to send before any answer.
     ready: VecDeque<Message>,
     reported: ReportedKeys,
-    forgotten: BroadcastStream<Forgotten>,
+    forgotten: BroadcastStream<Invalidation>,
     heartbeat: Interval,
     /// Running checks of the caller's own rights.
     checks: JoinSet<Result<()>>,
@@ -75,7 +75,7 @@ impl VerifyStream {
         scope: Scope,
         questions: Streaming<pb::VerifyStreamRequest>,
     ) -> Result<Self> {
-        let slot = app.streams.open(&caller, Kind::Verify)?;
+        let slot = app.streams.open(&caller, StreamKind::Verify)?;
         let (end, ended) = oneshot::channel();
         let taken = Arc::default();
         tokio::spawn(watch(app.shutdown.clone(), slot, app.policy.stream_timeout, Arc::clone(&taken), end));
@@ -100,7 +100,7 @@ impl VerifyStream {
     }
 
     /// Withdraws the verdicts that no longer hold, and checks the caller again if it is concerned itself.
-    fn withdraw(&mut self, forgotten: Forgotten) {
+    fn withdraw(&mut self, forgotten: Invalidation) {
         match self.reported.withdraw(forgotten, &self.caller) {
             Withdrawn::Keys(ids) => self.ready.extend(ids.into_iter().map(|id| Message::Withdrawal(one(id)))),
             Withdrawn::All => self.ready.push_back(Message::Withdrawal(all())),
@@ -139,7 +139,7 @@ impl VerifyStream {
     }
 
     /// Tracks a key whose verdict the client may cache, or withdraws the verdict.
-    fn remember(&mut self, known: &Known, is_kept: bool) {
+    fn remember(&mut self, known: &CachedKey, is_kept: bool) {
         let id = known.credential.key.id;
         if let Some(oldest) = self.reported.insert(id, known.credential.principal.id()) {
             self.ready.push_back(Message::Withdrawal(one(oldest)));
@@ -158,7 +158,7 @@ impl VerifyStream {
         let until = if heartbeat { self.app.credentials.until() } else { None };
         while let Poll::Ready(Some(forgotten)) = Pin::new(&mut self.forgotten).poll_next(cx) {
             // An error means that too many were missed to name them individually.
-            self.withdraw(forgotten.unwrap_or(Forgotten::Everything));
+            self.withdraw(forgotten.unwrap_or(Invalidation::Everything));
         }
         while let Poll::Ready(Some(checked)) = self.checks.poll_join_next(cx) {
             if let Ok(Err(error)) = checked {

@@ -69,7 +69,7 @@ const NOT_OF_ADMINS: [&str; 2] = [DELETE_ORGANIZATION, TRANSFER_ORGANIZATION];
 
 /// Permissions held in an organization: by a role and other permissions there, within the scopes of the presented credential.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Held {
+pub struct HeldPermissions {
     base: Base,
     /// Permissions beyond the base.
     given: Permissions,
@@ -119,7 +119,7 @@ impl Base {
     }
 }
 
-impl Held {
+impl HeldPermissions {
     fn standing(base: Base, given: Permissions) -> Self {
         Self { base, given, within: Scopes::all() }
     }
@@ -334,7 +334,7 @@ impl Standing {
     /// Decides whether the member has a permission.
     pub fn decide(self, permission: &Scope) -> Decision {
         let own = self.role.as_ref().map(|role| role.permissions.clone()).unwrap_or_default();
-        let by_role = Held::by(&self.membership.role, &own);
+        let by_role = HeldPermissions::by(&self.membership.role, &own);
         let basis = if !self.user_is_active {
             Basis::UserSuspended
         } else if self.is_platform_admin {

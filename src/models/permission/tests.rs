@@ -2,9 +2,9 @@
 
 use super::*;
 
-fn held(role: &str, given: &[&str]) -> Held {
+fn held(role: &str, given: &[&str]) -> HeldPermissions {
     let given = given.iter().map(|text| Scope::parse(text).unwrap()).collect();
-    Held::by(&RoleName::parse(role).unwrap(), &given)
+    HeldPermissions::by(&RoleName::parse(role).unwrap(), &given)
 }
 
 #[test]
@@ -37,7 +37,8 @@ fn what_a_membership_gives_counts_beside_its_role() {
 
 #[test]
 fn an_organizations_key_holds_what_its_scopes_say_and_never_more_than_an_admin() {
-    let key = |scopes: &[&str]| Held::by_own_key(&scopes.iter().map(|text| Scope::parse(text).unwrap()).collect());
+    let key =
+        |scopes: &[&str]| HeldPermissions::by_own_key(&scopes.iter().map(|text| Scope::parse(text).unwrap()).collect());
     let (admin, clerk) = (held("admin", &[]), held("clerk", &["api_keys:write", "invoices:*"]));
     assert_eq!(key(&["*"]), admin);
     let wide = key(&["organizations:*", "organizations:delete"]);

@@ -13,10 +13,10 @@ use crate::{
     },
     error::{Error, Result},
     models::{
-        Action, ApiKey, ApiKeyFilter, ApiKeyId, ApiKeyOwner, Credential, Cursor, Environment, Held, IpRanges,
-        JsonObject, Name, Organization, OrganizationId, OrganizationState, OwnerState, Page, PageRequest, Permissions,
-        Principal, PrincipalId, Reach, Resource as _, Revision, RoleName, Scopes, SecretHash, Timestamp, User, UserId,
-        UserState, api_key::KeyPrefix,
+        Action, ApiKey, ApiKeyFilter, ApiKeyId, ApiKeyOwner, Credential, Cursor, Environment, HeldPermissions,
+        IpRanges, JsonObject, Name, Organization, OrganizationId, OrganizationState, OwnerState, Page, PageRequest,
+        Permissions, Principal, PrincipalId, Reach, Resource as _, Revision, RoleName, Scopes, SecretHash, Timestamp,
+        User, UserId, UserState, api_key::KeyPrefix,
     },
     repositories::Locked,
 };
@@ -54,7 +54,7 @@ type UserOwner = (UserState, Option<Timestamp>, bool);
 type OrganizationOwner = (OrganizationState, Option<Timestamp>, Option<UserId>);
 
 /// A key joined with its owner.
-type Found = (ApiKeyRow, Option<UserOwner>, Option<OrganizationOwner>);
+type CredentialRow = (ApiKeyRow, Option<UserOwner>, Option<OrganizationOwner>);
 
 /// Restricts a query to the keys of an owner.
 macro_rules! owned {
@@ -82,7 +82,7 @@ macro_rules! credentials {
     };
 }
 
-fn read_credential((row, user, organization): Found) -> Result<Credential> {
+fn read_credential((row, user, organization): CredentialRow) -> Result<Credential> {
     let key = ApiKey::from(row);
     let (principal, owner, accountable) = match (key.user_id, user, key.organization_id, organization) {
         (Some(id), Some((state, deleted_at, is_platform_admin)), None, None) => {
@@ -112,7 +112,7 @@ pub struct ApiKeyRepository<'c> {
 }
 
 impl ApiKeyRepository<'_> {
-    /// Stores a new API key.
+    /// Stores a new API key. Takes no reach: the row is new.
     pub async fn insert(&mut self, key: &ApiKey) -> Result<()> {
         execute!(self.conn, diesel::insert_into(api_keys::table).values(ApiKeyRow::from(key)))?;
         self.conn.made(Action::ApiKeyCreated, key);
@@ -147,9 +147,9 @@ impl ApiKeyRepository<'_> {
 
     /// The organization key with this id, and what a member of that organization holds there. Always one statement, so that another
     /// tenant's key takes as long as an unknown one. Takes no reach: the permissions held decide whether the user may see the key.
-    pub async fn get_as_member(&mut self, user: UserId, id: ApiKeyId) -> Result<Option<(ApiKey, Held)>> {
-        type Found = (ApiKeyRow, RoleName, Permissions, Option<Permissions>);
-        let found: Option<Found> = query!(self.conn, c => async {
+    pub async fn get_as_member(&mut self, user: UserId, id: ApiKeyId) -> Result<Option<(ApiKey, HeldPermissions)>> {
+        type CredentialRow = (ApiKeyRow, RoleName, Permissions, Option<Permissions>);
+        let found: Option<CredentialRow> = query!(self.conn, c => async {
             api_keys::table
                 .inner_join(organizations::table.on(organizations::id.nullable().eq(api_keys::organization_id)))
                 .inner_join(memberships::table.on(memberships::organization_id.eq(organizations::id)))
@@ -170,13 +170,14 @@ impl ApiKeyRepository<'_> {
                 .await
                 .optional()
         })?;
-        Ok(found
-            .map(|(row, role, given, own)| (ApiKey::from(row), Held::by(&role, &given).and(&own.unwrap_or_default()))))
+        Ok(found.map(|(row, role, given, own)| {
+            (ApiKey::from(row), HeldPermissions::by(&role, &given).and(&own.unwrap_or_default()))
+        }))
     }
 
     /// The key with this prefix, current or former, and its owner's present state. Takes no reach: the caller's secret is compared next.
     pub async fn credential(&mut self, prefix: &KeyPrefix) -> Result<Option<Credential>> {
-        let mut found: Option<Found> = query!(self.conn, c => {
+        let mut found: Option<CredentialRow> = query!(self.conn, c => {
             let query = credentials!().filter(api_keys::prefix.eq(prefix));
             async move { query.get_result(c).await.optional() }
         })?;
@@ -193,7 +194,7 @@ impl ApiKeyRepository<'_> {
 
     /// The key that a caller presented before, with its owner's present state. Takes no reach: the caller's reach is derived from it.
     pub async fn credential_of(&mut self, id: ApiKeyId) -> Result<Option<Credential>> {
-        let found: Option<Found> = query!(self.conn, c => {
+        let found: Option<CredentialRow> = query!(self.conn, c => {
             let query = credentials!().filter(api_keys::id.eq(id));
             async move { query.get_result(c).await.optional() }
         })?;
@@ -308,7 +309,7 @@ impl ApiKeyRepository<'_> {
     }
 
     /// Clears the creator of up to `limit` API keys of other owners that a locked user created, and returns how many.
-    pub async fn forget_maker(&mut self, user: &Locked<User>, limit: i64, now: Timestamp) -> Result<usize> {
+    pub async fn clear_creator(&mut self, user: &Locked<User>, limit: i64, now: Timestamp) -> Result<usize> {
         let action = Action::ApiKeyCreatorErased;
         Ok(forget_user!(limit, self.conn, api_keys: ApiKeyRow of ApiKey, ApiKeyId, created_by, action, user, now))
     }

@@ -50,7 +50,7 @@ pub struct EventRepository<'c> {
 
 impl EventRepository<'_> {
     /// Stores events in the given order. It is the last write of a transaction, so that other transactions wait for its position in the
-    /// order only as long as its commit takes.
+    /// order only as long as its commit takes. Takes no reach: the rows are new.
     ///
     /// # Errors
     /// [`Error::Unavailable`] if an event cannot be written; the change it describes is then not committed.
@@ -160,7 +160,7 @@ impl EventRepository<'_> {
         query!(self.conn, c => event_floor::table.select(event_floor::sequence).get_result(c))
     }
 
-    /// The position of the last event before which no event can appear any more.
+    /// The position of the last event before which no event can appear any more. Takes no reach: it reveals only the order.
     ///
     /// On PostgreSQL an event gets its number before it becomes visible, so one with a smaller number may commit later. A transaction that
     /// has taken a number holds a row-exclusive lock on the table from before that until after its commit. So once all current holders of
@@ -177,7 +177,7 @@ impl EventRepository<'_> {
     }
 
     /// The last position in this connection's snapshot, if the snapshot contains every event up to it: no event between `settled` and that
-    /// position is still uncommitted.
+    /// position is still uncommitted. Takes no reach: it reveals only the order.
     pub async fn last_if_whole(&mut self, settled: Sequence) -> Result<Option<Sequence>> {
         let (_, last) = self.ends().await?;
         let seen: i64 =

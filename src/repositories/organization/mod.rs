@@ -54,6 +54,7 @@ impl OrganizationRepository<'_> {
     }
 
     /// Stores a new organization. The usage of its API keys counts towards `accountable`; see `membership.rs` for when that ends.
+    /// Takes no reach: the row is new.
     ///
     /// # Errors
     /// [`Taken::OrganizationSlug`](crate::error::Taken::OrganizationSlug).
@@ -106,7 +107,7 @@ impl OrganizationRepository<'_> {
     }
 
     /// Locks an organization that may be deleted.
-    pub async fn lock_also_deleted(
+    pub async fn lock_including_deleted(
         &mut self,
         reach: &Reach,
         id: OrganizationId,
@@ -193,7 +194,7 @@ impl OrganizationRepository<'_> {
     }
 
     /// Deletes up to `limit` resources that depend on a locked organization and returns how many.
-    pub async fn delete_what_hangs_on(&mut self, organization: &Locked<Organization>, limit: i64) -> Result<usize> {
+    pub async fn delete_dependents(&mut self, organization: &Locked<Organization>, limit: i64) -> Result<usize> {
         let mut removed = self.conn.memberships().delete_of_organization(organization, limit).await?;
         removed += self.conn.api_keys().delete_of_organization(organization, left(limit, removed)).await?;
         removed += self.conn.invitations().delete_of_organization(organization, left(limit, removed)).await?;
@@ -202,7 +203,7 @@ impl OrganizationRepository<'_> {
 
     /// Erases a locked organization and everything that depends on it.
     pub async fn delete(&mut self, organization: Locked<Organization>) -> Result<()> {
-        while self.delete_what_hangs_on(&organization, MAX_BATCH).await? > 0 {}
+        while self.delete_dependents(&organization, MAX_BATCH).await? > 0 {}
         execute!(self.conn, diesel::delete(organizations::table.filter(organizations::id.eq(organization.id))))?;
         self.conn.removed(Action::OrganizationPurged, organization.into_inner());
         Ok(())

@@ -46,7 +46,7 @@ pub struct UserRepository<'c> {
 }
 
 impl UserRepository<'_> {
-    /// Stores a new user.
+    /// Stores a new user. Takes no reach: the row is new.
     ///
     /// # Errors
     /// [`Taken::UserEmail`](crate::error::Taken::UserEmail).
@@ -92,7 +92,7 @@ impl UserRepository<'_> {
     }
 
     /// Locks a user that may be deleted.
-    pub async fn lock_also_deleted(&mut self, reach: &Reach, id: UserId) -> Result<Option<Locked<User>>> {
+    pub async fn lock_including_deleted(&mut self, reach: &Reach, id: UserId) -> Result<Option<Locked<User>>> {
         let row: Option<UserRow> = query!(self.conn, c => {
             let query = users::table.filter(users::id.eq(id)).select(UserRow::as_select()).into_boxed::<Backend>();
             async { ForUpdate(within!(also deleted users, query, reach)).get_result(c).await.optional() }
@@ -114,7 +114,7 @@ impl UserRepository<'_> {
         })
     }
 
-    /// True if no user is stored. Called only at the first start.
+    /// True if no user is stored. Called only at the first start. Takes no reach: it reads no row.
     pub async fn none_exists(&mut self) -> Result<bool> {
         let any: Option<UserId> = query!(self.conn, c => async {
             users::table.select(users::id).limit(1).get_result(c).await.optional()
@@ -190,14 +190,14 @@ impl UserRepository<'_> {
     }
 
     /// Deletes up to `limit` resources that depend on a locked user and returns how many.
-    pub async fn delete_what_hangs_on(&mut self, user: &Locked<User>, limit: i64, now: Timestamp) -> Result<usize> {
+    pub async fn delete_dependents(&mut self, user: &Locked<User>, limit: i64, now: Timestamp) -> Result<usize> {
         let conn = &mut *self.conn;
         let mut removed = conn.memberships().delete_of_user(user, limit).await?;
         removed += conn.oauth_accounts().delete_of_user(user, left(limit, removed)).await?;
         removed += conn.refresh_tokens().delete_of_user(user, left(limit, removed), now).await?;
         removed += conn.api_keys().delete_of_user(user, left(limit, removed)).await?;
         // Other owners' keys that the user created.
-        removed += conn.api_keys().forget_maker(user, left(limit, removed), now).await?;
+        removed += conn.api_keys().clear_creator(user, left(limit, removed), now).await?;
         conn.passwords().delete_of_user(user).await?;
         conn.one_time_tokens().delete_of_user(user).await?;
         removed += conn.invitations().forget_inviter(user, left(limit, removed), now).await?;
@@ -225,7 +225,7 @@ impl UserRepository<'_> {
 
     /// Erases a locked user and everything that depends on it.
     pub async fn delete(&mut self, user: Locked<User>, now: Timestamp) -> Result<()> {
-        while self.delete_what_hangs_on(&user, MAX_BATCH, now).await? > 0 {}
+        while self.delete_dependents(&user, MAX_BATCH, now).await? > 0 {}
         execute!(self.conn, diesel::delete(users::table.filter(users::id.eq(user.id))))?;
         self.conn.removed(Action::UserPurged, user.into_inner());
         Ok(())

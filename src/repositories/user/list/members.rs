@@ -13,7 +13,7 @@ use crate::{
     },
     error::Result,
     models::{Cursor, OrganizationId, Page, PageRequest, StateFilter, User, UserFilter, UserId, text::prefix_end},
-    repositories::reach::SEEN,
+    repositories::reach::VISIBLE,
 };
 
 /// Members of each organization read in the first step, in addition to the organization's share of a page.
@@ -32,7 +32,7 @@ fn first_step(organizations: &[OrganizationId], page: &PageRequest) -> i64 {
 
 impl UserRepository<'_> {
     /// A page of the members of organizations without duplicates, plus the user `beside`. The members of each are read in order and merged,
-    /// and of each no more are read than may be on the page.
+    /// and of each no more are read than may be on the page. Takes no reach: the organizations come from it.
     pub(super) async fn list_members(
         &mut self,
         organizations: &[OrganizationId],
@@ -80,12 +80,12 @@ impl UserRepository<'_> {
             return Ok((found, end));
         }
         let ends: Vec<Option<UserId>> = query!(self.conn, c => {
-            let further = SEEN
-                .filter(SEEN.field(memberships::organization_id).eq(organizations::id))
-                .filter(SEEN.field(memberships::user_id).gt(range.after))
-                .filter(SEEN.field(memberships::user_id).le(range.up_to))
-                .select(SEEN.field(memberships::user_id))
-                .order(SEEN.field(memberships::user_id))
+            let further = VISIBLE
+                .filter(VISIBLE.field(memberships::organization_id).eq(organizations::id))
+                .filter(VISIBLE.field(memberships::user_id).gt(range.after))
+                .filter(VISIBLE.field(memberships::user_id).le(range.up_to))
+                .select(VISIBLE.field(memberships::user_id))
+                .order(VISIBLE.field(memberships::user_id))
                 .offset(step);
             let own = organizations::table.filter(organizations::id.eq_any(organizations));
             own.select(further.single_value()).load(c)
@@ -104,6 +104,7 @@ impl UserRepository<'_> {
     }
 
     /// Like [`Self::list_members`], for members whose e-mail has this prefix, in order of e-mail and id.
+    /// Takes no reach: the organizations come from it.
     pub(super) async fn list_members_by_email(
         &mut self,
         organizations: &[OrganizationId],
@@ -160,9 +161,9 @@ impl UserRepository<'_> {
             return Ok((found, end));
         }
         let ends: Vec<Option<String>> = query!(self.conn, c => {
-            let (text, id) = (SEEN.field(memberships::user_email), SEEN.field(memberships::user_id));
-            let further = SEEN
-                .filter(SEEN.field(memberships::organization_id).eq(organizations::id))
+            let (text, id) = (VISIBLE.field(memberships::user_email), VISIBLE.field(memberships::user_id));
+            let further = VISIBLE
+                .filter(VISIBLE.field(memberships::organization_id).eq(organizations::id))
                 .filter(text.ge(after.0.clone()))
                 .filter(compared(text.gt(after.0.clone()).or(id.gt(after.1))))
                 .filter(text.lt(prefix_end(prefix)))
