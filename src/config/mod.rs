@@ -1,12 +1,13 @@
 //! The command line and the settings. Each setting is an option of `tenantry serve` and an environment variable.
-//! `tenantry serve --help` prints them as a table, which `docs/settings.md` repeats.
+//! `tenantry serve --help` prints them, and `docs/settings.md` lists them.
 
 pub(crate) mod authentication;
+mod help;
 mod network;
 mod telemetry;
 mod values;
 
-use std::{env, ffi::OsStr, fmt::Write as _, path::PathBuf, time::Duration};
+use std::{env, ffi::OsStr, path::PathBuf, time::Duration};
 
 use clap::{Arg, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
@@ -15,6 +16,7 @@ pub use self::{
     authentication::{
         AlgorithmName, AuthenticationArgs, CalibrateArgs, HashCommand, RotateArgs, SigningKeysArgs, SigningKeysCommand,
     },
+    help::{command, settings},
     network::{NetworkArgs, TlsArgs, TlsVersion},
     telemetry::{DRIVER_LOG, LogArgs, LogFormat, TelemetryArgs},
     values::{ByteSize, DatabaseUrl, SecretText},
@@ -314,36 +316,9 @@ pub struct AdminCreateArgs {
     pub log: LogArgs,
 }
 
-/// The command line, with the table of settings as the help of `serve`.
-pub fn command() -> clap::Command {
-    Cli::command().mut_subcommand("serve", |serve| {
-        let help = format!(
-            "{}\n\nUsage: tenantry serve [OPTIONS]\n\n{}",
-            serve.get_long_about().map(ToString::to_string).unwrap_or_default(),
-            settings_table(&serve),
-        );
-        serve.override_help(help)
-    })
-}
-
 /// Parses the command line. Exits the process for help and on errors.
 pub fn parse() -> Cli {
     Cli::from_arg_matches(&command().get_matches()).unwrap_or_else(|error| error.exit())
-}
-
-/// All settings as a Markdown table.
-fn settings_table(serve: &clap::Command) -> String {
-    let mut table = "| Option | Variable | Default | Meaning |\n| --- | --- | --- | --- |\n".to_owned();
-    for arg in serve.get_arguments() {
-        let (Some(long), Some(env)) = (arg.get_long(), arg.get_env()) else { continue };
-        let value = arg.get_value_names().unwrap_or_default().join(" ");
-        let default: Vec<_> = arg.get_default_values().iter().map(|value| value.to_string_lossy()).collect();
-        let default = if default.is_empty() { String::new() } else { format!("`{}`", default.join(" ")) };
-        let meaning = arg.get_help().map(ToString::to_string).unwrap_or_default();
-        // Writing to a `String` cannot fail.
-        let _ = writeln!(table, "| `--{long} {value}` | `{}` | {default} | {meaning} |", env.to_string_lossy());
-    }
-    table
 }
 
 /// The first environment variable with our prefix that is not a setting: a typo must not be ignored.

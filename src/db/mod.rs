@@ -157,7 +157,7 @@ macro_rules! execute {
     };
 }
 
-pub(crate) use statements::in_span;
+pub(crate) use statements::{boxed, in_span};
 pub(crate) use {execute, first, on_postgres, query};
 
 /// The body of a transaction: an async closure that takes a [`Conn`]. It is `Copy`, because it may run again; a closure that only borrows
@@ -223,7 +223,7 @@ impl Database {
         };
         loop {
             let mut conn = self.point().await?;
-            match work(&mut conn).await {
+            match boxed(work(&mut conn)).await {
                 Err(Error::Unavailable(_)) if others > 0 && conn.is_closed() => others -= 1,
                 done => return done,
             }
@@ -242,7 +242,7 @@ impl Database {
             Pools::Sqlite(pools) => Handle::Sqlite(pools.scan().await?),
             Pools::Postgres(pools) => Handle::Postgres(pools.scan().await?),
         });
-        work(&mut conn).await
+        boxed(work(&mut conn)).await
     }
 
     async fn point(&self) -> Result<Conn> {
@@ -303,7 +303,7 @@ impl Database {
         };
         self.waits.observe(asked.elapsed().as_secs_f64());
         let mut tx = Conn::new(begun?);
-        let done = match work(&mut tx).await {
+        let done = match boxed(work(&mut tx)).await {
             Ok(_) if !tx.changes.is_empty() => {
                 Err(Error::internal("a transaction would commit a change without its event"))
             }
@@ -330,7 +330,7 @@ impl Database {
     }
 
     /// True if statements take a network round trip, so that batching rows into one is worth a wait.
-    pub fn has_round_trips(&self) -> bool {
+    pub fn is_networked(&self) -> bool {
         matches!(self.pools, Pools::Postgres(_))
     }
 

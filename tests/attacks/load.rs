@@ -11,7 +11,12 @@ use std::{
 
 use prost::Message as _;
 use tenantry::pb::{self, create_api_key_request::Owner};
-use tokio::{io::AsyncWriteExt as _, task::JoinSet, time::sleep};
+use tokio::{
+    io::AsyncWriteExt as _,
+    runtime::{Builder, Runtime},
+    task::JoinSet,
+    time::sleep,
+};
 use tonic::Status;
 use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 
@@ -43,6 +48,16 @@ async fn hostile(to: SocketAddr, number: u8, settings: &[u8]) -> Option<tokio::n
 
 /// The setting of a client that has no room for answers.
 const NO_ROOM: [u8; 6] = [0, 4, 0, 0, 0, 0];
+
+/// Where attackers run: on threads of the lowest priority, because they stand for machines of their own. What the server does for them
+/// still takes its time from others.
+fn attackers() -> Runtime {
+    let lowest = || {
+        // On Linux this is the priority of the calling thread.
+        rustix::process::setpriority_process(None, 19).unwrap();
+    };
+    Builder::new_multi_thread().worker_threads(2).enable_all().on_thread_start(lowest).build().unwrap()
+}
 
 /// The beginning of calls of a path, with or without their message.
 fn calls(path: &str, key: Option<&str>, message: Option<&[u8]>, count: u32) -> Vec<u8> {
@@ -106,7 +121,7 @@ struct Bystander {
 
 impl Bystander {
     async fn new(serving: &Serving, admin: &str) -> Self {
-        let (user, key) = tenant(serving, admin, &["*"]).await;
+        let (user, key) = tenant(serving.address, admin, &["*"]).await;
         let api = serving.with_key(&key);
         Self { api, user_id: user.id, key, probe: serving.with_key("none") }
     }
@@ -141,11 +156,12 @@ impl Bystander {
 }
 
 /// A user, and a key with scopes.
-async fn tenant(serving: &Serving, admin: &str, scopes: &[&str]) -> (pb::User, String) {
+async fn tenant(to: SocketAddr, admin: &str, scopes: &[&str]) -> (pb::User, String) {
     let email = format!("{}@example.com", unique("load"));
     let create = pb::CreateUserRequest { email, name: "Load".to_owned(), ..Default::default() };
-    let user = serving.with_key(admin).users().create_user(create).await.answered().user.unwrap();
-    let key = key_of(&serving.with_key(admin), Owner::UserId(user.id.clone()), scopes).await.unwrap();
+    let api = Api::new(to, Some(admin.to_owned()));
+    let user = api.users().create_user(create).await.answered().user.unwrap();
+    let key = key_of(&api, Owner::UserId(user.id.clone()), scopes).await.unwrap();
     (user, key)
 }
 
@@ -167,7 +183,7 @@ async fn minute_of_half_calls_takes_nothing_from_others(backend: Backend) {
     let database = TestDatabase::empty(backend).await;
     let serving = start(database.url(), &[]).await;
     let (admin, to) = (serving.first_admin_key.clone().unwrap(), serving.address);
-    let (_, key) = tenant(&serving, &admin, &["users:read"]).await;
+    let (_, key) = tenant(serving.address, &admin, &["users:read"]).await;
     let bystander = Bystander::new(&serving, &admin).await;
     bystander.watch(Duration::from_secs(2)).await;
     let over = Arc::new(AtomicBool::new(false));
@@ -210,7 +226,7 @@ async fn minute_of_untaken_answers_takes_little_memory(backend: Backend) {
     let (admin, process) = (serving.first_admin_key.clone().unwrap(), serving.process.id());
     let api = serving.with_key(&admin);
     // Of a platform admin, whom nothing but the budget for all bounds; and of an organization.
-    let (owner, _) = tenant(&serving, &admin, &["*"]).await;
+    let (owner, _) = tenant(serving.address, &admin, &["*"]).await;
     let create = pb::CreateOrganizationRequest {
         name: "Large".to_owned(),
         slug: unique("large-"),
@@ -269,9 +285,10 @@ async fn minute_of_untaken_answers_takes_little_memory(backend: Backend) {
 
 /// One who has signed up and tries everything: organizations and keys, streams, snapshots, refusals of many kinds, more calls than there
 /// are places, half calls, answers that are not taken.
-async fn tricks(serving: &Serving, admin: &str, over: &Arc<AtomicBool>) -> JoinSet<()> {
-    let (user, key) = tenant(serving, admin, &["*"]).await;
-    let (to, api) = (serving.address, serving.with_key(&key));
+async fn tricks(to: SocketAddr, admin: String, over: Arc<AtomicBool>) -> JoinSet<()> {
+    let with_key = |key: &str| Api::new(to, Some(key.to_owned()));
+    let (user, key) = tenant(to, &admin, &["*"]).await;
+    let (admin, api) = (with_key(&admin), with_key(&key));
     let mut keys = vec![key.clone()];
     for _ in 0..12 {
         let create = pb::CreateOrganizationRequest {
@@ -282,9 +299,9 @@ async fn tricks(serving: &Serving, admin: &str, over: &Arc<AtomicBool>) -> JoinS
         };
         let Ok(made) = api.organizations().create_organization(create).await else { continue };
         let owner = Owner::OrganizationId(made.into_inner().organization.unwrap().id);
-        keys.extend(key_of(&serving.with_key(admin), owner, &["*"]).await);
+        keys.extend(key_of(&admin, owner, &["*"]).await);
     }
-    keys.extend(key_of(&serving.with_key(admin), Owner::UserId(user.id.clone()), &["nothing:here"]).await);
+    keys.extend(key_of(&admin, Owner::UserId(user.id.clone()), &["nothing:here"]).await);
     let mut attacks = JoinSet::new();
     let second = Duration::from_secs(1);
     let get = framed(&pb::GetUserRequest { user_id: user.id.clone() });
@@ -292,18 +309,18 @@ async fn tricks(serving: &Serving, admin: &str, over: &Arc<AtomicBool>) -> JoinS
     for (number, key) in keys.iter().enumerate() {
         let number = 100 + u8::try_from(number).unwrap();
         let half = calls(GET_USER, Some(key), None, 50);
-        attacks.spawn(again_and_again(to, number, Vec::new(), half, second, Arc::clone(over)));
+        attacks.spawn(again_and_again(to, number, Vec::new(), half, second, Arc::clone(&over)));
         let untaken = calls(GET_USER, Some(key), Some(&get), 50);
-        attacks.spawn(again_and_again(to, number, NO_ROOM.to_vec(), untaken, second, Arc::clone(over)));
+        attacks.spawn(again_and_again(to, number, NO_ROOM.to_vec(), untaken, second, Arc::clone(&over)));
         let lists = calls(LIST_USERS, Some(key), Some(&list), 20);
-        attacks.spawn(again_and_again(to, number, NO_ROOM.to_vec(), lists, second, Arc::clone(over)));
+        attacks.spawn(again_and_again(to, number, NO_ROOM.to_vec(), lists, second, Arc::clone(&over)));
         for path in ["WatchEvents", "ExportSnapshot"] {
             let path = format!("/tenantry.v1.EventService/{path}");
             let streams = calls(&path, Some(key), Some(&[0; 5]), 50);
-            attacks.spawn(again_and_again(to, number, NO_ROOM.to_vec(), streams, second * 5, Arc::clone(over)));
+            attacks.spawn(again_and_again(to, number, NO_ROOM.to_vec(), streams, second * 5, Arc::clone(&over)));
         }
         // Of as many kinds as there are, as fast as they are refused.
-        let (api, key, is_over) = (serving.with_key("none"), key.clone(), Arc::clone(over));
+        let (api, key, is_over) = (with_key("none"), key.clone(), Arc::clone(&over));
         attacks.spawn(async move {
             let methods = raw::methods();
             while !is_over.load(Ordering::Relaxed) {
@@ -315,7 +332,7 @@ async fn tricks(serving: &Serving, admin: &str, over: &Arc<AtomicBool>) -> JoinS
         });
     }
     let watches = calls("/grpc.health.v1.Health/Watch", None, Some(&[0; 5]), 100);
-    attacks.spawn(again_and_again(to, 99, NO_ROOM.to_vec(), watches, second, Arc::clone(over)));
+    attacks.spawn(again_and_again(to, 99, NO_ROOM.to_vec(), watches, second, Arc::clone(&over)));
     attacks
 }
 
@@ -328,12 +345,14 @@ async fn minute_of_every_trick_of_one_user_is_that_users_own(backend: Backend) {
     bystander.watch(Duration::from_secs(2)).await;
     let quiet = bystander.watch(Duration::from_secs(10)).await;
     let over = Arc::new(AtomicBool::new(false));
-    let attacks = tricks(&serving, &admin, &over).await;
+    let attackers = attackers();
+    let attacks = attackers.spawn(tricks(serving.address, admin, Arc::clone(&over))).await.unwrap();
     let memory = memory_kib(serving.process.id());
     let beside = bystander.watch(LONG).await;
     let grown = peak_kib(serving.process.id()).saturating_sub(memory) / 1024;
     over.store(true, Ordering::Relaxed);
-    attacks.join_all().await;
+    attackers.spawn(attacks.join_all()).await.unwrap();
+    attackers.shutdown_background();
     let mut slow = Vec::new();
     for (kind, (mut quiet, mut beside)) in KINDS.into_iter().zip(quiet.into_iter().zip(beside)) {
         let (normal, p99) = (quiet.p99(), beside.p99());
