@@ -25,14 +25,24 @@ pub enum TestDatabase {
     Postgres(String),
 }
 
+/// The name of the file of a SQLite database.
+const FILE: &str = "tenantry.db";
+
+// Migrating once and copying is faster than migrating for each test.
 static TEMPLATE: OnceCell<String> = OnceCell::const_new();
+static SQLITE_TEMPLATE: OnceCell<Vec<u8>> = OnceCell::const_new();
 static COUNT: AtomicUsize = AtomicUsize::new(0);
 
 impl TestDatabase {
     /// Creates a database with the newest schema.
     pub async fn create(backend: Backend) -> Self {
         match backend {
-            Backend::Sqlite => Self::empty(backend).await,
+            Backend::Sqlite => {
+                let directory = tempfile::tempdir().unwrap();
+                std::fs::write(directory.path().join(FILE), SQLITE_TEMPLATE.get_or_init(sqlite_template).await)
+                    .unwrap();
+                Self::Sqlite(directory)
+            }
             Backend::Postgres => {
                 let template = TEMPLATE.get_or_init(template).await;
                 let name = next_name();
@@ -57,7 +67,7 @@ impl TestDatabase {
     /// The URL for a server.
     pub fn url(&self) -> String {
         match self {
-            Self::Sqlite(directory) => format!("sqlite:{}", directory.path().join("tenantry.db").display()),
+            Self::Sqlite(directory) => format!("sqlite:{}", directory.path().join(FILE).display()),
             Self::Postgres(name) => postgres_url(name),
         }
     }
@@ -200,6 +210,17 @@ fn postgres_url(name: &str) -> String {
 }
 
 /// Creates the template database with the newest schema.
+async fn sqlite_template() -> Vec<u8> {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join(FILE);
+    let settings: DatabaseArgs = super::args(&format!("sqlite:{}", path.display()), &[]).database;
+    let lock = StartupLock::take(&settings).await.unwrap();
+    drop(lock.migrate(&settings, Direction::Up).unwrap());
+    let wal = directory.path().join(format!("{FILE}-wal"));
+    assert!(!wal.exists(), "everything is in the file");
+    std::fs::read(path).unwrap()
+}
+
 async fn template() -> String {
     let name = format!("{}_template", next_name());
     execute(&format!("CREATE DATABASE {name}")).await;
