@@ -11,7 +11,7 @@ use crate::{
     operations::{self, Asked, Cold, CreateUser, Rotate, Same},
     report::{Report, name},
     server::{self, Echo},
-    support::{Api, Backend, database::TestDatabase, follow::Watch, serving::Serving},
+    support::{Api, Backend, database::TestDatabase, follow::Watch, given::Issued as _, serving::Serving},
     wire::Script,
 };
 
@@ -119,8 +119,9 @@ impl World {
         self.tokens.clear();
         for _ in 0..IN_FLIGHT {
             let request = pb::CreateRefreshTokenRequest { user_id: user(api).await.id, ..Default::default() };
-            self.tokens
-                .push(api.refresh_tokens().create_refresh_token(request).await.unwrap().into_inner().plaintext_token);
+            self.tokens.push(
+                api.refresh_tokens().create_refresh_token(request).await.unwrap().into_inner().issued().plaintext_token,
+            );
         }
     }
 }

@@ -12,6 +12,7 @@ use crate::support::{
     Api, Backend,
     database::TestDatabase,
     follow::Watch,
+    given::Issued as _,
     invariants,
     load::{Client, Outcome, Sent},
     long_on_both,
@@ -176,8 +177,8 @@ async fn an_answer_lost_between_commit_and_response_is_told_again(backend: Backe
 
     let server = start(&database.url()).await;
     let api = server.with_key(&key);
-    let told = api.refresh_tokens().create_refresh_token((*session).clone()).await.unwrap().into_inner();
-    let again = api.refresh_tokens().create_refresh_token((*session).clone()).await.unwrap().into_inner();
+    let told = api.refresh_tokens().create_refresh_token((*session).clone()).await.unwrap().into_inner().issued();
+    let again = api.refresh_tokens().create_refresh_token((*session).clone()).await.unwrap().into_inner().issued();
     assert_eq!(told, again);
     assert_eq!(database.texts(rows).await.len(), 1, "one row");
     drop(server);
@@ -189,7 +190,7 @@ async fn an_answer_lost_between_commit_and_response_is_told_again(backend: Backe
     drop(server);
     let server = start(&database.url()).await;
     let api = server.with_key(&key);
-    let successor = api.refresh_tokens().rotate_refresh_token(rotate).await.unwrap().into_inner();
+    let successor = api.refresh_tokens().rotate_refresh_token(rotate).await.unwrap().into_inner().issued();
     let next = pb::RotateRefreshTokenRequest { plaintext_token: successor.plaintext_token, ..Default::default() };
     api.refresh_tokens().rotate_refresh_token(next).await.unwrap();
     assert_eq!(database.texts(rows).await.len(), 1, "still one row");

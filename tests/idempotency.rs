@@ -13,6 +13,7 @@ use crate::{
         Backend, both,
         database::TestDatabase,
         follow::{actions, list},
+        given::Issued as _,
         on_both, raw, refused,
         request::encode,
         serving::Serving,
@@ -81,7 +82,7 @@ both! {
             ..Default::default()
         };
         let create = async |key: &str, user: &pb::User| {
-            t.with_key(key).refresh_tokens().create_refresh_token(session(user)).await.unwrap().into_inner()
+            t.with_key(key).refresh_tokens().create_refresh_token(session(user)).await.unwrap().into_inner().issued()
         };
         let (of_ada, of_bob) = (t.user_key(&ada).await, t.user_key(&bob).await);
         let first = create(&of_ada, &ada).await;
@@ -131,7 +132,7 @@ both! {
         let ada = t.user("ada").await;
         let session = |request_id: &str| pb::CreateRefreshTokenRequest { user_id: ada.id.clone(), request_id: request_id.to_owned(), ..Default::default() };
         let (one, two) = (id(), id());
-        let answer = t.admin().refresh_tokens().create_refresh_token(session(&one)).await.unwrap().into_inner();
+        let answer = t.admin().refresh_tokens().create_refresh_token(session(&one)).await.unwrap().into_inner().issued();
         t.admin().refresh_tokens().create_refresh_token(session(&two)).await.unwrap();
         let bytes = t.database.bytes().await;
         let secret = &answer.plaintext_token.as_bytes()[6..];

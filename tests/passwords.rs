@@ -247,7 +247,7 @@ both! {
     }
 
     async fn r10_whatever_is_wrong_a_sign_in_is_refused_byte_for_byte_alike(t) {
-        let bytes = |result: Result<pb::SignInResponse, Status>| {
+        let bytes = |result: Result<pb::IssuedSession, Status>| {
             let status = result.unwrap_err();
             let mut metadata = status.metadata().clone().into_headers();
             metadata.remove("x-request-id");

@@ -23,13 +23,17 @@ use tonic::{Code, Status};
 use crate::{
     authentication::{claims, introspect_token::forged, refresh},
     support::{
-        Api, Backend, DAY, SEALING_KEYS, Test, args, both, database::TestDatabase, follow::list, given::PASSWORD,
-        long_on_both, mask, on_both, refused, serving::Serving,
+        Api, Backend, DAY, SEALING_KEYS, Test, args, both,
+        database::TestDatabase,
+        follow::list,
+        given::{Issued as _, PASSWORD},
+        long_on_both, mask, on_both, refused,
+        serving::Serving,
     },
 };
 
 /// A user with a session, begun with its password.
-async fn session(t: &Test) -> (pb::User, pb::SignInResponse) {
+async fn session(t: &Test) -> (pb::User, pb::IssuedSession) {
     let user = t.user("ada").await;
     t.give_password(&user).await;
     let signed_in = t.signed_in(&user).await;
@@ -65,7 +69,7 @@ both! {
         let (_, first) = session(&t).await;
         let second = refresh(&t, &first.plaintext_token).await.unwrap();
         assert_ne!(second.plaintext_token, first.plaintext_token);
-        assert_eq!(second.refresh_token.unwrap().id, first.refresh_token.unwrap().id);
+        assert_eq!(second.session.unwrap().id, first.session.unwrap().id);
         refused(refresh(&t, &first.plaintext_token).await, ErrorReason::RefreshTokenRejected);
     }
 
@@ -80,7 +84,7 @@ both! {
         refused(get(&api, &user).await, ErrorReason::Unauthenticated);
         let reused = pb::ListEventsRequest { actions: vec!["refresh_token.reused".to_owned()], ..Default::default() };
         let reused = list(&t.admin(), reused).await;
-        assert_eq!((reused.len(), &reused[0].resource_id), (1, &third.refresh_token.unwrap().id));
+        assert_eq!((reused.len(), &reused[0].resource_id), (1, &third.session.unwrap().id));
     }
 
     async fn r18_of_many_who_use_one_token_at_once_one_wins(t) {
@@ -118,6 +122,7 @@ both! {
         };
         let second = t.admin().authentication().refresh(request.clone()).await.unwrap().into_inner();
         assert_eq!(t.admin().authentication().refresh(request.clone()).await.unwrap().into_inner(), second);
+        let second = second.issued();
         // By default there is no leeway for anything else.
         refused(refresh(&t, &first.plaintext_token).await, ErrorReason::RefreshTokenRejected);
         refused(refresh(&t, &second.plaintext_token).await, ErrorReason::RefreshTokenRejected);
@@ -149,7 +154,7 @@ both! {
         // The last access tokens end with it.
         t.advance(Duration::from_mins(24 * 60 - 2));
         let last = refresh(&t, &token).await.unwrap();
-        let ends_at = last.refresh_token.unwrap().family_expires_at.unwrap().seconds;
+        let ends_at = last.session.unwrap().family_expires_at.unwrap().seconds;
         assert_eq!(last.access_token_expires_at.unwrap().seconds, ends_at);
         t.advance(Duration::from_mins(2));
         refused(refresh(&t, &last.plaintext_token).await, ErrorReason::RefreshTokenRejected);
@@ -185,7 +190,7 @@ both! {
                 organization_id: organization.id.clone(),
                 ..Default::default()
             };
-            let first = api.authentication().sign_in(request).await.unwrap().into_inner();
+            let first = api.authentication().sign_in(request).await.unwrap().into_inner().issued();
             (user, organization, membership, first.plaintext_token)
         };
         let (user, _, _, token) = begin(&t.admin()).await;
@@ -230,7 +235,7 @@ both! {
         for _ in 0..4 {
             sessions.push(t.signed_in(&user).await);
         }
-        let id = |session: &pb::SignInResponse| session.refresh_token.clone().unwrap().id;
+        let id = |session: &pb::IssuedSession| session.session.clone().unwrap().id;
         let kept: Vec<String> = sessions[2..].iter().map(id).collect();
         assert_eq!(live(&t, &user).await.into_iter().map(|session| session.id).collect::<Vec<_>>(), kept);
         for ended in &sessions[..2] {
@@ -238,7 +243,7 @@ both! {
         }
         // The user ends one and then all, a platform admin too, nobody else.
         let own = t.with_key(&sessions[4].access_token);
-        let id = sessions[2].refresh_token.clone().unwrap().id;
+        let id = sessions[2].session.clone().unwrap().id;
         let one = pb::RevokeRefreshTokenRequest { key: Some(pb::revoke_refresh_token_request::Key::RefreshTokenId(id)), ..Default::default() };
         refused(of_eve.refresh_tokens().revoke_refresh_token(one.clone()).await, ErrorReason::RefreshTokenNotFound);
         own.refresh_tokens().revoke_refresh_token(one).await.unwrap();
@@ -262,7 +267,7 @@ both! {
         let (suspended, of_suspended) = session(&t).await;
         t.suspend(&suspended).await;
         let (_, good) = session(&t).await;
-        let id = good.refresh_token.unwrap().id.parse::<uuid::Uuid>().unwrap().into();
+        let id = good.session.unwrap().id.parse::<uuid::Uuid>().unwrap().into();
         let guessed = SessionSecret::random().refresh_token(id, 1).expose().to_owned();
         let texts = ["x".to_owned(), guessed, expired.plaintext_token, signed_out.plaintext_token, used.plaintext_token, of_suspended.plaintext_token, good.access_token];
         let mut answers = Vec::new();
@@ -390,7 +395,7 @@ both! {
             expires_at,
             ..Default::default()
         };
-        for ends_at in [None, signed_in.refresh_token.unwrap().family_expires_at] {
+        for ends_at in [None, signed_in.session.unwrap().family_expires_at] {
             refused(own.api_keys().create_api_key(key(ends_at)).await, ErrorReason::ApiKeyRequired);
         }
     }
@@ -492,7 +497,7 @@ both! {
 
     with ["--sealing-keys", SEALING_KEYS] async fn a_session_of_a_million_refreshes_knows_its_tokens_and_ends(t) {
         let (user, first) = session(&t).await;
-        let session = first.refresh_token.clone().unwrap();
+        let session = first.session.clone().unwrap();
         let current = aged(&t, &session, 1_000_000).await;
         let next = refresh(&t, &current).await.unwrap();
         let early = token_of(&t, &session, 500_000).await;
@@ -520,7 +525,7 @@ both! {
             organization_id: Some(acme.id.clone()),
             ..Default::default()
         };
-        let second = t.admin().authentication().refresh(request).await.unwrap().into_inner();
+        let second = t.admin().authentication().refresh(request).await.unwrap().into_inner().issued();
         let suspend = pb::SuspendOrganizationRequest { organization_id: acme.id.clone(), ..Default::default() };
         t.admin().organizations().suspend_organization(suspend).await.unwrap();
         refused(refresh(&t, &first.plaintext_token).await, ErrorReason::RefreshTokenRejected);
@@ -562,12 +567,12 @@ both! {
                 organization_id: id.to_owned(),
                 ..Default::default()
             };
-            t.admin().authentication().sign_in(request).await.unwrap().into_inner().plaintext_token
+            t.admin().authentication().sign_in(request).await.unwrap().into_inner().issued().plaintext_token
         };
         let (one, two, kept) = (for_organization(&acme.id).await, for_organization(&acme.id).await, for_organization(&other.id).await);
         // One that goes on for it only since it was refreshed.
         let request = pb::RefreshRequest { plaintext_token: first.plaintext_token, organization_id: Some(acme.id.clone()), ..Default::default() };
-        let three = t.admin().authentication().refresh(request).await.unwrap().into_inner().plaintext_token;
+        let three = t.admin().authentication().refresh(request).await.unwrap().into_inner().issued().plaintext_token;
         let database = Database::open(&args(&t.database.url(), &[]).database, Duration::from_secs(5)).await.unwrap();
         let (id, now) = (OrganizationId(acme.id.parse().unwrap()), tenantry::clock::Clock::now(&*t.clock));
         let end = || by_system(&database, tenantry::grpc::ENCODERS.event, &*t.clock, async |tx| tx.refresh_tokens().end_of_organization(id, now).await);
@@ -660,7 +665,7 @@ const REFRESHES: usize = 20_000;
 async fn a_session_of_a_million_refreshes(backend: Backend) {
     crate::support::run(backend, &["--sealing-keys", SEALING_KEYS], |t: Arc<Test>| async move {
         let (user, first) = session(&t).await;
-        let long = first.refresh_token.clone().unwrap();
+        let long = first.session.clone().unwrap();
         let mut token = first.plaintext_token;
         for _ in 0..REFRESHES {
             token = refresh(&t, &token).await.unwrap().plaintext_token;
@@ -738,7 +743,7 @@ async fn race(t: &Arc<Test>, token: &str, callers: usize) -> usize {
 }
 
 /// Refreshes a session again and again while it is signed out: after both, nothing of it works.
-async fn end_against_refresh(t: &Arc<Test>, user: &pb::User, first: pb::SignInResponse) {
+async fn end_against_refresh(t: &Arc<Test>, user: &pb::User, first: pb::IssuedSession) {
     let refreshing = tokio::spawn({
         let (t, mut token) = (Arc::clone(t), first.plaintext_token.clone());
         async move {
@@ -791,10 +796,16 @@ async fn r20_that_a_token_was_used_is_known_after_a_crash(backend: Backend) {
     let key = server.first_admin_key.clone().unwrap();
     let email = server.user_with_password(&key).await.email;
     let request = pb::SignInRequest { email, password: PASSWORD.to_owned(), ..Default::default() };
-    let first = server.with_key(&key).authentication().sign_in(request).await.unwrap().into_inner();
+    let first = server.with_key(&key).authentication().sign_in(request).await.unwrap().into_inner().issued();
     let go_on = |token: &str| pb::RefreshRequest { plaintext_token: token.to_owned(), ..Default::default() };
-    let second =
-        server.with_key(&key).authentication().refresh(go_on(&first.plaintext_token)).await.unwrap().into_inner();
+    let second = server
+        .with_key(&key)
+        .authentication()
+        .refresh(go_on(&first.plaintext_token))
+        .await
+        .unwrap()
+        .into_inner()
+        .issued();
     server.crash();
     let server = Serving::on(&database).await;
     let mut api = server.with_key(&key).authentication();

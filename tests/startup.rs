@@ -4,7 +4,7 @@ use std::{path::PathBuf, sync::Arc};
 
 use tenantry::{clock::MovableClock, pb, server::Server};
 
-use crate::support::{Api, Backend, SEALING_KEYS, args, database::TestDatabase, on_both};
+use crate::support::{Api, Backend, SEALING_KEYS, args, database::TestDatabase, given::Issued as _, on_both};
 
 async fn start(url: &str, options: &[&str]) -> Result<Server, String> {
     Server::start(&args(url, options), Arc::new(MovableClock::default())).await
@@ -66,7 +66,7 @@ async fn what_was_written_is_there_after_a_restart(backend: Backend) {
     let api = Api::new(server.address, key.clone());
     let ada = api.users().create_user(request).await.unwrap().into_inner().user.unwrap();
     let session = pb::CreateRefreshTokenRequest { user_id: ada.id.clone(), ..Default::default() };
-    let token = api.refresh_tokens().create_refresh_token(session).await.unwrap().into_inner().plaintext_token;
+    let token = api.refresh_tokens().create_refresh_token(session).await.unwrap().into_inner().issued().plaintext_token;
     let rotate = pb::RotateRefreshTokenRequest { plaintext_token: token, ..Default::default() };
     api.refresh_tokens().rotate_refresh_token(rotate.clone()).await.unwrap();
     server.stop().await.unwrap();

@@ -33,7 +33,7 @@ use tonic::{Request, Response, Status, metadata::MetadataMap};
 use crate::support::{
     Backend, both, canary,
     database::TestDatabase,
-    given::{PASSWORD, unique},
+    given::{Issued as _, PASSWORD, unique},
     on_both, refused,
     serving::Serving,
 };
@@ -190,7 +190,7 @@ both! {
         // A token that is used twice.
         let user_id = world.user.id.clone();
         let made = admin.refresh_tokens().create_refresh_token(pb::CreateRefreshTokenRequest { user_id, ..Default::default() }).await;
-        let plaintext_token = made.unwrap().into_inner().plaintext_token;
+        let plaintext_token = made.unwrap().into_inner().issued().plaintext_token;
         let rotate = || pb::RotateRefreshTokenRequest { plaintext_token: plaintext_token.clone(), ..Default::default() };
         admin.refresh_tokens().rotate_refresh_token(rotate()).await.unwrap();
         refused(admin.refresh_tokens().rotate_refresh_token(rotate()).await, pb::ErrorReason::RefreshTokenRejected);

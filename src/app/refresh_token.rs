@@ -34,7 +34,8 @@ pub async fn create<A: Answer>(app: &App, call: &Call, new: &NewSession, answer:
             guards::active_user(&user)?;
             authority::session(tx, &call.caller, &user)?;
             session::start(app, tx, &user, &session, now).await?;
-            Ok(IssuedSession { session: session.clone(), refresh_token: refresh_token.clone(), standing: None })
+            let (session, refresh_token) = (session.clone(), refresh_token.clone());
+            Ok(IssuedSession { session, refresh_token, access_token: None, standing: None })
         },
         answer,
     )

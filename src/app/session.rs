@@ -32,6 +32,8 @@ pub struct IssuedSession {
     pub session: Session,
     /// Its current refresh token.
     pub refresh_token: Plaintext,
+    /// An access token, where the method returns one.
+    pub access_token: Option<AccessToken>,
     /// What its user holds in the organization of the session. `None` for a session without one.
     pub(super) standing: Option<Standing>,
 }
@@ -219,7 +221,7 @@ async fn reissue(
 
 fn issue(session: Session, secret: &SessionSecret, standing: Option<Standing>) -> IssuedSession {
     let refresh_token = secret.refresh_token(session.id, session.generation);
-    IssuedSession { session, refresh_token, standing }
+    IssuedSession { session, refresh_token, access_token: None, standing }
 }
 
 /// What a session's user holds in the organization that the session is to be for. Refuses an organization that the user is not a member
@@ -238,8 +240,13 @@ pub(super) async fn standing(
     Ok(Some(standing))
 }
 
-/// Signs an access token for a session.
-pub(super) fn access_token(app: &App, issued: &IssuedSession, now: Timestamp) -> Result<AccessToken> {
+/// Adds an access token to a session.
+pub(super) fn with_access_token(app: &App, issued: IssuedSession, now: Timestamp) -> Result<IssuedSession> {
+    let access_token = Some(access_token(app, &issued, now)?);
+    Ok(IssuedSession { access_token, ..issued })
+}
+
+fn access_token(app: &App, issued: &IssuedSession, now: Timestamp) -> Result<AccessToken> {
     let seconds = |time: Timestamp| time.as_micros().div_euclid(1_000_000);
     let session = &issued.session;
     let parties = app.signing_keys.parties();

@@ -10,7 +10,7 @@ use crate::{
     authentication::{refresh, sign_in},
     support::{
         Api, Test, both,
-        given::{PASSWORD, unique},
+        given::{Issued as _, PASSWORD, unique},
         mask, raw, refused,
         serving::tenantry,
     },
@@ -127,7 +127,7 @@ both! {
         t.give_password(&admin).await;
         let signed_in = t.signed_in(&admin).await;
         let session = t.with_key(&signed_in.access_token);
-        let ends = signed_in.refresh_token.unwrap().family_expires_at;
+        let ends = signed_in.session.unwrap().family_expires_at;
         let create = pb::CreateApiKeyRequest { expires_at: ends, ..new_key(Owner::UserId(admin.id.clone()), &["*"]) };
         refused(session.api_keys().create_api_key(create.clone()).await, ErrorReason::ApiKeyRequired);
         let own = t.admin().api_keys().create_api_key(create).await.unwrap().into_inner().api_key.unwrap();
@@ -140,7 +140,7 @@ both! {
     async fn v02_nothing_that_opens_the_service_is_made_with_an_access_token(t) {
         let (user, signed_in, session) = t.signed_in_user("ada").await;
         let own = t.organization(&user).await;
-        let ends = signed_in.refresh_token.unwrap().family_expires_at;
+        let ends = signed_in.session.unwrap().family_expires_at;
         for owner in [Owner::UserId(user.id.clone()), Owner::OrganizationId(own.id.clone())] {
             let create = pb::CreateApiKeyRequest { expires_at: ends, ..new_key(owner, &["users:read"]) };
             refused(session.api_keys().create_api_key(create).await, ErrorReason::ApiKeyRequired);
@@ -375,7 +375,7 @@ both! {
         application.authentication().sign_in(ordinary).await.unwrap();
         let scopes = ["authentication:write", "platform_admins:authenticate"];
         let console = t.with_key(&t.key(Owner::UserId(admin.id.clone()), &scopes).await.1);
-        let signed_in = console.authentication().sign_in(request).await.unwrap().into_inner();
+        let signed_in = console.authentication().sign_in(request).await.unwrap().into_inner().issued();
         let session = t.with_key(&signed_in.access_token);
         assert!(!is_platform_admin(&session).await);
         let create = new_key(Owner::UserId(admin.id), &["*"]);
@@ -392,7 +392,7 @@ both! {
             organization_id: acme.id.clone(),
             ..Default::default()
         };
-        let token = t.admin().authentication().sign_in(request).await.unwrap().into_inner().access_token;
+        let token = t.admin().authentication().sign_in(request).await.unwrap().into_inner().issued().access_token;
         let introspect = async || {
             let request = pb::IntrospectTokenRequest { access_token: token.clone() };
             t.admin().authentication().introspect_token(request).await.unwrap().into_inner()

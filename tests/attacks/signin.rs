@@ -7,7 +7,7 @@ use tenantry::{
     pb::{self, ErrorReason, create_api_key_request::Owner},
     server::Server,
 };
-use tonic::{Response, Status};
+use tonic::Status;
 use tonic_types::StatusExt as _;
 
 use crate::{
@@ -16,7 +16,7 @@ use crate::{
         Api, Backend, DAY, MISSING_ID, Test, args, both,
         database::TestDatabase,
         follow::list,
-        given::{PASSWORD, unique},
+        given::{Issued as _, PASSWORD, unique},
         on_both,
         refusal::reason_of,
         refused, statements,
@@ -27,14 +27,14 @@ use crate::{
 const OF_100_X: &str = "$2b$04$6JCoDZzz73r3sghjxStFDurrmjO1JuzPbW0GKPIvUglcX0C7zSP7C";
 
 /// Signs in from an address, as the application does.
-async fn from(t: &Test, address: &str, email: &str, password: &str) -> Result<pb::SignInResponse, Status> {
+async fn from(t: &Test, address: &str, email: &str, password: &str) -> Result<pb::IssuedSession, Status> {
     let request = pb::SignInRequest {
         email: email.to_owned(),
         password: password.to_owned(),
         ip_address: address.to_owned(),
         ..Default::default()
     };
-    t.admin().authentication().sign_in(request).await.map(Response::into_inner)
+    t.admin().authentication().sign_in(request).await.map(|answer| answer.into_inner().issued())
 }
 
 /// A user with the password of worlds.
@@ -283,13 +283,13 @@ both! {
         let user = with_password(&t, "ada").await;
         for (user_agent, stored) in [("x".repeat(513), "x".repeat(512)), ("a\tb\u{202e}".to_owned(), "a b".to_owned()), ("\n".to_owned(), String::new())] {
             let request = pb::SignInRequest { email: user.email.clone(), password: PASSWORD.to_owned(), user_agent, ..Default::default() };
-            let signed_in = t.admin().authentication().sign_in(request).await.unwrap().into_inner();
-            assert_eq!(signed_in.refresh_token.unwrap().user_agent, stored);
+            let signed_in = t.admin().authentication().sign_in(request).await.unwrap().into_inner().issued();
+            assert_eq!(signed_in.session.unwrap().user_agent, stored);
         }
         let addresses = [("203.0.113.7:51234", "203.0.113.7"), ("[2001:DB8::1]", "2001:db8::1"), ("[2001:db8::1]:443", "2001:db8::1"), ("fe80::1%eth0", "fe80::1")];
         for (told, stored) in addresses {
             let signed_in = from(&t, told, &user.email, PASSWORD).await.unwrap();
-            assert_eq!(signed_in.refresh_token.unwrap().ip_address, stored);
+            assert_eq!(signed_in.session.unwrap().ip_address, stored);
             verify(&t.admin(), &user, told, PASSWORD).await.unwrap();
         }
         refused(from(&t, "unknown", &user.email, PASSWORD).await, ErrorReason::InvalidArgument);

@@ -11,7 +11,12 @@ use tenantry::{
 use uuid::Uuid;
 
 use super::{claims, part};
-use crate::support::{Api, SEALING_KEYS, Test, both, database::TestDatabase, given::PASSWORD, refused};
+use crate::support::{
+    Api, SEALING_KEYS, Test, both,
+    database::TestDatabase,
+    given::{Issued as _, PASSWORD},
+    refused,
+};
 
 async fn introspect(api: &Api, token: &str) -> pb::IntrospectTokenResponse {
     let request = pb::IntrospectTokenRequest { access_token: token.to_owned() };
@@ -145,7 +150,7 @@ both! {
             organization_id: organization.id.clone(),
             ..Default::default()
         };
-        let signed_in = t.admin().authentication().sign_in(request).await.unwrap().into_inner();
+        let signed_in = t.admin().authentication().sign_in(request).await.unwrap().into_inner().issued();
         let said = introspect(&t.admin(), &signed_in.access_token).await;
         let claims = claims(&signed_in.access_token);
         assert!(said.active && said.user_id == user.id && said.organization_id == organization.id);
@@ -180,7 +185,7 @@ both! {
             organization_id: own.id.clone(),
             ..Default::default()
         };
-        let of_own = t.admin().authentication().sign_in(request).await.unwrap().into_inner();
+        let of_own = t.admin().authentication().sign_in(request).await.unwrap().into_inner().issued();
         let by_own = t.with_key(&t.organization_key(&own).await);
         let by_foreign = t.with_key(&t.organization_key(&foreign).await);
         assert!(introspect(&by_own, &of_own.access_token).await.active);

@@ -3,7 +3,7 @@
 use tenantry::pb::{self, ErrorReason};
 
 use super::{claims, refresh};
-use crate::support::{MISSING_ID, both, refused};
+use crate::support::{MISSING_ID, both, given::Issued as _, refused};
 
 both! {
     async fn a_session_goes_on_with_a_new_pair(t) {
@@ -12,7 +12,7 @@ both! {
         let (before, after) = (claims(&first.access_token), claims(&second.access_token));
         assert_eq!((after["sub"].as_str(), &after["sid"]), (Some(user.id.as_str()), &before["sid"]));
         assert_ne!(after["jti"], before["jti"]);
-        assert_eq!(second.refresh_token.unwrap().id, first.refresh_token.unwrap().id);
+        assert_eq!(second.session.unwrap().id, first.session.unwrap().id);
         refresh(&t, &second.plaintext_token).await.unwrap();
     }
 
@@ -23,7 +23,7 @@ both! {
         let go_on = async |plaintext_token: &str, organization_id: Option<&str>| {
             let organization_id = organization_id.map(str::to_owned);
             let request = pb::RefreshRequest { plaintext_token: plaintext_token.to_owned(), organization_id, ..Default::default() };
-            t.admin().authentication().refresh(request).await.map(tonic::Response::into_inner)
+            t.admin().authentication().refresh(request).await.map(|answer| answer.into_inner().issued())
         };
         let of_one = go_on(&first.plaintext_token, Some(&one.id)).await.unwrap();
         assert_eq!(claims(&of_one.access_token)["org_id"], one.id.as_str());
@@ -39,7 +39,7 @@ both! {
         assert_eq!(claims(&of_other.access_token)["org_id"], other.id.as_str());
         let bare = go_on(&of_other.plaintext_token, Some("")).await.unwrap();
         assert!(claims(&bare.access_token).get("org_id").is_none());
-        assert_eq!(bare.refresh_token.unwrap().organization_id, "");
+        assert_eq!(bare.session.unwrap().organization_id, "");
     }
 
     async fn what_is_no_token_is_rejected(t) {

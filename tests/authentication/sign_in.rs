@@ -6,7 +6,7 @@ use super::{claims, part, sign_in};
 use crate::support::{
     MISSING_ID, both,
     follow::{actions, list},
-    given::PASSWORD,
+    given::{Issued as _, PASSWORD},
     refusal::reason_of,
     refused,
 };
@@ -22,8 +22,8 @@ both! {
             ip_address: "192.0.2.1".to_owned(),
             ..Default::default()
         };
-        let signed_in = t.admin().authentication().sign_in(request).await.unwrap().into_inner();
-        let token = signed_in.refresh_token.unwrap();
+        let signed_in = t.admin().authentication().sign_in(request).await.unwrap().into_inner().issued();
+        let token = signed_in.session.unwrap();
         assert_eq!((token.user_agent.as_str(), token.ip_address.as_str()), ("browser", "192.0.2.1"));
         assert_eq!(token.user_id, user.id);
         assert!(signed_in.plaintext_token.starts_with("cf_rt_") && token.api_key_id.len() == 36);
@@ -58,12 +58,12 @@ both! {
             organization_id: organization_id.to_owned(),
             ..Default::default()
         };
-        let of_owner = t.admin().authentication().sign_in(request(&owner, &organization.id)).await.unwrap().into_inner();
+        let of_owner = t.admin().authentication().sign_in(request(&owner, &organization.id)).await.unwrap().into_inner().issued();
         let of_owner = claims(&of_owner.access_token);
         assert_eq!((of_owner["org_id"].as_str(), of_owner["org_role"].as_str()), (Some(organization.id.as_str()), Some("owner")));
         assert_eq!(of_owner["org_permissions"], serde_json::json!(["*"]));
-        let of_clerk = t.admin().authentication().sign_in(request(&clerk, &organization.id)).await.unwrap().into_inner();
-        assert_eq!(of_clerk.refresh_token.unwrap().organization_id, organization.id);
+        let of_clerk = t.admin().authentication().sign_in(request(&clerk, &organization.id)).await.unwrap().into_inner().issued();
+        assert_eq!(of_clerk.session.unwrap().organization_id, organization.id);
         let of_clerk = claims(&of_clerk.access_token);
         assert_eq!(of_clerk["org_role"], "clerk");
         let permissions = of_clerk["org_permissions"].as_array().unwrap();

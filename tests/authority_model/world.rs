@@ -18,7 +18,7 @@ use super::{
 };
 use crate::support::{
     Api, MISSING_ID, Test,
-    given::{CHEAP_HASH, unique},
+    given::{CHEAP_HASH, Issued as _, unique},
     mask,
     random::Random,
     refusal::reason_of,
@@ -522,8 +522,8 @@ impl World {
                     organization_id: organization.as_ref().map_or_else(String::new, organization_id),
                     ..Default::default()
                 };
-                let made = api.authentication().sign_in(request).await?.into_inner();
-                answer.id = sessions::id(&made.refresh_token.unwrap());
+                let made = api.authentication().sign_in(request).await?.into_inner().issued();
+                answer.id = sessions::id(&made.session.unwrap());
                 (answer.text, answer.access) = (made.plaintext_token, made.access_token);
             }
             Call::Refresh { session, stale, organization } => {
@@ -532,7 +532,7 @@ impl World {
                     organization_id: organization.map(|of| of.as_ref().map_or_else(String::new, organization_id)),
                     ..Default::default()
                 };
-                let made = api.authentication().refresh(request).await?.into_inner();
+                let made = api.authentication().refresh(request).await?.into_inner().issued();
                 (answer.text, answer.access) = (made.plaintext_token, made.access_token);
             }
             Call::SignOut { session, all } => {
@@ -877,8 +877,8 @@ impl World {
             }
             Call::CreateRefreshToken(user) => {
                 let request = pb::CreateRefreshTokenRequest { user_id: self.user_id(*user), ..Default::default() };
-                let made = api.refresh_tokens().create_refresh_token(request).await?.into_inner();
-                (answer.id, answer.text) = (sessions::id(&made.refresh_token.unwrap()), made.plaintext_token);
+                let made = api.refresh_tokens().create_refresh_token(request).await?.into_inner().issued();
+                (answer.id, answer.text) = (sessions::id(&made.session.unwrap()), made.plaintext_token);
             }
             Call::ListRefreshTokens(user) => {
                 let request = pb::ListRefreshTokensRequest { user_id: self.user_id(*user), ..Default::default() };
@@ -887,7 +887,8 @@ impl World {
             Call::RotateRefreshToken { session, stale } => {
                 let plaintext_token = self.refresh_token(*session, *stale);
                 let request = pb::RotateRefreshTokenRequest { plaintext_token, ..Default::default() };
-                answer.text = api.refresh_tokens().rotate_refresh_token(request).await?.into_inner().plaintext_token;
+                answer.text =
+                    api.refresh_tokens().rotate_refresh_token(request).await?.into_inner().issued().plaintext_token;
             }
             Call::RevokeRefreshToken { session, by_token } => {
                 let key = if *by_token {

@@ -2,7 +2,7 @@
 
 use tenantry::pb::{self, ErrorReason};
 
-use crate::support::{MISSING_ID, both, refusal::fields, refused};
+use crate::support::{MISSING_ID, both, given::Issued as _, refusal::fields, refused};
 
 fn new(user: &str) -> pb::CreateRefreshTokenRequest {
     pb::CreateRefreshTokenRequest {
@@ -17,8 +17,8 @@ both! {
     async fn a_session_begins_with_its_first_token(t) {
         let ada = t.user("ada").await;
         let mut tokens = t.with_key(&t.user_key(&ada).await).refresh_tokens();
-        let created = tokens.create_refresh_token(new(&ada.id)).await.unwrap().into_inner();
-        let token = created.refresh_token.unwrap();
+        let created = tokens.create_refresh_token(new(&ada.id)).await.unwrap().into_inner().issued();
+        let token = created.session.unwrap();
         assert_eq!((&token.user_id, token.rotated_at), (&ada.id, None));
         assert_eq!((token.user_agent.as_str(), token.ip_address.as_str()), ("Firefox", "2001:db8::1"));
         let days = |time: &Option<prost_types::Timestamp>| (time.unwrap().seconds - token.created_at.unwrap().seconds) / 86_400;

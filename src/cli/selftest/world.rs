@@ -98,8 +98,9 @@ impl World {
         let account: pb::LinkOauthAccountResponse =
             client.admin("OauthAccountService/LinkOauthAccount", &request).await?;
         let request = pb::CreateRefreshTokenRequest { user_id: user.id.clone(), ..Default::default() };
-        let session: pb::CreateRefreshTokenResponse =
+        let created: pb::CreateRefreshTokenResponse =
             client.admin("RefreshTokenService/CreateRefreshToken", &request).await?;
+        let issued = created.session.ok_or_else(missing_part)?;
         let access_token = sign_in(client, &user).await?;
         let (key, api_key) = make_key(client, Owner::OrganizationId(organization.id.clone()), "*", &mark, None).await?;
         Ok(Self {
@@ -115,8 +116,8 @@ impl World {
             invitation_token: invitation.plaintext_token,
             oauth_account_id: account.oauth_account.ok_or_else(missing_part)?.id,
             provider_user_id: mark.clone(),
-            refresh_token_id: session.refresh_token.ok_or_else(missing_part)?.id,
-            refresh_token: session.plaintext_token,
+            refresh_token_id: issued.session.ok_or_else(missing_part)?.id,
+            refresh_token: issued.plaintext_token,
             access_token,
             api_key_id: key.id,
             api_key,
@@ -252,7 +253,8 @@ pub(super) async fn sign_in(client: &Client, user: &pb::User) -> Result<String, 
     let _: pb::SetPasswordResponse = client.admin("AuthenticationService/SetPassword", &request).await?;
     let request = pb::SignInRequest { email: user.email.clone(), password, ..Default::default() };
     let signed_in: pb::SignInResponse = client.admin("AuthenticationService/SignIn", &request).await?;
-    Ok(signed_in.access_token)
+    let Some(pb::sign_in_response::Result::Session(issued)) = signed_in.result else { return Err(missing_part()) };
+    Ok(issued.access_token)
 }
 
 /// Makes a user a member.

@@ -29,10 +29,7 @@ impl RefreshTokenService for RefreshTokenHandler {
         request: Request<pb::CreateRefreshTokenRequest>,
     ) -> Result<Response<pb::CreateRefreshTokenResponse>, Status> {
         let (call, new) = called_to_act(request, |r| convert::refresh_token::create(&r))?;
-        let answer = |issued: IssuedSession| pb::CreateRefreshTokenResponse {
-            refresh_token: Some(issued.session.into()),
-            plaintext_token: issued.refresh_token.expose().to_owned(),
-        };
+        let answer = |issued: IssuedSession| pb::CreateRefreshTokenResponse { session: Some(issued.into()) };
         Ok(Response::new(refresh_token::create(&self.app, &call, &new, answer).await?))
     }
 
@@ -53,10 +50,7 @@ impl RefreshTokenService for RefreshTokenHandler {
         request: Request<pb::RotateRefreshTokenRequest>,
     ) -> Result<Response<pb::RotateRefreshTokenResponse>, Status> {
         let (call, token) = called_to_act(request, convert::refresh_token::rotate)?;
-        let answer = |issued: IssuedSession| pb::RotateRefreshTokenResponse {
-            refresh_token: Some(issued.session.into()),
-            plaintext_token: issued.refresh_token.expose().to_owned(),
-        };
+        let answer = |issued: IssuedSession| pb::RotateRefreshTokenResponse { session: Some(issued.into()) };
         Ok(Response::new(refresh_token::rotate(&self.app, &call, &token, answer).await?))
     }
 
