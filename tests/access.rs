@@ -163,7 +163,7 @@ both! {
                 let (foreign, missing) = (foreign.unwrap_err(), missing.unwrap_err());
                 let expected = match method.name() {
                     _ if platform_admin => Code::PermissionDenied,
-                    "RotateRefreshToken" | "SignOut" => Code::FailedPrecondition,
+                    "RotateRefreshToken" | "RevokeRefreshToken" | "SignOut" => Code::FailedPrecondition,
                     _ => Code::NotFound,
                 };
                 assert_eq!(foreign.code(), expected, "{}: {foreign:?}", method.full_name());

@@ -24,7 +24,7 @@ use crate::support::{
 
 /// Methods that may change nothing, and then leave no event.
 const MAY_CHANGE_NOTHING: [&str; 5] =
-    ["SuspendUser", "ReactivateUser", "UndeleteUser", "UndeleteOrganization", "RevokeAllRefreshTokens"];
+    ["SuspendUser", "ReactivateUser", "UndeleteUser", "UndeleteOrganization", "RevokeAllSessions"];
 
 async fn start(url: &str) -> Serving {
     let url = url.to_owned();
@@ -167,7 +167,7 @@ async fn an_answer_lost_between_commit_and_response_is_told_again(backend: Backe
         request_id: request_id(),
         ..Default::default()
     });
-    let rows = "SELECT 'x' AS value FROM cf_refresh_tokens";
+    let rows = "SELECT 'x' AS value FROM cf_sessions";
 
     let server = dying(&database.url()).await;
     let lost = server.with_key(&key).refresh_tokens().create_refresh_token((*session).clone()).await;

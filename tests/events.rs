@@ -217,7 +217,7 @@ both! {
         let expected = [
             ("membership.deleted", world.membership_id.as_str()),
             ("oauth_account.unlinked", &world.oauth_account_id),
-            ("refresh_token.revoked", &world.refresh_token_id),
+            ("session.revoked", &world.session_id),
             ("api_key.creator_erased", &made.id),
             ("user.purged", &world.user.id),
         ];
@@ -279,7 +279,7 @@ both! {
         let events = list(&t.admin(), pb::ListEventsRequest { user_id: ada.id.clone(), ..Default::default() }).await;
         assert_eq!(
             actions(&events),
-            ["oauth_account.tokens_opened", "oauth_account.linked", "refresh_token.reused", "refresh_token.rotated", "refresh_token.created", "user.created"],
+            ["oauth_account.tokens_opened", "oauth_account.linked", "session.reused", "session.refreshed", "session.created", "user.created"],
         );
         assert!(events[2..5].iter().all(|event| event.resource_id == token.id));
         assert_eq!(events[0].changes, []);

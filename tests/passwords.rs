@@ -459,7 +459,7 @@ both! {
         }
         let events = list(&t.admin(), pb::ListEventsRequest { user_id: user.id, ..Default::default() }).await;
         let told = |action: &str| events.iter().filter(|event| event.action == action).count();
-        assert_eq!((told("user.password_changed"), told("refresh_token.revoked")), (1, 2));
+        assert_eq!((told("user.password_changed"), told("session.revoked")), (1, 2));
     }
 
     async fn wrong_passwords_of_a_user_are_told_together_with_their_number(t) {

@@ -14,7 +14,7 @@ use tenantry::{
     security::{
         random::to_base62,
         sealing::{KeyRing, Place},
-        token::SessionSecret,
+        token::{SecretPrefixes, SessionSecret},
     },
 };
 use tokio::{sync::Barrier, task::JoinSet};
@@ -41,9 +41,9 @@ async fn session(t: &Test) -> (pb::User, pb::IssuedSession) {
 }
 
 /// The live sessions of a user.
-async fn live(t: &Test, user: &pb::User) -> Vec<pb::RefreshToken> {
-    let request = pb::ListRefreshTokensRequest { user_id: user.id.clone(), page_size: 1000, ..Default::default() };
-    t.admin().refresh_tokens().list_refresh_tokens(request).await.unwrap().into_inner().refresh_tokens
+async fn live(t: &Test, user: &pb::User) -> Vec<pb::Session> {
+    let request = pb::ListSessionsRequest { user_id: user.id.clone(), page_size: 1000, ..Default::default() };
+    t.admin().sessions().list_sessions(request).await.unwrap().into_inner().sessions
 }
 
 async fn get(api: &Api, user: &pb::User) -> Result<(), Status> {
@@ -82,7 +82,7 @@ both! {
         refused(refresh(&t, &first.plaintext_token).await, ErrorReason::RefreshTokenRejected);
         refused(refresh(&t, &third.plaintext_token).await, ErrorReason::RefreshTokenRejected);
         refused(get(&api, &user).await, ErrorReason::Unauthenticated);
-        let reused = pb::ListEventsRequest { actions: vec!["refresh_token.reused".to_owned()], ..Default::default() };
+        let reused = pb::ListEventsRequest { actions: vec!["session.reused".to_owned()], ..Default::default() };
         let reused = list(&t.admin(), reused).await;
         assert_eq!((reused.len(), &reused[0].resource_id), (1, &third.session.unwrap().id));
     }
@@ -154,7 +154,7 @@ both! {
         // The last access tokens end with it.
         t.advance(Duration::from_mins(24 * 60 - 2));
         let last = refresh(&t, &token).await.unwrap();
-        let ends_at = last.session.unwrap().family_expires_at.unwrap().seconds;
+        let ends_at = last.session.unwrap().ends_at.unwrap().seconds;
         assert_eq!(last.access_token_expires_at.unwrap().seconds, ends_at);
         t.advance(Duration::from_mins(2));
         refused(refresh(&t, &last.plaintext_token).await, ErrorReason::RefreshTokenRejected);
@@ -244,13 +244,13 @@ both! {
         // The user ends one and then all, a platform admin too, nobody else.
         let own = t.with_key(&sessions[4].access_token);
         let id = sessions[2].session.clone().unwrap().id;
-        let one = pb::RevokeRefreshTokenRequest { key: Some(pb::revoke_refresh_token_request::Key::RefreshTokenId(id)), ..Default::default() };
-        refused(of_eve.refresh_tokens().revoke_refresh_token(one.clone()).await, ErrorReason::RefreshTokenNotFound);
-        own.refresh_tokens().revoke_refresh_token(one).await.unwrap();
+        let one = pb::RevokeSessionRequest { session_id: id, ..Default::default() };
+        refused(of_eve.sessions().revoke_session(one.clone()).await, ErrorReason::SessionNotFound);
+        own.sessions().revoke_session(one).await.unwrap();
         assert_eq!(live(&t, &user).await.len(), 2);
-        let all = pb::RevokeAllRefreshTokensRequest { user_id: user.id.clone(), ..Default::default() };
-        refused(of_eve.refresh_tokens().revoke_all_refresh_tokens(all.clone()).await, ErrorReason::UserNotFound);
-        t.admin().refresh_tokens().revoke_all_refresh_tokens(all).await.unwrap();
+        let all = pb::RevokeAllSessionsRequest { user_id: user.id.clone(), ..Default::default() };
+        refused(of_eve.sessions().revoke_all_sessions(all.clone()).await, ErrorReason::UserNotFound);
+        t.admin().sessions().revoke_all_sessions(all).await.unwrap();
         assert!(live(&t, &user).await.is_empty());
         refused(get(&own, &user).await, ErrorReason::Unauthenticated);
     }
@@ -268,7 +268,7 @@ both! {
         t.suspend(&suspended).await;
         let (_, good) = session(&t).await;
         let id = good.session.unwrap().id.parse::<uuid::Uuid>().unwrap().into();
-        let guessed = SessionSecret::random().refresh_token(id, 1).expose().to_owned();
+        let guessed = SecretPrefixes::default().refresh_token(&SessionSecret::random(), id, 1).expose().to_owned();
         let texts = ["x".to_owned(), guessed, expired.plaintext_token, signed_out.plaintext_token, used.plaintext_token, of_suspended.plaintext_token, good.access_token];
         let mut answers = Vec::new();
         for text in texts {
@@ -370,7 +370,7 @@ both! {
         // Its events say who it was, and with which session.
         let events = list(&t.admin(), pb::ListEventsRequest { actions: vec!["invitation.created".to_owned()], ..Default::default() }).await;
         let actor = events[0].actor.clone().unwrap();
-        assert_eq!((actor.kind(), actor.user_id.as_str(), actor.api_key_id.as_str(), actor.family_id.len()), (pb::ActorKind::User, user.id.as_str(), "", 36));
+        assert_eq!((actor.kind(), actor.user_id.as_str(), actor.api_key_id.as_str(), actor.session_id.len()), (pb::ActorKind::User, user.id.as_str(), "", 36));
     }
 
     async fn an_access_token_never_acts_as_a_platform_admin_and_makes_nothing_that_outlasts_its_session(t) {
@@ -395,7 +395,7 @@ both! {
             expires_at,
             ..Default::default()
         };
-        for ends_at in [None, signed_in.session.unwrap().family_expires_at] {
+        for ends_at in [None, signed_in.session.unwrap().ends_at] {
             refused(own.api_keys().create_api_key(key(ends_at)).await, ErrorReason::ApiKeyRequired);
         }
     }
@@ -461,15 +461,14 @@ both! {
             format!("{}000000", &current[..83]),
         ];
         for number in [0, 1, 2, 3, i64::MAX] {
-            forged.push(SessionSecret::random().refresh_token(id, number).expose().to_owned());
+            forged.push(SecretPrefixes::default().refresh_token(&SessionSecret::random(), id, number).expose().to_owned());
         }
         for token in &forged {
             refused(t.rotate(token).await, ErrorReason::RefreshTokenRejected);
             let sign_out = pb::SignOutRequest { plaintext_token: token.clone(), ..Default::default() };
             refused(t.admin().authentication().sign_out(sign_out).await, ErrorReason::RefreshTokenRejected);
-            let key = Some(pb::revoke_refresh_token_request::Key::PlaintextToken(token.clone()));
-            let revoke = pb::RevokeRefreshTokenRequest { key, ..Default::default() };
-            refused(t.admin().refresh_tokens().revoke_refresh_token(revoke).await, ErrorReason::RefreshTokenNotFound);
+            let revoke = pb::RevokeRefreshTokenRequest { plaintext_token: token.clone(), ..Default::default() };
+            refused(t.admin().refresh_tokens().revoke_refresh_token(revoke).await, ErrorReason::RefreshTokenRejected);
         }
         t.rotate(&current).await.unwrap();
         t.rotate(&other).await.unwrap();
@@ -541,8 +540,8 @@ both! {
             for _ in 0..sessions {
                 t.session(&ada).await;
             }
-            let all = pb::RevokeAllRefreshTokensRequest { user_id: ada.id.clone(), ..Default::default() };
-            t.admin().refresh_tokens().revoke_all_refresh_tokens(all).await.unwrap();
+            let all = pb::RevokeAllSessionsRequest { user_id: ada.id.clone(), ..Default::default() };
+            t.admin().sessions().revoke_all_sessions(all).await.unwrap();
         };
         ended(60).await;
         // Some are ended, the others expire.
@@ -575,14 +574,14 @@ both! {
         let three = t.admin().authentication().refresh(request).await.unwrap().into_inner().issued().plaintext_token;
         let database = Database::open(&args(&t.database.url(), &[]).database, Duration::from_secs(5)).await.unwrap();
         let (id, now) = (OrganizationId(acme.id.parse().unwrap()), tenantry::clock::Clock::now(&*t.clock));
-        let end = || by_system(&database, tenantry::grpc::ENCODERS.event, &*t.clock, async |tx| tx.refresh_tokens().end_of_organization(id, now).await);
+        let end = || by_system(&database, tenantry::grpc::ENCODERS.event, &*t.clock, async |tx| tx.sessions().end_of_organization(id, now).await);
         assert_eq!(end().await.unwrap(), 3);
         assert_eq!(end().await.unwrap(), 0);
         for ended in [one, two, three] {
             refused(refresh(&t, &ended).await, ErrorReason::RefreshTokenRejected);
         }
         refresh(&t, &kept).await.unwrap();
-        let revoked = pb::ListEventsRequest { actions: vec!["refresh_token.revoked".to_owned()], ..Default::default() };
+        let revoked = pb::ListEventsRequest { actions: vec!["session.revoked".to_owned()], ..Default::default() };
         assert_eq!(list(&t.admin(), revoked).await.len(), 3);
     }
 }
@@ -594,11 +593,11 @@ fn checked(body: &str) -> String {
 
 /// How many rows the sessions of all users have.
 async fn rows(t: &Test) -> usize {
-    t.database.texts("SELECT 'x' AS value FROM cf_refresh_tokens").await.len()
+    t.database.texts("SELECT 'x' AS value FROM cf_sessions").await.len()
 }
 
 /// The id of a session, as SQL.
-fn sql_id(t: &Test, session: &pb::RefreshToken) -> String {
+fn sql_id(t: &Test, session: &pb::Session) -> String {
     match t.database {
         TestDatabase::Sqlite(_) => format!("x'{}'", session.id.replace('-', "")),
         TestDatabase::Postgres(_) => format!("'{}'", session.id),
@@ -606,24 +605,27 @@ fn sql_id(t: &Test, session: &pb::RefreshToken) -> String {
 }
 
 /// The text of a session's token of a generation, on a server that has [`SEALING_KEYS`].
-async fn token_of(t: &Test, session: &pb::RefreshToken, generation: i64) -> String {
+async fn token_of(t: &Test, session: &pb::Session, generation: i64) -> String {
     let sealed = match t.database {
         TestDatabase::Sqlite(_) => "lower(hex(secret_sealed))",
         TestDatabase::Postgres(_) => "encode(secret_sealed, 'hex')",
     };
-    let query = format!("SELECT {sealed} AS value FROM cf_refresh_tokens WHERE id = {}", sql_id(t, session));
+    let query = format!("SELECT {sealed} AS value FROM cf_sessions WHERE id = {}", sql_id(t, session));
     let hex = t.database.texts(&query).await.remove(0);
     let sealed = (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap()).collect();
     let (row, owner) = (session.id.parse::<uuid::Uuid>().unwrap(), session.user_id.parse().unwrap());
-    let place = Place { table: "cf_refresh_tokens", column: "secret_sealed", row, owner };
+    let place = Place { table: "cf_sessions", column: "secret_sealed", row, owner };
     let secret = KeyRing::parse(SEALING_KEYS).unwrap().open(&tenantry::models::Sealed::new(sealed), place).unwrap();
-    SessionSecret::from_bytes(&secret).unwrap().refresh_token(row.into(), generation).expose().to_owned()
+    SecretPrefixes::default()
+        .refresh_token(&SessionSecret::from_bytes(&secret).unwrap(), row.into(), generation)
+        .expose()
+        .to_owned()
 }
 
 /// Makes a session one that was refreshed so often, and tells its current token: all that a refresh leaves is the count.
-async fn aged(t: &Test, session: &pb::RefreshToken, generation: i64) -> String {
+async fn aged(t: &Test, session: &pb::Session, generation: i64) -> String {
     let id = sql_id(t, session);
-    t.database.execute(&format!("UPDATE cf_refresh_tokens SET generation = {generation} WHERE id = {id}")).await;
+    t.database.execute(&format!("UPDATE cf_sessions SET generation = {generation} WHERE id = {id}")).await;
     token_of(t, session, generation).await
 }
 

@@ -77,8 +77,8 @@ async fn what_was_written_is_there_after_a_restart(backend: Backend) {
     assert_eq!(api.users().get_user(get).await.unwrap().into_inner().user.unwrap(), ada);
     // That a token was traded is remembered too.
     api.refresh_tokens().rotate_refresh_token(rotate).await.unwrap_err();
-    let sessions = pb::ListRefreshTokensRequest { user_id: ada.id, ..Default::default() };
-    assert!(api.refresh_tokens().list_refresh_tokens(sessions).await.unwrap().into_inner().refresh_tokens.is_empty());
+    let sessions = pb::ListSessionsRequest { user_id: ada.id, ..Default::default() };
+    assert!(api.sessions().list_sessions(sessions).await.unwrap().into_inner().sessions.is_empty());
     server.stop().await.unwrap();
     database.remove().await;
 }

@@ -204,7 +204,7 @@ both! {
             "tenantry_call_duration_seconds_bucket{le=\"0.01\",service=\"tenantry.v1.UserService\",method=\"GetUser\"}",
             "tenantry_authentication_failures_total{class=\"missing\"} 1",
             "tenantry_authentication_failures_total{class=\"malformed\"} 1",
-            "tenantry_events_total{action=\"refresh_token.reused\"} 1",
+            "tenantry_events_total{action=\"session.reused\"} 1",
             "tenantry_calls_in_flight 0",
             "tenantry_connections ",
             "tenantry_pool_wait_seconds_count",

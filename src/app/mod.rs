@@ -46,7 +46,7 @@ use crate::{
     clock::Clock,
     db::{Database, reads::Gather},
     error::Error,
-    models::{ApiKey, Organization, Timestamp, User, refresh_token::Lifetimes},
+    models::{ApiKey, Organization, Timestamp, User, session::Lifetimes},
     security::{event_cursor::EventCursors, page_token::PageTokens, password, random, sealing::KeyRing},
     telemetry::metrics::Metrics,
 };

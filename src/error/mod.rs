@@ -150,7 +150,7 @@ pub enum Entity {
     /// An OAuth account.
     OauthAccount,
     /// A refresh token.
-    RefreshToken,
+    Session,
     /// An API key.
     ApiKey,
     /// A service of gRPC.
@@ -167,7 +167,7 @@ impl Entity {
             Self::Role => "tenantry.v1.Role",
             Self::Invitation => "tenantry.v1.Invitation",
             Self::OauthAccount => "tenantry.v1.OauthAccount",
-            Self::RefreshToken => "tenantry.v1.RefreshToken",
+            Self::Session => "tenantry.v1.Session",
             Self::ApiKey => "tenantry.v1.ApiKey",
             Self::Service => "grpc.Service",
         }
@@ -181,7 +181,7 @@ impl Entity {
             Self::Role => "role",
             Self::Invitation => "invitation",
             Self::OauthAccount => "OAuth account",
-            Self::RefreshToken => "refresh token",
+            Self::Session => "session",
             Self::ApiKey => "API key",
             Self::Service => "service",
         }

@@ -79,7 +79,7 @@ impl Authenticate {
         let refused = || self.failed("access_token");
         let claims = self.app.signing_keys.verify(token, now).await?.ok_or_else(refused)?;
         let (user, session) = (UserId(claims.sub), SessionId(claims.sid));
-        let ends_at = self.app.db.read(async |conn| conn.refresh_tokens().standing(user, session, now).await).await?;
+        let ends_at = self.app.db.read(async |conn| conn.sessions().standing(user, session, now).await).await?;
         let ends_at = ends_at.ok_or_else(refused)?;
         let token_ends_at = claims.exp.checked_mul(1_000_000).and_then(Timestamp::from_micros).unwrap_or(now);
         let caller = Caller::of_session(session, user, ends_at, token_ends_at);

@@ -38,7 +38,7 @@ use crate::{
         Observe, RateLimit, Wire,
     },
     jobs::{sweep, usage},
-    models::{Plaintext, refresh_token::Lifetimes},
+    models::{Plaintext, session::Lifetimes},
     security::{event_cursor::EventCursors, page_token::PageTokens},
     server::services::Services,
     telemetry::metrics::Metrics,
@@ -213,7 +213,7 @@ async fn open(
     let signing_keys = signing_keys.map_err(|error| format!("the signing keys cannot be used: {}", chain(&error)))?;
     let policy = Policy {
         restore_window: args.restore_window,
-        lifetimes: Lifetimes { token: args.refresh_token_life, family: args.session_life },
+        lifetimes: Lifetimes { token: args.refresh_token_life, session: args.session_life },
         rotation_grace: args.rotation_grace,
         request_memory: args.request_memory,
         event_retention: args.event_retention,

@@ -127,7 +127,7 @@ both! {
         t.give_password(&admin).await;
         let signed_in = t.signed_in(&admin).await;
         let session = t.with_key(&signed_in.access_token);
-        let ends = signed_in.session.unwrap().family_expires_at;
+        let ends = signed_in.session.unwrap().ends_at;
         let create = pb::CreateApiKeyRequest { expires_at: ends, ..new_key(Owner::UserId(admin.id.clone()), &["*"]) };
         refused(session.api_keys().create_api_key(create.clone()).await, ErrorReason::ApiKeyRequired);
         let own = t.admin().api_keys().create_api_key(create).await.unwrap().into_inner().api_key.unwrap();
@@ -140,7 +140,7 @@ both! {
     async fn v02_nothing_that_opens_the_service_is_made_with_an_access_token(t) {
         let (user, signed_in, session) = t.signed_in_user("ada").await;
         let own = t.organization(&user).await;
-        let ends = signed_in.session.unwrap().family_expires_at;
+        let ends = signed_in.session.unwrap().ends_at;
         for owner in [Owner::UserId(user.id.clone()), Owner::OrganizationId(own.id.clone())] {
             let create = pb::CreateApiKeyRequest { expires_at: ends, ..new_key(owner, &["users:read"]) };
             refused(session.api_keys().create_api_key(create).await, ErrorReason::ApiKeyRequired);
@@ -166,8 +166,8 @@ both! {
                     t.admin().authentication().sign_out(request).await.unwrap();
                 }
                 "revoke all" => {
-                    let request = pb::RevokeAllRefreshTokensRequest { user_id: user.id.clone(), ..Default::default() };
-                    t.admin().refresh_tokens().revoke_all_refresh_tokens(request).await.unwrap();
+                    let request = pb::RevokeAllSessionsRequest { user_id: user.id.clone(), ..Default::default() };
+                    t.admin().sessions().revoke_all_sessions(request).await.unwrap();
                 }
                 _ => {
                     t.suspend(&user).await;

@@ -408,8 +408,8 @@ async fn s36_a_process_whose_clock_is_behind_the_first_signing_key_asks_to_come_
     // Nothing was begun, and it goes on by itself.
     clock.advance(Duration::from_mins(61));
     api.authentication().sign_in(request).await.unwrap();
-    let list_tokens = pb::ListRefreshTokensRequest { user_id: user.id, ..Default::default() };
-    let sessions = api.refresh_tokens().list_refresh_tokens(list_tokens).await.unwrap().into_inner().refresh_tokens;
+    let list_tokens = pb::ListSessionsRequest { user_id: user.id, ..Default::default() };
+    let sessions = api.sessions().list_sessions(list_tokens).await.unwrap().into_inner().sessions;
     assert_eq!(sessions.len(), 2);
     behind.stop().await.unwrap();
     t.database.remove().await;

@@ -36,7 +36,7 @@ both! {
         let back = pb::ChangePasswordRequest {
             current_password: PHRASE.to_owned(),
             new_password: "eleven dry cats in a barn".to_owned(),
-            except_family_id: first.session.unwrap().id,
+            except_session_id: first.session.unwrap().id,
             ..change(&user)
         };
         assert_eq!(t.admin().authentication().change_password(back).await.unwrap().into_inner().ended_sessions, 1);

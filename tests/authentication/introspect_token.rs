@@ -155,7 +155,7 @@ both! {
         let claims = claims(&signed_in.access_token);
         assert!(said.active && said.user_id == user.id && said.organization_id == organization.id);
         assert_eq!((said.role.as_str(), said.permissions.as_slice()), ("owner", &["*".to_owned()][..]));
-        assert_eq!((said.token_id.as_str(), said.family_id.as_str()), (claims["jti"].as_str().unwrap(), claims["sid"].as_str().unwrap()));
+        assert_eq!((said.token_id.as_str(), said.session_id.as_str()), (claims["jti"].as_str().unwrap(), claims["sid"].as_str().unwrap()));
         assert_eq!(said.expires_at, signed_in.access_token_expires_at);
         assert_eq!((said.issuer.as_str(), said.audience.as_str(), said.client_id.len()), ("tenantry", "tenantry", 36));
     }

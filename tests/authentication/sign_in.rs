@@ -39,7 +39,7 @@ both! {
         assert_eq!(signed_in.access_token_expires_at.unwrap().seconds, seconds("exp"));
         assert!(claims["jti"].is_string() && claims.get("org_id").is_none());
         let events = list(&t.admin(), pb::ListEventsRequest { user_id: user.id, ..Default::default() }).await;
-        for action in ["user.signed_in", "refresh_token.created"] {
+        for action in ["user.signed_in", "session.created"] {
             assert!(actions(&events).contains(&action), "{action}");
         }
     }

@@ -6,7 +6,7 @@ use super::calls::{Address, Call, Change, Owner, Subject};
 
 /// Every scope and permission that the model tells apart. `resource:?` stands for what nobody has named of a resource, `?:?` for all
 /// else that nobody has named, and `?:owner` for what makes an owner more than any list of names.
-const NAMES: [&str; 46] = [
+const NAMES: [&str; 48] = [
     "organizations:read",
     "organizations:write",
     "organizations:delete",
@@ -33,7 +33,9 @@ const NAMES: [&str; 46] = [
     "authentication:read",
     "authentication:write",
     "authentication:?",
-    "refresh_tokens:read",
+    "sessions:read",
+    "sessions:write",
+    "sessions:?",
     "refresh_tokens:write",
     "refresh_tokens:?",
     "oauth_accounts:read",
@@ -56,7 +58,7 @@ const NAMES: [&str; 46] = [
 ];
 
 /// The scopes that a key can be made with here.
-pub const SCOPES: [&str; 30] = [
+pub const SCOPES: [&str; 31] = [
     "organizations:read",
     "organizations:write",
     "organizations:delete",
@@ -77,7 +79,8 @@ pub const SCOPES: [&str; 30] = [
     "events:read",
     "authentication:read",
     "authentication:write",
-    "refresh_tokens:read",
+    "sessions:read",
+    "sessions:write",
     "refresh_tokens:write",
     "oauth_accounts:read",
     "oauth_accounts:write",
@@ -1083,8 +1086,12 @@ impl Model {
                     && self.is_active(*user)
                     && self.may_authenticate(who, *user)
             }
-            Call::ListRefreshTokens(user) | Call::RevokeAllRefreshTokens { user, .. } => self.is_own(who, *user),
-            Call::RevokeRefreshToken { session, .. } => {
+            Call::ListSessions(user) | Call::RevokeAllSessions { user, .. } => self.is_own(who, *user),
+            Call::GetSession(session) => {
+                let user = self.sessions[*session].user;
+                (who.admin || who.user == Some(user)) && self.session_works(*session)
+            }
+            Call::RevokeRefreshToken(session) | Call::RevokeSession(session) => {
                 let user = self.sessions[*session].user;
                 let may = who.admin || who.user == Some(user);
                 if may && !self.session_works(*session) {
@@ -1636,8 +1643,8 @@ impl Model {
                 }
             }
             Call::PurgeOrganization(organization) => self.purge_organization(*organization),
-            Call::RevokeRefreshToken { session, .. } => self.sessions[*session].live = false,
-            Call::RevokeAllRefreshTokens { user, except } => {
+            Call::RevokeRefreshToken(session) | Call::RevokeSession(session) => self.sessions[*session].live = false,
+            Call::RevokeAllSessions { user, except } => {
                 self.end_sessions(*user, *except);
                 self.end_mails(*user);
             }
@@ -1735,7 +1742,8 @@ impl Model {
             | Call::ListOrganizations
             | Call::GetOrganizationBySlug(_)
             | Call::BatchGetOrganizations(_)
-            | Call::ListRefreshTokens(_)
+            | Call::GetSession(_)
+            | Call::ListSessions(_)
             | Call::GetRole { .. }
             | Call::ListRoles(_)
             | Call::GetUser(_)

@@ -232,14 +232,14 @@ impl Test {
     }
 
     /// A session, and the text of its first token.
-    pub async fn session(&self, user: &pb::User) -> (pb::RefreshToken, String) {
+    pub async fn session(&self, user: &pb::User) -> (pb::Session, String) {
         let request = pb::CreateRefreshTokenRequest { user_id: user.id.clone(), ..Default::default() };
         let created = self.admin().refresh_tokens().create_refresh_token(request).await.unwrap().into_inner().issued();
         (created.session.unwrap(), created.plaintext_token)
     }
 
     /// Trades a token.
-    pub async fn rotate(&self, token: &str) -> Result<(pb::RefreshToken, String), tonic::Status> {
+    pub async fn rotate(&self, token: &str) -> Result<(pb::Session, String), tonic::Status> {
         let request = pb::RotateRefreshTokenRequest { plaintext_token: token.to_owned(), ..Default::default() };
         let rotated = self.admin().refresh_tokens().rotate_refresh_token(request).await?.into_inner().issued();
         Ok((rotated.session.unwrap(), rotated.plaintext_token))

@@ -201,11 +201,7 @@ impl Client {
                 id,
                 RotateRefreshTokenRequest { all plaintext_token: token.unwrap_or_else(|| "x".to_owned()) }
             ),
-            23 => sent!(
-                "RefreshTokenService/RevokeAllRefreshTokens",
-                id,
-                RevokeAllRefreshTokensRequest { user_id: user.clone() }
-            ),
+            23 => sent!("SessionService/RevokeAllSessions", id, RevokeAllSessionsRequest { user_id: user.clone() }),
             24 => sent!(
                 "ApiKeyService/CreateApiKey",
                 id,

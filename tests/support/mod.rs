@@ -31,7 +31,7 @@ use tenantry::{
         oauth_account_service_client::OauthAccountServiceClient,
         organization_service_client::OrganizationServiceClient,
         refresh_token_service_client::RefreshTokenServiceClient, role_service_client::RoleServiceClient,
-        user_service_client::UserServiceClient,
+        session_service_client::SessionServiceClient, user_service_client::UserServiceClient,
     },
     server::Server,
 };
@@ -280,6 +280,10 @@ impl Api {
 
     pub fn refresh_tokens(&self) -> RefreshTokenServiceClient<Through> {
         RefreshTokenServiceClient::with_interceptor(self.channel.clone(), self.bearer.clone())
+    }
+
+    pub fn sessions(&self) -> SessionServiceClient<Through> {
+        SessionServiceClient::with_interceptor(self.channel.clone(), self.bearer.clone())
     }
 
     pub fn events(&self) -> EventServiceClient<Through> {

@@ -18,7 +18,7 @@ use crate::{
         Action, Call, Caller, Email, JsonObject, Name, NewMembership, NewOrganization, NewSession, NewUser,
         Organization, OrganizationId, Permissions, Plaintext, Plan, Reach, RevokedReason, RoleName, SigningKey, Slug,
         User,
-        refresh_token::{IpText, UserAgent},
+        session::{IpText, UserAgent},
     },
     security::access_token::Claims,
 };
@@ -207,7 +207,7 @@ pub async fn sign_out<A: Answer>(
         async |tx| {
             let session = match (token, own) {
                 (Some(token), _) => session::find_by_token(app, tx, &reach, token).await?,
-                (None, Some((own, _))) => tx.refresh_tokens().get(&reach, own).await?,
+                (None, Some((own, _))) => tx.sessions().get(&reach, own).await?,
                 (None, None) => None,
             };
             let session = session.ok_or_else(session::token_rejected)?;
@@ -220,7 +220,7 @@ pub async fn sign_out<A: Answer>(
                 }
                 return Ok(ended);
             }
-            let ended = tx.refresh_tokens().end(&session, RevokedReason::Revoked, now).await?;
+            let ended = tx.sessions().end(&session, RevokedReason::Revoked, now).await?;
             Ok(i64::try_from(ended).unwrap_or(i64::MAX))
         },
         answer,

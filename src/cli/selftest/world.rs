@@ -38,7 +38,7 @@ pub(super) struct World {
     pub(super) invitation_token: String,
     pub(super) oauth_account_id: String,
     pub(super) provider_user_id: String,
-    pub(super) refresh_token_id: String,
+    pub(super) session_id: String,
     pub(super) refresh_token: String,
     pub(super) access_token: String,
     pub(super) api_key_id: String,
@@ -116,7 +116,7 @@ impl World {
             invitation_token: invitation.plaintext_token,
             oauth_account_id: account.oauth_account.ok_or_else(missing_part)?.id,
             provider_user_id: mark.clone(),
-            refresh_token_id: issued.session.ok_or_else(missing_part)?.id,
+            session_id: issued.session.ok_or_else(missing_part)?.id,
             refresh_token: issued.plaintext_token,
             access_token,
             api_key_id: key.id,
@@ -144,7 +144,7 @@ impl World {
             oauth_account_id: id().to_string(),
             provider_user_id: mark.clone(),
             refresh_token: SessionSecret::random().refresh_token(SessionId(session), 1).expose().to_owned(),
-            refresh_token_id: session.to_string(),
+            session_id: session.to_string(),
             // As long as one, and signed by nobody.
             access_token: format!("eyJ{}", random::base62(400)),
             api_key_id: id().to_string(),
@@ -177,7 +177,7 @@ impl World {
             &self.invitation_token,
             &self.oauth_account_id,
             &self.provider_user_id,
-            &self.refresh_token_id,
+            &self.session_id,
             &self.refresh_token,
             &self.access_token,
             &self.api_key_id,
@@ -202,8 +202,8 @@ impl World {
         }
         for user_id in [&self.user_id, &self.colleague_id, &self.invited_id] {
             read!("UserService/GetUser", pb::GetUserRequest { user_id: user_id.clone() } => pb::GetUserResponse);
-            let of_user = pb::ListRefreshTokensRequest { user_id: user_id.clone(), ..Default::default() };
-            read!("RefreshTokenService/ListRefreshTokens", of_user => pb::ListRefreshTokensResponse);
+            let of_user = pb::ListSessionsRequest { user_id: user_id.clone(), ..Default::default() };
+            read!("SessionService/ListSessions", of_user => pb::ListSessionsResponse);
             let of_user = pb::ListOauthAccountsRequest { user_id: user_id.clone(), ..Default::default() };
             read!("OauthAccountService/ListOauthAccounts", of_user => pb::ListOauthAccountsResponse);
             let owner = Some(list_api_keys_request::Owner::UserId(user_id.clone()));
