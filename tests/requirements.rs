@@ -311,7 +311,7 @@ both! {
             give(&[permission]).await;
             assert_eq!((check(permission).await, opens().await), (true, true), "{permission} is given");
         }
-        let verdict = t.admin().api_keys().verify_api_key(pb::VerifyApiKeyRequest { plaintext_key: t.user_key(&bob).await, required_scope: "roles:write".to_owned(), ..Default::default() }).await;
-        assert_eq!(verdict.unwrap().into_inner().verdict(), ApiKeyVerdict::Valid);
+        let verdict = t.admin().api_keys().verify_api_key(pb::VerifyApiKeyRequest { question: Some(pb::ApiKeyQuestion { plaintext_key: t.user_key(&bob).await, required_scope: "roles:write".to_owned(), ..Default::default() }) }).await;
+        assert_eq!(verdict.unwrap().into_inner().verification.unwrap().verdict(), ApiKeyVerdict::Valid);
     }
 }

@@ -7,7 +7,9 @@ use tenantry::pb::{
 
 use crate::{
     authentication::{introspect_token::forged, part},
-    support::{DAY, both, follow::list, given::CHEAP_HASH, mask, object, raw, refused, request::World, time_in},
+    support::{
+        DAY, both, follow::list, given::CHEAP_HASH, mask, object, question, raw, refused, request::World, time_in,
+    },
 };
 
 both! {
@@ -222,8 +224,8 @@ both! {
         t.admin().api_keys().update_api_key(update).await.unwrap();
         // Verifying writes nothing.
         let before = t.database.bytes().await;
-        let verify = pb::VerifyApiKeyRequest { plaintext_key: text.clone(), ..Default::default() };
-        let verdict = async || t.admin().api_keys().verify_api_key(verify.clone()).await.unwrap().into_inner().verdict();
+        let verify = pb::VerifyApiKeyRequest { question: question(&text) };
+        let verdict = async || t.admin().api_keys().verify_api_key(verify.clone()).await.unwrap().into_inner().verification.unwrap().verdict();
         assert_eq!(verdict().await, pb::ApiKeyVerdict::Valid);
         assert!(t.database.bytes().await == before);
         // The owner's state counts, and an erased organization takes its keys with it.

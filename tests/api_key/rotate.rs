@@ -4,16 +4,16 @@ use std::time::Duration;
 
 use tenantry::pb::{self, ApiKeyVerdict, ErrorReason, create_api_key_request::Owner};
 
-use crate::support::{Api, MISSING_ID, both, refused, time_in};
+use crate::support::{Api, MISSING_ID, both, question, refused, time_in};
 
 fn rotate(key: &pb::ApiKey, overlap_seconds: i64) -> pb::RotateApiKeyRequest {
     let overlap = Some(prost_types::Duration { seconds: overlap_seconds, nanos: 0 });
     pb::RotateApiKeyRequest { api_key_id: key.id.clone(), overlap, ..Default::default() }
 }
 
-async fn verify(api: &Api, key: &str) -> pb::VerifyApiKeyResponse {
-    let request = pb::VerifyApiKeyRequest { plaintext_key: key.to_owned(), ..Default::default() };
-    api.api_keys().verify_api_key(request).await.unwrap().into_inner()
+async fn verify(api: &Api, key: &str) -> pb::ApiKeyVerification {
+    let request = pb::VerifyApiKeyRequest { question: question(key) };
+    api.api_keys().verify_api_key(request).await.unwrap().into_inner().verification.unwrap()
 }
 
 both! {

@@ -37,9 +37,14 @@ fn ranged(owner: Owner, ranges: &[&str]) -> pb::CreateApiKeyRequest {
 }
 
 async fn verify(t: &Test, key: &str, address: &str) -> ApiKeyVerdict {
-    let request =
-        pb::VerifyApiKeyRequest { plaintext_key: key.to_owned(), ip_address: address.to_owned(), ..Default::default() };
-    t.admin().api_keys().verify_api_key(request).await.unwrap().into_inner().verdict()
+    let request = pb::VerifyApiKeyRequest {
+        question: Some(pb::ApiKeyQuestion {
+            plaintext_key: key.to_owned(),
+            ip_address: address.to_owned(),
+            ..Default::default()
+        }),
+    };
+    t.admin().api_keys().verify_api_key(request).await.unwrap().into_inner().verification.unwrap().verdict()
 }
 
 both! {
@@ -136,9 +141,11 @@ both! {
         let made = t.admin().api_keys().create_api_key(ranged(Owner::UserId(t.user("ada").await.id), &["203.0.113.0/24"])).await.unwrap().into_inner();
         let ask = |question_id, address: &str| pb::VerifyStreamRequest {
             question_id,
-            plaintext_key: made.plaintext_key.clone(),
-            ip_address: address.to_owned(),
-            ..Default::default()
+            question: Some(pb::ApiKeyQuestion {
+                plaintext_key: made.plaintext_key.clone(),
+                ip_address: address.to_owned(),
+                ..Default::default()
+            }),
         };
         let questions = tokio_stream::iter([ask(1, "203.0.113.9"), ask(2, "203.0.112.9"), ask(3, "nowhere")]);
         let mut answers = t.admin().api_keys().verify_stream(questions).await.unwrap().into_inner();

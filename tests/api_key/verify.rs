@@ -8,14 +8,22 @@ use tenantry::{
     pb::{self, ApiKeyVerdict as Verdict, ErrorReason, create_api_key_request::Owner},
 };
 
-use crate::support::{Api, DAY, SEALING_KEYS, Test, both, refused, serving::Serving, statements, time_in};
+use crate::support::{
+    Api, DAY, SEALING_KEYS, Test, both, refusal::fields, refused, serving::Serving, statements, time_in,
+};
 
 fn verify(key: &str, scope: &str) -> pb::VerifyApiKeyRequest {
-    pb::VerifyApiKeyRequest { plaintext_key: key.to_owned(), required_scope: scope.to_owned(), ..Default::default() }
+    pb::VerifyApiKeyRequest {
+        question: Some(pb::ApiKeyQuestion {
+            plaintext_key: key.to_owned(),
+            required_scope: scope.to_owned(),
+            ..Default::default()
+        }),
+    }
 }
 
 async fn verdict(api: &Api, key: &str, scope: &str) -> Verdict {
-    let answer = api.api_keys().verify_api_key(verify(key, scope)).await.unwrap().into_inner();
+    let answer = api.api_keys().verify_api_key(verify(key, scope)).await.unwrap().into_inner().verification.unwrap();
     assert_eq!(answer.api_key.is_empty(), answer.verdict() == Verdict::Unknown);
     answer.verdict()
 }
@@ -29,7 +37,7 @@ both! {
         let ada = t.user("ada").await;
         let owner = || Owner::UserId(ada.id.clone());
         let (key, good) = t.key(owner(), &["invoices:*"]).await;
-        let answer = t.admin().api_keys().verify_api_key(verify(&good, "")).await.unwrap().into_inner();
+        let answer = t.admin().api_keys().verify_api_key(verify(&good, "")).await.unwrap().into_inner().verification.unwrap();
         assert_eq!((answer.verdict(), pb::ApiKey::decode(answer.api_key).unwrap()), (Verdict::Valid, key.clone()));
         let admin = t.admin();
         assert_eq!(verdict(&admin, &good, "invoices:read").await, Verdict::Valid);
@@ -103,8 +111,11 @@ both! {
 
     async fn an_empty_and_an_endless_key_are_refused(t) {
         for text in [String::new(), "x".repeat(513)] {
-            refused(t.admin().api_keys().verify_api_key(verify(&text, "")).await, ErrorReason::InvalidArgument);
+            let status = refused(t.admin().api_keys().verify_api_key(verify(&text, "")).await, ErrorReason::InvalidArgument);
+            assert_eq!(fields(&status), ["question.plaintext_key"]);
         }
+        let status = refused(t.admin().api_keys().verify_api_key(pb::VerifyApiKeyRequest::default()).await, ErrorReason::InvalidArgument);
+        assert_eq!(fields(&status), ["question"]);
         refused(t.admin().api_keys().verify_api_key(verify("x", "not a scope")).await, ErrorReason::InvalidArgument);
     }
 
@@ -118,7 +129,7 @@ both! {
             rename("cf_api_keys", "gone").await;
             let answer = t.admin().api_keys().verify_api_key(verify(&good, "")).await;
             rename("gone", "cf_api_keys").await;
-            if answer.is_ok_and(|answer| answer.into_inner().verdict() == Verdict::Valid) {
+            if answer.is_ok_and(|answer| answer.into_inner().verification.unwrap().verdict() == Verdict::Valid) {
                 break;
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
@@ -139,7 +150,7 @@ both! {
             let latest = t.clock.now().after(Duration::from_secs(1));
             assert_eq!(verdict(&t.admin(), &good, "").await, Verdict::Revoked, "the process that revoked it knows at once");
             loop {
-                let answer = other.api_keys().verify_api_key(verify(&good, "")).await.unwrap().into_inner();
+                let answer = other.api_keys().verify_api_key(verify(&good, "")).await.unwrap().into_inner().verification.unwrap();
                 if answer.verdict() == Verdict::Revoked {
                     break;
                 }
@@ -159,7 +170,7 @@ both! {
         }
         let latest = t.clock.now().after(Duration::from_secs(1));
         while let Ok(answer) = t.admin().api_keys().verify_api_key(verify(&good, "")).await {
-            let until = answer.into_inner().valid_until.unwrap();
+            let until = answer.into_inner().verification.unwrap().valid_until.unwrap();
             let until = micros(&until);
             assert!(until <= latest.as_micros(), "a verdict lasts {} µs too long", until - latest.as_micros());
         }
@@ -179,7 +190,7 @@ both! {
         let expires_at = made.api_key.unwrap().expires_at.unwrap();
         let almost = Duration::from_millis(3_599_500);
         t.advance(almost);
-        let answer = t.admin().api_keys().verify_api_key(verify(&made.plaintext_key, "")).await.unwrap().into_inner();
+        let answer = t.admin().api_keys().verify_api_key(verify(&made.plaintext_key, "")).await.unwrap().into_inner().verification.unwrap();
         let until = answer.valid_until.unwrap();
         let outlasts = (until.seconds, until.nanos) > (expires_at.seconds, expires_at.nanos);
         assert!(answer.verdict() == Verdict::Expired || !outlasts);

@@ -293,7 +293,7 @@ both! {
             verify(&t.admin(), &user, told, PASSWORD).await.unwrap();
         }
         refused(from(&t, "unknown", &user.email, PASSWORD).await, ErrorReason::InvalidArgument);
-        let question = pb::VerifyApiKeyRequest { plaintext_key: t.admin_key.clone(), ip_address: "203.0.113.7:51234".to_owned(), ..Default::default() };
+        let question = pb::VerifyApiKeyRequest { question: Some(pb::ApiKeyQuestion { plaintext_key: t.admin_key.clone(), ip_address: "203.0.113.7:51234".to_owned(), ..Default::default() }) };
         t.admin().api_keys().verify_api_key(question).await.unwrap();
     }
 

@@ -477,8 +477,7 @@ impl World {
                 api.api_keys().revoke_own_api_key(pb::RevokeOwnApiKeyRequest::default()).await?;
             }
             Call::VerifyApiKey(key) => {
-                let pb::ApiKeyQuestion { plaintext_key, required_scope, ip_address } = self.question(*key);
-                let request = pb::VerifyApiKeyRequest { plaintext_key, required_scope, ip_address };
+                let request = pb::VerifyApiKeyRequest { question: Some(self.question(*key)) };
                 api.api_keys().verify_api_key(request).await?;
             }
             Call::BatchVerifyApiKeys(key) => {
@@ -486,8 +485,7 @@ impl World {
                 api.api_keys().batch_verify_api_keys(request).await?;
             }
             Call::VerifyStream(key) => {
-                let pb::ApiKeyQuestion { plaintext_key, required_scope, ip_address } = self.question(*key);
-                let question = pb::VerifyStreamRequest { question_id: 7, plaintext_key, required_scope, ip_address };
+                let question = pb::VerifyStreamRequest { question_id: 7, question: Some(self.question(*key)) };
                 let mut answers = api.api_keys().verify_stream(tokio_stream::once(question)).await?.into_inner();
                 answers.message().await?;
             }

@@ -2,7 +2,7 @@
 
 use tenantry::pb::{self, ErrorReason, create_api_key_request::Owner};
 
-use crate::support::{MISSING_ID, both, mask, refused};
+use crate::support::{MISSING_ID, both, mask, question, refused};
 
 fn permissions(role: &pb::Role, permissions: &[&str]) -> pb::UpdateRoleRequest {
     pb::UpdateRoleRequest {
@@ -45,7 +45,7 @@ both! {
         let bobs = t.with_key(&t.user_key(&bob).await);
         let (key, text) = t.key(Owner::OrganizationId(acme.id.clone()), &["x:y"]).await;
         let get = pb::GetApiKeyRequest { api_key_id: key.id.clone() };
-        let verify = pb::VerifyApiKeyRequest { plaintext_key: text, ..Default::default() };
+        let verify = pb::VerifyApiKeyRequest { question: question(&text) };
         let events = pb::ListEventsRequest { organization_id: acme.id.clone(), ..Default::default() };
         let rename = pb::UpdateOrganizationRequest {
             organization_id: acme.id.clone(),
@@ -58,7 +58,7 @@ both! {
             refused(bobs.api_keys().get_api_key(get.clone()).await, ErrorReason::ApiKeyNotFound);
             refused(bobs.events().list_events(events.clone()).await, ErrorReason::RoleInsufficient);
             refused(bobs.organizations().update_organization(rename.clone()).await, ErrorReason::RoleInsufficient);
-            let answer = bobs.api_keys().verify_api_key(verify.clone()).await.unwrap().into_inner();
+            let answer = bobs.api_keys().verify_api_key(verify.clone()).await.unwrap().into_inner().verification.unwrap();
             assert_eq!(answer.verdict(), pb::ApiKeyVerdict::Unknown);
             let all = ["api_keys:read", "events:read", "organizations:write"];
             t.admin().roles().update_role(permissions(&role, &all)).await.unwrap();
@@ -66,7 +66,7 @@ both! {
             bobs.api_keys().get_api_key(get.clone()).await.unwrap();
             assert!(!bobs.events().list_events(events.clone()).await.unwrap().into_inner().events.is_empty());
             bobs.organizations().update_organization(rename.clone()).await.unwrap();
-            let answer = bobs.api_keys().verify_api_key(verify.clone()).await.unwrap().into_inner();
+            let answer = bobs.api_keys().verify_api_key(verify.clone()).await.unwrap().into_inner().verification.unwrap();
             assert_eq!(answer.verdict(), pb::ApiKeyVerdict::Valid);
             // Seeing a key is not changing it.
             let revoke = pb::RevokeApiKeyRequest { api_key_id: key.id.clone(), ..Default::default() };

@@ -25,7 +25,7 @@ use tenantry::{
     clock::MovableClock,
     config::{Cli, Command, ServeArgs},
     pb::{
-        api_key_service_client::ApiKeyServiceClient, authentication_service_client::AuthenticationServiceClient,
+        self, api_key_service_client::ApiKeyServiceClient, authentication_service_client::AuthenticationServiceClient,
         authorization_service_client::AuthorizationServiceClient, event_service_client::EventServiceClient,
         invitation_service_client::InvitationServiceClient, membership_service_client::MembershipServiceClient,
         oauth_account_service_client::OauthAccountServiceClient,
@@ -298,6 +298,11 @@ impl Api {
 /// An update mask.
 pub fn mask(paths: &[&str]) -> Option<prost_types::FieldMask> {
     Some(prost_types::FieldMask { paths: paths.iter().map(ToString::to_string).collect() })
+}
+
+/// The question whether a key is valid.
+pub fn question(key: &str) -> Option<pb::ApiKeyQuestion> {
+    Some(pb::ApiKeyQuestion { plaintext_key: key.to_owned(), ..Default::default() })
 }
 
 /// A JSON object with one text.

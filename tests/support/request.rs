@@ -161,11 +161,12 @@ impl World {
                 Some(Value::List(vec![Value::Message(check)]))
             }
             "question_id" => Some(Value::U64(7)),
-            "questions" => {
+            "question" | "questions" => {
                 let Kind::Message(message) = field.kind() else { return None };
                 let question = pb::ApiKeyQuestion { plaintext_key: self.plaintext_key.clone(), ..Default::default() };
                 let question = DynamicMessage::decode(message, question.encode_to_vec().as_slice()).unwrap();
-                Some(Value::List(vec![Value::Message(question)]))
+                let question = Value::Message(question);
+                Some(if field.is_list() { Value::List(vec![question]) } else { question })
             }
             "users" => {
                 let Kind::Message(message) = field.kind() else { return None };

@@ -10,7 +10,7 @@ use crate::{
         target::Target,
         verification::{Verification, VerificationRequest},
     },
-    error::Result,
+    error::{Error, Result, Violation},
     models::{
         ApiKey, ApiKeyChanges, ApiKeyFilter, ApiKeyId, ApiKeyOwner, Environment, IpRange, IpRanges, Name, NewApiKey,
         Plaintext, Resource as _, Scope, Timestamp, Verdict, api_key::MAX_RATE_LIMIT, ip_range::parse_address,
@@ -178,11 +178,8 @@ fn rate_limit(check: &mut Check, per_second: u32) -> Option<i64> {
     check.field("rate_limit", limit.ok_or("must be at most 1000000"))
 }
 
-/// Reads a request to verify a key.
-///
-/// # Errors
-/// Every violation at once. A malformed key is not a violation: the verdict reports it.
-pub fn question(asked: pb::ApiKeyQuestion) -> Result<VerificationRequest> {
+/// Reads a question about a key, with every violation at once. A malformed key is not a violation: the verdict reports it.
+fn question(asked: pb::ApiKeyQuestion) -> Result<VerificationRequest> {
     let mut check = Check::default();
     let presented = Plaintext::new(asked.plaintext_key);
     let length = presented.expose().len();
@@ -193,6 +190,21 @@ pub fn question(asked: pb::ApiKeyQuestion) -> Result<VerificationRequest> {
         .optional("ip_address", &asked.ip_address, |text| parse_address(text).ok_or("must be an IPv4 or IPv6 address"));
     let (Some(()), Some(scope), Some(address)) = (length, scope, address) else { return Err(check.failed()) };
     Ok(VerificationRequest { presented: read_api_key(presented.expose()), scope, address })
+}
+
+/// Reads the one question of a request.
+///
+/// # Errors
+/// Every violation at once, each named within the question.
+pub fn only_question(asked: Option<pb::ApiKeyQuestion>) -> Result<VerificationRequest> {
+    let asked = asked.ok_or_else(|| Error::invalid("question", "must be set"))?;
+    question(asked).map_err(|error| match error {
+        Error::Invalid(violations) => {
+            let within = |found: Violation| Violation { field: format!("question.{}", found.field), ..found };
+            Error::Invalid(violations.into_iter().map(within).collect())
+        }
+        error => error,
+    })
 }
 
 /// Reads a BatchVerifyApiKeys. An invalid question does not concern the others.
