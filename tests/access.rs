@@ -49,7 +49,13 @@ async fn useless_keys(t: &Test, user: &pb::User) -> Vec<(&'static str, Vec<Strin
         ("a typo", vec![format!("{}{}", &good[..68], if good.ends_with('x') { 'y' } else { 'x' })]),
         (
             "unknown",
-            vec![tenantry::security::token::mint_api_key(tenantry::models::Environment::Live).0.expose().to_owned()],
+            vec![
+                tenantry::security::token::SecretPrefixes::default()
+                    .mint_api_key(tenantry::models::Environment::Live)
+                    .0
+                    .expose()
+                    .to_owned(),
+            ],
         ),
         ("expired", vec![expired]),
         ("revoked", vec![revoked]),

@@ -304,11 +304,13 @@ both! {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_command_line_leaves_events_of_the_system() {
-    use tenantry::{clock::SystemClock, db::Database, server::bootstrap};
+    use tenantry::{clock::SystemClock, db::Database, security::token::SecretPrefixes, server::bootstrap};
     crate::support::run(Backend::Sqlite, &[], |t| async move {
         let settings = crate::support::args(&t.database.url(), &[]).database;
         let db = Database::open(&settings, std::time::Duration::from_mins(1)).await.unwrap();
-        bootstrap::create_admin(&db, &SystemClock, "ada@example.com", "Ada", false).await.unwrap();
+        bootstrap::create_admin(&db, &SystemClock, &SecretPrefixes::default(), ("ada@example.com", "Ada"), false)
+            .await
+            .unwrap();
         let events = list(&t.admin(), pb::ListEventsRequest::default()).await;
         assert_eq!(actions(&events), ["api_key.created", "user.created", "api_key.created", "user.created"]);
         assert!(events.iter().all(|event| event.actor.as_ref().unwrap().kind() == pb::ActorKind::System));

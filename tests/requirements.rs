@@ -9,7 +9,7 @@ use std::sync::{
 use tenantry::{
     models::Environment,
     pb::{self, ApiKeyVerdict, ErrorReason, create_api_key_request::Owner},
-    security::token::mint_api_key,
+    security::token::SecretPrefixes,
 };
 use tonic::metadata::MetadataMap;
 
@@ -27,7 +27,7 @@ both! {
         let t = crate::support::Test::start_like(&t).await;
         let (key, text) = t.key(Owner::UserId(t.user("ada").await.id), &["*"]).await;
         // One that nobody made has a prefix that is looked for; with a typo it is not.
-        let unknown = mint_api_key(Environment::Live).0.expose().to_owned();
+        let unknown = SecretPrefixes::default().mint_api_key(Environment::Live).0.expose().to_owned();
         let prefix = unknown[..20].to_owned();
         statements::watch(&prefix);
         let mut typo = unknown.clone();

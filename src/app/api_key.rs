@@ -10,7 +10,6 @@ use crate::{
         Action, ApiKey, ApiKeyChanges, ApiKeyFilter, ApiKeyId, ApiKeyOwner, Call, Caller, Locked, NewApiKey, Page,
         PageRequest, Plaintext, Reach, Timestamp, permission,
     },
-    security::token::mint_api_key,
 };
 
 /// How many revoked keys of an owner are kept.
@@ -44,7 +43,7 @@ pub async fn create<A: Answer>(
     answer: fn(IssuedKey) -> A,
 ) -> Result<A> {
     let caller = &call.caller;
-    let (plaintext, secret) = mint_api_key(new.environment);
+    let (plaintext, secret) = app.secrets.mint_api_key(new.environment);
     let owner = match new.owner {
         ApiKeyOwner::User(id) => Some(id),
         ApiKeyOwner::Organization(_) => None,
@@ -142,7 +141,7 @@ pub async fn rotate<A: Answer>(
             authority::key(tx, caller, None, &key).await?;
             target.check_etag(&*key)?;
             is_not_revoked(&key)?;
-            let (plaintext, secret) = mint_api_key(key.environment);
+            let (plaintext, secret) = app.secrets.mint_api_key(key.environment);
             key.rotate(secret, overlap, now);
             let api_key = tx.api_keys().save_rotated(key, now).await?;
             Ok(IssuedKey { api_key, plaintext })

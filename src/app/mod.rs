@@ -47,7 +47,9 @@ use crate::{
     db::{Database, reads::Gather},
     error::Error,
     models::{ApiKey, Organization, Timestamp, User, session::Lifetimes},
-    security::{event_cursor::EventCursors, page_token::PageTokens, password, random, sealing::KeyRing},
+    security::{
+        event_cursor::EventCursors, page_token::PageTokens, password, random, sealing::KeyRing, token::SecretPrefixes,
+    },
     telemetry::metrics::Metrics,
 };
 
@@ -63,6 +65,8 @@ pub struct Inner {
     pub clock: Arc<dyn Clock>,
     /// What seals.
     pub keys: KeyRing,
+    /// What secrets begin with.
+    pub secrets: SecretPrefixes,
     /// What makes page tokens.
     pub pages: PageTokens,
     /// What makes the cursors of the event stream.

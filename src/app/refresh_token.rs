@@ -38,7 +38,7 @@ pub async fn rotate<A: Answer>(
     answer: fn(IssuedSession) -> A,
 ) -> Result<A> {
     let now = app.now();
-    let attempt = &RefreshAttempt::new(call, presented, None);
+    let attempt = &RefreshAttempt::new(app, call, presented, None);
     let prefetched = &session::prefetch(app, attempt, now).await?;
     app.change_or_refuse(
         call,

@@ -18,7 +18,7 @@ use crate::{
         access_token::Claims,
         random,
         sealing::Place,
-        token::{PresentedToken, SessionSecret, read_refresh_token},
+        token::{PresentedToken, SessionSecret},
     },
 };
 
@@ -55,8 +55,13 @@ pub(super) struct RefreshAttempt<'a> {
 }
 
 impl<'a> RefreshAttempt<'a> {
-    pub(super) fn new(call: &'a Call, presented: &Plaintext, organization: Option<Option<OrganizationId>>) -> Self {
-        Self { call, presented: read_refresh_token(presented.expose()), organization }
+    pub(super) fn new(
+        app: &App,
+        call: &'a Call,
+        presented: &Plaintext,
+        organization: Option<Option<OrganizationId>>,
+    ) -> Self {
+        Self { call, presented: app.secrets.read_refresh_token(presented.expose()), organization }
     }
 }
 
@@ -128,7 +133,7 @@ pub(super) fn create(app: &App, call: &Call, new: &NewSession, now: Timestamp) -
     let place = Place { row: id.0, owner: new.user_id.0, ..PLACE };
     let sealed = app.keys.seal(secret.as_bytes(), place);
     let session = new.to_session(id, sealed, call.caller.api_key_id(), app.policy.lifetimes, now);
-    let refresh_token = secret.refresh_token(id, session.generation);
+    let refresh_token = app.secrets.refresh_token(&secret, id, session.generation);
     (session, refresh_token)
 }
 
@@ -168,7 +173,7 @@ pub(super) async fn find_by_token(
     reach: &Reach,
     presented: &Plaintext,
 ) -> Result<Option<Session>> {
-    let Some(token) = read_refresh_token(presented.expose()) else { return Ok(None) };
+    let Some(token) = app.secrets.read_refresh_token(presented.expose()) else { return Ok(None) };
     let Some(session) = tx.sessions().get(reach, token.session).await? else { return Ok(None) };
     let is_own = secret_of(app, &session)?.has_made(&token);
     let is_made = is_own && session.state_of(token.generation) != TokenState::Unknown;
@@ -213,7 +218,7 @@ pub(super) async fn refresh(
     match session.state_of(token.generation) {
         TokenState::Current if presented.is_live(now) => rotate(app, tx, attempt, presented, &secret, now).await,
         TokenState::Current | TokenState::Unknown => Ok(None),
-        TokenState::Predecessor if is_in_grace(app, session, now) => reissue(tx, presented, &secret, now).await,
+        TokenState::Predecessor if is_in_grace(app, session, now) => reissue(app, tx, presented, &secret, now).await,
         TokenState::Predecessor | TokenState::Spent => {
             tx.sessions().end(session, RevokedReason::Reused, now).await?;
             Ok(None)
@@ -241,7 +246,7 @@ async fn rotate(
     };
     let Some(refreshed) = session.refreshed(organization, app.policy.lifetimes.token, now) else { return Ok(None) };
     tx.sessions().rotate(presented, &refreshed).await?;
-    Ok(Some(issue(refreshed, secret, standing)))
+    Ok(Some(issue(app, refreshed, secret, standing)))
 }
 
 /// True if a session was refreshed so recently that its current token may be returned again for the token before it. Without a grace
@@ -254,6 +259,7 @@ fn is_in_grace(app: &App, session: &Session, now: Timestamp) -> bool {
 /// Returns the current token once more, for the token that was exchanged for it. As that was the last exchange, the current token is
 /// unused.
 async fn reissue(
+    app: &App,
     tx: &mut Conn,
     presented: repositories::Presented,
     secret: &SessionSecret,
@@ -264,15 +270,15 @@ async fn reissue(
         return Ok(None);
     }
     match standing(tx, session, session.organization_id).await {
-        Ok(standing) => Ok(Some(issue(session.clone(), secret, standing))),
+        Ok(standing) => Ok(Some(issue(app, session.clone(), secret, standing))),
         Err(Error::NotFound(_) | Error::Precondition(_)) => Ok(None),
         // A failure of the database is no verdict on the token.
         Err(error) => Err(error),
     }
 }
 
-fn issue(session: Session, secret: &SessionSecret, standing: Option<Standing>) -> IssuedSession {
-    let refresh_token = secret.refresh_token(session.id, session.generation);
+fn issue(app: &App, session: Session, secret: &SessionSecret, standing: Option<Standing>) -> IssuedSession {
+    let refresh_token = app.secrets.refresh_token(secret, session.id, session.generation);
     IssuedSession { session, refresh_token, access_token: None, standing }
 }
 

@@ -3,6 +3,7 @@
 
 pub(crate) mod authentication;
 mod network;
+mod secrets;
 mod telemetry;
 mod values;
 
@@ -16,6 +17,7 @@ pub use self::{
         AlgorithmName, AuthenticationArgs, CalibrateArgs, HashCommand, RotateArgs, SigningKeysArgs, SigningKeysCommand,
     },
     network::{NetworkArgs, TlsArgs, TlsVersion},
+    secrets::{SealingArgs, SecretPrefixArgs},
     telemetry::{DRIVER_LOG, LogArgs, LogFormat, TelemetryArgs},
     values::{ByteSize, DatabaseUrl, SecretText},
 };
@@ -116,15 +118,6 @@ pub struct DatabaseArgs {
     pub database_timeout: Duration,
 }
 
-/// What the service seals with.
-#[derive(Args, Clone, Debug)]
-pub struct SealingArgs {
-    /// Keys that seal provider tokens: `ID:KEY[,ID:KEY..]`, each KEY 32 bytes in base64; the first one seals, all open.
-    /// Without it, SQLite keeps a key in FILE.keys beside the database; PostgreSQL requires it
-    #[arg(long, env = "TENANTRY_SEALING_KEYS", value_name = "KEYS", hide_env_values = true)]
-    pub sealing_keys: Option<SecretText>,
-}
-
 /// Settings of `tenantry serve`.
 #[derive(Args, Clone, Debug)]
 pub struct ServeArgs {
@@ -139,6 +132,10 @@ pub struct ServeArgs {
     /// The key ring.
     #[command(flatten)]
     pub sealing: SealingArgs,
+
+    /// What secrets begin with.
+    #[command(flatten)]
+    pub secrets: SecretPrefixArgs,
 
     /// How long a call may take, 100ms to 10m
     #[arg(long, env = "TENANTRY_REQUEST_TIMEOUT", value_name = "DURATION", default_value = "10s", hide_env_values = true,
@@ -306,6 +303,10 @@ pub struct AdminCreateArgs {
     /// Name of the admin
     #[arg(long, value_name = "NAME")]
     pub name: String,
+
+    /// What secrets begin with, as the server has it.
+    #[command(flatten)]
+    pub secrets: SecretPrefixArgs,
 
     /// The database.
     #[command(flatten)]

@@ -13,7 +13,6 @@ use crate::{
     app::{App, shares::Share, verification::check_use},
     error::{Error, Result},
     models::{Action, Actor, Caller, Change, Presented, SessionId, State, Timestamp, UserId, Verdict},
-    security::token::read_api_key,
 };
 
 /// Finds out who calls.
@@ -47,7 +46,9 @@ impl Authenticate {
         if presented.starts_with("ey") {
             return Box::pin(self.signed_in(presented, parts)).await;
         }
-        let Some((prefix, hash)) = read_api_key(presented) else { return Err(self.failed("malformed")) };
+        let Some((prefix, hash)) = self.app.secrets.read_api_key(presented) else {
+            return Err(self.failed("malformed"));
+        };
         let Some(known) = self.app.credentials.find(&prefix).await?.found else {
             return Err(self.failed("unknown_api_key"));
         };

@@ -63,7 +63,7 @@ pub use permission::Held;
 pub use priority::Priority;
 pub use role::{NewRole, Role, RoleChanges, RoleKey, RoleName};
 pub use scope::{Permissions, RequiredScope, Scope, Scopes};
-pub use secret::{PasswordHash, Plaintext, Sealed, SecretHash};
+pub use secret::{PasswordHash, Plaintext, Sealed, SecretHash, SecretPrefix};
 pub use session::{Generation, NewSession, RevokedReason, Session, TokenState};
 pub use sign_in::{AccountId, Failures, Source};
 pub use signing_key::{PublicKey, SigningAlgorithm, SigningKey};

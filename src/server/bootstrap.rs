@@ -18,7 +18,7 @@ use crate::{
     security::{
         random,
         sealing::{KeyRing, OpenError, Place},
-        token::mint_api_key,
+        token::SecretPrefixes,
     },
 };
 
@@ -105,11 +105,11 @@ fn key_file(database: &Path, may_create: bool) -> std::result::Result<Zeroizing<
 ///
 /// # Errors
 /// When the database cannot be used.
-pub async fn first_admin(db: &Database, clock: &dyn Clock) -> Result<Option<Plaintext>> {
+pub async fn first_admin(db: &Database, clock: &dyn Clock, secrets: &SecretPrefixes) -> Result<Option<Plaintext>> {
     if !db.read(async |conn| conn.users().none_exists().await).await? {
         return Ok(None);
     }
-    create_admin(db, clock, FIRST_ADMIN_EMAIL, FIRST_ADMIN_NAME, false).await.map(Some)
+    create_admin(db, clock, secrets, (FIRST_ADMIN_EMAIL, FIRST_ADMIN_NAME), false).await.map(Some)
 }
 
 /// Creates a platform admin and returns a new API key of it with every scope. An existing user with the e-mail is promoted only if
@@ -120,8 +120,8 @@ pub async fn first_admin(db: &Database, clock: &dyn Clock) -> Result<Option<Plai
 pub async fn create_admin(
     db: &Database,
     clock: &dyn Clock,
-    email: &str,
-    name: &str,
+    secrets: &SecretPrefixes,
+    (email, name): (&str, &str),
     existing: bool,
 ) -> Result<Plaintext> {
     let email = Email::parse(email).map_err(|rule| Error::invalid("--email", rule))?;
@@ -136,7 +136,7 @@ pub async fn create_admin(
         external_id: None,
     };
     let now = clock.now();
-    let (plaintext, secret) = mint_api_key(Environment::Live);
+    let (plaintext, secret) = secrets.mint_api_key(Environment::Live);
     let create = by_system(db, ENCODERS.event, clock, async |tx| {
         let user = platform_admin::create(tx, new, existing, now).await?;
         let key = NewApiKey {

@@ -196,7 +196,8 @@ async fn open(
 ) -> Result<(App, Option<Plaintext>), String> {
     let db = Database::open(&args.database, statement_timeout).await?;
     let keys = bootstrap::key_ring(args.sealing.sealing_keys.as_ref(), &args.database, &db, clock.as_ref()).await?;
-    let first_admin = bootstrap::first_admin(&db, clock.as_ref()).await;
+    let secrets = args.secrets.prefixes();
+    let first_admin = bootstrap::first_admin(&db, clock.as_ref(), &secrets).await;
     let first_admin =
         first_admin.map_err(|error| format!("the first platform admin cannot be made: {}", chain(&error)))?;
     let sign_in = &args.authentication;
@@ -248,6 +249,7 @@ async fn open(
         policy,
         encoders: ENCODERS,
         keys,
+        secrets,
         db,
     });
     Ok((app, first_admin))

@@ -3,7 +3,7 @@
 use tenantry::{
     models::SessionId,
     pb::{self, ErrorReason},
-    security::token::SessionSecret,
+    security::token::{SecretPrefixes, SessionSecret},
 };
 
 use crate::support::{MISSING_ID, both, refused};
@@ -30,7 +30,7 @@ both! {
     async fn foreign_and_unknown_tokens_are_rejected_byte_for_byte_alike(t) {
         let (ada, eve) = (t.user("ada").await, t.user("eve").await);
         let (_, secret) = t.session(&ada).await;
-        let missing = SessionSecret::random().refresh_token(SessionId(MISSING_ID.parse().unwrap()), 1);
+        let missing = SecretPrefixes::default().refresh_token(&SessionSecret::random(), SessionId(MISSING_ID.parse().unwrap()), 1);
         let mut eves = t.with_key(&t.user_key(&eve).await).refresh_tokens();
         let mut answers = Vec::new();
         for token in [&secret, missing.expose(), "garbage"] {

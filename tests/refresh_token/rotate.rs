@@ -3,7 +3,7 @@
 use tenantry::{
     models::SessionId,
     pb::{self, ErrorReason},
-    security::token::SessionSecret,
+    security::token::{SecretPrefixes, SessionSecret},
 };
 
 use crate::support::{DAY, both, held::Held, refused};
@@ -112,7 +112,7 @@ both! {
     async fn the_id_of_a_session_without_its_secret_is_worth_nothing(t) {
         let ada = t.user("ada").await;
         let (token, text) = t.session(&ada).await;
-        let forged = SessionSecret::random().refresh_token(SessionId(token.id.parse().unwrap()), 1);
+        let forged = SecretPrefixes::default().refresh_token(&SessionSecret::random(), SessionId(token.id.parse().unwrap()), 1);
         refused(t.rotate(forged.expose()).await, ErrorReason::RefreshTokenRejected);
         let request = pb::RevokeRefreshTokenRequest { plaintext_token: forged.expose().to_owned(), ..Default::default() };
         refused(t.admin().refresh_tokens().revoke_refresh_token(request).await, ErrorReason::RefreshTokenRejected);

@@ -173,7 +173,7 @@ pub async fn refresh<A: Answer>(
     answer: fn(IssuedSession) -> A,
 ) -> Result<A> {
     let now = app.now();
-    let attempt = &RefreshAttempt::new(call, token, organization);
+    let attempt = &RefreshAttempt::new(app, call, token, organization);
     let prefetched = &session::prefetch(app, attempt, now).await?;
     app.change_or_refuse(
         call,

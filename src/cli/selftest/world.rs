@@ -10,7 +10,7 @@ use crate::{
     pb::{self, create_api_key_request::Owner, list_api_keys_request, list_invitations_request},
     security::{
         random,
-        token::{SessionSecret, mint_api_key, mint_invitation_token},
+        token::{SecretPrefixes, SessionSecret},
     },
 };
 
@@ -126,7 +126,7 @@ impl World {
     }
 
     /// A world of which nothing exists.
-    pub(super) fn missing() -> Self {
+    pub(super) fn missing(secrets: &SecretPrefixes) -> Self {
         let id = || random::uuid(SystemClock.now());
         let (invitation, session) = (id(), id());
         let mark = format!("selftest-{}", random::base62(16).to_lowercase());
@@ -139,25 +139,25 @@ impl World {
             slug: mark.clone(),
             membership_id: id().to_string(),
             role_id: id().to_string(),
-            invitation_token: mint_invitation_token(InvitationId(invitation)).0.expose().to_owned(),
+            invitation_token: secrets.mint_invitation_token(InvitationId(invitation)).0.expose().to_owned(),
             invitation_id: invitation.to_string(),
             oauth_account_id: id().to_string(),
             provider_user_id: mark.clone(),
-            refresh_token: SessionSecret::random().refresh_token(SessionId(session), 1).expose().to_owned(),
+            refresh_token: secrets.refresh_token(&SessionSecret::random(), SessionId(session), 1).expose().to_owned(),
             session_id: session.to_string(),
             // As long as one, and signed by nobody.
             access_token: format!("eyJ{}", random::base62(400)),
             api_key_id: id().to_string(),
-            api_key: mint_api_key(Environment::Live).0.expose().to_owned(),
+            api_key: secrets.mint_api_key(Environment::Live).0.expose().to_owned(),
             mark,
         }
     }
 
     /// The world as somebody names it who has not got its mail: the token of an invitation lets whoever has it see the invitation, so
     /// that the one that is tried is of the same invitation, and forged.
-    pub(super) fn as_named_from_outside(&self) -> Self {
+    pub(super) fn as_named_from_outside(&self, secrets: &SecretPrefixes) -> Self {
         let id = self.invitation_id.parse().map(InvitationId);
-        let forged = id.map(|id| mint_invitation_token(id).0.expose().to_owned()).unwrap_or_default();
+        let forged = id.map(|id| secrets.mint_invitation_token(id).0.expose().to_owned()).unwrap_or_default();
         Self { invitation_token: forged, ..self.clone() }
     }
 

@@ -17,7 +17,7 @@ use crate::{
         stored::StoredText as _, text::is_forbidden,
     },
     pb::{self, api_key::Owner as WireOwner, create_api_key_request, list_api_keys_request},
-    security::token::read_api_key,
+    security::token::SecretPrefixes,
 };
 
 /// Most bytes of a presented key.
@@ -179,7 +179,7 @@ fn rate_limit(check: &mut Check, per_second: u32) -> Option<i64> {
 }
 
 /// Reads a question about a key, with every violation at once. A malformed key is not a violation: the verdict reports it.
-fn question(asked: pb::ApiKeyQuestion) -> Result<VerificationRequest> {
+fn question(asked: pb::ApiKeyQuestion, secrets: &SecretPrefixes) -> Result<VerificationRequest> {
     let mut check = Check::default();
     let presented = Plaintext::new(asked.plaintext_key);
     let length = presented.expose().len();
@@ -189,16 +189,16 @@ fn question(asked: pb::ApiKeyQuestion) -> Result<VerificationRequest> {
     let address = check
         .optional("ip_address", &asked.ip_address, |text| parse_address(text).ok_or("must be an IPv4 or IPv6 address"));
     let (Some(()), Some(scope), Some(address)) = (length, scope, address) else { return Err(check.failed()) };
-    Ok(VerificationRequest { presented: read_api_key(presented.expose()), scope, address })
+    Ok(VerificationRequest { presented: secrets.read_api_key(presented.expose()), scope, address })
 }
 
 /// Reads the one question of a request.
 ///
 /// # Errors
 /// Every violation at once, each named within the question.
-pub fn only_question(asked: Option<pb::ApiKeyQuestion>) -> Result<VerificationRequest> {
+pub fn only_question(asked: Option<pb::ApiKeyQuestion>, secrets: &SecretPrefixes) -> Result<VerificationRequest> {
     let asked = asked.ok_or_else(|| Error::invalid("question", "must be set"))?;
-    question(asked).map_err(|error| match error {
+    question(asked, secrets).map_err(|error| match error {
         Error::Invalid(violations) => {
             let within = |found: Violation| Violation { field: format!("question.{}", found.field), ..found };
             Error::Invalid(violations.into_iter().map(within).collect())
@@ -211,9 +211,12 @@ pub fn only_question(asked: Option<pb::ApiKeyQuestion>) -> Result<VerificationRe
 ///
 /// # Errors
 /// If there are no questions, or too many.
-pub fn questions(request: pb::BatchVerifyApiKeysRequest) -> Result<Vec<Result<VerificationRequest>>> {
+pub fn questions(
+    request: pb::BatchVerifyApiKeysRequest,
+    secrets: &SecretPrefixes,
+) -> Result<Vec<Result<VerificationRequest>>> {
     super::batch_size("questions", request.questions.len(), MAX_QUESTIONS)?;
-    Ok(request.questions.into_iter().map(question).collect())
+    Ok(request.questions.into_iter().map(|asked| question(asked, secrets)).collect())
 }
 
 /// The result of a verification, at `now`.

@@ -112,7 +112,7 @@ impl ApiKeyService for ApiKeyHandler {
         request: Request<pb::VerifyApiKeyRequest>,
     ) -> Result<Response<pb::VerifyApiKeyResponse>, Status> {
         let (caller, request) = called_by(request)?;
-        let question = convert::api_key::only_question(request.question)?;
+        let question = convert::api_key::only_question(request.question, &self.app.secrets)?;
         let verification = Verifier::new(self.app.clone(), caller).verify(&question).await?;
         let verification = Some(convert::api_key::verification(&verification, self.app.now()));
         Ok(Response::new(pb::VerifyApiKeyResponse { verification }))
@@ -124,7 +124,7 @@ impl ApiKeyService for ApiKeyHandler {
     ) -> Result<Response<pb::BatchVerifyApiKeysResponse>, Status> {
         use pb::batch_verify_api_keys_result::Outcome;
         let (caller, request) = called_by(request)?;
-        let questions = convert::api_key::questions(request)?;
+        let questions = convert::api_key::questions(request, &self.app.secrets)?;
         let verifier = Verifier::new(self.app.clone(), caller);
         let mut room = MAX_BATCH_BYTES;
         let mut results = Vec::with_capacity(questions.len());

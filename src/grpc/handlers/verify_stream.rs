@@ -202,7 +202,7 @@ impl VerifyStream {
                 }
             };
             let id = question.question_id;
-            let question = match convert::api_key::only_question(question.question) {
+            let question = match convert::api_key::only_question(question.question, &self.app.secrets) {
                 Ok(question) => question,
                 Err(error) => return Poll::Ready(Some(Ok(self.answer(id, Err(error))))),
             };
