@@ -11,7 +11,10 @@ use crate::{
     operations::{self, Asked, Cold, CreateUser, Rotate, Same},
     report::{Report, name},
     server::{self, Echo},
-    support::{Answered as _, Api, Backend, database::TestDatabase, follow::Watch, serving::Serving},
+    support::{
+        Answered as _, Api, Backend, database::TestDatabase, follow::Watch, given::Issued as _, question,
+        serving::Serving,
+    },
     wire::Script,
 };
 
@@ -119,7 +122,8 @@ impl World {
         self.tokens.clear();
         for _ in 0..IN_FLIGHT {
             let request = pb::CreateRefreshTokenRequest { user_id: user(api).await.id, ..Default::default() };
-            self.tokens.push(api.refresh_tokens().create_refresh_token(request).await.answered().plaintext_token);
+            self.tokens
+                .push(api.refresh_tokens().create_refresh_token(request).await.answered().issued().plaintext_token);
         }
     }
 }
@@ -138,11 +142,12 @@ pub async fn measure(database: &TestDatabase, world: &World, backend: Backend, r
     let (api, echo) = (serving.with_key(&world.key), Echo::start());
     let mut world = world.clone();
     world.begin_sessions(&api).await;
-    let verify = pb::VerifyApiKeyRequest {
+    let asked = Some(pb::ApiKeyQuestion {
         plaintext_key: world.key.clone(),
         required_scope: "users:read".to_owned(),
         ..Default::default()
-    };
+    });
+    let verify = pb::VerifyApiKeyRequest { question: asked.clone() };
     let verified = api.api_keys().verify_api_key(verify.clone()).await.answered();
     let get = pb::GetUserRequest { user_id: world.user.id.clone() };
     let got = pb::GetUserResponse { user: Some(world.user.clone()) };
@@ -160,7 +165,7 @@ pub async fn measure(database: &TestDatabase, world: &World, backend: Backend, r
 
         let requests = |part: usize| -> Box<dyn Script> {
             let own = world.keys.iter().skip(part).step_by(CONNECTIONS);
-            let request = |key: &String| pb::VerifyApiKeyRequest { plaintext_key: key.clone(), ..Default::default() };
+            let request = |key: &String| pb::VerifyApiKeyRequest { question: question(key) };
             Box::new(Cold { requests: own.map(|key| request(key).encode_to_vec()).collect() })
         };
         let empty = bare(verify_sizes);
@@ -169,12 +174,7 @@ pub async fn measure(database: &TestDatabase, world: &World, backend: Backend, r
         report.operation(backend, "VerifyApiKey, cold", cold, None, ("of a bare call", empty, None));
         let warm = same(&|| Same::boxed("/tenantry.v1.ApiKeyService/VerifyApiKey", &verify));
         report.rate(backend, "VerifyApiKey, warm", &warm, ("of a bare call", empty, Some(0.80)));
-        let question = pb::VerifyStreamRequest {
-            question_id: 1,
-            plaintext_key: verify.plaintext_key.clone(),
-            required_scope: verify.required_scope.clone(),
-            ..Default::default()
-        };
+        let question = pb::VerifyStreamRequest { question_id: 1, question: asked.clone() };
         let script = || -> Box<dyn Script> { Box::new(Asked(question.clone())) };
         let stream = load::stream(serving.address, key, (CONNECTIONS, ON_STREAM), lasting, script);
         report.operation(backend, "VerifyStream", stream, None, ("of VerifyApiKey", warm.per_second, Some(3.0)));

@@ -113,8 +113,7 @@ impl Script for Rotate {
     }
 
     fn answer(&mut self, slot: usize, message: &[u8]) {
-        let answer = pb::RotateRefreshTokenResponse::decode(message).expect("an answer decodes");
-        assert!(!answer.plaintext_token.is_empty(), "a rotation was refused");
-        self.tokens[slot] = answer.plaintext_token;
+        let answer = pb::RotateRefreshTokenResponse::decode(message).expect("an answer can be read");
+        self.tokens[slot] = answer.session.expect("a rotation was refused").plaintext_token;
     }
 }

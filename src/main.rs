@@ -128,7 +128,7 @@ async fn create_admin(args: &AdminCreateArgs) -> Result<(), String> {
     telemetry::init(&args.log)?;
     let key = migrations::at_startup(&args.database, async || {
         let db = Database::open(&args.database, args.database.database_timeout).await?;
-        bootstrap::create_admin(&db, &SystemClock, &args.email, &args.name, args.existing)
+        bootstrap::create_admin(&db, &SystemClock, &args.secrets.prefixes(), (&args.email, &args.name), args.existing)
             .await
             .map_err(|error| no_admin(&error))
     });

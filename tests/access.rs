@@ -51,7 +51,13 @@ async fn useless_keys(t: &Test, user: &pb::User) -> Vec<(&'static str, Vec<Strin
         ("a typo", vec![format!("{}{}", &good[..68], if good.ends_with('x') { 'y' } else { 'x' })]),
         (
             "unknown",
-            vec![tenantry::security::token::mint_api_key(tenantry::models::Environment::Live).0.expose().to_owned()],
+            vec![
+                tenantry::security::token::SecretPrefixes::default()
+                    .mint_api_key(tenantry::models::Environment::Live)
+                    .0
+                    .expose()
+                    .to_owned(),
+            ],
         ),
         ("expired", vec![expired]),
         ("revoked", vec![revoked]),
@@ -147,7 +153,8 @@ async fn r39_foreign_and_missing_ids_are_answered_alike_and_reach_nothing(t: Arc
             let missing = call(&t.anonymous(), &[key], &method, &World::missing()).await;
             if method.name() == "VerifyApiKey" {
                 let answer = pb::VerifyApiKeyResponse::decode(foreign.unwrap().as_slice()).unwrap();
-                assert_eq!((answer.verdict(), answer.api_key.len()), (pb::ApiKeyVerdict::Unknown, 0));
+                let found = answer.verification.unwrap();
+                assert_eq!((found.verdict(), found.api_key.len()), (pb::ApiKeyVerdict::Unknown, 0));
                 continue;
             }
             if method.name() == "BatchVerifyApiKeys" {
@@ -177,7 +184,7 @@ async fn r39_foreign_and_missing_ids_are_answered_alike_and_reach_nothing(t: Arc
             let (foreign, missing) = (foreign.unwrap_err(), missing.unwrap_err());
             let expected = match method.name() {
                 _ if platform_admin => Code::PermissionDenied,
-                "RotateRefreshToken" | "SignOut" => Code::FailedPrecondition,
+                "RotateRefreshToken" | "RevokeRefreshToken" | "SignOut" => Code::FailedPrecondition,
                 _ => Code::NotFound,
             };
             assert_eq!(foreign.code(), expected, "{}: {foreign:?}", method.full_name());

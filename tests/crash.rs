@@ -12,6 +12,7 @@ use crate::support::{
     Answered as _, Api, Backend, both,
     database::TestDatabase,
     follow::Watch,
+    given::Issued as _,
     invariants,
     load::{Client, Outcome, Sent},
     mirror::Mirror,
@@ -21,7 +22,7 @@ use crate::support::{
 
 /// Methods that may change nothing, and then leave no event.
 const MAY_CHANGE_NOTHING: [&str; 5] =
-    ["SuspendUser", "ReactivateUser", "UndeleteUser", "UndeleteOrganization", "RevokeAllRefreshTokens"];
+    ["SuspendUser", "ReactivateUser", "UndeleteUser", "UndeleteOrganization", "RevokeAllSessions"];
 
 async fn start(url: &str) -> Serving {
     let url = url.to_owned();
@@ -166,7 +167,7 @@ async fn an_answer_lost_between_commit_and_response_is_told_again(backend: Backe
         request_id: request_id(),
         ..Default::default()
     });
-    let rows = "SELECT 'x' AS value FROM cf_refresh_tokens";
+    let rows = "SELECT 'x' AS value FROM cf_sessions";
 
     let server = dying(&database.url()).await;
     let lost = server.with_key(&key).refresh_tokens().create_refresh_token((*session).clone()).await;
@@ -176,8 +177,8 @@ async fn an_answer_lost_between_commit_and_response_is_told_again(backend: Backe
 
     let server = start(&database.url()).await;
     let api = server.with_key(&key);
-    let told = api.refresh_tokens().create_refresh_token((*session).clone()).await.answered();
-    let again = api.refresh_tokens().create_refresh_token((*session).clone()).await.answered();
+    let told = api.refresh_tokens().create_refresh_token((*session).clone()).await.answered().issued();
+    let again = api.refresh_tokens().create_refresh_token((*session).clone()).await.answered().issued();
     assert_eq!(told, again);
     assert_eq!(database.texts(rows).await.len(), 1, "one row");
     drop(server);
@@ -189,7 +190,7 @@ async fn an_answer_lost_between_commit_and_response_is_told_again(backend: Backe
     drop(server);
     let server = start(&database.url()).await;
     let api = server.with_key(&key);
-    let successor = api.refresh_tokens().rotate_refresh_token(rotate).await.answered();
+    let successor = api.refresh_tokens().rotate_refresh_token(rotate).await.answered().issued();
     let next = pb::RotateRefreshTokenRequest { plaintext_token: successor.plaintext_token, ..Default::default() };
     api.refresh_tokens().rotate_refresh_token(next).await.unwrap();
     assert_eq!(database.texts(rows).await.len(), 1, "still one row");

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use prost_types::value::Kind;
 use tenantry::pb::{
     self, ErrorReason, accept_invitation_request, create_api_key_request::Owner, get_membership_request,
-    get_role_request, imported_user_result::Outcome, revoke_refresh_token_request,
+    get_role_request, imported_user_result::Outcome,
 };
 use tonic::{Response, Status, Streaming};
 use tonic_types::StatusExt as _;
@@ -133,15 +133,8 @@ async fn provoke(t: &Test, reason: ErrorReason) -> Result<Vec<u8>, Status> {
             let request = pb::GetOauthAccountRequest { oauth_account_id: missing() };
             done(admin.oauth_accounts().get_oauth_account(request).await.map(drop))
         }
-        R::RefreshTokenNotFound => {
-            let key = Some(revoke_refresh_token_request::Key::RefreshTokenId(missing()));
-            done(
-                admin
-                    .refresh_tokens()
-                    .revoke_refresh_token(pb::RevokeRefreshTokenRequest { key, ..Default::default() })
-                    .await
-                    .map(drop),
-            )
+        R::SessionNotFound => {
+            done(admin.sessions().get_session(pb::GetSessionRequest { session_id: missing() }).await.map(drop))
         }
         R::ApiKeyNotFound => {
             done(admin.api_keys().get_api_key(pb::GetApiKeyRequest { api_key_id: missing() }).await.map(drop))

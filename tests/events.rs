@@ -227,7 +227,7 @@ async fn what_an_erased_user_takes_along_is_told(t: Arc<Test>) {
     let expected = [
         ("membership.deleted", world.membership_id.as_str()),
         ("oauth_account.unlinked", &world.oauth_account_id),
-        ("refresh_token.revoked", &world.refresh_token_id),
+        ("session.revoked", &world.session_id),
         ("api_key.creator_erased", &made.id),
         ("user.purged", &world.user.id),
     ];
@@ -296,9 +296,9 @@ async fn reuse_of_a_token_and_the_opening_of_tokens_are_told(t: Arc<Test>) {
         [
             "oauth_account.tokens_opened",
             "oauth_account.linked",
-            "refresh_token.reused",
-            "refresh_token.rotated",
-            "refresh_token.created",
+            "session.reused",
+            "session.refreshed",
+            "session.created",
             "user.created"
         ],
     );
@@ -330,11 +330,13 @@ async fn what_is_sent_for_events_is_bounded(t: Arc<Test>) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_command_line_leaves_events_of_the_system() {
-    use tenantry::{clock::SystemClock, db::Database, server::bootstrap};
+    use tenantry::{clock::SystemClock, db::Database, security::token::SecretPrefixes, server::bootstrap};
     crate::support::run(Backend::Sqlite, &[], |t| async move {
         let settings = crate::support::args(&t.database.url(), &[]).database;
         let db = Database::open(&settings, std::time::Duration::from_mins(1)).await.unwrap();
-        bootstrap::create_admin(&db, &SystemClock, "ada@example.com", "Ada", false).await.unwrap();
+        bootstrap::create_admin(&db, &SystemClock, &SecretPrefixes::default(), ("ada@example.com", "Ada"), false)
+            .await
+            .unwrap();
         let events = list(&t.admin(), pb::ListEventsRequest::default()).await;
         assert_eq!(actions(&events), ["api_key.created", "user.created", "api_key.created", "user.created"]);
         assert!(events.iter().all(|event| event.actor.as_ref().unwrap().kind() == pb::ActorKind::System));

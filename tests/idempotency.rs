@@ -13,6 +13,7 @@ use crate::{
         Answered as _, Backend, Test, both,
         database::TestDatabase,
         follow::{actions, list},
+        given::Issued as _,
         raw, refused,
         request::encode,
         serving::Serving,
@@ -90,7 +91,7 @@ async fn an_id_belongs_to_the_key_that_sent_it(t: Arc<Test>) {
         ..Default::default()
     };
     let create = async |key: &str, user: &pb::User| {
-        t.with_key(key).refresh_tokens().create_refresh_token(session(user)).await.answered()
+        t.with_key(key).refresh_tokens().create_refresh_token(session(user)).await.answered().issued()
     };
     let (of_ada, of_bob) = (t.user_key(&ada).await, t.user_key(&bob).await);
     let first = create(&of_ada, &ada).await;
@@ -151,7 +152,7 @@ async fn secrets_in_remembered_answers_are_sealed_in_their_place(t: Arc<Test>) {
         ..Default::default()
     };
     let (one, two) = (id(), id());
-    let answer = t.admin().refresh_tokens().create_refresh_token(session(&one)).await.answered();
+    let answer = t.admin().refresh_tokens().create_refresh_token(session(&one)).await.answered().issued();
     t.admin().refresh_tokens().create_refresh_token(session(&two)).await.unwrap();
     let bytes = t.database.bytes().await;
     let secret = &answer.plaintext_token.as_bytes()[6..];

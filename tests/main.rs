@@ -47,6 +47,7 @@ mod refresh_token;
 mod requirements;
 mod role;
 mod selftest;
+mod session;
 mod sessions;
 mod signing_keys;
 mod startup;

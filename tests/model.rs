@@ -15,7 +15,7 @@ use tenantry::{
 };
 use tonic::Status;
 
-use crate::support::{Answered as _, Api, Backend, Test, both, invariants, mask, random::Random, run};
+use crate::support::{Answered as _, Api, Backend, Test, both, invariants, mask, question, random::Random, run};
 
 /// Users of a worker, one after the other in one organization at a time.
 const USERS: usize = 4;
@@ -444,8 +444,8 @@ impl World {
                 let texts =
                     self.model.keys.get(*key).map_or_else(|| vec!["cf_live_none".to_owned()], |key| key.texts.clone());
                 for text in texts {
-                    let request = pb::VerifyApiKeyRequest { plaintext_key: text, ..Default::default() };
-                    let found = self.admin.api_keys().verify_api_key(request).await?.into_inner();
+                    let request = pb::VerifyApiKeyRequest { question: question(&text) };
+                    let found = self.admin.api_keys().verify_api_key(request).await?.into_inner().verification.unwrap();
                     if found.verdict() != ApiKeyVerdict::Valid {
                         return Err(Status::failed_precondition(found.verdict().as_str_name()));
                     }

@@ -317,7 +317,7 @@ async fn r9_without_the_pepper_a_hash_verifies_nothing(t: Arc<Test>) {
 
 #[both]
 async fn r10_whatever_is_wrong_a_sign_in_is_refused_byte_for_byte_alike(t: Arc<Test>) {
-    let bytes = |result: Result<pb::SignInResponse, Status>| {
+    let bytes = |result: Result<pb::IssuedSession, Status>| {
         let status = result.unwrap_err();
         let mut metadata = status.metadata().clone().into_headers();
         metadata.remove("x-request-id");
@@ -563,7 +563,7 @@ async fn r14_a_new_password_ends_the_other_sessions_and_is_told(t: Arc<Test>) {
     }
     let events = list(&t.admin(), pb::ListEventsRequest { user_id: user.id, ..Default::default() }).await;
     let told = |action: &str| events.iter().filter(|event| event.action == action).count();
-    assert_eq!((told("user.password_changed"), told("refresh_token.revoked")), (1, 2));
+    assert_eq!((told("user.password_changed"), told("session.revoked")), (1, 2));
 }
 
 #[both]

@@ -9,7 +9,7 @@ use std::sync::{
 use tenantry::{
     models::Environment,
     pb::{self, ApiKeyVerdict, ErrorReason, create_api_key_request::Owner},
-    security::token::mint_api_key,
+    security::token::SecretPrefixes,
 };
 use tonic::metadata::MetadataMap;
 
@@ -27,7 +27,7 @@ async fn r28_a_key_with_a_typo_costs_no_statement_and_no_secret_is_stored(t: Arc
     let t = crate::support::Test::start_like(&t).await;
     let (key, text) = t.key(Owner::UserId(t.user("ada").await.id), &["*"]).await;
     // One that nobody made has a prefix that is looked for; with a typo it is not.
-    let unknown = mint_api_key(Environment::Live).0.expose().to_owned();
+    let unknown = SecretPrefixes::default().mint_api_key(Environment::Live).0.expose().to_owned();
     let prefix = unknown[..20].to_owned();
     statements::watch(&prefix);
     let mut typo = unknown.clone();
@@ -465,10 +465,12 @@ async fn u16_what_is_given_is_what_is_asked_for(t: Arc<Test>) {
         .admin()
         .api_keys()
         .verify_api_key(pb::VerifyApiKeyRequest {
-            plaintext_key: t.user_key(&bob).await,
-            required_scope: "roles:write".to_owned(),
-            ..Default::default()
+            question: Some(pb::ApiKeyQuestion {
+                plaintext_key: t.user_key(&bob).await,
+                required_scope: "roles:write".to_owned(),
+                ..Default::default()
+            }),
         })
         .await;
-    assert_eq!(verdict.unwrap().into_inner().verdict(), ApiKeyVerdict::Valid);
+    assert_eq!(verdict.unwrap().into_inner().verification.unwrap().verdict(), ApiKeyVerdict::Valid);
 }

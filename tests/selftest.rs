@@ -23,16 +23,8 @@ async fn try_isolation(endpoint: &str, t: &Test) -> Report {
 
 /// What of the database is not history.
 async fn rows(t: &Test) -> Vec<String> {
-    let tables = [
-        "users",
-        "organizations",
-        "memberships",
-        "roles",
-        "invitations",
-        "oauth_accounts",
-        "refresh_tokens",
-        "api_keys",
-    ];
+    let tables =
+        ["users", "organizations", "memberships", "roles", "invitations", "oauth_accounts", "sessions", "api_keys"];
     let mut rows = Vec::new();
     for table in tables {
         let id = match t.database {

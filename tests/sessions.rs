@@ -14,7 +14,7 @@ use tenantry::{
     security::{
         random::to_base62,
         sealing::{KeyRing, Place},
-        token::SessionSecret,
+        token::{SecretPrefixes, SessionSecret},
     },
 };
 use tokio::{sync::Barrier, task::JoinSet};
@@ -23,13 +23,17 @@ use tonic::{Code, Status};
 use crate::{
     authentication::{claims, introspect_token::forged, refresh},
     support::{
-        Answered as _, Api, Backend, DAY, SEALING_KEYS, Test, args, both, database::TestDatabase, follow::list,
-        given::PASSWORD, mask, refused, serving::Serving,
+        Answered as _, Api, Backend, DAY, SEALING_KEYS, Test, args, both,
+        database::TestDatabase,
+        follow::list,
+        given::{Issued as _, PASSWORD},
+        mask, refused,
+        serving::Serving,
     },
 };
 
 /// A user with a session, begun with its password.
-async fn session(t: &Test) -> (pb::User, pb::SignInResponse) {
+async fn session(t: &Test) -> (pb::User, pb::IssuedSession) {
     let user = t.user("ada").await;
     t.give_password(&user).await;
     let signed_in = t.signed_in(&user).await;
@@ -37,9 +41,9 @@ async fn session(t: &Test) -> (pb::User, pb::SignInResponse) {
 }
 
 /// The live sessions of a user.
-async fn live(t: &Test, user: &pb::User) -> Vec<pb::RefreshToken> {
-    let request = pb::ListRefreshTokensRequest { user_id: user.id.clone(), page_size: 1000, ..Default::default() };
-    t.admin().refresh_tokens().list_refresh_tokens(request).await.answered().refresh_tokens
+async fn live(t: &Test, user: &pb::User) -> Vec<pb::Session> {
+    let request = pb::ListSessionsRequest { user_id: user.id.clone(), page_size: 1000, ..Default::default() };
+    t.admin().sessions().list_sessions(request).await.answered().sessions
 }
 
 async fn get(api: &Api, user: &pb::User) -> Result<(), Status> {
@@ -66,7 +70,7 @@ async fn r16_each_use_makes_the_next_token_and_ends_the_one_before(t: Arc<Test>)
     let (_, first) = session(&t).await;
     let second = refresh(&t, &first.plaintext_token).await.unwrap();
     assert_ne!(second.plaintext_token, first.plaintext_token);
-    assert_eq!(second.refresh_token.unwrap().id, first.refresh_token.unwrap().id);
+    assert_eq!(second.session.unwrap().id, first.session.unwrap().id);
     refused(refresh(&t, &first.plaintext_token).await, ErrorReason::RefreshTokenRejected);
 }
 
@@ -80,9 +84,9 @@ async fn r17_a_retired_token_ends_its_session_and_its_access_tokens_and_is_told(
     refused(refresh(&t, &first.plaintext_token).await, ErrorReason::RefreshTokenRejected);
     refused(refresh(&t, &third.plaintext_token).await, ErrorReason::RefreshTokenRejected);
     refused(get(&api, &user).await, ErrorReason::Unauthenticated);
-    let reused = pb::ListEventsRequest { actions: vec!["refresh_token.reused".to_owned()], ..Default::default() };
+    let reused = pb::ListEventsRequest { actions: vec!["session.reused".to_owned()], ..Default::default() };
     let reused = list(&t.admin(), reused).await;
-    assert_eq!((reused.len(), &reused[0].resource_id), (1, &third.refresh_token.unwrap().id));
+    assert_eq!((reused.len(), &reused[0].resource_id), (1, &third.session.unwrap().id));
 }
 
 #[both]
@@ -124,6 +128,7 @@ async fn r22_an_answer_that_was_lost_is_told_again_to_the_same_request_only(t: A
     };
     let second = t.admin().authentication().refresh(request.clone()).await.answered();
     assert_eq!(t.admin().authentication().refresh(request.clone()).await.answered(), second);
+    let second = second.issued();
     // By default there is no leeway for anything else.
     refused(refresh(&t, &first.plaintext_token).await, ErrorReason::RefreshTokenRejected);
     refused(refresh(&t, &second.plaintext_token).await, ErrorReason::RefreshTokenRejected);
@@ -157,7 +162,7 @@ async fn r23_a_session_ends_when_it_is_idle_and_in_any_case(t: Arc<Test>) {
     // The last access tokens end with it.
     t.advance(Duration::from_mins(24 * 60 - 2));
     let last = refresh(&t, &token).await.unwrap();
-    let ends_at = last.refresh_token.unwrap().family_expires_at.unwrap().seconds;
+    let ends_at = last.session.unwrap().ends_at.unwrap().seconds;
     assert_eq!(last.access_token_expires_at.unwrap().seconds, ends_at);
     t.advance(Duration::from_mins(2));
     refused(refresh(&t, &last.plaintext_token).await, ErrorReason::RefreshTokenRejected);
@@ -199,7 +204,7 @@ async fn r25_each_refresh_looks_at_the_user_the_organization_the_membership_and_
             organization_id: organization.id.clone(),
             ..Default::default()
         };
-        let first = api.authentication().sign_in(request).await.answered();
+        let first = api.authentication().sign_in(request).await.answered().issued();
         (user, organization, membership, first.plaintext_token)
     };
     let (user, _, _, token) = begin(&t.admin()).await;
@@ -246,7 +251,7 @@ async fn r26_sessions_are_listed_and_ended_and_one_more_than_may_be_ends_the_old
     for _ in 0..4 {
         sessions.push(t.signed_in(&user).await);
     }
-    let id = |session: &pb::SignInResponse| session.refresh_token.clone().unwrap().id;
+    let id = |session: &pb::IssuedSession| session.session.clone().unwrap().id;
     let kept: Vec<String> = sessions[2..].iter().map(id).collect();
     assert_eq!(live(&t, &user).await.into_iter().map(|session| session.id).collect::<Vec<_>>(), kept);
     for ended in &sessions[..2] {
@@ -254,17 +259,14 @@ async fn r26_sessions_are_listed_and_ended_and_one_more_than_may_be_ends_the_old
     }
     // The user ends one and then all, a platform admin too, nobody else.
     let own = t.with_key(&sessions[4].access_token);
-    let id = sessions[2].refresh_token.clone().unwrap().id;
-    let one = pb::RevokeRefreshTokenRequest {
-        key: Some(pb::revoke_refresh_token_request::Key::RefreshTokenId(id)),
-        ..Default::default()
-    };
-    refused(of_eve.refresh_tokens().revoke_refresh_token(one.clone()).await, ErrorReason::RefreshTokenNotFound);
-    own.refresh_tokens().revoke_refresh_token(one).await.unwrap();
+    let id = sessions[2].session.clone().unwrap().id;
+    let one = pb::RevokeSessionRequest { session_id: id, ..Default::default() };
+    refused(of_eve.sessions().revoke_session(one.clone()).await, ErrorReason::SessionNotFound);
+    own.sessions().revoke_session(one).await.unwrap();
     assert_eq!(live(&t, &user).await.len(), 2);
-    let all = pb::RevokeAllRefreshTokensRequest { user_id: user.id.clone(), ..Default::default() };
-    refused(of_eve.refresh_tokens().revoke_all_refresh_tokens(all.clone()).await, ErrorReason::UserNotFound);
-    t.admin().refresh_tokens().revoke_all_refresh_tokens(all).await.unwrap();
+    let all = pb::RevokeAllSessionsRequest { user_id: user.id.clone(), ..Default::default() };
+    refused(of_eve.sessions().revoke_all_sessions(all.clone()).await, ErrorReason::UserNotFound);
+    t.admin().sessions().revoke_all_sessions(all).await.unwrap();
     assert!(live(&t, &user).await.is_empty());
     refused(get(&own, &user).await, ErrorReason::Unauthenticated);
 }
@@ -282,8 +284,8 @@ async fn r27_every_token_that_cannot_be_used_is_refused_byte_for_byte_alike(t: A
     let (suspended, of_suspended) = session(&t).await;
     t.suspend(&suspended).await;
     let (_, good) = session(&t).await;
-    let id = good.refresh_token.unwrap().id.parse::<uuid::Uuid>().unwrap().into();
-    let guessed = SessionSecret::random().refresh_token(id, 1).expose().to_owned();
+    let id = good.session.unwrap().id.parse::<uuid::Uuid>().unwrap().into();
+    let guessed = SecretPrefixes::default().refresh_token(&SessionSecret::random(), id, 1).expose().to_owned();
     let texts = [
         "x".to_owned(),
         guessed,
@@ -442,7 +444,7 @@ async fn a_signed_in_user_reaches_itself_and_its_organizations_as_far_as_its_rol
     .await;
     let actor = events[0].actor.clone().unwrap();
     assert_eq!(
-        (actor.kind(), actor.user_id.as_str(), actor.api_key_id.as_str(), actor.family_id.len()),
+        (actor.kind(), actor.user_id.as_str(), actor.api_key_id.as_str(), actor.session_id.len()),
         (pb::ActorKind::User, user.id.as_str(), "", 36)
     );
 }
@@ -474,7 +476,7 @@ async fn an_access_token_never_acts_as_a_platform_admin_and_makes_nothing_that_o
         expires_at,
         ..Default::default()
     };
-    for ends_at in [None, signed_in.refresh_token.unwrap().family_expires_at] {
+    for ends_at in [None, signed_in.session.unwrap().ends_at] {
         refused(own.api_keys().create_api_key(key(ends_at)).await, ErrorReason::ApiKeyRequired);
     }
 }
@@ -542,15 +544,14 @@ async fn a_forged_token_and_that_of_another_session_are_rejected_and_end_nothing
         format!("{}000000", &current[..83]),
     ];
     for number in [0, 1, 2, 3, i64::MAX] {
-        forged.push(SessionSecret::random().refresh_token(id, number).expose().to_owned());
+        forged.push(SecretPrefixes::default().refresh_token(&SessionSecret::random(), id, number).expose().to_owned());
     }
     for token in &forged {
         refused(t.rotate(token).await, ErrorReason::RefreshTokenRejected);
         let sign_out = pb::SignOutRequest { plaintext_token: token.clone(), ..Default::default() };
         refused(t.admin().authentication().sign_out(sign_out).await, ErrorReason::RefreshTokenRejected);
-        let key = Some(pb::revoke_refresh_token_request::Key::PlaintextToken(token.clone()));
-        let revoke = pb::RevokeRefreshTokenRequest { key, ..Default::default() };
-        refused(t.admin().refresh_tokens().revoke_refresh_token(revoke).await, ErrorReason::RefreshTokenNotFound);
+        let revoke = pb::RevokeRefreshTokenRequest { plaintext_token: token.clone(), ..Default::default() };
+        refused(t.admin().refresh_tokens().revoke_refresh_token(revoke).await, ErrorReason::RefreshTokenRejected);
     }
     t.rotate(&current).await.unwrap();
     t.rotate(&other).await.unwrap();
@@ -581,7 +582,7 @@ async fn after_the_last_generation_a_session_cannot_be_refreshed_and_can_be_ende
 #[both(options = ["--sealing-keys", SEALING_KEYS])]
 async fn a_session_of_a_million_refreshes_knows_its_tokens_and_ends(t: Arc<Test>) {
     let (user, first) = session(&t).await;
-    let session = first.refresh_token.clone().unwrap();
+    let session = first.session.clone().unwrap();
     let current = aged(&t, &session, 1_000_000).await;
     let next = refresh(&t, &current).await.unwrap();
     let early = token_of(&t, &session, 500_000).await;
@@ -611,7 +612,7 @@ async fn within_the_grace_a_suspended_organization_ends_no_session(t: Arc<Test>)
         organization_id: Some(acme.id.clone()),
         ..Default::default()
     };
-    let second = t.admin().authentication().refresh(request).await.answered();
+    let second = t.admin().authentication().refresh(request).await.answered().issued();
     let suspend = pb::SuspendOrganizationRequest { organization_id: acme.id.clone(), ..Default::default() };
     t.admin().organizations().suspend_organization(suspend).await.unwrap();
     refused(refresh(&t, &first.plaintext_token).await, ErrorReason::RefreshTokenRejected);
@@ -628,8 +629,8 @@ async fn of_what_is_not_live_the_newest_hundred_sessions_of_a_user_are_kept(t: A
         for _ in 0..sessions {
             t.session(&ada).await;
         }
-        let all = pb::RevokeAllRefreshTokensRequest { user_id: ada.id.clone(), ..Default::default() };
-        t.admin().refresh_tokens().revoke_all_refresh_tokens(all).await.unwrap();
+        let all = pb::RevokeAllSessionsRequest { user_id: ada.id.clone(), ..Default::default() };
+        t.admin().sessions().revoke_all_sessions(all).await.unwrap();
     };
     ended(60).await;
     // Some are ended, the others expire.
@@ -655,7 +656,7 @@ async fn all_live_sessions_that_are_for_an_organization_end_and_no_others(t: Arc
             organization_id: id.to_owned(),
             ..Default::default()
         };
-        t.admin().authentication().sign_in(request).await.answered().plaintext_token
+        t.admin().authentication().sign_in(request).await.answered().issued().plaintext_token
     };
     let (one, two, kept) =
         (for_organization(&acme.id).await, for_organization(&acme.id).await, for_organization(&other.id).await);
@@ -665,12 +666,12 @@ async fn all_live_sessions_that_are_for_an_organization_end_and_no_others(t: Arc
         organization_id: Some(acme.id.clone()),
         ..Default::default()
     };
-    let three = t.admin().authentication().refresh(request).await.answered().plaintext_token;
+    let three = t.admin().authentication().refresh(request).await.answered().issued().plaintext_token;
     let database = Database::open(&args(&t.database.url(), &[]).database, Duration::from_secs(5)).await.unwrap();
     let (id, now) = (OrganizationId(acme.id.parse().unwrap()), tenantry::clock::Clock::now(&*t.clock));
     let end = || {
         by_system(&database, tenantry::grpc::ENCODERS.event, &*t.clock, async |tx| {
-            tx.refresh_tokens().end_of_organization(id, now).await
+            tx.sessions().end_of_organization(id, now).await
         })
     };
     assert_eq!(end().await.unwrap(), 3);
@@ -679,7 +680,7 @@ async fn all_live_sessions_that_are_for_an_organization_end_and_no_others(t: Arc
         refused(refresh(&t, &ended).await, ErrorReason::RefreshTokenRejected);
     }
     refresh(&t, &kept).await.unwrap();
-    let revoked = pb::ListEventsRequest { actions: vec!["refresh_token.revoked".to_owned()], ..Default::default() };
+    let revoked = pb::ListEventsRequest { actions: vec!["session.revoked".to_owned()], ..Default::default() };
     assert_eq!(list(&t.admin(), revoked).await.len(), 3);
 }
 
@@ -690,11 +691,11 @@ fn checked(body: &str) -> String {
 
 /// How many rows the sessions of all users have.
 async fn rows(t: &Test) -> usize {
-    t.database.texts("SELECT 'x' AS value FROM cf_refresh_tokens").await.len()
+    t.database.texts("SELECT 'x' AS value FROM cf_sessions").await.len()
 }
 
 /// The id of a session, as SQL.
-fn sql_id(t: &Test, session: &pb::RefreshToken) -> String {
+fn sql_id(t: &Test, session: &pb::Session) -> String {
     match t.database {
         TestDatabase::Sqlite(_) => format!("x'{}'", session.id.replace('-', "")),
         TestDatabase::Postgres(_) => format!("'{}'", session.id),
@@ -702,24 +703,27 @@ fn sql_id(t: &Test, session: &pb::RefreshToken) -> String {
 }
 
 /// The text of a session's token of a generation, on a server that has [`SEALING_KEYS`].
-async fn token_of(t: &Test, session: &pb::RefreshToken, generation: i64) -> String {
+async fn token_of(t: &Test, session: &pb::Session, generation: i64) -> String {
     let sealed = match t.database {
         TestDatabase::Sqlite(_) => "lower(hex(secret_sealed))",
         TestDatabase::Postgres(_) => "encode(secret_sealed, 'hex')",
     };
-    let query = format!("SELECT {sealed} AS value FROM cf_refresh_tokens WHERE id = {}", sql_id(t, session));
+    let query = format!("SELECT {sealed} AS value FROM cf_sessions WHERE id = {}", sql_id(t, session));
     let hex = t.database.texts(&query).await.remove(0);
     let sealed = (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap()).collect();
     let (row, owner) = (session.id.parse::<uuid::Uuid>().unwrap(), session.user_id.parse().unwrap());
-    let place = Place { table: "cf_refresh_tokens", column: "secret_sealed", row, owner };
+    let place = Place { table: "cf_sessions", column: "secret_sealed", row, owner };
     let secret = KeyRing::parse(SEALING_KEYS).unwrap().open(&tenantry::models::Sealed::new(sealed), place).unwrap();
-    SessionSecret::from_bytes(&secret).unwrap().refresh_token(row.into(), generation).expose().to_owned()
+    SecretPrefixes::default()
+        .refresh_token(&SessionSecret::from_bytes(&secret).unwrap(), row.into(), generation)
+        .expose()
+        .to_owned()
 }
 
 /// Makes a session one that was refreshed so often, and tells its current token: all that a refresh leaves is the count.
-async fn aged(t: &Test, session: &pb::RefreshToken, generation: i64) -> String {
+async fn aged(t: &Test, session: &pb::Session, generation: i64) -> String {
     let id = sql_id(t, session);
-    t.database.execute(&format!("UPDATE cf_refresh_tokens SET generation = {generation} WHERE id = {id}")).await;
+    t.database.execute(&format!("UPDATE cf_sessions SET generation = {generation} WHERE id = {id}")).await;
     token_of(t, session, generation).await
 }
 
@@ -762,7 +766,7 @@ const REFRESHES: usize = 20_000;
 async fn slow_a_session_of_a_million_refreshes_is_refreshed_and_ended_as_fast_as_a_fresh_one(backend: Backend) {
     crate::support::run(backend, &["--sealing-keys", SEALING_KEYS], |t: Arc<Test>| async move {
         let (user, first) = session(&t).await;
-        let long = first.refresh_token.clone().unwrap();
+        let long = first.session.clone().unwrap();
         let mut token = first.plaintext_token;
         for _ in 0..REFRESHES {
             token = refresh(&t, &token).await.unwrap().plaintext_token;
@@ -840,7 +844,7 @@ async fn race(t: &Arc<Test>, token: &str, callers: usize) -> usize {
 }
 
 /// Refreshes a session again and again while it is signed out: after both, nothing of it works.
-async fn end_against_refresh(t: &Arc<Test>, user: &pb::User, first: pb::SignInResponse) {
+async fn end_against_refresh(t: &Arc<Test>, user: &pb::User, first: pb::IssuedSession) {
     let refreshing = tokio::spawn({
         let (t, mut token) = (Arc::clone(t), first.plaintext_token.clone());
         async move {
@@ -888,9 +892,10 @@ async fn r20_that_a_token_was_used_is_known_after_a_crash(backend: Backend) {
     let key = server.first_admin_key.clone().unwrap();
     let email = server.user_with_password(&key).await.email;
     let request = pb::SignInRequest { email, password: PASSWORD.to_owned(), ..Default::default() };
-    let first = server.with_key(&key).authentication().sign_in(request).await.answered();
+    let first = server.with_key(&key).authentication().sign_in(request).await.answered().issued();
     let go_on = |token: &str| pb::RefreshRequest { plaintext_token: token.to_owned(), ..Default::default() };
-    let second = server.with_key(&key).authentication().refresh(go_on(&first.plaintext_token)).await.answered();
+    let second =
+        server.with_key(&key).authentication().refresh(go_on(&first.plaintext_token)).await.answered().issued();
     server.crash();
     let server = Serving::on(&database).await;
     let mut api = server.with_key(&key).authentication();

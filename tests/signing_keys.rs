@@ -15,7 +15,7 @@ use crate::{
     support::{
         Answered as _, Api, Backend, SEALING_KEYS, Test, both,
         database::TestDatabase,
-        given::PASSWORD,
+        given::{Issued as _, PASSWORD},
         refused,
         serving::{Serving, tenantry},
     },
@@ -136,12 +136,12 @@ async fn rotation_under_load_refuses_no_valid_token(backend: Backend) {
         clients.spawn(async move {
             let request =
                 pb::SignInRequest { email: user.email.clone(), password: PASSWORD.to_owned(), ..Default::default() };
-            let first = signing.authentication().sign_in(request).await.answered();
+            let first = signing.authentication().sign_in(request).await.answered().issued();
             let (mut refresh_token, mut tokens) = (first.plaintext_token, vec![first.access_token]);
             let mut kids = std::collections::HashSet::new();
             while !is_over.load(Ordering::Relaxed) {
                 let request = pb::RefreshRequest { plaintext_token: refresh_token.clone(), ..Default::default() };
-                let next = signing.authentication().refresh(request).await.answered();
+                let next = signing.authentication().refresh(request).await.answered().issued();
                 refresh_token = next.plaintext_token;
                 tokens.push(next.access_token);
                 // The newest, and one of long ago, at either process.

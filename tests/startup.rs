@@ -4,7 +4,9 @@ use std::{path::PathBuf, sync::Arc};
 
 use tenantry::{clock::MovableClock, pb, server::Server};
 
-use crate::support::{Answered as _, Api, Backend, SEALING_KEYS, args, both, database::TestDatabase};
+use crate::support::{
+    Answered as _, Api, Backend, SEALING_KEYS, args, both, database::TestDatabase, given::Issued as _, question,
+};
 
 async fn start(url: &str, options: &[&str]) -> Result<Server, String> {
     Server::start(&args(url, options), Arc::new(MovableClock::default())).await
@@ -61,7 +63,7 @@ async fn what_was_written_is_there_after_a_restart(backend: Backend) {
     let api = Api::new(server.address, key.clone());
     let ada = api.users().create_user(request).await.answered().user.unwrap();
     let session = pb::CreateRefreshTokenRequest { user_id: ada.id.clone(), ..Default::default() };
-    let token = api.refresh_tokens().create_refresh_token(session).await.answered().plaintext_token;
+    let token = api.refresh_tokens().create_refresh_token(session).await.answered().issued().plaintext_token;
     let rotate = pb::RotateRefreshTokenRequest { plaintext_token: token, ..Default::default() };
     api.refresh_tokens().rotate_refresh_token(rotate.clone()).await.unwrap();
     server.stop().await.unwrap();
@@ -72,8 +74,8 @@ async fn what_was_written_is_there_after_a_restart(backend: Backend) {
     assert_eq!(api.users().get_user(get).await.answered().user.unwrap(), ada);
     // That a token was traded is remembered too.
     api.refresh_tokens().rotate_refresh_token(rotate).await.unwrap_err();
-    let sessions = pb::ListRefreshTokensRequest { user_id: ada.id, ..Default::default() };
-    assert!(api.refresh_tokens().list_refresh_tokens(sessions).await.answered().refresh_tokens.is_empty());
+    let sessions = pb::ListSessionsRequest { user_id: ada.id, ..Default::default() };
+    assert!(api.sessions().list_sessions(sessions).await.answered().sessions.is_empty());
     server.stop().await.unwrap();
     database.remove().await;
 }
@@ -99,6 +101,81 @@ async fn a_ring_without_a_key_that_was_used_is_refused(backend: Backend) {
     let both = format!("{new},{SEALING_KEYS}");
     start(&database.url(), &["--sealing-keys", &both]).await.unwrap().stop().await.unwrap();
     database.remove().await;
+}
+
+#[both]
+async fn secrets_begin_with_the_prefix_of_the_deployment_and_former_ones_work_while_they_are_listed(backend: Backend) {
+    let database = TestDatabase::empty(backend).await;
+    let url = database.url();
+    let server = start(&url, &[]).await.unwrap();
+    let old_key = server.first_admin_key.as_ref().unwrap().expose().to_owned();
+    assert!(old_key.starts_with("cf_live_"));
+    let api = Api::new(server.address, Some(old_key.clone()));
+    let new =
+        pb::CreateUserRequest { email: "ada@example.com".to_owned(), name: "Ada".to_owned(), ..Default::default() };
+    let ada = api.users().create_user(new).await.answered().user.unwrap();
+    let session = pb::CreateRefreshTokenRequest { user_id: ada.id.clone(), ..Default::default() };
+    let old_token = api.refresh_tokens().create_refresh_token(session).await.answered().issued().plaintext_token;
+    let start_reset = pb::StartPasswordResetRequest { email: ada.email.clone(), ..Default::default() };
+    let old_mail = api.authentication().start_password_reset(start_reset.clone()).await.answered();
+    server.stop().await.unwrap();
+
+    // The former prefix is accepted. What is issued has the new one, and what is issued again its own.
+    let options = ["--secret-prefix", "acme", "--former-secret-prefixes", "cf,older"];
+    let server = start(&url, &options).await.unwrap();
+    let api = Api::new(server.address, Some(old_key.clone()));
+    let rotate = pb::RotateRefreshTokenRequest { plaintext_token: old_token, ..Default::default() };
+    let token = api.refresh_tokens().rotate_refresh_token(rotate).await.answered().issued().plaintext_token;
+    assert!(token.starts_with("acme_rt_"), "{token}");
+    let again = api.authentication().start_password_reset(start_reset.clone()).await.answered();
+    assert_eq!(again.plaintext_token, old_mail.plaintext_token);
+    let first = pb::GetUserByEmailRequest { email: "admin@tenantry.local".to_owned() };
+    let admin = api.users().get_user_by_email(first).await.answered().user.unwrap();
+    let new = pb::CreateApiKeyRequest {
+        owner: Some(pb::create_api_key_request::Owner::UserId(admin.id)),
+        name: "new".to_owned(),
+        scopes: vec!["*".to_owned()],
+        environment: 1,
+        ..Default::default()
+    };
+    let made = api.api_keys().create_api_key(new).await.answered();
+    assert!(made.plaintext_key.starts_with("acme_live_") && made.plaintext_key.len() == 71, "{}", made.plaintext_key);
+    assert_eq!(made.api_key.unwrap().prefix, made.plaintext_key[..22]);
+    let verdict = async |api: &Api, key: &str| {
+        let verify = pb::VerifyApiKeyRequest { question: question(key) };
+        api.api_keys().verify_api_key(verify).await.answered().verification.unwrap().verdict()
+    };
+    for key in [&old_key, &made.plaintext_key] {
+        assert_eq!(verdict(&api, key).await, pb::ApiKeyVerdict::Valid);
+    }
+    server.stop().await.unwrap();
+
+    // Once it is not listed any more, a secret of the former prefix is none, and nobody is told one again.
+    let server = start(&url, &["--secret-prefix", "acme"]).await.unwrap();
+    Api::new(server.address, Some(old_key.clone()))
+        .users()
+        .list_users(pb::ListUsersRequest::default())
+        .await
+        .unwrap_err();
+    let api = Api::new(server.address, Some(made.plaintext_key.clone()));
+    assert_eq!(verdict(&api, &old_key).await, pb::ApiKeyVerdict::Unknown);
+    assert_eq!(verdict(&api, &made.plaintext_key).await, pb::ApiKeyVerdict::Valid);
+    let mailed = api.authentication().start_password_reset(start_reset).await.answered().plaintext_token;
+    assert!(mailed.starts_with("acme_pr_"), "{mailed}");
+    server.stop().await.unwrap();
+    database.remove().await;
+}
+
+#[test]
+fn a_prefix_that_could_not_be_read_back_is_refused_with_the_rule() {
+    use crate::support::serving::tenantry;
+    for prefix in ["a", "Acme", "ac_me", "eyes", "a2345678901234567"] {
+        for option in ["--secret-prefix", "--former-secret-prefixes"] {
+            let output = tenantry(&["serve", option, prefix]).output().unwrap();
+            let said = String::from_utf8(output.stderr).unwrap();
+            assert!(!output.status.success() && said.contains("must be 2 to 16 lower-case letters"), "{said}");
+        }
+    }
 }
 #[tokio::test(flavor = "multi_thread")]
 async fn sqlite_keeps_its_key_in_a_file_that_only_its_owner_reads() {

@@ -38,12 +38,12 @@ async fn expired_sessions(t: &Test, user_id: &str, sessions: u32) {
     let sql = match &t.database {
         TestDatabase::Sqlite(_) => format!(
             "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {sessions}) \
-             INSERT INTO cf_refresh_tokens (id, revision, user_id, generation, secret_sealed, by_password, expires_at, family_expires_at, sweep_at, created_at, updated_at) \
+             INSERT INTO cf_sessions (id, revision, user_id, generation, secret_sealed, by_password, expires_at, ends_at, sweep_at, created_at, updated_at) \
              SELECT unhex(printf('%012x', i) || hex(randomblob(10))), 1, x'{user}', 1, randomblob(32), 0, {yesterday}, {yesterday}, {yesterday}, 0, 0 FROM n;",
             user = user_id.replace('-', ""),
         ),
         TestDatabase::Postgres(_) => format!(
-            "INSERT INTO cf_refresh_tokens (id, revision, user_id, generation, secret_sealed, by_password, expires_at, family_expires_at, sweep_at, created_at, updated_at) \
+            "INSERT INTO cf_sessions (id, revision, user_id, generation, secret_sealed, by_password, expires_at, ends_at, sweep_at, created_at, updated_at) \
              SELECT id, 1, '{user_id}', 1, decode(md5(id::text) || md5(i::text), 'hex'), false, at, at, at, at, at \
              FROM (SELECT substr(lpad(to_hex(i), 12, '0') || md5(i::text), 1, 32)::uuid AS id, i, to_timestamp({yesterday} / 1000000.0) AS at FROM generate_series(1, {sessions}) i) s;",
         ),
@@ -79,15 +79,15 @@ async fn expired_sessions_go_and_live_ones_stay(t: Arc<Test>) {
     let (old, text) = t.session(&ada).await;
     t.rotate(&text).await.unwrap();
     let last = list(&t.admin(), pb::ListEventsRequest::default()).await[0].sequence;
-    assert_eq!(count(&t, "cf_refresh_tokens").await, 2);
+    assert_eq!(count(&t, "cf_sessions").await, 2);
     expired_sessions(&t, &ada.id, 2_500).await;
-    becomes(&t, "cf_refresh_tokens", 2).await;
+    becomes(&t, "cf_sessions", 2).await;
     // The sessions of now are over after their tokens' life, and go at the end of that day.
     t.advance(DAY * 29);
     let again = pb::CreateRefreshTokenRequest { user_id: ada.id.clone(), ..Default::default() };
     t.admin().refresh_tokens().create_refresh_token(again).await.unwrap();
     t.advance(DAY * 3);
-    becomes(&t, "cf_refresh_tokens", 1).await;
+    becomes(&t, "cf_sessions", 1).await;
     // It changes nothing that anybody is told, so it leaves no event.
     let events = list(&t.admin(), pb::ListEventsRequest::default()).await;
     assert_eq!(events.iter().filter(|event| event.sequence > last).count(), 1);
@@ -115,14 +115,13 @@ async fn tombstones_go_with_all_that_hangs_on_them(t: Arc<Test>) {
     // When the second of these is swept, a whole sweep has gone by since the first.
     for _ in 0..2 {
         expired_sessions(&t, &ada.id, 1).await;
-        becomes(&t, "cf_refresh_tokens", 1).await;
+        becomes(&t, "cf_sessions", 1).await;
     }
     assert_eq!((count(&t, "cf_users").await, count(&t, "cf_organizations").await), (3, 1));
     t.advance(Duration::from_mins(2));
     becomes(&t, "cf_organizations", 0).await;
     becomes(&t, "cf_users", 2).await;
-    for (table, rows) in [("cf_memberships", 0), ("cf_api_keys", 1), ("cf_oauth_accounts", 0), ("cf_refresh_tokens", 0)]
-    {
+    for (table, rows) in [("cf_memberships", 0), ("cf_api_keys", 1), ("cf_oauth_accounts", 0), ("cf_sessions", 0)] {
         assert_eq!(count(&t, table).await, rows, "{table}");
     }
     let mut events = list(&admin, pb::ListEventsRequest::default()).await;
@@ -173,7 +172,7 @@ async fn without_sweeps_everything_stays(t: Arc<Test>) {
     let ada = t.user("ada").await;
     expired_sessions(&t, &ada.id, 10).await;
     tokio::time::sleep(Duration::from_millis(200)).await;
-    assert_eq!(count(&t, "cf_refresh_tokens").await, 10);
+    assert_eq!(count(&t, "cf_sessions").await, 10);
 }
 
 /// How long the writes of eight clients took, from the shortest to the longest, until something has happened.
@@ -218,11 +217,9 @@ async fn slow_a_sweep_of_a_million_keeps_no_write_waiting(backend: Backend) {
             let begun = Instant::now();
             let expired = match &t.database {
                 TestDatabase::Sqlite(_) => {
-                    "SELECT CAST(count(*) AS text) AS value FROM cf_refresh_tokens WHERE created_at = 0"
+                    "SELECT CAST(count(*) AS text) AS value FROM cf_sessions WHERE created_at = 0"
                 }
-                TestDatabase::Postgres(_) => {
-                    "SELECT count(*)::text FROM cf_refresh_tokens WHERE created_at = expires_at"
-                }
+                TestDatabase::Postgres(_) => "SELECT count(*)::text FROM cf_sessions WHERE created_at = expires_at",
             };
             while t.database.texts(expired).await != ["0"] {
                 tokio::time::sleep(Duration::from_millis(500)).await;

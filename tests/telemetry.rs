@@ -33,7 +33,7 @@ use tonic::{Request, Response, Status, metadata::MetadataMap};
 use crate::support::{
     Backend, Test, both, canary,
     database::TestDatabase,
-    given::{PASSWORD, unique},
+    given::{Issued as _, PASSWORD, unique},
     refused,
     serving::Serving,
 };
@@ -192,7 +192,7 @@ async fn the_metrics_count_what_happened_and_name_nobody(t: Arc<Test>) {
         .refresh_tokens()
         .create_refresh_token(pb::CreateRefreshTokenRequest { user_id, ..Default::default() })
         .await;
-    let plaintext_token = made.unwrap().into_inner().plaintext_token;
+    let plaintext_token = made.unwrap().into_inner().issued().plaintext_token;
     let rotate = || pb::RotateRefreshTokenRequest { plaintext_token: plaintext_token.clone(), ..Default::default() };
     admin.refresh_tokens().rotate_refresh_token(rotate()).await.unwrap();
     refused(admin.refresh_tokens().rotate_refresh_token(rotate()).await, pb::ErrorReason::RefreshTokenRejected);
@@ -206,7 +206,7 @@ async fn the_metrics_count_what_happened_and_name_nobody(t: Arc<Test>) {
         "tenantry_call_duration_seconds_bucket{le=\"0.01\",service=\"tenantry.v1.UserService\",method=\"GetUser\"}",
         "tenantry_authentication_failures_total{class=\"missing\"} 1",
         "tenantry_authentication_failures_total{class=\"malformed\"} 1",
-        "tenantry_events_total{action=\"refresh_token.reused\"} 1",
+        "tenantry_events_total{action=\"session.reused\"} 1",
         "tenantry_calls_in_flight 0",
         "tenantry_connections ",
         "tenantry_pool_wait_seconds_count",

@@ -10,8 +10,8 @@ use tenantry::pb::{
 use crate::{
     authentication::{introspect_token::forged, part},
     support::{
-        Answered as _, DAY, Test, both, follow::list, given::CHEAP_HASH, mask, object, raw, refused, request::World,
-        time_in,
+        Answered as _, DAY, Test, both, follow::list, given::CHEAP_HASH, mask, object, question, raw, refused,
+        request::World, time_in,
     },
 };
 
@@ -253,8 +253,9 @@ async fn u9_keys_are_the_other_way_round(t: Arc<Test>) {
     t.admin().api_keys().update_api_key(update).await.unwrap();
     // Verifying writes nothing.
     let before = t.database.bytes().await;
-    let verify = pb::VerifyApiKeyRequest { plaintext_key: text.clone(), ..Default::default() };
-    let verdict = async || t.admin().api_keys().verify_api_key(verify.clone()).await.answered().verdict();
+    let verify = pb::VerifyApiKeyRequest { question: question(&text) };
+    let verdict =
+        async || t.admin().api_keys().verify_api_key(verify.clone()).await.answered().verification.unwrap().verdict();
     assert_eq!(verdict().await, pb::ApiKeyVerdict::Valid);
     assert!(t.database.bytes().await == before);
     // The owner's state counts, and an erased organization takes its keys with it.

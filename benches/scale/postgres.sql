@@ -20,7 +20,7 @@ INSERT INTO cf_api_keys (id, revision, organization_id, name, prefix, secret_has
 SELECT made(4, n), 1, made(2, 1 + n % 100000), 'key', 'cf_live_' || upper(substr(md5('k' || n), 1, 12)), sha256(('k' || n)::bytea), '["users:read"]', 'live', '{}', now(), now()
 FROM generate_series(1, 2500000) n ON CONFLICT DO NOTHING;
 
-INSERT INTO cf_refresh_tokens (id, revision, user_id, generation, secret_sealed, by_password, expires_at, family_expires_at, sweep_at, created_at, updated_at)
+INSERT INTO cf_sessions (id, revision, user_id, generation, secret_sealed, by_password, expires_at, ends_at, sweep_at, created_at, updated_at)
 SELECT made(5, n), 1, made(1, 1 + n % 1000000), 1, sha256(('t' || n)::bytea), true, now() + interval '30 days', now() + interval '90 days', now() + interval '31 days', now(), now()
 FROM generate_series(1, 2500000) n;
 

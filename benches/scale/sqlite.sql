@@ -34,7 +34,7 @@ SELECT unhex(printf('%012x7004', 1700000000000 + numbers.n) || '8' || substr(hex
 FROM numbers;
 
 WITH RECURSIVE numbers(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < 2500000)
-INSERT INTO cf_refresh_tokens (id, revision, user_id, generation, secret_sealed, by_password, expires_at, family_expires_at, sweep_at, created_at, updated_at)
+INSERT INTO cf_sessions (id, revision, user_id, generation, secret_sealed, by_password, expires_at, ends_at, sweep_at, created_at, updated_at)
 SELECT id, 1, user, 1, randomblob(32), 1, 4000000000000000, 4000000000000000, 4000000000000000, 1700000000000000, 1700000000000000 FROM (
     SELECT unhex(printf('%012x7005', 1700000000000 + numbers.n) || '8' || substr(hex(randomblob(8)), 1, 15)) AS id,
         (SELECT user FROM made WHERE made.n = numbers.n % 1000000) AS user FROM numbers);

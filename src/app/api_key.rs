@@ -11,7 +11,6 @@ use crate::{
         Plaintext, Reach, Timestamp, permission,
     },
     repositories::Locked,
-    security::token::mint_api_key,
 };
 
 /// Maximum number of revoked keys kept per owner.
@@ -45,7 +44,7 @@ pub async fn create<A: Answer>(
     answer: fn(IssuedKey) -> A,
 ) -> Result<A> {
     let caller = &call.caller;
-    let (plaintext, secret) = mint_api_key(new.environment);
+    let (plaintext, secret) = app.secrets.mint_api_key(new.environment);
     let owner = match new.owner {
         ApiKeyOwner::User(id) => Some(id),
         ApiKeyOwner::Organization(_) => None,
@@ -143,7 +142,7 @@ pub async fn rotate<A: Answer>(
             authority::key(tx, caller, None, &key).await?;
             target.check_etag(&*key)?;
             is_not_revoked(&key)?;
-            let (plaintext, secret) = mint_api_key(key.environment);
+            let (plaintext, secret) = app.secrets.mint_api_key(key.environment);
             key.rotate(secret, overlap, now);
             let api_key = tx.api_keys().save_rotated(key, now).await?;
             Ok(IssuedKey { api_key, plaintext })

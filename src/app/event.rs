@@ -177,7 +177,7 @@ impl Snapshot {
             ResourceType::Role => batch!(roles),
             ResourceType::Invitation => batch!(invitations),
             ResourceType::OauthAccount => batch!(oauth_accounts),
-            ResourceType::RefreshToken => batch!(refresh_tokens, app.now()),
+            ResourceType::Session => batch!(sessions, app.now()),
             ResourceType::ApiKey => batch!(api_keys),
         };
         if !batch.is_empty() {

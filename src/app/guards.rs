@@ -41,7 +41,7 @@ pub(super) async fn still_holds(conn: &mut Conn, caller: &Caller, scope: &Scope,
 async fn session_still_holds(conn: &mut Conn, caller: &Caller, session: SessionId, now: Timestamp) -> Result<()> {
     let user = caller.user_id().ok_or(Error::Unauthenticated)?;
     let is_over = caller.ends_at.is_some_and(|ends_at| ends_at <= now);
-    let standing = conn.refresh_tokens().standing(user, session, now).await?;
+    let standing = conn.sessions().standing(user, session, now).await?;
     if standing.is_some() && !is_over { Ok(()) } else { Err(Error::Unauthenticated) }
 }
 
@@ -105,6 +105,13 @@ pub(super) fn active_user(user: &User) -> Result<()> {
 /// Locks a user within the caller's reach.
 pub(super) async fn lock_user(tx: &mut Conn, caller: &Caller, id: UserId) -> Result<Locked<User>> {
     tx.users().lock(&caller.reach(), id).await?.ok_or(Error::NotFound(Entity::User))
+}
+
+/// Locks a user, and refuses a caller that can see the user but is neither that user nor a platform admin.
+pub(super) async fn lock_own_user(tx: &mut Conn, caller: &Caller, id: UserId) -> Result<Locked<User>> {
+    let user = lock_user(tx, caller, id).await?;
+    is_own(caller, id)?;
+    Ok(user)
 }
 
 /// Locks an organization within the caller's reach.

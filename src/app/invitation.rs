@@ -15,7 +15,6 @@ use crate::{
         SecretHash, Timestamp, User, UserId, permission,
     },
     repositories::Locked,
-    security::token::{mint_invitation_token, read_invitation_token},
 };
 
 /// Maximum number of invitations of an organization.
@@ -38,7 +37,7 @@ pub async fn create<A: Answer>(
 ) -> Result<A> {
     let (caller, now) = (&call.caller, app.now());
     let id = app.new_id(now);
-    let (plaintext, hash) = mint_invitation_token(id);
+    let (plaintext, hash) = app.secrets.mint_invitation_token(id);
     let invitation = new.to_invitation(id, hash, caller.maker(None), now);
     app.change(
         call,
@@ -68,7 +67,7 @@ pub async fn create<A: Answer>(
 
 /// Gets an invitation by id or by token. The holder of a token can see its invitation.
 pub async fn get(app: &App, caller: &Caller, key: &InvitationKey) -> Result<Invitation> {
-    let presented = PresentedInvitation::read(key)?;
+    let presented = PresentedInvitation::read(app, key)?;
     let get = app.db.read(async |conn| {
         if presented.token_hash.is_none() {
             return visible(conn, caller, &presented).await;
@@ -114,7 +113,7 @@ pub async fn resend<A: Answer>(
     answer: fn(IssuedInvitation) -> A,
 ) -> Result<A> {
     let (caller, now) = (&call.caller, app.now());
-    let (plaintext, hash) = mint_invitation_token(target.id);
+    let (plaintext, hash) = app.secrets.mint_invitation_token(target.id);
     app.change(
         call,
         async |tx| {
@@ -165,7 +164,7 @@ pub async fn accept<A: Answer>(
     let (caller, now) = (&call.caller, app.now());
     let user_id = answering_user(caller, user_id)?;
     let shown = &PresentedCredentials::read(app, caller, access_token, now).await?;
-    let presented = PresentedInvitation::read(key)?;
+    let presented = PresentedInvitation::read(app, key)?;
     let membership_id = app.new_id(now);
     app.change(
         call,
@@ -216,7 +215,7 @@ pub async fn decline<A: Answer>(
     answer: fn(()) -> A,
 ) -> Result<A> {
     let caller = &call.caller;
-    let presented = PresentedInvitation::read(key)?;
+    let presented = PresentedInvitation::read(app, key)?;
     let user_id = if presented.token_hash.is_some() { None } else { Some(answering_user(caller, user_id)?) };
     app.change(
         call,
@@ -248,11 +247,11 @@ struct PresentedInvitation {
 }
 
 impl PresentedInvitation {
-    fn read(key: &InvitationKey) -> Result<Self> {
+    fn read(app: &App, key: &InvitationKey) -> Result<Self> {
         match key {
             InvitationKey::Id(id) => Ok(Self { id: *id, token_hash: None }),
             InvitationKey::Token(token) => {
-                let (id, hash) = find(read_invitation_token(token.expose()))?;
+                let (id, hash) = find(app.secrets.read_invitation_token(token.expose()))?;
                 Ok(Self { id, token_hash: Some(hash) })
             }
         }

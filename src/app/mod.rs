@@ -48,8 +48,10 @@ use crate::{
     clock::Clock,
     db::{Database, reads::BatchedReads},
     error::Error,
-    models::{ApiKey, Organization, Timestamp, User, refresh_token::Lifetimes},
-    security::{event_cursor::EventCursors, page_token::PageTokens, password, random, sealing::KeyRing},
+    models::{ApiKey, Organization, Timestamp, User, session::Lifetimes},
+    security::{
+        event_cursor::EventCursors, page_token::PageTokens, password, random, sealing::KeyRing, token::SecretPrefixes,
+    },
     telemetry::metrics::Metrics,
 };
 
@@ -65,6 +67,8 @@ pub struct AppParts {
     pub clock: Arc<dyn Clock>,
     /// The sealing key ring.
     pub keys: KeyRing,
+    /// What secrets begin with.
+    pub secrets: SecretPrefixes,
     /// Issues and opens page tokens.
     pub pages: PageTokens,
     /// Issues and opens cursors of the event stream.

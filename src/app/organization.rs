@@ -226,7 +226,7 @@ pub async fn delete<A: Answer>(
             if preview.is_some() {
                 return Ok((organization.into_inner(), preview));
             }
-            tx.refresh_tokens().end_of_organization(organization.id, now).await?;
+            tx.sessions().end_of_organization(organization.id, now).await?;
             Ok((tx.organizations().save(organization, Action::OrganizationDeleted, now).await?, None))
         },
         answer,

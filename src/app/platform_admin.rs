@@ -88,7 +88,7 @@ async fn promote(tx: &mut Conn, id: UserId, now: Timestamp) -> Result<User> {
         return Err(Error::Precondition(Precondition::EmailNotVerified));
     }
     tx.api_keys().revoke_of_user(&user, PROMOTED, now).await?;
-    tx.refresh_tokens().end_of_user(user.id, None, RevokedReason::RevokedAll, now).await?;
+    tx.sessions().end_of_user(user.id, None, RevokedReason::RevokedAll, now).await?;
     ending::mailed_tokens(tx, &user).await?;
     user.is_platform_admin = true;
     tx.users().save(user, Action::UserPlatformAdminGranted, now).await

@@ -9,7 +9,7 @@ use crate::{
     error::{Error, Precondition, Result},
     models::{
         AccountId, Call, NormalizedEmail, Password, PasswordHash, Plaintext, PrincipalId, Reach, Source, Timestamp,
-        User, UserId, refresh_token::IpText, stored::StoredText as _,
+        User, UserId, session::IpText, stored::StoredText as _,
     },
     repositories::Locked,
     security::{

@@ -3,24 +3,13 @@
 use super::{
     App, authority,
     change::Answer,
-    ending, guards,
+    guards,
     session::{self, IssuedSession, RefreshAttempt},
 };
 use crate::{
-    db::Conn,
-    error::{Entity, Error, Result},
-    models::{Call, Caller, NewSession, Page, PageRequest, Plaintext, RevokedReason, Session, SessionId, User, UserId},
-    repositories::Locked,
+    error::Result,
+    models::{Call, NewSession, Plaintext, RevokedReason},
 };
-
-/// The two ways to name a session that is to end.
-#[derive(Debug)]
-pub enum RefreshTokenKey {
-    /// By its id.
-    Id(SessionId),
-    /// By one of its refresh tokens.
-    Secret(Plaintext),
-}
 
 /// Starts a session for a user without proof of the user's identity.
 pub async fn create<A: Answer>(app: &App, call: &Call, new: &NewSession, answer: fn(IssuedSession) -> A) -> Result<A> {
@@ -29,25 +18,16 @@ pub async fn create<A: Answer>(app: &App, call: &Call, new: &NewSession, answer:
     app.change(
         call,
         async |tx| {
-            let user = lock_own(tx, &call.caller, new.user_id).await?;
+            let user = guards::lock_own_user(tx, &call.caller, new.user_id).await?;
             guards::active_user(&user)?;
             authority::session(tx, &call.caller, &user)?;
             session::start(app, tx, &user, &session, now).await?;
-            Ok(IssuedSession { session: session.clone(), refresh_token: refresh_token.clone(), standing: None })
+            let (session, refresh_token) = (session.clone(), refresh_token.clone());
+            Ok(IssuedSession { session, refresh_token, access_token: None, standing: None })
         },
         answer,
     )
     .await
-}
-
-/// Lists a page of a user's live sessions.
-pub async fn list(app: &App, caller: &Caller, user_id: UserId, page: &PageRequest) -> Result<Page<Session>> {
-    let now = app.now();
-    let list = app.db.scan(async |conn| {
-        let user = guards::own_user(conn, caller, user_id).await?;
-        conn.refresh_tokens().list_live(&caller.reach(), user.id, now, page).await
-    });
-    list.await
 }
 
 /// Exchanges a refresh token for the next one.
@@ -58,7 +38,7 @@ pub async fn rotate<A: Answer>(
     answer: fn(IssuedSession) -> A,
 ) -> Result<A> {
     let now = app.now();
-    let attempt = &RefreshAttempt::new(call, presented, None);
+    let attempt = &RefreshAttempt::new(app, call, presented, None);
     let prefetched = &session::prefetch(app, attempt, now).await?;
     app.change_or_refuse(
         call,
@@ -72,49 +52,17 @@ pub async fn rotate<A: Answer>(
     .await
 }
 
-/// Ends a session, whether or not it has ended before.
-pub async fn revoke<A: Answer>(app: &App, call: &Call, key: &RefreshTokenKey, answer: fn(()) -> A) -> Result<A> {
-    let (caller, now) = (&call.caller, app.now());
+/// Ends the session of a refresh token, whether or not it has ended before.
+pub async fn revoke<A: Answer>(app: &App, call: &Call, presented: &Plaintext, answer: fn(()) -> A) -> Result<A> {
+    let now = app.now();
     app.change(
         call,
         async |tx| {
-            let session = match key {
-                RefreshTokenKey::Id(id) => tx.refresh_tokens().get(&caller.reach(), *id).await?,
-                RefreshTokenKey::Secret(secret) => session::find_by_token(app, tx, &caller.reach(), secret).await?,
-            };
-            let session = session.ok_or(Error::NotFound(Entity::RefreshToken))?;
-            tx.refresh_tokens().end(&session, RevokedReason::Revoked, now).await.map(drop)
+            let session = session::find_by_token(app, tx, &call.caller.reach(), presented).await?;
+            let session = session.ok_or_else(session::token_rejected)?;
+            tx.sessions().end(&session, RevokedReason::Revoked, now).await.map(drop)
         },
         answer,
     )
     .await
-}
-
-/// Ends the sessions of a user except one, and the tokens mailed to the user. `answer` receives how many sessions ended.
-pub async fn revoke_all<A: Answer>(
-    app: &App,
-    call: &Call,
-    user_id: UserId,
-    except: Option<SessionId>,
-    answer: fn(i64) -> A,
-) -> Result<A> {
-    let (caller, now) = (&call.caller, app.now());
-    app.change(
-        call,
-        async |tx| {
-            let user = lock_own(tx, caller, user_id).await?;
-            ending::mailed_tokens(tx, &user).await?;
-            session::end_all(tx, user.id, except, now).await
-        },
-        answer,
-    )
-    .await
-}
-
-/// Locks a user, so that no session of that user starts meanwhile. Refuses a caller that can see the user but is neither that user nor
-/// a platform admin.
-async fn lock_own(tx: &mut Conn, caller: &Caller, id: UserId) -> Result<Locked<User>> {
-    let user = guards::lock_user(tx, caller, id).await?;
-    guards::is_own(caller, id)?;
-    Ok(user)
 }

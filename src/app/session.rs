@@ -5,13 +5,13 @@ use std::sync::{Mutex, PoisonError};
 
 use uuid::Uuid;
 
+use super::{App, change::Answer, ending, guards};
 use crate::{
-    app::App,
     db::Conn,
     error::{Entity, Error, Precondition, Result},
     models::{
-        Call, NewSession, OrganizationId, Permissions, Plaintext, Reach, RevokedReason, RoleName, Session, SessionId,
-        Timestamp, TokenState, User, UserId,
+        Call, Caller, NewSession, OrganizationId, Page, PageRequest, Permissions, Plaintext, Reach, RevokedReason,
+        RoleName, Session, SessionId, Timestamp, TokenState, User, UserId,
         permission::{self, HeldPermissions, Standing},
     },
     repositories,
@@ -20,7 +20,7 @@ use crate::{
         access_token::Claims,
         random,
         sealing::Place,
-        token::{PresentedToken, SessionSecret, read_refresh_token},
+        token::{PresentedToken, SessionSecret},
     },
 };
 
@@ -33,6 +33,8 @@ pub struct IssuedSession {
     pub session: Session,
     /// Its current refresh token.
     pub refresh_token: Plaintext,
+    /// An access token, where the method returns one.
+    pub access_token: Option<AccessToken>,
     /// The role and permissions of its user in the organization of the session. `None` for a session without one.
     pub(super) standing: Option<Standing>,
 }
@@ -55,14 +57,72 @@ pub(super) struct RefreshAttempt<'a> {
 }
 
 impl<'a> RefreshAttempt<'a> {
-    pub(super) fn new(call: &'a Call, presented: &Plaintext, organization: Option<Option<OrganizationId>>) -> Self {
-        Self { call, presented: read_refresh_token(presented.expose()), organization }
+    pub(super) fn new(
+        app: &App,
+        call: &'a Call,
+        presented: &Plaintext,
+        organization: Option<Option<OrganizationId>>,
+    ) -> Self {
+        Self { call, presented: app.secrets.read_refresh_token(presented.expose()), organization }
     }
 }
 
 /// A session that was read before the transaction that refreshes it. The first attempt of the transaction takes it; retries read the
 /// session again.
 pub(super) struct PrefetchedSession(Mutex<Option<repositories::Presented>>);
+
+/// Gets a live session.
+pub async fn get(app: &App, caller: &Caller, id: SessionId) -> Result<Session> {
+    let now = app.now();
+    let session = app.db.read(async |conn| conn.sessions().get(&caller.reach(), id).await).await?;
+    session.filter(|session| session.is_live(now)).ok_or(Error::NotFound(Entity::Session))
+}
+
+/// Lists a page of the live sessions of a user.
+pub async fn list(app: &App, caller: &Caller, user_id: UserId, page: &PageRequest) -> Result<Page<Session>> {
+    let now = app.now();
+    let list = app.db.scan(async |conn| {
+        let user = guards::own_user(conn, caller, user_id).await?;
+        conn.sessions().list_live(&caller.reach(), user.id, now, page).await
+    });
+    list.await
+}
+
+/// Ends a session, whether or not it has ended before.
+pub async fn revoke<A: Answer>(app: &App, call: &Call, id: SessionId, answer: fn(()) -> A) -> Result<A> {
+    let now = app.now();
+    app.change(
+        call,
+        async |tx| {
+            let session = tx.sessions().get(&call.caller.reach(), id).await?.ok_or(Error::NotFound(Entity::Session))?;
+            tx.sessions().end(&session, RevokedReason::Revoked, now).await.map(drop)
+        },
+        answer,
+    )
+    .await
+}
+
+/// Ends the sessions of a user except one, and the tokens that were mailed to the user. `answer` gets how many sessions ended.
+pub async fn revoke_all<A: Answer>(
+    app: &App,
+    call: &Call,
+    user_id: UserId,
+    except: Option<SessionId>,
+    answer: fn(i64) -> A,
+) -> Result<A> {
+    let (caller, now) = (&call.caller, app.now());
+    app.change(
+        call,
+        async |tx| {
+            // Locked, so that no session of the user starts meanwhile.
+            let user = guards::lock_own_user(tx, caller, user_id).await?;
+            ending::mailed_tokens(tx, &user).await?;
+            end_all(tx, user.id, except, now).await
+        },
+        answer,
+    )
+    .await
+}
 
 /// The one error for a refresh token that cannot be used, whatever the cause.
 pub(super) fn token_rejected() -> Error {
@@ -75,7 +135,7 @@ pub(super) fn create(app: &App, call: &Call, new: &NewSession, now: Timestamp) -
     let place = Place { row: id.0, owner: new.user_id.0, ..PLACE };
     let sealed = app.keys.seal(secret.as_bytes(), place);
     let session = new.to_session(id, sealed, call.caller.api_key_id(), app.policy.lifetimes, now);
-    let refresh_token = secret.refresh_token(id, session.generation);
+    let refresh_token = app.secrets.refresh_token(&secret, id, session.generation);
     (session, refresh_token)
 }
 
@@ -87,19 +147,19 @@ pub(super) async fn start(
     session: &Session,
     now: Timestamp,
 ) -> Result<()> {
-    tx.refresh_tokens().make_room(user, app.policy.max_sessions, now).await?;
-    tx.refresh_tokens().insert(user, session).await
+    tx.sessions().make_room(user, app.policy.max_sessions, now).await?;
+    tx.sessions().insert(user, session).await
 }
 
 /// Ends the sessions of a user except one, and returns how many ended.
 pub(super) async fn end_all(tx: &mut Conn, user: UserId, except: Option<SessionId>, now: Timestamp) -> Result<i64> {
-    let ended = tx.refresh_tokens().end_of_user(user, except, RevokedReason::RevokedAll, now).await?;
+    let ended = tx.sessions().end_of_user(user, except, RevokedReason::RevokedAll, now).await?;
     Ok(i64::try_from(ended).unwrap_or(i64::MAX))
 }
 
 /// The row and column that the sealed secret of a session belongs to.
 const PLACE: Place<'static> =
-    Place { table: "cf_refresh_tokens", column: "secret_sealed", row: Uuid::nil(), owner: Uuid::nil() };
+    Place { table: "cf_sessions", column: "secret_sealed", row: Uuid::nil(), owner: Uuid::nil() };
 
 /// Opens the secret from which the tokens of a session are derived.
 fn secret_of(app: &App, session: &Session) -> Result<SessionSecret> {
@@ -115,8 +175,8 @@ pub(super) async fn find_by_token(
     reach: &Reach,
     presented: &Plaintext,
 ) -> Result<Option<Session>> {
-    let Some(token) = read_refresh_token(presented.expose()) else { return Ok(None) };
-    let Some(session) = tx.refresh_tokens().get(reach, token.session).await? else { return Ok(None) };
+    let Some(token) = app.secrets.read_refresh_token(presented.expose()) else { return Ok(None) };
+    let Some(session) = tx.sessions().get(reach, token.session).await? else { return Ok(None) };
     let is_own = secret_of(app, &session)?.has_made(&token);
     let is_made = is_own && session.state_of(token.generation) != TokenState::Unknown;
     Ok(is_made.then_some(session))
@@ -128,7 +188,7 @@ pub(super) async fn prefetch(app: &App, attempt: &RefreshAttempt<'_>, now: Times
     let read = match &attempt.presented {
         Some(token) if app.db.is_networked() => {
             let reach = attempt.call.caller.reach();
-            app.db.read(async |conn| conn.refresh_tokens().get_presented(&reach, token.session).await).await?
+            app.db.read(async |conn| conn.sessions().get_presented(&reach, token.session).await).await?
         }
         _ => None,
     };
@@ -148,7 +208,7 @@ pub(super) async fn refresh(
     let prefetched = prefetched.0.lock().unwrap_or_else(PoisonError::into_inner).take();
     let presented = match prefetched {
         Some(presented) => Some(presented),
-        None => tx.refresh_tokens().get_presented(&attempt.call.caller.reach(), token.session).await?,
+        None => tx.sessions().get_presented(&attempt.call.caller.reach(), token.session).await?,
     };
     let Some(presented) = presented else { return Ok(None) };
     let session = presented.session();
@@ -160,9 +220,9 @@ pub(super) async fn refresh(
     match session.state_of(token.generation) {
         TokenState::Current if presented.is_live(now) => rotate(app, tx, attempt, presented, &secret, now).await,
         TokenState::Current | TokenState::Unknown => Ok(None),
-        TokenState::Predecessor if is_in_grace(app, session, now) => reissue(tx, presented, &secret, now).await,
+        TokenState::Predecessor if is_in_grace(app, session, now) => reissue(app, tx, presented, &secret, now).await,
         TokenState::Predecessor | TokenState::Spent => {
-            tx.refresh_tokens().end(session, RevokedReason::Reused, now).await?;
+            tx.sessions().end(session, RevokedReason::Reused, now).await?;
             Ok(None)
         }
     }
@@ -187,20 +247,21 @@ async fn rotate(
         Err(error) => return Err(error),
     };
     let Some(refreshed) = session.refreshed(organization, app.policy.lifetimes.token, now) else { return Ok(None) };
-    tx.refresh_tokens().rotate(presented, &refreshed).await?;
-    Ok(Some(issue(refreshed, secret, standing)))
+    tx.sessions().rotate(presented, &refreshed).await?;
+    Ok(Some(issue(app, refreshed, secret, standing)))
 }
 
 /// True if a session was refreshed so recently that its current token may be returned again for the token before it. Never without a
 /// grace period: of two concurrent calls, the one that started first may read a refresh that the other wrote later, in its future.
 fn is_in_grace(app: &App, session: &Session, now: Timestamp) -> bool {
     let grace = app.policy.rotation_grace;
-    !grace.is_zero() && session.rotated_at.is_some_and(|rotated_at| now < rotated_at.after(grace))
+    !grace.is_zero() && session.refreshed_at.is_some_and(|refreshed_at| now < refreshed_at.after(grace))
 }
 
 /// Returns the current token once more, for the token that was exchanged for it. As that was the last exchange, the current token is
 /// unused.
 async fn reissue(
+    app: &App,
     tx: &mut Conn,
     presented: repositories::Presented,
     secret: &SessionSecret,
@@ -211,16 +272,16 @@ async fn reissue(
         return Ok(None);
     }
     match standing(tx, session, session.organization_id).await {
-        Ok(standing) => Ok(Some(issue(session.clone(), secret, standing))),
+        Ok(standing) => Ok(Some(issue(app, session.clone(), secret, standing))),
         Err(Error::NotFound(_) | Error::Precondition(_)) => Ok(None),
         // A database failure is no verdict on the token.
         Err(error) => Err(error),
     }
 }
 
-fn issue(session: Session, secret: &SessionSecret, standing: Option<Standing>) -> IssuedSession {
-    let refresh_token = secret.refresh_token(session.id, session.generation);
-    IssuedSession { session, refresh_token, standing }
+fn issue(app: &App, session: Session, secret: &SessionSecret, standing: Option<Standing>) -> IssuedSession {
+    let refresh_token = app.secrets.refresh_token(secret, session.id, session.generation);
+    IssuedSession { session, refresh_token, access_token: None, standing }
 }
 
 /// The role and permissions of a session's user in the organization that the session is to be for. Refuses an organization that the
@@ -239,13 +300,18 @@ pub(super) async fn standing(
     Ok(Some(standing))
 }
 
-/// Signs an access token for a session.
-pub(super) fn access_token(app: &App, issued: &IssuedSession, now: Timestamp) -> Result<AccessToken> {
+/// Adds an access token to a session.
+pub(super) fn with_access_token(app: &App, issued: IssuedSession, now: Timestamp) -> Result<IssuedSession> {
+    let access_token = Some(access_token(app, &issued, now)?);
+    Ok(IssuedSession { access_token, ..issued })
+}
+
+fn access_token(app: &App, issued: &IssuedSession, now: Timestamp) -> Result<AccessToken> {
     let seconds = |time: Timestamp| time.as_micros().div_euclid(1_000_000);
     let session = &issued.session;
     let parties = app.signing_keys.parties();
     // It ends no later than its session. A JWT counts whole seconds.
-    let ends = seconds(now.after(app.policy.access_token_life).min(session.family_expires_at));
+    let ends = seconds(now.after(app.policy.access_token_life).min(session.ends_at));
     let claims = Claims {
         iss: parties.issuer.clone(),
         sub: session.user_id.0,
@@ -268,7 +334,7 @@ pub(super) fn access_token(app: &App, issued: &IssuedSession, now: Timestamp) ->
 /// active or no longer a member of the token's organization, or that organization is not active.
 pub(super) async fn current_claims(conn: &mut Conn, claims: &Claims, now: Timestamp) -> Result<Option<Claims>> {
     let (user, session) = (UserId(claims.sub), SessionId(claims.sid));
-    if conn.refresh_tokens().standing(user, session, now).await?.is_none() {
+    if conn.sessions().standing(user, session, now).await?.is_none() {
         return Ok(None);
     }
     let Some(organization) = claims.org_id else { return Ok(Some(claims.clone())) };

@@ -33,7 +33,7 @@ impl PresentedCredentials {
         }
         match self.session {
             Some((owner, session)) if owner == user.id => {
-                Ok(tx.refresh_tokens().standing(owner, session, now).await?.is_some())
+                Ok(tx.sessions().standing(owner, session, now).await?.is_some())
             }
             _ => Ok(false),
         }

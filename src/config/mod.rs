@@ -4,6 +4,7 @@
 pub(crate) mod authentication;
 mod help;
 mod network;
+mod secrets;
 mod telemetry;
 mod values;
 
@@ -18,6 +19,7 @@ pub use self::{
     },
     help::{command, settings},
     network::{NetworkArgs, TlsArgs, TlsVersion},
+    secrets::{SealingArgs, SecretPrefixArgs},
     telemetry::{DRIVER_LOG, LogArgs, LogFormat, TelemetryArgs},
     values::{ByteSize, DatabaseUrl, SecretText},
 };
@@ -117,15 +119,6 @@ pub struct DatabaseArgs {
     pub database_timeout: Duration,
 }
 
-/// Settings of the sealing keys.
-#[derive(Args, Clone, Debug)]
-pub struct SealingArgs {
-    /// Keys that encrypt secrets in the database: `ID:KEY[,ID:KEY..]`, each KEY 32 bytes in base64. The first encrypts, all decrypt. Unset:
-    /// SQLite keeps a key in FILE.keys next to the database, PostgreSQL refuses to start
-    #[arg(long, env = "TENANTRY_SEALING_KEYS", value_name = "KEYS", hide_env_values = true)]
-    pub sealing_keys: Option<SecretText>,
-}
-
 /// Settings of `tenantry serve`.
 #[derive(Args, Clone, Debug)]
 pub struct ServeArgs {
@@ -140,6 +133,10 @@ pub struct ServeArgs {
     /// The key ring.
     #[command(flatten)]
     pub sealing: SealingArgs,
+
+    /// What secrets begin with.
+    #[command(flatten)]
+    pub secrets: SecretPrefixArgs,
 
     /// Time limit for a call, 100ms to 10m
     #[arg(long, env = "TENANTRY_REQUEST_TIMEOUT", value_name = "DURATION", default_value = "10s", hide_env_values = true,
@@ -306,6 +303,10 @@ pub struct AdminCreateArgs {
     /// Name of the admin
     #[arg(long, value_name = "NAME")]
     pub name: String,
+
+    /// What secrets begin with, as on the server.
+    #[command(flatten)]
+    pub secrets: SecretPrefixArgs,
 
     /// The database.
     #[command(flatten)]

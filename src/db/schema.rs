@@ -89,8 +89,8 @@ diesel::table! {
     use diesel::sql_types::*;
     use crate::db::types::{Id, Instant};
 
-    #[sql_name = "cf_refresh_tokens"]
-    refresh_tokens (id) {
+    #[sql_name = "cf_sessions"]
+    sessions (id) {
         id -> Id,
         revision -> BigInt,
         user_id -> Id,
@@ -100,9 +100,9 @@ diesel::table! {
         user_agent -> Nullable<Text>,
         ip_address -> Nullable<Text>,
         expires_at -> Instant,
-        family_expires_at -> Instant,
+        ends_at -> Instant,
         sweep_at -> Instant,
-        rotated_at -> Nullable<Instant>,
+        refreshed_at -> Nullable<Instant>,
         revoked_at -> Nullable<Instant>,
         revoked_reason -> Nullable<Text>,
         created_at -> Instant,
@@ -312,7 +312,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     roles,
     invitations,
     oauth_accounts,
-    refresh_tokens,
+    sessions,
     api_keys,
     events
 );

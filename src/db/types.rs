@@ -26,7 +26,7 @@ use crate::models::{
     email::GivenEmail,
     event::Details,
     oauth_account::{Provider, ProviderScopes, ProviderUserId},
-    refresh_token::{IpText, UserAgent},
+    session::{IpText, UserAgent},
     stored::{StoredJson, StoredText},
     text::Lines,
 };

@@ -148,7 +148,7 @@ pub enum Entity {
     /// An OAuth account.
     OauthAccount,
     /// A refresh token.
-    RefreshToken,
+    Session,
     /// An API key.
     ApiKey,
     /// A gRPC service.
@@ -165,7 +165,7 @@ impl Entity {
             Self::Role => "tenantry.v1.Role",
             Self::Invitation => "tenantry.v1.Invitation",
             Self::OauthAccount => "tenantry.v1.OauthAccount",
-            Self::RefreshToken => "tenantry.v1.RefreshToken",
+            Self::Session => "tenantry.v1.Session",
             Self::ApiKey => "tenantry.v1.ApiKey",
             Self::Service => "grpc.Service",
         }
@@ -179,7 +179,7 @@ impl Entity {
             Self::Role => "role",
             Self::Invitation => "invitation",
             Self::OauthAccount => "OAuth account",
-            Self::RefreshToken => "refresh token",
+            Self::Session => "session",
             Self::ApiKey => "API key",
             Self::Service => "service",
         }

@@ -111,7 +111,7 @@ pub fn not_found(entity: Entity) -> ErrorReason {
         Entity::Role => ErrorReason::RoleNotFound,
         Entity::Invitation => ErrorReason::InvitationNotFound,
         Entity::OauthAccount => ErrorReason::OauthAccountNotFound,
-        Entity::RefreshToken => ErrorReason::RefreshTokenNotFound,
+        Entity::Session => ErrorReason::SessionNotFound,
         Entity::ApiKey => ErrorReason::ApiKeyNotFound,
         Entity::Service => ErrorReason::ServiceNotFound,
     }

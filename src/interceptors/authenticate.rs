@@ -12,7 +12,6 @@ use crate::{
     app::{App, shares::Share, verification::check_use},
     error::{Error, Result},
     models::{Action, Actor, Caller, Change, Presented, SessionId, State, Timestamp, UserId, Verdict},
-    security::token::read_api_key,
 };
 
 /// Finds the caller of a call.
@@ -46,7 +45,9 @@ impl Authenticate {
         if presented.starts_with("ey") {
             return Box::pin(self.signed_in(presented, parts)).await;
         }
-        let Some((prefix, hash)) = read_api_key(presented) else { return Err(self.failed("malformed")) };
+        let Some((prefix, hash)) = self.app.secrets.read_api_key(presented) else {
+            return Err(self.failed("malformed"));
+        };
         let Some(known) = self.app.credentials.find(&prefix).await?.found else {
             return Err(self.failed("unknown_api_key"));
         };
@@ -78,7 +79,7 @@ impl Authenticate {
         let refused = || self.failed("access_token");
         let claims = self.app.signing_keys.verify(token, now).await?.ok_or_else(refused)?;
         let (user, session) = (UserId(claims.sub), SessionId(claims.sid));
-        let ends_at = self.app.db.read(async |conn| conn.refresh_tokens().standing(user, session, now).await).await?;
+        let ends_at = self.app.db.read(async |conn| conn.sessions().standing(user, session, now).await).await?;
         let ends_at = ends_at.ok_or_else(refused)?;
         let token_ends_at = claims.exp.checked_mul(1_000_000).and_then(Timestamp::from_micros).unwrap_or(now);
         let caller = Caller::of_session(session, user, ends_at, token_ends_at);

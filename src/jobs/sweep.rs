@@ -25,7 +25,7 @@ const INVITATION_KEPT: Duration = Duration::from_hours(30 * 24);
 #[derive(Clone, Copy, Debug)]
 enum Kind {
     /// Expired sessions.
-    RefreshTokens,
+    Sessions,
     /// Deleted users past the restore window, with everything that depends on them.
     Users,
     /// Deleted organizations past the restore window, with everything that depends on them.
@@ -42,7 +42,7 @@ enum Kind {
 
 impl Kind {
     const ALL: [Self; 7] = [
-        Self::RefreshTokens,
+        Self::Sessions,
         Self::Users,
         Self::Organizations,
         Self::RememberedAnswers,
@@ -55,7 +55,7 @@ impl Kind {
     async fn batch(self, app: &App, tx: &mut Conn, limit: i64, now: Timestamp) -> Result<usize> {
         let policy = &app.policy;
         match self {
-            Self::RefreshTokens => tx.refresh_tokens().delete_expired(now.before(EXPIRED_FOR), limit).await,
+            Self::Sessions => tx.sessions().delete_expired(now.before(EXPIRED_FOR), limit).await,
             Self::Users => user(tx, now.before(policy.restore_window), limit, now).await,
             Self::Organizations => organization(tx, now.before(policy.restore_window), limit).await,
             Self::RememberedAnswers => {

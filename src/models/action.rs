@@ -103,13 +103,13 @@ words! {
         /// An OAuth account was unlinked.
         OauthAccountUnlinked = "oauth_account.unlinked",
         /// A session began.
-        RefreshTokenCreated = "refresh_token.created",
-        /// A session was refreshed.
-        RefreshTokenRotated = "refresh_token.rotated",
+        SessionCreated = "session.created",
+        /// A session was refreshed: it went on with another token.
+        SessionRefreshed = "session.refreshed",
         /// A session was ended.
-        RefreshTokenRevoked = "refresh_token.revoked",
+        SessionRevoked = "session.revoked",
         /// A session ended because a spent token was presented again.
-        RefreshTokenReused = "refresh_token.reused",
+        SessionReused = "session.reused",
         /// An API key was created.
         ApiKeyCreated = "api_key.created",
         /// An API key was updated.

@@ -4,7 +4,7 @@ use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use super::{
     ApiKeyId, Caller, IpRanges, JsonObject, Name, OrganizationId, Presented, Principal, PrincipalId, Revision, Scope,
-    Scopes, SecretHash, Timestamp, UserId,
+    Scopes, SecretHash, SecretPrefix, Timestamp, UserId,
     resource::resource,
     stored::{StoredText, words},
 };
@@ -79,7 +79,11 @@ words! {
 
 /// The public prefix of a key, such as `cf_live_3kTMd92LmQ0a`.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct KeyPrefix([u8; Self::BYTES]);
+pub struct KeyPrefix {
+    /// Those of the text, and zeros after them.
+    bytes: [u8; Self::MAX_BYTES],
+    length: u8,
+}
 
 impl std::fmt::Debug for KeyPrefix {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -88,20 +92,21 @@ impl std::fmt::Debug for KeyPrefix {
 }
 
 impl KeyPrefix {
-    /// Its length in bytes.
-    pub const BYTES: usize = 20;
+    /// How long it is at most: what secrets begin with, `_live_`, and 12 characters.
+    pub const MAX_BYTES: usize = SecretPrefix::MAX_BYTES + 18;
 
     /// Accepts an ASCII text of the right length.
     pub fn new(text: &str) -> Option<Self> {
-        text.is_ascii().then_some(())?;
-        text.as_bytes().try_into().map(Self).ok()
+        let mut bytes = [0; Self::MAX_BYTES];
+        bytes.get_mut(..text.len()).filter(|_| text.is_ascii())?.copy_from_slice(text.as_bytes());
+        Some(Self { bytes, length: u8::try_from(text.len()).ok()? })
     }
 }
 
 impl StoredText for KeyPrefix {
     fn as_stored(&self) -> &str {
         // ASCII, checked on construction.
-        std::str::from_utf8(&self.0).unwrap_or_default()
+        self.bytes.get(..usize::from(self.length)).and_then(|text| std::str::from_utf8(text).ok()).unwrap_or_default()
     }
 
     fn from_stored(text: String) -> Result<Self, String> {

@@ -33,7 +33,7 @@ impl Action {
             | A::RoleUpdated
             | A::InvitationCreated
             | A::InvitationResent => Some(Grant::Permissions),
-            A::RefreshTokenCreated | A::RefreshTokenRotated => Some(Grant::Session),
+            A::SessionCreated | A::SessionRefreshed => Some(Grant::Session),
             A::UserUpdated
             | A::UserPasswordSet
             | A::UserPasswordChanged
@@ -74,8 +74,8 @@ impl Action {
             | A::OauthAccountTokensSet
             | A::OauthAccountTokensOpened
             | A::OauthAccountUnlinked
-            | A::RefreshTokenRevoked
-            | A::RefreshTokenReused
+            | A::SessionRevoked
+            | A::SessionReused
             | A::ApiKeyRevoked
             | A::ApiKeyDeleted
             | A::ApiKeyCreatorErased

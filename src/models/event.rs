@@ -33,8 +33,8 @@ words! {
         Membership = "membership",
         /// OAuth accounts.
         OauthAccount = "oauth_account",
-        /// Sessions, each as its current refresh token.
-        RefreshToken = "refresh_token",
+        /// Sessions.
+        Session = "session",
         /// API keys.
         ApiKey = "api_key",
         /// Roles.
@@ -46,6 +46,7 @@ words! {
 
 /// A resource as it was at one moment.
 #[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant, reason = "few are held at once, and each for one change")]
 pub enum State {
     /// A user.
     User(User),
@@ -56,7 +57,7 @@ pub enum State {
     /// An OAuth account.
     OauthAccount(OauthAccount),
     /// A session.
-    RefreshToken(Session),
+    Session(Session),
     /// An API key.
     ApiKey(ApiKey),
     /// A role.
@@ -80,7 +81,7 @@ states!(
     Organization as Organization,
     Membership as Membership,
     OauthAccount as OauthAccount,
-    Session as RefreshToken,
+    Session as Session,
     ApiKey as ApiKey,
     Role as Role,
     Invitation as Invitation,
@@ -110,7 +111,7 @@ impl State {
             }
             Self::OauthAccount(own) => (None, Some(own.user_id), ResourceType::OauthAccount, own.id.0, own.revision),
             // 0, because the message of a session has no etag to compare a revision with.
-            Self::RefreshToken(own) => (None, Some(own.user_id), ResourceType::RefreshToken, own.id.0, 0),
+            Self::Session(own) => (None, Some(own.user_id), ResourceType::Session, own.id.0, 0),
             Self::Role(role) => (Some(role.organization_id), None, ResourceType::Role, role.id.0, role.revision),
             Self::Invitation(own) => {
                 (Some(own.organization_id), None, ResourceType::Invitation, own.id.0, own.revision)

@@ -21,6 +21,49 @@ impl Plaintext {
     }
 }
 
+/// What the secrets of a deployment begin with, before their kind: `cf` in `cf_live_..`. It says whose they are, to people and to
+/// scanners of leaked secrets, and protects nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SecretPrefix(String);
+
+impl SecretPrefix {
+    /// Most bytes.
+    pub const MAX_BYTES: usize = 16;
+
+    /// Checks a prefix. An underscore would end it, and `ey` is what every access token begins with.
+    ///
+    /// # Errors
+    /// Says which rule it breaks.
+    pub fn parse(text: &str) -> Result<Self, &'static str> {
+        let is_word = text.starts_with(|c: char| c.is_ascii_lowercase())
+            && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
+        if is_word && (2..=Self::MAX_BYTES).contains(&text.len()) && !text.starts_with("ey") {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err("must be 2 to 16 lower-case letters and digits, and begin with a letter and not with `ey`")
+        }
+    }
+
+    /// The prefix.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Default for SecretPrefix {
+    fn default() -> Self {
+        Self("cf".to_owned())
+    }
+}
+
+impl std::str::FromStr for SecretPrefix {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::parse(text)
+    }
+}
+
 /// SHA-256 of a secret of 256 random bits. A slow hash would not help, because such a secret cannot be guessed.
 #[derive(Clone)]
 pub struct SecretHash([u8; 32]);

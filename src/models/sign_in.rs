@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-use super::{Timestamp, UserId, refresh_token::IpText, stored::stored_as_is};
+use super::{Timestamp, UserId, session::IpText, stored::stored_as_is};
 
 /// Wrong passwords in a row that cause no wait.
 const FREE: i64 = 10;

@@ -16,7 +16,6 @@ mod one_time_token;
 mod organization;
 mod password;
 mod reach;
-mod refresh_token;
 mod remembered_answer;
 mod role;
 mod sealing_key;
@@ -33,10 +32,10 @@ pub use self::{
     one_time_token::OneTimeTokenRepository,
     organization::OrganizationRepository,
     password::PasswordRepository,
-    refresh_token::{Presented, RefreshTokenRepository},
     remembered_answer::{ClaimedRequest, RememberedAnswerRepository},
     role::RoleRepository,
     sealing_key::SealingKeyRepository,
+    session::{Presented, SessionRepository},
     signing_key::SigningKeyRepository,
     user::UserRepository,
 };
@@ -77,9 +76,9 @@ impl Conn {
         OauthAccountRepository { conn: self }
     }
 
-    /// Sessions and their refresh tokens.
-    pub fn refresh_tokens(&mut self) -> RefreshTokenRepository<'_> {
-        RefreshTokenRepository { conn: self }
+    /// Sessions.
+    pub fn sessions(&mut self) -> SessionRepository<'_> {
+        SessionRepository { conn: self }
     }
 
     /// Passwords.

@@ -9,12 +9,12 @@ use super::{row, user::UserRow};
 use crate::{
     db::{
         Conn, ForUpdate, execute, query,
-        schema::{passwords, refresh_tokens, sign_in_failures, users},
+        schema::{passwords, sessions, sign_in_failures, users},
     },
     error::{Error, Result},
     models::{
         AccountId, Action, Change, Failures, NormalizedEmail, Password, PasswordHash, Source, State, Timestamp, User,
-        UserId, refresh_token::IpText,
+        UserId, session::IpText,
     },
     repositories::Locked,
 };
@@ -86,12 +86,12 @@ impl PasswordRepository<'_> {
     /// about the password. Takes no reach, and accepts any account.
     pub async fn is_familiar(&mut self, account: AccountId, address: &IpText, now: Timestamp) -> Result<bool> {
         query!(self.conn, c => {
-            let sessions = refresh_tokens::table
-                .filter(refresh_tokens::user_id.eq(UserId(account.0)))
-                .filter(refresh_tokens::revoked_at.is_null())
-                .filter(refresh_tokens::by_password)
-                .filter(refresh_tokens::expires_at.gt(now))
-                .filter(refresh_tokens::ip_address.eq(address));
+            let sessions = sessions::table
+                .filter(sessions::user_id.eq(UserId(account.0)))
+                .filter(sessions::revoked_at.is_null())
+                .filter(sessions::by_password)
+                .filter(sessions::expires_at.gt(now))
+                .filter(sessions::ip_address.eq(address));
             diesel::select(exists(sessions)).get_result(c)
         })
     }

@@ -15,7 +15,7 @@ use zeroize::Zeroizing;
 
 use super::{random, sealing::mac};
 use crate::models::{
-    Environment, Generation, InvitationId, OneTimeTokenId, Plaintext, Purpose, SecretHash, SessionId,
+    Environment, Generation, InvitationId, OneTimeTokenId, Plaintext, Purpose, SecretHash, SecretPrefix, SessionId,
     api_key::KeyPrefix, stored::StoredText as _,
 };
 
@@ -31,16 +31,23 @@ const TAG_BYTES: usize = 32;
 const TAG_CHARS: usize = 2 * ID_CHARS;
 /// Separates the tags of refresh tokens from any other use of the key.
 const TAG_PURPOSE: &[u8] = b"refresh token";
-const REFRESH_TOKEN_PREFIX: &str = "cf_rt_";
-const INVITATION_TOKEN_PREFIX: &str = "cf_inv_";
+const REFRESH_TOKEN: &str = "rt";
+const INVITATION_TOKEN: &str = "inv";
 
-/// The prefix of mailed tokens.
-fn one_time_token_prefix(purpose: Purpose) -> &'static str {
+/// The kind of a token that is mailed.
+fn one_time_token(purpose: Purpose) -> &'static str {
     match purpose {
-        Purpose::EmailVerification => "cf_ev_",
-        Purpose::PasswordReset => "cf_pr_",
-        Purpose::EmailChange => "cf_ec_",
+        Purpose::EmailVerification => "ev",
+        Purpose::PasswordReset => "pr",
+        Purpose::EmailChange => "ec",
     }
+}
+
+/// What secrets begin with: those that are issued, and those that are accepted because they were issued before the prefix was changed.
+#[derive(Clone, Debug, Default)]
+pub struct SecretPrefixes {
+    issued: SecretPrefix,
+    former: Vec<SecretPrefix>,
 }
 
 /// The secret that the refresh tokens of a session are derived from: 256 random bits. It is stored sealed and never returned.
@@ -74,22 +81,7 @@ impl SessionSecret {
         self.0.as_slice()
     }
 
-    /// The refresh token of a generation, always the same. It has 89 characters.
-    pub fn refresh_token(&self, session: SessionId, generation: Generation) -> Plaintext {
-        let tag = self.tag(session, generation);
-        let half = |bytes: &[u8]| bytes.iter().fold(0, |number: u128, byte| (number << 8) | u128::from(*byte));
-        let (high, low) = tag.split_at(TAG_BYTES / 2);
-        let body = format!(
-            "{REFRESH_TOKEN_PREFIX}{}{}{}{}",
-            random::to_base62(session.0.as_u128(), ID_CHARS),
-            random::to_base62(generation.unsigned_abs().into(), GENERATION_CHARS),
-            random::to_base62(half(high), ID_CHARS),
-            random::to_base62(half(low), ID_CHARS),
-        );
-        Plaintext::new(format!("{body}{}", checksum(&body)))
-    }
-
-    /// True if a token was derived from this secret. Compares in constant time.
+    /// True if a token was made with this secret. Compares in constant time.
     pub fn has_made(&self, token: &PresentedToken) -> bool {
         self.tag(token.session, token.generation).ct_eq(&token.tag).into()
     }
@@ -99,68 +91,114 @@ impl SessionSecret {
     }
 }
 
-/// Generates an API key: the plaintext that is returned once, and the prefix and hash to store.
-#[expect(clippy::expect_used, reason = "the parts have fixed lengths")]
-pub fn mint_api_key(environment: Environment) -> (Plaintext, (KeyPrefix, SecretHash)) {
-    let prefix = format!("cf_{}_{}", environment.as_stored(), random::base62(PUBLIC_CHARS));
-    let (plaintext, hash) = mint(&prefix);
-    (plaintext, (KeyPrefix::new(&prefix).expect("its length is fixed"), hash))
-}
+impl SecretPrefixes {
+    /// Issues secrets with one prefix, and accepts them with that and with former ones.
+    pub fn new(issued: SecretPrefix, former: Vec<SecretPrefix>) -> Self {
+        Self { issued, former }
+    }
 
-/// Generates the token of an invitation: the plaintext that is returned once, and the hash to store.
-pub fn mint_invitation_token(id: InvitationId) -> (Plaintext, SecretHash) {
-    mint_of(INVITATION_TOKEN_PREFIX, id.0)
-}
+    /// Makes an API key: what the caller is told once, and what is stored of it.
+    #[expect(clippy::expect_used, reason = "the parts have bounded lengths")]
+    pub fn mint_api_key(&self, environment: Environment) -> (Plaintext, (KeyPrefix, SecretHash)) {
+        let prefix = format!("{}{}", self.beginning(environment.as_stored()), random::base62(PUBLIC_CHARS));
+        let (plaintext, hash) = mint(&prefix);
+        (plaintext, (KeyPrefix::new(&prefix).expect("it is no longer than the longest"), hash))
+    }
 
-/// Generates a mailed token: the plaintext that is returned once, and the hash to store.
-pub fn mint_one_time_token(purpose: Purpose, id: OneTimeTokenId) -> (Plaintext, SecretHash) {
-    mint_of(one_time_token_prefix(purpose), id.0)
-}
+    /// Makes the text of an invitation's token, which the caller is told once, and the hash that is stored.
+    pub fn mint_invitation_token(&self, id: InvitationId) -> (Plaintext, SecretHash) {
+        self.mint_of(INVITATION_TOKEN, id.0)
+    }
 
-/// Parses a presented API key. `None` if it is malformed.
-pub fn read_api_key(presented: &str) -> Option<(KeyPrefix, SecretHash)> {
-    let environment = ["cf_live_", "cf_test_"].into_iter().find(|word| presented.starts_with(word))?;
-    let public_end = environment.len() + PUBLIC_CHARS;
-    let hash = read(presented, public_end)?;
-    Some((KeyPrefix::new(presented.get(..public_end)?)?, hash))
-}
+    /// Makes the text of a token that is mailed, which the caller is told once, and the hash that is stored.
+    pub fn mint_one_time_token(&self, purpose: Purpose, id: OneTimeTokenId) -> (Plaintext, SecretHash) {
+        self.mint_of(one_time_token(purpose), id.0)
+    }
 
-/// Parses a presented refresh token. `None` if it is malformed. Only the session's secret proves it: [`SessionSecret::has_made`].
-pub fn read_refresh_token(presented: &str) -> Option<PresentedToken> {
-    let digits = body(presented, REFRESH_TOKEN_PREFIX.len() + ID_CHARS + GENERATION_CHARS + TAG_CHARS)?;
-    let (id, digits) = digits.strip_prefix(REFRESH_TOKEN_PREFIX)?.split_at_checked(ID_CHARS)?;
-    let (generation, tag) = digits.split_at_checked(GENERATION_CHARS)?;
-    let (high, low) = tag.split_at_checked(ID_CHARS)?;
-    let mut tag = [0; TAG_BYTES];
-    let (high_bytes, low_bytes) = tag.split_at_mut(TAG_BYTES / 2);
-    high_bytes.copy_from_slice(&random::from_base62(high)?.to_be_bytes());
-    low_bytes.copy_from_slice(&random::from_base62(low)?.to_be_bytes());
-    Some(PresentedToken {
-        session: SessionId(Uuid::from_u128(random::from_base62(id)?)),
-        generation: Generation::try_from(random::from_base62(generation)?).ok()?,
-        tag,
-    })
-}
+    /// The text of the refresh token that a session's secret makes: the same for one generation, whenever it is asked for. With `cf`
+    /// it has 89 characters.
+    pub fn refresh_token(&self, secret: &SessionSecret, session: SessionId, generation: Generation) -> Plaintext {
+        let tag = secret.tag(session, generation);
+        let half = |bytes: &[u8]| bytes.iter().fold(0, |number: u128, byte| (number << 8) | u128::from(*byte));
+        let (high, low) = tag.split_at(TAG_BYTES / 2);
+        let body = format!(
+            "{}{}{}{}{}",
+            self.beginning(REFRESH_TOKEN),
+            random::to_base62(session.0.as_u128(), ID_CHARS),
+            random::to_base62(generation.unsigned_abs().into(), GENERATION_CHARS),
+            random::to_base62(half(high), ID_CHARS),
+            random::to_base62(half(low), ID_CHARS),
+        );
+        Plaintext::new(format!("{body}{}", checksum(&body)))
+    }
 
-/// Parses a presented invitation token. `None` if it is malformed.
-pub fn read_invitation_token(presented: &str) -> Option<(InvitationId, SecretHash)> {
-    read_of(INVITATION_TOKEN_PREFIX, presented).map(|(id, hash)| (InvitationId(id), hash))
-}
+    /// Takes a presented API key apart, or answers `None` if no key ever looked like it.
+    pub fn read_api_key(&self, presented: &str) -> Option<(KeyPrefix, SecretHash)> {
+        let (kind, start) = self.kind(presented)?;
+        Environment::ALL.iter().find(|environment| environment.as_stored() == kind)?;
+        let public_end = start + PUBLIC_CHARS;
+        let hash = read(presented, public_end)?;
+        Some((KeyPrefix::new(presented.get(..public_end)?)?, hash))
+    }
 
-/// Parses a presented mailed token of a purpose. `None` if it is malformed.
-pub fn read_one_time_token(purpose: Purpose, presented: &str) -> Option<(OneTimeTokenId, SecretHash)> {
-    read_of(one_time_token_prefix(purpose), presented).map(|(id, hash)| (OneTimeTokenId(id), hash))
-}
+    /// Takes a presented refresh token apart, or answers `None` if no token ever looked like it. Whether its session made it only the
+    /// session's secret can tell: [`SessionSecret::has_made`].
+    pub fn read_refresh_token(&self, presented: &str) -> Option<PresentedToken> {
+        let start = self.start_of(REFRESH_TOKEN, presented)?;
+        let body = body(presented, start + ID_CHARS + GENERATION_CHARS + TAG_CHARS)?;
+        let (id, digits) = body.get(start..)?.split_at_checked(ID_CHARS)?;
+        let (generation, tag) = digits.split_at_checked(GENERATION_CHARS)?;
+        let (high, low) = tag.split_at_checked(ID_CHARS)?;
+        let mut tag = [0; TAG_BYTES];
+        let (high_bytes, low_bytes) = tag.split_at_mut(TAG_BYTES / 2);
+        high_bytes.copy_from_slice(&random::from_base62(high)?.to_be_bytes());
+        low_bytes.copy_from_slice(&random::from_base62(low)?.to_be_bytes());
+        Some(PresentedToken {
+            session: SessionId(Uuid::from_u128(random::from_base62(id)?)),
+            generation: Generation::try_from(random::from_base62(generation)?).ok()?,
+            tag,
+        })
+    }
 
-fn mint_of(prefix: &str, id: Uuid) -> (Plaintext, SecretHash) {
-    mint(&format!("{prefix}{}", random::to_base62(id.as_u128(), ID_CHARS)))
-}
+    /// Takes the presented token of an invitation apart, or answers `None` if no such token ever looked like it.
+    pub fn read_invitation_token(&self, presented: &str) -> Option<(InvitationId, SecretHash)> {
+        self.read_of(INVITATION_TOKEN, presented).map(|(id, hash)| (InvitationId(id), hash))
+    }
 
-fn read_of(prefix: &str, presented: &str) -> Option<(Uuid, SecretHash)> {
-    let id_end = prefix.len() + ID_CHARS;
-    let hash = read(presented, id_end)?;
-    let id = random::from_base62(presented.get(..id_end)?.strip_prefix(prefix)?)?;
-    Some((Uuid::from_u128(id), hash))
+    /// Takes the presented token of a purpose apart, or answers `None` if no such token ever looked like it.
+    pub fn read_one_time_token(&self, purpose: Purpose, presented: &str) -> Option<(OneTimeTokenId, SecretHash)> {
+        self.read_of(one_time_token(purpose), presented).map(|(id, hash)| (OneTimeTokenId(id), hash))
+    }
+
+    /// What a secret of a kind begins with.
+    fn beginning(&self, kind: &str) -> String {
+        format!("{}_{kind}_", self.issued.as_str())
+    }
+
+    /// The kind that a presented secret says to be, and where the rest of it starts. `None` with a prefix that is not accepted.
+    fn kind<'a>(&self, presented: &'a str) -> Option<(&'a str, usize)> {
+        let (prefix, rest) = presented.split_once('_')?;
+        let (kind, _) = rest.split_once('_')?;
+        let is_accepted = self.issued.as_str() == prefix || self.former.iter().any(|former| former.as_str() == prefix);
+        is_accepted.then_some((kind, prefix.len() + kind.len() + 2))
+    }
+
+    /// Where the rest of a secret starts that says to be of a kind.
+    fn start_of(&self, kind: &str, presented: &str) -> Option<usize> {
+        self.kind(presented).filter(|(found, _)| *found == kind).map(|(_, start)| start)
+    }
+
+    fn mint_of(&self, kind: &str, id: Uuid) -> (Plaintext, SecretHash) {
+        mint(&format!("{}{}", self.beginning(kind), random::to_base62(id.as_u128(), ID_CHARS)))
+    }
+
+    fn read_of(&self, kind: &str, presented: &str) -> Option<(Uuid, SecretHash)> {
+        let start = self.start_of(kind, presented)?;
+        let id_end = start + ID_CHARS;
+        let hash = read(presented, id_end)?;
+        let id = random::from_base62(presented.get(start..id_end)?)?;
+        Some((Uuid::from_u128(id), hash))
+    }
 }
 
 fn mint(public: &str) -> (Plaintext, SecretHash) {
@@ -199,18 +237,23 @@ mod tests {
 
     use super::*;
 
+    /// Issues with the default prefix.
+    fn cf() -> SecretPrefixes {
+        SecretPrefixes::default()
+    }
+
     #[test]
     fn a_minted_key_is_read_back_and_a_changed_character_is_noticed() {
         for environment in [Environment::Live, Environment::Test] {
-            let (plaintext, (minted_prefix, minted_hash)) = mint_api_key(environment);
+            let (plaintext, (minted_prefix, minted_hash)) = cf().mint_api_key(environment);
             let text = plaintext.expose();
             assert_eq!(text.len(), 69);
-            let (prefix, hash) = read_api_key(text).unwrap();
+            let (prefix, hash) = cf().read_api_key(text).unwrap();
             assert!(prefix == minted_prefix && hash.matches(&minted_hash));
             for at in 8..text.len() {
                 let mut changed = text.to_owned().into_bytes();
                 changed[at] = if changed[at] == b'a' { b'b' } else { b'a' };
-                assert!(read_api_key(std::str::from_utf8(&changed).unwrap()).is_none(), "{at}");
+                assert!(cf().read_api_key(std::str::from_utf8(&changed).unwrap()).is_none(), "{at}");
             }
         }
     }
@@ -220,11 +263,11 @@ mod tests {
         let (secret, other) = (SessionSecret::random(), SessionSecret::random());
         for generation in [0, 1, 61, 62, 1 << 40, i64::MAX] {
             let id = SessionId(Uuid::from_u128(7));
-            let text = secret.refresh_token(id, generation);
-            let read = read_refresh_token(text.expose()).unwrap();
+            let text = cf().refresh_token(&secret, id, generation);
+            let read = cf().read_refresh_token(text.expose()).unwrap();
             assert!(read.session == id && read.generation == generation);
             assert!(secret.has_made(&read) && !other.has_made(&read));
-            assert_eq!(secret.refresh_token(id, generation).expose(), text.expose(), "the token is reproducible");
+            assert_eq!(cf().refresh_token(&secret, id, generation).expose(), text.expose(), "it can be told again");
             // No other token, of the same or another session, has the same tag.
             assert!(!secret.has_made(&PresentedToken { generation: generation ^ 1, ..read }));
             assert!(!secret.has_made(&PresentedToken { session: SessionId(Uuid::nil()), ..read }));
@@ -234,15 +277,15 @@ mod tests {
     #[test]
     fn a_refresh_token_with_another_generation_or_a_changed_tag_is_not_proven() {
         let (secret, id) = (SessionSecret::random(), SessionId(Uuid::from_u128(7)));
-        let text = secret.refresh_token(id, 5);
-        let (next, tag) = (secret.refresh_token(id, 6), &text.expose()[39..83]);
+        let text = cf().refresh_token(&secret, id, 5);
+        let (next, tag) = (cf().refresh_token(&secret, id, 6), &text.expose()[39..83]);
         let forged = |body: &str| format!("{body}{}", checksum(body));
-        let spliced = read_refresh_token(&forged(&format!("{}{tag}", &next.expose()[..39]))).unwrap();
+        let spliced = cf().read_refresh_token(&forged(&format!("{}{tag}", &next.expose()[..39]))).unwrap();
         assert!(spliced.generation == 6 && !secret.has_made(&spliced));
         for at in 39..83 {
             let mut changed = text.expose()[..83].to_owned().into_bytes();
             changed[at] = if changed[at] == b'1' { b'0' } else { b'1' };
-            let changed = read_refresh_token(&forged(std::str::from_utf8(&changed).unwrap()));
+            let changed = cf().read_refresh_token(&forged(std::str::from_utf8(&changed).unwrap()));
             assert!(changed.is_none_or(|changed| !secret.has_made(&changed)), "{at}");
         }
     }
@@ -250,12 +293,12 @@ mod tests {
     #[test]
     fn a_generation_that_is_none_is_no_token() {
         let secret = SessionSecret::random();
-        let text = secret.refresh_token(SessionId(Uuid::from_u128(7)), 1);
+        let text = cf().refresh_token(&secret, SessionId(Uuid::from_u128(7)), 1);
         // One above the maximum, the largest number of 11 digits, and 2^64, which would wrap to 0.
         let larger = random::to_base62(1 << 63, GENERATION_CHARS);
         for digits in [larger.as_str(), "zzzzzzzzzzz", "LygHa16AHYG"] {
             let body = format!("{}{digits}{}", &text.expose()[..28], &text.expose()[39..83]);
-            assert!(read_refresh_token(&format!("{body}{}", checksum(&body))).is_none(), "{digits}");
+            assert!(cf().read_refresh_token(&format!("{body}{}", checksum(&body))).is_none(), "{digits}");
         }
     }
 
@@ -263,29 +306,69 @@ mod tests {
     fn a_minted_token_is_read_back_and_is_of_no_other_kind() {
         for id in [0, 61, 62, 1_u128 << 64, u128::MAX] {
             let id = SessionId(Uuid::from_u128(id));
-            let plaintext = SessionSecret::random().refresh_token(id, 1);
+            let plaintext = cf().refresh_token(&SessionSecret::random(), id, 1);
             let text = plaintext.expose();
-            assert!(text.len() == 89 && read_refresh_token(text).unwrap().session == id);
-            assert!(read_api_key(text).is_none() && read_invitation_token(text).is_none());
-            let (plaintext, minted_hash) = mint_invitation_token(InvitationId(id.0));
-            let (read, hash) = read_invitation_token(plaintext.expose()).unwrap();
+            assert!(text.len() == 89 && cf().read_refresh_token(text).unwrap().session == id);
+            assert!(cf().read_api_key(text).is_none() && cf().read_invitation_token(text).is_none());
+            let (plaintext, minted_hash) = cf().mint_invitation_token(InvitationId(id.0));
+            let (read, hash) = cf().read_invitation_token(plaintext.expose()).unwrap();
             assert!(plaintext.expose().len() == 78 && read.0 == id.0 && hash.matches(&minted_hash));
-            assert!(read_refresh_token(plaintext.expose()).is_none());
+            assert!(cf().read_refresh_token(plaintext.expose()).is_none());
         }
-        assert!(read_refresh_token(mint_api_key(Environment::Live).0.expose()).is_none());
+        assert!(cf().read_refresh_token(cf().mint_api_key(Environment::Live).0.expose()).is_none());
     }
 
     #[test]
     fn an_id_of_more_than_128_bits_is_no_id() {
         let rest = "0".repeat(GENERATION_CHARS + TAG_CHARS);
-        let body = format!("{REFRESH_TOKEN_PREFIX}{}{rest}", "z".repeat(ID_CHARS));
-        assert!(read_refresh_token(&format!("{body}{}", checksum(&body))).is_none());
+        let body = format!("cf_rt_{}{rest}", "z".repeat(ID_CHARS));
+        assert!(cf().read_refresh_token(&format!("{body}{}", checksum(&body))).is_none());
+    }
+
+    #[test]
+    fn secrets_begin_with_the_prefix_that_is_set_and_former_ones_are_accepted() {
+        let prefix = |text: &str| SecretPrefix::parse(text).unwrap();
+        let acme = SecretPrefixes::new(prefix("acme"), vec![]);
+        let longest = SecretPrefixes::new(prefix("a234567890123456"), vec![prefix("acme"), prefix("cf")]);
+        let secret = SessionSecret::random();
+        let issue = |by: &SecretPrefixes| {
+            let texts = [
+                by.mint_api_key(Environment::Live).0,
+                by.mint_api_key(Environment::Test).0,
+                by.refresh_token(&secret, SessionId(Uuid::nil()), 1),
+                by.mint_invitation_token(InvitationId(Uuid::nil())).0,
+                by.mint_one_time_token(Purpose::PasswordReset, OneTimeTokenId(Uuid::nil())).0,
+            ];
+            texts.map(|text| text.expose().to_owned())
+        };
+        let accepted = |by: &SecretPrefixes, texts: &[String; 5]| {
+            [
+                by.read_api_key(&texts[0]).is_some(),
+                by.read_api_key(&texts[1]).is_some(),
+                by.read_refresh_token(&texts[2]).is_some_and(|token| secret.has_made(&token)),
+                by.read_invitation_token(&texts[3]).is_some(),
+                by.read_one_time_token(Purpose::PasswordReset, &texts[4]).is_some(),
+            ]
+        };
+        for (begins, by) in [("cf_", &cf()), ("acme_", &acme), ("a234567890123456_", &longest)] {
+            assert!(issue(by).iter().all(|text| text.starts_with(begins)), "{begins}");
+            assert_eq!(accepted(by, &issue(by)), [true; 5], "{begins}");
+            assert_eq!(accepted(&longest, &issue(by)), [true; 5], "{begins}");
+        }
+        for (by, other) in [(&cf(), &acme), (&acme, &cf()), (&acme, &longest)] {
+            assert_eq!(accepted(by, &issue(other)), [false; 5]);
+        }
+        // The checksum covers the prefix: no secret becomes one of another prefix by a change of it.
+        assert_eq!(accepted(&longest, &issue(&acme).map(|text| text.replacen("acme", "cf", 1))), [false; 5]);
+        for text in ["", "a", "a2345678901234567", "Acme", "ac_me", "ac-me", "1a", "eyes", "é1", "ac me"] {
+            assert!(SecretPrefix::parse(text).is_err(), "{text:?}");
+        }
     }
 
     proptest! {
         #[test]
         fn reading_never_panics(text in "(cf_(live|test|rt|inv)_)?\\PC{0,90}") {
-            let _ = (read_api_key(&text), read_refresh_token(&text), read_invitation_token(&text));
+            let _ = (cf().read_api_key(&text), cf().read_refresh_token(&text), cf().read_invitation_token(&text));
         }
     }
 }

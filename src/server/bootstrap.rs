@@ -18,7 +18,7 @@ use crate::{
     security::{
         random,
         sealing::{KeyRing, OpenError, Place},
-        token::mint_api_key,
+        token::SecretPrefixes,
     },
 };
 
@@ -102,11 +102,11 @@ fn key_file(database: &Path, may_create: bool) -> std::result::Result<Zeroizing<
 }
 
 /// Creates a platform admin if the database has no users, and returns its API key.
-pub async fn first_admin(db: &Database, clock: &dyn Clock) -> Result<Option<Plaintext>> {
+pub async fn first_admin(db: &Database, clock: &dyn Clock, secrets: &SecretPrefixes) -> Result<Option<Plaintext>> {
     if !db.read(async |conn| conn.users().none_exists().await).await? {
         return Ok(None);
     }
-    create_admin(db, clock, FIRST_ADMIN_EMAIL, FIRST_ADMIN_NAME, false).await.map(Some)
+    create_admin(db, clock, secrets, (FIRST_ADMIN_EMAIL, FIRST_ADMIN_NAME), false).await.map(Some)
 }
 
 /// Creates a platform admin and returns a new API key for it with every scope. An existing user with this e-mail is promoted only if
@@ -117,8 +117,8 @@ pub async fn first_admin(db: &Database, clock: &dyn Clock) -> Result<Option<Plai
 pub async fn create_admin(
     db: &Database,
     clock: &dyn Clock,
-    email: &str,
-    name: &str,
+    secrets: &SecretPrefixes,
+    (email, name): (&str, &str),
     existing: bool,
 ) -> Result<Plaintext> {
     let email = Email::parse(email).map_err(|rule| Error::invalid("--email", rule))?;
@@ -133,7 +133,7 @@ pub async fn create_admin(
         external_id: None,
     };
     let now = clock.now();
-    let (plaintext, secret) = mint_api_key(Environment::Live);
+    let (plaintext, secret) = secrets.mint_api_key(Environment::Live);
     let create = by_system(db, ENCODERS.event, clock, async |tx| {
         let user = platform_admin::create(tx, new, existing, now).await?;
         let key = NewApiKey {

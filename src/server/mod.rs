@@ -37,7 +37,7 @@ use crate::{
         Observe, RateLimit, Wire,
     },
     jobs::Jobs,
-    models::{Plaintext, refresh_token::Lifetimes},
+    models::{Plaintext, session::Lifetimes},
     security::{event_cursor::EventCursors, page_token::PageTokens},
     server::{background::Parts, services::Services},
     telemetry::metrics::Metrics,
@@ -173,7 +173,8 @@ async fn open(
 ) -> Result<(App, Option<Plaintext>), String> {
     let db = Database::open(&args.database, statement_timeout).await?;
     let keys = bootstrap::key_ring(args.sealing.sealing_keys.as_ref(), &args.database, &db, clock.as_ref()).await?;
-    let first_admin = bootstrap::first_admin(&db, clock.as_ref()).await;
+    let secrets = args.secrets.prefixes();
+    let first_admin = bootstrap::first_admin(&db, clock.as_ref(), &secrets).await;
     let first_admin =
         first_admin.map_err(|error| format!("the first platform admin cannot be created: {}", chain(&error)))?;
     let sign_in = &args.authentication;
@@ -190,7 +191,7 @@ async fn open(
     let signing_keys = signing_keys.map_err(|error| format!("the signing keys cannot be used: {}", chain(&error)))?;
     let policy = Policy {
         restore_window: args.restore_window,
-        lifetimes: Lifetimes { token: args.refresh_token_life, family: args.session_life },
+        lifetimes: Lifetimes { token: args.refresh_token_life, session: args.session_life },
         rotation_grace: args.rotation_grace,
         request_memory: args.request_memory,
         event_retention: args.event_retention,
@@ -227,6 +228,7 @@ async fn open(
         policy,
         encoders: ENCODERS,
         keys,
+        secrets,
         db,
     });
     Ok((app, first_admin))

@@ -15,7 +15,8 @@ use crate::{
     config::NetworkArgs,
     grpc::handlers::{
         ApiKeyHandler, AuthenticationHandler, AuthorizationHandler, EventHandler, HealthHandler, InvitationHandler,
-        MembershipHandler, OauthAccountHandler, OrganizationHandler, RefreshTokenHandler, RoleHandler, UserHandler,
+        MembershipHandler, OauthAccountHandler, OrganizationHandler, RefreshTokenHandler, RoleHandler, SessionHandler,
+        UserHandler,
     },
     interceptors::Next,
     pb,
@@ -64,6 +65,7 @@ services! {
     roles: role_service_server::RoleServiceServer of RoleHandler,
     invitations: invitation_service_server::InvitationServiceServer of InvitationHandler,
     oauth_accounts: oauth_account_service_server::OauthAccountServiceServer of OauthAccountHandler,
+    sessions: session_service_server::SessionServiceServer of SessionHandler,
     refresh_tokens: refresh_token_service_server::RefreshTokenServiceServer of RefreshTokenHandler,
     api_keys: api_key_service_server::ApiKeyServiceServer of ApiKeyHandler,
     authentication: authentication_service_server::AuthenticationServiceServer of AuthenticationHandler,

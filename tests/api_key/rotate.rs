@@ -4,16 +4,16 @@ use std::{sync::Arc, time::Duration};
 
 use tenantry::pb::{self, ApiKeyVerdict, ErrorReason, create_api_key_request::Owner};
 
-use crate::support::{Answered as _, Api, MISSING_ID, Test, both, refused, time_in};
+use crate::support::{Answered as _, Api, MISSING_ID, Test, both, question, refused, time_in};
 
 fn rotate(key: &pb::ApiKey, overlap_seconds: i64) -> pb::RotateApiKeyRequest {
     let overlap = Some(prost_types::Duration { seconds: overlap_seconds, nanos: 0 });
     pb::RotateApiKeyRequest { api_key_id: key.id.clone(), overlap, ..Default::default() }
 }
 
-async fn verify(api: &Api, key: &str) -> pb::VerifyApiKeyResponse {
-    let request = pb::VerifyApiKeyRequest { plaintext_key: key.to_owned(), ..Default::default() };
-    api.api_keys().verify_api_key(request).await.answered()
+async fn verify(api: &Api, key: &str) -> pb::ApiKeyVerification {
+    let request = pb::VerifyApiKeyRequest { question: question(key) };
+    api.api_keys().verify_api_key(request).await.answered().verification.unwrap()
 }
 
 #[both]

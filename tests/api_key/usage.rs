@@ -37,9 +37,14 @@ fn ranged(owner: Owner, ranges: &[&str]) -> pb::CreateApiKeyRequest {
 }
 
 async fn verify(t: &Test, key: &str, address: &str) -> ApiKeyVerdict {
-    let request =
-        pb::VerifyApiKeyRequest { plaintext_key: key.to_owned(), ip_address: address.to_owned(), ..Default::default() };
-    t.admin().api_keys().verify_api_key(request).await.answered().verdict()
+    let request = pb::VerifyApiKeyRequest {
+        question: Some(pb::ApiKeyQuestion {
+            plaintext_key: key.to_owned(),
+            ip_address: address.to_owned(),
+            ..Default::default()
+        }),
+    };
+    t.admin().api_keys().verify_api_key(request).await.answered().verification.unwrap().verdict()
 }
 
 #[both(options = ["--usage-interval", "50ms"])]
@@ -151,9 +156,11 @@ async fn a_stream_answers_for_an_address_too(t: Arc<Test>) {
         .answered();
     let ask = |question_id, address: &str| pb::VerifyStreamRequest {
         question_id,
-        plaintext_key: made.plaintext_key.clone(),
-        ip_address: address.to_owned(),
-        ..Default::default()
+        question: Some(pb::ApiKeyQuestion {
+            plaintext_key: made.plaintext_key.clone(),
+            ip_address: address.to_owned(),
+            ..Default::default()
+        }),
     };
     let questions = tokio_stream::iter([ask(1, "203.0.113.9"), ask(2, "203.0.112.9"), ask(3, "nowhere")]);
     let mut answers = t.admin().api_keys().verify_stream(questions).await.answered();

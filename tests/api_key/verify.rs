@@ -9,15 +9,21 @@ use tenantry::{
 };
 
 use crate::support::{
-    Answered as _, Api, DAY, SEALING_KEYS, Test, both, refused, serving::Serving, statements, time_in,
+    Answered as _, Api, DAY, SEALING_KEYS, Test, both, refusal::fields, refused, serving::Serving, statements, time_in,
 };
 
 fn verify(key: &str, scope: &str) -> pb::VerifyApiKeyRequest {
-    pb::VerifyApiKeyRequest { plaintext_key: key.to_owned(), required_scope: scope.to_owned(), ..Default::default() }
+    pb::VerifyApiKeyRequest {
+        question: Some(pb::ApiKeyQuestion {
+            plaintext_key: key.to_owned(),
+            required_scope: scope.to_owned(),
+            ..Default::default()
+        }),
+    }
 }
 
 async fn verdict(api: &Api, key: &str, scope: &str) -> Verdict {
-    let answer = api.api_keys().verify_api_key(verify(key, scope)).await.answered();
+    let answer = api.api_keys().verify_api_key(verify(key, scope)).await.answered().verification.unwrap();
     assert_eq!(answer.api_key.is_empty(), answer.verdict() == Verdict::Unknown);
     answer.verdict()
 }
@@ -31,7 +37,7 @@ async fn a_verdict_is_an_answer_for_every_kind_of_key(t: Arc<Test>) {
     let ada = t.user("ada").await;
     let owner = || Owner::UserId(ada.id.clone());
     let (key, good) = t.key(owner(), &["invoices:*"]).await;
-    let answer = t.admin().api_keys().verify_api_key(verify(&good, "")).await.answered();
+    let answer = t.admin().api_keys().verify_api_key(verify(&good, "")).await.answered().verification.unwrap();
     assert_eq!((answer.verdict(), pb::ApiKey::decode(answer.api_key).unwrap()), (Verdict::Valid, key.clone()));
     let admin = t.admin();
     assert_eq!(verdict(&admin, &good, "invoices:read").await, Verdict::Valid);
@@ -109,8 +115,15 @@ async fn it_has_a_scope_of_its_own_and_writes_nothing(t: Arc<Test>) {
 #[both]
 async fn an_empty_and_an_endless_key_are_refused(t: Arc<Test>) {
     for text in [String::new(), "x".repeat(513)] {
-        refused(t.admin().api_keys().verify_api_key(verify(&text, "")).await, ErrorReason::InvalidArgument);
+        let status =
+            refused(t.admin().api_keys().verify_api_key(verify(&text, "")).await, ErrorReason::InvalidArgument);
+        assert_eq!(fields(&status), ["question.plaintext_key"]);
     }
+    let status = refused(
+        t.admin().api_keys().verify_api_key(pb::VerifyApiKeyRequest::default()).await,
+        ErrorReason::InvalidArgument,
+    );
+    assert_eq!(fields(&status), ["question"]);
     refused(t.admin().api_keys().verify_api_key(verify("x", "not a scope")).await, ErrorReason::InvalidArgument);
 }
 
@@ -125,7 +138,7 @@ async fn a_key_that_is_known_is_verified_without_looking_at_any_key_in_the_datab
         rename("cf_api_keys", "gone").await;
         let answer = t.admin().api_keys().verify_api_key(verify(&good, "")).await;
         rename("gone", "cf_api_keys").await;
-        if answer.is_ok_and(|answer| answer.into_inner().verdict() == Verdict::Valid) {
+        if answer.is_ok_and(|answer| answer.into_inner().verification.unwrap().verdict() == Verdict::Valid) {
             break;
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
@@ -146,7 +159,7 @@ async fn no_process_says_valid_for_longer_than_a_second_after_the_key_is_revoked
         let latest = t.clock.now().after(Duration::from_secs(1));
         assert_eq!(verdict(&t.admin(), &good, "").await, Verdict::Revoked, "the process that revoked it knows at once");
         loop {
-            let answer = other.api_keys().verify_api_key(verify(&good, "")).await.answered();
+            let answer = other.api_keys().verify_api_key(verify(&good, "")).await.answered().verification.unwrap();
             if answer.verdict() == Verdict::Revoked {
                 break;
             }
@@ -167,7 +180,7 @@ async fn a_process_that_cannot_ask_the_database_forgets_within_a_second(t: Arc<T
     }
     let latest = t.clock.now().after(Duration::from_secs(1));
     while let Ok(answer) = t.admin().api_keys().verify_api_key(verify(&good, "")).await {
-        let until = answer.into_inner().valid_until.unwrap();
+        let until = answer.into_inner().verification.unwrap().valid_until.unwrap();
         let until = micros(&until);
         assert!(until <= latest.as_micros(), "a verdict lasts {} µs too long", until - latest.as_micros());
     }
@@ -188,7 +201,8 @@ async fn no_verdict_outlasts_the_key(t: Arc<Test>) {
     let expires_at = made.api_key.unwrap().expires_at.unwrap();
     let almost = Duration::from_millis(3_599_500);
     t.advance(almost);
-    let answer = t.admin().api_keys().verify_api_key(verify(&made.plaintext_key, "")).await.answered();
+    let answer =
+        t.admin().api_keys().verify_api_key(verify(&made.plaintext_key, "")).await.answered().verification.unwrap();
     let until = answer.valid_until.unwrap();
     let outlasts = (until.seconds, until.nanos) > (expires_at.seconds, expires_at.nanos);
     assert!(answer.verdict() == Verdict::Expired || !outlasts);

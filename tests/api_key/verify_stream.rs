@@ -28,9 +28,11 @@ impl Stream {
     async fn ask(&self, question_id: u64, key: &str, scope: &str) {
         let question = pb::VerifyStreamRequest {
             question_id,
-            plaintext_key: key.to_owned(),
-            required_scope: scope.to_owned(),
-            ..Default::default()
+            question: Some(pb::ApiKeyQuestion {
+                plaintext_key: key.to_owned(),
+                required_scope: scope.to_owned(),
+                ..Default::default()
+            }),
         };
         self.questions.send(question).await.unwrap();
     }

@@ -12,7 +12,7 @@ use crate::{
     authentication::{refresh, sign_in},
     support::{
         Answered as _, Api, Test, both,
-        given::{PASSWORD, unique},
+        given::{Issued as _, PASSWORD, unique},
         mask, raw, refused,
         serving::tenantry,
     },
@@ -129,7 +129,7 @@ async fn v01_an_access_token_makes_changes_and_rotates_no_api_key(t: Arc<Test>) 
     t.give_password(&admin).await;
     let signed_in = t.signed_in(&admin).await;
     let session = t.with_key(&signed_in.access_token);
-    let ends = signed_in.refresh_token.unwrap().family_expires_at;
+    let ends = signed_in.session.unwrap().ends_at;
     let create = pb::CreateApiKeyRequest { expires_at: ends, ..new_key(Owner::UserId(admin.id.clone()), &["*"]) };
     refused(session.api_keys().create_api_key(create.clone()).await, ErrorReason::ApiKeyRequired);
     let own = t.admin().api_keys().create_api_key(create).await.answered().api_key.unwrap();
@@ -148,7 +148,7 @@ async fn v01_an_access_token_makes_changes_and_rotates_no_api_key(t: Arc<Test>) 
 async fn v02_nothing_that_opens_the_service_is_made_with_an_access_token(t: Arc<Test>) {
     let (user, signed_in, session) = t.signed_in_user("ada").await;
     let own = t.organization(&user).await;
-    let ends = signed_in.refresh_token.unwrap().family_expires_at;
+    let ends = signed_in.session.unwrap().ends_at;
     for owner in [Owner::UserId(user.id.clone()), Owner::OrganizationId(own.id.clone())] {
         let create = pb::CreateApiKeyRequest { expires_at: ends, ..new_key(owner, &["users:read"]) };
         refused(session.api_keys().create_api_key(create).await, ErrorReason::ApiKeyRequired);
@@ -179,8 +179,8 @@ async fn v03_i1_a_pending_email_change_ends_with_what_throws_a_thief_out(t: Arc<
                 t.admin().authentication().sign_out(request).await.unwrap();
             }
             "revoke all" => {
-                let request = pb::RevokeAllRefreshTokensRequest { user_id: user.id.clone(), ..Default::default() };
-                t.admin().refresh_tokens().revoke_all_refresh_tokens(request).await.unwrap();
+                let request = pb::RevokeAllSessionsRequest { user_id: user.id.clone(), ..Default::default() };
+                t.admin().sessions().revoke_all_sessions(request).await.unwrap();
             }
             _ => {
                 t.suspend(&user).await;
@@ -419,7 +419,7 @@ async fn v18_no_number_of_calls_leads_from_the_sign_in_key_to_a_platform_admin(t
     application.authentication().sign_in(ordinary).await.unwrap();
     let scopes = ["authentication:write", "platform_admins:authenticate"];
     let console = t.with_key(&t.key(Owner::UserId(admin.id.clone()), &scopes).await.1);
-    let signed_in = console.authentication().sign_in(request).await.answered();
+    let signed_in = console.authentication().sign_in(request).await.answered().issued();
     let session = t.with_key(&signed_in.access_token);
     assert!(!is_platform_admin(&session).await);
     let create = new_key(Owner::UserId(admin.id), &["*"]);
@@ -437,7 +437,7 @@ async fn v25_introspection_tells_how_the_member_stands_now(t: Arc<Test>) {
         organization_id: acme.id.clone(),
         ..Default::default()
     };
-    let token = t.admin().authentication().sign_in(request).await.answered().access_token;
+    let token = t.admin().authentication().sign_in(request).await.answered().issued().access_token;
     let introspect = async || {
         let request = pb::IntrospectTokenRequest { access_token: token.clone() };
         t.admin().authentication().introspect_token(request).await.answered()

@@ -27,7 +27,7 @@ use crate::{
         database::TestDatabase,
         given::unique,
         http2::{DATA, END_HEADERS, END_STREAM, HEADERS, PREFACE, SETTINGS, call_headers, frame, framed},
-        mask, object, raw,
+        mask, object, question, raw,
         serving::Serving,
     },
 };
@@ -136,7 +136,7 @@ impl Bystander {
             let service = if seen[0].times.len().is_multiple_of(2) { "liveness" } else { "" }.to_owned();
             seen[0].note(asked, health.check(HealthCheckRequest { service }).await.map(drop));
             let asked = Instant::now();
-            let verify = pb::VerifyApiKeyRequest { plaintext_key: self.key.clone(), ..Default::default() };
+            let verify = pb::VerifyApiKeyRequest { question: question(&self.key) };
             seen[1].note(asked, self.api.api_keys().verify_api_key(verify).await.map(drop));
             let asked = Instant::now();
             let get = pb::GetUserRequest { user_id: self.user_id.clone() };

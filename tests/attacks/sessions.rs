@@ -17,12 +17,12 @@ async fn rows(t: &Test, table: &str) -> usize {
 async fn v27_a_session_refreshed_often_ends_with_one_write(t: Arc<Test>) {
     let (user, first, _) = t.signed_in_user("ada").await;
     let (_, kept, _) = t.signed_in_user("eve").await;
-    let before = rows(&t, "cf_refresh_tokens").await;
+    let before = rows(&t, "cf_sessions").await;
     let mut last = first.clone().plaintext_token;
     for _ in 0..300 {
         last = refresh(&t, &last).await.unwrap().plaintext_token;
     }
-    assert_eq!(rows(&t, "cf_refresh_tokens").await, before, "nothing grows with refreshes");
+    assert_eq!(rows(&t, "cf_sessions").await, before, "nothing grows with refreshes");
     // A token of long ago ends it, and only it.
     refused(refresh(&t, &first.plaintext_token).await, ErrorReason::RefreshTokenRejected);
     refused(refresh(&t, &last).await, ErrorReason::RefreshTokenRejected);
@@ -46,7 +46,7 @@ async fn v27_a_session_refreshed_often_ends_with_one_write(t: Arc<Test>) {
     for ended in [second, third] {
         refused(refresh(&t, &ended).await, ErrorReason::RefreshTokenRejected);
     }
-    assert_eq!(rows(&t, "cf_refresh_tokens").await, before + 2);
+    assert_eq!(rows(&t, "cf_sessions").await, before + 2);
 }
 
 #[both]
@@ -64,8 +64,8 @@ async fn s88b_many_sessions_begun_at_once_are_as_many_as_may_be(t: Arc<Test>) {
         // Some may have to be sent again; none is half done.
         begun += usize::from(call.await.unwrap().is_ok());
     }
-    let request = pb::ListRefreshTokensRequest { user_id: ada.id.clone(), page_size: 1000, ..Default::default() };
-    let live = t.admin().refresh_tokens().list_refresh_tokens(request).await.answered().refresh_tokens;
+    let request = pb::ListSessionsRequest { user_id: ada.id.clone(), page_size: 1000, ..Default::default() };
+    let live = t.admin().sessions().list_sessions(request).await.answered().sessions;
     assert_eq!(live.len(), begun.min(100));
 }
 

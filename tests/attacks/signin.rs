@@ -7,7 +7,7 @@ use tenantry::{
     pb::{self, ErrorReason, create_api_key_request::Owner},
     server::Server,
 };
-use tonic::{Response, Status};
+use tonic::Status;
 use tonic_types::StatusExt as _;
 
 use crate::{
@@ -16,7 +16,7 @@ use crate::{
         Answered as _, Api, Backend, DAY, MISSING_ID, Test, args, both,
         database::TestDatabase,
         follow::list,
-        given::{PASSWORD, unique},
+        given::{Issued as _, PASSWORD, unique},
         refusal::reason_of,
         refused, statements,
     },
@@ -26,14 +26,14 @@ use crate::{
 const OF_100_X: &str = "$2b$04$6JCoDZzz73r3sghjxStFDurrmjO1JuzPbW0GKPIvUglcX0C7zSP7C";
 
 /// Signs in from an address, as the application does.
-async fn from(t: &Test, address: &str, email: &str, password: &str) -> Result<pb::SignInResponse, Status> {
+async fn from(t: &Test, address: &str, email: &str, password: &str) -> Result<pb::IssuedSession, Status> {
     let request = pb::SignInRequest {
         email: email.to_owned(),
         password: password.to_owned(),
         ip_address: address.to_owned(),
         ..Default::default()
     };
-    t.admin().authentication().sign_in(request).await.map(Response::into_inner)
+    t.admin().authentication().sign_in(request).await.map(|answer| answer.into_inner().issued())
 }
 
 /// A user with the password of worlds.
@@ -323,8 +323,8 @@ async fn i7_no_header_of_a_browser_or_a_proxy_keeps_anybody_out(t: Arc<Test>) {
             user_agent,
             ..Default::default()
         };
-        let signed_in = t.admin().authentication().sign_in(request).await.answered();
-        assert_eq!(signed_in.refresh_token.unwrap().user_agent, stored);
+        let signed_in = t.admin().authentication().sign_in(request).await.answered().issued();
+        assert_eq!(signed_in.session.unwrap().user_agent, stored);
     }
     let addresses = [
         ("203.0.113.7:51234", "203.0.113.7"),
@@ -334,14 +334,16 @@ async fn i7_no_header_of_a_browser_or_a_proxy_keeps_anybody_out(t: Arc<Test>) {
     ];
     for (told, stored) in addresses {
         let signed_in = from(&t, told, &user.email, PASSWORD).await.unwrap();
-        assert_eq!(signed_in.refresh_token.unwrap().ip_address, stored);
+        assert_eq!(signed_in.session.unwrap().ip_address, stored);
         verify(&t.admin(), &user, told, PASSWORD).await.unwrap();
     }
     refused(from(&t, "unknown", &user.email, PASSWORD).await, ErrorReason::InvalidArgument);
     let question = pb::VerifyApiKeyRequest {
-        plaintext_key: t.admin_key.clone(),
-        ip_address: "203.0.113.7:51234".to_owned(),
-        ..Default::default()
+        question: Some(pb::ApiKeyQuestion {
+            plaintext_key: t.admin_key.clone(),
+            ip_address: "203.0.113.7:51234".to_owned(),
+            ..Default::default()
+        }),
     };
     t.admin().api_keys().verify_api_key(question).await.unwrap();
 }
@@ -467,8 +469,8 @@ async fn s36_a_process_whose_clock_is_behind_the_first_signing_key_asks_to_come_
     // Nothing was begun, and it goes on by itself.
     clock.advance(Duration::from_mins(61));
     api.authentication().sign_in(request).await.unwrap();
-    let list_tokens = pb::ListRefreshTokensRequest { user_id: user.id, ..Default::default() };
-    let sessions = api.refresh_tokens().list_refresh_tokens(list_tokens).await.answered().refresh_tokens;
+    let list_tokens = pb::ListSessionsRequest { user_id: user.id, ..Default::default() };
+    let sessions = api.sessions().list_sessions(list_tokens).await.answered().sessions;
     assert_eq!(sessions.len(), 2);
     behind.stop().await.unwrap();
     t.database.remove().await;

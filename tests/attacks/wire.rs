@@ -13,7 +13,7 @@ use crate::support::{
     given::unique,
     held::Held,
     http2::{Connection, DATA, END_STREAM, HEADERS, PING, Raw, framed},
-    mask, object,
+    mask, object, question,
     refusal::reason_of,
     refused,
 };
@@ -97,7 +97,7 @@ async fn v13_calls_without_a_message_take_no_place_from_anybody(t: Arc<Test>) {
         (half_calls(&t, 3, GET_USER, Some(&hostile)).await, half_calls(&t, 3, GET_SIGNING_KEYS, Some(&useless)).await);
     for _ in 0..10 {
         t.with_key(&key).users().get_user(pb::GetUserRequest { user_id: bob.id.clone() }).await.unwrap();
-        let verify = pb::VerifyApiKeyRequest { plaintext_key: key.clone(), ..Default::default() };
+        let verify = pb::VerifyApiKeyRequest { question: question(&key) };
         t.with_key(&key).api_keys().verify_api_key(verify).await.unwrap();
         t.user("new").await;
     }

@@ -39,7 +39,7 @@ async fn it_can_leave_one_session_or_all_alone(t: Arc<Test>) {
     let back = pb::ChangePasswordRequest {
         current_password: PHRASE.to_owned(),
         new_password: "eleven dry cats in a barn".to_owned(),
-        except_family_id: first.refresh_token.unwrap().id,
+        except_session_id: first.session.unwrap().id,
         ..change(&user)
     };
     assert_eq!(t.admin().authentication().change_password(back).await.answered().ended_sessions, 1);

@@ -13,7 +13,12 @@ use tenantry::{
 use uuid::Uuid;
 
 use super::{claims, part};
-use crate::support::{Answered as _, Api, SEALING_KEYS, Test, both, database::TestDatabase, given::PASSWORD, refused};
+use crate::support::{
+    Answered as _, Api, SEALING_KEYS, Test, both,
+    database::TestDatabase,
+    given::{Issued as _, PASSWORD},
+    refused,
+};
 
 async fn introspect(api: &Api, token: &str) -> pb::IntrospectTokenResponse {
     let request = pb::IntrospectTokenRequest { access_token: token.to_owned() };
@@ -147,13 +152,13 @@ async fn a_good_token_says_what_it_says(t: Arc<Test>) {
         organization_id: organization.id.clone(),
         ..Default::default()
     };
-    let signed_in = t.admin().authentication().sign_in(request).await.answered();
+    let signed_in = t.admin().authentication().sign_in(request).await.answered().issued();
     let said = introspect(&t.admin(), &signed_in.access_token).await;
     let claims = claims(&signed_in.access_token);
     assert!(said.active && said.user_id == user.id && said.organization_id == organization.id);
     assert_eq!((said.role.as_str(), said.permissions.as_slice()), ("owner", &["*".to_owned()][..]));
     assert_eq!(
-        (said.token_id.as_str(), said.family_id.as_str()),
+        (said.token_id.as_str(), said.session_id.as_str()),
         (claims["jti"].as_str().unwrap(), claims["sid"].as_str().unwrap())
     );
     assert_eq!(said.expires_at, signed_in.access_token_expires_at);
@@ -187,7 +192,7 @@ async fn it_tells_callers_of_their_own_tokens_only(t: Arc<Test>) {
         organization_id: own.id.clone(),
         ..Default::default()
     };
-    let of_own = t.admin().authentication().sign_in(request).await.answered();
+    let of_own = t.admin().authentication().sign_in(request).await.answered().issued();
     let by_own = t.with_key(&t.organization_key(&own).await);
     let by_foreign = t.with_key(&t.organization_key(&foreign).await);
     assert!(introspect(&by_own, &of_own.access_token).await.active);

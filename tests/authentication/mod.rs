@@ -21,18 +21,18 @@ mod verify_password;
 use tenantry::pb;
 use tonic::Status;
 
-use crate::support::Test;
+use crate::support::{Test, given::Issued as _};
 
 /// Tries to sign in.
-pub async fn sign_in(t: &Test, email: &str, password: &str) -> Result<pb::SignInResponse, Status> {
+pub async fn sign_in(t: &Test, email: &str, password: &str) -> Result<pb::IssuedSession, Status> {
     let sign_in = pb::SignInRequest { email: email.to_owned(), password: password.to_owned(), ..Default::default() };
-    t.admin().authentication().sign_in(sign_in).await.map(tonic::Response::into_inner)
+    t.admin().authentication().sign_in(sign_in).await.map(|answer| answer.into_inner().issued())
 }
 
 /// Tries to go on with a session.
-pub async fn refresh(t: &Test, plaintext_token: &str) -> Result<pb::RefreshResponse, Status> {
+pub async fn refresh(t: &Test, plaintext_token: &str) -> Result<pb::IssuedSession, Status> {
     let refresh = pb::RefreshRequest { plaintext_token: plaintext_token.to_owned(), ..Default::default() };
-    t.admin().authentication().refresh(refresh).await.map(tonic::Response::into_inner)
+    t.admin().authentication().refresh(refresh).await.map(|answer| answer.into_inner().issued())
 }
 
 /// The claims of an access token, read without a look at its signature.

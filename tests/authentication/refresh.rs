@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tenantry::pb::{self, ErrorReason};
 
 use super::{claims, refresh};
-use crate::support::{MISSING_ID, Test, both, refused};
+use crate::support::{MISSING_ID, Test, both, given::Issued as _, refused};
 
 #[both]
 async fn a_session_goes_on_with_a_new_pair(t: Arc<Test>) {
@@ -14,7 +14,7 @@ async fn a_session_goes_on_with_a_new_pair(t: Arc<Test>) {
     let (before, after) = (claims(&first.access_token), claims(&second.access_token));
     assert_eq!((after["sub"].as_str(), &after["sid"]), (Some(user.id.as_str()), &before["sid"]));
     assert_ne!(after["jti"], before["jti"]);
-    assert_eq!(second.refresh_token.unwrap().id, first.refresh_token.unwrap().id);
+    assert_eq!(second.session.unwrap().id, first.session.unwrap().id);
     refresh(&t, &second.plaintext_token).await.unwrap();
 }
 
@@ -27,7 +27,7 @@ async fn a_session_can_be_for_another_organization_and_for_none(t: Arc<Test>) {
         let organization_id = organization_id.map(str::to_owned);
         let request =
             pb::RefreshRequest { plaintext_token: plaintext_token.to_owned(), organization_id, ..Default::default() };
-        t.admin().authentication().refresh(request).await.map(tonic::Response::into_inner)
+        t.admin().authentication().refresh(request).await.map(|answer| answer.into_inner().issued())
     };
     let of_one = go_on(&first.plaintext_token, Some(&one.id)).await.unwrap();
     assert_eq!(claims(&of_one.access_token)["org_id"], one.id.as_str());
@@ -43,7 +43,7 @@ async fn a_session_can_be_for_another_organization_and_for_none(t: Arc<Test>) {
     assert_eq!(claims(&of_other.access_token)["org_id"], other.id.as_str());
     let bare = go_on(&of_other.plaintext_token, Some("")).await.unwrap();
     assert!(claims(&bare.access_token).get("org_id").is_none());
-    assert_eq!(bare.refresh_token.unwrap().organization_id, "");
+    assert_eq!(bare.session.unwrap().organization_id, "");
 }
 
 #[both]

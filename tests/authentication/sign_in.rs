@@ -8,7 +8,7 @@ use super::{claims, part, sign_in};
 use crate::support::{
     Answered as _, MISSING_ID, Test, both,
     follow::{actions, list},
-    given::PASSWORD,
+    given::{Issued as _, PASSWORD},
     refusal::reason_of,
     refused,
 };
@@ -24,8 +24,8 @@ async fn who_knows_the_password_gets_a_session_and_an_access_token(t: Arc<Test>)
         ip_address: "192.0.2.1".to_owned(),
         ..Default::default()
     };
-    let signed_in = t.admin().authentication().sign_in(request).await.answered();
-    let token = signed_in.refresh_token.unwrap();
+    let signed_in = t.admin().authentication().sign_in(request).await.answered().issued();
+    let token = signed_in.session.unwrap();
     assert_eq!((token.user_agent.as_str(), token.ip_address.as_str()), ("browser", "192.0.2.1"));
     assert_eq!(token.user_id, user.id);
     assert!(signed_in.plaintext_token.starts_with("cf_rt_") && token.api_key_id.len() == 36);
@@ -41,7 +41,7 @@ async fn who_knows_the_password_gets_a_session_and_an_access_token(t: Arc<Test>)
     assert_eq!(signed_in.access_token_expires_at.unwrap().seconds, seconds("exp"));
     assert!(claims["jti"].is_string() && claims.get("org_id").is_none());
     let events = list(&t.admin(), pb::ListEventsRequest { user_id: user.id, ..Default::default() }).await;
-    for action in ["user.signed_in", "refresh_token.created"] {
+    for action in ["user.signed_in", "session.created"] {
         assert!(actions(&events).contains(&action), "{action}");
     }
 }
@@ -61,15 +61,15 @@ async fn an_access_token_for_an_organization_says_what_its_user_is_there(t: Arc<
         organization_id: organization_id.to_owned(),
         ..Default::default()
     };
-    let of_owner = t.admin().authentication().sign_in(request(&owner, &organization.id)).await.answered();
+    let of_owner = t.admin().authentication().sign_in(request(&owner, &organization.id)).await.answered().issued();
     let of_owner = claims(&of_owner.access_token);
     assert_eq!(
         (of_owner["org_id"].as_str(), of_owner["org_role"].as_str()),
         (Some(organization.id.as_str()), Some("owner"))
     );
     assert_eq!(of_owner["org_permissions"], serde_json::json!(["*"]));
-    let of_clerk = t.admin().authentication().sign_in(request(&clerk, &organization.id)).await.answered();
-    assert_eq!(of_clerk.refresh_token.unwrap().organization_id, organization.id);
+    let of_clerk = t.admin().authentication().sign_in(request(&clerk, &organization.id)).await.answered().issued();
+    assert_eq!(of_clerk.session.unwrap().organization_id, organization.id);
     let of_clerk = claims(&of_clerk.access_token);
     assert_eq!(of_clerk["org_role"], "clerk");
     let permissions = of_clerk["org_permissions"].as_array().unwrap();

@@ -32,7 +32,7 @@ async fn who_signs_up_can_sign_in_and_owns_the_organization(t: Arc<Test>) {
     let (user, organization) = (made.user.unwrap(), made.organization.unwrap());
     assert!(user.email_verified_at.is_none() && organization.slug == request.organization_slug);
     assert_eq!(t.membership(&user.id, &organization.id).await.unwrap().role, "owner");
-    assert_eq!(sign_in(&t, &user.email, PHRASE).await.unwrap().user.unwrap().id, user.id);
+    assert_eq!(sign_in(&t, &user.email, PHRASE).await.unwrap().session.unwrap().user_id, user.id);
     let events = list(&t.admin(), pb::ListEventsRequest { user_id: user.id, ..Default::default() }).await;
     for action in ["user.created", "user.password_set", "membership.created"] {
         assert!(actions(&events).contains(&action), "{action}");

@@ -31,7 +31,7 @@ const fn of_platform(weight: usize, scope: &'static str) -> Rule {
 }
 
 /// All methods that are called. Methods that hash a password have low weights: they cost more than all others together.
-pub static METHODS: [(&str, Rule); 88] = [
+pub static METHODS: [(&str, Rule); 90] = [
     ("CreateApiKey", rule(6, "api_keys:write")),
     ("GetApiKey", rule(1, "api_keys:read")),
     ("ListApiKeys", rule(1, "api_keys:read")),
@@ -97,15 +97,17 @@ pub static METHODS: [(&str, Rule); 88] = [
     ("TransferOwnership", rule(3, "organizations:transfer")),
     ("LeaveOrganization", rule(2, "memberships:write")),
     ("CreateRefreshToken", rule(5, "refresh_tokens:write")),
-    ("ListRefreshTokens", rule(1, "refresh_tokens:read")),
     ("RotateRefreshToken", rule(2, "refresh_tokens:write")),
     ("RevokeRefreshToken", rule(1, "refresh_tokens:write")),
-    ("RevokeAllRefreshTokens", rule(2, "refresh_tokens:write")),
     ("CreateRole", rule(6, "roles:write")),
     ("GetRole", rule(1, "roles:read")),
     ("ListRoles", rule(1, "roles:read")),
     ("UpdateRole", rule(5, "roles:write")),
     ("DeleteRole", rule(1, "roles:write")),
+    ("GetSession", rule(1, "sessions:read")),
+    ("ListSessions", rule(1, "sessions:read")),
+    ("RevokeSession", rule(1, "sessions:write")),
+    ("RevokeAllSessions", rule(2, "sessions:write")),
     ("CreateUser", of_platform(2, "users:write")),
     ("GetUser", rule(1, "users:read")),
     ("ListUsers", rule(1, "users:read")),
@@ -232,10 +234,12 @@ pub enum Call {
     TransferOwnership { organization: usize, from: usize, to: usize },
     LeaveOrganization(usize),
     CreateRefreshToken(usize),
-    ListRefreshTokens(usize),
     RotateRefreshToken { session: usize, stale: bool },
-    RevokeRefreshToken { session: usize, by_token: bool },
-    RevokeAllRefreshTokens { user: usize, except: Option<usize> },
+    RevokeRefreshToken(usize),
+    GetSession(usize),
+    ListSessions(usize),
+    RevokeSession(usize),
+    RevokeAllSessions { user: usize, except: Option<usize> },
     CreateRole { organization: usize, name: &'static str, permissions: Vec<&'static str> },
     GetRole { organization: usize, name: &'static str },
     ListRoles(usize),
@@ -706,17 +710,17 @@ impl<'a> Draw<'a> {
             }
             "LeaveOrganization" => Call::LeaveOrganization(self.any_organization()),
             "CreateRefreshToken" => Call::CreateRefreshToken(self.any_user()),
-            "ListRefreshTokens" => Call::ListRefreshTokens(self.any_user()),
-            "RevokeRefreshToken" => {
-                Call::RevokeRefreshToken { session: self.any_session()?, by_token: self.random.percent(50) }
-            }
-            "RevokeAllRefreshTokens" => {
+            "ListSessions" => Call::ListSessions(self.any_user()),
+            "RevokeRefreshToken" => Call::RevokeRefreshToken(self.any_session()?),
+            "GetSession" => Call::GetSession(self.any_session()?),
+            "RevokeSession" => Call::RevokeSession(self.any_session()?),
+            "RevokeAllSessions" => {
                 let except = if self.random.percent(30) { self.any_session() } else { None };
                 let user = match except {
                     Some(session) => self.model.sessions[session].user,
                     None => self.any_user(),
                 };
-                Call::RevokeAllRefreshTokens { user, except }
+                Call::RevokeAllSessions { user, except }
             }
             "CreateRole" => {
                 let organization = self.any_organization();

@@ -7,7 +7,7 @@ use super::calls::{Address, Call, Change, Owner, Subject};
 
 /// All scopes and permissions that the model distinguishes. `resource:?` is every permission of a resource that has no name yet, `?:?`
 /// every other unnamed permission, and `?:owner` what an owner holds beyond any list of names.
-const NAMES: [&str; 46] = [
+const NAMES: [&str; 48] = [
     "organizations:read",
     "organizations:write",
     "organizations:delete",
@@ -34,7 +34,9 @@ const NAMES: [&str; 46] = [
     "authentication:read",
     "authentication:write",
     "authentication:?",
-    "refresh_tokens:read",
+    "sessions:read",
+    "sessions:write",
+    "sessions:?",
     "refresh_tokens:write",
     "refresh_tokens:?",
     "oauth_accounts:read",
@@ -57,7 +59,7 @@ const NAMES: [&str; 46] = [
 ];
 
 /// Scopes for keys of users.
-pub const SCOPES: [&str; 30] = [
+pub const SCOPES: [&str; 31] = [
     "organizations:read",
     "organizations:write",
     "organizations:delete",
@@ -78,7 +80,8 @@ pub const SCOPES: [&str; 30] = [
     "events:read",
     "authentication:read",
     "authentication:write",
-    "refresh_tokens:read",
+    "sessions:read",
+    "sessions:write",
     "refresh_tokens:write",
     "oauth_accounts:read",
     "oauth_accounts:write",
@@ -1084,8 +1087,12 @@ impl Model {
                     && self.is_active(*user)
                     && self.may_authenticate(who, *user)
             }
-            Call::ListRefreshTokens(user) | Call::RevokeAllRefreshTokens { user, .. } => self.is_own(who, *user),
-            Call::RevokeRefreshToken { session, .. } => {
+            Call::ListSessions(user) | Call::RevokeAllSessions { user, .. } => self.is_own(who, *user),
+            Call::GetSession(session) => {
+                let user = self.sessions[*session].user;
+                (who.admin || who.user == Some(user)) && self.session_works(*session)
+            }
+            Call::RevokeRefreshToken(session) | Call::RevokeSession(session) => {
                 let user = self.sessions[*session].user;
                 let may = who.admin || who.user == Some(user);
                 if may && !self.session_works(*session) {
@@ -1637,8 +1644,8 @@ impl Model {
                 }
             }
             Call::PurgeOrganization(organization) => self.purge_organization(*organization),
-            Call::RevokeRefreshToken { session, .. } => self.sessions[*session].live = false,
-            Call::RevokeAllRefreshTokens { user, except } => {
+            Call::RevokeRefreshToken(session) | Call::RevokeSession(session) => self.sessions[*session].live = false,
+            Call::RevokeAllSessions { user, except } => {
                 self.end_sessions(*user, *except);
                 self.end_mails(*user);
             }
@@ -1736,7 +1743,8 @@ impl Model {
             | Call::ListOrganizations
             | Call::GetOrganizationBySlug(_)
             | Call::BatchGetOrganizations(_)
-            | Call::ListRefreshTokens(_)
+            | Call::GetSession(_)
+            | Call::ListSessions(_)
             | Call::GetRole { .. }
             | Call::ListRoles(_)
             | Call::GetUser(_)

@@ -7,7 +7,6 @@ use tenantry::pb::{
     self, accept_invitation_request, batch_check_permissions_result, batch_verify_api_keys_result,
     check_permission_request, create_api_key_request, decline_invitation_request, get_invitation_request,
     get_membership_request, get_role_request, imported_user_result, list_api_keys_request, list_invitations_request,
-    revoke_refresh_token_request,
 };
 use tonic::{Code, Status};
 
@@ -18,7 +17,7 @@ use super::{
 };
 use crate::support::{
     Answered as _, Api, MISSING_ID, Test,
-    given::{CHEAP_HASH, unique},
+    given::{CHEAP_HASH, Issued as _, unique},
     mask,
     random::Random,
     refusal::reason_of,
@@ -45,16 +44,16 @@ const SIGN_ADMINS_IN: usize = 2;
 mod sessions {
     use tenantry::pb;
 
-    pub fn id(token: &pb::RefreshToken) -> String {
+    pub fn id(token: &pb::Session) -> String {
         token.id.clone()
     }
 
     pub fn except_in_change(request: &mut pb::ChangePasswordRequest, id: String) {
-        request.except_family_id = id;
+        request.except_session_id = id;
     }
 
-    pub fn except_in_revoke(request: &mut pb::RevokeAllRefreshTokensRequest, id: String) {
-        request.except_family_id = id;
+    pub fn except_in_revoke(request: &mut pb::RevokeAllSessionsRequest, id: String) {
+        request.except_session_id = id;
     }
 }
 
@@ -478,8 +477,7 @@ impl World {
                 api.api_keys().revoke_own_api_key(pb::RevokeOwnApiKeyRequest::default()).await?;
             }
             Call::VerifyApiKey(key) => {
-                let pb::ApiKeyQuestion { plaintext_key, required_scope, ip_address } = self.question(*key);
-                let request = pb::VerifyApiKeyRequest { plaintext_key, required_scope, ip_address };
+                let request = pb::VerifyApiKeyRequest { question: Some(self.question(*key)) };
                 api.api_keys().verify_api_key(request).await?;
             }
             Call::BatchVerifyApiKeys(key) => {
@@ -487,8 +485,7 @@ impl World {
                 api.api_keys().batch_verify_api_keys(request).await?;
             }
             Call::VerifyStream(key) => {
-                let pb::ApiKeyQuestion { plaintext_key, required_scope, ip_address } = self.question(*key);
-                let question = pb::VerifyStreamRequest { question_id: 7, plaintext_key, required_scope, ip_address };
+                let question = pb::VerifyStreamRequest { question_id: 7, question: Some(self.question(*key)) };
                 let mut answers = api.api_keys().verify_stream(tokio_stream::once(question)).await?.into_inner();
                 answers.message().await?;
             }
@@ -522,8 +519,8 @@ impl World {
                     organization_id: organization.as_ref().map_or_else(String::new, organization_id),
                     ..Default::default()
                 };
-                let made = api.authentication().sign_in(request).await?.into_inner();
-                answer.id = sessions::id(&made.refresh_token.unwrap());
+                let made = api.authentication().sign_in(request).await?.into_inner().issued();
+                answer.id = sessions::id(&made.session.unwrap());
                 (answer.text, answer.access) = (made.plaintext_token, made.access_token);
             }
             Call::Refresh { session, stale, organization } => {
@@ -532,7 +529,7 @@ impl World {
                     organization_id: organization.map(|of| of.as_ref().map_or_else(String::new, organization_id)),
                     ..Default::default()
                 };
-                let made = api.authentication().refresh(request).await?.into_inner();
+                let made = api.authentication().refresh(request).await?.into_inner().issued();
                 (answer.text, answer.access) = (made.plaintext_token, made.access_token);
             }
             Call::SignOut { session, all } => {
@@ -877,32 +874,38 @@ impl World {
             }
             Call::CreateRefreshToken(user) => {
                 let request = pb::CreateRefreshTokenRequest { user_id: self.user_id(*user), ..Default::default() };
-                let made = api.refresh_tokens().create_refresh_token(request).await?.into_inner();
-                (answer.id, answer.text) = (sessions::id(&made.refresh_token.unwrap()), made.plaintext_token);
+                let made = api.refresh_tokens().create_refresh_token(request).await?.into_inner().issued();
+                (answer.id, answer.text) = (sessions::id(&made.session.unwrap()), made.plaintext_token);
             }
-            Call::ListRefreshTokens(user) => {
-                let request = pb::ListRefreshTokensRequest { user_id: self.user_id(*user), ..Default::default() };
-                api.refresh_tokens().list_refresh_tokens(request).await?;
+            Call::ListSessions(user) => {
+                let request = pb::ListSessionsRequest { user_id: self.user_id(*user), ..Default::default() };
+                api.sessions().list_sessions(request).await?;
             }
             Call::RotateRefreshToken { session, stale } => {
                 let plaintext_token = self.refresh_token(*session, *stale);
                 let request = pb::RotateRefreshTokenRequest { plaintext_token, ..Default::default() };
-                answer.text = api.refresh_tokens().rotate_refresh_token(request).await?.into_inner().plaintext_token;
+                answer.text =
+                    api.refresh_tokens().rotate_refresh_token(request).await?.into_inner().issued().plaintext_token;
             }
-            Call::RevokeRefreshToken { session, by_token } => {
-                let key = if *by_token {
-                    revoke_refresh_token_request::Key::PlaintextToken(self.refresh_token(*session, false))
-                } else {
-                    revoke_refresh_token_request::Key::RefreshTokenId(self.session_id(Some(*session)))
-                };
-                let request = pb::RevokeRefreshTokenRequest { key: Some(key), ..Default::default() };
+            Call::RevokeRefreshToken(session) => {
+                let plaintext_token = self.refresh_token(*session, false);
+                let request = pb::RevokeRefreshTokenRequest { plaintext_token, ..Default::default() };
                 api.refresh_tokens().revoke_refresh_token(request).await?;
             }
-            Call::RevokeAllRefreshTokens { user, except } => {
+            Call::GetSession(session) => {
+                let request = pb::GetSessionRequest { session_id: self.session_id(Some(*session)) };
+                api.sessions().get_session(request).await?;
+            }
+            Call::RevokeSession(session) => {
+                let request =
+                    pb::RevokeSessionRequest { session_id: self.session_id(Some(*session)), ..Default::default() };
+                api.sessions().revoke_session(request).await?;
+            }
+            Call::RevokeAllSessions { user, except } => {
                 let user_id = self.user_id(*user);
-                let mut request = pb::RevokeAllRefreshTokensRequest { user_id, ..Default::default() };
+                let mut request = pb::RevokeAllSessionsRequest { user_id, ..Default::default() };
                 sessions::except_in_revoke(&mut request, self.session_id(*except));
-                api.refresh_tokens().revoke_all_refresh_tokens(request).await?;
+                api.sessions().revoke_all_sessions(request).await?;
             }
             Call::CreateRole { organization, name, permissions } => {
                 let request = pb::CreateRoleRequest {

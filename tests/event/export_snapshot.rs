@@ -21,7 +21,7 @@ async fn a_snapshot_holds_every_resource_and_no_secret(t: Arc<Test>) {
         Item::Organization(_) => 2,
         Item::Membership(_) => 3,
         Item::OauthAccount(_) => 4,
-        Item::RefreshToken(_) => 5,
+        Item::Session(_) => 5,
         Item::ApiKey(_) => 6,
         Item::Role(_) => 7,
         Item::Invitation(_) => 8,
@@ -44,8 +44,8 @@ async fn a_snapshot_holds_every_resource_and_no_secret(t: Arc<Test>) {
     // What is deleted is there until it is purged, what is over is not.
     let delete = pb::DeleteOrganizationRequest { organization_id: world.organization_id.clone(), ..Default::default() };
     t.admin().organizations().delete_organization(delete).await.unwrap();
-    let revoke = pb::RevokeAllRefreshTokensRequest { user_id: world.user.id.clone(), ..Default::default() };
-    t.admin().refresh_tokens().revoke_all_refresh_tokens(revoke).await.unwrap();
+    let revoke = pb::RevokeAllSessionsRequest { user_id: world.user.id.clone(), ..Default::default() };
+    t.admin().sessions().revoke_all_sessions(revoke).await.unwrap();
     let items = export(&t.admin(), every_kind(), "").await.unwrap();
     assert_eq!(items.iter().map(kind).collect::<Vec<_>>(), [1, 1, 1, 2, 3, 4, 6, 6, 7, 8, 9]);
 }

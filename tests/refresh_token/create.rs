@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tenantry::pb::{self, ErrorReason};
 
-use crate::support::{Answered as _, MISSING_ID, Test, both, refusal::fields, refused};
+use crate::support::{Answered as _, MISSING_ID, Test, both, given::Issued as _, refusal::fields, refused};
 
 fn new(user: &str) -> pb::CreateRefreshTokenRequest {
     pb::CreateRefreshTokenRequest {
@@ -19,13 +19,13 @@ fn new(user: &str) -> pb::CreateRefreshTokenRequest {
 async fn a_session_begins_with_its_first_token(t: Arc<Test>) {
     let ada = t.user("ada").await;
     let mut tokens = t.with_key(&t.user_key(&ada).await).refresh_tokens();
-    let created = tokens.create_refresh_token(new(&ada.id)).await.answered();
-    let token = created.refresh_token.unwrap();
-    assert_eq!((&token.user_id, token.rotated_at), (&ada.id, None));
+    let created = tokens.create_refresh_token(new(&ada.id)).await.answered().issued();
+    let token = created.session.unwrap();
+    assert_eq!((&token.user_id, token.refreshed_at), (&ada.id, None));
     assert_eq!((token.user_agent.as_str(), token.ip_address.as_str()), ("Firefox", "2001:db8::1"));
     let days =
         |time: &Option<prost_types::Timestamp>| (time.unwrap().seconds - token.created_at.unwrap().seconds) / 86_400;
-    assert_eq!((days(&token.expires_at), days(&token.family_expires_at)), (30, 90));
+    assert_eq!((days(&token.expires_at), days(&token.ends_at)), (30, 90));
     let text = created.plaintext_token;
     assert!(text.len() == 89 && text.starts_with("cf_rt_") && text[6..].bytes().all(|b| b.is_ascii_alphanumeric()));
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tenantry::{
     models::SessionId,
     pb::{self, ErrorReason},
-    security::token::SessionSecret,
+    security::token::{SecretPrefixes, SessionSecret},
 };
 
 use crate::support::{DAY, Test, both, held::Held, refused};
@@ -16,17 +16,14 @@ async fn a_token_is_traded_for_its_successor_and_works_once(t: Arc<Test>) {
     let (first, one) = t.session(&ada).await;
     let (second, two) = t.rotate(&one).await.unwrap();
     assert_ne!(one, two);
-    assert_eq!(
-        (&second.id, second.created_at, second.family_expires_at),
-        (&first.id, first.created_at, first.family_expires_at)
-    );
-    assert!(first.rotated_at.is_none() && second.rotated_at.is_some());
+    assert_eq!((&second.id, second.created_at, second.ends_at), (&first.id, first.created_at, first.ends_at));
+    assert!(first.refreshed_at.is_none() && second.refreshed_at.is_some());
     let (third, three) = t.rotate(&two).await.unwrap();
     assert_eq!(third.id, first.id);
     // Reuse of any spent token ends the session.
     refused(t.rotate(&one).await, ErrorReason::RefreshTokenRejected);
     refused(t.rotate(&three).await, ErrorReason::RefreshTokenRejected);
-    let reason = t.database.texts("SELECT DISTINCT revoked_reason AS value FROM cf_refresh_tokens").await;
+    let reason = t.database.texts("SELECT DISTINCT revoked_reason AS value FROM cf_sessions").await;
     assert_eq!(reason, ["reused"]);
 }
 
@@ -60,7 +57,7 @@ async fn of_64_that_present_one_token_at_once_one_wins(t: Arc<Test>) {
         }
         assert_eq!(won, 1, "round {round}");
     }
-    let live = "SELECT CAST(count(*) AS text) AS value FROM cf_refresh_tokens WHERE revoked_at IS NULL";
+    let live = "SELECT CAST(count(*) AS text) AS value FROM cf_sessions WHERE revoked_at IS NULL";
     assert_eq!(t.database.texts(live).await, ["0"], "reuse ends every session");
 }
 
@@ -78,15 +75,14 @@ async fn a_revocation_ends_a_session_however_fast_it_is_rotated(t: Arc<Test>) {
         };
         let revoke = async {
             if round % 2 == 0 {
-                let key = Some(pb::revoke_refresh_token_request::Key::RefreshTokenId(first.id.clone()));
-                let request = pb::RevokeRefreshTokenRequest { key, ..Default::default() };
-                t.admin().refresh_tokens().revoke_refresh_token(request).await.unwrap();
+                let request = pb::RevokeSessionRequest { session_id: first.id.clone(), ..Default::default() };
+                t.admin().sessions().revoke_session(request).await.unwrap();
             } else {
-                let request = pb::RevokeAllRefreshTokensRequest { user_id: ada.id.clone(), ..Default::default() };
-                let revoked = t.admin().refresh_tokens().revoke_all_refresh_tokens(request).await.unwrap();
-                assert_eq!(revoked.into_inner().revoked_sessions, 1);
+                let request = pb::RevokeAllSessionsRequest { user_id: ada.id.clone(), ..Default::default() };
+                let revoked = t.admin().sessions().revoke_all_sessions(request).await.unwrap();
+                assert_eq!(revoked.into_inner().ended_sessions, 1);
             }
-            let live = "SELECT CAST(count(*) AS text) AS value FROM cf_refresh_tokens WHERE revoked_at IS NULL";
+            let live = "SELECT CAST(count(*) AS text) AS value FROM cf_sessions WHERE revoked_at IS NULL";
             assert_eq!(t.database.texts(live).await, ["0"], "round {round}");
         };
         tokio::join!(rotate, revoke);
@@ -98,7 +94,7 @@ async fn a_revocation_that_comes_upon_a_token_being_traded_ends_its_successor(t:
     let ada = t.user("ada").await;
     let (_, first) = t.session(&ada).await;
     let (current, token) = t.rotate(&first).await.unwrap();
-    let mut held = Held::row(&t, "cf_refresh_tokens", &current.id).await;
+    let mut held = Held::row(&t, "cf_sessions", &current.id).await;
     let rotate = tokio::spawn({
         let t = t.clone();
         async move { t.rotate(&token).await }
@@ -106,16 +102,16 @@ async fn a_revocation_that_comes_upon_a_token_being_traded_ends_its_successor(t:
     held.is_waited_for(1).await;
     let revoke = tokio::spawn({
         let (t, user_id) = (t.clone(), ada.id.clone());
-        let request = pb::RevokeAllRefreshTokensRequest { user_id, ..Default::default() };
-        async move { t.admin().refresh_tokens().revoke_all_refresh_tokens(request).await }
+        let request = pb::RevokeAllSessionsRequest { user_id, ..Default::default() };
+        async move { t.admin().sessions().revoke_all_sessions(request).await }
     });
     held.is_waited_for(2).await;
     held.release().await;
-    assert_eq!(revoke.await.unwrap().unwrap().into_inner().revoked_sessions, 1);
+    assert_eq!(revoke.await.unwrap().unwrap().into_inner().ended_sessions, 1);
     if let Ok((_, successor)) = rotate.await.unwrap() {
         refused(t.rotate(&successor).await, ErrorReason::RefreshTokenRejected);
     }
-    let live = "SELECT CAST(count(*) AS text) AS value FROM cf_refresh_tokens WHERE revoked_at IS NULL";
+    let live = "SELECT CAST(count(*) AS text) AS value FROM cf_sessions WHERE revoked_at IS NULL";
     assert_eq!(t.database.texts(live).await, ["0"]);
 }
 
@@ -123,11 +119,11 @@ async fn a_revocation_that_comes_upon_a_token_being_traded_ends_its_successor(t:
 async fn the_id_of_a_session_without_its_secret_is_worth_nothing(t: Arc<Test>) {
     let ada = t.user("ada").await;
     let (token, text) = t.session(&ada).await;
-    let forged = SessionSecret::random().refresh_token(SessionId(token.id.parse().unwrap()), 1);
+    let forged =
+        SecretPrefixes::default().refresh_token(&SessionSecret::random(), SessionId(token.id.parse().unwrap()), 1);
     refused(t.rotate(forged.expose()).await, ErrorReason::RefreshTokenRejected);
-    let key = Some(pb::revoke_refresh_token_request::Key::PlaintextToken(forged.expose().to_owned()));
-    let request = pb::RevokeRefreshTokenRequest { key, ..Default::default() };
-    refused(t.admin().refresh_tokens().revoke_refresh_token(request).await, ErrorReason::RefreshTokenNotFound);
+    let request = pb::RevokeRefreshTokenRequest { plaintext_token: forged.expose().to_owned(), ..Default::default() };
+    refused(t.admin().refresh_tokens().revoke_refresh_token(request).await, ErrorReason::RefreshTokenRejected);
     t.rotate(&text).await.unwrap();
 }
 
@@ -141,7 +137,7 @@ async fn a_session_has_an_absolute_end(t: Arc<Test>) {
     }
     t.advance(9 * DAY);
     let (last, token) = t.rotate(&token).await.unwrap();
-    assert_eq!(last.expires_at, last.family_expires_at);
+    assert_eq!(last.expires_at, last.ends_at);
     t.advance(2 * DAY);
     refused(t.rotate(&token).await, ErrorReason::RefreshTokenRejected);
 }

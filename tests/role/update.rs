@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tenantry::pb::{self, ErrorReason, create_api_key_request::Owner};
 
-use crate::support::{Answered as _, MISSING_ID, Test, both, mask, refused};
+use crate::support::{Answered as _, MISSING_ID, Test, both, mask, question, refused};
 
 fn permissions(role: &pb::Role, permissions: &[&str]) -> pb::UpdateRoleRequest {
     pb::UpdateRoleRequest {
@@ -51,7 +51,7 @@ async fn a_role_gives_and_takes_with_the_next_call(t: Arc<Test>) {
     let bobs = t.with_key(&t.user_key(&bob).await);
     let (key, text) = t.key(Owner::OrganizationId(acme.id.clone()), &["x:y"]).await;
     let get = pb::GetApiKeyRequest { api_key_id: key.id.clone() };
-    let verify = pb::VerifyApiKeyRequest { plaintext_key: text, ..Default::default() };
+    let verify = pb::VerifyApiKeyRequest { question: question(&text) };
     let events = pb::ListEventsRequest { organization_id: acme.id.clone(), ..Default::default() };
     let rename = pb::UpdateOrganizationRequest {
         organization_id: acme.id.clone(),
@@ -64,7 +64,7 @@ async fn a_role_gives_and_takes_with_the_next_call(t: Arc<Test>) {
         refused(bobs.api_keys().get_api_key(get.clone()).await, ErrorReason::ApiKeyNotFound);
         refused(bobs.events().list_events(events.clone()).await, ErrorReason::RoleInsufficient);
         refused(bobs.organizations().update_organization(rename.clone()).await, ErrorReason::RoleInsufficient);
-        let answer = bobs.api_keys().verify_api_key(verify.clone()).await.answered();
+        let answer = bobs.api_keys().verify_api_key(verify.clone()).await.answered().verification.unwrap();
         assert_eq!(answer.verdict(), pb::ApiKeyVerdict::Unknown);
         let all = ["api_keys:read", "events:read", "organizations:write"];
         t.admin().roles().update_role(permissions(&role, &all)).await.unwrap();
@@ -72,7 +72,7 @@ async fn a_role_gives_and_takes_with_the_next_call(t: Arc<Test>) {
         bobs.api_keys().get_api_key(get.clone()).await.unwrap();
         assert!(!bobs.events().list_events(events.clone()).await.answered().events.is_empty());
         bobs.organizations().update_organization(rename.clone()).await.unwrap();
-        let answer = bobs.api_keys().verify_api_key(verify.clone()).await.answered();
+        let answer = bobs.api_keys().verify_api_key(verify.clone()).await.answered().verification.unwrap();
         assert_eq!(answer.verdict(), pb::ApiKeyVerdict::Valid);
         // Seeing a key is not changing it.
         let revoke = pb::RevokeApiKeyRequest { api_key_id: key.id.clone(), ..Default::default() };

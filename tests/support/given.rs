@@ -6,6 +6,38 @@ use tenantry::pb::{self, create_api_key_request::Owner};
 
 use super::{Answered as _, Test, raw};
 
+/// The answers that hold a session as it is issued.
+pub trait Issued {
+    /// The session, with its tokens.
+    fn issued(self) -> pb::IssuedSession;
+}
+
+impl Issued for pb::SignInResponse {
+    fn issued(self) -> pb::IssuedSession {
+        let Some(pb::sign_in_response::Result::Session(issued)) = self.result else { panic!("no session") };
+        issued
+    }
+}
+
+impl Issued for pb::RefreshResponse {
+    fn issued(self) -> pb::IssuedSession {
+        let Some(pb::refresh_response::Result::Session(issued)) = self.result else { panic!("no session") };
+        issued
+    }
+}
+
+impl Issued for pb::CreateRefreshTokenResponse {
+    fn issued(self) -> pb::IssuedSession {
+        self.session.unwrap()
+    }
+}
+
+impl Issued for pb::RotateRefreshTokenResponse {
+    fn issued(self) -> pb::IssuedSession {
+        self.session.unwrap()
+    }
+}
+
 static COUNT: AtomicUsize = AtomicUsize::new(0);
 
 /// A word that no other fixture has.
@@ -41,14 +73,14 @@ impl Test {
     }
 
     /// Signs in with [`PASSWORD`].
-    pub async fn signed_in(&self, user: &pb::User) -> pb::SignInResponse {
+    pub async fn signed_in(&self, user: &pb::User) -> pb::IssuedSession {
         let sign_in =
             pb::SignInRequest { email: user.email.clone(), password: PASSWORD.to_owned(), ..Default::default() };
-        self.admin().authentication().sign_in(sign_in).await.answered()
+        self.admin().authentication().sign_in(sign_in).await.answered().issued()
     }
 
     /// A user with [`PASSWORD`], and a client with its access token.
-    pub async fn signed_in_user(&self, name: &str) -> (pb::User, pb::SignInResponse, super::Api) {
+    pub async fn signed_in_user(&self, name: &str) -> (pb::User, pb::IssuedSession, super::Api) {
         let user = self.user(name).await;
         self.give_password(&user).await;
         let signed_in = self.signed_in(&user).await;
@@ -200,17 +232,17 @@ impl Test {
     }
 
     /// A session and the plaintext of its first token.
-    pub async fn session(&self, user: &pb::User) -> (pb::RefreshToken, String) {
+    pub async fn session(&self, user: &pb::User) -> (pb::Session, String) {
         let request = pb::CreateRefreshTokenRequest { user_id: user.id.clone(), ..Default::default() };
-        let created = self.admin().refresh_tokens().create_refresh_token(request).await.answered();
-        (created.refresh_token.unwrap(), created.plaintext_token)
+        let created = self.admin().refresh_tokens().create_refresh_token(request).await.answered().issued();
+        (created.session.unwrap(), created.plaintext_token)
     }
 
     /// Rotates a refresh token.
-    pub async fn rotate(&self, token: &str) -> Result<(pb::RefreshToken, String), tonic::Status> {
+    pub async fn rotate(&self, token: &str) -> Result<(pb::Session, String), tonic::Status> {
         let request = pb::RotateRefreshTokenRequest { plaintext_token: token.to_owned(), ..Default::default() };
-        let rotated = self.admin().refresh_tokens().rotate_refresh_token(request).await?.into_inner();
-        Ok((rotated.refresh_token.unwrap(), rotated.plaintext_token))
+        let rotated = self.admin().refresh_tokens().rotate_refresh_token(request).await?.into_inner().issued();
+        Ok((rotated.session.unwrap(), rotated.plaintext_token))
     }
 
     /// Suspends a user.

@@ -6,16 +6,16 @@ use super::database::TestDatabase;
 const NOTHING: [(&str, &str); 11] = [
     (
         "I1: a session whose tokens are not counted from 1, or that is refreshed without being written",
-        "SELECT 'x' AS value FROM cf_refresh_tokens WHERE generation < 1 OR revision < generation \
-         OR (generation = 1) <> (rotated_at IS NULL)",
+        "SELECT 'x' AS value FROM cf_sessions WHERE generation < 1 OR revision < generation \
+         OR (generation = 1) <> (refreshed_at IS NULL)",
     ),
     (
         "I2: a session that was ended for no reason",
-        "SELECT 'x' AS value FROM cf_refresh_tokens WHERE (revoked_at IS NULL) <> (revoked_reason IS NULL)",
+        "SELECT 'x' AS value FROM cf_sessions WHERE (revoked_at IS NULL) <> (revoked_reason IS NULL)",
     ),
     (
         "I2: a session that is swept before it has expired, or outlives its end",
-        "SELECT 'x' AS value FROM cf_refresh_tokens WHERE sweep_at < expires_at OR expires_at > family_expires_at",
+        "SELECT 'x' AS value FROM cf_sessions WHERE sweep_at < expires_at OR expires_at > ends_at",
     ),
     (
         "I3: an organization without an owner",
@@ -31,7 +31,7 @@ const NOTHING: [(&str, &str); 11] = [
     (
         "I4: a key, an account or a session without its user",
         "SELECT 'x' AS value FROM (SELECT user_id FROM cf_api_keys WHERE user_id IS NOT NULL UNION ALL \
-         SELECT user_id FROM cf_oauth_accounts UNION ALL SELECT user_id FROM cf_refresh_tokens) h \
+         SELECT user_id FROM cf_oauth_accounts UNION ALL SELECT user_id FROM cf_sessions) h \
          WHERE NOT EXISTS (SELECT 1 FROM cf_users u WHERE u.id = h.user_id)",
     ),
     (

@@ -35,13 +35,13 @@ use tenantry::{
     clock::MovableClock,
     config::{Cli, Command, ServeArgs},
     pb::{
-        api_key_service_client::ApiKeyServiceClient, authentication_service_client::AuthenticationServiceClient,
+        self, api_key_service_client::ApiKeyServiceClient, authentication_service_client::AuthenticationServiceClient,
         authorization_service_client::AuthorizationServiceClient, event_service_client::EventServiceClient,
         invitation_service_client::InvitationServiceClient, membership_service_client::MembershipServiceClient,
         oauth_account_service_client::OauthAccountServiceClient,
         organization_service_client::OrganizationServiceClient,
         refresh_token_service_client::RefreshTokenServiceClient, role_service_client::RoleServiceClient,
-        user_service_client::UserServiceClient,
+        session_service_client::SessionServiceClient, user_service_client::UserServiceClient,
     },
     server::Server,
 };
@@ -244,6 +244,10 @@ impl Api {
         RefreshTokenServiceClient::with_interceptor(self.channel.clone(), self.bearer.clone())
     }
 
+    pub fn sessions(&self) -> SessionServiceClient<Through> {
+        SessionServiceClient::with_interceptor(self.channel.clone(), self.bearer.clone())
+    }
+
     pub fn events(&self) -> EventServiceClient<Through> {
         EventServiceClient::with_interceptor(self.channel.clone(), self.bearer.clone())
     }
@@ -256,6 +260,11 @@ impl Api {
 /// An update mask.
 pub fn mask(paths: &[&str]) -> Option<prost_types::FieldMask> {
     Some(prost_types::FieldMask { paths: paths.iter().map(ToString::to_string).collect() })
+}
+
+/// The question whether a key is valid.
+pub fn question(key: &str) -> Option<pb::ApiKeyQuestion> {
+    Some(pb::ApiKeyQuestion { plaintext_key: key.to_owned(), ..Default::default() })
 }
 
 /// A JSON object with one string.

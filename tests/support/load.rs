@@ -10,7 +10,7 @@ use tenantry::pb;
 use tonic::Code;
 use uuid::Uuid;
 
-use super::{Api, mask, object, random::Random, raw};
+use super::{Api, given::Issued as _, mask, object, random::Random, raw};
 
 /// A sent request, which can be repeated.
 #[derive(Clone, Debug)]
@@ -201,11 +201,7 @@ impl Client {
                 id,
                 RotateRefreshTokenRequest { all plaintext_token: token.unwrap_or_else(|| "x".to_owned()) }
             ),
-            23 => sent!(
-                "RefreshTokenService/RevokeAllRefreshTokens",
-                id,
-                RevokeAllRefreshTokensRequest { user_id: user.clone() }
-            ),
+            23 => sent!("SessionService/RevokeAllSessions", id, RevokeAllSessionsRequest { user_id: user.clone() }),
             24 => sent!(
                 "ApiKeyService/CreateApiKey",
                 id,
@@ -239,13 +235,13 @@ impl Client {
                 things.accounts.push(pb::LinkOauthAccountResponse::decode(answer).unwrap().oauth_account.unwrap().id);
             }
             "RefreshTokenService/CreateRefreshToken" => {
-                let made = pb::CreateRefreshTokenResponse::decode(answer).unwrap();
+                let made = pb::CreateRefreshTokenResponse::decode(answer).unwrap().issued();
                 things.tokens.push(made.plaintext_token.clone());
-                things.sessions.insert(made.refresh_token.unwrap().id, made.plaintext_token);
+                things.sessions.insert(made.session.unwrap().id, made.plaintext_token);
             }
             "RefreshTokenService/RotateRefreshToken" => {
-                let made = pb::RotateRefreshTokenResponse::decode(answer).unwrap();
-                let session = made.refresh_token.unwrap().id;
+                let made = pb::RotateRefreshTokenResponse::decode(answer).unwrap().issued();
+                let session = made.session.unwrap().id;
                 if let Some(old) = things.sessions.insert(session, made.plaintext_token.clone()) {
                     things.tokens.retain(|token| *token != old);
                 }

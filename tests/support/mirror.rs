@@ -48,7 +48,7 @@ impl Mirror {
                 Item::Organization(organization) => (ResourceType::Organization, &organization.id),
                 Item::Membership(membership) => (ResourceType::Membership, &membership.id),
                 Item::OauthAccount(account) => (ResourceType::OauthAccount, &account.id),
-                Item::RefreshToken(token) => (ResourceType::RefreshToken, &token.id),
+                Item::Session(token) => (ResourceType::Session, &token.id),
                 Item::ApiKey(key) => (ResourceType::ApiKey, &key.id),
                 Item::Role(role) => (ResourceType::Role, &role.id),
                 Item::Invitation(invitation) => (ResourceType::Invitation, &invitation.id),
@@ -77,7 +77,7 @@ impl Mirror {
             Resource::Organization(organization) => Item::Organization(organization),
             Resource::Membership(membership) => Item::Membership(membership),
             Resource::OauthAccount(account) => Item::OauthAccount(account),
-            Resource::RefreshToken(token) => Item::RefreshToken(token),
+            Resource::Session(token) => Item::Session(token),
             Resource::ApiKey(key) => Item::ApiKey(key),
             Resource::Role(role) => Item::Role(role),
             Resource::Invitation(invitation) => Item::Invitation(invitation),
@@ -114,7 +114,7 @@ fn revision(item: &Item) -> i64 {
         Item::ApiKey(key) => &key.etag,
         Item::Role(role) => &role.etag,
         Item::Invitation(invitation) => &invitation.etag,
-        Item::RefreshToken(_) | Item::Cursor(_) => return 0,
+        Item::Session(_) | Item::Cursor(_) => return 0,
     };
     etag.trim_start_matches('r').parse().unwrap()
 }

@@ -66,7 +66,7 @@ pub fn code(reason: ErrorReason) -> Code {
         | R::RoleNotFound
         | R::InvitationNotFound
         | R::OauthAccountNotFound
-        | R::RefreshTokenNotFound
+        | R::SessionNotFound
         | R::ServiceNotFound
         | R::ApiKeyNotFound => Code::NotFound,
         R::UserEmailTaken

@@ -24,7 +24,7 @@ pub struct World {
     pub invitation_token: String,
     pub oauth_account_id: String,
     pub provider_user_id: String,
-    pub refresh_token_id: String,
+    pub session_id: String,
     pub plaintext_token: String,
     /// Mailed tokens of a user without a credential: to verify the e-mail, to reset the password, to change the e-mail.
     pub mailed_tokens: [String; 3],
@@ -41,7 +41,7 @@ impl World {
         let role = t.role(&organization, "made", &["invoices:read"]).await;
         let invited = t.verified_user("invited").await;
         let (invitation, invitation_token) = t.invitation(&organization, &invited.email, "member").await;
-        let (token, plaintext_token) = t.session(&user).await;
+        let (session, plaintext_token) = t.session(&user).await;
         t.give_password(&user).await;
         let mailed_tokens = t.mailed_tokens(&invited).await;
         let (key, plaintext_key) = t.key(Owner::OrganizationId(organization.id.clone()), &["users:read"]).await;
@@ -56,7 +56,7 @@ impl World {
             organization_id: organization.id,
             oauth_account_id: account.id,
             provider_user_id: account.provider_user_id,
-            refresh_token_id: token.id,
+            session_id: session.id,
             plaintext_token,
             mailed_tokens,
             api_key_id: key.id,
@@ -80,7 +80,7 @@ impl World {
             invitation_token: "cf_inv_missing".to_owned(),
             oauth_account_id: id(),
             provider_user_id: "missing".to_owned(),
-            refresh_token_id: id(),
+            session_id: id(),
             plaintext_token: "cf_rt_missing".to_owned(),
             mailed_tokens: ["cf_ev_missing", "cf_pr_missing", "cf_ec_missing"].map(str::to_owned),
             api_key_id: id(),
@@ -123,7 +123,7 @@ impl World {
             "role_id" => text(&self.role_id),
             "invitation_id" => text(&self.invitation_id),
             "oauth_account_id" => text(&self.oauth_account_id),
-            "refresh_token_id" => text(&self.refresh_token_id),
+            "session_id" => text(&self.session_id),
             "api_key_id" => text(&self.api_key_id),
             "plaintext_token" if method.name() == "ConfirmEmailVerification" => text(&self.mailed_tokens[0]),
             "plaintext_token" if method.name() == "ConfirmPasswordReset" => text(&self.mailed_tokens[1]),
@@ -160,11 +160,12 @@ impl World {
                 Some(Value::List(vec![Value::Message(check)]))
             }
             "question_id" => Some(Value::U64(7)),
-            "questions" => {
+            "question" | "questions" => {
                 let Kind::Message(message) = field.kind() else { return None };
                 let question = pb::ApiKeyQuestion { plaintext_key: self.plaintext_key.clone(), ..Default::default() };
                 let question = DynamicMessage::decode(message, question.encode_to_vec().as_slice()).unwrap();
-                Some(Value::List(vec![Value::Message(question)]))
+                let question = Value::Message(question);
+                Some(if field.is_list() { Value::List(vec![question]) } else { question })
             }
             "users" => {
                 let Kind::Message(message) = field.kind() else { return None };
@@ -209,7 +210,7 @@ impl World {
             | "name_prefix"
             | "created_from"
             | "created_before"
-            | "except_family_id"
+            | "except_session_id"
             | "expires_at"
             | "include_revoked"
             | "reason"

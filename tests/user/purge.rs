@@ -29,7 +29,7 @@ async fn a_purged_user_leaves_nothing(t: Arc<Test>) {
     assert!(t.membership(&membership.user_id, &membership.organization_id).await.is_none());
     let undelete = pb::UndeleteUserRequest { user_id: bob.id.clone(), etag: String::new(), ..Default::default() };
     refused(t.admin().users().undelete_user(undelete).await, ErrorReason::UserNotFound);
-    for table in ["cf_users WHERE name = 'purged-canary'", "cf_oauth_accounts", "cf_refresh_tokens"] {
+    for table in ["cf_users WHERE name = 'purged-canary'", "cf_oauth_accounts", "cf_sessions"] {
         let count = t.database.texts(&format!("SELECT CAST(count(*) AS text) AS value FROM {table}")).await;
         assert_eq!(count, ["0"], "{table}");
     }

@@ -43,7 +43,7 @@ pub async fn confirm_verification<A: Answer>(
     app.change(
         call,
         async |tx| {
-            let presented = one_time_token::parse(purpose, token)?;
+            let presented = one_time_token::parse(app, purpose, token)?;
             let (_, mut user) = one_time_token::redeem(tx, caller, purpose, presented, now).await?;
             if user.email_verified_at.is_none() && !shown.is_of(tx, &user, now).await? {
                 has_no_credentials(tx, &user, now).await?;
@@ -92,7 +92,7 @@ pub async fn confirm_change<A: Answer>(
     app.change(
         call,
         async |tx| {
-            let presented = one_time_token::parse(purpose, token)?;
+            let presented = one_time_token::parse(app, purpose, token)?;
             let (redeemed, mut user) = one_time_token::redeem(tx, caller, purpose, presented, now).await?;
             if !shown.is_of(tx, &user, now).await? {
                 has_no_credentials(tx, &user, now).await?;

@@ -10,7 +10,7 @@ use super::{
     change::Answer,
     ending,
     proof::{self, ClaimedAccount},
-    session::{self, AccessToken, IssuedSession, RefreshAttempt},
+    session::{self, IssuedSession, RefreshAttempt},
 };
 use crate::{
     error::{Error, Precondition, Result},
@@ -18,7 +18,7 @@ use crate::{
         Action, Call, Caller, Email, JsonObject, Name, NewMembership, NewOrganization, NewSession, NewUser,
         Organization, OrganizationId, Permissions, Plaintext, Plan, Reach, RevokedReason, RoleName, SigningKey, Slug,
         User,
-        refresh_token::{IpText, UserAgent},
+        session::{IpText, UserAgent},
     },
     security::access_token::Claims,
 };
@@ -59,18 +59,8 @@ pub struct SignIn {
 pub struct SignedIn {
     /// The user.
     pub user: User,
-    /// The session and its refresh token.
+    /// The session, with its first refresh token and access token.
     pub session: IssuedSession,
-    /// The first access token.
-    pub access_token: AccessToken,
-}
-
-/// A refreshed session.
-pub struct Refreshed {
-    /// The session and its new refresh token.
-    pub session: IssuedSession,
-    /// A new access token.
-    pub access_token: AccessToken,
 }
 
 /// The keys that verify access tokens.
@@ -164,9 +154,9 @@ pub async fn sign_in<A: Answer>(app: &App, call: &Call, asked: SignIn, answer: f
             tx.passwords().signed_in(&user, now).await?;
             session::start(app, tx, &user, &session, now).await?;
             let (session, refresh_token) = (session.clone(), refresh_token.clone());
-            let session = IssuedSession { session, refresh_token, standing };
-            let access_token = session::access_token(app, &session, now)?;
-            Ok(SignedIn { user: user.into_inner(), session, access_token })
+            let issued = IssuedSession { session, refresh_token, access_token: None, standing };
+            let session = session::with_access_token(app, issued, now)?;
+            Ok(SignedIn { user: user.into_inner(), session })
         },
         answer,
     );
@@ -180,20 +170,19 @@ pub async fn refresh<A: Answer>(
     call: &Call,
     token: &Plaintext,
     organization: Option<Option<OrganizationId>>,
-    answer: fn(Refreshed) -> A,
+    answer: fn(IssuedSession) -> A,
 ) -> Result<A> {
     let now = app.now();
-    let attempt = &RefreshAttempt::new(call, token, organization);
+    let attempt = &RefreshAttempt::new(app, call, token, organization);
     let prefetched = &session::prefetch(app, attempt, now).await?;
     app.change_or_refuse(
         call,
         async |tx| {
             authority::proven_session(tx);
-            let Some(session) = session::refresh(app, tx, attempt, prefetched, now).await? else {
+            let Some(issued) = session::refresh(app, tx, attempt, prefetched, now).await? else {
                 return Ok(Err(session::token_rejected()));
             };
-            let access_token = session::access_token(app, &session, now)?;
-            Ok(Ok(Refreshed { session, access_token }))
+            Ok(Ok(session::with_access_token(app, issued, now)?))
         },
         answer,
     )
@@ -218,7 +207,7 @@ pub async fn sign_out<A: Answer>(
         async |tx| {
             let session = match (token, own) {
                 (Some(token), _) => session::find_by_token(app, tx, &reach, token).await?,
-                (None, Some((own, _))) => tx.refresh_tokens().get(&reach, own).await?,
+                (None, Some((own, _))) => tx.sessions().get(&reach, own).await?,
                 (None, None) => None,
             };
             let session = session.ok_or_else(session::token_rejected)?;
@@ -231,7 +220,7 @@ pub async fn sign_out<A: Answer>(
                 }
                 return Ok(ended);
             }
-            let ended = tx.refresh_tokens().end(&session, RevokedReason::Revoked, now).await?;
+            let ended = tx.sessions().end(&session, RevokedReason::Revoked, now).await?;
             Ok(i64::try_from(ended).unwrap_or(i64::MAX))
         },
         answer,

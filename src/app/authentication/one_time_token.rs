@@ -9,10 +9,7 @@ use crate::{
     error::{Error, Precondition, Result},
     models::{Action, Caller, Email, OneTimeToken, OneTimeTokenId, Plaintext, Purpose, SecretHash, Timestamp, User},
     repositories::Locked,
-    security::{
-        sealing::Place,
-        token::{mint_one_time_token, read_one_time_token},
-    },
+    security::sealing::Place,
 };
 
 /// A token to be mailed.
@@ -33,7 +30,7 @@ pub(super) struct MintedToken {
 /// Creates the id and the secret of a new token.
 pub(super) fn mint(app: &App, purpose: Purpose) -> MintedToken {
     let id = app.new_id(app.now());
-    let (plaintext, hash) = mint_one_time_token(purpose, id);
+    let (plaintext, hash) = app.secrets.mint_one_time_token(purpose, id);
     MintedToken { id, plaintext, hash }
 }
 
@@ -73,7 +70,9 @@ pub(super) async fn issue(
 /// it.
 fn open(app: &App, token: &OneTimeToken) -> Option<Plaintext> {
     let text = app.keys.open(token.plaintext_sealed.as_ref()?, place(token)).ok()?;
-    Some(Plaintext::new(std::str::from_utf8(&text).ok()?.to_owned()))
+    let text = std::str::from_utf8(&text).ok()?;
+    app.secrets.read_one_time_token(token.purpose, text)?;
+    Some(Plaintext::new(text.to_owned()))
 }
 
 /// The row and column that the sealed text of a token belongs to.
@@ -82,8 +81,8 @@ fn place(token: &OneTimeToken) -> Place<'static> {
 }
 
 /// Reads a presented token.
-pub(super) fn parse(purpose: Purpose, token: &Plaintext) -> Result<(OneTimeTokenId, SecretHash)> {
-    read_one_time_token(purpose, token.expose()).ok_or_else(rejected)
+pub(super) fn parse(app: &App, purpose: Purpose, token: &Plaintext) -> Result<(OneTimeTokenId, SecretHash)> {
+    app.secrets.read_one_time_token(purpose, token.expose()).ok_or_else(rejected)
 }
 
 /// Consumes a presented token, locks its user, and decides whether the caller may open the account with it. A caller that may not gets

@@ -10,7 +10,7 @@ use crate::{
     },
     db::Conn,
     error::{Error, Precondition, Result, Taken},
-    models::{Action, Call, Password, PasswordHash, Plaintext, SessionId, User, UserId, refresh_token::IpText},
+    models::{Action, Call, Password, PasswordHash, Plaintext, SessionId, User, UserId, session::IpText},
     security::password::Hash,
 };
 

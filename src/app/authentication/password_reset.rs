@@ -71,7 +71,7 @@ pub async fn confirm<A: Answer>(
         return Ok(answered);
     }
     let (purpose, caller, now) = (Purpose::PasswordReset, &call.caller, app.now());
-    let presented = one_time_token::parse(purpose, &reset.token)?;
+    let presented = one_time_token::parse(app, purpose, &reset.token)?;
     // Before any hashing, so that an invalid token costs nothing.
     let names = app.db.read(async |conn| {
         let user = conn.one_time_tokens().user_of(purpose, &presented, now).await?;

@@ -89,10 +89,10 @@ impl Invalidation {
             | A::OauthAccountTokensSet
             | A::OauthAccountTokensOpened
             | A::OauthAccountUnlinked
-            | A::RefreshTokenCreated
-            | A::RefreshTokenRotated
-            | A::RefreshTokenRevoked
-            | A::RefreshTokenReused
+            | A::SessionCreated
+            | A::SessionRefreshed
+            | A::SessionRevoked
+            | A::SessionReused
             | A::ApiKeyCreated
             | A::ApiKeyRejected
             | A::CallDenied => None,

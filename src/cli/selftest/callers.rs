@@ -11,7 +11,6 @@ use super::{
 use crate::{
     models::Environment,
     pb::{self, create_api_key_request::Owner},
-    security::token::mint_api_key,
 };
 
 /// How far a credential reaches.
@@ -68,7 +67,7 @@ impl Callers {
             make_key(client, Owner::OrganizationId(own.organization_id.clone()), "*", &own.mark, None).await?;
         let callers = vec![
             useless("nobody", None),
-            useless("a key that nobody made", Some(key(mint_api_key(Environment::Live).0.expose())?)),
+            useless("a key that nobody made", Some(key(client.secrets.mint_api_key(Environment::Live).0.expose())?)),
             useless("a key of a suspended user", Some(of_suspended)),
             useless("a revoked key", Some(key(&of_revoked)?)),
             useless("an expired key", Some(key(&expired)?)),

@@ -23,7 +23,11 @@ use tonic_reflection::pb::v1::{
     server_reflection_request::MessageRequest, server_reflection_response::MessageResponse,
 };
 
-use crate::{pb, security::random};
+use crate::{
+    models::SecretPrefix,
+    pb,
+    security::{random, token::SecretPrefixes},
+};
 
 /// Time limit for a call.
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -32,7 +36,11 @@ const ACCESS: &str = "tenantry.v1.access";
 
 /// An API key as an authorization header. Its `Debug` output is redacted.
 #[derive(Clone)]
-pub struct Key(MetadataValue<Ascii>);
+pub struct Key {
+    bearer: MetadataValue<Ascii>,
+    /// What the secrets of its service begin with.
+    prefix: SecretPrefix,
+}
 
 impl Key {
     /// Builds the header of a key.
@@ -44,7 +52,8 @@ impl Key {
             .parse()
             .map_err(|_| "an API key has only printable ASCII characters".to_owned())?;
         value.set_sensitive(true);
-        Ok(Self(value))
+        let prefix = text.split_once('_').and_then(|(prefix, _)| SecretPrefix::parse(prefix).ok());
+        Ok(Self { bearer: value, prefix: prefix.unwrap_or_default() })
     }
 }
 
@@ -72,6 +81,8 @@ pub(super) struct Client {
     services: BTreeSet<String>,
     /// The key of a platform admin.
     pub(super) admin: Key,
+    /// What makes secrets that look like those of the service.
+    pub(super) secrets: SecretPrefixes,
     /// Prefix of every name that this run creates.
     pub(super) run: String,
 }
@@ -99,7 +110,8 @@ impl Client {
         let channel = target.timeout(TIMEOUT).connect_timeout(TIMEOUT).connect().await.map_err(failed)?;
         let (services, pool) = reflect(channel.clone()).await.map_err(|error| format!("{endpoint}: {error}"))?;
         let run = format!("selftest-{}-", random::base62(12).to_lowercase());
-        let client = Self { channel, pool, services, admin: admin.clone(), run };
+        let secrets = SecretPrefixes::new(admin.prefix.clone(), vec![]);
+        let client = Self { channel, pool, services, admin: admin.clone(), secrets, run };
         let one = pb::ListUsersRequest { page_size: 1, ..Default::default() };
         let listed = client.admin::<pb::ListUsersResponse>("UserService/ListUsers", &one).await;
         listed.map_err(|status| format!("the API key cannot be used: {}", status.message()))?;
@@ -158,7 +170,7 @@ impl Client {
         let mut grpc = tonic::client::Grpc::new(self.channel.clone());
         grpc.ready().await.map_err(|error| Status::unavailable(error.to_string()))?;
         let mut request = Request::new(message);
-        if let Some(Key(bearer)) = key {
+        if let Some(Key { bearer, .. }) = key {
             request.metadata_mut().insert("authorization", bearer.clone());
         }
         let path = path.parse().map_err(|_| Status::internal("a method has no path"))?;

@@ -39,7 +39,7 @@ pub(super) async fn outside(
             }
         }
     }
-    let (named, missing) = (foreign.as_named_from_outside(), World::missing());
+    let (named, missing) = (foreign.as_named_from_outside(&client.secrets), World::missing(&client.secrets));
     for variant in variants.all() {
         let of_foreign = variants.request(variant, own, &named);
         let of_missing = variants.request(variant, own, &missing);

@@ -178,7 +178,7 @@ impl Builder<'_> {
             "role_id" => Part::Names(|world| &world.role_id),
             "invitation_id" => Part::Names(|world| &world.invitation_id),
             "oauth_account_id" => Part::Names(|world| &world.oauth_account_id),
-            "refresh_token_id" | "except_family_id" => Part::Names(|world| &world.refresh_token_id),
+            "session_id" | "except_session_id" => Part::Names(|world| &world.session_id),
             "api_key_id" | "actor_api_key_id" => Part::Names(|world| &world.api_key_id),
             "plaintext_token" if is_about_invitations => Part::Names(|world| &world.invitation_token),
             "plaintext_token" => Part::Names(|world| &world.refresh_token),

@@ -10,7 +10,7 @@ use crate::{
     pb::{self, create_api_key_request::Owner, list_api_keys_request, list_invitations_request},
     security::{
         random,
-        token::{SessionSecret, mint_api_key, mint_invitation_token},
+        token::{SecretPrefixes, SessionSecret},
     },
 };
 
@@ -38,7 +38,7 @@ pub(super) struct World {
     pub(super) invitation_token: String,
     pub(super) oauth_account_id: String,
     pub(super) provider_user_id: String,
-    pub(super) refresh_token_id: String,
+    pub(super) session_id: String,
     pub(super) refresh_token: String,
     pub(super) access_token: String,
     pub(super) api_key_id: String,
@@ -98,8 +98,9 @@ impl World {
         let account: pb::LinkOauthAccountResponse =
             client.admin("OauthAccountService/LinkOauthAccount", &request).await?;
         let request = pb::CreateRefreshTokenRequest { user_id: user.id.clone(), ..Default::default() };
-        let session: pb::CreateRefreshTokenResponse =
+        let created: pb::CreateRefreshTokenResponse =
             client.admin("RefreshTokenService/CreateRefreshToken", &request).await?;
+        let issued = created.session.ok_or_else(missing_part)?;
         let access_token = sign_in(client, &user).await?;
         let (key, api_key) = make_key(client, Owner::OrganizationId(organization.id.clone()), "*", &mark, None).await?;
         Ok(Self {
@@ -115,8 +116,8 @@ impl World {
             invitation_token: invitation.plaintext_token,
             oauth_account_id: account.oauth_account.ok_or_else(missing_part)?.id,
             provider_user_id: mark.clone(),
-            refresh_token_id: session.refresh_token.ok_or_else(missing_part)?.id,
-            refresh_token: session.plaintext_token,
+            session_id: issued.session.ok_or_else(missing_part)?.id,
+            refresh_token: issued.plaintext_token,
             access_token,
             api_key_id: key.id,
             api_key,
@@ -125,7 +126,7 @@ impl World {
     }
 
     /// A world whose resources do not exist.
-    pub(super) fn missing() -> Self {
+    pub(super) fn missing(secrets: &SecretPrefixes) -> Self {
         let id = || random::uuid(SystemClock.now());
         let (invitation, session) = (id(), id());
         let mark = format!("selftest-{}", random::base62(16).to_lowercase());
@@ -138,25 +139,25 @@ impl World {
             slug: mark.clone(),
             membership_id: id().to_string(),
             role_id: id().to_string(),
-            invitation_token: mint_invitation_token(InvitationId(invitation)).0.expose().to_owned(),
+            invitation_token: secrets.mint_invitation_token(InvitationId(invitation)).0.expose().to_owned(),
             invitation_id: invitation.to_string(),
             oauth_account_id: id().to_string(),
             provider_user_id: mark.clone(),
-            refresh_token: SessionSecret::random().refresh_token(SessionId(session), 1).expose().to_owned(),
-            refresh_token_id: session.to_string(),
+            refresh_token: secrets.refresh_token(&SessionSecret::random(), SessionId(session), 1).expose().to_owned(),
+            session_id: session.to_string(),
             // As long as a real token, without a valid signature.
             access_token: format!("eyJ{}", random::base62(400)),
             api_key_id: id().to_string(),
-            api_key: mint_api_key(Environment::Live).0.expose().to_owned(),
+            api_key: secrets.mint_api_key(Environment::Live).0.expose().to_owned(),
             mark,
         }
     }
 
     /// The world as named by a caller without access to its mail. The token of an invitation reveals the invitation to any holder, so it
     /// is replaced by a forged token of the same invitation.
-    pub(super) fn as_named_from_outside(&self) -> Self {
+    pub(super) fn as_named_from_outside(&self, secrets: &SecretPrefixes) -> Self {
         let id = self.invitation_id.parse().map(InvitationId);
-        let forged = id.map(|id| mint_invitation_token(id).0.expose().to_owned()).unwrap_or_default();
+        let forged = id.map(|id| secrets.mint_invitation_token(id).0.expose().to_owned()).unwrap_or_default();
         Self { invitation_token: forged, ..self.clone() }
     }
 
@@ -176,7 +177,7 @@ impl World {
             &self.invitation_token,
             &self.oauth_account_id,
             &self.provider_user_id,
-            &self.refresh_token_id,
+            &self.session_id,
             &self.refresh_token,
             &self.access_token,
             &self.api_key_id,
@@ -201,8 +202,8 @@ impl World {
         }
         for user_id in [&self.user_id, &self.colleague_id, &self.invited_id] {
             read!("UserService/GetUser", pb::GetUserRequest { user_id: user_id.clone() } => pb::GetUserResponse);
-            let of_user = pb::ListRefreshTokensRequest { user_id: user_id.clone(), ..Default::default() };
-            read!("RefreshTokenService/ListRefreshTokens", of_user => pb::ListRefreshTokensResponse);
+            let of_user = pb::ListSessionsRequest { user_id: user_id.clone(), ..Default::default() };
+            read!("SessionService/ListSessions", of_user => pb::ListSessionsResponse);
             let of_user = pb::ListOauthAccountsRequest { user_id: user_id.clone(), ..Default::default() };
             read!("OauthAccountService/ListOauthAccounts", of_user => pb::ListOauthAccountsResponse);
             let owner = Some(list_api_keys_request::Owner::UserId(user_id.clone()));
@@ -252,7 +253,8 @@ pub(super) async fn sign_in(client: &Client, user: &pb::User) -> Result<String, 
     let _: pb::SetPasswordResponse = client.admin("AuthenticationService/SetPassword", &request).await?;
     let request = pb::SignInRequest { email: user.email.clone(), password, ..Default::default() };
     let signed_in: pb::SignInResponse = client.admin("AuthenticationService/SignIn", &request).await?;
-    Ok(signed_in.access_token)
+    let Some(pb::sign_in_response::Result::Session(issued)) = signed_in.result else { return Err(missing_part()) };
+    Ok(issued.access_token)
 }
 
 /// Creates a membership.

@@ -10,14 +10,14 @@ use crate::{
         target::Target,
         verification::{Verification, VerificationRequest},
     },
-    error::Result,
+    error::{Error, Result, Violation},
     models::{
         ApiKey, ApiKeyChanges, ApiKeyFilter, ApiKeyId, ApiKeyOwner, Environment, IpRange, IpRanges, Name, NewApiKey,
         Plaintext, Resource as _, Scope, Timestamp, Verdict, api_key::MAX_RATE_LIMIT, ip_range::parse_address,
         stored::StoredText as _, text::is_forbidden,
     },
     pb::{self, api_key::Owner as WireOwner, create_api_key_request, list_api_keys_request},
-    security::token::read_api_key,
+    security::token::SecretPrefixes,
 };
 
 /// Maximum size of a presented key in bytes.
@@ -160,8 +160,8 @@ fn rate_limit(check: &mut Validation, per_second: u32) -> Option<i64> {
     check.field("rate_limit", limit.ok_or("must be at most 1000000"))
 }
 
-/// Parses a request to verify a key. A malformed key is not a violation: the verdict reports it.
-pub fn question(asked: pb::ApiKeyQuestion) -> Result<VerificationRequest> {
+/// Reads a question about a key, with every violation at once. A malformed key is not a violation: the verdict reports it.
+fn question(asked: pb::ApiKeyQuestion, secrets: &SecretPrefixes) -> Result<VerificationRequest> {
     let mut check = Validation::default();
     let presented = Plaintext::new(asked.plaintext_key);
     let length = presented.expose().len();
@@ -171,16 +171,34 @@ pub fn question(asked: pb::ApiKeyQuestion) -> Result<VerificationRequest> {
     let address = check
         .optional("ip_address", &asked.ip_address, |text| parse_address(text).ok_or("must be an IPv4 or IPv6 address"));
     let (Some(()), Some(scope), Some(address)) = (length, scope, address) else { return Err(check.failed()) };
-    Ok(VerificationRequest { presented: read_api_key(presented.expose()), scope, address })
+    Ok(VerificationRequest { presented: secrets.read_api_key(presented.expose()), scope, address })
+}
+
+/// Reads the one question of a request.
+///
+/// # Errors
+/// Every violation at once, each named within the question.
+pub fn only_question(asked: Option<pb::ApiKeyQuestion>, secrets: &SecretPrefixes) -> Result<VerificationRequest> {
+    let asked = asked.ok_or_else(|| Error::invalid("question", "must be set"))?;
+    question(asked, secrets).map_err(|error| match error {
+        Error::Invalid(violations) => {
+            let within = |found: Violation| Violation { field: format!("question.{}", found.field), ..found };
+            Error::Invalid(violations.into_iter().map(within).collect())
+        }
+        error => error,
+    })
 }
 
 /// Parses a BatchVerifyApiKeys request. An invalid question does not affect the others.
 ///
 /// # Errors
 /// [`crate::error::Error::Invalid`] for an empty batch or too many questions.
-pub fn questions(request: pb::BatchVerifyApiKeysRequest) -> Result<Vec<Result<VerificationRequest>>> {
+pub fn questions(
+    request: pb::BatchVerifyApiKeysRequest,
+    secrets: &SecretPrefixes,
+) -> Result<Vec<Result<VerificationRequest>>> {
     super::batch_size("questions", request.questions.len(), MAX_QUESTIONS)?;
-    Ok(request.questions.into_iter().map(question).collect())
+    Ok(request.questions.into_iter().map(|asked| question(asked, secrets)).collect())
 }
 
 /// The result of a verification, at `now`.

@@ -10,7 +10,7 @@ use crate::{
     error::{Error, Result},
     models::{
         Email, JsonObject, Name, NewUser, OrganizationId, Plaintext, SigningAlgorithm, SigningKey, Slug, UserId,
-        refresh_token::{IpText, UserAgent},
+        session::{IpText, UserAgent},
     },
     pb,
     security::{access_token::Claims, password::MAX_BYTES},
@@ -122,7 +122,7 @@ pub fn change_password(request: pb::ChangePasswordRequest) -> Result<PasswordCha
     let new_password = Plaintext::new(request.new_password);
     let current =
         presented(&mut check, &request.user_id, ("current_password", request.current_password), &request.ip_address);
-    let except = check.optional_id("except_family_id", &request.except_family_id);
+    let except = check.optional_id("except_session_id", &request.except_session_id);
     let (Some(current), Some(except)) = (current, except) else { return Err(check.failed()) };
     Ok(PasswordChange {
         current,
@@ -212,7 +212,7 @@ impl From<Claims> for pb::IntrospectTokenResponse {
         Self {
             active: true,
             user_id: claims.sub.to_string(),
-            family_id: claims.sid.to_string(),
+            session_id: claims.sid.to_string(),
             organization_id: claims.org_id.map(|id| id.to_string()).unwrap_or_default(),
             role: claims.org_role.unwrap_or_default(),
             permissions: claims.org_permissions.unwrap_or_default(),

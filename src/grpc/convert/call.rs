@@ -101,8 +101,10 @@ changes! {
     RefreshTokenService:
         CreateRefreshTokenRequest of CreateRefreshToken,
         RotateRefreshTokenRequest of RotateRefreshToken,
-        RevokeRefreshTokenRequest of RevokeRefreshToken,
-        RevokeAllRefreshTokensRequest of RevokeAllRefreshTokens;
+        RevokeRefreshTokenRequest of RevokeRefreshToken;
+    SessionService:
+        RevokeSessionRequest of RevokeSession,
+        RevokeAllSessionsRequest of RevokeAllSessions;
     AuthenticationService:
         SignUpRequest of SignUp,
         SignInRequest of SignIn,

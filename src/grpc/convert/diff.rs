@@ -27,7 +27,7 @@ pub(super) fn changes(kind: ResourceType, before: Option<&[u8]>, after: Option<&
         ResourceType::Role => "tenantry.v1.Role",
         ResourceType::Invitation => "tenantry.v1.Invitation",
         ResourceType::OauthAccount => "tenantry.v1.OauthAccount",
-        ResourceType::RefreshToken => "tenantry.v1.RefreshToken",
+        ResourceType::Session => "tenantry.v1.Session",
         ResourceType::ApiKey => "tenantry.v1.ApiKey",
     })?;
     let read = |bytes: Option<&[u8]>| match bytes {
@@ -137,9 +137,7 @@ mod tests {
 
     #[test]
     fn no_resource_has_a_field_that_a_change_could_not_tell() {
-        for name in
-            ["User", "Organization", "Membership", "Role", "Invitation", "OauthAccount", "RefreshToken", "ApiKey"]
-        {
+        for name in ["User", "Organization", "Membership", "Role", "Invitation", "OauthAccount", "Session", "ApiKey"] {
             for field in POOL.get_message_by_name(&format!("tenantry.v1.{name}")).unwrap().fields() {
                 let tellable = match field.kind() {
                     Kind::Bytes => false,

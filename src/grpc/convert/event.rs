@@ -105,7 +105,7 @@ pub fn snapshot_item(state: State) -> Item {
         State::Role(role) => Item::Role(role.into()),
         State::Invitation(invitation) => Item::Invitation(invitation.into()),
         State::OauthAccount(account) => Item::OauthAccount(account.into()),
-        State::RefreshToken(session) => Item::RefreshToken(session.into()),
+        State::Session(session) => Item::Session(session.into()),
         State::ApiKey(key) => Item::ApiKey(key.into()),
     }
 }
@@ -118,7 +118,7 @@ fn message(state: State) -> Vec<u8> {
         State::Role(role) => pb::Role::from(role).encode_to_vec(),
         State::Invitation(invitation) => pb::Invitation::from(invitation).encode_to_vec(),
         State::OauthAccount(account) => pb::OauthAccount::from(account).encode_to_vec(),
-        State::RefreshToken(token) => pb::RefreshToken::from(token).encode_to_vec(),
+        State::Session(token) => pb::Session::from(token).encode_to_vec(),
         State::ApiKey(key) => pb::ApiKey::from(key).encode_to_vec(),
     }
 }
@@ -165,7 +165,7 @@ pub fn visible((sequence, event): (Sequence, Event), view: View) -> Result<pb::E
             api_key_id: text(event.actor_api_key_id.filter(|_| shown == ActorVisibility::All)),
             ip_address: of_call(stored.ip_address),
             call_id: of_call(stored.call_id),
-            family_id: of_call(stored.session),
+            session_id: of_call(stored.session),
         }),
     })
 }
@@ -199,7 +199,7 @@ fn resource(kind: ResourceType, bytes: &[u8]) -> std::result::Result<Resource, p
         ResourceType::Role => Resource::Role(pb::Role::decode(bytes)?),
         ResourceType::Invitation => Resource::Invitation(pb::Invitation::decode(bytes)?),
         ResourceType::OauthAccount => Resource::OauthAccount(pb::OauthAccount::decode(bytes)?),
-        ResourceType::RefreshToken => Resource::RefreshToken(pb::RefreshToken::decode(bytes)?),
+        ResourceType::Session => Resource::Session(pb::Session::decode(bytes)?),
         ResourceType::ApiKey => Resource::ApiKey(pb::ApiKey::decode(bytes)?),
     })
 }
@@ -225,7 +225,7 @@ fn wire_kind(kind: ResourceType) -> pb::ResourceType {
         ResourceType::Role => pb::ResourceType::Role,
         ResourceType::Invitation => pb::ResourceType::Invitation,
         ResourceType::OauthAccount => pb::ResourceType::OauthAccount,
-        ResourceType::RefreshToken => pb::ResourceType::RefreshToken,
+        ResourceType::Session => pb::ResourceType::Session,
         ResourceType::ApiKey => pb::ResourceType::ApiKey,
     }
 }

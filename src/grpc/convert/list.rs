@@ -40,7 +40,7 @@ list_requests!(
     ListRolesRequest of RoleService.ListRoles,
     ListInvitationsRequest of InvitationService.ListInvitations,
     ListOauthAccountsRequest of OauthAccountService.ListOauthAccounts,
-    ListRefreshTokensRequest of RefreshTokenService.ListRefreshTokens,
+    ListSessionsRequest of SessionService.ListSessions,
     ListApiKeysRequest of ApiKeyService.ListApiKeys,
     ListEventsRequest of EventService.ListEvents,
 );

@@ -18,6 +18,7 @@ pub mod oauth_account;
 pub mod organization;
 pub mod refresh_token;
 pub mod role;
+pub mod session;
 pub mod user;
 
 use std::{fmt::Display, ops::RangeInclusive, time::Duration};

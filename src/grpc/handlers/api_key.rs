@@ -112,15 +112,10 @@ impl ApiKeyService for ApiKeyHandler {
         request: Request<pb::VerifyApiKeyRequest>,
     ) -> Result<Response<pb::VerifyApiKeyResponse>, Status> {
         let (caller, request) = called_by(request)?;
-        let request = convert::api_key::question(pb::ApiKeyQuestion {
-            plaintext_key: request.plaintext_key,
-            required_scope: request.required_scope,
-            ip_address: request.ip_address,
-        })?;
-        let verification = Verifier::new(self.app.clone(), caller).verify(&request).await?;
-        let pb::ApiKeyVerification { verdict, api_key, valid_until, ends_at } =
-            convert::api_key::verification(&verification, self.app.now());
-        Ok(Response::new(pb::VerifyApiKeyResponse { verdict, api_key, valid_until, ends_at }))
+        let question = convert::api_key::only_question(request.question, &self.app.secrets)?;
+        let verification = Verifier::new(self.app.clone(), caller).verify(&question).await?;
+        let verification = Some(convert::api_key::verification(&verification, self.app.now()));
+        Ok(Response::new(pb::VerifyApiKeyResponse { verification }))
     }
 
     async fn batch_verify_api_keys(
@@ -129,7 +124,7 @@ impl ApiKeyService for ApiKeyHandler {
     ) -> Result<Response<pb::BatchVerifyApiKeysResponse>, Status> {
         use pb::batch_verify_api_keys_result::Outcome;
         let (caller, request) = called_by(request)?;
-        let questions = convert::api_key::questions(request)?;
+        let questions = convert::api_key::questions(request, &self.app.secrets)?;
         let verifier = Verifier::new(self.app.clone(), caller);
         let mut room = MAX_BATCH_BYTES;
         let mut results = Vec::with_capacity(questions.len());

@@ -7,11 +7,12 @@ use crate::{
     app::{
         App,
         authentication::{
-            self, Refreshed, SignedIn, SignedUp, email,
+            self, SignedIn, SignedUp, email,
             one_time_token::IssuedToken,
             password::{self, Revocations},
             password_reset,
         },
+        session::IssuedSession,
     },
     grpc::convert,
     models::User,
@@ -46,21 +47,15 @@ impl AuthenticationService for AuthenticationHandler {
         let (call, asked) = called_to_act(request, convert::authentication::sign_in)?;
         let answer = |signed_in: SignedIn| pb::SignInResponse {
             user: Some(signed_in.user.into()),
-            refresh_token: Some(signed_in.session.session.into()),
-            plaintext_token: signed_in.session.refresh_token.expose().to_owned(),
-            access_token: signed_in.access_token.text,
-            access_token_expires_at: Some(convert::time(signed_in.access_token.expires_at)),
+            result: Some(pb::sign_in_response::Result::Session(signed_in.session.into())),
         };
         Ok(Response::new(authentication::sign_in(&self.app, &call, asked, answer).await?))
     }
 
     async fn refresh(&self, request: Request<pb::RefreshRequest>) -> Result<Response<pb::RefreshResponse>, Status> {
         let (call, (token, organization)) = called_to_act(request, convert::authentication::refresh)?;
-        let answer = |refreshed: Refreshed| pb::RefreshResponse {
-            refresh_token: Some(refreshed.session.session.into()),
-            plaintext_token: refreshed.session.refresh_token.expose().to_owned(),
-            access_token: refreshed.access_token.text,
-            access_token_expires_at: Some(convert::time(refreshed.access_token.expires_at)),
+        let answer = |refreshed: IssuedSession| pb::RefreshResponse {
+            result: Some(pb::refresh_response::Result::Session(refreshed.into())),
         };
         Ok(Response::new(authentication::refresh(&self.app, &call, &token, organization, answer).await?))
     }

@@ -11,6 +11,7 @@ mod oauth_account;
 mod organization;
 mod refresh_token;
 mod role;
+mod session;
 mod stream;
 mod user;
 mod user_import;
@@ -27,6 +28,7 @@ pub use oauth_account::OauthAccountHandler;
 pub use organization::OrganizationHandler;
 pub use refresh_token::RefreshTokenHandler;
 pub use role::RoleHandler;
+pub use session::SessionHandler;
 use tonic::Request;
 pub use user::UserHandler;
 

@@ -2,7 +2,7 @@
 
 use tonic::{Request, Response, Status};
 
-use super::{called_by, called_to_act, lists};
+use super::called_to_act;
 use crate::{
     app::{App, refresh_token, session::IssuedSession},
     grpc::convert,
@@ -29,23 +29,8 @@ impl RefreshTokenService for RefreshTokenHandler {
         request: Request<pb::CreateRefreshTokenRequest>,
     ) -> Result<Response<pb::CreateRefreshTokenResponse>, Status> {
         let (call, new) = called_to_act(request, |r| convert::refresh_token::create(&r))?;
-        let answer = |issued: IssuedSession| pb::CreateRefreshTokenResponse {
-            refresh_token: Some(issued.session.into()),
-            plaintext_token: issued.refresh_token.expose().to_owned(),
-        };
+        let answer = |issued: IssuedSession| pb::CreateRefreshTokenResponse { session: Some(issued.into()) };
         Ok(Response::new(refresh_token::create(&self.app, &call, &new, answer).await?))
-    }
-
-    async fn list_refresh_tokens(
-        &self,
-        request: Request<pb::ListRefreshTokensRequest>,
-    ) -> Result<Response<pb::ListRefreshTokensResponse>, Status> {
-        let (caller, request) = called_by(request)?;
-        let lists = lists(&self.app, &caller);
-        let listing = convert::refresh_token::list(lists, &request)?;
-        let page = refresh_token::list(&self.app, &caller, listing.filter, &listing.page).await?;
-        let (refresh_tokens, next_page_token) = listing.answer(lists, page);
-        Ok(Response::new(pb::ListRefreshTokensResponse { refresh_tokens, next_page_token }))
     }
 
     async fn rotate_refresh_token(
@@ -53,10 +38,7 @@ impl RefreshTokenService for RefreshTokenHandler {
         request: Request<pb::RotateRefreshTokenRequest>,
     ) -> Result<Response<pb::RotateRefreshTokenResponse>, Status> {
         let (call, token) = called_to_act(request, convert::refresh_token::rotate)?;
-        let answer = |issued: IssuedSession| pb::RotateRefreshTokenResponse {
-            refresh_token: Some(issued.session.into()),
-            plaintext_token: issued.refresh_token.expose().to_owned(),
-        };
+        let answer = |issued: IssuedSession| pb::RotateRefreshTokenResponse { session: Some(issued.into()) };
         Ok(Response::new(refresh_token::rotate(&self.app, &call, &token, answer).await?))
     }
 
@@ -64,17 +46,8 @@ impl RefreshTokenService for RefreshTokenHandler {
         &self,
         request: Request<pb::RevokeRefreshTokenRequest>,
     ) -> Result<Response<pb::RevokeRefreshTokenResponse>, Status> {
-        let (call, key) = called_to_act(request, convert::refresh_token::revoke)?;
+        let (call, token) = called_to_act(request, convert::refresh_token::revoke)?;
         let answer = |()| pb::RevokeRefreshTokenResponse {};
-        Ok(Response::new(refresh_token::revoke(&self.app, &call, &key, answer).await?))
-    }
-
-    async fn revoke_all_refresh_tokens(
-        &self,
-        request: Request<pb::RevokeAllRefreshTokensRequest>,
-    ) -> Result<Response<pb::RevokeAllRefreshTokensResponse>, Status> {
-        let (call, (user_id, except)) = called_to_act(request, |r| convert::refresh_token::revoke_all(&r))?;
-        let answer = |revoked_sessions| pb::RevokeAllRefreshTokensResponse { revoked_sessions };
-        Ok(Response::new(refresh_token::revoke_all(&self.app, &call, user_id, except, answer).await?))
+        Ok(Response::new(refresh_token::revoke(&self.app, &call, &token, answer).await?))
     }
 }

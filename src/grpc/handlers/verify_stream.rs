@@ -203,12 +203,7 @@ impl VerifyStream {
                 }
             };
             let id = question.question_id;
-            let asked = pb::ApiKeyQuestion {
-                plaintext_key: question.plaintext_key,
-                required_scope: question.required_scope,
-                ip_address: question.ip_address,
-            };
-            let question = match convert::api_key::question(asked) {
+            let question = match convert::api_key::only_question(question.question, &self.app.secrets) {
                 Ok(question) => question,
                 Err(error) => return Poll::Ready(Some(Ok(self.answer(id, Err(error))))),
             };

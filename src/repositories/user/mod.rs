@@ -194,7 +194,7 @@ impl UserRepository<'_> {
         let conn = &mut *self.conn;
         let mut removed = conn.memberships().delete_of_user(user, limit).await?;
         removed += conn.oauth_accounts().delete_of_user(user, left(limit, removed)).await?;
-        removed += conn.refresh_tokens().delete_of_user(user, left(limit, removed), now).await?;
+        removed += conn.sessions().delete_of_user(user, left(limit, removed), now).await?;
         removed += conn.api_keys().delete_of_user(user, left(limit, removed)).await?;
         // Other owners' keys that the user created.
         removed += conn.api_keys().clear_creator(user, left(limit, removed), now).await?;
@@ -208,7 +208,7 @@ impl UserRepository<'_> {
     pub async fn has_credentials(&mut self, user: &Locked<User>, now: Timestamp) -> Result<bool> {
         Ok(self.conn.passwords().get(user).await?.is_some()
             || self.conn.api_keys().count_of_user(user).await? > 0
-            || self.conn.refresh_tokens().count_live(user, now).await? > 0
+            || self.conn.sessions().count_live(user, now).await? > 0
             || self.conn.oauth_accounts().has_any(user).await?)
     }
 
@@ -217,7 +217,7 @@ impl UserRepository<'_> {
         Ok(Impact {
             memberships: self.conn.memberships().count_of_user(user).await?,
             api_keys: self.conn.api_keys().count_of_user(user).await?,
-            sessions: self.conn.refresh_tokens().count_live(user, now).await?,
+            sessions: self.conn.sessions().count_live(user, now).await?,
             invitations: self.conn.invitations().count_to(user).await?,
             organizations_without_owner: Vec::new(),
         })

@@ -3,14 +3,11 @@
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 
-use super::{
-    delete_up_to,
-    refresh_token::{RefreshTokenRepository, SessionRow, live},
-};
+use super::{super::delete_up_to, SessionRepository, SessionRow, live};
 use crate::{
     db::{
         first, query,
-        schema::{refresh_tokens, users},
+        schema::{sessions, users},
     },
     error::Result,
     models::{Action, OrganizationId, RevokedReason, Session, SessionId, Timestamp, User, UserId, UserState},
@@ -29,10 +26,10 @@ const BATCH: i64 = 1_000;
 macro_rules! ended {
     ($reason:expr, $now:expr) => {
         (
-            refresh_tokens::revoked_at.eq(Some($now)),
-            refresh_tokens::revoked_reason.eq(Some($reason)),
-            refresh_tokens::updated_at.eq($now),
-            refresh_tokens::revision.eq(refresh_tokens::revision + 1),
+            sessions::revoked_at.eq(Some($now)),
+            sessions::revoked_reason.eq(Some($reason)),
+            sessions::updated_at.eq($now),
+            sessions::revision.eq(sessions::revision + 1),
         )
     };
 }
@@ -42,11 +39,11 @@ macro_rules! ended {
 macro_rules! end {
     ($conn:expr, $reason:expr, $now:expr, $matches:expr) => {{
         let action = match $reason {
-            RevokedReason::Reused => Action::RefreshTokenReused,
-            RevokedReason::Revoked | RevokedReason::RevokedAll => Action::RefreshTokenRevoked,
+            RevokedReason::Reused => Action::SessionReused,
+            RevokedReason::Revoked | RevokedReason::RevokedAll => Action::SessionRevoked,
         };
         let ended: Vec<SessionRow> = query!($conn, c => {
-            diesel::update(refresh_tokens::table.filter($matches))
+            diesel::update(sessions::table.filter($matches))
                 .set(ended!($reason, $now))
                 .returning(SessionRow::as_returning())
                 .get_results(c)
@@ -57,11 +54,11 @@ macro_rules! end {
     }};
 }
 
-impl RefreshTokenRepository<'_> {
+impl SessionRepository<'_> {
     /// Ends a session that was looked up before, unless it has ended already. Returns 1 or 0.
     /// Takes no reach: it was looked up within one.
     pub async fn end(&mut self, session: &Session, reason: RevokedReason, now: Timestamp) -> Result<usize> {
-        let matches = refresh_tokens::id.eq(session.id).and(refresh_tokens::revoked_at.is_null());
+        let matches = sessions::id.eq(session.id).and(sessions::revoked_at.is_null());
         Ok(end!(self.conn, reason, now, matches))
     }
 
@@ -74,9 +71,9 @@ impl RefreshTokenRepository<'_> {
         reason: RevokedReason,
         now: Timestamp,
     ) -> Result<usize> {
-        let of_user = refresh_tokens::user_id.eq(user_id).and(live!(now));
+        let of_user = sessions::user_id.eq(user_id).and(live!(now));
         if let Some(except) = except {
-            return Ok(end!(self.conn, reason, now, of_user.and(refresh_tokens::id.ne(except))));
+            return Ok(end!(self.conn, reason, now, of_user.and(sessions::id.ne(except))));
         }
         Ok(end!(self.conn, reason, now, of_user))
     }
@@ -86,21 +83,21 @@ impl RefreshTokenRepository<'_> {
         let mut total = 0;
         loop {
             let ids: Vec<SessionId> = query!(self.conn, c => {
-                refresh_tokens::table
-                    .filter(refresh_tokens::organization_id.eq(organization))
+                sessions::table
+                    .filter(sessions::organization_id.eq(organization))
                     .filter(live!(now))
-                    .order(refresh_tokens::id)
-                    .select(refresh_tokens::id)
+                    .order(sessions::id)
+                    .select(sessions::id)
                     .limit(BATCH)
                     .load(c)
             })?;
             if ids.is_empty() {
                 return Ok(total);
             }
-            let matches = refresh_tokens::id
+            let matches = sessions::id
                 .eq_any(ids)
-                .and(refresh_tokens::organization_id.eq(organization))
-                .and(refresh_tokens::revoked_at.is_null());
+                .and(sessions::organization_id.eq(organization))
+                .and(sessions::revoked_at.is_null());
             total += end!(self.conn, RevokedReason::RevokedAll, now, matches);
         }
     }
@@ -111,10 +108,10 @@ impl RefreshTokenRepository<'_> {
         let most = usize::try_from(most).unwrap_or(usize::MAX);
         let limit = i64::try_from(most.saturating_add(LOOKED_AT)).unwrap_or(i64::MAX);
         let newest: Vec<(SessionId, bool)> = query!(self.conn, c => {
-            refresh_tokens::table
-                .filter(refresh_tokens::user_id.eq(user.id))
-                .order(refresh_tokens::id.desc())
-                .select((refresh_tokens::id, live!(now)))
+            sessions::table
+                .filter(sessions::user_id.eq(user.id))
+                .order(sessions::id.desc())
+                .select((sessions::id, live!(now)))
                 .limit(limit)
                 .load(c)
         })?;
@@ -122,17 +119,17 @@ impl RefreshTokenRepository<'_> {
         let ids = |from: &[(SessionId, bool)]| from.iter().map(|(id, _)| *id).collect::<Vec<_>>();
         let too_many = live.get(most.saturating_sub(1)..).filter(|rest| most > 0 && !rest.is_empty());
         if let Some(too_many) = too_many.map(ids) {
-            let matches = refresh_tokens::id.eq_any(too_many).and(refresh_tokens::revoked_at.is_null());
+            let matches = sessions::id.eq_any(too_many).and(sessions::revoked_at.is_null());
             end!(self.conn, RevokedReason::Revoked, now, matches);
         }
         if let Some(oldest) = over.get(KEPT..).filter(|rest| !rest.is_empty()).map(ids) {
             query!(self.conn, c => {
                 // Checked again on the row itself: a process whose clock lags may have refreshed it meanwhile.
-                let is_over = refresh_tokens::revoked_at
+                let is_over = sessions::revoked_at
                     .is_not_null()
-                    .or(refresh_tokens::expires_at.le(now))
-                    .or(refresh_tokens::family_expires_at.le(now));
-                let found = refresh_tokens::table.filter(refresh_tokens::id.eq_any(&oldest)).filter(is_over);
+                    .or(sessions::expires_at.le(now))
+                    .or(sessions::ends_at.le(now));
+                let found = sessions::table.filter(sessions::id.eq_any(&oldest)).filter(is_over);
                 diesel::delete(found).execute(c)
             })?;
         }
@@ -143,33 +140,33 @@ impl RefreshTokenRepository<'_> {
     pub async fn standing(&mut self, user_id: UserId, session: SessionId, now: Timestamp) -> Result<Option<Timestamp>> {
         first!(
             self.conn,
-            refresh_tokens::table
-                .inner_join(users::table.on(users::id.eq(refresh_tokens::user_id)))
-                .filter(refresh_tokens::id.eq(session))
-                .filter(refresh_tokens::user_id.eq(user_id))
-                .filter(refresh_tokens::revoked_at.is_null())
-                .filter(refresh_tokens::family_expires_at.gt(now))
+            sessions::table
+                .inner_join(users::table.on(users::id.eq(sessions::user_id)))
+                .filter(sessions::id.eq(session))
+                .filter(sessions::user_id.eq(user_id))
+                .filter(sessions::revoked_at.is_null())
+                .filter(sessions::ends_at.gt(now))
                 .filter(users::state.eq(UserState::Active))
                 .filter(users::deleted_at.is_null())
-                .select(refresh_tokens::family_expires_at)
+                .select(sessions::ends_at)
         )
     }
 
     /// Number of live sessions of a locked user.
     pub async fn count_live(&mut self, user: &Locked<User>, now: Timestamp) -> Result<i64> {
         query!(self.conn, c => {
-            let of_user = refresh_tokens::table.filter(refresh_tokens::user_id.eq(user.id));
+            let of_user = sessions::table.filter(sessions::user_id.eq(user.id));
             of_user.filter(live!(now)).count().get_result(c)
         })
     }
 
     /// Deletes up to `limit` sessions of a locked user and returns how many.
     pub async fn delete_of_user(&mut self, user: &Locked<User>, limit: i64, now: Timestamp) -> Result<usize> {
-        let matches = refresh_tokens::user_id.eq(user.id);
-        let (found, rows) = delete_up_to!(limit, self.conn, refresh_tokens: SessionRow of SessionId, matches);
+        let matches = sessions::user_id.eq(user.id);
+        let (found, rows) = delete_up_to!(limit, self.conn, sessions: SessionRow of SessionId, matches);
         for session in rows.into_iter().map(Session::from) {
             if session.is_live(now) {
-                self.conn.removed(Action::RefreshTokenRevoked, session);
+                self.conn.removed(Action::SessionRevoked, session);
             }
         }
         Ok(found)
@@ -179,10 +176,10 @@ impl RefreshTokenRepository<'_> {
     /// reach and records no event: no response depends on it.
     pub async fn delete_expired(&mut self, now: Timestamp, limit: i64) -> Result<usize> {
         let expired: Vec<SessionId> = query!(self.conn, c => {
-            refresh_tokens::table
-                .filter(refresh_tokens::sweep_at.lt(now))
-                .order(refresh_tokens::sweep_at)
-                .select(refresh_tokens::id)
+            sessions::table
+                .filter(sessions::sweep_at.lt(now))
+                .order(sessions::sweep_at)
+                .select(sessions::id)
                 .limit(limit)
                 .load(c)
         })?;
@@ -191,8 +188,8 @@ impl RefreshTokenRepository<'_> {
         }
         query!(self.conn, c => {
             // A process whose clock lags may have refreshed one meanwhile.
-            let still = refresh_tokens::id.eq_any(&expired).and(refresh_tokens::sweep_at.lt(now));
-            diesel::delete(refresh_tokens::table.filter(still)).execute(c)
+            let still = sessions::id.eq_any(&expired).and(sessions::sweep_at.lt(now));
+            diesel::delete(sessions::table.filter(still)).execute(c)
         })
     }
 }

@@ -1,4 +1,4 @@
-//! `RefreshTokenService.RevokeAllRefreshTokens`.
+//! `SessionService.RevokeAllSessions`.
 
 use std::sync::Arc;
 
@@ -6,10 +6,10 @@ use tenantry::pb::{self, ErrorReason};
 
 use crate::support::{Answered as _, Test, both, refused};
 
-fn revoke_all(user: &pb::User, except: &str) -> pb::RevokeAllRefreshTokensRequest {
-    pb::RevokeAllRefreshTokensRequest {
+fn revoke_all(user: &pb::User, except: &str) -> pb::RevokeAllSessionsRequest {
+    pb::RevokeAllSessionsRequest {
         user_id: user.id.clone(),
-        except_family_id: except.to_owned(),
+        except_session_id: except.to_owned(),
         ..Default::default()
     }
 }
@@ -22,16 +22,16 @@ async fn all_sessions_end_or_all_but_one(t: Arc<Test>) {
     let (_, two) = t.session(&ada).await;
     let (_, three) = t.session(&ada).await;
     let (_, bobs) = t.session(&bob).await;
-    let mut adas = t.with_key(&t.user_key(&ada).await).refresh_tokens();
-    let ended = adas.revoke_all_refresh_tokens(revoke_all(&ada, &first.id)).await.answered();
-    assert_eq!(ended.revoked_sessions, 2);
+    let mut adas = t.with_key(&t.user_key(&ada).await).sessions();
+    let ended = adas.revoke_all_sessions(revoke_all(&ada, &first.id)).await.answered();
+    assert_eq!(ended.ended_sessions, 2);
     for token in [&two, &three] {
         refused(t.rotate(token).await, ErrorReason::RefreshTokenRejected);
     }
     let (_, one) = t.rotate(&one).await.unwrap();
-    assert_eq!(adas.revoke_all_refresh_tokens(revoke_all(&ada, "")).await.answered().revoked_sessions, 1);
+    assert_eq!(adas.revoke_all_sessions(revoke_all(&ada, "")).await.answered().ended_sessions, 1);
     refused(t.rotate(&one).await, ErrorReason::RefreshTokenRejected);
-    assert_eq!(adas.revoke_all_refresh_tokens(revoke_all(&ada, "")).await.answered().revoked_sessions, 0);
-    refused(adas.revoke_all_refresh_tokens(revoke_all(&bob, "")).await, ErrorReason::UserNotFound);
+    assert_eq!(adas.revoke_all_sessions(revoke_all(&ada, "")).await.answered().ended_sessions, 0);
+    refused(adas.revoke_all_sessions(revoke_all(&bob, "")).await, ErrorReason::UserNotFound);
     t.rotate(&bobs).await.unwrap();
 }

@@ -37,11 +37,11 @@ pub struct Session {
     /// When it expires unless it is refreshed.
     pub expires_at: Timestamp,
     /// When it expires, however often it is refreshed.
-    pub family_expires_at: Timestamp,
+    pub ends_at: Timestamp,
     /// When the sweep may remove it: `expires_at`, rounded up to a whole day.
     pub sweep_at: Timestamp,
     /// When it was last refreshed.
-    pub rotated_at: Option<Timestamp>,
+    pub refreshed_at: Option<Timestamp>,
     /// When it was ended.
     pub revoked_at: Option<Timestamp>,
     /// Why it was ended.
@@ -91,7 +91,7 @@ pub struct Lifetimes {
     /// Of a token, until it is refreshed.
     pub token: Duration,
     /// Of a session, from its first token.
-    pub family: Duration,
+    pub session: Duration,
 }
 
 /// The state of a token, by its generation.
@@ -117,8 +117,8 @@ impl NewSession {
         lifetimes: Lifetimes,
         now: Timestamp,
     ) -> Session {
-        let family_expires_at = now.after(lifetimes.family);
-        let expires_at = now.after(lifetimes.token).min(family_expires_at);
+        let ends_at = now.after(lifetimes.session);
+        let expires_at = now.after(lifetimes.token).min(ends_at);
         Session {
             id,
             revision: 1,
@@ -129,9 +129,9 @@ impl NewSession {
             user_agent: self.user_agent.clone(),
             ip_address: self.ip_address.clone(),
             expires_at,
-            family_expires_at,
+            ends_at,
             sweep_at: sweep_at(expires_at),
-            rotated_at: None,
+            refreshed_at: None,
             revoked_at: None,
             revoked_reason: None,
             created_at: now,
@@ -156,7 +156,7 @@ impl Session {
 
     /// True until the session expires or is ended.
     pub fn is_live(&self, now: Timestamp) -> bool {
-        self.revoked_at.is_none() && now < self.expires_at && now < self.family_expires_at
+        self.revoked_at.is_none() && now < self.expires_at && now < self.ends_at
     }
 
     /// The state of the token of a generation.
@@ -172,13 +172,13 @@ impl Session {
     /// The session after its current token is exchanged, not yet stored, for `organization_id` from then on. Never extends
     /// `family_expires_at`. `None` if the generation overflows.
     pub fn refreshed(&self, organization_id: Option<OrganizationId>, life: Duration, now: Timestamp) -> Option<Self> {
-        let expires_at = now.after(life).min(self.family_expires_at);
+        let expires_at = now.after(life).min(self.ends_at);
         Some(Self {
             revision: self.revision.checked_add(1)?,
             generation: self.generation.checked_add(1)?,
             expires_at,
             sweep_at: sweep_at(expires_at),
-            rotated_at: Some(now),
+            refreshed_at: Some(now),
             updated_at: now,
             organization_id,
             ..self.clone()

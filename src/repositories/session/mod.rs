@@ -1,5 +1,7 @@
 //! Storage of sessions, and their rotation.
 
+mod end;
+
 use diesel::{
     dsl::{case_when, exists},
     prelude::*,
@@ -14,18 +16,18 @@ use super::{
 use crate::{
     db::{
         Conn, execute, query,
-        schema::{refresh_tokens, users},
+        schema::{sessions, users},
     },
     error::Result,
     models::{
         Action, ApiKeyId, Cursor, Generation, OrganizationId, Page, PageRequest, Reach, Revision, RevokedReason,
         Sealed, Session, SessionId, Timestamp, User, UserId, UserState,
-        refresh_token::{IpText, UserAgent},
+        session::{IpText, UserAgent},
     },
     repositories::Locked,
 };
 
-row!(refresh_tokens: SessionRow of Session {
+row!(sessions: SessionRow of Session {
     id: SessionId,
     revision: Revision,
     user_id: UserId,
@@ -35,9 +37,9 @@ row!(refresh_tokens: SessionRow of Session {
     user_agent: Option<UserAgent>,
     ip_address: Option<IpText>,
     expires_at: Timestamp,
-    family_expires_at: Timestamp,
+    ends_at: Timestamp,
     sweep_at: Timestamp,
-    rotated_at: Option<Timestamp>,
+    refreshed_at: Option<Timestamp>,
     revoked_at: Option<Timestamp>,
     revoked_reason: Option<RevokedReason>,
     created_at: Timestamp,
@@ -47,7 +49,7 @@ row!(refresh_tokens: SessionRow of Session {
 });
 
 /// Repository of sessions.
-pub struct RefreshTokenRepository<'c> {
+pub struct SessionRepository<'c> {
     pub(super) conn: &'c mut Conn,
 }
 
@@ -84,29 +86,26 @@ impl From<(SessionRow, Option<UserState>)> for Presented {
 /// Sessions that have neither expired nor been revoked.
 macro_rules! live {
     ($now:expr) => {
-        refresh_tokens::revoked_at
-            .is_null()
-            .and(refresh_tokens::expires_at.gt($now))
-            .and(refresh_tokens::family_expires_at.gt($now))
+        sessions::revoked_at.is_null().and(sessions::expires_at.gt($now)).and(sessions::ends_at.gt($now))
     };
 }
 
-pub(super) use live;
+use live;
 
-impl RefreshTokenRepository<'_> {
+impl SessionRepository<'_> {
     /// Stores a new session of a locked user.
     pub async fn insert(&mut self, _user: &Locked<User>, session: &Session) -> Result<()> {
-        execute!(self.conn, diesel::insert_into(refresh_tokens::table).values(SessionRow::from(session)))?;
-        self.conn.made(Action::RefreshTokenCreated, session);
+        execute!(self.conn, diesel::insert_into(sessions::table).values(SessionRow::from(session)))?;
+        self.conn.made(Action::SessionCreated, session);
         Ok(())
     }
 
     /// The session with this id.
     pub async fn get(&mut self, reach: &Reach, id: SessionId) -> Result<Option<Session>> {
         let row: Option<SessionRow> = query!(self.conn, c => {
-            let query = refresh_tokens::table.filter(refresh_tokens::id.eq(id));
+            let query = sessions::table.filter(sessions::id.eq(id));
             let query = query.select(SessionRow::as_select()).into_boxed::<Backend>();
-            async { within!(refresh_tokens, query, reach).get_result(c).await.optional() }
+            async { within!(sessions, query, reach).get_result(c).await.optional() }
         })?;
         Ok(row.map(Session::from))
     }
@@ -120,12 +119,12 @@ impl RefreshTokenRepository<'_> {
         page: &PageRequest,
     ) -> Result<Page<Session>> {
         let rows: Vec<SessionRow> = query!(self.conn, c => {
-            let query = refresh_tokens::table.filter(refresh_tokens::user_id.eq(user_id)).filter(live!(now));
+            let query = sessions::table.filter(sessions::user_id.eq(user_id)).filter(live!(now));
             let mut query = query.select(SessionRow::as_select()).into_boxed::<Backend>();
             if let Some(cursor) = &page.after {
-                query = query.filter(refresh_tokens::id.gt(SessionId(cursor.id)));
+                query = query.filter(sessions::id.gt(SessionId(cursor.id)));
             }
-            within!(refresh_tokens, query, reach).order(refresh_tokens::id).limit(page.limit()).load(c)
+            within!(sessions, query, reach).order(sessions::id).limit(page.limit()).load(c)
         })?;
         Ok(page.page(rows, |row| Cursor::by_id(row.id)))
     }
@@ -134,10 +133,10 @@ impl RefreshTokenRepository<'_> {
     pub async fn get_presented(&mut self, reach: &Reach, id: SessionId) -> Result<Option<Presented>> {
         let found: Option<(SessionRow, Option<UserState>)> = first_within!(
             self.conn,
-            refresh_tokens,
-            refresh_tokens::table.filter(refresh_tokens::id.eq(id)).select((
+            sessions,
+            sessions::table.filter(sessions::id.eq(id)).select((
                 SessionRow::as_select(),
-                users::table.filter(users::id.eq(refresh_tokens::user_id)).select(users::state).single_value(),
+                users::table.filter(users::id.eq(sessions::user_id)).select(users::state).single_value(),
             )),
             reach
         )?;
@@ -153,28 +152,25 @@ impl RefreshTokenRepository<'_> {
         // The result of this statement is not awaited, so it must fail if the session is not as expected. If the revision differs, the new
         // one is NULL, which the column forbids. If the session is gone, the row would be inserted for a user that does not exist.
         let nobody = SessionRow { user_id: UserId(Uuid::nil()), ..SessionRow::from(refreshed) };
-        let as_presented = refresh_tokens::revision.eq(before.revision);
-        let revision = case_when(as_presented, refresh_tokens::revision + 1).assume_not_null();
+        let as_presented = sessions::revision.eq(before.revision);
+        let revision = case_when(as_presented, sessions::revision + 1).assume_not_null();
         let written = (
-            refresh_tokens::revision.eq(revision),
-            refresh_tokens::generation.eq(refreshed.generation),
-            refresh_tokens::expires_at.eq(refreshed.expires_at),
-            refresh_tokens::rotated_at.eq(refreshed.rotated_at),
-            refresh_tokens::updated_at.eq(refreshed.updated_at),
+            sessions::revision.eq(revision),
+            sessions::generation.eq(refreshed.generation),
+            sessions::expires_at.eq(refreshed.expires_at),
+            sessions::refreshed_at.eq(refreshed.refreshed_at),
+            sessions::updated_at.eq(refreshed.updated_at),
         );
-        let upsert =
-            diesel::insert_into(refresh_tokens::table).values(nobody).on_conflict(refresh_tokens::id).do_update();
+        let upsert = diesel::insert_into(sessions::table).values(nobody).on_conflict(sessions::id).do_update();
         // Indexed columns are written only if they change: SQLite would write the index as well.
         if (before.sweep_at, before.organization_id) == (refreshed.sweep_at, refreshed.organization_id) {
             execute!(self.conn, upsert.set(written))?;
         } else {
-            let indexed = (
-                refresh_tokens::sweep_at.eq(refreshed.sweep_at),
-                refresh_tokens::organization_id.eq(refreshed.organization_id),
-            );
+            let indexed =
+                (sessions::sweep_at.eq(refreshed.sweep_at), sessions::organization_id.eq(refreshed.organization_id));
             execute!(self.conn, upsert.set((written, indexed)))?;
         }
-        self.conn.changed(Action::RefreshTokenRotated, before, refreshed);
+        self.conn.changed(Action::SessionRefreshed, before, refreshed);
         Ok(())
     }
 
@@ -187,20 +183,20 @@ impl RefreshTokenRepository<'_> {
         now: Timestamp,
     ) -> Result<Vec<Session>> {
         let rows: Vec<SessionRow> = query!(self.conn, c => {
-            let live = refresh_tokens::table
-                .filter(refresh_tokens::revoked_at.is_null())
-                .filter(refresh_tokens::expires_at.gt(now));
+            let live = sessions::table
+                .filter(sessions::revoked_at.is_null())
+                .filter(sessions::expires_at.gt(now));
             let mut query = live.select(SessionRow::as_select()).into_boxed::<Backend>();
             query = match *reach {
                 Reach::Everything(_) => query,
-                Reach::User(id) => query.filter(refresh_tokens::user_id.eq(id)),
+                Reach::User(id) => query.filter(sessions::user_id.eq(id)),
                 // Members' own resources are not within an organization's reach.
-                Reach::Organization(_) => query.filter(refresh_tokens::id.ne(refresh_tokens::id)),
+                Reach::Organization(_) => query.filter(sessions::id.ne(sessions::id)),
             };
             if let Some(after) = after {
-                query = query.filter(refresh_tokens::id.gt(after));
+                query = query.filter(sessions::id.gt(after));
             }
-            query.order(refresh_tokens::id).limit(limit).load(c)
+            query.order(sessions::id).limit(limit).load(c)
         })?;
         Ok(rows.into_iter().map(Session::from).collect())
     }
