@@ -1,4 +1,4 @@
-//! The binary, as a person starts it.
+//! The binary, started from the command line.
 
 use std::process::Command;
 
@@ -24,7 +24,7 @@ async fn an_admin_is_created_with_nothing_but_the_key_on_standard_output(backend
         let mut command = tenantry(&["admin", "create", "--email", email, "--name", "Ada", "--database-url", &url]);
         let (done, printed, log) = output(command.args(more));
         assert!(done, "{log}");
-        // Nothing but the key and the end of its line.
+        // Only the key and a newline.
         let key = printed.strip_suffix('\n').unwrap().to_owned();
         assert!(key.starts_with("cf_live_") && key.len() == 69, "{printed}");
         key

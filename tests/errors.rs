@@ -1,4 +1,4 @@
-//! Every reason of the enum is produced by a call, with its code and its details, and says nothing of the inside.
+//! Every reason of the enum is produced by a call, with its code and details and without implementation details.
 
 use std::sync::Arc;
 
@@ -461,7 +461,7 @@ async fn provoke_streams(scene: Scene<'_>, reason: ErrorReason) -> Provoked {
             let mut events = once_free(|| watch(&admin, watch_all())).await?.into_inner();
             let cursor = events.message().await?.unwrap().cursor;
             drop(events);
-            // As after a restore of an older backup.
+            // As after the restore of an older backup.
             t.database.execute("DELETE FROM cf_events").await;
             let request = pb::WatchEventsRequest { cursor, ..Default::default() };
             done(once_free(|| watch(&admin, request.clone())).await.map(drop))
@@ -480,7 +480,7 @@ async fn provoke_streams(scene: Scene<'_>, reason: ErrorReason) -> Provoked {
                 async move { events.export_snapshot(request).await }
             };
             let mut items = once_free(export).await?.into_inner();
-            // Not read before the server has given it up.
+            // Reads nothing until the server has given up the stream.
             once_free(|| watch(&admin, watch_all())).await?;
             while items.message().await?.is_some() {}
             Ok(true)
@@ -523,7 +523,7 @@ async fn provoke_server_limits(scene: Scene<'_>, reason: ErrorReason) -> Provoke
             owner.users().update_user(request).await?;
         },
         R::AnswerTooLarge => {
-            // As text, which is what is counted, a number is much smaller than on the wire.
+            // Sizes are counted as text, and a number is much smaller as text than on the wire.
             let one = prost_types::Value { kind: Some(Kind::NumberValue(1.0)) };
             let list = prost_types::ListValue { values: vec![one; 8000] };
             let list = prost_types::Value { kind: Some(Kind::ListValue(list)) };
@@ -585,7 +585,7 @@ async fn accept(t: &Test, token: &str, user: &pb::User) -> Result<(), Status> {
     t.admin().invitations().accept_invitation(request).await.map(drop)
 }
 
-/// Opens a WatchEvents.
+/// Opens a WatchEvents stream.
 fn watch(
     api: &Api,
     request: pb::WatchEventsRequest,
@@ -598,7 +598,7 @@ fn watch_all() -> pb::WatchEventsRequest {
     pb::WatchEventsRequest::default()
 }
 
-/// Opens the one stream that the server allows, as soon as it does.
+/// Opens the only stream that the server allows, as soon as it is free.
 async fn once_free<T, F: Future<Output = Result<T, Status>>>(open: impl Fn() -> F) -> Result<T, Status> {
     loop {
         match open().await {
@@ -608,7 +608,7 @@ async fn once_free<T, F: Future<Output = Result<T, Status>>>(open: impl Fn() -> 
     }
 }
 
-/// Lets every new user fail as it would if another transaction had just erased what it refers to.
+/// Makes every new user fail as if another transaction had just deleted a referenced row.
 async fn break_a_reference_on_every_new_user(database: &database::TestDatabase) {
     let columns = "(id, revision, user_id, organization_id, role, permissions, created_at, updated_at)";
     match database {
@@ -634,7 +634,7 @@ async fn break_a_reference_on_every_new_user(database: &database::TestDatabase) 
 async fn every_reason_is_produced_by_a_call(t: Arc<Test>) {
     let mut reasons: Vec<ErrorReason> = (1..100).filter_map(|number| ErrorReason::try_from(number).ok()).collect();
     assert!(reasons.len() > 30);
-    // The one that breaks the database comes last.
+    // The reasons that break the database come last.
     reasons.sort_by_key(|reason| matches!(reason, ErrorReason::Conflict | ErrorReason::Internal));
     for reason in reasons {
         if matches!(
@@ -688,7 +688,7 @@ async fn calls_beyond_what_the_server_takes_are_refused_at_once(t: Arc<Test>) {
         let (admin, request) = (t.admin(), create(name));
         calls.spawn(async move { admin.users().create_user(request).await.map(drop) });
     }
-    // Those that are taken wait for whoever holds the database.
+    // Accepted calls wait for the lock on the database.
     let status = refused(calls.join_next().await.unwrap().unwrap(), ErrorReason::Overloaded);
     assert!(status.get_details_retry_info().unwrap().retry_delay.is_some());
     held.release().await;
@@ -710,7 +710,7 @@ async fn a_call_ends_at_the_request_timeout(t: Arc<Test>) {
         pb::CreateUserRequest { email: "x@example.com".to_owned(), name: "X".to_owned(), ..Default::default() };
     refused(t.admin().users().create_user(request.clone()).await, ErrorReason::DeadlineExceeded);
     held.release().await;
-    // What was given up was not done, and nothing is stuck.
+    // The call that timed out had no effect, and the server still works.
     eventually_creates(&t, request).await;
 }
 
@@ -719,7 +719,7 @@ async fn eventually_creates(t: &Test, request: pb::CreateUserRequest) {
     for _ in 0..100 {
         match t.admin().users().create_user(request.clone()).await {
             Err(status) if matches!(status.code(), tonic::Code::DeadlineExceeded | tonic::Code::Unavailable) => {}
-            // Too slow to be told, and still done.
+            // The answer came too late, but the user was created.
             Err(status) => return assert_eq!(status.code(), tonic::Code::AlreadyExists, "{status:?}"),
             Ok(_) => return,
         }

@@ -1,5 +1,5 @@
 //! The integration tests: real gRPC to a real server, each test on its own SQLite file and on its own PostgreSQL database.
-//! The path of a test mirrors the method: `user/create.rs` tests `UserService.CreateUser`.
+//! The path of a test mirrors its method: `user/create.rs` tests `UserService.CreateUser`.
 
 #![allow(
     unreachable_pub,

@@ -1,5 +1,5 @@
-//! Random sequences of what can be done in an organization, each step beside a model of it: refused exactly when the model says so, and
-//! after each sequence the service holds what the model holds. The model knows sets of permissions and nothing of how they are stored.
+//! Random sequences of operations in an organization, each compared with a model: a step is refused exactly when the model refuses it, and
+//! after each sequence the service and the model are in the same state. The model knows sets of permissions, not how they are stored.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -17,20 +17,20 @@ use tonic::Status;
 
 use crate::support::{Answered as _, Api, Backend, Test, both, invariants, mask, random::Random, run};
 
-/// Users of a worker, one after the other in one organization at a time.
+/// Number of users of a worker, in one organization at a time.
 const USERS: usize = 4;
-/// Workers beside each other.
+/// Number of concurrent workers.
 const WORKERS: u64 = 8;
-/// Steps of a sequence.
+/// Number of steps of a sequence.
 const STEPS: usize = 12;
-/// The names of the organization's own roles.
+/// Names of the organization's own roles.
 const OWN_ROLES: [&str; 3] = ["clerk", "deputy", "host"];
-/// What stands in the model for all permissions that nobody has named.
+/// Represents all permissions without a name in the model.
 const UNNAMED: &str = "unnamed";
 
 type Set = BTreeSet<&'static str>;
 
-/// Who does something.
+/// The caller of a step.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Actor {
     Admin,
@@ -38,7 +38,7 @@ enum Actor {
     Key,
 }
 
-/// What is done.
+/// An operation.
 #[derive(Clone, Debug)]
 enum Step {
     Add(usize, &'static str),
@@ -75,26 +75,26 @@ struct Invitation {
     id: String,
     role: &'static str,
     token: String,
-    /// Who sent it last: with what that one holds it ends.
+    /// The last sender. The invitation expires if the sender loses a permission that it grants.
     sender: Actor,
     expired: bool,
 }
 
-/// What the service should hold.
+/// The expected state of the service.
 #[derive(Default)]
 struct Model {
     active: [bool; USERS],
     suspended: bool,
-    /// Their ids, and what they give.
+    /// Ids and permissions by name.
     roles: BTreeMap<&'static str, (String, Vec<&'static str>)>,
-    /// Their ids, and their roles.
+    /// Ids and roles by user.
     members: BTreeMap<usize, (String, &'static str)>,
     invitations: BTreeMap<usize, Invitation>,
     keys: Vec<Key>,
 }
 
 impl Model {
-    /// All that a role gives; `None` if there is none.
+    /// All permissions of a role; `None` if it does not exist.
     fn gives(&self, role: &str) -> Option<Set> {
         let of_every_member = ["organizations:read", "memberships:read", "users:read", "roles:read"];
         let mut all: Set = OWN.into_iter().chain([UNNAMED]).collect();
@@ -110,7 +110,7 @@ impl Model {
         })
     }
 
-    /// What an actor holds; `None` for one whose key does not work, or who is no member.
+    /// The permissions of an actor; `None` for a key that does not work or a user who is not an active member.
     fn holds(&self, actor: Actor) -> Option<Set> {
         match actor {
             Actor::Admin => self.gives("owner"),
@@ -119,7 +119,7 @@ impl Model {
         }
     }
 
-    /// True if an actor holds a permission and all of what it is about, where things can be changed.
+    /// True if an actor holds a permission and all permissions in `about`, and may change the organization.
     fn may(&self, actor: Actor, permission: &str, about: &[Option<Set>]) -> bool {
         let Some(held) = self.holds(actor) else { return false };
         held.contains(permission)
@@ -131,12 +131,12 @@ impl Model {
         actor == Actor::Admin || !self.suspended
     }
 
-    /// True if somebody else than a user is an owner and active.
+    /// True if another active user is an owner.
     fn has_owner_without(&self, user: usize) -> bool {
         self.members.iter().any(|(other, (_, role))| *other != user && *role == "owner" && self.active[*other])
     }
 
-    /// True if the sender of an invitation still holds what it gives.
+    /// True if the sender of an invitation still holds its permissions.
     fn has_ground(&self, invitation: &Invitation) -> bool {
         let given = self.gives(invitation.role);
         match invitation.sender {
@@ -154,7 +154,7 @@ impl Model {
         }
     }
 
-    /// Ends the invitations of a user who holds less than before.
+    /// Expires the invitations whose permissions a user no longer holds.
     fn end_invitations_of(&mut self, user: usize) {
         let ended: Vec<usize> = self
             .invitations
@@ -171,7 +171,7 @@ impl Model {
         self.members.get(&user).map(|(_, role)| *role)
     }
 
-    /// True if a step is done, false if it is refused.
+    /// True if the step succeeds, false if it is refused.
     fn allows(&self, actor: Actor, step: &Step) -> bool {
         let gives = |role: &str| self.gives(role);
         match step {
@@ -282,7 +282,7 @@ fn with_every_members(permissions: &[&'static str]) -> Set {
         .collect()
 }
 
-/// One organization of the service, and the users around it.
+/// One organization of the service, and its users.
 struct World {
     admin: Api,
     users: Vec<(pb::User, Api)>,
@@ -517,7 +517,7 @@ impl World {
         let made = self.api(actor).api_keys().rotate_api_key(request).await?.into_inner();
         let texts = &mut self.model.keys[key].texts;
         texts.push(made.plaintext_key);
-        // The one before works a while longer, and none from before that.
+        // The previous secret works a while longer; older ones do not.
         texts.drain(..texts.len().saturating_sub(2));
         Ok(())
     }
@@ -572,7 +572,7 @@ impl World {
         Ok(())
     }
 
-    /// Asserts that the service holds what the model holds.
+    /// Asserts that the service and the model are in the same state.
     async fn assert_is_as_the_model(&self, what: &str) {
         let organization_id = || self.organization_id.clone();
         let all = pb::ListMembershipsRequest { organization_id: organization_id(), ..Default::default() };
@@ -608,14 +608,14 @@ impl World {
         let owner = Some(list_api_keys_request::Owner::OrganizationId(organization_id()));
         let all = pb::ListApiKeysRequest { owner, include_revoked: true, ..Default::default() };
         let keys = self.admin.api_keys().list_api_keys(all).await.answered().api_keys;
-        // Without the one that the organization calls with.
+        // Without the key that the organization calls with.
         let keys: BTreeSet<_> =
             keys.into_iter().filter(|key| key.name == "made").map(|key| (key.id, key.revoked_at.is_some())).collect();
         let expected: BTreeSet<_> = self.model.keys.iter().map(|key| (key.id.clone(), key.revoked)).collect();
         assert_eq!(keys, expected, "{what}");
     }
 
-    /// Takes the organization away, and gives the users back as they were.
+    /// Purges the organization and reactivates the users.
     async fn clear(self) -> Vec<(pb::User, Api)> {
         let request =
             pb::PurgeOrganizationRequest { organization_id: self.organization_id.clone(), ..Default::default() };
@@ -628,7 +628,7 @@ impl World {
     }
 }
 
-/// A step, and who tries it.
+/// A random step and its actor.
 fn any_step(random: &mut Random, keys: usize) -> (Actor, Step) {
     let actor = match random.below(8) {
         0 => Actor::Admin,
@@ -674,7 +674,7 @@ fn any_step(random: &mut Random, keys: usize) -> (Actor, Step) {
     (actor, step)
 }
 
-/// Runs sequences and tells how many steps were done and how many refused.
+/// Runs sequences. Returns the numbers of successful and refused steps.
 async fn run_sequences(t: &Test, seed: u64, sequences: u64) -> (usize, usize) {
     let mut users = Vec::new();
     for _ in 0..USERS {
@@ -706,7 +706,7 @@ async fn run_sequences(t: &Test, seed: u64, sequences: u64) -> (usize, usize) {
     (done, refused)
 }
 
-/// Runs so many sequences on several workers. `TENANTRY_TEST_SEED` runs those of a seed again.
+/// Runs sequences on several workers. `TENANTRY_TEST_SEED` repeats those of a seed.
 async fn follow_the_model(t: std::sync::Arc<Test>, sequences: u64) {
     let seed = std::env::var("TENANTRY_TEST_SEED").map_or_else(|_| rand_seed(), |seed| seed.parse().unwrap());
     println!("seed {seed}: TENANTRY_TEST_SEED={seed} runs the same sequences");

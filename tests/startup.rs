@@ -1,4 +1,4 @@
-//! What happens at start: two at once, the first admin, the key ring, the settings, and what is refused.
+//! Starts: two at once, the first admin, the key ring, the settings, and refusals.
 
 use std::{path::PathBuf, sync::Arc};
 
@@ -10,7 +10,7 @@ async fn start(url: &str, options: &[&str]) -> Result<Server, String> {
     Server::start(&args(url, options), Arc::new(MovableClock::default())).await
 }
 
-/// Why a start fails, in one line.
+/// The one-line error of a refused start.
 async fn refusal(url: &str, options: &[&str]) -> String {
     let error = start(url, options).await.err().expect("the start must be refused");
     assert!(!error.contains('\n') && !error.is_empty(), "{error}");
@@ -70,7 +70,7 @@ async fn what_was_written_is_there_after_a_restart(backend: Backend) {
     let api = Api::new(server.address, key);
     let get = pb::GetUserRequest { user_id: ada.id.clone() };
     assert_eq!(api.users().get_user(get).await.answered().user.unwrap(), ada);
-    // That a token was traded is remembered too.
+    // The rotation of a token is remembered too.
     api.refresh_tokens().rotate_refresh_token(rotate).await.unwrap_err();
     let sessions = pb::ListRefreshTokensRequest { user_id: ada.id, ..Default::default() };
     assert!(api.refresh_tokens().list_refresh_tokens(sessions).await.answered().refresh_tokens.is_empty());
@@ -95,7 +95,7 @@ async fn a_ring_without_a_key_that_was_used_is_refused(backend: Backend) {
     let new = "k2:HxAeHRwbGhkYFxYVFBMSERAPDg0MCwoJCAcGBQQDAgE=";
     let error = refusal(&database.url(), &["--sealing-keys", new]).await;
     assert!(error.contains("\"k1\"") && error.contains("not in the key ring"), "{error}");
-    // A new key before the old one is how keys are changed.
+    // A new key before the old one rotates the keys.
     let both = format!("{new},{SEALING_KEYS}");
     start(&database.url(), &["--sealing-keys", &both]).await.unwrap().stop().await.unwrap();
     database.remove().await;
