@@ -15,7 +15,7 @@ use crate::support::{
 
 /// Ends all other connections to the database. Returns their number.
 async fn end_connections(t: &Test) -> usize {
-    let TestDatabase::Postgres(name) = &t.database else { panic!("SQLite has no connections that others could end") };
+    let TestDatabase::Postgres(name) = &t.database else { panic!("SQLite has no server connections") };
     let sql = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
                WHERE datname = current_database() AND pid <> pg_backend_pid()";
     connect(name).await.query(sql, &[]).await.unwrap().len()

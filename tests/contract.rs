@@ -86,7 +86,7 @@ fn named<'c>(comment: &'c str, word: &str) -> Option<&'c str> {
 fn nothing_that_clients_rely_on_is_gone_or_different() {
     let (now, promised) = (facts(&raw::pool_of(DESCRIPTOR_SET)), facts(&raw::pool_of(IMAGE)));
     let broken: Vec<&String> = promised.difference(&now).collect();
-    assert!(broken.is_empty(), "clients break on this; see `make proto-image`: {broken:#?}");
+    assert!(broken.is_empty(), "breaking changes; see `make proto-image`: {broken:#?}");
     assert!(promised.len() > 700, "{}", promised.len());
 }
 

@@ -96,7 +96,7 @@ async fn walk<P: Future<Output = Page>>(
             token = next;
         }
         assert!(seen.values().all(|count| *count == 1), "{what}: a row was returned twice");
-        assert!(stayed.iter().all(|id| seen.contains_key(id)), "{what}: a row that stayed was not returned");
+        assert!(stayed.iter().all(|id| seen.contains_key(id)), "{what}: a lasting row was not returned");
         walks += 1;
         if last {
             return walks;
@@ -158,7 +158,7 @@ async fn a_walk_returns_every_row_that_stayed_exactly_once(t: Arc<Test>) {
         )),
         churn,
     );
-    assert!(walks > 1, "nothing happened during the walk");
+    assert!(walks > 1, "only one walk during the changes");
 }
 
 #[both]

@@ -137,5 +137,5 @@ fn sqlite_plans_a_prepared_statement_once_whatever_is_bound() {
     let compiled: Compiled = diesel::sql_query("SELECT sqlite_compileoption_used('ENABLE_QPSG') AS stable")
         .get_result(&mut connection)
         .unwrap();
-    assert!(compiled.stable, "after an ANALYZE each call would plan its statements anew: see .cargo/config.toml");
+    assert!(compiled.stable, "an ANALYZE would make each call plan its statements again: see .cargo/config.toml");
 }

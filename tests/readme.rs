@@ -28,7 +28,7 @@ fn shell(text: &str) -> Vec<&str> {
 async fn run(blocks: &[&str]) -> String {
     let root = Path::new(REPOSITORY);
     let tools = root.join("target/tools");
-    assert!(tools.join("grpcurl").exists(), "this needs grpcurl: run `make test`, or `make target/tools/grpcurl`");
+    assert!(tools.join("grpcurl").exists(), "grpcurl is missing: run `make test` or `make target/tools/grpcurl`");
 
     // The state that `make run` leaves: the binary, and a server on the database in ./data.
     assert_eq!(blocks[0], "make run\n");

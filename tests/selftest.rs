@@ -119,12 +119,12 @@ async fn r38_no_caller_gets_from_one_tenant_into_another_through_any_method(t: A
     // A change of any caller's access shows up in the review of this file.
     let matrix = report.matrix() + "\n";
     std::fs::write(Path::new(REPOSITORY).join("target/isolation.txt"), &matrix).unwrap();
-    assert!(matrix == include_str!("isolation.txt"), "target/isolation.txt is not as tests/isolation.txt");
+    assert!(matrix == include_str!("isolation.txt"), "target/isolation.txt differs from tests/isolation.txt");
     let tried: BTreeSet<String> = report.rows.iter().map(|row| row.method.clone()).collect();
     let ours: BTreeSet<String> = raw::methods().iter().map(|method| method.full_name().to_owned()).collect();
     let others: Vec<&str> = tried.difference(&ours).map(String::as_str).collect();
     assert!(ours.is_subset(&tried) && others.iter().all(|name| name.starts_with("grpc.")), "{others:?}");
-    assert_eq!(rows(&t).await, before, "what it made is removed");
+    assert_eq!(rows(&t).await, before, "the selftest left rows");
 }
 
 #[both]

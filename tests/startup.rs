@@ -169,5 +169,5 @@ async fn an_address_in_use_is_named() {
     args.network.listen = address.parse().unwrap();
     let error = Server::start(&args, Arc::new(MovableClock::default())).await.err().unwrap();
     assert!(error.contains(&address), "{error}");
-    assert!(!file(&database, "").exists(), "nothing is opened before the address is ours");
+    assert!(!file(&database, "").exists(), "the database is opened before the address is bound");
 }

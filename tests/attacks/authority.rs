@@ -474,7 +474,7 @@ async fn v28_the_former_secret_of_a_rotated_key_writes_no_keys(t: Arc<Test>) {
     };
     let current = t.with_key(&former).api_keys().rotate_api_key(rotate(None)).await.answered().plaintext_key;
     let (thief, owner) = (t.with_key(&former), t.with_key(&current));
-    assert!(opens(&thief, &user.id).await, "the overlap is there for clients without the new secret");
+    assert!(opens(&thief, &user.id).await, "the former secret works during the overlap");
     refused(thief.api_keys().rotate_api_key(rotate(Some(0))).await, ErrorReason::FormerSecret);
     refused(
         thief.api_keys().create_api_key(new_key(Owner::UserId(user.id.clone()), &["*"])).await,

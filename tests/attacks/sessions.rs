@@ -22,7 +22,7 @@ async fn v27_a_session_refreshed_often_ends_with_one_write(t: Arc<Test>) {
     for _ in 0..300 {
         last = refresh(&t, &last).await.unwrap().plaintext_token;
     }
-    assert_eq!(rows(&t, "cf_refresh_tokens").await, before, "nothing grows with refreshes");
+    assert_eq!(rows(&t, "cf_refresh_tokens").await, before, "refreshes add no rows");
     // An old token ends its session and no other.
     refused(refresh(&t, &first.plaintext_token).await, ErrorReason::RefreshTokenRejected);
     refused(refresh(&t, &last).await, ErrorReason::RefreshTokenRejected);

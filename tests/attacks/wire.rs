@@ -123,7 +123,7 @@ async fn a_message_that_does_not_come_soon_is_not_waited_for(t: Arc<Test>) {
     assert_eq!(
         half_call(&unknown, unknown.request(GET_USER).body(()).unwrap()).await,
         "UNAUTHENTICATED",
-        "it is refused at once"
+        "the call is refused at once"
     );
 }
 
@@ -194,7 +194,7 @@ async fn w3_answers_that_nobody_takes_have_a_budget(t: Arc<Test>) {
     let (bearer, get) = (format!("Bearer {key}"), framed(&pb::GetUserRequest { user_id: ada.id.clone() }));
     let (mut held, mut taken) = (Vec::new(), 0);
     let refused_at = loop {
-        assert!(taken < 700, "a client that takes nothing is answered for ever");
+        assert!(taken < 700, "a client that reads nothing is answered without a limit");
         if taken % 100 == 0 {
             // A client with a zero window.
             held.push(Raw::open(t.address, &[(4, 0)]).await);

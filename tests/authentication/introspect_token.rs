@@ -24,7 +24,7 @@ fn encode(value: &Value) -> String {
     URL_SAFE_NO_PAD.encode(value.to_string())
 }
 
-/// The key that the server signs with, opened as only its operator can.
+/// The server's signing key, opened as only its operator can.
 async fn private_key(t: &Test, kid: &str) -> Vec<u8> {
     let (sql, ring) = match &t.database {
         TestDatabase::Sqlite(_) => {
@@ -47,7 +47,7 @@ async fn private_key(t: &Test, kid: &str) -> Vec<u8> {
     KeyRing::parse(&ring).unwrap().open(&Sealed::new(sealed), place).unwrap().to_vec()
 }
 
-/// A token of any header and claims, signed with a key.
+/// A token with any header and claims, signed with a key.
 fn signed(header: &Value, claims: &Value, key: &Ed25519KeyPair) -> String {
     let message = format!("{}.{}", encode(header), encode(claims));
     let signature = URL_SAFE_NO_PAD.encode(key.sign(message.as_bytes()));

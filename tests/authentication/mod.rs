@@ -29,13 +29,13 @@ pub async fn sign_in(t: &Test, email: &str, password: &str) -> Result<pb::SignIn
     t.admin().authentication().sign_in(sign_in).await.map(tonic::Response::into_inner)
 }
 
-/// Tries to go on with a session.
+/// Tries to refresh a session.
 pub async fn refresh(t: &Test, plaintext_token: &str) -> Result<pb::RefreshResponse, Status> {
     let refresh = pb::RefreshRequest { plaintext_token: plaintext_token.to_owned(), ..Default::default() };
     t.admin().authentication().refresh(refresh).await.map(tonic::Response::into_inner)
 }
 
-/// The claims of an access token, read without a look at its signature.
+/// The claims of an access token. The signature is not checked.
 pub fn claims(token: &str) -> serde_json::Value {
     part(token, 1)
 }

@@ -762,7 +762,7 @@ impl<'a> Draw<'a> {
             "GrantPlatformAdmin" => Call::GrantPlatformAdmin(self.any_user()),
             "ImportUsers" => Call::ImportUsers,
             "RevokePlatformAdmin" => Call::RevokePlatformAdmin(self.user_who(|user| user.admin)),
-            other => panic!("teach the model of authority the method {other}"),
+            other => panic!("add the method {other} to the model of authority"),
         })
     }
 

@@ -1324,7 +1324,7 @@ impl Model {
     fn mail(&mut self, kind: Mailed, user: usize, address: String, answer: &Answer) {
         if let Some(again) = self.mails.iter().find(|mail| mail.text == answer.text) {
             let is_the_same = again.live && (again.kind, again.user) == (kind, user) && again.address == address;
-            assert!(is_the_same, "a token that has ended is returned again, or for something else: {again:?}");
+            assert!(is_the_same, "a spent token is returned again, or one for another purpose: {again:?}");
             return;
         }
         for mail in self.mails.iter_mut().filter(|mail| mail.user == user && mail.kind == kind) {

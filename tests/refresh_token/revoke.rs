@@ -20,7 +20,7 @@ async fn a_session_ends_by_id_or_by_secret_of_any_of_its_tokens(t: Arc<Test>) {
         let key = || if by_secret { Key::PlaintextToken(one.clone()) } else { Key::RefreshTokenId(first.id.clone()) };
         adas.revoke_refresh_token(revoke(key())).await.unwrap();
         refused(t.rotate(&two).await, ErrorReason::RefreshTokenRejected);
-        // Again: nothing changes.
+        // Repeated: nothing changes.
         adas.revoke_refresh_token(revoke(key())).await.unwrap();
     }
 }
