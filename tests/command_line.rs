@@ -53,7 +53,8 @@ async fn two_processes_started_at_once_on_an_empty_database_both_serve(backend: 
     };
     let (one, two) = tokio::join!(start(), start());
     let (one, two) = (one.unwrap(), two.unwrap());
-    let key = one.first_admin_key.clone().xor(two.first_admin_key.clone()).expect("exactly one of them creates the admin");
+    let key =
+        one.first_admin_key.clone().xor(two.first_admin_key.clone()).expect("exactly one of them creates the admin");
     for server in [&one, &two] {
         let api = Api::new(server.address, Some(key.clone()));
         api.users().list_users(pb::ListUsersRequest::default()).await.unwrap();

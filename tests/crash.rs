@@ -192,7 +192,7 @@ async fn an_answer_lost_between_commit_and_response_is_told_again(backend: Backe
     let told = api.refresh_tokens().create_refresh_token((*session).clone()).await.answered();
     let again = api.refresh_tokens().create_refresh_token((*session).clone()).await.answered();
     assert_eq!(told, again);
-    assert_eq!(database.texts(rows).await.len(), 1, "one row");
+    assert_eq!(database.texts(rows).await.len(), 1, "one session");
     drop(server);
 
     // The same for a rotation: a client that lost the successor does not trigger reuse detection.
@@ -205,7 +205,7 @@ async fn an_answer_lost_between_commit_and_response_is_told_again(backend: Backe
     let successor = api.refresh_tokens().rotate_refresh_token(rotate).await.answered();
     let next = pb::RotateRefreshTokenRequest { plaintext_token: successor.plaintext_token, ..Default::default() };
     api.refresh_tokens().rotate_refresh_token(next).await.unwrap();
-    assert_eq!(database.texts(rows).await.len(), 1, "still one row");
+    assert_eq!(database.texts(rows).await.len(), 1, "still one session");
     drop(server);
     database.remove().await;
 }

@@ -8,7 +8,7 @@
     clippy::panic,
     clippy::match_same_arms,
     clippy::unnecessary_wraps,
-    reason = "a test that cannot go on must fail, and says things as its reader thinks of them"
+    reason = "a test that cannot continue must fail, and names favour readability"
 )]
 
 use tenantry_testing as support;

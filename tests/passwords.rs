@@ -341,11 +341,11 @@ async fn r10_whatever_is_wrong_a_sign_in_is_refused_byte_for_byte_alike(t: Arc<T
     refused(sign_in(&t, &throttled.email, "wrong").await, ErrorReason::SignInRejected);
     let wrong = bytes(sign_in(&t, &user.email, "wrong").await);
     let cases = [
-        ("nobody", sign_in(&t, "nobody@example.com", PHRASE).await),
+        ("unknown e-mail", sign_in(&t, "nobody@example.com", PHRASE).await),
         ("no password", sign_in(&t, &without.email, PHRASE).await),
         ("suspended", sign_in(&t, &suspended.email, PHRASE).await),
         ("deleted", sign_in(&t, &deleted.email, PHRASE).await),
-        ("too many tries", sign_in(&t, &throttled.email, PHRASE).await),
+        ("too many attempts", sign_in(&t, &throttled.email, PHRASE).await),
     ];
     for (what, case) in cases {
         assert_eq!(bytes(case), wrong, "{what}");

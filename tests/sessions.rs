@@ -775,7 +775,7 @@ async fn slow_a_session_of_a_million_refreshes_is_refreshed_and_ended_as_fast_as
         for _ in 0..REFRESHES {
             token = refresh(&t, &token).await.unwrap().plaintext_token;
         }
-        assert_eq!(rows(&t).await, 1, "a refresh leaves no row");
+        assert_eq!(rows(&t).await, 1, "a refresh adds no row");
         let current = aged(&t, &long, 1_000_000).await;
         let tokens = tokio::sync::Mutex::new([t.signed_in(&user).await.plaintext_token, current]);
         takes_no_longer("Refresh", backend, 51, async |is_aged| {

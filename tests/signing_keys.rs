@@ -173,7 +173,7 @@ async fn rotation_under_load_refuses_no_valid_token(backend: Backend) {
     let kids = clients.join_all().await;
     assert!(kids.iter().all(|kids| *kids >= 4), "a process saw too few keys: {kids:?}");
     eprintln!(
-        "{backend:?}: {} calls with valid tokens while 5 keys were made, none refused",
+        "{backend:?}: {} calls with valid tokens during the creation of 5 keys, none refused",
         calls.load(Ordering::Relaxed)
     );
     drop(servers);

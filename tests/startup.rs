@@ -146,7 +146,7 @@ async fn a_postgres_that_does_not_answer_is_named_without_its_password() {
 async fn a_certificate_that_nobody_signed_will_do_for_prefer_and_not_for_require() {
     let database = TestDatabase::empty(Backend::Postgres).await;
     if database.texts("SELECT setting AS value FROM pg_settings WHERE name = 'ssl'").await != ["on"] {
-        println!("the PostgreSQL server of these tests has no TLS: there is nothing to try");
+        println!("the PostgreSQL server of these tests has no TLS: skipped");
         return database.remove().await;
     }
     let url = |mode: &str| format!("{}?sslmode={mode}", database.url().split('?').next().unwrap());

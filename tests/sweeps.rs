@@ -29,7 +29,7 @@ async fn becomes(t: &Test, table: &str, rows: usize) {
         }
     };
     let waits = tokio::time::timeout(Duration::from_mins(3), waits);
-    waits.await.unwrap_or_else(|_| panic!("{table} does not get to {rows} rows"));
+    waits.await.unwrap_or_else(|_| panic!("{table} does not reach {rows} rows"));
 }
 
 /// Inserts expired sessions of a user directly into the database, with consecutive ids like real ones.
@@ -232,7 +232,7 @@ async fn slow_a_sweep_of_a_million_keeps_no_write_waiting(backend: Backend) {
         };
         let (beside, took) = tokio::join!(writes(&t, &ada, &swept), all_gone);
         let of = |all: &[Duration], part: usize| all[(all.len() - 1) * part / 1000];
-        for (what, all) in [("without a sweep", &without), ("beside a sweep", &beside)] {
+        for (what, all) in [("without a sweep", &without), ("during a sweep", &beside)] {
             println!(
                 "{backend:?} {what}: {} writes of 8 clients, median {:?}, 99.9 % {:?}, longest {:?}",
                 all.len(),

@@ -103,9 +103,7 @@ async fn slow_r11_nobody_takes_as_long_as_somebody(backend: Backend) {
         let (middle, slower) =
             (median(&differences_of_pairs), differences_of_pairs.iter().filter(|d| **d > 0.0).count());
         let sign = deviations(slower, PAIRS);
-        println!(
-            "{backend:?}: one after the other: median difference {middle:.3} ms, sign test {sign:.2} standard deviations"
-        );
+        println!("{backend:?}: sequential: median difference {middle:.3} ms, sign test {sign:.2} standard deviations");
 
         // Both at once in one segment: counts which one is answered first.
         let mut known_first = 0;
@@ -126,7 +124,7 @@ async fn slow_r11_nobody_takes_as_long_as_somebody(backend: Backend) {
             known_first += usize::from(of_known < of_unknown);
         }
         let share = f64::from(u32::try_from(known_first).unwrap()) / f64::from(u32::try_from(PAIRS).unwrap());
-        println!("{backend:?}: both at once: the known one first in {:.1} %", share * 100.0);
+        println!("{backend:?}: concurrent: the known one first in {:.1} %", share * 100.0);
 
         // A known leak: users whose hash has other costs, until they sign in.
         let old = median(&differences(&api, 3 * PAIRS, 100, &mut random).await);

@@ -28,7 +28,7 @@ async fn u1_tenant_isolation_is_tried_through_every_method(t: Arc<Test>) {
                 for secret in
                     [&acme.email, &acme.invited.email, &acme.slug, &acme.provider_user_id, &acme.membership_id]
                 {
-                    assert!(!text.contains(secret.as_str()), "{} told {secret}", method.full_name());
+                    assert!(!text.contains(secret.as_str()), "{} revealed {secret}", method.full_name());
                 }
             }
         }

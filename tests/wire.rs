@@ -317,7 +317,7 @@ async fn a_peer_has_so_many_connections_and_no_more(t: Arc<Test>) {
         others.push(Connection::open(&t).await);
     }
     let mut beyond = TcpStream::connect(t.address).await.unwrap();
-    assert_eq!(beyond.read(&mut [0; 1]).await.unwrap_or(0), 0, "it is closed at once");
+    assert_eq!(beyond.read(&mut [0; 1]).await.unwrap_or(0), 0, "the connection is closed at once");
     drop(others);
     // Places are released.
     loop {
@@ -345,7 +345,7 @@ async fn a_client_that_resets_what_it_asks_is_sent_away(t: Arc<Test>) {
     }
     let _ = raw.0.write_all(&flood).await;
     let goaway = raw.next_of(&[GOAWAY]).await;
-    assert!(goaway.is_none_or(|frame| frame.code() == 11), "it asks to be calm");
+    assert!(goaway.is_none_or(|frame| frame.code() == 11), "the code is ENHANCE_YOUR_CALM");
     raw.closed().await;
 }
 

@@ -102,7 +102,7 @@ fn with_forged_header(good: &str, own: &Ed25519KeyPair, other: &Ed25519KeyPair) 
         ("HMAC with the public key", hs256),
         ("no alg", signed(&without(&header, "alg"), &claims, own)),
         ("an unknown kid", signed(&with(&header, "kid", json!(Uuid::from_u128(7))), &claims, own)),
-        ("a kid that is no id", signed(&with(&header, "kid", json!("../../dev/null")), &claims, own)),
+        ("a kid that is not an id", signed(&with(&header, "kid", json!("../../dev/null")), &claims, own)),
         ("no kid", signed(&without(&header, "kid"), &claims, own)),
         ("typ JWT", signed(&with(&header, "typ", json!("JWT")), &claims, own)),
         ("no typ", signed(&without(&header, "typ"), &claims, own)),
@@ -126,14 +126,14 @@ fn with_forged_claims(good: &str, own: &Ed25519KeyPair, other: &Ed25519KeyPair) 
         ("another issuer", signed(&header, &with(&claims, "iss", json!("other")), own)),
         ("no issuer", signed(&header, &without(&claims, "iss"), own)),
         ("expired", signed(&header, &with(&claims, "exp", json!(now - 1)), own)),
-        ("no end", signed(&header, &without(&claims, "exp"), own)),
-        ("an end that is no number", signed(&header, &with(&claims, "exp", json!("never")), own)),
+        ("no exp", signed(&header, &without(&claims, "exp"), own)),
+        ("an exp that is not a number", signed(&header, &with(&claims, "exp", json!("never")), own)),
         ("not yet", signed(&header, &with(&claims, "nbf", json!(now + 3600)), own)),
-        ("no beginning", signed(&header, &without(&claims, "nbf"), own)),
-        ("made in the future", signed(&header, &with(&claims, "iat", json!(now + 3600)), own)),
+        ("no nbf", signed(&header, &without(&claims, "nbf"), own)),
+        ("issued in the future", signed(&header, &with(&claims, "iat", json!(now + 3600)), own)),
         ("no jti", signed(&header, &without(&claims, "jti"), own)),
         ("no sub", signed(&header, &without(&claims, "sub"), own)),
-        ("a sub that is no id", signed(&header, &with(&claims, "sub", json!("admin")), own)),
+        ("a sub that is not an id", signed(&header, &with(&claims, "sub", json!("admin")), own)),
         ("another user's sub", signed(&header, &with_other_sub(&claims), own)),
         ("another session", signed(&header, &with(&claims, "sid", json!(Uuid::from_u128(9))), own)),
         ("no session", signed(&header, &without(&claims, "sid"), own)),
@@ -141,7 +141,7 @@ fn with_forged_claims(good: &str, own: &Ed25519KeyPair, other: &Ed25519KeyPair) 
     ]
 }
 
-/// Forged without a signing key.
+/// Forgeries that need no signing key.
 fn with_forged_text(good: &str) -> Vec<(&'static str, String)> {
     let [of_header, of_claims, of_signature] = good.split('.').collect::<Vec<_>>()[..] else { panic!() };
     let mut flipped = of_signature.to_owned().into_bytes();
@@ -156,7 +156,7 @@ fn with_forged_text(good: &str) -> Vec<(&'static str, String)> {
         ("padded", format!("{good}=")),
         ("with a space", format!("{good} ")),
         ("very long", format!("ey{}", "A".repeat(15_000))),
-        ("nothing but a beginning", "ey".to_owned()),
+        ("only the first characters", "ey".to_owned()),
     ]
 }
 

@@ -176,7 +176,7 @@ impl World {
     fn story(&self) -> String {
         let users: Vec<_> = self.model.users.iter().enumerate().collect();
         format!(
-            "seed of the sequence {}, {} were begun, after\n{}\n{users:#?}",
+            "sequence with seed {} of {} started sequences, after\n{}\n{users:#?}",
             self.seed,
             BEGUN.load(Ordering::SeqCst),
             self.taken.join("\n")
@@ -295,11 +295,11 @@ impl World {
         match call {
             Call::StartPasswordReset(user) => {
                 let is_told = self.model.may_reset(&who, *user);
-                assert_eq!(!answer.text.is_empty(), is_told, "a token for a reset\n{}", self.story());
+                assert_eq!(!answer.text.is_empty(), is_told, "whether a reset returns a token\n{}", self.story());
             }
             Call::ConfirmEmailChange { mail, .. } => {
                 let former = &self.model.users[self.model.mails[*mail].user].email;
-                assert_eq!(answer.name, *former, "the former address\n{}", self.story());
+                assert_eq!(answer.name, *former, "a wrong former address\n{}", self.story());
             }
             Call::IntrospectToken(session, access) => {
                 let of = &self.model.sessions[*session];
@@ -309,7 +309,7 @@ impl World {
                 if is_asked_by_its_own || is_asked_by_its_organization {
                     self.check_introspected(*session, *access, answer);
                 } else {
-                    assert!(!answer.flag, "told of a token that is not its own\n{}", self.story());
+                    assert!(!answer.flag, "an introspection reveals a foreign token\n{}", self.story());
                 }
             }
             _ => {}
