@@ -110,7 +110,7 @@ async fn a_refusal_is_not_remembered(t: Arc<Test>) {
     t.reactivate(&ada).await;
     let (_, text) = t.session(&ada).await;
     t.admin().refresh_tokens().create_refresh_token(session).await.unwrap();
-    // Neither does one that has changed something.
+    // A refusal that changed something is not remembered either.
     t.rotate(&text).await.unwrap();
     let rotate = pb::RotateRefreshTokenRequest { plaintext_token: text, request_id: id() };
     for _ in 0..2 {

@@ -70,7 +70,7 @@ async fn what_was_written_is_there_after_a_restart(backend: Backend) {
     let api = Api::new(server.address, key);
     let get = pb::GetUserRequest { user_id: ada.id.clone() };
     assert_eq!(api.users().get_user(get).await.answered().user.unwrap(), ada);
-    // The rotation of a token is remembered too.
+    // The use of a rotated token is still known too.
     api.refresh_tokens().rotate_refresh_token(rotate).await.unwrap_err();
     let sessions = pb::ListRefreshTokensRequest { user_id: ada.id, ..Default::default() };
     assert!(api.refresh_tokens().list_refresh_tokens(sessions).await.answered().refresh_tokens.is_empty());

@@ -53,7 +53,7 @@ async fn cost_a_page(t: &Test, small: &Small, asked: impl Fn(&Question) -> bool)
             let mut best = Duration::MAX;
             for _ in 0..TRIES {
                 best = best.min(timed(&api, &asker.key, question).await);
-                // A list far above the limit is not slow because of other work.
+                // One attempt below the limit is enough, since other work only adds time.
                 if best <= most {
                     break;
                 }

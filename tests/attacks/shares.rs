@@ -79,7 +79,7 @@ async fn an_organization_is_counted_for_its_owner_and_by_itself_when_that_one_ha
     drop((held, of_bob));
     let of_bob = eventually_watches(&bobs).await;
     refused(watch(&own).await.map(drop), ErrorReason::StreamLimitReached);
-    // Bob no longer owns it and is not accountable for it.
+    // Once Bob no longer owns it, he is not accountable for it.
     t.member(&carol, &organization, "owner").await;
     let membership = t.membership(&bob.id, &organization.id).await.unwrap();
     let demote = pb::UpdateMembershipRequest {

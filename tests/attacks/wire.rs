@@ -141,7 +141,7 @@ async fn a_message_that_comes_in_pieces_is_answered(t: Arc<Test>) {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         }
-        // An open stream does not delay this.
+        // The end does not wait for the open request stream.
         crate::support::http2::ended(response).await.unwrap();
     }
 }

@@ -12,7 +12,7 @@ use crate::support::{
     refused,
 };
 
-/// Reads up to the creation of the last user. Returns the e-mails on the way.
+/// Reads up to the creation of the last user. Returns the user ids of the events on the way.
 async fn read_to(watch: &mut Watch, last: &pb::User) -> Vec<String> {
     let mut ids = Vec::new();
     loop {
