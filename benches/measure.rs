@@ -1,6 +1,9 @@
 //! The measurements on one database.
 
-use std::time::{Duration, Instant};
+use std::{
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
 
 use prost::Message as _;
 use tenantry::pb::{self, create_api_key_request::Owner, get_membership_request::Key};
@@ -149,64 +152,102 @@ pub async fn measure(database: &TestDatabase, world: &World, backend: Backend, r
     });
     let verify = pb::VerifyApiKeyRequest { question: asked.clone() };
     let verified = api.api_keys().verify_api_key(verify.clone()).await.answered();
-    let get = pb::GetUserRequest { user_id: world.user.id.clone() };
-    let got = pb::GetUserResponse { user: Some(world.user.clone()) };
     let verify_sizes = (verify.encoded_len(), verified.encoded_len());
-    let get_sizes = (get.encoded_len(), got.encoded_len());
-
+    let round = Round { world: &world, backend, lasting, ours: serving.address, bare: echo.address };
     tokio::task::block_in_place(|| {
-        let key = world.key.as_str();
-        let ours =
-            |script: &dyn Fn(usize) -> Box<dyn Script>| load::run(serving.address, Some(key), SHAPE, lasting, script);
-        let bare = |(request, answer)| {
-            load::run(echo.address, None, SHAPE, lasting, |_| operations::echo(request, answer)).per_second
-        };
-        let same = |script: &dyn Fn() -> Box<dyn Script>| -> Rate { ours(&|_| script()) };
+        round.keys(report, &verify, verify_sizes);
+        round.reads(report);
+        round.writes(report);
+    });
+    report.under_load(backend, server::memory(&serving));
+    report.watch(backend, &watch(&api).await);
+}
 
+/// One round of measurements.
+struct Round<'a> {
+    world: &'a World,
+    backend: Backend,
+    lasting: Duration,
+    /// Address of Tenantry.
+    ours: SocketAddr,
+    /// Address of the bare server.
+    bare: SocketAddr,
+}
+
+impl Round<'_> {
+    /// Runs a script on Tenantry; the closure gets the number of the connection.
+    fn run(&self, script: impl Fn(usize) -> Box<dyn Script>) -> Rate {
+        load::run(self.ours, Some(self.world.key.as_str()), SHAPE, self.lasting, script)
+    }
+
+    /// Repeats the same request on Tenantry.
+    fn repeat(&self, path: &'static str, request: &impl prost::Message) -> Rate {
+        self.run(|_| Same::boxed(path, request))
+    }
+
+    /// Calls the bare server with requests and answers of the given sizes. Returns calls per second.
+    fn run_bare(&self, (request, answer): (usize, usize)) -> f64 {
+        load::run(self.bare, None, SHAPE, self.lasting, |_| operations::echo(request, answer)).per_second
+    }
+
+    /// Measures verifications of keys.
+    fn keys(&self, report: &mut Report, verify: &pb::VerifyApiKeyRequest, sizes: (usize, usize)) {
+        let (backend, key) = (self.backend, self.world.key.as_str());
         let requests = |part: usize| -> Box<dyn Script> {
-            let own = world.keys.iter().skip(part).step_by(CONNECTIONS);
+            let own = self.world.keys.iter().skip(part).step_by(CONNECTIONS);
             let request = |key: &String| pb::VerifyApiKeyRequest { question: question(key) };
             Box::new(Cold { requests: own.map(|key| request(key).encode_to_vec()).collect() })
         };
-        let empty = bare(verify_sizes);
+        let empty = self.run_bare(sizes);
         report.limit(backend, "bare call, as large as VerifyApiKey", empty);
-        let cold = load::once(serving.address, key, IN_FLIGHT, (0..CONNECTIONS).map(requests).collect());
+        let cold = load::once(self.ours, key, IN_FLIGHT, (0..CONNECTIONS).map(requests).collect());
         report.operation(backend, "VerifyApiKey, cold", cold, None, ("of a bare call", empty, None));
-        let warm = same(&|| Same::boxed("/tenantry.v1.ApiKeyService/VerifyApiKey", &verify));
+        let warm = self.repeat("/tenantry.v1.ApiKeyService/VerifyApiKey", verify);
         report.rate(backend, "VerifyApiKey, warm", &warm, ("of a bare call", empty, Some(0.80)));
         let question = pb::VerifyStreamRequest { question_id: 1, question: asked.clone() };
         let script = || -> Box<dyn Script> { Box::new(Asked(question.clone())) };
-        let stream = load::stream(serving.address, key, (CONNECTIONS, ON_STREAM), lasting, script);
+        let stream = load::stream(self.ours, key, (CONNECTIONS, ON_STREAM), self.lasting, script);
         report.operation(backend, "VerifyStream", stream, None, ("of VerifyApiKey", warm.per_second, Some(3.0)));
+    }
 
-        let empty = bare(get_sizes);
+    /// Measures reads of one row and of a page.
+    fn reads(&self, report: &mut Report) {
+        let (backend, world) = (self.backend, self.world);
+        let get = pb::GetUserRequest { user_id: world.user.id.clone() };
+        let got = pb::GetUserResponse { user: Some(world.user.clone()) };
+        let empty = self.run_bare((get.encoded_len(), got.encoded_len()));
         report.limit(backend, "bare call, as large as GetUser", empty);
         let goal = if backend == Backend::Sqlite { 0.55 } else { 0.50 };
-        let rate = same(&|| Same::boxed("/tenantry.v1.UserService/GetUser", &get));
+        let rate = self.repeat("/tenantry.v1.UserService/GetUser", &get);
         report.rate(backend, "GetUser", &rate, ("of a bare call", empty, Some(goal)));
         let ends =
             pb::UserAndOrganization { user_id: world.user.id.clone(), organization_id: world.organization_id.clone() };
         let membership = pb::GetMembershipRequest { key: Some(Key::UserAndOrganization(ends)) };
-        let rate = same(&|| Same::boxed("/tenantry.v1.MembershipService/GetMembership", &membership));
+        let rate = self.repeat("/tenantry.v1.MembershipService/GetMembership", &membership);
         report.rate(backend, "GetMembership by user and organization", &rate, ("of a bare call", empty, None));
         let list = pb::ListMembershipsRequest {
             organization_id: world.organization_id.clone(),
             page_size: 50,
             ..Default::default()
         };
-        let rate = same(&|| Same::boxed("/tenantry.v1.MembershipService/ListMemberships", &list));
+        let rate = self.repeat("/tenantry.v1.MembershipService/ListMemberships", &list);
         report.rate(backend, "ListMemberships, a page of 50", &rate, ("of a bare call", empty, None));
+    }
 
-        let created = same(&|| Box::new(CreateUser));
+    /// Measures changes.
+    fn writes(&self, report: &mut Report) {
+        let backend = self.backend;
+        let created = self.run(|_| -> Box<dyn Script> { Box::new(CreateUser) });
         let goal = if backend == Backend::Sqlite { 3.0 } else { 0.45 };
         let insert = report.last_limit(backend, "bare INSERT of a user");
         report.rate(backend, "CreateUser", &created, ("of bare INSERTs, each committed", insert, Some(goal)));
         let share = IN_FLIGHT / CONNECTIONS;
-        let rate = ours(&|at| Box::new(Rotate { tokens: world.tokens[at * share..(at + 1) * share].to_vec() }));
+        let rotate = |at: usize| -> Box<dyn Script> {
+            Box::new(Rotate { tokens: self.world.tokens[at * share..(at + 1) * share].to_vec() })
+        };
+        let rate = self.run(rotate);
         report.rate(backend, "RotateRefreshToken", &rate, ("of CreateUser", created.per_second, Some(0.9)));
-    });
-    report.under_load(backend, server::memory(&serving));
-    report.watch(backend, &watch(&api).await);
+    }
 }
 
 /// Measures the delays between the response to a change and its event, sorted.

@@ -51,8 +51,49 @@ async fn measure(backend: Backend, lasting: Duration) -> bool {
     let database = TestDatabase::create(backend).await;
     let key = admin_key(&database);
     let serving = ours(&database);
-    let address = serving.address;
-    let admin = Api::new(address, Some(key.clone()));
+    let api = |key: &str| Api::new(serving.address, Some(key.to_owned()));
+    let admin = api(&key);
+    import_users(&admin).await;
+    let verify = warm_up(&admin).await;
+    let base = memory(&serving);
+
+    let is_over = Arc::new(AtomicBool::new(false));
+    let mut clients = JoinSet::new();
+    for at in 0..CLIENTS {
+        clients.spawn(sign_in(at, api(&key), Arc::clone(&is_over)));
+    }
+    let mut others = JoinSet::new();
+    others.spawn(verify_keys(verify, api(&key), Arc::clone(&is_over)));
+    others.spawn(check_health(Api::new(serving.address, None), Arc::clone(&is_over)));
+
+    let (begun, mut peak) = (Instant::now(), base);
+    while begun.elapsed() < lasting {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        peak = peak.max(memory(&serving));
+    }
+    is_over.store(true, Ordering::Relaxed);
+    let mut all = Seen::default();
+    for seen in clients.join_all().await {
+        all.signed_in.extend(seen.signed_in);
+        all.refused.extend(seen.refused);
+    }
+    let permits = std::thread::available_parallelism().map_or(1, std::num::NonZero::get).min(256 / 19);
+    let bound = base + permits as f64 * 19.0 + REST_MIB;
+    println!("\n{backend:?}: {CLIENTS} clients sign in for {} s, {permits} concurrent hashes", lasting.as_secs());
+    let mut is_good = report_sign_ins(all, lasting);
+    while let Some(done) = others.join_next().await {
+        let (what, mut took) = done.unwrap();
+        is_good &= goal(&format!("{what}: p99"), millis(quantile(&mut took, 99)), millis(OTHERS), "ms");
+        println!("    ({} calls, p50 {:.1} ms)", took.len(), millis(quantile(&mut took, 50)));
+    }
+    is_good &= goal(&format!("memory: peak ({base:.0} MiB before)"), peak, bound, "MiB");
+    drop(serving);
+    database.remove().await;
+    is_good
+}
+
+/// Imports one user per client, with the password.
+async fn import_users(admin: &Api) {
     let hash = current_hash();
     let users: Vec<pb::ImportedUser> = (0..CLIENTS)
         .map(|at| pb::ImportedUser {
@@ -66,6 +107,10 @@ async fn measure(backend: Backend, lasting: Duration) -> bool {
     let batch = tokio_stream::once(pb::ImportUsersRequest { users });
     let mut answers = admin.users().import_users(batch).await.answered();
     while answers.message().await.unwrap().is_some() {}
+}
+
+/// Warms up everything except the memory of the hashes. Returns the verification of a key.
+async fn warm_up(admin: &Api) -> pb::VerifyApiKeyRequest {
     let request = pb::GetUserByEmailRequest { email: "user-0@example.com".to_owned() };
     let user = admin.users().get_user_by_email(request).await.answered().user.unwrap();
     let request = pb::CreateApiKeyRequest {
@@ -81,73 +126,63 @@ async fn measure(backend: Backend, lasting: Duration) -> bool {
     for _ in 0..1000 {
         admin.api_keys().verify_api_key(verify.clone()).await.unwrap();
     }
-    let base = memory(&serving);
+    verify
+}
 
-    let is_over = Arc::new(AtomicBool::new(false));
-    let mut clients = JoinSet::new();
-    for at in 0..CLIENTS {
-        let (is_over, api) = (Arc::clone(&is_over), Api::new(address, Some(key.clone())));
-        clients.spawn(async move {
-            let mut seen = Seen::default();
-            let request = pb::SignInRequest {
-                email: format!("user-{at}@example.com"),
-                password: PASSWORD.to_owned(),
-                ..Default::default()
-            };
-            while !is_over.load(Ordering::Relaxed) {
-                let begun = Instant::now();
-                match api.authentication().sign_in(request.clone()).await {
-                    Ok(_) => seen.signed_in.push(begun.elapsed()),
-                    Err(status) if status.code() == Code::ResourceExhausted => {
-                        seen.refused.push(begun.elapsed());
-                        // The delay in RetryInfo.
-                        tokio::time::sleep(Duration::from_millis(200)).await;
-                    }
-                    Err(status) => panic!("{status:?}"),
-                }
+/// Signs a client's user in repeatedly.
+async fn sign_in(at: usize, api: Api, is_over: Arc<AtomicBool>) -> Seen {
+    let mut seen = Seen::default();
+    let request = pb::SignInRequest {
+        email: format!("user-{at}@example.com"),
+        password: PASSWORD.to_owned(),
+        ..Default::default()
+    };
+    while !is_over.load(Ordering::Relaxed) {
+        let begun = Instant::now();
+        match api.authentication().sign_in(request.clone()).await {
+            Ok(_) => seen.signed_in.push(begun.elapsed()),
+            Err(status) if status.code() == Code::ResourceExhausted => {
+                seen.refused.push(begun.elapsed());
+                // The delay in RetryInfo.
+                tokio::time::sleep(Duration::from_millis(200)).await;
             }
-            seen
-        });
+            Err(status) => panic!("{status:?}"),
+        }
     }
-    let mut others = JoinSet::new();
-    let (over, api) = (Arc::clone(&is_over), Api::new(address, Some(key.clone())));
-    others.spawn(async move {
-        let mut took = Vec::new();
-        while !over.load(Ordering::Relaxed) {
-            let begun = Instant::now();
-            api.api_keys().verify_api_key(verify.clone()).await.unwrap();
-            took.push(begun.elapsed());
-            tokio::time::sleep(EVERY).await;
-        }
-        ("VerifyApiKey", took)
-    });
-    let (over, channel) = (Arc::clone(&is_over), Api::new(address, None).channel);
-    others.spawn(async move {
-        let mut took = Vec::new();
-        while !over.load(Ordering::Relaxed) {
-            let begun = Instant::now();
-            HealthClient::new(channel.clone()).check(HealthCheckRequest::default()).await.unwrap();
-            took.push(begun.elapsed());
-            tokio::time::sleep(EVERY).await;
-        }
-        ("health", took)
-    });
+    seen
+}
 
-    let (begun, mut peak) = (Instant::now(), base);
-    while begun.elapsed() < lasting {
-        tokio::time::sleep(Duration::from_millis(50)).await;
-        peak = peak.max(memory(&serving));
+/// Verifies a key at intervals. Returns the name of the call and its latencies.
+async fn verify_keys(
+    verify: pb::VerifyApiKeyRequest,
+    api: Api,
+    is_over: Arc<AtomicBool>,
+) -> (&'static str, Vec<Duration>) {
+    let mut took = Vec::new();
+    while !is_over.load(Ordering::Relaxed) {
+        let begun = Instant::now();
+        api.api_keys().verify_api_key(verify.clone()).await.unwrap();
+        took.push(begun.elapsed());
+        tokio::time::sleep(EVERY).await;
     }
-    is_over.store(true, Ordering::Relaxed);
-    let mut all = Seen::default();
-    for seen in clients.join_all().await {
-        all.signed_in.extend(seen.signed_in);
-        all.refused.extend(seen.refused);
+    ("VerifyApiKey", took)
+}
+
+/// Checks the health at intervals. Returns the name of the call and its latencies.
+async fn check_health(api: Api, is_over: Arc<AtomicBool>) -> (&'static str, Vec<Duration>) {
+    let mut took = Vec::new();
+    while !is_over.load(Ordering::Relaxed) {
+        let begun = Instant::now();
+        HealthClient::new(api.channel.clone()).check(HealthCheckRequest::default()).await.unwrap();
+        took.push(begun.elapsed());
+        tokio::time::sleep(EVERY).await;
     }
-    let permits = std::thread::available_parallelism().map_or(1, std::num::NonZero::get).min(256 / 19);
-    let bound = base + permits as f64 * 19.0 + REST_MIB;
+    ("health", took)
+}
+
+/// Prints the sign-ins and the refusals. Returns true if the slowest refusal meets its goal.
+fn report_sign_ins(mut all: Seen, lasting: Duration) -> bool {
     let slowest_refusal = all.refused.iter().max().copied().unwrap_or_default();
-    println!("\n{backend:?}: {CLIENTS} clients sign in for {} s, {permits} concurrent hashes", lasting.as_secs());
     println!(
         "  {} signed in, {:.1} per second, p50 {:.0} ms, p99 {:.0} ms",
         all.signed_in.len(),
@@ -155,16 +190,8 @@ async fn measure(backend: Backend, lasting: Duration) -> bool {
         millis(quantile(&mut all.signed_in, 50)),
         millis(quantile(&mut all.signed_in, 99)),
     );
-    let mut is_good = goal("refusals: slowest", millis(slowest_refusal), millis(REFUSAL), "ms");
+    let is_good = goal("refusals: slowest", millis(slowest_refusal), millis(REFUSAL), "ms");
     println!("    ({} refusals, p50 {:.1} ms)", all.refused.len(), millis(quantile(&mut all.refused, 50)));
-    while let Some(done) = others.join_next().await {
-        let (what, mut took) = done.unwrap();
-        is_good &= goal(&format!("{what}: p99"), millis(quantile(&mut took, 99)), millis(OTHERS), "ms");
-        println!("    ({} calls, p50 {:.1} ms)", took.len(), millis(quantile(&mut took, 50)));
-    }
-    is_good &= goal(&format!("memory: peak ({base:.0} MiB before)"), peak, bound, "MiB");
-    drop(serving);
-    database.remove().await;
     is_good
 }
 

@@ -1,4 +1,4 @@
-//! Who may call what, for every method that the descriptor set has: a new method is in these tests by itself.
+//! Access to every method of the descriptor set. New methods are covered automatically.
 
 use std::sync::Arc;
 
@@ -25,7 +25,7 @@ async fn call(
     raw::call(api, &raw::path(method), encode(&world.request(method)), raw::bearer(keys)).await
 }
 
-/// Keys that look like one and are none, each with what is wrong with it.
+/// Invalid credentials that look valid, each with its defect.
 async fn useless_keys(t: &Test, user: &pb::User) -> Vec<(&'static str, Vec<String>)> {
     let owner = || Owner::UserId(user.id.clone());
     let expiring = pb::CreateApiKeyRequest {
@@ -96,7 +96,7 @@ async fn r38_with_too_small_a_scope_every_method_is_denied(t: Arc<Test>) {
             assert!([raw::ENDS_ITS_KEY, raw::NAMES_NOTHING].contains(&method.name()), "{}", method.full_name());
             continue;
         };
-        // A platform admin, and a scope of the same resource: neither is enough.
+        // A platform admin with another scope of the same resource: neither is enough.
         let (_, small) = t.key(Owner::UserId(admin.id.clone()), &[&format!("{resource}:other"), "other:*"]).await;
         let status = call(&t.anonymous(), &[&small], &method, &world).await.unwrap_err();
         assert_eq!(
@@ -115,18 +115,18 @@ async fn with_its_scope_every_method_lets_a_platform_admin_in(t: Arc<Test>) {
     for method in raw::methods() {
         let world = World::make(&t).await;
         let scope = raw::access(&method).scope;
-        // A key must hold what it gives: what the role `member` gives, and the scope of a key.
+        // A key must hold all that it grants: the permissions of the role `member`, and the scopes of a key.
         let of_members = ["organizations:read", "memberships:read", "users:read", "roles:read", "invitations:read"];
         let scopes: std::collections::BTreeSet<&str> = of_members.into_iter().chain([scope.as_str()]).collect();
         let scopes = scopes.into_iter().filter(|scope| !scope.is_empty()).collect::<Vec<_>>();
         let (_, key) = t.key(Owner::UserId(admin.id.clone()), &scopes).await;
         match call(&t.anonymous(), &[&key], &method, &world).await {
             Ok(_) => {}
-            // The world's user is a member and the only owner already; the admin is none, and nobody else is there.
+            // The world's user is already a member and the only owner; the admin is not a member, and there are no other members.
             Err(status) => assert!(
                 matches!(
                     reason_of(&status).as_str(),
-                    // A session goes on with the key that it was begun with.
+                    // A session can only be refreshed with the key that started it.
                     "REFRESH_TOKEN_REJECTED"
                         | "MEMBERSHIP_EXISTS"
                         | "LAST_OWNER"
@@ -171,7 +171,7 @@ async fn r39_foreign_and_missing_ids_are_answered_alike_and_reach_nothing(t: Arc
                 continue;
             }
             if method.name().starts_with("BatchGet") {
-                // One answer per id: the same but for the id.
+                // The answers are equal except for the id.
                 let answer = |bytes: Vec<u8>, id: &str| String::from_utf8_lossy(&bytes).replace(id, "");
                 let id = if method.name() == "BatchGetUsers" { &world.user.id } else { &world.organization_id };
                 assert_eq!(answer(foreign.unwrap(), id), answer(missing.unwrap(), crate::support::MISSING_ID));

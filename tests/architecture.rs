@@ -1,4 +1,4 @@
-//! The rules of the house, checked on the source: who may know whom, and what only one place may do.
+//! Rules of the architecture, checked on the source: allowed imports, and code that may exist in one place only.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -71,7 +71,7 @@ fn one_entity_has_one_file_name_in_every_layer() {
             format!("src/grpc/handlers/{entity}.rs"),
             format!("tests/{entity}/mod.rs"),
         ] {
-            // A large one is a folder of the same name.
+            // A large module is a folder of the same name.
             let folder = file.replace(".rs", "/mod.rs");
             let root = Path::new(REPOSITORY);
             assert!(root.join(&file).exists() || root.join(folder).exists(), "{file}");
@@ -192,7 +192,7 @@ fn imports_between_rooms_have_no_circle() {
         let imports = imports(&source.code).into_iter().filter(|import| *import != room).collect::<BTreeSet<_>>();
         rooms.entry(room).or_default().extend(imports);
     }
-    // What imports nothing that is left is taken away, again and again.
+    // Repeatedly removes a room without remaining imports. A cycle would remain.
     while let Some(lowest) = rooms.iter().find(|(_, imports)| imports.is_empty()).map(|(room, _)| room.clone()) {
         rooms.remove(&lowest);
         for imports in rooms.values_mut() {
@@ -222,7 +222,7 @@ fn only_the_status_module_makes_a_status_of_an_error() {
     nowhere(
         &["Status::new", "Status::internal", "Status::not_found", "Status::invalid", "with_error_details"],
         &[""],
-        // The selftest is a client: its statuses go to nobody.
+        // The selftest is a client and does not send its statuses.
         &["grpc/status.rs", "cli/selftest/"],
     );
 }

@@ -1,4 +1,4 @@
-//! The binary, as a person starts it.
+//! The binary, started from the command line.
 
 use std::process::Command;
 
@@ -24,7 +24,7 @@ async fn an_admin_is_created_with_nothing_but_the_key_on_standard_output(backend
         let mut command = tenantry(&["admin", "create", "--email", email, "--name", "Ada", "--database-url", &url]);
         let (done, printed, log) = output(command.args(more));
         assert!(done, "{log}");
-        // Nothing but the key and the end of its line.
+        // Only the key and a newline.
         let key = printed.strip_suffix('\n').unwrap().to_owned();
         assert!(key.starts_with("cf_live_") && key.len() == 69, "{printed}");
         key
@@ -32,7 +32,7 @@ async fn an_admin_is_created_with_nothing_but_the_key_on_standard_output(backend
     let keys =
         [create("ada@example.com", &[]), create("ADA@example.com", &["--existing"]), create("eve@example.com", &[])];
     let server = Serving::start(&url, &[("TENANTRY_SEALING_KEYS", SEALING_KEYS)]);
-    assert_eq!(server.first_admin_key, None, "there is an admin already");
+    assert_eq!(server.first_admin_key, None, "an admin exists already");
     for key in keys {
         let api = Api::new(server.address, Some(key));
         let users = api.users().list_users(pb::ListUsersRequest::default()).await.answered().users;
@@ -53,7 +53,8 @@ async fn two_processes_started_at_once_on_an_empty_database_both_serve(backend: 
     };
     let (one, two) = tokio::join!(start(), start());
     let (one, two) = (one.unwrap(), two.unwrap());
-    let key = one.first_admin_key.clone().xor(two.first_admin_key.clone()).expect("one of them makes the admin");
+    let key =
+        one.first_admin_key.clone().xor(two.first_admin_key.clone()).expect("exactly one of them creates the admin");
     for server in [&one, &two] {
         let api = Api::new(server.address, Some(key.clone()));
         api.users().list_users(pb::ListUsersRequest::default()).await.unwrap();

@@ -1,4 +1,4 @@
-//! What becomes of calls when connections to the database end.
+//! Calls during the loss of database connections.
 
 use std::sync::{
     Arc,
@@ -13,9 +13,9 @@ use crate::support::{
     database::{TestDatabase, connect},
 };
 
-/// Ends every connection to the database but its own, and tells how many there were.
+/// Ends all other connections to the database. Returns their number.
 async fn end_connections(t: &Test) -> usize {
-    let TestDatabase::Postgres(name) = &t.database else { panic!("SQLite has no connections that others could end") };
+    let TestDatabase::Postgres(name) = &t.database else { panic!("SQLite has no server connections") };
     let sql = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
                WHERE datname = current_database() AND pid <> pg_backend_pid()";
     connect(name).await.query(sql, &[]).await.unwrap().len()
@@ -48,7 +48,7 @@ mod reads_are_answered_whatever_connections_end_meanwhile {
         for round in 0..10 {
             let before = answered.each_ref().map(|count| count.load(Ordering::Relaxed));
             assert!(end_connections(&t).await > 0, "round {round}");
-            // A read is done again as often as there are connections: none is still at it when they are ended again.
+            // A read is retried once per connection, so every read must finish before the next loss.
             let is_done = |reader: usize| answered[reader].load(Ordering::Relaxed) >= before[reader] + 10;
             while !(0..before.len()).all(is_done) {
                 if let Some(failed) = readers.try_join_next() {

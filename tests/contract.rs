@@ -1,4 +1,4 @@
-//! The protos say the same in their comments, their options and their order, and keep what clients were promised.
+//! The comments, options and order of the protos agree, and the protos stay compatible with existing clients.
 
 use std::{collections::BTreeSet, fmt::Write as _, sync::Arc};
 
@@ -17,14 +17,14 @@ use crate::support::{
     request::{World, encode},
 };
 
-/// The contract that clients rely on, as `make proto-image` wrote it.
+/// The published contract, written by `make proto-image`.
 const IMAGE: &[u8] = include_bytes!("../proto/image.binpb");
 
 fn our_files(pool: &DescriptorPool) -> Vec<FileDescriptor> {
     pool.files().filter(|file| file.package_name() == "tenantry.v1").collect()
 }
 
-/// The comment before what a path of a file leads to, in one line.
+/// The leading comment of the element at a path of a file, in one line.
 fn comment(file: &FileDescriptor, path: &[i32]) -> String {
     let file = file.file_descriptor_proto();
     let locations = &file.source_code_info.as_ref().unwrap().location;
@@ -52,7 +52,7 @@ fn is_required(field: &FieldDescriptor) -> bool {
     behaviors(field).contains("REQUIRED")
 }
 
-/// Everything that generated code and the wire depend on, one fact a line.
+/// Everything that generated code and the wire format depend on, one fact per line.
 fn facts(pool: &DescriptorPool) -> BTreeSet<String> {
     let mut facts = BTreeSet::new();
     for field in our_fields(pool) {
@@ -77,7 +77,7 @@ fn facts(pool: &DescriptorPool) -> BTreeSet<String> {
     facts
 }
 
-/// What a comment names between backquotes behind a word.
+/// The text in backquotes after a word of a comment.
 fn named<'c>(comment: &'c str, word: &str) -> Option<&'c str> {
     comment.split_once(&format!("{word} `")).and_then(|(_, rest)| rest.split_once('`')).map(|(name, _)| name)
 }
@@ -86,7 +86,7 @@ fn named<'c>(comment: &'c str, word: &str) -> Option<&'c str> {
 fn nothing_that_clients_rely_on_is_gone_or_different() {
     let (now, promised) = (facts(&raw::pool_of(DESCRIPTOR_SET)), facts(&raw::pool_of(IMAGE)));
     let broken: Vec<&String> = promised.difference(&now).collect();
-    assert!(broken.is_empty(), "clients break on this; see `make proto-image`: {broken:#?}");
+    assert!(broken.is_empty(), "breaking changes; see `make proto-image`: {broken:#?}");
     assert!(promised.len() > 700, "{}", promised.len());
 }
 
@@ -184,7 +184,7 @@ fn methods_stand_in_the_order_of_the_api_guidelines() {
             ];
             standard.iter().position(|is| *is).unwrap_or(standard.len())
         };
-        // Links are created by an act of their own name.
+        // `Link` is the verb for creating OAuth accounts.
         let methods: Vec<MethodDescriptor> =
             service.methods().filter(|method| !method.name().starts_with("Link")).collect();
         assert!(methods.is_sorted_by_key(rank), "{}", service.full_name());
@@ -219,7 +219,7 @@ async fn a_required_field_that_is_empty_is_refused_and_named(t: Arc<Test>) {
                 continue;
             }
             let status = answer.unwrap_err();
-            // An empty new password has a reason of its own under the same code.
+            // An empty new password has its own reason under the same code.
             assert_eq!(status.code(), tonic::Code::InvalidArgument, "{}: {status:?}", field.full_name());
             assert!(fields(&status).iter().any(|named| named == field.name()), "{}: {status:?}", field.full_name());
         }

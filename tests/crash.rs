@@ -1,4 +1,4 @@
-//! Crashes: `kill -9` at any moment. What was answered is there, with its event; what was not can be asked again.
+//! Crashes: `kill -9` at any moment. Answered changes survive with their events; unanswered ones can be sent again.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -20,7 +20,7 @@ use crate::support::{
     serving::Serving,
 };
 
-/// Methods that may change nothing, and then leave no event.
+/// Methods that may change nothing and then create no event.
 const MAY_CHANGE_NOTHING: [&str; 5] =
     ["SuspendUser", "ReactivateUser", "UndeleteUser", "UndeleteOrganization", "RevokeAllSessions"];
 
@@ -29,7 +29,7 @@ async fn start(url: &str) -> Serving {
     tokio::task::spawn_blocking(move || Serving::start_patient(&url, &[])).await.unwrap()
 }
 
-/// A client's part of a load, until the server is gone: what it sent, and what became of it.
+/// Sends the changes of one client until the server is gone. Returns each request with its outcome.
 async fn run(mut client: Client, api: Api, key: String) -> (Client, Vec<(Sent, Outcome)>) {
     let mut history = Vec::new();
     loop {
@@ -46,7 +46,7 @@ async fn run(mut client: Client, api: Api, key: String) -> (Client, Vec<(Sent, O
     }
 }
 
-/// Every event after a cursor, by the request that it is of.
+/// All events after the cursor of a mirror, by request id.
 async fn events_since(api: &Api, mut mirror: Mirror) -> (Mirror, BTreeMap<String, Vec<pb::Event>>) {
     let request = pb::CreateUserRequest {
         email: format!("{}@example.com", uuid::Uuid::new_v4()),
@@ -66,6 +66,38 @@ async fn events_since(api: &Api, mut mirror: Mirror) -> (Mirror, BTreeMap<String
     }
 }
 
+/// Repeats every request: an answered one returns the same answer, one without an answer returns one now. Returns the outcomes by
+/// request id.
+async fn send_again(history: &[(Sent, Outcome)], api: &Api, key: &str, round: u32) -> HashMap<String, Outcome> {
+    let mut again = HashMap::new();
+    for (sent, before) in history {
+        let now = sent.send(api, key).await;
+        match before {
+            Outcome::Answered(_) => assert_eq!(*before, now, "round {round}: {sent:?}"),
+            Outcome::Unknown => assert_ne!(now, Outcome::Unknown, "round {round}: {sent:?}"),
+            // It changed nothing and may be possible now.
+            Outcome::Refused(_) => {}
+        }
+        again.insert(sent.request_id.clone(), now);
+    }
+    again
+}
+
+/// Asserts that a request had at most one effect, and at least one if it was answered.
+fn assert_one_effect(sent: &Sent, outcome: &Outcome, events: &BTreeMap<String, Vec<pb::Event>>, round: u32) {
+    let method = format!("tenantry.v1.{}", sent.method.replace('/', "."));
+    let of = events.get(&sent.request_id).map_or(&[][..], Vec::as_slice);
+    assert!(of.iter().all(|event| event.method == method), "{sent:?}: {of:?}");
+    // One effect: each affected resource was changed once.
+    let mut concerned: Vec<&str> = of.iter().map(|event| event.resource_id.as_str()).collect();
+    concerned.sort_unstable();
+    assert!(concerned.windows(2).all(|pair| pair[0] != pair[1]), "{sent:?}: {of:?}");
+    let done = matches!(outcome, Outcome::Answered(_));
+    let may_be_nothing =
+        MAY_CHANGE_NOTHING.iter().any(|verb| method.ends_with(verb)) || method.ends_with("RevokeApiKey");
+    assert!(!done || may_be_nothing || !of.is_empty(), "round {round}: no event of {sent:?}");
+}
+
 async fn what_was_answered_survives_kill_9(backend: Backend, rounds: u32) {
     let mut random = Random::seeded();
     let database = TestDatabase::empty(backend).await;
@@ -77,7 +109,7 @@ async fn what_was_answered_survives_kill_9(backend: Backend, rounds: u32) {
         let mirror = Mirror::take(&server.with_key(&key)).await.unwrap();
         let running: Vec<_> =
             clients.drain(..).map(|client| tokio::spawn(run(client, server.with_key(&key), key.clone()))).collect();
-        // Long enough for some work, at a moment that nobody chose.
+        // Long enough for some work, at a random moment.
         tokio::time::sleep(Duration::from_micros(u64::try_from(100_000 + random.below(500_000)).unwrap())).await;
         server.crash();
         let mut history = Vec::new();
@@ -89,34 +121,15 @@ async fn what_was_answered_survives_kill_9(backend: Backend, rounds: u32) {
         server = start(&database.url()).await;
         invariants::assert_hold(&database).await;
 
-        // Sent again, what was answered is answered the same, and what was not is answered now.
         let api = server.with_key(&key);
-        let mut again = HashMap::new();
-        for (sent, before) in &history {
-            let now = sent.send(&api, &key).await;
-            match before {
-                Outcome::Answered(_) => assert_eq!(*before, now, "round {round}: {sent:?}"),
-                Outcome::Unknown => assert_ne!(now, Outcome::Unknown, "round {round}: {sent:?}"),
-                // Nothing was changed; it may be possible now.
-                Outcome::Refused(_) => {}
-            }
+        let again = send_again(&history, &api, &key, round).await;
+        for (_, before) in &history {
             answered += u32::from(matches!(before, Outcome::Answered(_)));
             unknown += u32::from(*before == Outcome::Unknown);
-            again.insert(sent.request_id.clone(), now);
         }
         let (mirror, events) = events_since(&api, mirror).await;
         for (sent, _) in &history {
-            let method = format!("tenantry.v1.{}", sent.method.replace('/', "."));
-            let of = events.get(&sent.request_id).map_or(&[][..], Vec::as_slice);
-            assert!(of.iter().all(|event| event.method == method), "{sent:?}: {of:?}");
-            // One effect: each resource that it concerns was changed once.
-            let mut concerned: Vec<&str> = of.iter().map(|event| event.resource_id.as_str()).collect();
-            concerned.sort_unstable();
-            assert!(concerned.windows(2).all(|pair| pair[0] != pair[1]), "{sent:?}: {of:?}");
-            let done = matches!(again[&sent.request_id], Outcome::Answered(_));
-            let may_be_nothing =
-                MAY_CHANGE_NOTHING.iter().any(|verb| method.ends_with(verb)) || method.ends_with("RevokeApiKey");
-            assert!(!done || may_be_nothing || !of.is_empty(), "round {round}: no event of {sent:?}");
+            assert_one_effect(sent, &again[&sent.request_id], &events, round);
         }
         mirror.assert_equals(&Mirror::take(&api).await.unwrap());
         open_every_sealed_token(&api, &mirror).await;
@@ -128,13 +141,13 @@ async fn what_was_answered_survives_kill_9(backend: Backend, rounds: u32) {
     database.remove().await;
 }
 
-/// I7: whatever was sealed opens in its place.
+/// I7: every sealed value opens in its place.
 async fn open_every_sealed_token(api: &Api, mirror: &Mirror) {
     for id in mirror.oauth_accounts() {
         let request = pb::GetOauthAccountTokensRequest { oauth_account_id: id };
         match api.oauth_accounts().get_oauth_account_tokens(request).await {
             Ok(_) => {}
-            // Of a deleted user.
+            // The user is deleted.
             Err(status) => assert_eq!(status.code(), tonic::Code::NotFound, "{status:?}"),
         }
     }
@@ -145,7 +158,7 @@ async fn three_rounds_of_kill_9(backend: Backend) {
     what_was_answered_survives_kill_9(backend, 3).await;
 }
 
-/// A server that dies when it has committed and not yet answered.
+/// A server that dies after a commit, before the answer.
 async fn dying(url: &str) -> Serving {
     let url = url.to_owned();
     let variables = [("TENANTRY_TEST_FAULT_POINT", "after_commit")];
@@ -173,17 +186,17 @@ async fn an_answer_lost_between_commit_and_response_is_told_again(backend: Backe
     let lost = server.with_key(&key).refresh_tokens().create_refresh_token((*session).clone()).await;
     assert!(lost.is_err(), "{lost:?}");
     drop(server);
-    assert_eq!(database.texts(rows).await.len(), 1, "it was committed");
+    assert_eq!(database.texts(rows).await.len(), 1, "the session was committed");
 
     let server = start(&database.url()).await;
     let api = server.with_key(&key);
     let told = api.refresh_tokens().create_refresh_token((*session).clone()).await.answered().issued();
     let again = api.refresh_tokens().create_refresh_token((*session).clone()).await.answered().issued();
     assert_eq!(told, again);
-    assert_eq!(database.texts(rows).await.len(), 1, "one row");
+    assert_eq!(database.texts(rows).await.len(), 1, "one session");
     drop(server);
 
-    // The same for a rotation: the client that lost its successor is not taken for a thief.
+    // The same for a rotation: a client that lost the successor does not trigger reuse detection.
     let rotate = pb::RotateRefreshTokenRequest { plaintext_token: told.plaintext_token, request_id: request_id() };
     let server = dying(&database.url()).await;
     server.with_key(&key).refresh_tokens().rotate_refresh_token(rotate.clone()).await.unwrap_err();
@@ -193,7 +206,7 @@ async fn an_answer_lost_between_commit_and_response_is_told_again(backend: Backe
     let successor = api.refresh_tokens().rotate_refresh_token(rotate).await.answered().issued();
     let next = pb::RotateRefreshTokenRequest { plaintext_token: successor.plaintext_token, ..Default::default() };
     api.refresh_tokens().rotate_refresh_token(next).await.unwrap();
-    assert_eq!(database.texts(rows).await.len(), 1, "still one row");
+    assert_eq!(database.texts(rows).await.len(), 1, "still one session");
     drop(server);
     database.remove().await;
 }

@@ -1,4 +1,4 @@
-//! Every reason of the enum is produced by a call, with its code and its details, and says nothing of the inside.
+//! Every reason of the enum is produced by a call, with its code and details and without implementation details.
 
 use std::sync::Arc;
 
@@ -16,39 +16,111 @@ use crate::support::{
 };
 use uuid::Uuid;
 
-/// A call that is refused for a reason. A new reason does not compile until it has one.
-async fn provoke(t: &Test, reason: ErrorReason) -> Result<Vec<u8>, Status> {
-    use ErrorReason as R;
-    let admin = t.admin();
-    let missing = || MISSING_ID.to_owned();
-    let done = |result: Result<(), Status>| result.map(|()| Vec::new());
-    let create =
-        |email: &str| pb::CreateUserRequest { email: email.to_owned(), name: "X".to_owned(), ..Default::default() };
-    let raw_call =
-        async |path: &str, bytes: Vec<u8>, keys: &[&str]| raw::call(&admin, path, bytes, raw::bearer(keys)).await;
-    let create_user = "/tenantry.v1.UserService/CreateUser";
-    let world = World::make(t).await;
-    let role = |name: &str| pb::CreateRoleRequest {
-        organization_id: world.organization_id.clone(),
-        name: name.to_owned(),
-        ..Default::default()
-    };
-    let organization = pb::Organization { id: world.organization_id.clone(), ..Default::default() };
-    let owner_key = t.user_key(&world.user).await;
-    let owner = t.with_key(&owner_key);
+use ErrorReason as R;
+
+/// The full path of CreateUser.
+const CREATE_USER: &str = "/tenantry.v1.UserService/CreateUser";
+
+/// The callers and resources of the refused calls.
+#[derive(Clone)]
+struct Scene<'a> {
+    t: &'a Test,
+    admin: Api,
+    world: World,
+    organization: pb::Organization,
+    owner_key: String,
+    owner: Api,
+}
+
+impl<'a> Scene<'a> {
+    async fn new(t: &'a Test) -> Self {
+        let world = World::make(t).await;
+        let organization = pb::Organization { id: world.organization_id.clone(), ..Default::default() };
+        let owner_key = t.user_key(&world.user).await;
+        Self { t, admin: t.admin(), organization, owner: t.with_key(&owner_key), owner_key, world }
+    }
+}
+
+/// The result of a group of calls: the refusal, true if the group's call succeeded, or false if the group has no call for the reason.
+type Provoked = Result<bool, Status>;
+
+/// Makes a call that is refused for a reason. Panics for a reason without such a call. Calls for `Unavailable`, `DeadlineExceeded` and
+/// `Overloaded` need a locked database and have their own tests.
+async fn provoke(t: &Test, reason: ErrorReason) -> Result<(), Status> {
+    let scene = Scene::new(t).await;
+    let is_known = provoke_requests(scene.clone(), reason).await?
+        || provoke_authority(scene.clone(), reason).await?
+        || provoke_key_limits(scene.clone(), reason).await?
+        || provoke_not_found(scene.clone(), reason).await?
+        || provoke_authentication(scene.clone(), reason).await?
+        || provoke_taken(scene.clone(), reason).await?
+        || provoke_roles_and_invitations(scene.clone(), reason).await?
+        || provoke_states(scene.clone(), reason).await?
+        || provoke_streams(scene.clone(), reason).await?
+        || provoke_server_limits(scene.clone(), reason).await?
+        || provoke_faults(scene, reason).await?;
+    assert!(is_known, "add a call that is refused for {reason:?}");
+    Ok(())
+}
+
+/// Turns the result of the provoking call into the result of its group.
+fn done(result: Result<(), Status>) -> Provoked {
+    result.map(|()| true)
+}
+
+async fn raw_call(api: &Api, path: &str, bytes: Vec<u8>, keys: &[&str]) -> Provoked {
+    raw::call(api, path, bytes, raw::bearer(keys)).await.map(|_| true)
+}
+
+fn missing() -> String {
+    MISSING_ID.to_owned()
+}
+
+fn create(email: &str) -> pb::CreateUserRequest {
+    pb::CreateUserRequest { email: email.to_owned(), name: "X".to_owned(), ..Default::default() }
+}
+
+fn role(organization_id: &str, name: &str) -> pb::CreateRoleRequest {
+    pb::CreateRoleRequest { organization_id: organization_id.to_owned(), name: name.to_owned(), ..Default::default() }
+}
+
+/// Refusals of the request as such.
+async fn provoke_requests(scene: Scene<'_>, reason: ErrorReason) -> Provoked {
+    let Scene { t, admin, world, .. } = scene;
     match reason {
-        // Never sent.
-        R::Unspecified => Ok(Vec::new()),
         R::InvalidArgument => done(admin.users().create_user(create("x")).await.map(drop)),
-        R::RequestMalformed => raw_call(create_user, vec![0xff], &[&t.admin_key]).await,
-        R::RequestTooLarge => raw_call(create_user, vec![0; 300 * 1024], &[&t.admin_key]).await,
-        R::MethodUnknown => raw_call("/tenantry.v1.UserService/Nothing", vec![], &[&t.admin_key]).await,
-        R::Unauthenticated => raw_call(create_user, vec![], &[]).await,
+        R::RequestMalformed => raw_call(&admin, CREATE_USER, vec![0xff], &[&t.admin_key]).await,
+        R::RequestTooLarge => raw_call(&admin, CREATE_USER, vec![0; 300 * 1024], &[&t.admin_key]).await,
+        R::MethodUnknown => raw_call(&admin, "/tenantry.v1.UserService/Nothing", vec![], &[&t.admin_key]).await,
+        R::ServiceNotFound => {
+            let mut health = tonic_health::pb::health_client::HealthClient::new(admin.channel.clone());
+            let request = tonic_health::pb::HealthCheckRequest { service: "nobody.Service".to_owned() };
+            done(health.check(request).await.map(drop))
+        }
+        R::Unauthenticated => raw_call(&admin, CREATE_USER, vec![], &[]).await,
+        R::EtagMismatch => {
+            let request = pb::PurgeUserRequest { user_id: world.user.id, etag: "r0".to_owned(), ..Default::default() };
+            done(admin.users().purge_user(request).await.map(drop))
+        }
+        R::RequestIdReused => {
+            let request_id = Uuid::new_v4().to_string();
+            let named = |email: &str| pb::CreateUserRequest { request_id: request_id.clone(), ..create(email) };
+            admin.users().create_user(named("first@example.com")).await?;
+            done(admin.users().create_user(named("second@example.com")).await.map(drop))
+        }
+        _ => Ok(false),
+    }
+}
+
+/// Refusals of what the credential may not do.
+async fn provoke_authority(scene: Scene<'_>, reason: ErrorReason) -> Provoked {
+    let Scene { t, admin, owner_key, world, organization, .. } = scene;
+    match reason {
         R::ScopeMissing => {
             let (_, key) = t.key(Owner::UserId(world.user.id), &["users:read"]).await;
-            raw_call(create_user, vec![], &[&key]).await
+            raw_call(&admin, CREATE_USER, vec![], &[&key]).await
         }
-        R::PlatformAdminRequired => raw_call(create_user, vec![], &[&owner_key]).await,
+        R::PlatformAdminRequired => raw_call(&admin, CREATE_USER, vec![], &[&owner_key]).await,
         R::RoleInsufficient => {
             let key = t.organization_key(&organization).await;
             let request = pb::DeleteOrganizationRequest {
@@ -69,6 +141,36 @@ async fn provoke(t: &Test, reason: ErrorReason) -> Result<Vec<u8>, Status> {
             };
             done(t.with_key(&key).api_keys().create_api_key(request).await.map(drop))
         }
+        R::FormerSecret => {
+            let (key, former) = t.key(Owner::UserId(world.user.id), &["*"]).await;
+            let rotate = || pb::RotateApiKeyRequest { api_key_id: key.id.clone(), ..Default::default() };
+            admin.api_keys().rotate_api_key(rotate()).await?;
+            done(t.with_key(&former).api_keys().rotate_api_key(rotate()).await.map(drop))
+        }
+        R::ApiKeyRequired => {
+            let token = t.signed_in(&world.user).await.access_token;
+            let request = pb::CreateRefreshTokenRequest { user_id: world.user.id, ..Default::default() };
+            done(t.with_key(&token).refresh_tokens().create_refresh_token(request).await.map(drop))
+        }
+        R::ApiKeyRevoked => {
+            let revoke = pb::RevokeApiKeyRequest { api_key_id: world.api_key_id.clone(), ..Default::default() };
+            admin.api_keys().revoke_api_key(revoke).await?;
+            let request = pb::UpdateApiKeyRequest {
+                api_key_id: world.api_key_id,
+                name: "x".to_owned(),
+                update_mask: mask(&["name"]),
+                ..Default::default()
+            };
+            done(admin.api_keys().update_api_key(request).await.map(drop))
+        }
+        _ => Ok(false),
+    }
+}
+
+/// Refusals of a key to create or rotate one with fewer limits.
+async fn provoke_key_limits(scene: Scene<'_>, reason: ErrorReason) -> Provoked {
+    let Scene { t, admin, world, .. } = scene;
+    match reason {
         R::ExpiryNotHeld => {
             let new = |expires_at| pb::CreateApiKeyRequest {
                 owner: Some(Owner::UserId(world.user.id.clone())),
@@ -107,19 +209,14 @@ async fn provoke(t: &Test, reason: ErrorReason) -> Result<Vec<u8>, Status> {
             let request = pb::RotateApiKeyRequest { api_key_id: unlimited.id, ..Default::default() };
             done(t.with_key(&key).api_keys().rotate_api_key(request).await.map(drop))
         }
-        R::FormerSecret => {
-            let (key, former) = t.key(Owner::UserId(world.user.id), &["*"]).await;
-            let rotate = || pb::RotateApiKeyRequest { api_key_id: key.id.clone(), ..Default::default() };
-            admin.api_keys().rotate_api_key(rotate()).await?;
-            done(t.with_key(&former).api_keys().rotate_api_key(rotate()).await.map(drop))
-        }
-        R::CredentialRequired => {
-            let user = t.user("unproven").await;
-            t.give_password(&user).await;
-            let [plaintext_token, ..] = t.mailed_tokens(&user).await;
-            let request = pb::ConfirmEmailVerificationRequest { plaintext_token, ..Default::default() };
-            done(admin.authentication().confirm_email_verification(request).await.map(drop))
-        }
+        _ => Ok(false),
+    }
+}
+
+/// Refusals to find a resource.
+async fn provoke_not_found(scene: Scene<'_>, reason: ErrorReason) -> Provoked {
+    let Scene { t, admin, world, .. } = scene;
+    match reason {
         R::UserNotFound => done(admin.users().get_user(pb::GetUserRequest { user_id: missing() }).await.map(drop)),
         R::OrganizationNotFound => {
             let request = pb::GetOrganizationRequest { organization_id: missing() };
@@ -129,6 +226,11 @@ async fn provoke(t: &Test, reason: ErrorReason) -> Result<Vec<u8>, Status> {
             let key = Some(get_membership_request::Key::MembershipId(missing()));
             done(admin.memberships().get_membership(pb::GetMembershipRequest { key }).await.map(drop))
         }
+        R::RoleNotFound => {
+            let key = Some(get_role_request::Key::RoleId(missing()));
+            done(admin.roles().get_role(pb::GetRoleRequest { key }).await.map(drop))
+        }
+        R::InvitationNotFound => done(accept(t, "garbage", &world.invited).await),
         R::OauthAccountNotFound => {
             let request = pb::GetOauthAccountRequest { oauth_account_id: missing() };
             done(admin.oauth_accounts().get_oauth_account(request).await.map(drop))
@@ -139,10 +241,20 @@ async fn provoke(t: &Test, reason: ErrorReason) -> Result<Vec<u8>, Status> {
         R::ApiKeyNotFound => {
             done(admin.api_keys().get_api_key(pb::GetApiKeyRequest { api_key_id: missing() }).await.map(drop))
         }
-        R::ApiKeyRequired => {
-            let token = t.signed_in(&world.user).await.access_token;
-            let request = pb::CreateRefreshTokenRequest { user_id: world.user.id, ..Default::default() };
-            done(t.with_key(&token).refresh_tokens().create_refresh_token(request).await.map(drop))
+        _ => Ok(false),
+    }
+}
+
+/// Refusals of passwords and tokens.
+async fn provoke_authentication(scene: Scene<'_>, reason: ErrorReason) -> Provoked {
+    let Scene { t, admin, world, .. } = scene;
+    match reason {
+        R::CredentialRequired => {
+            let user = t.user("unproven").await;
+            t.give_password(&user).await;
+            let [plaintext_token, ..] = t.mailed_tokens(&user).await;
+            let request = pb::ConfirmEmailVerificationRequest { plaintext_token, ..Default::default() };
+            done(admin.authentication().confirm_email_verification(request).await.map(drop))
         }
         R::PasswordExists => {
             let password = "some phrase or another".to_owned();
@@ -184,6 +296,15 @@ async fn provoke(t: &Test, reason: ErrorReason) -> Result<Vec<u8>, Status> {
                 }
             }
         }
+        R::RefreshTokenRejected => t.rotate("garbage").await.map(|_| true),
+        _ => Ok(false),
+    }
+}
+
+/// Refusals of a duplicate.
+async fn provoke_taken(scene: Scene<'_>, reason: ErrorReason) -> Provoked {
+    let Scene { t, admin, owner, world, .. } = scene;
+    match reason {
         R::UserExternalIdTaken => {
             let import = async |email: String| {
                 let user = pb::ImportedUser {
@@ -223,23 +344,24 @@ async fn provoke(t: &Test, reason: ErrorReason) -> Result<Vec<u8>, Status> {
             };
             done(admin.memberships().create_membership(request).await.map(drop))
         }
-        R::NotAnOwner => {
-            let (bob, carl) = (t.user("bob").await, t.user("carl").await);
-            t.member(&bob, &organization, "viewer").await;
-            t.member(&carl, &organization, "viewer").await;
-            let request = pb::TransferOwnershipRequest {
-                organization_id: organization.id,
-                new_owner_user_id: bob.id,
-                former_owner_user_id: carl.id,
+        R::OauthAccountLinked => {
+            let request = pb::LinkOauthAccountRequest {
+                user_id: world.user.id,
+                provider: "github".to_owned(),
+                provider_user_id: world.provider_user_id,
                 ..Default::default()
             };
-            done(owner.organizations().transfer_ownership(request).await.map(drop))
+            done(admin.oauth_accounts().link_oauth_account(request).await.map(drop))
         }
-        R::RoleNotFound => {
-            let key = Some(get_role_request::Key::RoleId(missing()));
-            done(admin.roles().get_role(pb::GetRoleRequest { key }).await.map(drop))
-        }
-        R::RoleExists => done(owner.roles().create_role(role("made")).await.map(drop)),
+        _ => Ok(false),
+    }
+}
+
+/// Refusals about roles and invitations.
+async fn provoke_roles_and_invitations(scene: Scene<'_>, reason: ErrorReason) -> Provoked {
+    let Scene { t, admin, owner, world, organization, .. } = scene;
+    match reason {
+        R::RoleExists => done(owner.roles().create_role(role(&organization.id, "made")).await.map(drop)),
         R::RoleInUse => {
             t.member(&t.user("bob").await, &organization, "made").await;
             let request = pb::DeleteRoleRequest { role_id: world.role_id, ..Default::default() };
@@ -247,11 +369,10 @@ async fn provoke(t: &Test, reason: ErrorReason) -> Result<Vec<u8>, Status> {
         }
         R::LimitReached => {
             for number in 1..100 {
-                owner.roles().create_role(role(&format!("role-{number}"))).await?;
+                owner.roles().create_role(role(&organization.id, &format!("role-{number}"))).await?;
             }
-            done(owner.roles().create_role(role("one-more")).await.map(drop))
+            done(owner.roles().create_role(role(&organization.id, "one-more")).await.map(drop))
         }
-        R::InvitationNotFound => done(accept(t, "garbage", &world.invited).await),
         R::InvitationExists => {
             let request = invite(&world.organization_id, &world.invited.email);
             done(owner.invitations().create_invitation(request).await.map(drop))
@@ -268,52 +389,25 @@ async fn provoke(t: &Test, reason: ErrorReason) -> Result<Vec<u8>, Status> {
             let request = pb::AcceptInvitationRequest { key, user_id: bob.id, ..Default::default() };
             done(admin.invitations().accept_invitation(request).await.map(drop))
         }
-        R::OauthAccountLinked => {
-            let request = pb::LinkOauthAccountRequest {
-                user_id: world.user.id,
-                provider: "github".to_owned(),
-                provider_user_id: world.provider_user_id,
+        _ => Ok(false),
+    }
+}
+
+/// Refusals because of the state of users and organizations.
+async fn provoke_states(scene: Scene<'_>, reason: ErrorReason) -> Provoked {
+    let Scene { t, admin, owner, world, organization, .. } = scene;
+    match reason {
+        R::NotAnOwner => {
+            let (bob, carl) = (t.user("bob").await, t.user("carl").await);
+            t.member(&bob, &organization, "viewer").await;
+            t.member(&carl, &organization, "viewer").await;
+            let request = pb::TransferOwnershipRequest {
+                organization_id: organization.id,
+                new_owner_user_id: bob.id,
+                former_owner_user_id: carl.id,
                 ..Default::default()
             };
-            done(admin.oauth_accounts().link_oauth_account(request).await.map(drop))
-        }
-        R::RequestIdReused => {
-            let request_id = Uuid::new_v4().to_string();
-            let named = |email: &str| pb::CreateUserRequest { request_id: request_id.clone(), ..create(email) };
-            admin.users().create_user(named("first@example.com")).await?;
-            done(admin.users().create_user(named("second@example.com")).await.map(drop))
-        }
-        R::EventCursorExpired => {
-            let mut events = once_free(|| watch(&admin, watch_all())).await?.into_inner();
-            let cursor = events.message().await?.unwrap().cursor;
-            drop(events);
-            // As after a restore of an older backup.
-            t.database.execute("DELETE FROM cf_events").await;
-            let request = pb::WatchEventsRequest { cursor, ..Default::default() };
-            done(once_free(|| watch(&admin, request.clone())).await.map(drop))
-        }
-        R::StreamTooSlow => {
-            for _ in 0..80 {
-                let metadata = object("x", &"x".repeat(16_000));
-                let request = create(&format!("{}@example.com", unique("large")));
-                admin.users().create_user(pb::CreateUserRequest { metadata, ..request }).await?;
-            }
-            let slow = Api::with_small_windows(t.address, &t.admin_key);
-            let resource_types = vec![pb::ResourceType::User.into()];
-            let request = pb::ExportSnapshotRequest { resource_types, ..Default::default() };
-            let export = || {
-                let (mut events, request) = (slow.events(), request.clone());
-                async move { events.export_snapshot(request).await }
-            };
-            let mut items = once_free(export).await?.into_inner();
-            // Not read before the server has given it up.
-            once_free(|| watch(&admin, watch_all())).await?;
-            while items.message().await?.is_some() {}
-            Ok(Vec::new())
-        }
-        R::StreamLimitReached => {
-            let _open = once_free(|| watch(&admin, watch_all())).await?;
-            done(admin.events().watch_events(watch_all()).await.map(drop))
+            done(owner.organizations().transfer_ownership(request).await.map(drop))
         }
         R::LastOwner => {
             let request = pb::DeleteMembershipRequest {
@@ -348,38 +442,54 @@ async fn provoke(t: &Test, reason: ErrorReason) -> Result<Vec<u8>, Status> {
             };
             done(owner.organizations().delete_organization(request).await.map(drop))
         }
-        R::ApiKeyRevoked => {
-            let revoke = pb::RevokeApiKeyRequest { api_key_id: world.api_key_id.clone(), ..Default::default() };
-            admin.api_keys().revoke_api_key(revoke).await?;
-            let request = pb::UpdateApiKeyRequest {
-                api_key_id: world.api_key_id,
-                name: "x".to_owned(),
-                update_mask: mask(&["name"]),
-                ..Default::default()
+        _ => Ok(false),
+    }
+}
+
+/// Refusals of streams.
+async fn provoke_streams(scene: Scene<'_>, reason: ErrorReason) -> Provoked {
+    let Scene { t, admin, .. } = scene;
+    match reason {
+        R::EventCursorExpired => {
+            let mut events = once_free(|| watch(&admin, watch_all())).await?.into_inner();
+            let cursor = events.message().await?.unwrap().cursor;
+            drop(events);
+            // As after the restore of an older backup.
+            t.database.execute("DELETE FROM cf_events").await;
+            let request = pb::WatchEventsRequest { cursor, ..Default::default() };
+            done(once_free(|| watch(&admin, request.clone())).await.map(drop))
+        }
+        R::StreamTooSlow => {
+            for _ in 0..80 {
+                let metadata = object("x", &"x".repeat(16_000));
+                let request = create(&format!("{}@example.com", unique("large")));
+                admin.users().create_user(pb::CreateUserRequest { metadata, ..request }).await?;
+            }
+            let slow = Api::with_small_windows(t.address, &t.admin_key);
+            let resource_types = vec![pb::ResourceType::User.into()];
+            let request = pb::ExportSnapshotRequest { resource_types, ..Default::default() };
+            let export = || {
+                let (mut events, request) = (slow.events(), request.clone());
+                async move { events.export_snapshot(request).await }
             };
-            done(admin.api_keys().update_api_key(request).await.map(drop))
+            let mut items = once_free(export).await?.into_inner();
+            // Reads nothing until the server has given up the stream.
+            once_free(|| watch(&admin, watch_all())).await?;
+            while items.message().await?.is_some() {}
+            Ok(true)
         }
-        R::RefreshTokenRejected => t.rotate("garbage").await.map(|_| Vec::new()),
-        R::EtagMismatch => {
-            let request = pb::PurgeUserRequest { user_id: world.user.id, etag: "r0".to_owned(), ..Default::default() };
-            done(admin.users().purge_user(request).await.map(drop))
+        R::StreamLimitReached => {
+            let _open = once_free(|| watch(&admin, watch_all())).await?;
+            done(admin.events().watch_events(watch_all()).await.map(drop))
         }
-        R::Conflict => {
-            break_a_reference_on_every_new_user(&t.database).await;
-            done(admin.users().create_user(create("conflict@example.com")).await.map(drop))
-        }
-        R::SealedValueUnreadable => {
-            t.database.execute("UPDATE cf_oauth_accounts SET access_token = refresh_token").await;
-            let request = pb::GetOauthAccountTokensRequest { oauth_account_id: world.oauth_account_id };
-            done(admin.oauth_accounts().get_oauth_account_tokens(request).await.map(drop))
-        }
-        R::Internal => {
-            t.database.execute("DROP TABLE cf_oauth_accounts").await;
-            let request = pb::GetOauthAccountRequest { oauth_account_id: missing() };
-            done(admin.oauth_accounts().get_oauth_account(request).await.map(drop))
-        }
-        // These need a database that somebody else holds: see below.
-        R::Unavailable | R::DeadlineExceeded | R::Overloaded => Ok(Vec::new()),
+        _ => Ok(false),
+    }
+}
+
+/// Refusals at the limits of rate, memory and size.
+async fn provoke_server_limits(scene: Scene<'_>, reason: ErrorReason) -> Provoked {
+    let Scene { t, admin, owner, world, .. } = scene;
+    match reason {
         R::RateLimited => {
             let request = pb::CreateApiKeyRequest {
                 owner: Some(Owner::UserId(world.user.id.clone())),
@@ -406,7 +516,7 @@ async fn provoke(t: &Test, reason: ErrorReason) -> Result<Vec<u8>, Status> {
             owner.users().update_user(request).await?;
         },
         R::AnswerTooLarge => {
-            // As text, which is what is counted, a number is much smaller than on the wire.
+            // Sizes are counted as text, and a number is much smaller as text than on the wire.
             let one = prost_types::Value { kind: Some(Kind::NumberValue(1.0)) };
             let list = prost_types::ListValue { values: vec![one; 8000] };
             let list = prost_types::Value { kind: Some(Kind::ListValue(list)) };
@@ -427,11 +537,29 @@ async fn provoke(t: &Test, reason: ErrorReason) -> Result<Vec<u8>, Status> {
             let request = pb::BatchGetOrganizationsRequest { organization_ids };
             done(admin.organizations().batch_get_organizations(request).await.map(drop))
         }
-        R::ServiceNotFound => {
-            let mut health = tonic_health::pb::health_client::HealthClient::new(admin.channel.clone());
-            let request = tonic_health::pb::HealthCheckRequest { service: "nobody.Service".to_owned() };
-            done(health.check(request).await.map(drop))
+        _ => Ok(false),
+    }
+}
+
+/// Failures of the server; some of these break the database.
+async fn provoke_faults(scene: Scene<'_>, reason: ErrorReason) -> Provoked {
+    let Scene { t, admin, world, .. } = scene;
+    match reason {
+        R::Conflict => {
+            break_a_reference_on_every_new_user(&t.database).await;
+            done(admin.users().create_user(create("conflict@example.com")).await.map(drop))
         }
+        R::SealedValueUnreadable => {
+            t.database.execute("UPDATE cf_oauth_accounts SET access_token = refresh_token").await;
+            let request = pb::GetOauthAccountTokensRequest { oauth_account_id: world.oauth_account_id };
+            done(admin.oauth_accounts().get_oauth_account_tokens(request).await.map(drop))
+        }
+        R::Internal => {
+            t.database.execute("DROP TABLE cf_oauth_accounts").await;
+            let request = pb::GetOauthAccountRequest { oauth_account_id: missing() };
+            done(admin.oauth_accounts().get_oauth_account(request).await.map(drop))
+        }
+        _ => Ok(false),
     }
 }
 
@@ -450,7 +578,7 @@ async fn accept(t: &Test, token: &str, user: &pb::User) -> Result<(), Status> {
     t.admin().invitations().accept_invitation(request).await.map(drop)
 }
 
-/// Opens a WatchEvents.
+/// Opens a WatchEvents stream.
 fn watch(
     api: &Api,
     request: pb::WatchEventsRequest,
@@ -463,7 +591,7 @@ fn watch_all() -> pb::WatchEventsRequest {
     pb::WatchEventsRequest::default()
 }
 
-/// Opens the one stream that the server allows, as soon as it does.
+/// Opens the only stream that the server allows, as soon as it is free.
 async fn once_free<T, F: Future<Output = Result<T, Status>>>(open: impl Fn() -> F) -> Result<T, Status> {
     loop {
         match open().await {
@@ -473,7 +601,7 @@ async fn once_free<T, F: Future<Output = Result<T, Status>>>(open: impl Fn() -> 
     }
 }
 
-/// Lets every new user fail as it would if another transaction had just erased what it refers to.
+/// Makes every new user fail as if another transaction had just deleted a referenced row.
 async fn break_a_reference_on_every_new_user(database: &database::TestDatabase) {
     let columns = "(id, revision, user_id, organization_id, role, permissions, created_at, updated_at)";
     match database {
@@ -499,7 +627,7 @@ async fn break_a_reference_on_every_new_user(database: &database::TestDatabase) 
 async fn every_reason_is_produced_by_a_call(t: Arc<Test>) {
     let mut reasons: Vec<ErrorReason> = (1..100).filter_map(|number| ErrorReason::try_from(number).ok()).collect();
     assert!(reasons.len() > 30);
-    // The one that breaks the database comes last.
+    // The reasons that break the database come last.
     reasons.sort_by_key(|reason| matches!(reason, ErrorReason::Conflict | ErrorReason::Internal));
     for reason in reasons {
         if matches!(
@@ -553,7 +681,7 @@ async fn calls_beyond_what_the_server_takes_are_refused_at_once(t: Arc<Test>) {
         let (admin, request) = (t.admin(), create(name));
         calls.spawn(async move { admin.users().create_user(request).await.map(drop) });
     }
-    // Those that are taken wait for whoever holds the database.
+    // Accepted calls wait for the lock on the database.
     let status = refused(calls.join_next().await.unwrap().unwrap(), ErrorReason::Overloaded);
     assert!(status.get_details_retry_info().unwrap().retry_delay.is_some());
     held.release().await;
@@ -575,7 +703,7 @@ async fn a_call_ends_at_the_request_timeout(t: Arc<Test>) {
         pb::CreateUserRequest { email: "x@example.com".to_owned(), name: "X".to_owned(), ..Default::default() };
     refused(t.admin().users().create_user(request.clone()).await, ErrorReason::DeadlineExceeded);
     held.release().await;
-    // What was given up was not done, and nothing is stuck.
+    // The call that timed out had no effect, and the server still works.
     eventually_creates(&t, request).await;
 }
 
@@ -584,7 +712,7 @@ async fn eventually_creates(t: &Test, request: pb::CreateUserRequest) {
     for _ in 0..100 {
         match t.admin().users().create_user(request.clone()).await {
             Err(status) if matches!(status.code(), tonic::Code::DeadlineExceeded | tonic::Code::Unavailable) => {}
-            // Too slow to be told, and still done.
+            // The answer came too late, but the user was created.
             Err(status) => return assert_eq!(status.code(), tonic::Code::AlreadyExists, "{status:?}"),
             Ok(_) => return,
         }

@@ -1,4 +1,4 @@
-//! No change without its event: every method that changes something, from the descriptor set.
+//! Every change has its event, for every changing method of the descriptor set.
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -20,7 +20,7 @@ use crate::support::{
     request::{World, encode},
 };
 
-/// What the option `emits` of a method says.
+/// The option `emits` of a method.
 fn emits(method: &MethodDescriptor) -> Vec<String> {
     let extension = method.parent_pool().get_extension_by_name("tenantry.v1.emits").unwrap();
     let value = method.options().get_extension(&extension).into_owned();
@@ -39,7 +39,7 @@ pub fn changing() -> Vec<MethodDescriptor> {
     raw::methods().into_iter().filter(|method| level(method) == IdempotencyLevel::IdempotencyUnknown).collect()
 }
 
-/// Makes a world in which a method has something to change, and the request for it.
+/// Creates a world in which a method has something to change, and the request for it.
 pub async fn ready(t: &Test, method: &MethodDescriptor) -> (World, Vec<u8>) {
     let world = World::make(t).await;
     let other = t.user("other").await;
@@ -58,7 +58,7 @@ pub async fn ready(t: &Test, method: &MethodDescriptor) -> (World, Vec<u8>) {
         "LeaveOrganization" => {
             t.member(&t.first_admin().await, &organization, "viewer").await;
         }
-        // The world's user has tokens in its mail, which are returned again and leave no event.
+        // The world's user already has mailed tokens, which are returned again without an event.
         "StartEmailVerification" => request.set_field_by_name("user_id", Value::String(other.id.clone())),
         "StartPasswordReset" => request.set_field_by_name("email", Value::String(other.email.clone())),
         "ReactivateUser" => {
@@ -112,7 +112,7 @@ fn every_action_is_left_by_a_method_and_every_method_leaves_known_ones() {
     let left: BTreeSet<String> = methods.iter().flat_map(emits).collect();
     let left: BTreeSet<&str> = left.iter().map(String::as_str).collect();
     assert!(left.is_subset(&known), "{left:?}");
-    // These are of calls that were refused, whatever their method.
+    // These events belong to refused calls of any method.
     assert_eq!(known.difference(&left).copied().collect::<Vec<_>>(), ["api_key.rejected", "call.denied"]);
 }
 
@@ -166,7 +166,7 @@ async fn every_method_that_changes_something_leaves_its_event(t: Arc<Test>) {
             assert_eq!(event.metadata["why"], "test");
             assert_eq!(event.request_id, if changes { request_id.as_str() } else { "" });
             assert!(event.resource_type != 0 && event.resource_id.len() == 36);
-            // The secrets of the world, and the one that the answer tells.
+            // The secrets of the world and those in the answer.
             let bytes = event.encode_to_vec();
             let text = String::from_utf8_lossy(&bytes);
             let told = String::from_utf8_lossy(&answer).into_owned();
@@ -198,7 +198,7 @@ async fn a_change_whose_event_cannot_be_written_is_not_made(t: Arc<Test>) {
         refused(call().await, ErrorReason::Unavailable);
         assert_eq!(t.database.rows().await, before, "{}", method.full_name());
         break_events(&t, false).await;
-        // It was the event and nothing else.
+        // Only the event made the call fail.
         call().await.unwrap();
     }
 }
@@ -272,7 +272,7 @@ async fn a_refused_key_is_told_to_its_owner(t: Arc<Test>) {
     refused(t.with_key(&text).users().get_user(get()).await, ErrorReason::Unauthenticated);
     refused(t.with_key(&text).users().get_user(get()).await, ErrorReason::Unauthenticated);
     let of_key = || pb::ListEventsRequest { resource_id: key.id.clone(), ..Default::default() };
-    // It is written beside the call.
+    // The event is written in the background.
     while list(&t.admin(), of_key()).await.len() < 3 {
         tokio::task::yield_now().await;
     }
@@ -323,7 +323,7 @@ async fn what_is_sent_for_events_is_bounded(t: Arc<Test>) {
             request.metadata_mut().insert(name, value.parse().unwrap());
         }
         let status = refused(t.admin().users().create_user(request).await, ErrorReason::InvalidArgument);
-        // All that is wrong is told at once.
+        // All errors are reported at once.
         assert_eq!(crate::support::refusal::fields(&status), [field, "request_id", "email"]);
     }
 }

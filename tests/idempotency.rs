@@ -1,4 +1,4 @@
-//! A request with an id has one effect, and one answer, however often it is sent.
+//! A request with an id has one effect and one answer, however often it is sent.
 
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
@@ -35,7 +35,7 @@ fn id() -> String {
 
 #[both]
 async fn every_method_that_changes_something_answers_the_same_request_alike(t: Arc<Test>) {
-    // Whoever has ended its own key cannot ask again.
+    // A caller who revoked its own key cannot repeat the call.
     for method in changing().into_iter().filter(|method| method.name() != raw::ENDS_ITS_KEY) {
         let (_, request) = ready(&t, &method).await;
         let mut request = DynamicMessage::decode(method.input(), request.as_slice()).unwrap();
@@ -51,7 +51,7 @@ async fn every_method_that_changes_something_answers_the_same_request_alike(t: A
         assert_eq!(t.database.rows().await, rows, "{}", method.full_name());
         assert_eq!(list(&t.admin(), pb::ListEventsRequest::default()).await, events);
 
-        // Under the same id, nothing else is done.
+        // The same id with other contents is refused.
         let other = DynamicMessage::new(method.input());
         let mut other = encode(&other);
         other.extend([0x7a, 36]);
@@ -97,8 +97,8 @@ async fn an_id_belongs_to_the_key_that_sent_it(t: Arc<Test>) {
     let first = create(&of_ada, &ada).await;
     assert_ne!(first, create(&of_bob, &bob).await);
     assert_eq!(first, create(&of_ada, &ada).await);
-    // The ids of requests stand in events, and what they asked for can be guessed: another key of the same user, made for
-    // less, does not get the secret that was answered.
+    // Request ids appear in events, and the contents of requests can be guessed. Another key of the same user with fewer permissions must
+    // not get the secret of the first answer.
     assert_ne!(first, create(&t.user_key(&ada).await, &ada).await);
 }
 
@@ -111,7 +111,7 @@ async fn a_refusal_is_not_remembered(t: Arc<Test>) {
     t.reactivate(&ada).await;
     let (_, text) = t.session(&ada).await;
     t.admin().refresh_tokens().create_refresh_token(session).await.unwrap();
-    // Nor one that has changed something.
+    // A refusal that changed something is not remembered either.
     t.rotate(&text).await.unwrap();
     let rotate = pb::RotateRefreshTokenRequest { plaintext_token: text, request_id: id() };
     for _ in 0..2 {

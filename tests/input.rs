@@ -1,4 +1,4 @@
-//! Bad input of every kind, for every method: a clear refusal, nothing written, no word of what is inside.
+//! Invalid input of every kind, for every method: a clear refusal, no writes, no implementation details.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use crate::support::{
     request::{World, encode, text_fields},
 };
 
-/// Bytes of a `Struct` nested so deep: too deep for any library to build, so written by hand.
+/// Encodes a deeply nested `Struct` by hand, since no library can build it.
 fn nested_struct(levels: usize) -> Vec<u8> {
     let length = |bytes: &[u8]| {
         let mut varint = Vec::new();
@@ -111,20 +111,20 @@ async fn unknown_enum_numbers_are_refused_and_named(t: Arc<Test>) {
 #[both]
 async fn bytes_that_are_no_message_are_refused(t: Arc<Test>) {
     let world = World::make(&t).await;
-    // Of a request without fields there is nothing to get wrong.
+    // A request without fields cannot be invalid.
     for method in raw::methods().into_iter().filter(|method| method.name() != raw::NAMES_NOTHING) {
         for bytes in [vec![0xff; 10], vec![0x0a, 0x05, b'a'], vec![0x0a, 0x02, 0xff, 0xfe]] {
             let answer =
                 raw::call(&t.anonymous(), &raw::path(&method), bytes, raw::bearer(&[&t.admin_key_for(&method).await]))
                     .await;
             let status = answer.unwrap_err();
-            // A field that the message does not have is skipped, as it should be; then the request is empty.
+            // An unknown field is skipped, as it should be; the request is then empty.
             assert!(["REQUEST_MALFORMED", "INVALID_ARGUMENT"].contains(&reason_of(&status).as_str()), "{status:?}");
             assert_says_nothing_of_the_inside(&status);
         }
         let mut more = encode(&world.request(&method));
         more.extend([0xfa, 0x3f, 0x01, 0x00]);
-        // Fields of a later version are no reason to refuse.
+        // Fields of a later version do not cause a refusal.
         if method.name().starts_with("Get") {
             raw::call(&t.anonymous(), &raw::path(&method), more, raw::bearer(&[&t.admin_key_for(&method).await]))
                 .await
@@ -213,7 +213,7 @@ async fn page_tokens_are_good_for_their_list_only(t: Arc<Test>) {
     assert!(!token.is_empty());
     let with = |token: &str| pb::ListUsersRequest { page_token: token.to_owned(), ..page.clone() };
     t.admin().users().list_users(with(&token)).await.unwrap();
-    // Another page size is another page of the same list.
+    // Another page size continues the same list.
     t.admin().users().list_users(pb::ListUsersRequest { page_size: 2, ..with(&token) }).await.unwrap();
     let mut forged = token.clone().into_bytes();
     forged[5] = if forged[5] == b'A' { b'B' } else { b'A' };

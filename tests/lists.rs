@@ -1,4 +1,4 @@
-//! A full walk of a list returns every row that stayed exactly once, whatever is inserted and deleted meanwhile.
+//! A full walk of a list returns every lasting row exactly once, despite concurrent inserts and deletes.
 
 use std::{
     collections::HashMap,
@@ -13,19 +13,19 @@ use uuid::Uuid;
 
 use crate::support::{Answered as _, Test, both, database::TestDatabase};
 
-/// Rows that stay.
+/// Number of rows that exist during the whole walk.
 const STAY: usize = 1500;
-/// Batches of rows that come and go, and their size: 10,000 rows in all.
+/// Number of batches of temporary rows, and their size: 10,000 rows in all.
 const BATCHES: usize = 100;
 const BATCH: usize = 100;
 const PAGE: i32 = 83;
 
-/// Ids anywhere among the others, not only at the end as new ones are.
+/// Ids anywhere among the others, not only at the end like new ones.
 fn ids(count: usize) -> Vec<Uuid> {
     (0..count).map(|_| Uuid::from_bytes(random::bytes())).collect()
 }
 
-/// Inserts users who are members of an organization, behind the server's back.
+/// Inserts members of an organization directly into the database.
 async fn insert(database: &TestDatabase, organization: &str, ids: &[Uuid]) {
     let literal = |id: &Uuid| match database {
         TestDatabase::Sqlite(_) => format!("x'{}'", id.simple()),
@@ -65,7 +65,7 @@ async fn delete(database: &TestDatabase, ids: &[Uuid]) {
             TestDatabase::Postgres(_) => format!("'{id}'"),
         })
         .collect();
-    // A connection of this test does not enforce foreign keys on SQLite; it removes both by itself.
+    // SQLite does not enforce foreign keys on this test's connection, so both are deleted here.
     let literals = literals.join(", ");
     let sql = format!(
         "BEGIN; DELETE FROM cf_memberships WHERE user_id IN ({literals}); DELETE FROM cf_users WHERE id IN ({literals}); COMMIT;"
@@ -73,7 +73,7 @@ async fn delete(database: &TestDatabase, ids: &[Uuid]) {
     database.execute(&sql).await;
 }
 
-/// Walks a list again and again until `done`, and counts what each walk returned.
+/// Walks a list repeatedly until `done`, and counts the rows that each walk returned.
 async fn walk<P: Future<Output = Page>>(
     what: &str,
     stayed: Arc<Vec<Uuid>>,
@@ -96,7 +96,7 @@ async fn walk<P: Future<Output = Page>>(
             token = next;
         }
         assert!(seen.values().all(|count| *count == 1), "{what}: a row was returned twice");
-        assert!(stayed.iter().all(|id| seen.contains_key(id)), "{what}: a row that stayed was not returned");
+        assert!(stayed.iter().all(|id| seen.contains_key(id)), "{what}: a lasting row was not returned");
         walks += 1;
         if last {
             return walks;
@@ -158,7 +158,7 @@ async fn a_walk_returns_every_row_that_stayed_exactly_once(t: Arc<Test>) {
         )),
         churn,
     );
-    assert!(walks > 1, "nothing happened during the walk");
+    assert!(walks > 1, "only one walk during the changes");
 }
 
 #[both]

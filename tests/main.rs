@@ -1,5 +1,5 @@
 //! The integration tests: real gRPC to a real server, each test on its own SQLite file and on its own PostgreSQL database.
-//! The path of a test mirrors the method: `user/create.rs` tests `UserService.CreateUser`.
+//! The path of a test mirrors its method: `user/create.rs` tests `UserService.CreateUser`.
 
 #![allow(
     unreachable_pub,
@@ -8,7 +8,7 @@
     clippy::panic,
     clippy::match_same_arms,
     clippy::unnecessary_wraps,
-    reason = "a test that cannot go on must fail, and says things as its reader thinks of them"
+    reason = "a test that cannot continue must fail, and names favour readability"
 )]
 
 use tenantry_testing as support;

@@ -1,4 +1,4 @@
-//! The two sets of migrations are one: the same names, the same tables and columns, and each can be undone.
+//! Both sets of migrations agree: the same names, tables and columns, and each migration can be undone.
 
 use std::{collections::BTreeMap, fs};
 
@@ -17,7 +17,7 @@ async fn migrate(database: &TestDatabase, direction: Direction) -> Vec<String> {
     ran
 }
 
-/// Every table of ours with its columns, each with whether it may be null.
+/// Tenantry's tables with their columns and whether each is nullable.
 async fn columns(database: &TestDatabase) -> BTreeMap<String, Vec<String>> {
     let sql = match database {
         TestDatabase::Sqlite(_) => {
@@ -53,7 +53,7 @@ async fn names(database: &TestDatabase) -> Vec<String> {
     database.texts(sql).await
 }
 
-/// What `src/db/schema.rs` says: tables with their columns.
+/// The tables and columns in `src/db/schema.rs`.
 fn schema() -> BTreeMap<String, Vec<String>> {
     let text = fs::read_to_string(format!("{REPOSITORY}/src/db/schema.rs")).unwrap();
     let mut tables: BTreeMap<String, Vec<String>> = BTreeMap::new();

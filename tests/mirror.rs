@@ -49,8 +49,8 @@ impl Platform {
     }
 }
 
-/// One mirror: takes a snapshot and follows the events, until it has seen the end. Every now and then it is killed and goes on
-/// from the last cursor that it had kept, on whichever process it finds.
+/// One mirror: takes a snapshot and follows the events until the last one. From time to time it is killed and resumes from its last
+/// stored cursor on a random process.
 async fn follow(
     platform: Arc<Platform>,
     mut random: Random,
@@ -65,7 +65,7 @@ async fn follow(
         let mut watch = Watch::resume(&platform.api(&mut random), &kept).await;
         for _ in 0..=random.below(400) {
             let Some(event) = watch.message().await.unwrap() else { continue };
-            // It keeps its cursor now and then only: what came since is told again.
+            // It stores its cursor only now and then, so later events are repeated.
             if random.below(10) == 0 {
                 kept.clone_from(&watch.cursor);
             }
@@ -83,6 +83,20 @@ async fn follow(
     }
 }
 
+/// Sends the changes of one client to random processes for a while. Returns how many succeeded.
+async fn write(platform: Arc<Platform>, mut client: Client, mut random: Random, until: Instant) -> u64 {
+    let apis: Vec<Api> = platform.servers.iter().map(|server| server.with_key(&platform.key)).collect();
+    let mut changes = 0;
+    while Instant::now() < until {
+        let sent = client.next();
+        if let Outcome::Answered(answer) = sent.send(random.pick(&apis).unwrap(), &platform.key).await {
+            client.learn(&sent, &answer);
+            changes += 1;
+        }
+    }
+    changes
+}
+
 async fn mirrors_equal_the_database(backend: Backend, seconds: u64) {
     let mut random = Random::seeded();
     let platform = Arc::new(Platform::start(backend).await);
@@ -91,21 +105,7 @@ async fn mirrors_equal_the_database(backend: Backend, seconds: u64) {
     let until = Instant::now() + Duration::from_secs(seconds);
     let writers: Vec<JoinHandle<u64>> = Client::several(8, &mut random)
         .into_iter()
-        .map(|mut client| {
-            let (platform, mut random) = (Arc::clone(&platform), Random::new(random.next()));
-            tokio::spawn(async move {
-                let apis: Vec<Api> = platform.servers.iter().map(|server| server.with_key(&platform.key)).collect();
-                let mut changes = 0;
-                while Instant::now() < until {
-                    let sent = client.next();
-                    if let Outcome::Answered(answer) = sent.send(random.pick(&apis).unwrap(), &platform.key).await {
-                        client.learn(&sent, &answer);
-                        changes += 1;
-                    }
-                }
-                changes
-            })
-        })
+        .map(|client| tokio::spawn(write(Arc::clone(&platform), client, Random::new(random.next()), until)))
         .collect();
     for _ in 0..3 {
         mirrors.push(tokio::spawn(follow(
@@ -114,7 +114,7 @@ async fn mirrors_equal_the_database(backend: Backend, seconds: u64) {
             Arc::clone(&ended),
             "of the load",
         )));
-        // They begin while others write.
+        // The mirrors start during the writes.
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
     let mut changes = 0;
@@ -137,7 +137,7 @@ async fn mirrors_equal_the_database(backend: Backend, seconds: u64) {
         platform.database.texts(sequences).await.iter().map(|text| text.parse().unwrap()).collect();
     for mirror in mirrors {
         let (mirror, seen) = mirror.await.unwrap();
-        assert!(seen.windows(2).all(|pair| pair[0] < pair[1]), "none is told twice, and all in order");
+        assert!(seen.windows(2).all(|pair| pair[0] < pair[1]), "each event is seen once and in order");
         let first = *seen.first().unwrap();
         let missed: Vec<&i64> =
             stored.range(first..).filter(|sequence| seen.binary_search(sequence).is_err()).collect();
@@ -157,7 +157,7 @@ async fn mirrors_equal_the_database_after_a_short_load(backend: Backend) {
     mirrors_equal_the_database(backend, 4).await;
 }
 
-/// How long it takes from the answer of a change to its event, on the process that did it and on the other.
+/// The delay between the answer to a change and its event, on the same process and on another.
 #[both(long)]
 async fn slow_latency(backend: Backend) {
     let platform = Platform::start(backend).await;

@@ -1,4 +1,4 @@
-//! What passwords are held to, each test named for its requirement.
+//! Requirements on passwords. Each test is named after its requirement.
 
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
@@ -26,20 +26,20 @@ async fn set(t: &Test, user: &pb::User, password: &str) -> Result<(), Status> {
     t.admin().authentication().set_password(request).await.map(drop)
 }
 
-/// A user with a password of its own.
+/// A user with the given password.
 async fn with(t: &Test, password: &str) -> pb::User {
     let user = t.user("ada").await;
     set(t, &user, password).await.unwrap_or_else(|status| panic!("{password:?}: {status:?}"));
     user
 }
 
-/// The rule that a refusal of a new password names.
+/// The rule in the refusal of a new password.
 fn rule(refusal: Result<(), Status>) -> String {
     let status = refused(refusal, ErrorReason::PasswordUnacceptable);
     status.get_details_error_info().unwrap().metadata["rule"].clone()
 }
 
-/// A text of so many bytes that nobody tries first.
+/// An uncommon password of a number of bytes.
 fn long(bytes: usize) -> String {
     "the quick brown fox jumps over 13 lazy dogs and then some more of them; ".chars().cycle().take(bytes).collect()
 }
@@ -53,7 +53,7 @@ async fn hash_of(t: &Test, user: &pb::User) -> String {
     t.database.texts(&format!("SELECT hash AS value FROM cf_passwords WHERE user_id = {id}")).await.remove(0)
 }
 
-/// Puts a hash where nothing checks it.
+/// Stores a hash without any check.
 async fn put_hash(t: &Test, hash: &str) {
     t.database.execute(&format!("UPDATE cf_passwords SET hash = '{hash}'")).await;
 }
@@ -122,7 +122,7 @@ async fn r3_the_whole_password_counts_as_it_is(t: Arc<Test>) {
 
 #[both]
 async fn r4_a_password_is_its_nfkc_form(t: Arc<Test>) {
-    // Composed and decomposed; a ligature; full width as a Japanese keyboard has it.
+    // Composed and decomposed; a ligature; full width as typed on a Japanese keyboard.
     let spellings = [
         ("caf\u{e9} au lait s'il vous", "cafe\u{301} au lait s'il vous"),
         ("the \u{fb01}rst of them all", "the first of them all"),
@@ -138,6 +138,61 @@ async fn r4_a_password_is_its_nfkc_form(t: Arc<Test>) {
     refused(sign_in(&t, &user.email, "cafe au lait s'il vous").await, ErrorReason::SignInRejected);
 }
 
+/// Passwords that attackers try first.
+const COMMON: [&str; 51] = [
+    "password",
+    "12345678",
+    "qwertyui",
+    "iloveyou",
+    "sunshine",
+    "princess",
+    "football",
+    "baseball",
+    "superman",
+    "trustno1",
+    "letmein1",
+    "dragon12",
+    "monkey12",
+    "passw0rd",
+    "PASSWORD",
+    "Password1",
+    "password!",
+    "password123",
+    "qwerty123",
+    "1q2w3e4r",
+    "1qaz2wsx",
+    "zaq12wsx",
+    "qazwsxedc",
+    "asdfghjkl",
+    "zxcvbnm1",
+    "aaaaaaaa",
+    "abcabcabc",
+    "11111111",
+    "121212121",
+    "87654321",
+    "abcdefgh",
+    "zyxwvuts",
+    "computer",
+    "internet",
+    "whatever",
+    "starwars",
+    "pokemon1",
+    "charlie1",
+    "michael1",
+    "jordan23",
+    "welcome1",
+    "admin123",
+    "changeme",
+    "administrator",
+    "liverpool",
+    "chelsea1",
+    "passwordpassword",
+    "iloveyouiloveyou",
+    "password1234567",
+    "qwertyuiopasdfgh",
+    "123456789012345",
+];
+
 #[both(options = ["--product-names", "Moonlight Ledger, Acme", "--password-min-length", "8"])]
 async fn r5_what_is_tried_first_and_what_is_personal_is_refused(t: Arc<Test>) {
     let user = t.user("margaret.hamilton").await;
@@ -148,61 +203,7 @@ async fn r5_what_is_tried_first_and_what_is_personal_is_refused(t: Arc<Test>) {
         ..Default::default()
     };
     t.admin().organizations().create_organization(request).await.unwrap();
-    let common = [
-        "password",
-        "12345678",
-        "qwertyui",
-        "iloveyou",
-        "sunshine",
-        "princess",
-        "football",
-        "baseball",
-        "superman",
-        "trustno1",
-        "letmein1",
-        "dragon12",
-        "monkey12",
-        "passw0rd",
-        "PASSWORD",
-        "Password1",
-        "password!",
-        "password123",
-        "qwerty123",
-        "1q2w3e4r",
-        "1qaz2wsx",
-        "zaq12wsx",
-        "qazwsxedc",
-        "asdfghjkl",
-        "zxcvbnm1",
-        "aaaaaaaa",
-        "abcabcabc",
-        "11111111",
-        "121212121",
-        "87654321",
-        "abcdefgh",
-        "zyxwvuts",
-        "computer",
-        "internet",
-        "whatever",
-        "starwars",
-        "pokemon1",
-        "charlie1",
-        "michael1",
-        "jordan23",
-        "welcome1",
-        "admin123",
-        "changeme",
-        "administrator",
-        "liverpool",
-        "chelsea1",
-        "passwordpassword",
-        "iloveyouiloveyou",
-        "password1234567",
-        "qwertyuiopasdfgh",
-        "123456789012345",
-    ];
-    assert!(common.len() >= 50);
-    for password in common {
+    for password in COMMON {
         assert_eq!(rule(set(&t, &user, password).await), "COMMON", "{password}");
     }
     let local = user.email.split('@').next().unwrap().to_owned();
@@ -246,7 +247,7 @@ async fn r7_an_old_hash_is_renewed_and_an_absurd_one_is_not_run(t: Arc<Test>) {
     let renewed = hash_of(&t, &user).await;
     assert!(renewed.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"));
     sign_in(&t, &user.email, PASSWORD).await.unwrap();
-    assert_eq!(hash_of(&t, &user).await, renewed, "what is made as now stays");
+    assert_eq!(hash_of(&t, &user).await, renewed, "a hash with the current parameters is kept");
     let before = resident_kib();
     let absurd = [
         renewed.replace("m=19456", "m=4194304"),
@@ -261,7 +262,7 @@ async fn r7_an_old_hash_is_renewed_and_an_absurd_one_is_not_run(t: Arc<Test>) {
         refused(sign_in(&t, &user.email, PASSWORD).await, ErrorReason::SignInRejected);
         assert_eq!(hash_of(&t, &user).await, hash);
     }
-    // Other tests run beside this one; none of them takes a gigabyte.
+    // Other tests run concurrently; none of them takes a gigabyte.
     assert!(resident_kib() < before + 1024 * 1024);
     put_hash(&t, &renewed).await;
     t.advance(DAY);
@@ -276,7 +277,7 @@ async fn r8_who_gets_no_turn_to_hash_is_told_soon_and_nobody_else_waits(t: Arc<T
         let (t, email) = (t.clone(), user.email.clone());
         calls.spawn(async move { sign_in(&t, &email, PHRASE).await });
     }
-    // Beside them, what hashes nothing is answered.
+    // Meanwhile, calls that hash nothing are answered.
     t.reload_user(&user.id).await;
     let answers = calls.join_all().await;
     let (good, refusals): (Vec<_>, Vec<_>) = answers.into_iter().partition(Result::is_ok);
@@ -285,7 +286,7 @@ async fn r8_who_gets_no_turn_to_hash_is_told_soon_and_nobody_else_waits(t: Arc<T
         let status = refused(refusal, ErrorReason::Overloaded);
         assert!(status.get_details_retry_info().unwrap().retry_delay.is_some());
     }
-    // A try that had no turn is not counted: the right password works.
+    // A refused attempt is not counted: the right password works.
     sign_in(&t, &user.email, PHRASE).await.unwrap();
 }
 
@@ -332,7 +333,7 @@ async fn r10_whatever_is_wrong_a_sign_in_is_refused_byte_for_byte_alike(t: Arc<T
     t.suspend(&suspended).await;
     let delete = pb::DeleteUserRequest { user_id: deleted.id.clone(), ..Default::default() };
     t.admin().users().delete_user(delete).await.unwrap();
-    // Until the next one has to wait longer than this test takes.
+    // Until the delay of the next attempt is longer than this test.
     for _ in 0..20 {
         refused(sign_in(&t, &throttled.email, "wrong").await, ErrorReason::SignInRejected);
         t.advance(Duration::from_mins(15));
@@ -340,11 +341,11 @@ async fn r10_whatever_is_wrong_a_sign_in_is_refused_byte_for_byte_alike(t: Arc<T
     refused(sign_in(&t, &throttled.email, "wrong").await, ErrorReason::SignInRejected);
     let wrong = bytes(sign_in(&t, &user.email, "wrong").await);
     let cases = [
-        ("nobody", sign_in(&t, "nobody@example.com", PHRASE).await),
+        ("unknown e-mail", sign_in(&t, "nobody@example.com", PHRASE).await),
         ("no password", sign_in(&t, &without.email, PHRASE).await),
         ("suspended", sign_in(&t, &suspended.email, PHRASE).await),
         ("deleted", sign_in(&t, &deleted.email, PHRASE).await),
-        ("too many tries", sign_in(&t, &throttled.email, PHRASE).await),
+        ("too many attempts", sign_in(&t, &throttled.email, PHRASE).await),
     ];
     for (what, case) in cases {
         assert_eq!(bytes(case), wrong, "{what}");
@@ -353,7 +354,7 @@ async fn r10_whatever_is_wrong_a_sign_in_is_refused_byte_for_byte_alike(t: Arc<T
 
 #[both]
 async fn r11_for_nobody_as_much_is_hashed_counted_and_stored(t: Arc<Test>) {
-    // The times themselves `make test-slow` compares.
+    // `make test-slow` compares the times themselves.
     let user = with(&t, PHRASE).await;
     let counted =
         async || t.database.texts("SELECT 'x' AS value FROM cf_sign_in_failures WHERE failures > 0").await.len();
@@ -361,7 +362,7 @@ async fn r11_for_nobody_as_much_is_hashed_counted_and_stored(t: Arc<Test>) {
     assert_eq!(counted().await, 1);
     refused(sign_in(&t, "nobody@example.com", "wrong").await, ErrorReason::SignInRejected);
     assert_eq!(counted().await, 2);
-    // As often as somebody likes: nobody is one of a fixed number of rows.
+    // However often: unknown e-mails share a fixed number of rows.
     let same = format!("{}@example.com", unique("nobody"));
     for _ in 0..3 {
         refused(sign_in(&t, &same, "wrong").await, ErrorReason::SignInRejected);
@@ -398,22 +399,22 @@ async fn r12_wrong_passwords_in_a_row_are_counted_for_the_account_and_cost_time(
             }
         }
     }
-    // On until the next one has to wait longer than this test takes.
+    // Until the delay of the next attempt is longer than this test.
     for _ in 0..10 {
         t.advance(Duration::from_mins(15));
         refused(sign_in(&t, &user.email, "wrong").await, ErrorReason::SignInRejected);
     }
-    // Now it costs time, whatever the spelling and the path, also to who knows the password.
+    // The delay applies to every spelling and every method, and to the right password too.
     refused(sign_in(&t, &spellings[1], PHRASE).await, ErrorReason::SignInRejected);
     let right = pb::VerifyPasswordRequest { password: PHRASE.to_owned(), ..verify() };
     refused(t.admin().authentication().verify_password(right).await, ErrorReason::PasswordRejected);
-    // What comes too early does not make it longer.
+    // Early attempts do not extend it.
     for _ in 0..20 {
         refused(sign_in(&t, &user.email, "wrong").await, ErrorReason::SignInRejected);
     }
     t.advance(Duration::from_mins(15));
     sign_in(&t, &user.email, PHRASE).await.unwrap();
-    // The right one sets the count back.
+    // The right password resets the count.
     for _ in 0..9 {
         refused(sign_in(&t, &user.email, "wrong").await, ErrorReason::SignInRejected);
     }
@@ -430,7 +431,7 @@ async fn r12_nobody_guesses_more_than_a_hundred_times_in_a_row_and_nobody_is_loc
         ..Default::default()
     };
     t.admin().authentication().sign_in(here.clone()).await.unwrap();
-    // As fast as it is let.
+    // As fast as the delays allow.
     for tried in 0..50 {
         refused(sign_in(&t, &user.email, "wrong").await, ErrorReason::SignInRejected);
         if tried < 49 {
@@ -439,7 +440,7 @@ async fn r12_nobody_guesses_more_than_a_hundred_times_in_a_row_and_nobody_is_loc
     }
     t.advance(Duration::from_hours(23));
     refused(sign_in(&t, &user.email, PHRASE).await, ErrorReason::SignInRejected);
-    // From where the user has a session, what strangers tried elsewhere is nothing.
+    // Attempts by strangers elsewhere do not count at an address where the user has a session.
     t.admin().authentication().sign_in(here).await.unwrap();
     let elsewhere = pb::SignInRequest {
         email: user.email.clone(),
@@ -448,7 +449,7 @@ async fn r12_nobody_guesses_more_than_a_hundred_times_in_a_row_and_nobody_is_loc
         ..Default::default()
     };
     refused(t.admin().authentication().sign_in(elsewhere).await, ErrorReason::SignInRejected);
-    // By mail it works at once, anywhere.
+    // A reset by e-mail works at once, anywhere.
     let [_, token, _] = t.mailed_tokens(&user).await;
     let reset = pb::ConfirmPasswordResetRequest {
         plaintext_token: token,
@@ -467,7 +468,7 @@ async fn r12_of_many_tries_at_once_none_is_forgotten(t: Arc<Test>) {
         for _ in 0..12 {
             let (t, email) = (t.clone(), user.email.clone());
             calls.spawn(async move {
-                // Who gets no turn asks again.
+                // Retries if all hashing threads are busy.
                 while let Err(status) = sign_in(&t, &email, "wrong").await {
                     if crate::support::refusal::reason_of(&status) == "SIGN_IN_REJECTED" {
                         return;
@@ -493,7 +494,7 @@ async fn r12_wrong_tries_are_bounded_by_address_and_by_caller(t: Arc<Test>) {
         };
         t.admin().authentication().sign_in(request).await
     };
-    // What leaks out of the bound on a slow machine is tried again.
+    // The bound refills while a slow machine runs this, so it tries until it is refused.
     let fill = async |address: &str| {
         let mut taken = 0;
         while refused_at(tried(address).await) == "SIGN_IN_REJECTED" {
@@ -502,14 +503,14 @@ async fn r12_wrong_tries_are_bounded_by_address_and_by_caller(t: Arc<Test>) {
         taken
     };
     assert!(fill("2001:db8:1:2::1").await >= 2);
-    // The same network, whoever it is in there.
+    // Another address of the same network.
     let status = refused(tried("2001:db8:1:2:3:4:5:6").await, ErrorReason::TooManyAttempts);
     assert!(status.get_details_retry_info().unwrap().retry_delay.unwrap() <= Duration::from_mins(1));
-    // Another address, and a call that tells none, are counted apart.
+    // Another address and a call without one are counted separately.
     refused(tried("192.0.2.1").await, ErrorReason::SignInRejected);
     assert!(fill("").await >= 3);
     refused(tried("192.0.2.1").await, ErrorReason::SignInRejected);
-    // Another caller is another one.
+    // Another caller is counted separately.
     let admin = t.first_admin().await;
     let other = t.with_key(&t.user_key(&admin).await);
     let request =
@@ -520,7 +521,7 @@ async fn r12_wrong_tries_are_bounded_by_address_and_by_caller(t: Arc<Test>) {
 #[both]
 async fn r13_the_current_password_is_asked_for_and_a_reset_token_works_once_for_ten_minutes(t: Arc<Test>) {
     let (user, other) = (with(&t, PHRASE).await, with(&t, PHRASE).await);
-    // Nobody sets one over it, whoever it is.
+    // No caller can overwrite it, not even a platform admin.
     refused(set(&t, &user, "eleven dry cats in a barn").await, ErrorReason::PasswordExists);
     let reset = async |token: &str| {
         let request = pb::ConfirmPasswordResetRequest {
@@ -531,10 +532,10 @@ async fn r13_the_current_password_is_asked_for_and_a_reset_token_works_once_for_
         t.admin().authentication().confirm_password_reset(request).await.map(Response::into_inner)
     };
     let [_, token, _] = t.mailed_tokens(&user).await;
-    assert!(token.len() >= 6 + 22 + 43, "256 random bits");
+    assert!(token.len() >= 6 + 22 + 43, "the token has 256 random bits");
     let dump = t.database.rows().await.concat();
-    assert!(!dump.contains(&token[28..71]), "hashed at rest");
-    // It is the user's and no other's, whatever is asked with it.
+    assert!(!dump.contains(&token[28..71]), "the token is hashed at rest");
+    // It works for its own user only.
     assert_eq!(reset(&token).await.unwrap().user.unwrap().id, user.id);
     sign_in(&t, &other.email, PHRASE).await.unwrap();
     refused(reset(&token).await, ErrorReason::OneTimeTokenRejected);
@@ -605,7 +606,7 @@ async fn r12_the_count_survives_a_crash(backend: Backend) {
         password: password.to_owned(),
         ..Default::default()
     };
-    // Each waits as long as it must: 1, 2, 4 s after the tenth.
+    // The delays start after the tenth: 1, 2, 4 s.
     for _ in 0..11 {
         refused(server.with_key(&key).authentication().sign_in(tried("wrong")).await, ErrorReason::SignInRejected);
     }

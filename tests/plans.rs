@@ -1,14 +1,14 @@
-//! No statement reads a table as a whole, nor an index: each that the service sends is planned on an empty database, where a plan is
-//! what the indexes allow. What lists cost beside many rows of others is measured in `attacks/lists.rs`.
+//! No statement scans a whole table or index: every statement of the service is planned on an empty database, where the plan depends on
+//! the indexes alone. `attacks/lists.rs` measures the cost of lists among many rows of others.
 
 use std::sync::Arc;
 
 use crate::support::{Test, both, database, database::TestDatabase, raw, request::World, request::encode, statements};
 
-/// Tables of a few rows, and an index of few: the platform admins.
+/// Small tables, and a small index: the platform admins.
 const SMALL: [&str; 4] = ["cf_event_floor", "cf_sealing_keys", "cf_signing_keys", "cf_users_platform_admin_idx"];
 
-/// Calls every method, as a platform admin, as an organization and as a user.
+/// Calls every method as a platform admin, as an organization and as a user.
 async fn call_everything(t: &Test) {
     for _ in 0..2 {
         let world = World::make(t).await;
@@ -17,14 +17,14 @@ async fn call_everything(t: &Test) {
         for method in raw::methods_about_something() {
             for key in &keys {
                 let request = encode(&world.request(&method));
-                // Refused or not, it has sent what it sends.
+                // A refused call has sent its statements too.
                 let _ = raw::call(&t.anonymous(), &raw::path(&method), request, raw::bearer(&[key])).await;
             }
         }
     }
 }
 
-/// The plan of a statement, in lines.
+/// The plan of a statement, by line.
 async fn plan(t: &Test, statement: &str) -> Vec<String> {
     match &t.database {
         TestDatabase::Sqlite(_) => {
@@ -52,7 +52,7 @@ async fn plan(t: &Test, statement: &str) -> Vec<String> {
     }
 }
 
-/// True if a plan reads a table or an index as a whole. One that is read in its order is a page, if nothing else is asked for.
+/// True if a plan scans a whole table or index. An ordered index scan without another condition is a page.
 fn reads_a_whole(statement: &str, plan: &[String]) -> bool {
     let is_sorted =
         plan.iter().any(|step| step.contains("USE TEMP B-TREE FOR") || step.trim_start().starts_with("Sort"));
@@ -63,17 +63,17 @@ fn reads_a_whole(statement: &str, plan: &[String]) -> bool {
             return false;
         }
         if let Some(scanned) = step.strip_prefix("SCAN ") {
-            // A row of constants, or what another step has made.
+            // A row of constants, or the result of another step.
             let is_made = scanned.starts_with("CONSTANT") || scanned.starts_with('(');
             let is_served = is_made || (scanned.contains(" USING ") && is_page);
             return !is_served;
         }
-        // Of empty tables PostgreSQL takes any index, as each costs the same: which one it takes of full ones, the lists are measured for.
+        // On empty tables every index costs the same for PostgreSQL. The measurements of the lists cover its choice on full ones.
         step.contains("Seq Scan on")
     })
 }
 
-/// True if a statement has a condition beyond those that say which index it is of.
+/// True if a statement has a condition besides those that select the index.
 fn compares_rows(statement: &str) -> bool {
     let Some((_, condition)) = statement.split_once(" WHERE ") else { return false };
     let condition = condition.split(" ORDER BY ").next().unwrap_or_default();
@@ -89,7 +89,7 @@ fn compares_rows(statement: &str) -> bool {
 
 #[both]
 async fn no_statement_reads_a_table_or_an_index_as_a_whole(t: Arc<Test>) {
-    // In a process of its own: what tests beside this one send must not be taken for the service's.
+    // In its own process, so that statements of concurrent tests are not taken for the service's.
     if std::env::var_os("TENANTRY_TEST_ALONE").is_none() {
         let backend = if matches!(t.database, TestDatabase::Sqlite(_)) { "sqlite" } else { "postgres" };
         let name = format!("plans::no_statement_reads_a_table_or_an_index_as_a_whole::{backend}");
@@ -100,12 +100,12 @@ async fn no_statement_reads_a_table_or_an_index_as_a_whole(t: Arc<Test>) {
         return;
     }
     statements::record();
-    // The plan of the list that walked the members of every organization.
+    // The plan of the list that used to scan the members of every organization.
     assert!(reads_a_whole(
         "SELECT * FROM `cf_users` WHERE ((`cf_users`.`deleted_at` IS NULL) AND (`cf_users`.`id` = ?)) ORDER BY `cf_users`.`id` LIMIT ?",
         &["SCAN cf_users USING INDEX sqlite_autoindex_cf_users_1".to_owned()],
     ));
-    // Of a server whose connections are not opened yet.
+    // On a server with no open connections yet.
     let own = Test::start_like(&t).await;
     call_everything(&own).await;
     let quote = if matches!(own.database, TestDatabase::Sqlite(_)) { '`' } else { '"' };
@@ -114,7 +114,7 @@ async fn no_statement_reads_a_table_or_an_index_as_a_whole(t: Arc<Test>) {
     let mut wrong = Vec::new();
     for statement in statements.iter().filter(|text| !text.starts_with("INSERT") && !text.starts_with("WITH")) {
         let plan = plan(&own, statement).await;
-        // The oldest events, in their order: the order is the table's own.
+        // The oldest events, in the order of the table itself.
         let is_ordered =
             statement.contains("ORDER BY `cf_events`.`sequence`") || statement.contains("max(`cf_events`.`sequence`)");
         if !is_ordered && reads_a_whole(statement, &plan) {
@@ -137,5 +137,5 @@ fn sqlite_plans_a_prepared_statement_once_whatever_is_bound() {
     let compiled: Compiled = diesel::sql_query("SELECT sqlite_compileoption_used('ENABLE_QPSG') AS stable")
         .get_result(&mut connection)
         .unwrap();
-    assert!(compiled.stable, "after an ANALYZE each call would plan its statements anew: see .cargo/config.toml");
+    assert!(compiled.stable, "an ANALYZE would make each call plan its statements again: see .cargo/config.toml");
 }

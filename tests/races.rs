@@ -1,4 +1,4 @@
-//! Two calls at once that must not both have their way, in rounds. Others are beside the method that they are of: accept and accept in
+//! Pairs of concurrent calls that must not both succeed, in rounds. Other races are tested with their methods: accept and accept in
 //! `invitation/accept.rs`, rotate and verify in `api_key/rotate.rs`, demote and demote in `membership/update.rs`.
 
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use tenantry::pb::{self, ErrorReason};
 
 use crate::support::{Answered as _, Test, both, mask, refusal::reason_of, refused};
 
-/// How often each race is run.
+/// Number of rounds of each race.
 const ROUNDS: usize = 200;
 
 #[both]
@@ -35,7 +35,7 @@ async fn removing_one_owner_while_the_other_is_demoted_leaves_one(t: Arc<Test>) 
         assert_ne!(removed.is_ok(), demoted.is_ok(), "round {round}: {removed:?} {demoted:?}");
         let left = t.admin().memberships().list_memberships(owners()).await.answered().memberships;
         assert_eq!(left.len(), 1, "round {round}");
-        // Ada owns it alone again.
+        // Ada is the only owner again.
         let promote = pb::UpdateMembershipRequest {
             membership_id: adas.id.clone(),
             role: "owner".to_owned(),

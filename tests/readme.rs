@@ -1,4 +1,4 @@
-//! The documentation is true: the quick start of the README and the tour run line by line, and the table of settings is the one of the
+//! The documentation is correct: the quick start of the README and the tour run line by line, and the table of settings matches the
 //! command line.
 
 use std::{os::unix::fs::symlink, path::Path, process::Command};
@@ -12,23 +12,23 @@ const README: &str = include_str!("../README.md");
 const SETTINGS: &str = include_str!("../docs/settings.md");
 const TOUR: &str = include_str!("../docs/tour.md");
 
-/// The text of the README under a heading.
+/// The section of the README under a heading.
 fn section(heading: &str) -> &'static str {
     let (_, rest) = README.split_once(&format!("## {heading}\n")).expect("the README has the section");
     rest.split_once("\n## ").map_or(rest, |(section, _)| section)
 }
 
-/// The blocks of shell lines in a text, in order.
+/// The shell blocks of a text, in order.
 fn shell(text: &str) -> Vec<&str> {
     text.split("```sh\n").skip(1).filter_map(|rest| rest.split_once("```")).map(|(block, _)| block).collect()
 }
 
-/// Runs blocks of shell lines as a reader does who has a server on an empty database, and returns all that they print. The first block
-/// starts that server.
+/// Runs shell blocks as a reader would, on a server with an empty database. Returns the whole output. The first block starts that
+/// server.
 async fn run(blocks: &[&str]) -> String {
     let root = Path::new(REPOSITORY);
     let tools = root.join("target/tools");
-    assert!(tools.join("grpcurl").exists(), "this needs grpcurl: run `make test`, or `make target/tools/grpcurl`");
+    assert!(tools.join("grpcurl").exists(), "grpcurl is missing: run `make test` or `make target/tools/grpcurl`");
 
     // The state that `make run` leaves: the binary, and a server on the database in ./data.
     assert_eq!(blocks[0], "make run\n");

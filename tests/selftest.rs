@@ -1,4 +1,4 @@
-//! `tenantry selftest isolation`: that the tenants of this service are apart, and that it notices where they are not.
+//! `tenantry selftest isolation`: the tenants of this service are isolated, and the selftest detects missing checks.
 
 use std::{collections::BTreeSet, convert::Infallible, future::poll_fn, path::Path, sync::Arc};
 
@@ -21,7 +21,7 @@ async fn try_isolation(endpoint: &str, t: &Test) -> Report {
     selftest::isolation(endpoint, None, &Key::new(&t.admin_key).unwrap()).await.unwrap()
 }
 
-/// What of the database is not history.
+/// The ids of all rows except events.
 async fn rows(t: &Test) -> Vec<String> {
     let tables =
         ["users", "organizations", "memberships", "roles", "invitations", "oauth_accounts", "sessions", "api_keys"];
@@ -36,16 +36,16 @@ async fn rows(t: &Test) -> Vec<String> {
     rows
 }
 
-/// A way around a check that the service makes.
+/// A missing check of the service.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Hole {
-    /// Whoever calls reaches everything.
+    /// Every caller reaches everything.
     ReachesEverything,
-    /// What is asked is done, whoever asks, and then refused.
+    /// Every caller's change is executed, and then refused.
     DoesAndRefuses,
-    /// What is there is refused otherwise than what is not.
+    /// An existing resource is refused differently from a missing one.
     TellsWhatIsThere,
-    /// Nobody needs a key.
+    /// No key is required.
     NeedsNoKey,
 }
 
@@ -56,7 +56,7 @@ const HOLES: [(&str, Hole); 4] = [
     ("/tenantry.v1.ApiKeyService/GetApiKey", Hole::NeedsNoKey),
 ];
 
-/// The service, with a check taken out of some of its methods.
+/// The service with checks removed from some methods.
 struct WithHoles {
     channel: Channel,
     admin: http::HeaderValue,
@@ -108,15 +108,15 @@ async fn r38_no_caller_gets_from_one_tenant_into_another_through_any_method(t: A
     let before = rows(&t).await;
     let report = try_isolation(&format!("http://{}", t.address), &t).await;
     assert!(report.is_good(), "{report}");
-    // Whoever may do more or less than before is seen in a review of this file.
+    // A change of any caller's access shows up in the review of this file.
     let matrix = report.matrix() + "\n";
     std::fs::write(Path::new(REPOSITORY).join("target/isolation.txt"), &matrix).unwrap();
-    assert!(matrix == include_str!("isolation.txt"), "target/isolation.txt is not as tests/isolation.txt");
+    assert!(matrix == include_str!("isolation.txt"), "target/isolation.txt differs from tests/isolation.txt");
     let tried: BTreeSet<String> = report.rows.iter().map(|row| row.method.clone()).collect();
     let ours: BTreeSet<String> = raw::methods().iter().map(|method| method.full_name().to_owned()).collect();
     let others: Vec<&str> = tried.difference(&ours).map(String::as_str).collect();
     assert!(ours.is_subset(&tried) && others.iter().all(|name| name.starts_with("grpc.")), "{others:?}");
-    assert_eq!(rows(&t).await, before, "what it made is removed");
+    assert_eq!(rows(&t).await, before, "the selftest left rows");
 }
 
 #[both]

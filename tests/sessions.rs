@@ -1,4 +1,4 @@
-//! What sessions and access tokens are held to, each test named for its requirement.
+//! Requirements on sessions and access tokens. Each test is named after its requirement.
 
 use std::{
     collections::HashSet,
@@ -101,7 +101,7 @@ async fn r18_of_many_who_use_one_token_at_once_one_wins(t: Arc<Test>) {
 
 #[both]
 async fn r19_the_order_of_tokens_needs_no_time(t: Arc<Test>) {
-    // All within less than a second, as on a clock that stands.
+    // All within the same second.
     let (_, first) = session(&t).await;
     let second = refresh(&t, &first.plaintext_token).await.unwrap();
     refresh(&t, &second.plaintext_token).await.unwrap();
@@ -159,7 +159,7 @@ async fn r23_a_session_ends_when_it_is_idle_and_in_any_case(t: Arc<Test>) {
         t.advance(DAY);
         token = refresh(&t, &token).await.unwrap_or_else(|status| panic!("day {day}: {status:?}")).plaintext_token;
     }
-    // The last access tokens end with it.
+    // The last access tokens end with the session.
     t.advance(Duration::from_mins(24 * 60 - 2));
     let last = refresh(&t, &token).await.unwrap();
     let ends_at = last.session.unwrap().ends_at.unwrap().seconds;
@@ -178,7 +178,7 @@ async fn r24_a_session_is_bound_to_its_user_its_organization_and_its_api_key(t: 
     refused(other.authentication().refresh(request).await, ErrorReason::RefreshTokenRejected);
     let rotate = pb::RotateRefreshTokenRequest { plaintext_token: first.plaintext_token.clone(), ..Default::default() };
     refused(other.refresh_tokens().rotate_refresh_token(rotate).await, ErrorReason::RefreshTokenRejected);
-    // It is still good for whom it is, and gives no more than before: an organization of others it does not get.
+    // It still works for its owner and grants no more than before: no access to an organization of others.
     let foreign = t.organization(&t.user("owner").await).await;
     let wider = pb::RefreshRequest {
         plaintext_token: first.plaintext_token.clone(),
@@ -257,7 +257,7 @@ async fn r26_sessions_are_listed_and_ended_and_one_more_than_may_be_ends_the_old
     for ended in &sessions[..2] {
         refused(refresh(&t, &ended.plaintext_token).await, ErrorReason::RefreshTokenRejected);
     }
-    // The user ends one and then all, a platform admin too, nobody else.
+    // The user and a platform admin can end one or all; other users cannot.
     let own = t.with_key(&sessions[4].access_token);
     let id = sessions[2].session.clone().unwrap().id;
     let one = pb::RevokeSessionRequest { session_id: id, ..Default::default() };
@@ -356,7 +356,7 @@ async fn r32_introspection_tells_nothing_of_what_is_not_active(t: Arc<Test>) {
         assert_eq!(ask(api, token).await.answered(), pb::IntrospectTokenResponse::default());
     }
     refused(ask(&t.anonymous(), &good.access_token).await, ErrorReason::Unauthenticated);
-    // However many are not good.
+    // However many invalid tokens are introspected.
     for _ in 0..40 {
         assert!(!ask(&admin, "x").await.answered().active);
         assert!(ask(&admin, &good.access_token).await.answered().active);
@@ -385,7 +385,7 @@ async fn r36_nobody_gives_itself_what_is_not_its_to_give(t: Arc<Test>) {
             refused(api.users().update_user(update.clone()).await, ErrorReason::InvalidArgument);
         }
     }
-    // Not even the e-mail: a password reset would go there.
+    // Not even the e-mail, since a password reset would go there.
     let update = pb::UpdateUserRequest {
         user_id: user.id.clone(),
         email: "new@example.com".to_owned(),
@@ -401,7 +401,7 @@ async fn r36_nobody_gives_itself_what_is_not_its_to_give(t: Arc<Test>) {
         ..Default::default()
     };
     own.users().update_user(update).await.unwrap();
-    // Nor does a signed-in user make itself an owner where it is none.
+    // Nor can a member become an owner on its own.
     let organization = t.organization(&t.user("owner").await).await;
     let membership = t.member(&user, &organization, "member").await;
     let update = pb::UpdateMembershipRequest {
@@ -436,7 +436,7 @@ async fn a_signed_in_user_reaches_itself_and_its_organizations_as_far_as_its_rol
     t.member(&user, &foreign, "viewer").await;
     own.memberships().list_memberships(members(&foreign)).await.unwrap();
     refused(own.invitations().create_invitation(invite(&foreign)).await, ErrorReason::RoleInsufficient);
-    // Its events say who it was, and with which session.
+    // Its events name the user and the session.
     let events = list(
         &t.admin(),
         pb::ListEventsRequest { actions: vec!["invitation.created".to_owned()], ..Default::default() },
@@ -489,7 +489,7 @@ async fn what_stops_a_user_stops_its_access_tokens_with_the_next_call(t: Arc<Tes
     refused(get(&own, &user).await, ErrorReason::Unauthenticated);
     let reactivate = pb::ReactivateUserRequest { user_id: user.id.clone(), ..Default::default() };
     t.admin().users().reactivate_user(reactivate).await.unwrap();
-    // For good: the suspension has ended the session.
+    // The suspension ended the session for good.
     refused(get(&own, &user).await, ErrorReason::Unauthenticated);
     let own = t.with_key(&t.signed_in(&user).await.access_token);
     get(&own, &user).await.unwrap();
@@ -533,7 +533,7 @@ async fn a_forged_token_and_that_of_another_session_are_rejected_and_end_nothing
     let id = one.id.parse::<uuid::Uuid>().unwrap().into();
     let generation = |number: u128| to_base62(number, 11);
     let mut forged = vec![
-        // Of this session, with the generation or the tag of another token.
+        // Tokens of this session with the generation or the tag of another token.
         checked(&format!("{}{}", &first[..28], &other[28..83])),
         checked(&format!("{}{}", &other[..28], &current[28..83])),
         checked(&format!("{}{}", &current[..39], &first[39..83])),
@@ -633,7 +633,7 @@ async fn of_what_is_not_live_the_newest_hundred_sessions_of_a_user_are_kept(t: A
         t.admin().sessions().revoke_all_sessions(all).await.unwrap();
     };
     ended(60).await;
-    // Some are ended, the others expire.
+    // The first 60 are revoked, the next 60 expire.
     for _ in 0..60 {
         t.session(&ada).await;
     }
@@ -660,7 +660,7 @@ async fn all_live_sessions_that_are_for_an_organization_end_and_no_others(t: Arc
     };
     let (one, two, kept) =
         (for_organization(&acme.id).await, for_organization(&acme.id).await, for_organization(&other.id).await);
-    // One that goes on for it only since it was refreshed.
+    // A session that switched to the organization in a refresh.
     let request = pb::RefreshRequest {
         plaintext_token: first.plaintext_token,
         organization_id: Some(acme.id.clone()),
@@ -689,7 +689,7 @@ fn checked(body: &str) -> String {
     format!("{body}{}", to_base62(crc32fast::hash(body.as_bytes()).into(), 6))
 }
 
-/// How many rows the sessions of all users have.
+/// The number of session rows of all users.
 async fn rows(t: &Test) -> usize {
     t.database.texts("SELECT 'x' AS value FROM cf_sessions").await.len()
 }
@@ -727,7 +727,7 @@ async fn aged(t: &Test, session: &pb::Session, generation: i64) -> String {
     token_of(t, session, generation).await
 }
 
-/// How long something takes on average on a fresh session and on an aged one, one after the other: the medians.
+/// The median duration of an operation on a fresh session and on an aged one, measured alternately.
 async fn medians<F>(samples: usize, mut one: impl FnMut(bool) -> F) -> (Duration, Duration)
 where
     F: Future<Output = Duration>,
@@ -742,7 +742,7 @@ where
     (fresh[samples / 2], aged[samples / 2])
 }
 
-/// Asserts that something takes at most twice as long on an aged session. A machine that does other things beside gets more tries.
+/// Asserts that an operation takes at most twice as long on an aged session. A busy machine gets more attempts.
 async fn takes_no_longer<F>(what: &str, backend: Backend, samples: usize, mut one: impl FnMut(bool) -> F)
 where
     F: Future<Output = Duration>,
@@ -759,8 +759,16 @@ where
     panic!("{backend:?} {what} takes longer on an aged session: {seen:?}");
 }
 
-/// How often the session of the slow test is really refreshed, before its count is set to a million.
+/// Number of real refreshes in the slow test, before the count is set to a million.
 const REFRESHES: usize = 20_000;
+
+/// Starts a session and rotates its token, a million times if it is aged. Returns the spent token and the current one.
+async fn rotated(t: &Test, user: &pb::User, is_aged: bool) -> (String, String) {
+    let (session, spent) = t.session(user).await;
+    let second = t.rotate(&spent).await.unwrap().1;
+    let current = if is_aged { aged(t, &session, 1_000_000).await } else { second };
+    (spent, current)
+}
 
 #[both(long)]
 async fn slow_a_session_of_a_million_refreshes_is_refreshed_and_ended_as_fast_as_a_fresh_one(backend: Backend) {
@@ -771,7 +779,7 @@ async fn slow_a_session_of_a_million_refreshes_is_refreshed_and_ended_as_fast_as
         for _ in 0..REFRESHES {
             token = refresh(&t, &token).await.unwrap().plaintext_token;
         }
-        assert_eq!(rows(&t).await, 1, "a refresh leaves no row");
+        assert_eq!(rows(&t).await, 1, "a refresh adds no row");
         let current = aged(&t, &long, 1_000_000).await;
         let tokens = tokio::sync::Mutex::new([t.signed_in(&user).await.plaintext_token, current]);
         takes_no_longer("Refresh", backend, 51, async |is_aged| {
@@ -783,14 +791,9 @@ async fn slow_a_session_of_a_million_refreshes_is_refreshed_and_ended_as_fast_as
             took
         })
         .await;
-        // What ends a session needs another one each time.
-        let start = async |is_aged: bool| {
-            let (session, token) = t.session(&user).await;
-            let second = t.rotate(&token).await.unwrap().1;
-            if is_aged { (token, aged(&t, &session, 1_000_000).await) } else { (token, second) }
-        };
+        // Ending a session needs a new one each time.
         takes_no_longer("reuse", backend, 15, async |is_aged| {
-            let (spent, current) = start(is_aged).await;
+            let (spent, current) = rotated(&t, &user, is_aged).await;
             let begun = Instant::now();
             refused(refresh(&t, &spent).await, ErrorReason::RefreshTokenRejected);
             let took = begun.elapsed();
@@ -799,7 +802,7 @@ async fn slow_a_session_of_a_million_refreshes_is_refreshed_and_ended_as_fast_as
         })
         .await;
         takes_no_longer("SignOut", backend, 15, async |is_aged| {
-            let (_, current) = start(is_aged).await;
+            let (_, current) = rotated(&t, &user, is_aged).await;
             let request = pb::SignOutRequest { plaintext_token: current, ..Default::default() };
             let begun = Instant::now();
             assert_eq!(t.admin().authentication().sign_out(request).await.answered().ended_sessions, 1);
@@ -808,7 +811,7 @@ async fn slow_a_session_of_a_million_refreshes_is_refreshed_and_ended_as_fast_as
         .await;
         let passwords = tokio::sync::Mutex::new([PASSWORD.to_owned(), "eleven dry cats in a barn".to_owned()]);
         takes_no_longer("ChangePassword", backend, 15, async |is_aged| {
-            start(is_aged).await;
+            rotated(&t, &user, is_aged).await;
             let mut passwords = passwords.lock().await;
             let request = pb::ChangePasswordRequest {
                 user_id: user.id.clone(),
@@ -824,12 +827,12 @@ async fn slow_a_session_of_a_million_refreshes_is_refreshed_and_ended_as_fast_as
             took
         })
         .await;
-        assert!(rows(&t).await <= 202, "what has ended is bounded");
+        assert!(rows(&t).await <= 202, "the number of ended sessions is bounded");
     })
     .await;
 }
 
-/// How many of some who present one token at once get a successor.
+/// Presents one token in concurrent calls. Returns how many get a successor.
 async fn race(t: &Arc<Test>, token: &str, callers: usize) -> usize {
     let barrier = Arc::new(Barrier::new(callers));
     let mut calls = JoinSet::new();

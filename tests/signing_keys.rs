@@ -1,4 +1,4 @@
-//! The keys of access tokens: how they follow each other, and that nobody with a valid token notices.
+//! Rotation of the keys of access tokens, without any effect on valid tokens.
 
 use std::{
     sync::{
@@ -26,7 +26,7 @@ async fn keys(t: &Test) -> Vec<pb::SigningKey> {
     keys.into_inner().signing_keys
 }
 
-/// Waits until there are so many keys.
+/// Waits for a number of keys.
 async fn become_keys(t: &Test, count: usize) -> Vec<pb::SigningKey> {
     let waits = async {
         loop {
@@ -37,7 +37,7 @@ async fn become_keys(t: &Test, count: usize) -> Vec<pb::SigningKey> {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(30), waits).await.unwrap_or_else(|_| panic!("never {count} keys"))
+    tokio::time::timeout(Duration::from_secs(30), waits).await.unwrap_or_else(|_| panic!("{count} keys did not appear"))
 }
 
 fn kid(token: &str) -> String {
@@ -69,7 +69,7 @@ async fn a_key_is_known_before_it_signs_and_after_as_long_as_a_token_of_it_lives
     assert_eq!(both[0].id, first.id);
     let (ends, begins) = (both[0].verifies_until.unwrap().seconds, second.signs_from.unwrap().seconds);
     assert_eq!(ends - begins, 3660);
-    // Ten minutes before the first one's time is over, and it still signs.
+    // Ten minutes before its end the first key still signs.
     let of_first = sign_in(&t, &user.email, PASSWORD).await.unwrap();
     assert_eq!(kid(&of_first.access_token), first.id);
     t.advance(Duration::from_mins(11));
@@ -83,7 +83,7 @@ async fn a_key_is_known_before_it_signs_and_after_as_long_as_a_token_of_it_lives
     refused(get(&t.with_key(&of_first.access_token), &user).await, ErrorReason::Unauthenticated);
     t.advance(Duration::from_mins(11));
     assert_eq!(become_keys(&t, 1).await[0].id, second.id);
-    // The database forgets it too.
+    // The database deletes it too.
     while t.database.texts("SELECT algorithm AS value FROM cf_signing_keys").await.len() > 1 {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
@@ -93,7 +93,7 @@ async fn a_key_is_known_before_it_signs_and_after_as_long_as_a_token_of_it_lives
 async fn the_command_line_lists_and_replaces_keys_and_ends_those_that_others_may_have(t: Arc<Test>) {
     let (user, signed_in, api) = t.signed_in_user("ada").await;
     let url = t.database.url();
-    // SQLite keeps its own beside the database.
+    // SQLite keeps its own key ring next to the database.
     let ring = matches!(t.database, TestDatabase::Postgres(_)).then_some(SEALING_KEYS);
     let first = kid(&signed_in.access_token);
     let table = command(&url, &["list"], ring).await;
@@ -101,7 +101,7 @@ async fn the_command_line_lists_and_replaces_keys_and_ends_those_that_others_may
     let table = command(&url, &["rotate"], ring).await;
     assert!(table.lines().count() == 4 && table.contains(&first), "{table}");
     become_keys(&t, 2).await;
-    // It is not yet its time.
+    // The new key does not sign yet.
     assert_eq!(kid(&t.signed_in(&user).await.access_token), first);
     get(&api, &user).await.unwrap();
     let table = command(&url, &["rotate", "--revoke-former"], ring).await;
@@ -111,7 +111,7 @@ async fn the_command_line_lists_and_replaces_keys_and_ends_those_that_others_may
     let again = t.signed_in(&user).await;
     assert_ne!(kid(&again.access_token), first);
     get(&t.with_key(&again.access_token), &user).await.unwrap();
-    // The stored keys are sealed: no part of PKCS#8 is there.
+    // The stored keys are sealed: they contain no part of PKCS#8.
     let column = match t.database {
         TestDatabase::Sqlite(_) => "SELECT lower(hex(private_key)) AS value FROM cf_signing_keys",
         TestDatabase::Postgres(_) => "SELECT encode(private_key, 'hex') FROM cf_signing_keys",
@@ -119,8 +119,8 @@ async fn the_command_line_lists_and_replaces_keys_and_ends_those_that_others_may
     assert!(t.database.texts(column).await.iter().all(|hex| !hex.contains("2b6570") && !hex.contains("2a8648ce3d")));
 }
 
-/// Two processes, one of which signs in and refreshes and the other of which is called with the tokens, while keys are replaced: also by
-/// ones that sign at once, which the other process has never heard of.
+/// Two processes, one for sign-ins and refreshes and the other for calls with the tokens, during replacements of keys. Some new keys
+/// sign at once, before the other process knows them.
 #[both]
 async fn rotation_under_load_refuses_no_valid_token(backend: Backend) {
     let database = TestDatabase::empty(backend).await;
@@ -144,7 +144,7 @@ async fn rotation_under_load_refuses_no_valid_token(backend: Backend) {
                 let next = signing.authentication().refresh(request).await.answered().issued();
                 refresh_token = next.plaintext_token;
                 tokens.push(next.access_token);
-                // The newest, and one of long ago, at either process.
+                // The newest token and older ones, at either process.
                 for token in [&tokens[tokens.len() - 1], &tokens[tokens.len() / 2], &tokens[0]] {
                     kids.insert(kid(token));
                     for address in [address, calling] {
@@ -171,9 +171,9 @@ async fn rotation_under_load_refuses_no_valid_token(backend: Backend) {
     }
     is_over.store(true, Ordering::Relaxed);
     let kids = clients.join_all().await;
-    assert!(kids.iter().all(|kids| *kids >= 4), "each has seen keys come: {kids:?}");
+    assert!(kids.iter().all(|kids| *kids >= 4), "a process saw too few keys: {kids:?}");
     eprintln!(
-        "{backend:?}: {} calls with valid tokens while 5 keys were made, none refused",
+        "{backend:?}: {} calls with valid tokens during the creation of 5 keys, none refused",
         calls.load(Ordering::Relaxed)
     );
     drop(servers);

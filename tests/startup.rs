@@ -1,4 +1,4 @@
-//! What happens at start: two at once, the first admin, the key ring, the settings, and what is refused.
+//! Starts: two at once, the first admin, the key ring, the settings, and refusals.
 
 use std::{path::PathBuf, sync::Arc};
 
@@ -12,7 +12,7 @@ async fn start(url: &str, options: &[&str]) -> Result<Server, String> {
     Server::start(&args(url, options), Arc::new(MovableClock::default())).await
 }
 
-/// Why a start fails, in one line.
+/// The one-line error of a refused start.
 async fn refusal(url: &str, options: &[&str]) -> String {
     let error = start(url, options).await.err().expect("the start must be refused");
     assert!(!error.contains('\n') && !error.is_empty(), "{error}");
@@ -72,7 +72,7 @@ async fn what_was_written_is_there_after_a_restart(backend: Backend) {
     let api = Api::new(server.address, key);
     let get = pb::GetUserRequest { user_id: ada.id.clone() };
     assert_eq!(api.users().get_user(get).await.answered().user.unwrap(), ada);
-    // That a token was traded is remembered too.
+    // The use of a rotated token is still known too.
     api.refresh_tokens().rotate_refresh_token(rotate).await.unwrap_err();
     let sessions = pb::ListSessionsRequest { user_id: ada.id, ..Default::default() };
     assert!(api.sessions().list_sessions(sessions).await.answered().sessions.is_empty());
@@ -97,7 +97,7 @@ async fn a_ring_without_a_key_that_was_used_is_refused(backend: Backend) {
     let new = "k2:HxAeHRwbGhkYFxYVFBMSERAPDg0MCwoJCAcGBQQDAgE=";
     let error = refusal(&database.url(), &["--sealing-keys", new]).await;
     assert!(error.contains("\"k1\"") && error.contains("not in the key ring"), "{error}");
-    // A new key before the old one is how keys are changed.
+    // A new key before the old one rotates the keys.
     let both = format!("{new},{SEALING_KEYS}");
     start(&database.url(), &["--sealing-keys", &both]).await.unwrap().stop().await.unwrap();
     database.remove().await;
@@ -150,13 +150,10 @@ async fn secrets_begin_with_the_prefix_of_the_deployment_and_former_ones_work_wh
     }
     server.stop().await.unwrap();
 
-    // Once it is not listed any more, a secret of the former prefix is none, and nobody is told one again.
+    // Once the former prefix is not listed, secrets with it are invalid, and mailed tokens with it are replaced.
     let server = start(&url, &["--secret-prefix", "acme"]).await.unwrap();
-    Api::new(server.address, Some(old_key.clone()))
-        .users()
-        .list_users(pb::ListUsersRequest::default())
-        .await
-        .unwrap_err();
+    let former = Api::new(server.address, Some(old_key.clone()));
+    former.users().list_users(pb::ListUsersRequest::default()).await.unwrap_err();
     let api = Api::new(server.address, Some(made.plaintext_key.clone()));
     assert_eq!(verdict(&api, &old_key).await, pb::ApiKeyVerdict::Unknown);
     assert_eq!(verdict(&api, &made.plaintext_key).await, pb::ApiKeyVerdict::Valid);
@@ -223,7 +220,7 @@ async fn a_postgres_that_does_not_answer_is_named_without_its_password() {
 async fn a_certificate_that_nobody_signed_will_do_for_prefer_and_not_for_require() {
     let database = TestDatabase::empty(Backend::Postgres).await;
     if database.texts("SELECT setting AS value FROM pg_settings WHERE name = 'ssl'").await != ["on"] {
-        println!("the PostgreSQL server of these tests has no TLS: there is nothing to try");
+        println!("the PostgreSQL server of these tests has no TLS: skipped");
         return database.remove().await;
     }
     let url = |mode: &str| format!("{}?sslmode={mode}", database.url().split('?').next().unwrap());
@@ -246,5 +243,5 @@ async fn an_address_in_use_is_named() {
     args.network.listen = address.parse().unwrap();
     let error = Server::start(&args, Arc::new(MovableClock::default())).await.err().unwrap();
     assert!(error.contains(&address), "{error}");
-    assert!(!file(&database, "").exists(), "nothing is opened before the address is ours");
+    assert!(!file(&database, "").exists(), "the database is opened before the address is bound");
 }

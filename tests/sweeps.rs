@@ -1,4 +1,4 @@
-//! Sweeps: what is past its time goes, what is not stays, and nobody waits for it.
+//! Sweeps: expired rows are deleted, others stay, and no call waits for it.
 
 use std::{
     sync::{
@@ -21,7 +21,7 @@ async fn count(t: &Test, table: &str) -> usize {
     t.database.texts(&format!("SELECT 'x' AS value FROM {table}")).await.len()
 }
 
-/// Waits until a table has so many rows.
+/// Waits until a table has a number of rows.
 async fn becomes(t: &Test, table: &str, rows: usize) {
     let waits = async {
         while count(t, table).await != rows {
@@ -29,10 +29,10 @@ async fn becomes(t: &Test, table: &str, rows: usize) {
         }
     };
     let waits = tokio::time::timeout(Duration::from_mins(3), waits);
-    waits.await.unwrap_or_else(|_| panic!("{table} does not get to {rows} rows"));
+    waits.await.unwrap_or_else(|_| panic!("{table} does not reach {rows} rows"));
 }
 
-/// Stores sessions of a user that expired yesterday, behind the server's back, with ids that follow each other as theirs do.
+/// Inserts expired sessions of a user directly into the database, with consecutive ids like real ones.
 async fn expired_sessions(t: &Test, user_id: &str, sessions: u32) {
     let yesterday = t.clock.now().before(DAY).as_micros();
     let sql = match &t.database {
@@ -50,7 +50,7 @@ async fn expired_sessions(t: &Test, user_id: &str, sessions: u32) {
     };
     t.database.execute(&sql).await;
     if matches!(t.database, TestDatabase::Sqlite(_)) {
-        // So much in one transaction is no server's doing; the next commit would pay for it.
+        // No server writes this much in one transaction, and the next commit would pay for the checkpoint.
         t.database.execute("PRAGMA wal_checkpoint(TRUNCATE);").await;
     }
 }
@@ -112,7 +112,7 @@ async fn tombstones_go_with_all_that_hangs_on_them(t: Arc<Test>) {
     admin.users().delete_user(pb::DeleteUserRequest { user_id: bob.id.clone(), ..Default::default() }).await.unwrap();
     let last = list(&admin, pb::ListEventsRequest::default()).await[0].sequence;
     t.advance(Duration::from_mins(24 * 60 - 1));
-    // When the second of these is swept, a whole sweep has gone by since the first.
+    // When the second one is swept, a whole sweep has passed since the first.
     for _ in 0..2 {
         expired_sessions(&t, &ada.id, 1).await;
         becomes(&t, "cf_sessions", 1).await;
@@ -161,7 +161,7 @@ async fn old_events_and_answers_go_and_old_cursors_say_so(t: Arc<Test>) {
     let resume = |cursor: &str| pb::WatchEventsRequest { cursor: cursor.to_owned(), ..Default::default() };
     let late = t.admin().events().watch_events(resume(&start)).await;
     crate::support::refused(late, pb::ErrorReason::EventCursorExpired);
-    // Whoever had seen all of them goes on.
+    // A subscriber who has seen all of them continues.
     let mut watch = Watch::open(&t.admin(), resume(&kept)).await.unwrap();
     let ada = t.user("ada").await;
     assert_eq!(watch.event().await.resource_id, ada.id);
@@ -175,7 +175,7 @@ async fn without_sweeps_everything_stays(t: Arc<Test>) {
     assert_eq!(count(&t, "cf_sessions").await, 10);
 }
 
-/// How long the writes of eight clients took, from the shortest to the longest, until something has happened.
+/// The sorted durations of the writes of eight clients until the flag is set.
 async fn writes(t: &Arc<Test>, user: &pb::User, until: &Arc<AtomicBool>) -> Vec<Duration> {
     let clients: Vec<_> = (0..8)
         .map(|_| {
@@ -199,7 +199,7 @@ async fn writes(t: &Arc<Test>, user: &pb::User, until: &Arc<AtomicBool>) -> Vec<
     took
 }
 
-/// The longest that writes take beside a sweep of many expired tokens, against the longest without one.
+/// The slowest write during a sweep of many expired tokens, compared with the slowest without one.
 #[both(long)]
 async fn slow_a_sweep_of_a_million_keeps_no_write_waiting(backend: Backend) {
     run(backend, &["--sweep-interval", "1s"], |t| async move {
@@ -229,7 +229,7 @@ async fn slow_a_sweep_of_a_million_keeps_no_write_waiting(backend: Backend) {
         };
         let (beside, took) = tokio::join!(writes(&t, &ada, &swept), all_gone);
         let of = |all: &[Duration], part: usize| all[(all.len() - 1) * part / 1000];
-        for (what, all) in [("without a sweep", &without), ("beside a sweep", &beside)] {
+        for (what, all) in [("without a sweep", &without), ("during a sweep", &beside)] {
             println!(
                 "{backend:?} {what}: {} writes of 8 clients, median {:?}, 99.9 % {:?}, longest {:?}",
                 all.len(),

@@ -1,4 +1,4 @@
-//! What the service tells of itself: log, metrics, traces; and what it does not tell.
+//! Telemetry: log, metrics and traces, and the secrets that must not be in them.
 
 use std::{
     collections::BTreeSet,
@@ -56,7 +56,7 @@ impl Collector {
         (collector, address)
     }
 
-    /// The spans of a trace, as soon as they are what is wanted, with the names of the services that sent them.
+    /// The spans of a trace with the names of their services, once they are complete.
     async fn spans(&self, trace_id: &[u8], are_all: impl Fn(&[(String, Span)]) -> bool) -> Vec<(String, Span)> {
         let mut arrived = self.arrived.subscribe();
         loop {
@@ -77,7 +77,7 @@ impl TraceService for Collector {
         request: Request<ExportTraceServiceRequest>,
     ) -> Result<Response<ExportTraceServiceResponse>, Status> {
         let request = request.into_inner();
-        // Whatever is in it, names and values.
+        // Checks all names and values.
         canary::check(&String::from_utf8_lossy(&request.encode_to_vec()));
         for resource in request.resource_spans {
             let attributes = resource.resource.into_iter().flat_map(|resource| resource.attributes);
@@ -124,7 +124,7 @@ async fn a_trace_goes_from_the_caller_through_the_call_to_the_statement(backend:
     let serving = serving.await.unwrap();
     let key = serving.first_admin_key.clone().unwrap();
 
-    // The caller traces too, and sends its spans to the same place.
+    // The caller traces too, and sends its spans to the same collector.
     let exporter = SpanExporter::builder().with_tonic().with_endpoint(&endpoint).build().unwrap();
     let resource = opentelemetry_sdk::Resource::builder().with_service_name("caller").build();
     let provider = SdkTracerProvider::builder().with_batch_exporter(exporter).with_resource(resource).build();
@@ -167,7 +167,7 @@ async fn a_trace_goes_from_the_caller_through_the_call_to_the_statement(backend:
     database.remove().await;
 }
 
-/// What the port of the metrics answers.
+/// The answer of the metrics port.
 async fn ask(address: SocketAddr, path: &str) -> (String, String) {
     let mut stream = TcpStream::connect(address).await.unwrap();
     stream.write_all(format!("GET {path} HTTP/1.1\r\nhost: x\r\n\r\n").as_bytes()).await.unwrap();
@@ -186,7 +186,7 @@ async fn the_metrics_count_what_happened_and_name_nobody(t: Arc<Test>) {
     admin.users().get_user(missing).await.unwrap_err();
     t.anonymous().users().list_users(pb::ListUsersRequest::default()).await.unwrap_err();
     t.with_key("cf_live_wrong").users().list_users(pb::ListUsersRequest::default()).await.unwrap_err();
-    // A token that is used twice.
+    // A reused token.
     let user_id = world.user.id.clone();
     let made = admin
         .refresh_tokens()
@@ -217,7 +217,7 @@ async fn the_metrics_count_what_happened_and_name_nobody(t: Arc<Test>) {
         assert!(metrics.contains(wanted), "{wanted} is not in\n{metrics}");
     }
     assert_eq!(canary::secret_in(&metrics), None);
-    // Labels hold what there are few of: names of services, methods, codes, classes, actions, limits.
+    // Labels have few values: names of services, methods, codes, classes, actions, limits.
     let labels: BTreeSet<&str> = metrics
         .lines()
         .filter_map(|line| Some(line.split_once('{')?.1.split_once('}')?.0))

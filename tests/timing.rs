@@ -1,4 +1,4 @@
-//! That an answer takes as long whether there is an account or not.
+//! Answers take equally long with and without an account.
 
 use std::time::{Duration, Instant};
 
@@ -8,14 +8,14 @@ use tenantry::pb::{self, ImportedUser};
 
 use crate::support::{Api, Backend, Test, both, given::CHEAP_HASH, random::Random};
 
-/// How many pairs are compared, one try each.
+/// Number of compared pairs, with one attempt each.
 const PAIRS: usize = 2000;
-/// The most that the median of the differences may be.
+/// Limit of the median of the differences.
 const MOST: f64 = 0.2;
-/// The standard deviations beyond which chance explains one of a hundred.
+/// Standard deviations that chance exceeds in one of a hundred runs.
 const BEYOND: f64 = 2.576;
 
-/// A hash as the server makes it, brought over: 19 MiB, two passes.
+/// An imported hash with the server's own parameters: 19 MiB, two passes.
 fn current_hash() -> String {
     let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, Params::new(19_456, 2, 1, Some(32)).unwrap());
     let mut digest = [0; 32];
@@ -47,7 +47,7 @@ async fn bring(t: &Test, from: usize, count: usize, hash: &str) {
     }
 }
 
-/// How long a refusal takes, in milliseconds.
+/// Duration of a refusal, in milliseconds.
 async fn refusal(api: &Api, email: &str) -> f64 {
     let request =
         pb::SignInRequest { email: email.to_owned(), password: "a wrong password".to_owned(), ..Default::default() };
@@ -64,13 +64,13 @@ fn median(values: &[f64]) -> f64 {
     sorted[sorted.len() / 2]
 }
 
-/// How many standard deviations a count of heads is from a half.
+/// Standard deviations of a number of heads from a half.
 fn deviations(heads: usize, of: usize) -> f64 {
     let (heads, of) = (f64::from(u32::try_from(heads).unwrap()), f64::from(u32::try_from(of).unwrap()));
     (heads - of / 2.0) / (of / 4.0).sqrt()
 }
 
-/// The differences of pairs, known less unknown, each pair in an order of its own.
+/// The differences of pairs, known minus unknown, each pair in random order.
 async fn differences(api: &Api, from: usize, pairs: usize, random: &mut Random) -> Vec<f64> {
     let mut differences = Vec::with_capacity(pairs);
     for at in from..from + pairs {
@@ -95,19 +95,17 @@ async fn slow_r11_nobody_takes_as_long_as_somebody(backend: Backend) {
         bring(&t, 0, 2 * PAIRS + 100, &current_hash()).await;
         bring(&t, 3 * PAIRS, 100, CHEAP_HASH).await;
         let api = t.admin();
-        // Until everything is warm.
+        // Warm-up.
         differences(&api, 2 * PAIRS, 100, &mut random).await;
 
-        // One after the other.
+        // Sequentially.
         let differences_of_pairs = differences(&api, 0, PAIRS, &mut random).await;
         let (middle, slower) =
             (median(&differences_of_pairs), differences_of_pairs.iter().filter(|d| **d > 0.0).count());
         let sign = deviations(slower, PAIRS);
-        println!(
-            "{backend:?}: one after the other: median difference {middle:.3} ms, sign test {sign:.2} standard deviations"
-        );
+        println!("{backend:?}: sequential: median difference {middle:.3} ms, sign test {sign:.2} standard deviations");
 
-        // Both at once, in one segment: which of them is answered first.
+        // Both at once in one segment: counts which one is answered first.
         let mut known_first = 0;
         for at in PAIRS..2 * PAIRS {
             let (one, other) = (known(at), unknown(at));
@@ -126,9 +124,9 @@ async fn slow_r11_nobody_takes_as_long_as_somebody(backend: Backend) {
             known_first += usize::from(of_known < of_unknown);
         }
         let share = f64::from(u32::try_from(known_first).unwrap()) / f64::from(u32::try_from(PAIRS).unwrap());
-        println!("{backend:?}: both at once: the known one first in {:.1} %", share * 100.0);
+        println!("{backend:?}: concurrent: the known one first in {:.1} %", share * 100.0);
 
-        // What is known not to be hidden: users whose hash costs otherwise, until they sign in.
+        // A known leak: users whose hash has other costs, until they sign in.
         let old = median(&differences(&api, 3 * PAIRS, 100, &mut random).await);
         println!("{backend:?}: users with a hash of another system: median difference {old:.1} ms");
 

@@ -1,4 +1,4 @@
-//! TLS and mutual TLS, with files that change.
+//! TLS and mutual TLS, with changing files.
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
@@ -11,7 +11,7 @@ use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 
 use crate::support::{Answered as _, Backend, args, database::TestDatabase, serving::tenantry};
 
-/// An authority of a test.
+/// A certificate authority for tests.
 struct Authority(CertifiedIssuer<'static, KeyPair>);
 
 impl Authority {
@@ -25,7 +25,7 @@ impl Authority {
         self.0.pem()
     }
 
-    /// A certificate for a name, and its key.
+    /// Issues a certificate for a name, with its key.
     fn issue(&self, name: &str) -> (String, String) {
         let key = KeyPair::generate().unwrap();
         let certificate = CertificateParams::new(vec![name.to_owned()]).unwrap().signed_by(&key, &self.0).unwrap();
@@ -33,7 +33,7 @@ impl Authority {
     }
 }
 
-/// A server with TLS, on SQLite: nothing here knows of the database.
+/// A server with TLS, on SQLite since the database does not matter here.
 struct Secured {
     server: Option<Server>,
     database: TestDatabase,
@@ -61,7 +61,7 @@ impl Secured {
         PathBuf::from(self.files.path()).join(name).display().to_string()
     }
 
-    /// Puts another certificate and its key into place.
+    /// Replaces the certificate and its key.
     fn write(&self, (certificate, key): &(String, String)) {
         std::fs::write(self.path("server.pem"), certificate).unwrap();
         std::fs::write(self.path("server.key"), key).unwrap();
@@ -71,7 +71,7 @@ impl Secured {
         self.server.as_ref().unwrap().address.port()
     }
 
-    /// A connection of a client that trusts an authority, perhaps with a certificate of its own.
+    /// Connects a client that trusts an authority, optionally with a client certificate.
     async fn connect(
         &self,
         trusted: &Authority,
@@ -92,7 +92,7 @@ impl Secured {
     }
 }
 
-/// Whether somebody is answered on a connection. A client's certificate is looked at after its side of the handshake.
+/// True if a call on a connection succeeds. The server checks a client's certificate after the client's side of the handshake.
 async fn is_answered(channel: Result<Channel, tonic::transport::Error>) -> bool {
     match channel {
         Ok(channel) => HealthClient::new(channel).check(HealthCheckRequest::default()).await.is_ok(),
@@ -108,7 +108,7 @@ async fn a_client_that_trusts_the_authority_is_answered_and_nobody_else() {
     assert!(!is_answered(secured.connect(&other, None).await).await);
     let plain = Endpoint::from_shared(format!("http://127.0.0.1:{}", secured.port())).unwrap();
     assert!(!is_answered(plain.connect().await).await);
-    // The tool that looks at a service from outside speaks it too.
+    // The selftest, an outside client, supports TLS too.
     let ca = secured.path("trusted.pem");
     std::fs::write(&ca, authority.pem()).unwrap();
     let endpoint = format!("https://localhost:{}", secured.port());
@@ -133,7 +133,7 @@ async fn with_an_authority_for_clients_nobody_connects_without_its_certificate()
     secured.stop().await;
 }
 
-/// Whether a client that speaks only TLS 1.2 gets through the handshake.
+/// True if a client that supports only TLS 1.2 completes the handshake.
 async fn speaks_tls12(secured: &Secured, authority: &Authority) -> bool {
     use rustls::pki_types::{CertificateDer, pem::PemObject as _};
     let mut roots = RootCertStore::empty();
@@ -165,7 +165,7 @@ async fn f34_new_files_serve_new_connections_and_drop_no_call() {
     let channel = secured.connect(&before, None).await.unwrap();
     let mut watch = HealthClient::new(channel.clone()).watch(HealthCheckRequest::default()).await.answered();
     watch.message().await.unwrap().unwrap();
-    // Files that are none change nothing.
+    // Invalid files change nothing.
     secured.write(&("nothing".to_owned(), "nothing".to_owned()));
     tokio::time::sleep(Duration::from_millis(100)).await;
     assert!(is_answered(secured.connect(&before, None).await).await);
@@ -174,14 +174,14 @@ async fn f34_new_files_serve_new_connections_and_drop_no_call() {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     assert!(!is_answered(secured.connect(&before, None).await).await);
-    // What was connected goes on, its stream as well.
+    // Existing connections and their streams continue.
     assert!(is_answered(Ok(channel)).await);
     let ends = tokio::time::timeout(Duration::from_millis(200), watch.message()).await;
     assert!(ends.is_err(), "{ends:?}");
     secured.stop().await;
 }
 
-/// What a server says that does not start.
+/// The error of a refused start.
 async fn refusal(options: &[&str]) -> String {
     let database = TestDatabase::empty(Backend::Sqlite).await;
     let args = args(&database.url(), options);

@@ -1,4 +1,4 @@
-//! What carries the calls, seen from the wire.
+//! The transport, seen from the wire.
 
 use std::sync::Arc;
 

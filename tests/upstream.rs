@@ -1,5 +1,5 @@
-//! The mistakes of the system that this one re-makes, each as a test that it does not make them. The number is that of the
-//! mistake; the methods' own tests go further.
+//! Mistakes of the system that Tenantry replaces, each with a test that Tenantry does not make it. Tests are named after the number of the
+//! mistake; the tests of the methods cover more.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ use crate::{
 
 #[both]
 async fn u1_tenant_isolation_is_tried_through_every_method(t: Arc<Test>) {
-    // Two tenants; the one's key and its owner's key, on everything that the other has.
+    // Two tenants. One tenant's keys are tried on every resource of the other.
     let (acme, evil) = (World::make(&t).await, World::make(&t).await);
     let organization = pb::Organization { id: evil.organization_id.clone(), ..Default::default() };
     for key in [t.organization_key(&organization).await, t.user_key(&evil.user).await] {
@@ -28,7 +28,7 @@ async fn u1_tenant_isolation_is_tried_through_every_method(t: Arc<Test>) {
                 for secret in
                     [&acme.email, &acme.invited.email, &acme.slug, &acme.provider_user_id, &acme.membership_id]
                 {
-                    assert!(!text.contains(secret.as_str()), "{} told {secret}", method.full_name());
+                    assert!(!text.contains(secret.as_str()), "{} revealed {secret}", method.full_name());
                 }
             }
         }
@@ -43,7 +43,7 @@ async fn u2_every_method_needs_a_credential_and_the_actor_is_the_caller(t: Arc<T
         let status = raw::call(&t.anonymous(), &raw::path(&method), request, raw::bearer(&[])).await.unwrap_err();
         assert_eq!(crate::support::refusal::reason_of(&status), "UNAUTHENTICATED", "{}", method.full_name());
     }
-    // Whoever a request is about, what was done was done by the caller.
+    // The actor of a change is always the caller.
     let eve = t.user("eve").await;
     let owner = t.with_key(&t.user_key(&world.user).await);
     let request = pb::CreateInvitationRequest {
@@ -72,7 +72,7 @@ async fn u3_what_belongs_to_another_tenant_is_not_found_in_every_method_that_tak
         let answer = raw::call(&t.anonymous(), &raw::path(&method), request, raw::bearer(&[&key])).await;
         refused(answer, ErrorReason::InvitationNotFound);
     }
-    // It is still as it was; every other method: `access::r39_foreign_and_missing_ids_are_answered_alike_and_reach_nothing`.
+    // It is unchanged. For all other methods: `access::r39_foreign_and_missing_ids_are_answered_alike_and_reach_nothing`.
     let key = Some(get_invitation_request::Key::PlaintextToken(acme.invitation_token));
     let got = t.admin().invitations().get_invitation(pb::GetInvitationRequest { key }).await.answered();
     assert_eq!(got.invitation.unwrap().etag, "r1");
@@ -147,7 +147,7 @@ async fn u6_an_organization_is_never_without_an_owner(t: Arc<Test>) {
     let ada = t.user("ada").await;
     let acme = t.organization(&ada).await;
     assert_eq!(t.membership(&ada.id, &acme.id).await.unwrap().role, "owner");
-    // The owner's membership fails: there is no organization either.
+    // The owner's membership cannot be stored, so neither is the organization.
     t.database.execute("ALTER TABLE cf_memberships RENAME TO hidden").await;
     let request = pb::CreateOrganizationRequest {
         name: "Half".to_owned(),
@@ -235,7 +235,7 @@ async fn u9_keys_are_the_other_way_round(t: Arc<Test>) {
         environment: pb::ApiKeyEnvironment::Live.into(),
         ..Default::default()
     };
-    // `*` is not for everyone to give.
+    // `*` cannot be granted by every caller.
     let (_, narrow) = t.key(owner(), &["api_keys:*", "users:read"]).await;
     refused(t.with_key(&narrow).api_keys().create_api_key(new("*")).await, ErrorReason::ScopeNotHeld);
     // A negative lifetime is refused.
@@ -251,14 +251,14 @@ async fn u9_keys_are_the_other_way_round(t: Arc<Test>) {
         ..Default::default()
     };
     t.admin().api_keys().update_api_key(update).await.unwrap();
-    // Verifying writes nothing.
+    // A verification writes nothing.
     let before = t.database.bytes().await;
     let verify = pb::VerifyApiKeyRequest { question: question(&text) };
     let verdict =
         async || t.admin().api_keys().verify_api_key(verify.clone()).await.answered().verification.unwrap().verdict();
     assert_eq!(verdict().await, pb::ApiKeyVerdict::Valid);
     assert!(t.database.bytes().await == before);
-    // The owner's state counts, and an erased organization takes its keys with it.
+    // The owner's state counts, and a purge of an organization deletes its keys.
     let suspend =
         pb::SuspendOrganizationRequest { organization_id: acme.id.clone(), etag: String::new(), ..Default::default() };
     t.admin().organizations().suspend_organization(suspend).await.unwrap();
@@ -281,7 +281,7 @@ async fn u10_a_refresh_token_works_once_and_its_session_ends(t: Arc<Test>) {
     assert_ne!(one_call.is_ok(), other_call.is_ok());
     let (_, child) = one_call.or(other_call).unwrap();
     refused(t.rotate(&child).await, ErrorReason::RefreshTokenRejected);
-    // Renewed every day, a session still ends.
+    // A session that is refreshed every day still ends.
     let (_, mut token) = t.session(&ada).await;
     let mut days = 0;
     while let Ok((_, next)) = t.rotate(&token).await {
@@ -303,7 +303,7 @@ async fn u11_an_access_token_has_every_claim_and_each_is_checked(t: Arc<Test>) {
         assert!(header.get(name).is_some(), "{name}");
     }
     own.users().get_user(pb::GetUserRequest { user_id: user.id.clone() }).await.unwrap();
-    // Each of them missing, wrong or of another kind; another algorithm of the same key's family, and of others.
+    // Each part missing, wrong or of another kind; another algorithm of the same family, and of others.
     for (what, token) in forged(&t, &signed_in.access_token).await {
         let called = t.with_key(&token).users().get_user(pb::GetUserRequest { user_id: user.id.clone() }).await;
         assert!(called.is_err(), "{what}");
@@ -341,7 +341,7 @@ async fn u12_a_password_has_a_policy_and_a_bounded_hash_that_is_renewed_and_nobo
     t.signed_in(&user).await;
     let stored = t.database.texts("SELECT hash AS value FROM cf_passwords").await;
     assert!(stored[0].starts_with("$argon2id$v=19$m=19456,t=2,p=1$"));
-    // The times are compared by `make test-slow`; that as much is done, by `r11_..`.
+    // `make test-slow` compares the times; `r11_..` checks that the same work is done.
 }
 
 #[both]
@@ -356,7 +356,7 @@ async fn u14_a_sign_up_is_all_or_nothing(t: Arc<Test>) {
         organization_slug: taken.slug,
         ..Default::default()
     };
-    // The organization comes after the user and the password.
+    // The organization is created after the user and the password.
     refused(t.admin().authentication().sign_up(request.clone()).await, ErrorReason::OrganizationSlugTaken);
     assert_eq!((t.database.rows().await, list(&t.admin(), pb::ListEventsRequest::default()).await), before);
     let request = pb::SignUpRequest { organization_slug: "harbour".to_owned(), ..request };
@@ -369,7 +369,7 @@ async fn u13_email_is_compared_normalised_and_links_nothing(t: Arc<Test>) {
     let twin = pb::CreateUserRequest { email: ada.email.to_uppercase(), name: "Twin".to_owned(), ..Default::default() };
     refused(t.admin().users().create_user(twin).await, ErrorReason::UserEmailTaken);
     assert!(ada.email_verified_at.is_none());
-    // A provider tells Ada's address for Eve's account: it is Eve's, and Ada has none.
+    // A provider reports Ada's address for Eve's account: the account is Eve's, and Ada has none.
     let eve = t.user("eve").await;
     let link = pb::LinkOauthAccountRequest {
         user_id: eve.id.clone(),
@@ -405,7 +405,7 @@ async fn u15_platform_admin_is_in_one_place_guarded_and_given_by_platform_admins
     refused(t.admin().users().revoke_platform_admin(revoke.clone()).await, ErrorReason::LastPlatformAdmin);
     t.admin().users().grant_platform_admin(grant).await.unwrap();
     adas.users().revoke_platform_admin(revoke).await.unwrap();
-    // Looked up live: the first admin's key is an ordinary user's now.
+    // Looked up live: the first admin's key is now an ordinary user's.
     let list = t.admin().users().list_users(pb::ListUsersRequest::default()).await.answered();
     assert_eq!(list.users.len(), 1);
 }
@@ -418,7 +418,7 @@ async fn u17_the_database_holds_no_provider_token_and_a_moved_one_does_not_open(
     for token in [&b"canary-access"[..], b"canary-refresh"] {
         assert!(!bytes.windows(token.len()).any(|window| window == token));
     }
-    // The test would see one: what is not secret is there.
+    // The test would detect one: public values are found.
     assert!(bytes.windows(adas.provider_user_id.len()).any(|window| window == adas.provider_user_id.as_bytes()));
     t.database.execute(&format!(
         "UPDATE cf_oauth_accounts SET access_token = (SELECT o.access_token FROM cf_oauth_accounts o WHERE o.provider_user_id = '{}') \
@@ -453,7 +453,7 @@ async fn u18_pages_have_an_order_and_an_end(t: Arc<Test>) {
 
 #[both]
 async fn u19_a_refusal_has_a_reason_from_the_enum(t: Arc<Test>) {
-    // That every reason is produced, and by what, stands in `errors.rs`; here: whatever fails, has one.
+    // `errors.rs` tests that every reason is produced. This tests that every failure has one.
     let missing = World::missing();
     for method in raw::methods() {
         let request = crate::support::request::encode(&missing.request(&method));
@@ -482,7 +482,7 @@ async fn u20_a_slug_race_is_already_exists_and_a_generated_slug_is_valid(t: Arc<
     let (one, two) = tokio::join!(create("A", "same"), create("B", "same"));
     assert_ne!(one.is_ok(), two.is_ok());
     refused(if one.is_ok() { two } else { one }, ErrorReason::OrganizationSlugTaken);
-    // Eight at once that leave the slug to the service all get one.
+    // Eight concurrent requests without a slug all get one.
     let names = ["\u{1F600}", "  --  ", "ÀÉÎ", "a", "A.B.C", "日本"];
     for name in names {
         let slug = create(name, "").await.answered().organization.unwrap().slug;

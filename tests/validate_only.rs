@@ -1,4 +1,4 @@
-//! `validate_only`: what would happen, and nothing does.
+//! `validate_only` reports the effects of a call and changes nothing.
 
 use std::sync::Arc;
 
@@ -54,7 +54,7 @@ async fn what_hangs_on_a_user_is_counted_and_every_blocker_told(t: Arc<Test>) {
     assert_eq!((impact.memberships, impact.api_keys, impact.sessions, impact.invitations), (2, 1, 2, 1));
     assert_eq!(answer.user.unwrap().state(), pb::UserState::Suspended);
     assert_eq!(reasons(&impact), [ErrorReason::LastPlatformAdmin]);
-    // Nobody is kept from a suspension by owning something.
+    // Owning an organization does not prevent a suspension.
     assert_eq!(impact.organizations_without_owner, std::slice::from_ref(&acme.id));
     let delete = pb::DeleteUserRequest { user_id: admin.id.clone(), validate_only: true, ..Default::default() };
     let deleted = t.admin().users().delete_user(delete.clone()).await.answered().impact.unwrap();
@@ -62,7 +62,7 @@ async fn what_hangs_on_a_user_is_counted_and_every_blocker_told(t: Arc<Test>) {
     assert_eq!(deleted.blockers[1].organization_ids, [acme.id]);
     assert_eq!((deleted.memberships, deleted.sessions), (impact.memberships, impact.sessions));
     assert_eq!(t.reload_user(&admin.id).await.state(), pb::UserState::Active);
-    // Permission, ids and etags are no matter of the state: they are refused as ever.
+    // Permissions, ids and etags do not depend on the state: they are refused as usual.
     let stale = pb::DeleteUserRequest { etag: "r9".to_owned(), ..delete.clone() };
     refused(t.admin().users().delete_user(stale).await, ErrorReason::EtagMismatch);
     let eves = t.with_key(&t.user_key(&t.user("eve").await).await);

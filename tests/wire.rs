@@ -1,4 +1,4 @@
-//! What the server makes of what is on the wire: broken clients, hostile ones, and limits.
+//! Input on the wire: broken clients, hostile clients, and limits.
 
 use std::{
     sync::Arc,
@@ -30,7 +30,7 @@ fn list() -> Vec<u8> {
     framed(&pb::ListUsersRequest::default())
 }
 
-/// The reason of an answer of gRPC.
+/// The reason in a gRPC answer, or the HTTP status.
 fn reason(answer: Result<(u16, Option<Status>), h2::Error>) -> String {
     match answer {
         Ok((200, Some(status))) if status.code() == Code::Ok => "OK".to_owned(),
@@ -82,7 +82,7 @@ async fn what_is_no_call_of_grpc_is_refused_as_http(t: Arc<Test>) {
         ("POST", &["application/grpc", "application/grpc"], "HTTP 415"),
         ("POST", &["application/grpc", "text/plain"], "HTTP 415"),
         ("POST", &[], "HTTP 415"),
-        // No proxy is asked to keep it.
+        // `te: trailers` is not required, since a proxy may drop it.
         ("POST", &["application/grpc"], "OK"),
         ("POST", &["application/grpc+proto"], "OK"),
     ] {
@@ -97,10 +97,10 @@ async fn a_body_that_is_no_message_is_malformed_and_one_that_is_too_large_takes_
         (&b""[..], "REQUEST_MALFORMED"),
         (b"\0", "REQUEST_MALFORMED"),
         (b"\0\0\0\0\x09x", "REQUEST_MALFORMED"),
-        // A varint without end, and text that is none.
+        // An endless varint, and invalid UTF-8.
         (b"\0\0\0\0\x04\x08\xff\xff\xff", "REQUEST_MALFORMED"),
         (b"\0\0\0\0\x03\x12\x01\xff", "REQUEST_MALFORMED"),
-        // Compression of no kind, and of one that nobody has named.
+        // An invalid compression flag, and compression without a named encoding.
         (b"\x02\0\0\0\0", "REQUEST_MALFORMED"),
         (b"\x01\0\0\0\0", "REQUEST_MALFORMED"),
         (b"\0\xff\xff\xff\xff", "REQUEST_TOO_LARGE"),
@@ -108,7 +108,7 @@ async fn a_body_that_is_no_message_is_malformed_and_one_that_is_too_large_takes_
     ] {
         assert_eq!(sent(&connection, LIST_USERS, body).await, expected, "{body:?}");
     }
-    // What follows the message of a method that takes one is not looked at.
+    // Bytes after the only message of a unary call are ignored.
     let twice = [list(), list()].concat();
     assert_eq!(sent(&connection, LIST_USERS, &twice).await, "OK");
     let answer = connection.send(connection.request(LIST_USERS).body(()).unwrap(), b"\0\0\0\0\x03\x12\x01\xff").await;
@@ -171,7 +171,7 @@ async fn headers_beyond_the_limit_are_refused_and_far_beyond_it_the_connection_e
     let of = |bytes: usize| connection.request(LIST_USERS).header("x-large", "x".repeat(bytes)).body(()).unwrap();
     assert_eq!(reason(connection.send(of(12 * 1024), &list()).await), "OK");
     assert_eq!(reason(connection.send(of(20 * 1024), &list()).await), "HTTP 431");
-    // A block of headers without end, which no client library would send.
+    // An endless header block, which no client library would send.
     let mut raw = Raw::open(t.address, &[]).await;
     let block = crate::support::http2::call_headers(LIST_USERS, &[]);
     raw.send(HEADERS, 0, 1, &block).await.unwrap();
@@ -191,7 +191,7 @@ async fn what_breaks_the_protocol_is_reset_or_ends_the_connection(t: Arc<Test>) 
     raw.call(1, "tenantry.v1.UserService/ListUsers", &[], END_STREAM).await.unwrap();
     let reset = raw.next_of(&[RST_STREAM, HEADERS]).await.unwrap();
     assert_eq!((reset.kind, reset.code()), (RST_STREAM, 1));
-    // A length that is not that of the body, and a header of the hop before.
+    // A wrong content length, and a hop-by-hop header.
     let bearer = format!("Bearer {}", t.admin_key);
     for wrong in [("content-length", "3"), ("transfer-encoding", "chunked"), ("connection", "close")] {
         let mut raw = Raw::open(t.address, &[]).await;
@@ -200,7 +200,7 @@ async fn what_breaks_the_protocol_is_reset_or_ends_the_connection(t: Arc<Test>) 
         let reset = raw.next_of(&[RST_STREAM, HEADERS]).await.unwrap();
         assert_eq!((reset.kind, reset.code()), (RST_STREAM, 1), "{wrong:?}");
     }
-    // A name in capitals.
+    // A header name in capitals.
     let mut raw = Raw::open(t.address, &[]).await;
     raw.call(1, LIST_USERS, &[("X-Upper", "1")], END_STREAM).await.unwrap();
     let end = raw.next_of(&[RST_STREAM, GOAWAY, HEADERS]).await.unwrap();
@@ -231,7 +231,7 @@ async fn whoever_connects_and_says_nothing_or_too_little_is_sent_away(t: Arc<Tes
         let _ = stream.read_to_end(&mut rest).await;
         assert!(begun.elapsed() < Duration::from_secs(30), "{said:?}");
     }
-    // What began in time goes on.
+    // A connection whose preface came in time continues.
     let connection = Connection::open(&t).await;
     tokio::time::sleep(Duration::from_millis(400)).await;
     assert_eq!(sent(&connection, LIST_USERS, &list()).await, "OK");
@@ -267,7 +267,7 @@ async fn a_connection_that_is_old_is_told_to_go_and_what_is_in_flight_is_answere
         ..Default::default()
     };
     let waiting = connection.begin(CREATE_USER, &[], &new).await;
-    // No call is taken any more once its client has been told.
+    // New calls are refused once the client has received the GOAWAY.
     while connection.requests.clone().ready().await.is_ok() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
@@ -286,7 +286,7 @@ async fn whoever_does_not_go_is_cut_off(t: Arc<Test>) {
     raw.call(1, "/tenantry.v1.EventService/WatchEvents", &[("authorization", &bearer)], 0).await.unwrap();
     raw.send(DATA, END_STREAM, 1, &framed(&pb::WatchEventsRequest::default())).await.unwrap();
     raw.next_of(&[GOAWAY]).await.unwrap();
-    // It answers what the server asks, so that only its age is against it.
+    // It answers pings, so that only the age of the connection counts against it.
     while let Some(frame) = raw.next().await {
         if frame.kind == PING && frame.flags == 0 && raw.send(PING, 1, 0, &frame.payload).await.is_err() {
             break;
@@ -296,14 +296,14 @@ async fn whoever_does_not_go_is_cut_off(t: Arc<Test>) {
 
 #[both(options = ["--send-timeout", "200ms"])]
 async fn f23_an_answer_that_its_client_does_not_take_is_given_up(t: Arc<Test>) {
-    // A client without any room.
+    // A client with a zero window.
     let mut raw = Raw::open(t.address, &[(4, 0)]).await;
     let bearer = format!("Bearer {}", t.admin_key);
     raw.call(1, LIST_USERS, &[("authorization", &bearer)], 0).await.unwrap();
     raw.send(DATA, END_STREAM, 1, &list()).await.unwrap();
     let reset = raw.next_of(&[RST_STREAM]).await.unwrap();
     assert_eq!((reset.stream, reset.code()), (1, 8));
-    // Nobody else is held up.
+    // Other clients are not held up.
     let connection = Connection::open(&t).await;
     assert_eq!(sent(&connection, LIST_USERS, &list()).await, "OK");
 }
@@ -317,9 +317,9 @@ async fn a_peer_has_so_many_connections_and_no_more(t: Arc<Test>) {
         others.push(Connection::open(&t).await);
     }
     let mut beyond = TcpStream::connect(t.address).await.unwrap();
-    assert_eq!(beyond.read(&mut [0; 1]).await.unwrap_or(0), 0, "it is closed at once");
+    assert_eq!(beyond.read(&mut [0; 1]).await.unwrap_or(0), 0, "the connection is closed at once");
     drop(others);
-    // Places are given back.
+    // Places are released.
     loop {
         let stream = TcpStream::connect(t.address).await.unwrap();
         let Ok((requests, connection)) = h2::client::handshake(stream).await else { continue };
@@ -335,7 +335,7 @@ async fn a_peer_has_so_many_connections_and_no_more(t: Arc<Test>) {
 async fn a_client_that_resets_what_it_asks_is_sent_away(t: Arc<Test>) {
     let mut raw = Raw::open(t.address, &[]).await;
     let mut stream = 1;
-    // In one piece, so that none has begun when it is reset.
+    // Sent at once, so that no call has started before its reset.
     let mut flood = Vec::new();
     for _ in 0..1000 {
         let block = crate::support::http2::call_headers(LIST_USERS, &[]);
@@ -345,7 +345,7 @@ async fn a_client_that_resets_what_it_asks_is_sent_away(t: Arc<Test>) {
     }
     let _ = raw.0.write_all(&flood).await;
     let goaway = raw.next_of(&[GOAWAY]).await;
-    assert!(goaway.is_none_or(|frame| frame.code() == 11), "it asks to be calm");
+    assert!(goaway.is_none_or(|frame| frame.code() == 11), "the code is ENHANCE_YOUR_CALM");
     raw.closed().await;
 }
 
@@ -356,7 +356,7 @@ async fn a_credential_that_calls_too_often_is_refused_and_no_other(t: Arc<Test>)
     let get = async |key: &str, user: &pb::User| {
         t.with_key(key).users().get_user(pb::GetUserRequest { user_id: user.id.clone() }).await
     };
-    // However slow the machine is, some of so many come too soon.
+    // Even on a slow machine some of these calls come too soon.
     let status = loop {
         let call = || {
             let (api, request) = (t.with_key(&one), pb::GetUserRequest { user_id: ada.id.clone() });

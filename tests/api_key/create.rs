@@ -51,12 +51,12 @@ async fn a_role_that_may_write_keys_makes_none_that_may_do_more(t: Arc<Test>) {
     };
     refused(bobs.update_api_key(widen(&made.id, &["memberships:write"])).await, ErrorReason::RoleInsufficient);
     bobs.update_api_key(widen(&made.id, &["invoices:*"])).await.unwrap();
-    // Nor is it told a secret of one.
+    // It gets no secret of another key either.
     let (strong, _) = t.key(Owner::OrganizationId(acme.id.clone()), &["*"]).await;
     let rotate = |id: &str| pb::RotateApiKeyRequest { api_key_id: id.to_owned(), ..Default::default() };
     refused(bobs.rotate_api_key(rotate(&strong.id)).await, ErrorReason::RoleInsufficient);
     bobs.rotate_api_key(rotate(&made.id)).await.unwrap();
-    // A key that may write memberships, and nothing else, gives none of what it does not hold.
+    // A key with only `memberships:write` cannot grant permissions that it does not hold.
     let (_, narrow) = t.key(Owner::OrganizationId(acme.id.clone()), &["memberships:write"]).await;
     let promote = |role: &str| pb::UpdateMembershipRequest {
         membership_id: carls.id.clone(),
@@ -82,7 +82,7 @@ async fn a_key_has_one_form_and_tells_its_secret_once(t: Arc<Test>) {
     assert!(text.starts_with("cf_test_") && text.len() == 69 && text[8..].bytes().all(|b| b.is_ascii_alphanumeric()));
     assert_eq!(key.prefix, text[..20]);
     assert_eq!(key.scopes, ["users:read", "users:write"]);
-    // Nobody learns which platform admin created it.
+    // Tenants do not see which platform admin created it.
     assert_eq!(key.created_by, "");
     let got = t.admin().api_keys().get_api_key(pb::GetApiKeyRequest { api_key_id: key.id.clone() }).await.unwrap();
     assert_eq!(got.into_inner().api_key.unwrap(), key);
@@ -172,7 +172,7 @@ async fn an_owner_has_at_most_so_many_keys_also_when_many_are_made_at_once(t: Ar
             }
         }
         assert_eq!(made.len(), 3);
-        // A revoked one counts no more.
+        // A revoked key no longer counts.
         let revoke = pb::RevokeApiKeyRequest { api_key_id: made[0].id.clone(), ..Default::default() };
         t.admin().api_keys().revoke_api_key(revoke).await.unwrap();
         t.admin().api_keys().create_api_key(new(owner, &["users:read"])).await.unwrap();

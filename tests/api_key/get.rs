@@ -27,7 +27,7 @@ async fn who_sees_a_key(t: Arc<Test>) {
         refused(keys.get_api_key(get(&of_acme.id)).await, ErrorReason::ApiKeyNotFound);
         refused(keys.get_api_key(get(MISSING_ID)).await, ErrorReason::ApiKeyNotFound);
     }
-    // A user's key is the user's own affair.
+    // A user's key is visible to the user only.
     for key in [t.user_key(&ada).await, t.organization_key(&acme).await] {
         refused(t.with_key(&key).api_keys().get_api_key(get(&of_bob.id)).await, ErrorReason::ApiKeyNotFound);
     }

@@ -21,7 +21,7 @@ async fn whoever_holds_a_key_ends_it_whatever_it_was_made_for(t: Arc<Test>) {
         assert_eq!((&revoked.id, revoked.revoked_reason.as_str()), (&key.id, "leaked"));
         assert!(revoked.revoked_at.is_some());
         refused(keys.revoke_own_api_key(request).await, ErrorReason::Unauthenticated);
-        // It ends no other one.
+        // It revokes no other key.
         let list = pb::ListEventsRequest { resource_id: key.id, ..Default::default() };
         t.with_key(&other)
             .events()

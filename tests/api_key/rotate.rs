@@ -29,7 +29,7 @@ async fn two_secrets_are_one_key_until_the_overlap_ends(t: Arc<Test>) {
         assert_eq!(found.verdict(), ApiKeyVerdict::Valid);
         t.with_key(text).users().get_user(pb::GetUserRequest { user_id: ada.id.clone() }).await.unwrap();
     }
-    // The former one says when it stops, and stops then.
+    // The former secret reports its end and stops then.
     let ends_at = verify(&t.admin(), &first).await.ends_at.unwrap();
     assert_eq!(ends_at.seconds, after.rotated_at.unwrap().seconds + 3600);
     assert_eq!(verify(&t.admin(), &second).await.ends_at, None);
@@ -40,7 +40,7 @@ async fn two_secrets_are_one_key_until_the_overlap_ends(t: Arc<Test>) {
         ErrorReason::Unauthenticated,
     );
     assert_eq!(verify(&t.admin(), &second).await.verdict(), ApiKeyVerdict::Valid);
-    // A secret is of its own key, not of the other secret's beginning.
+    // A secret with another secret's prefix is unknown.
     let mixed = format!("{}{}", &first[..20], &second[20..]);
     assert_eq!(verify(&t.admin(), &mixed).await.verdict(), ApiKeyVerdict::Unknown);
 }

@@ -30,7 +30,7 @@ async fn name_metadata_expiry_and_scopes_change_by_mask(t: Arc<Test>) {
     assert_eq!((new.name.as_str(), new.scopes.as_slice()), ("renamed", &["memberships:read".to_owned()][..]));
     assert_eq!((new.metadata, new.expires_at), (object("a", "b"), request.expires_at));
     refused(t.admin().api_keys().update_api_key(request).await, ErrorReason::EtagMismatch);
-    // The new scopes and the new expiry hold with the next call.
+    // The new scopes and the new expiry apply from the next call.
     let get = pb::GetUserRequest { user_id: ada.id.clone() };
     refused(t.with_key(&text).users().get_user(get).await, ErrorReason::ScopeMissing);
     t.advance(DAY);
@@ -52,7 +52,7 @@ async fn a_key_gets_no_scope_that_the_caller_lacks(t: Arc<Test>) {
     };
     refused(keys.update_api_key(scopes(&["*"])).await, ErrorReason::ScopeNotHeld);
     refused(keys.update_api_key(scopes(&["users:*", "memberships:read"])).await, ErrorReason::ScopeNotHeld);
-    // A caller that widens a key must hold all that it then holds; narrowing is free.
+    // A caller that widens a key must hold all its new permissions; narrowing is always allowed.
     refused(keys.update_api_key(scopes(&["users:read", "api_keys:write"])).await, ErrorReason::ScopeNotHeld);
     keys.update_api_key(scopes(&["users:read"])).await.unwrap();
     refused(keys.update_api_key(scopes(&["users:write"])).await, ErrorReason::ScopeNotHeld);

@@ -1,4 +1,4 @@
-//! When the secrets of a key were last used, and from where they may be.
+//! The last use of a key's secrets, and the addresses that it is limited to.
 
 use std::{sync::Arc, time::Duration};
 
@@ -11,7 +11,7 @@ async fn secrets(t: &Test, key: &pb::ApiKey) -> Vec<pb::ApiKeySecret> {
     t.admin().api_keys().get_api_key(request).await.answered().secrets
 }
 
-/// Waits until the last uses are as a test wants them.
+/// Waits until the last uses match.
 async fn until(t: &Test, key: &pb::ApiKey, wanted: impl Fn(&[pb::ApiKeySecret]) -> bool) -> Vec<pb::ApiKeySecret> {
     let waits = async {
         loop {
@@ -22,7 +22,7 @@ async fn until(t: &Test, key: &pb::ApiKey, wanted: impl Fn(&[pb::ApiKeySecret]) 
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };
-    tokio::time::timeout(Duration::from_mins(2), waits).await.expect("the last use is written")
+    tokio::time::timeout(Duration::from_mins(2), waits).await.expect("the last use is recorded")
 }
 
 fn ranged(owner: Owner, ranges: &[&str]) -> pb::CreateApiKeyRequest {
@@ -52,7 +52,7 @@ async fn each_secret_tells_when_it_was_last_used(t: Arc<Test>) {
     let ada = t.user("ada").await;
     let (key, first) = t.key(Owner::UserId(ada.id.clone()), &["users:*"]).await;
     assert_eq!(secrets(&t, &key).await[0].last_used_at, None);
-    // To be verified, and to call.
+    // For a verification, and for a call.
     assert_eq!(verify(&t, &first, "").await, ApiKeyVerdict::Valid);
     let used = until(&t, &key, |secrets| secrets[0].last_used_at.is_some()).await;
     let get = pb::GetUserRequest { user_id: ada.id };
@@ -73,7 +73,7 @@ async fn each_secret_tells_when_it_was_last_used(t: Arc<Test>) {
     t.advance(Duration::from_mins(1));
     t.with_key(&first).users().get_user(get).await.unwrap();
     until(&t, &key, |secrets| secrets[1].last_used_at != again[0].last_used_at).await;
-    // It is no change of the key: no revision, no event.
+    // This does not change the key: no revision, no event.
     let request = pb::ListEventsRequest { resource_id: key.id.clone(), ..Default::default() };
     let events = t.admin().events().list_events(request).await.answered().events;
     assert_eq!(
@@ -111,7 +111,7 @@ async fn a_key_is_good_from_its_addresses_only(t: Arc<Test>) {
     ] {
         assert_eq!(verify(&t, &text, address).await, verdict, "{address}");
     }
-    // A call counts as from where it comes, whatever its metadata says.
+    // The address of a call is that of its connection, whatever its metadata says.
     let mut users = t.with_key(&text).users();
     let mut request = tonic::Request::new(pb::GetUserRequest { user_id: ada.id.clone() });
     for name in ["x-forwarded-for", "x-real-ip", "forwarded"] {
@@ -133,7 +133,7 @@ async fn a_key_is_good_from_its_addresses_only(t: Arc<Test>) {
     let many = pb::UpdateApiKeyRequest { allowed_ip_ranges: vec!["::1".to_owned(); 51], ..here.clone() };
     refused(keys.update_api_key(many).await, ErrorReason::InvalidArgument);
 
-    // With it nobody makes or gets a key that is good from elsewhere.
+    // A limited key cannot create or rotate keys without the limit.
     let mut own = t.with_key(&text).api_keys();
     own.create_api_key(ranged(owner(), &["127.0.0.1"])).await.unwrap();
     for ranges in [&[][..], &["126.0.0.0/7"], &["127.0.0.1", "::1"]] {

@@ -85,8 +85,8 @@ async fn many_who_ask_for_one_key_at_once_share_one_look_at_the_database(t: Arc<
         }
         shared += usize::from(statements::seen(&key.prefix) == 1);
     }
-    // A look is repeated if something else changed during it, which a busy machine may bring about now and then.
-    assert!(shared >= 15, "only {shared} of 20 rounds took one look");
+    // A lookup is repeated if something else changed meanwhile, which can happen on a busy machine.
+    assert!(shared >= 15, "only {shared} of 20 rounds shared one lookup");
     own.stop().await;
 }
 
@@ -109,7 +109,7 @@ async fn it_has_a_scope_of_its_own_and_writes_nothing(t: Arc<Test>) {
     for _ in 0..20 {
         verdict(&t.admin(), &narrow, "").await;
     }
-    assert!(t.database.bytes().await == before, "verifying wrote to the database");
+    assert!(t.database.bytes().await == before, "a verification wrote to the database");
 }
 
 #[both]
@@ -132,7 +132,7 @@ async fn a_key_that_is_known_is_verified_without_looking_at_any_key_in_the_datab
     let ada = t.user("ada").await;
     let (_, good) = t.key(Owner::UserId(ada.id.clone()), &["*"]).await;
     let rename = async |from: &str, to: &str| t.database.execute(&format!("ALTER TABLE {from} RENAME TO {to}")).await;
-    // Known at first sight, and again when the process has begun to follow what others change.
+    // The first verification reads the database, and so does the first one after the process starts to follow changes.
     loop {
         verdict(&t.admin(), &good, "").await;
         rename("cf_api_keys", "gone").await;
@@ -157,7 +157,7 @@ async fn no_process_says_valid_for_longer_than_a_second_after_the_key_is_revoked
         let revoke = pb::RevokeApiKeyRequest { api_key_id: key.id, ..Default::default() };
         t.admin().api_keys().revoke_api_key(revoke).await.unwrap();
         let latest = t.clock.now().after(Duration::from_secs(1));
-        assert_eq!(verdict(&t.admin(), &good, "").await, Verdict::Revoked, "the process that revoked it knows at once");
+        assert_eq!(verdict(&t.admin(), &good, "").await, Verdict::Revoked, "the revoking process knows at once");
         loop {
             let answer = other.api_keys().verify_api_key(verify(&good, "")).await.answered().verification.unwrap();
             if answer.verdict() == Verdict::Revoked {

@@ -37,10 +37,10 @@ impl Stream {
         self.questions.send(question).await.unwrap();
     }
 
-    /// The next message, a heartbeat or what it is.
+    /// The next message, including heartbeats.
     async fn message(&mut self) -> Result<Kind, Status> {
         let message = tokio::time::timeout(Duration::from_mins(2), self.messages.message()).await;
-        Ok(message.expect("there are heartbeats")?.expect("it ends with an error only").kind.unwrap())
+        Ok(message.expect("a heartbeat")?.expect("the stream ends only with an error").kind.unwrap())
     }
 
     /// The next answer.
@@ -60,7 +60,7 @@ impl Stream {
         }
     }
 
-    /// Waits until a key is withdrawn.
+    /// Waits for the withdrawal of a key.
     async fn withdrawn(&mut self, id: &str) {
         loop {
             match self.message().await.unwrap() {
@@ -75,7 +75,7 @@ impl Stream {
         }
     }
 
-    /// The error that ends it.
+    /// The error that ends the stream.
     async fn end(&mut self) -> Status {
         loop {
             if let Err(status) = self.message().await {

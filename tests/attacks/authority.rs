@@ -1,4 +1,4 @@
-//! What a credential gives, and how long that lasts.
+//! The authority of credentials, and how long it lasts.
 
 use std::sync::Arc;
 
@@ -30,7 +30,7 @@ fn new_key(owner: Owner, scopes: &[&str]) -> pb::CreateApiKeyRequest {
     }
 }
 
-/// True if a key, or an access token, still opens the service.
+/// True if an API key or an access token still works.
 async fn opens(api: &Api, user_id: &str) -> bool {
     match api.users().get_user(pb::GetUserRequest { user_id: user_id.to_owned() }).await {
         Ok(_) => true,
@@ -92,7 +92,7 @@ async fn accept(api: &Api, token: &str, user: &pb::User) -> Result<pb::AcceptInv
     api.invitations().accept_invitation(request).await.map(tonic::Response::into_inner)
 }
 
-/// What the options of a method say.
+/// Values of an option of a method.
 fn listed(method: &prost_reflect::MethodDescriptor, option: &str, field: &str) -> Vec<prost_reflect::Value> {
     let extension = method.parent_pool().get_extension_by_name(option).unwrap();
     let value = method.options().get_extension(&extension).into_owned();
@@ -397,7 +397,7 @@ async fn v18_no_number_of_calls_leads_from_the_sign_in_key_to_a_platform_admin(t
     t.give_password(&admin).await;
     let (_, sign_in_key) = t.key(Owner::UserId(admin.id.clone()), &["authentication:write"]).await;
     let application = t.with_key(&sign_in_key);
-    // As for an address that nobody has.
+    // As for an unknown address.
     let reset = start_reset(&application, &admin.email).await.unwrap();
     assert_eq!(reset, pb::StartPasswordResetResponse::default());
     let request = pb::SignInRequest { email: admin.email.clone(), password: PASSWORD.to_owned(), ..Default::default() };
@@ -408,11 +408,11 @@ async fn v18_no_number_of_calls_leads_from_the_sign_in_key_to_a_platform_admin(t
         ..Default::default()
     };
     refused(application.authentication().start_email_change(change).await, ErrorReason::ScopeMissing);
-    // A token that another key has started is no way in either.
+    // A token from a reset that another key started does not work either.
     let reset = start_reset(&t.admin(), &admin.email).await.unwrap();
     refused(confirm_reset(&application, &reset.plaintext_token).await, ErrorReason::OneTimeTokenRejected);
 
-    // Ordinary users sign in, and a key that is made for it signs platform admins in, whose sessions act as ordinary ones.
+    // Ordinary users sign in. A dedicated key signs platform admins in, and their sessions act as ordinary users.
     let user = t.user("ada").await;
     t.give_password(&user).await;
     let ordinary = pb::SignInRequest { email: user.email, password: PASSWORD.to_owned(), ..Default::default() };
@@ -474,7 +474,7 @@ async fn v28_the_former_secret_of_a_rotated_key_writes_no_keys(t: Arc<Test>) {
     };
     let current = t.with_key(&former).api_keys().rotate_api_key(rotate(None)).await.answered().plaintext_key;
     let (thief, owner) = (t.with_key(&former), t.with_key(&current));
-    assert!(opens(&thief, &user.id).await, "the overlap is there for clients without the new secret");
+    assert!(opens(&thief, &user.id).await, "the former secret works during the overlap");
     refused(thief.api_keys().rotate_api_key(rotate(Some(0))).await, ErrorReason::FormerSecret);
     refused(
         thief.api_keys().create_api_key(new_key(Owner::UserId(user.id.clone()), &["*"])).await,
@@ -579,7 +579,7 @@ async fn t7_an_invitation_ends_with_the_authority_of_its_sender(t: Arc<Test>) {
             }
         }
         refused(accept(&t.admin(), &token, &accomplice).await, ErrorReason::InvitationExpired);
-        // Somebody who holds what it gives may send it again.
+        // A caller who holds the granted permissions may resend it.
         let filter = Some(list_invitations_request::Filter::OrganizationId(acme.id.clone()));
         let listed =
             t.admin().invitations().list_invitations(pb::ListInvitationsRequest { filter, ..Default::default() }).await;
@@ -590,7 +590,7 @@ async fn t7_an_invitation_ends_with_the_authority_of_its_sender(t: Arc<Test>) {
     }
 }
 
-/// With fields that did not exist before.
+/// Requests with fields that did not exist before.
 mod shown {
     use super::*;
 

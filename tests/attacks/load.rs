@@ -1,4 +1,4 @@
-//! Attacks that go on for a minute against the real binary, and what others notice of them. They take long: see `make help`.
+//! Attacks of a minute against the real binary, and their effect on other tenants. They take long: see `make help`.
 
 use std::{
     net::SocketAddr,
@@ -35,10 +35,10 @@ use crate::{
 const LIST_USERS: &str = "/tenantry.v1.UserService/ListUsers";
 const GET_USER: &str = "/tenantry.v1.UserService/GetUser";
 
-/// How long an attack goes on.
+/// Duration of an attack.
 const LONG: Duration = Duration::from_mins(1);
 
-/// A connection of an attacker from an address of its own, with settings; what it is sent is read and thrown away.
+/// Opens an attacking connection from its own address, with HTTP/2 settings. Everything it receives is discarded.
 async fn hostile(to: SocketAddr, number: u8, settings: &[u8]) -> Option<tokio::net::tcp::OwnedWriteHalf> {
     let (mut reads, mut writes) = attacker(to, number).await?.into_split();
     tokio::spawn(async move { tokio::io::copy(&mut reads, &mut tokio::io::sink()).await });
@@ -46,20 +46,20 @@ async fn hostile(to: SocketAddr, number: u8, settings: &[u8]) -> Option<tokio::n
     Some(writes)
 }
 
-/// The setting of a client that has no room for answers.
+/// The setting of a client with a zero window: it accepts no answers.
 const NO_ROOM: [u8; 6] = [0, 4, 0, 0, 0, 0];
 
-/// Where attackers run: on threads of the lowest priority, because they stand for machines of their own. What the server does for them
-/// still takes its time from others.
+/// The runtime of the attackers. Its threads have the lowest priority, because real attackers run on other machines. The work they cause
+/// in the server still competes with other calls.
 fn attackers() -> Runtime {
     let lowest = || {
-        // On Linux this is the priority of the calling thread.
+        // On Linux this sets the priority of the calling thread.
         rustix::process::setpriority_process(None, 19).unwrap();
     };
     Builder::new_multi_thread().worker_threads(2).enable_all().on_thread_start(lowest).build().unwrap()
 }
 
-/// The beginning of calls of a path, with or without their message.
+/// The frames of calls of a path; without a message the calls stay half open.
 fn calls(path: &str, key: Option<&str>, message: Option<&[u8]>, count: u32) -> Vec<u8> {
     let bearer = key.map(|key| format!("Bearer {key}"));
     let more: Vec<(&str, &str)> = bearer.iter().map(|bearer| ("authorization", bearer.as_str())).collect();
@@ -74,7 +74,7 @@ fn calls(path: &str, key: Option<&str>, message: Option<&[u8]>, count: u32) -> V
     bytes
 }
 
-/// Sends bytes on new connections again and again.
+/// Sends bytes repeatedly, each time on a new connection.
 async fn again_and_again(
     to: SocketAddr,
     number: u8,
@@ -91,7 +91,7 @@ async fn again_and_again(
     }
 }
 
-/// What a bystander saw: how many calls of each kind were answered, how many were refused, and how long they took.
+/// The calls of a bystander: latencies of the answered ones, and refusals.
 #[derive(Default)]
 struct Seen {
     times: Vec<Duration>,
@@ -111,7 +111,7 @@ impl Seen {
     }
 }
 
-/// Another tenant, who reads itself, verifies its key and writes, while a probe asks for the health.
+/// Another tenant that reads, verifies its key and writes, while a probe checks the health.
 struct Bystander {
     api: Api,
     user_id: String,
@@ -126,7 +126,7 @@ impl Bystander {
         Self { api, user_id: user.id, key, probe: serving.with_key("none") }
     }
 
-    /// Calls for a while, or until it is over: health, verification, reads; and writes.
+    /// Calls for a while, in the order of [`KINDS`].
     async fn watch(&self, time: Duration) -> [Seen; 4] {
         let mut seen = <[Seen; 4]>::default();
         let end = Instant::now() + time;
@@ -155,7 +155,7 @@ impl Bystander {
     }
 }
 
-/// A user, and a key with scopes.
+/// Creates a user and its key with scopes.
 async fn tenant(to: SocketAddr, admin: &str, scopes: &[&str]) -> (pb::User, String) {
     let email = format!("{}@example.com", unique("load"));
     let create = pb::CreateUserRequest { email, name: "Load".to_owned(), ..Default::default() };
@@ -201,7 +201,7 @@ async fn minute_of_half_calls_takes_nothing_from_others(backend: Backend) {
     for (kind, mut seen) in KINDS.into_iter().zip(seen) {
         let p99 = seen.p99();
         println!(
-            "{backend:?}: beside half calls: {kind}: {} answered, {} refused, p99 {p99:.1?}",
+            "{backend:?}: during half calls: {kind}: {} answered, {} refused, p99 {p99:.1?}",
             seen.times.len(),
             seen.refused.len()
         );
@@ -212,21 +212,17 @@ async fn minute_of_half_calls_takes_nothing_from_others(backend: Backend) {
     database.remove().await;
 }
 
-/// The largest that a process has been, in KiB.
+/// The peak resident memory of a process, in KiB.
 fn peak_kib(process: u32) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
     line.split_whitespace().next().unwrap().parse().unwrap()
 }
 
-#[both(long)]
-async fn minute_of_untaken_answers_takes_little_memory(backend: Backend) {
-    let database = TestDatabase::empty(backend).await;
-    let serving = start(database.url(), &[]).await;
-    let (admin, process) = (serving.first_admin_key.clone().unwrap(), serving.process.id());
-    let api = serving.with_key(&admin);
-    // Of a platform admin, whom nothing but the budget for all bounds; and of an organization.
-    let (owner, _) = tenant(serving.address, &admin, &["*"]).await;
+/// Creates an organization with 200 users of 15 KB each. Returns its key.
+async fn large_organization(serving: &Serving, admin: &str) -> String {
+    let (owner, _) = tenant(serving.address, admin, &["*"]).await;
+    let api = serving.with_key(admin);
     let create = pb::CreateOrganizationRequest {
         name: "Large".to_owned(),
         slug: unique("large-"),
@@ -234,7 +230,7 @@ async fn minute_of_untaken_answers_takes_little_memory(backend: Backend) {
         ..Default::default()
     };
     let organization = api.organizations().create_organization(create).await.answered().organization.unwrap();
-    let own = key_of(&api, Owner::OrganizationId(organization.id.clone()), &["*"]).await.unwrap();
+    let key = key_of(&api, Owner::OrganizationId(organization.id.clone()), &["*"]).await.unwrap();
     for _ in 0..200 {
         let user = pb::CreateUserRequest {
             email: format!("{}@example.com", unique("large")),
@@ -247,6 +243,16 @@ async fn minute_of_untaken_answers_takes_little_memory(backend: Backend) {
         let member = pb::CreateMembershipRequest { user_id, organization_id, role, ..Default::default() };
         api.memberships().create_membership(member).await.unwrap();
     }
+    key
+}
+
+#[both(long)]
+async fn minute_of_untaken_answers_takes_little_memory(backend: Backend) {
+    let database = TestDatabase::empty(backend).await;
+    let serving = start(database.url(), &[]).await;
+    let (admin, process) = (serving.first_admin_key.clone().unwrap(), serving.process.id());
+    let api = serving.with_key(&admin);
+    let own = large_organization(&serving, &admin).await;
     let list = pb::ListUsersRequest { page_size: 1000, ..Default::default() };
     for _ in 0..3 {
         let bytes = api.users().list_users(list.clone()).await.answered().encoded_len();
@@ -254,6 +260,7 @@ async fn minute_of_untaken_answers_takes_little_memory(backend: Backend) {
     }
     let bystander = Bystander::new(&serving, &admin).await;
     bystander.watch(Duration::from_secs(2)).await;
+    // Only the budget for all callers limits a platform admin.
     for (name, key) in [("an organization", &own), ("a platform admin", &admin)] {
         let before = memory_kib(process);
         let mut held = Vec::new();
@@ -265,7 +272,7 @@ async fn minute_of_untaken_answers_takes_little_memory(backend: Backend) {
         let mut seen = bystander.watch(Duration::from_secs(20)).await;
         let grown = peak_kib(process).saturating_sub(before) / 1024;
         println!(
-            "{backend:?}: 480 lists of 3 MB of {name} that nobody takes: memory +{grown} MiB at most, {} MiB in all; others' reads \
+            "{backend:?}: 480 unread lists of 3 MB of {name}: memory +{grown} MiB at most, {} MiB in all; others' reads \
              {} answered, {} refused, p99 {:.1?}",
             peak_kib(process) / 1024,
             seen[2].times.len(),
@@ -273,7 +280,7 @@ async fn minute_of_untaken_answers_takes_little_memory(backend: Backend) {
             seen[2].p99(),
         );
         assert!(grown <= 96, "memory grew by {grown} MiB");
-        assert!(peak_kib(process) < 256 * 1024, "a process that is held to 256 MiB would have been killed");
+        assert!(peak_kib(process) < 256 * 1024, "a process limited to 256 MiB would have been killed");
         for (kind, seen) in KINDS.into_iter().zip(seen) {
             assert!(seen.refused.is_empty(), "{kind}: {:?}", seen.refused);
         }
@@ -283,8 +290,8 @@ async fn minute_of_untaken_answers_takes_little_memory(backend: Backend) {
     database.remove().await;
 }
 
-/// One who has signed up and tries everything: organizations and keys, streams, snapshots, refusals of many kinds, more calls than there
-/// are places, half calls, answers that are not taken.
+/// A signed-up user who tries everything: organizations and keys, streams, snapshots, many kinds of refusals, more calls than allowed,
+/// half calls, unread answers.
 async fn tricks(to: SocketAddr, admin: String, over: Arc<AtomicBool>) -> JoinSet<()> {
     let with_key = |key: &str| Api::new(to, Some(key.to_owned()));
     let (user, key) = tenant(to, &admin, &["*"]).await;
@@ -319,7 +326,7 @@ async fn tricks(to: SocketAddr, admin: String, over: Arc<AtomicBool>) -> JoinSet
             let streams = calls(&path, Some(key), Some(&[0; 5]), 50);
             attacks.spawn(again_and_again(to, number, NO_ROOM.to_vec(), streams, second * 5, Arc::clone(&over)));
         }
-        // Of as many kinds as there are, as fast as they are refused.
+        // Refusals of every method.
         let (api, key, is_over) = (with_key("none"), key.clone(), Arc::clone(&over));
         attacks.spawn(async move {
             let methods = raw::methods();
@@ -357,7 +364,7 @@ async fn minute_of_every_trick_of_one_user_is_that_users_own(backend: Backend) {
     for (kind, (mut quiet, mut beside)) in KINDS.into_iter().zip(quiet.into_iter().zip(beside)) {
         let (normal, p99) = (quiet.p99(), beside.p99());
         println!(
-            "{backend:?}: beside every trick: {kind}: {} answered, {} refused, p99 {p99:.1?}, quiet {normal:.1?}",
+            "{backend:?}: during every trick: {kind}: {} answered, {} refused, p99 {p99:.1?}, quiet {normal:.1?}",
             beside.times.len(),
             beside.refused.len(),
         );

@@ -1,4 +1,4 @@
-//! Sessions that could not be ended, of which there were too many, and from which passwords could be guessed.
+//! Sessions that could not be ended, unbounded sessions, and password guessing through sessions.
 
 use std::sync::Arc;
 
@@ -22,12 +22,12 @@ async fn v27_a_session_refreshed_often_ends_with_one_write(t: Arc<Test>) {
     for _ in 0..300 {
         last = refresh(&t, &last).await.unwrap().plaintext_token;
     }
-    assert_eq!(rows(&t, "cf_sessions").await, before, "nothing grows with refreshes");
-    // A token of long ago ends it, and only it.
+    assert_eq!(rows(&t, "cf_sessions").await, before, "refreshes add no rows");
+    // An old token ends its session and no other.
     refused(refresh(&t, &first.plaintext_token).await, ErrorReason::RefreshTokenRejected);
     refused(refresh(&t, &last).await, ErrorReason::RefreshTokenRejected);
     refresh(&t, &kept.plaintext_token).await.unwrap();
-    // The same for signing out, and for a new password.
+    // The same for a sign-out and a new password.
     let mut second = t.signed_in(&user).await.plaintext_token;
     let mut third = t.signed_in(&user).await.plaintext_token;
     for _ in 0..50 {
@@ -93,7 +93,7 @@ async fn v11_sessions_begun_without_the_password_give_no_more_guesses(t: Arc<Tes
             refused(api.authentication().verify_password(guess).await, ErrorReason::PasswordRejected);
         }
     }
-    // Only those that were compared are counted: the free ones, and one for each wait that is over by now.
+    // Only compared attempts are counted: the free ones, and one for each delay that has passed.
     let compared = t.database.texts("SELECT CAST(sum(failures) AS text) AS value FROM cf_sign_in_failures").await;
     let compared: i64 = compared[0].parse().unwrap();
     assert!((10..30).contains(&compared), "{compared} of 150 were compared");

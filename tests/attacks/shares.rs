@@ -1,4 +1,4 @@
-//! Shares cannot be multiplied: whatever is bounded is counted for who is accountable, however many keys and organizations that one has.
+//! Shares cannot be multiplied: every limit counts for the accountable user, however many keys and organizations that user has.
 
 use std::{
     sync::Arc,
@@ -20,7 +20,7 @@ async fn watch(api: &Api) -> Result<Watch, tonic::Status> {
     Watch::open(api, pb::WatchEventsRequest::default()).await
 }
 
-/// Opens a stream as soon as one that was dropped has been given back.
+/// Opens a stream once a dropped one has been released.
 async fn eventually_watches(api: &Api) -> Watch {
     loop {
         match watch(api).await {
@@ -79,7 +79,7 @@ async fn an_organization_is_counted_for_its_owner_and_by_itself_when_that_one_ha
     drop((held, of_bob));
     let of_bob = eventually_watches(&bobs).await;
     refused(watch(&own).await.map(drop), ErrorReason::StreamLimitReached);
-    // Bob owns it no more, and accounts for nothing that it does.
+    // Once Bob no longer owns it, he is not accountable for it.
     t.member(&carol, &organization, "owner").await;
     let membership = t.membership(&bob.id, &organization.id).await.unwrap();
     let demote = pb::UpdateMembershipRequest {
@@ -153,7 +153,7 @@ async fn the_rate_that_the_server_sets_is_for_all_keys_of_a_tenant_and_not_for_p
     for _ in 0..50 {
         get(&t.admin_key).await.unwrap();
     }
-    // However slow the machine is, some of so many at once come too soon.
+    // Even on a slow machine some of these concurrent calls come too soon.
     loop {
         let mut calls = JoinSet::new();
         for number in 0..64 {
@@ -193,7 +193,7 @@ async fn v29_refusals_of_many_kinds_are_told_apart_up_to_a_number_and_nobody_els
     let other = t.key(Owner::UserId(bob.id.clone()), &["nothing:here"]).await.1;
     refused(t.with_key(&other).users().create_user(pb::CreateUserRequest::default()).await, ErrorReason::ScopeMissing);
     assert_eq!(denied(&bob).await.len(), 1);
-    // What was folded is recorded with the next one of its kind.
+    // Folded denials are recorded with the next one of their kind.
     t.advance(Duration::from_secs(61));
     for key in &keys {
         for method in &methods {
@@ -204,6 +204,6 @@ async fn v29_refusals_of_many_kinds_are_told_apart_up_to_a_number_and_nobody_els
         }
     }
     let told: i32 = denied(&ada).await.iter().map(|event| event.count).sum();
-    // All of the first time, and a hundred kinds and one more of the second.
+    // All from the first round, and 101 kinds from the second.
     assert_eq!(told, calls + 101);
 }

@@ -1,4 +1,4 @@
-//! Attacks on passwords, on the counts of wrong ones, and on the tokens that are mailed.
+//! Attacks on passwords, on the counters of failures, and on mailed tokens.
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
@@ -22,7 +22,7 @@ use crate::{
     },
 };
 
-/// The hash that bcrypt made of 100 times `x`, of which it looks at 72.
+/// A bcrypt hash of 100 times `x`. bcrypt uses the first 72 bytes.
 const OF_100_X: &str = "$2b$04$6JCoDZzz73r3sghjxStFDurrmjO1JuzPbW0GKPIvUglcX0C7zSP7C";
 
 /// Signs in from an address, as the application does.
@@ -36,14 +36,14 @@ async fn from(t: &Test, address: &str, email: &str, password: &str) -> Result<pb
     t.admin().authentication().sign_in(request).await.map(|answer| answer.into_inner().issued())
 }
 
-/// A user with the password of worlds.
+/// A user with [`PASSWORD`].
 async fn with_password(t: &Test, name: &str) -> pb::User {
     let user = t.user(name).await;
     t.give_password(&user).await;
     user
 }
 
-/// Says a password of a user from an address.
+/// Verifies a user's password from an address.
 async fn verify(api: &Api, user: &pb::User, address: &str, password: &str) -> Result<(), Status> {
     let request = pb::VerifyPasswordRequest {
         user_id: user.id.clone(),
@@ -54,13 +54,13 @@ async fn verify(api: &Api, user: &pb::User, address: &str, password: &str) -> Re
     api.authentication().verify_password(request).await.map(drop)
 }
 
-/// How many wrong passwords of all users were compared and not forgotten.
+/// Number of wrong passwords that were compared and are still counted.
 async fn compared(t: &Test) -> i64 {
     let sum = "SELECT CAST(coalesce(sum(failures), 0) AS text) AS value FROM cf_sign_in_failures";
     t.database.texts(sum).await[0].parse().unwrap()
 }
 
-/// Tries wrong passwords of nobody from an address until no more are taken from there.
+/// Tries wrong passwords of unknown users from an address until it is refused.
 async fn fill(t: &Test, address: &str) {
     loop {
         let email = format!("{}@example.com", unique("guess"));
@@ -72,7 +72,7 @@ async fn fill(t: &Test, address: &str) {
     }
 }
 
-/// An id as it is among the values that a statement binds.
+/// An id in the form of a bound value in a statement.
 fn bound(t: &Test, id: &str) -> String {
     match t.database {
         TestDatabase::Sqlite(_) => {
@@ -148,14 +148,14 @@ async fn v11_from_any_number_of_addresses_where_the_user_signed_in_at_most_a_hun
             refused(from(&t, address, &user.email, "wrong").await, ErrorReason::SignInRejected);
         }
     }
-    // From elsewhere, as fast as it is let for a day.
+    // From elsewhere, as fast as the delays allow, for a day.
     for _ in 0..95 {
         refused(from(&t, "203.0.113.9", &user.email, "wrong").await, ErrorReason::SignInRejected);
         t.advance(Duration::from_mins(15));
     }
     let compared = compared(&t).await;
     assert!((60..=100).contains(&compared), "{compared}");
-    // Nobody is locked out for good.
+    // The account is not locked for good.
     t.advance(DAY);
     from(&t, &addresses[14], &user.email, PASSWORD).await.unwrap();
 }
@@ -173,7 +173,7 @@ async fn v11_of_many_tries_at_once_from_familiar_addresses_none_escapes_the_sum(
         calls.spawn(async move {
             let mut answered = 0;
             while answered < 10 {
-                // Who gets no turn to hash asks again.
+                // Retries if all hashing threads are busy.
                 answered +=
                     i32::from(reason_of(&from(&t, &address, &email, "wrong").await.unwrap_err()) == "SIGN_IN_REJECTED");
             }
@@ -234,7 +234,7 @@ async fn i10_a_bad_neighbour_keeps_nobody_out_who_has_a_session_from_the_address
     from(&t, "198.51.100.2", &elsewhere.email, PASSWORD).await.unwrap();
     fill(&t, office).await;
     from(&t, office, &here.email, PASSWORD).await.unwrap();
-    // Everybody else is answered alike, with or without an account or a session.
+    // All other users get the same answer, with or without an account or a session.
     for (email, password) in
         [(&elsewhere.email, PASSWORD), (&here.email, "wrong"), (&"nobody@example.com".to_owned(), PASSWORD)]
     {
@@ -283,7 +283,7 @@ async fn i2_no_password_is_shorter_than_it_looks(t: Arc<Test>) {
         };
         refused(t.admin().authentication().sign_up(request).await, ErrorReason::PasswordUnacceptable);
     }
-    // One character again and again, whose normal form is a whole phrase.
+    // One repeated character whose normal form is a whole phrase.
     let password = "\u{fdfa}".repeat(15);
     let request = pb::SetPasswordRequest { user_id: user.id.clone(), password, ..Default::default() };
     let status = refused(t.admin().authentication().set_password(request).await, ErrorReason::PasswordUnacceptable);
@@ -293,7 +293,7 @@ async fn i2_no_password_is_shorter_than_it_looks(t: Arc<Test>) {
 #[both]
 async fn i4_a_mistyped_end_of_a_long_password_from_bcrypt_does_not_become_the_password(t: Arc<Test>) {
     let right = "x".repeat(100);
-    // Beyond what bcrypt looks at, and exactly as much as it looks at.
+    // Bytes beyond the limit of bcrypt, and exactly that many bytes.
     for typo in [format!("{}TYPOTYPO", "x".repeat(72)), "x".repeat(72)] {
         let user = t.user("moved").await;
         let import = pb::ImportPasswordHashRequest {
@@ -363,15 +363,15 @@ async fn v24_starting_again_and_again_does_not_make_the_token_in_the_mail_useles
     }
     t.advance(Duration::from_secs(295));
     assert_eq!(start_reset(&t, &user).await, mailed);
-    // What changes nothing leaves no event.
+    // A call that changes nothing creates no event.
     let events = list(&t.admin(), pb::ListEventsRequest { user_id: user.id.clone(), ..Default::default() }).await;
     assert_eq!(events.iter().filter(|event| event.action == "user.password_reset_started").count(), 1);
     reset(&t, &mailed.plaintext_token).await.unwrap();
     let request =
         pb::ConfirmEmailVerificationRequest { plaintext_token: verification.plaintext_token, ..Default::default() };
-    // Whether a reset ends the other tokens is another rule's affair.
+    // Another test covers whether a reset ends the other tokens.
     let _ = t.admin().authentication().confirm_email_verification(request).await;
-    // A used token is not told again.
+    // A used token is not returned again.
     assert_ne!(start_reset(&t, &user).await.plaintext_token, mailed.plaintext_token);
     refused(reset(&t, &mailed.plaintext_token).await, ErrorReason::OneTimeTokenRejected);
 }
@@ -389,14 +389,14 @@ async fn v24_a_token_with_less_than_half_of_its_life_left_is_replaced_and_so_is_
     refused(reset(&t, &mailed.plaintext_token).await, ErrorReason::OneTimeTokenRejected);
     reset(&t, &next.plaintext_token).await.unwrap();
 
-    // Nobody has anything to lose here, so no credential is to be shown.
+    // The user has no credential yet, so none is required.
     let user = t.user("bob").await;
     let one = start_change(&t, &user, "one@example.com").await;
     let other = start_change(&t, &user, "other@example.com").await;
     assert!(one.plaintext_token != other.plaintext_token && other.email == "other@example.com");
     refused(confirm_change(&t, &one.plaintext_token).await, ErrorReason::OneTimeTokenRejected);
     assert_eq!(confirm_change(&t, &other.plaintext_token).await.unwrap().email, "other@example.com");
-    // With another e-mail of the user no earlier one is returned.
+    // After a change of the e-mail, no earlier token is returned.
     let verification = start_verification(&t, &user).await;
     assert_eq!(verification.email, "other@example.com");
 }
@@ -406,7 +406,7 @@ async fn v24_a_token_that_can_be_told_again_is_stored_sealed_and_one_that_does_n
     let user = with_password(&t, "ada").await;
     let mailed = start_reset(&t, &user).await;
     let bytes = t.database.bytes().await;
-    // The first nine characters of its secret are enough to know it by.
+    // Nine characters of the secret suffice to detect it.
     let secret = &mailed.plaintext_token.as_bytes()[28..37];
     assert!(!bytes.windows(9).any(|window| window == secret));
     let garbage = if matches!(t.database, TestDatabase::Sqlite(_)) { "x'00'" } else { "'\\x00'" };
@@ -419,7 +419,7 @@ async fn v24_a_token_that_can_be_told_again_is_stored_sealed_and_one_that_does_n
 #[both]
 async fn s83_a_key_of_others_costs_the_statements_of_one_that_is_not_there(t: Arc<Test>) {
     statements::record();
-    // Of a server whose connections are not opened yet.
+    // On a server with no open connections yet.
     let own = Test::start_like(&t).await;
     let (ada, bob, eve) = (own.user("ada").await, own.user("bob").await, own.user("eve").await);
     let acme = own.organization(&ada).await;
@@ -432,7 +432,7 @@ async fn s83_a_key_of_others_costs_the_statements_of_one_that_is_not_there(t: Ar
             let request = pb::GetApiKeyRequest { api_key_id: id.to_owned() };
             refused(api.api_keys().get_api_key(request).await, ErrorReason::ApiKeyNotFound);
         };
-        // Until the caller's own key is known, which is looked up once.
+        // The first call looks up the caller's own key.
         get(MISSING_ID).await;
         let bound = bound(&own, &asking.id);
         statements::watch(&bound);
@@ -466,7 +466,7 @@ async fn s36_a_process_whose_clock_is_behind_the_first_signing_key_asks_to_come_
     let request = pb::SignInRequest { email: user.email.clone(), password: PASSWORD.to_owned(), ..Default::default() };
     let status = refused(api.authentication().sign_in(request.clone()).await, ErrorReason::Unavailable);
     assert!(status.get_details_retry_info().unwrap().retry_delay.is_some());
-    // Nothing was begun, and it goes on by itself.
+    // No session was started, and sign-ins work again without a restart.
     clock.advance(Duration::from_mins(61));
     api.authentication().sign_in(request).await.unwrap();
     let list_tokens = pb::ListSessionsRequest { user_id: user.id, ..Default::default() };

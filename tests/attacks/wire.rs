@@ -1,4 +1,4 @@
-//! Nothing is held by who has shown nothing, or takes nothing.
+//! A caller who has proved nothing, or who reads nothing, holds no resources.
 
 use std::{sync::Arc, time::Duration};
 
@@ -22,7 +22,7 @@ const CHECK: &str = "/grpc.health.v1.Health/Check";
 const GET_USER: &str = "/tenantry.v1.UserService/GetUser";
 const GET_SIGNING_KEYS: &str = "/tenantry.v1.AuthenticationService/GetSigningKeys";
 
-/// Sends headers of calls and no message, a hundred on each connection, and waits until the server has seen them.
+/// Sends the headers of calls without messages, a hundred on each connection, and waits until the server has received them.
 async fn half_calls(t: &Test, connections: u32, path: &str, key: Option<&str>) -> Vec<Raw> {
     let bearer = key.map(|key| format!("Bearer {key}"));
     let more: Vec<(&str, &str)> = bearer.iter().map(|bearer| ("authorization", bearer.as_str())).collect();
@@ -46,16 +46,16 @@ async fn check(t: &Test, service: &str) -> Result<ServingStatus, Status> {
     Ok(HealthClient::new(t.anonymous().channel).check(request).await?.into_inner().status())
 }
 
-/// A tenant: a user, and a key with scopes.
+/// A user, and a key with scopes.
 async fn tenant(t: &Test, scopes: &[&str]) -> (pb::User, String) {
     let user = t.user("tenant").await;
     let key = t.key(Owner::UserId(user.id.clone()), scopes).await.1;
-    // The server knows it.
+    // The server caches the key.
     let _ = t.with_key(&key).users().get_user(pb::GetUserRequest { user_id: user.id.clone() }).await;
     (user, key)
 }
 
-/// What a call of headers alone ends with.
+/// The outcome of a call without a message.
 async fn half_call(connection: &Connection, request: http::Request<()>) -> String {
     let mut requests = connection.requests.clone().ready().await.unwrap();
     let (response, _body) = requests.send_request(request, false).unwrap();
@@ -83,7 +83,7 @@ async fn v21_health_checks_wait_for_their_message_for_a_moment_only(t: Arc<Test>
     let ended = calls.join_all().await;
     let waited = ended.iter().filter(|reason| *reason == "DEADLINE_EXCEEDED").count();
     let refused = ended.iter().filter(|reason| *reason == "OVERLOADED").count();
-    // All of them wait, none for long, and none is refused for the others.
+    // All of them wait, none for long, and none is refused because of the others.
     assert_eq!((waited, refused), (20, 0), "{ended:?}");
     assert_eq!(check(&t, "liveness").await.unwrap(), ServingStatus::Serving);
 }
@@ -113,7 +113,7 @@ async fn a_message_that_does_not_come_soon_is_not_waited_for(t: Arc<Test>) {
             "{path}"
         );
     }
-    // Nor is one of which half has come.
+    // Half a message gets the same answer.
     let mut requests = connection.requests.clone().ready().await.unwrap();
     let (response, mut body) = requests.send_request(connection.request(GET_USER).body(()).unwrap(), false).unwrap();
     body.send_data(prost::bytes::Bytes::from_static(b"\0\0\0\0\x09\x0a"), false).unwrap();
@@ -123,7 +123,7 @@ async fn a_message_that_does_not_come_soon_is_not_waited_for(t: Arc<Test>) {
     assert_eq!(
         half_call(&unknown, unknown.request(GET_USER).body(()).unwrap()).await,
         "UNAUTHENTICATED",
-        "it is refused at once"
+        "the call is refused at once"
     );
 }
 
@@ -141,7 +141,7 @@ async fn a_message_that_comes_in_pieces_is_answered(t: Arc<Test>) {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         }
-        // That the stream goes on is nothing to wait for.
+        // The end does not wait for the open request stream.
         crate::support::http2::ended(response).await.unwrap();
     }
 }
@@ -194,9 +194,9 @@ async fn w3_answers_that_nobody_takes_have_a_budget(t: Arc<Test>) {
     let (bearer, get) = (format!("Bearer {key}"), framed(&pb::GetUserRequest { user_id: ada.id.clone() }));
     let (mut held, mut taken) = (Vec::new(), 0);
     let refused_at = loop {
-        assert!(taken < 700, "a client that takes nothing is answered for ever");
+        assert!(taken < 700, "a client that reads nothing is answered without a limit");
         if taken % 100 == 0 {
-            // A client without any room.
+            // A client with a zero window.
             held.push(Raw::open(t.address, &[(4, 0)]).await);
         }
         let raw = held.last_mut().unwrap();
@@ -204,7 +204,7 @@ async fn w3_answers_that_nobody_takes_have_a_budget(t: Arc<Test>) {
         raw.call(stream, GET_USER, &[("authorization", &bearer)], 0).await.unwrap();
         raw.send(DATA, END_STREAM, stream, &get).await.unwrap();
         let answer = raw.next_of(&[HEADERS]).await.unwrap();
-        // What is refused ends with its headers.
+        // A refusal consists of headers only.
         if answer.flags & END_STREAM != 0 {
             break taken;
         }
@@ -212,7 +212,7 @@ async fn w3_answers_that_nobody_takes_have_a_budget(t: Arc<Test>) {
     };
     assert!((400..=560).contains(&refused_at), "8 MiB are {refused_at} answers");
     t.with_key(&other).users().get_user(pb::GetUserRequest { user_id: bob.id.clone() }).await.unwrap();
-    // What nobody waits for any more is given back.
+    // Memory of abandoned answers is released.
     drop(held);
     let again = async || t.with_key(&key).users().get_user(pb::GetUserRequest { user_id: ada.id.clone() }).await;
     while let Err(status) = again().await {
@@ -275,7 +275,7 @@ async fn w7_a_peer_has_few_watches_and_they_take_nothing_from_reflection(t: Arc<
     let mut reflection = v1::server_reflection_client::ServerReflectionClient::new(t.anonymous().channel);
     let mut answers = reflection.server_reflection_info(tokio_stream::iter([request])).await.answered();
     assert!(answers.message().await.unwrap().is_some());
-    // A place is given back.
+    // A place is released.
     watches.pop();
     while health.watch(HealthCheckRequest::default()).await.is_err() {
         tokio::time::sleep(Duration::from_millis(20)).await;

@@ -33,7 +33,7 @@ async fn the_user_has_the_new_email_and_it_is_verified(t: Arc<Test>) {
     let (user, signed_in, _) = t.signed_in_user("ada").await;
     let new_email = format!("{}@example.com", unique("New"));
     let token = start(&t, &user, &new_email).await;
-    // The reader of the new mailbox may not be the holder of the account.
+    // The reader of the new mailbox may not be the owner of the account.
     refused(confirm(&t, &token).await, ErrorReason::CredentialRequired);
     let changed = confirm_with(&t, &token, &signed_in.access_token).await.unwrap();
     assert!(changed.email == new_email && changed.email_verified_at.is_some());

@@ -1,4 +1,4 @@
-//! `AuthenticationService.GetSigningKeys`, and the same as plain HTTP.
+//! `AuthenticationService.GetSigningKeys`, and the same over plain HTTP.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use tokio::{
 use super::part;
 use crate::support::{Answered as _, Test, both};
 
-/// What a plain request is answered: the status line and headers, and the body.
+/// The answer to a plain request: the status line with the headers, and the body.
 pub async fn plain(t: &Test, request: &str) -> (String, String) {
     let mut stream = TcpStream::connect(t.address).await.unwrap();
     stream.write_all(format!("{request}\r\nhost: x\r\n\r\n").as_bytes()).await.unwrap();
@@ -39,7 +39,7 @@ async fn the_key_of_every_token_is_there_for_every_caller(t: Arc<Test>) {
             (Some("OKP"), Some("Ed25519"), Some("EdDSA"))
         );
         assert_eq!((key["kid"].as_str(), key["use"].as_str()), (Some(kid.as_str()), Some("sig")));
-        // No part of what signs.
+        // No part of the private key.
         assert!(key.get("d").is_none() && key["x"].as_str().unwrap().len() == 43);
     }
 }
@@ -66,7 +66,7 @@ async fn nothing_else_is_plain_http(t: Arc<Test>) {
         let (head, body) = plain(&t, request).await;
         assert!(head.starts_with("http/1.1 405") && body.is_empty(), "{request}: {head}");
     }
-    // Calls are HTTP/2.
+    // Calls require HTTP/2.
     let mut stream = TcpStream::connect(t.address).await.unwrap();
     stream.write_all(b"POST /tenantry.v1.UserService/ListUsers HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
     let mut answer = Vec::new();

@@ -9,7 +9,7 @@ use crate::support::{Test, both, refusal::fields, refused};
 
 const PHRASE: &str = "correct horse – battéry staple";
 
-/// Hashes of the phrase as other libraries write them: argon2-cffi, bcrypt, passlib and hashlib of Python, Django's form.
+/// Hashes of the phrase by other libraries: argon2-cffi, bcrypt, passlib and hashlib of Python, Django's format.
 const MADE_ELSEWHERE: [(&str, &str); 19] = [
     (
         "argon2 ID v19",
@@ -49,7 +49,7 @@ const MADE_ELSEWHERE: [(&str, &str); 19] = [
         "$pbkdf2-sha512$1000$vTcmhFAqpbQ2hjDG2FtrDQ$.6ILCczmZdfgsdU5xXLClTLEQZrFJbH/HAri2/bKAOAnWu8SCSGMtbSMALcxoEMjOKxvOLU6We1TLXdX1Hewtg",
     ),
 ];
-/// The hash that bcrypt made of 100 times `x`, of which it looks at 72.
+/// A bcrypt hash of 100 times `x`. bcrypt uses the first 72 bytes.
 const OF_100_X: &str = "$2b$04$6JCoDZzz73r3sghjxStFDurrmjO1JuzPbW0GKPIvUglcX0C7zSP7C";
 
 async fn import(t: &Test, user: &pb::User, hash: &str) -> Result<(), tonic::Status> {

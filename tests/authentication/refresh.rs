@@ -1,4 +1,4 @@
-//! `AuthenticationService.Refresh`. What a refresh token is, `refresh_token/rotate.rs` tests.
+//! `AuthenticationService.Refresh`. `refresh_token/rotate.rs` tests the refresh tokens themselves.
 
 use std::sync::Arc;
 
@@ -31,10 +31,10 @@ async fn a_session_can_be_for_another_organization_and_for_none(t: Arc<Test>) {
     };
     let of_one = go_on(&first.plaintext_token, Some(&one.id)).await.unwrap();
     assert_eq!(claims(&of_one.access_token)["org_id"], one.id.as_str());
-    // It stays so.
+    // The session stays with the organization.
     let again = go_on(&of_one.plaintext_token, None).await.unwrap();
     assert_eq!(claims(&again.access_token)["org_id"], one.id.as_str());
-    // A refusal trades nothing: the same token works after it.
+    // A refusal does not spend the token.
     for not_open in [&foreign.id, MISSING_ID] {
         refused(go_on(&again.plaintext_token, Some(not_open)).await, ErrorReason::OrganizationNotFound);
     }

@@ -85,7 +85,7 @@ async fn an_access_token_for_an_organization_says_what_its_user_is_there(t: Arc<
         t.admin().authentication().sign_in(request(&clerk, &organization.id)).await,
         ErrorReason::OrganizationSuspended,
     );
-    // To whoever does not know the password, nothing of all that is told.
+    // A caller without the password learns none of this.
     let wrong = pb::SignInRequest { password: "wrong".to_owned(), ..request(&clerk, &organization.id) };
     refused(t.admin().authentication().sign_in(wrong).await, ErrorReason::SignInRejected);
 }
@@ -101,7 +101,7 @@ async fn many_who_sign_in_at_once_with_an_imported_password_are_all_let_in(t: Ar
             calls.spawn(async move {
                 loop {
                     match sign_in(&t, &email, PASSWORD).await {
-                        // A busy machine has no turn for all of them in time; they come again, as the answer says.
+                        // A busy machine cannot hash all of them in time; refused calls are retried as the answer says.
                         Err(status) if reason_of(&status) == "OVERLOADED" => {
                             tokio::time::sleep(std::time::Duration::from_millis(200)).await;
                         }

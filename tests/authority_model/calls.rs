@@ -517,23 +517,93 @@ impl<'a> Draw<'a> {
 
     /// Draws a call of a method. `None` if there is no resource for it.
     pub fn call(&mut self, method: &str) -> Option<Call> {
+        // Each group passes other methods on to the next one.
+        self.draw_key_changes(method)
+    }
+
+    /// API keys: creation and changes.
+    fn draw_key_changes(&mut self, method: &str) -> Option<Call> {
         Some(match method {
             "CreateApiKey" => {
                 let owner = self.owner_of_keys();
                 Call::CreateApiKey { owner, bounds: self.bounds(owner) }
             }
-            "GetApiKey" => Call::GetApiKey(self.any_key()),
-            "ListApiKeys" => Call::ListApiKeys(self.owner_of_keys()),
             "UpdateApiKey" => {
                 let key = self.any_key();
                 Call::UpdateApiKey { key, change: self.change(key) }
             }
+            _ => return self.draw_keys(method),
+        })
+    }
+
+    /// API keys: everything else.
+    fn draw_keys(&mut self, method: &str) -> Option<Call> {
+        Some(match method {
+            "GetApiKey" => Call::GetApiKey(self.any_key()),
+            "ListApiKeys" => Call::ListApiKeys(self.owner_of_keys()),
             "RotateApiKey" => Call::RotateApiKey { key: self.any_key(), overlap: self.random.percent(80) },
             "RevokeApiKey" => Call::RevokeApiKey(self.any_key()),
             "RevokeOwnApiKey" => Call::RevokeOwnApiKey,
             "VerifyApiKey" => Call::VerifyApiKey(self.any_key()),
             "BatchVerifyApiKeys" => Call::BatchVerifyApiKeys(self.any_key()),
             "VerifyStream" => Call::VerifyStream(self.any_key()),
+            _ => return self.draw_mails(method),
+        })
+    }
+
+    /// Mailed tokens.
+    fn draw_mails(&mut self, method: &str) -> Option<Call> {
+        Some(match method {
+            "StartEmailVerification" => Call::StartEmailVerification(self.any_user()),
+            "StartPasswordReset" => Call::StartPasswordReset(self.addressed()),
+            "StartEmailChange" => Call::StartEmailChange { user: self.any_user(), address: self.address("changed") },
+            "ConfirmEmailVerification" => {
+                let mail = self.any_mail(Mailed::Verification)?;
+                Call::ConfirmEmailVerification { mail, proof: self.proof(self.model.mails[mail].user) }
+            }
+            "ConfirmEmailChange" => {
+                let mail = self.any_mail(Mailed::Change)?;
+                Call::ConfirmEmailChange { mail, proof: self.proof(self.model.mails[mail].user) }
+            }
+            "ConfirmPasswordReset" => {
+                let mail = self.any_mail(Mailed::Reset)?;
+                let password = self.new_password(self.model.mails[mail].user);
+                let (keep, revoke) = (self.random.percent(25), self.random.percent(25));
+                Call::ConfirmPasswordReset { mail, password, keep, revoke }
+            }
+            _ => return self.draw_passwords(method),
+        })
+    }
+
+    /// Passwords.
+    fn draw_passwords(&mut self, method: &str) -> Option<Call> {
+        Some(match method {
+            "VerifyPassword" => Call::VerifyPassword {
+                user: self.user_who(|user| user.password.is_some()),
+                right: self.random.percent(80),
+            },
+            "SetPassword" => Call::SetPassword(self.user_who(|user| user.password.is_none())),
+            "ImportPasswordHash" => Call::ImportPasswordHash(self.user_who(|user| user.password.is_none())),
+            "RemovePassword" => Call::RemovePassword(self.any_user()),
+            "ChangePassword" => {
+                let user = self.user_who(|user| user.password.is_some());
+                let except = if self.random.percent(20) { self.any_session() } else { None };
+                Call::ChangePassword {
+                    user,
+                    right: self.random.percent(85),
+                    password: self.new_password(user),
+                    keep: self.random.percent(25),
+                    except,
+                    revoke: self.random.percent(20),
+                }
+            }
+            _ => return self.draw_sign_in(method),
+        })
+    }
+
+    /// Signing up, in and out.
+    fn draw_sign_in(&mut self, method: &str) -> Option<Call> {
+        Some(match method {
             "SignUp" => Call::SignUp {
                 address: self.address("signed-up"),
                 password: PASSWORDS[1],
@@ -555,56 +625,47 @@ impl<'a> Draw<'a> {
                 };
                 Call::Refresh { session, stale, organization }
             }
-            "RotateRefreshToken" => {
-                let session = self.any_session()?;
-                let stale = self.random.percent(10) && !self.model.sessions[session].former.is_empty();
-                Call::RotateRefreshToken { session, stale }
-            }
             "SignOut" => {
                 let session = if self.random.percent(40) { None } else { Some(self.any_session()?) };
                 Call::SignOut { session, all: self.random.percent(50) }
             }
-            "VerifyPassword" => Call::VerifyPassword {
-                user: self.user_who(|user| user.password.is_some()),
-                right: self.random.percent(80),
-            },
-            "SetPassword" => Call::SetPassword(self.user_who(|user| user.password.is_none())),
-            "ImportPasswordHash" => Call::ImportPasswordHash(self.user_who(|user| user.password.is_none())),
-            "RemovePassword" => Call::RemovePassword(self.any_user()),
-            "ChangePassword" => {
-                let user = self.user_who(|user| user.password.is_some());
-                let except = if self.random.percent(20) { self.any_session() } else { None };
-                Call::ChangePassword {
-                    user,
-                    right: self.random.percent(85),
-                    password: self.new_password(user),
-                    keep: self.random.percent(25),
-                    except,
-                    revoke: self.random.percent(20),
-                }
-            }
-            "StartEmailVerification" => Call::StartEmailVerification(self.any_user()),
-            "StartPasswordReset" => Call::StartPasswordReset(self.addressed()),
-            "StartEmailChange" => Call::StartEmailChange { user: self.any_user(), address: self.address("changed") },
-            "ConfirmEmailVerification" => {
-                let mail = self.any_mail(Mailed::Verification)?;
-                Call::ConfirmEmailVerification { mail, proof: self.proof(self.model.mails[mail].user) }
-            }
-            "ConfirmEmailChange" => {
-                let mail = self.any_mail(Mailed::Change)?;
-                Call::ConfirmEmailChange { mail, proof: self.proof(self.model.mails[mail].user) }
-            }
-            "ConfirmPasswordReset" => {
-                let mail = self.any_mail(Mailed::Reset)?;
-                let password = self.new_password(self.model.mails[mail].user);
-                let (keep, revoke) = (self.random.percent(25), self.random.percent(25));
-                Call::ConfirmPasswordReset { mail, password, keep, revoke }
+            _ => return self.draw_tokens(method),
+        })
+    }
+
+    /// Refresh tokens, access tokens and sessions.
+    fn draw_tokens(&mut self, method: &str) -> Option<Call> {
+        Some(match method {
+            "RotateRefreshToken" => {
+                let session = self.any_session()?;
+                let stale = self.random.percent(10) && !self.model.sessions[session].former.is_empty();
+                Call::RotateRefreshToken { session, stale }
             }
             "GetSigningKeys" => Call::GetSigningKeys,
             "IntrospectToken" => {
                 let (session, access) = self.any_access()?;
                 Call::IntrospectToken(session, access)
             }
+            "CreateRefreshToken" => Call::CreateRefreshToken(self.any_user()),
+            "ListSessions" => Call::ListSessions(self.any_user()),
+            "RevokeRefreshToken" => Call::RevokeRefreshToken(self.any_session()?),
+            "GetSession" => Call::GetSession(self.any_session()?),
+            "RevokeSession" => Call::RevokeSession(self.any_session()?),
+            "RevokeAllSessions" => {
+                let except = if self.random.percent(30) { self.any_session() } else { None };
+                let user = match except {
+                    Some(session) => self.model.sessions[session].user,
+                    None => self.any_user(),
+                };
+                Call::RevokeAllSessions { user, except }
+            }
+            _ => return self.draw_checks(method),
+        })
+    }
+
+    /// Permissions and events.
+    fn draw_checks(&mut self, method: &str) -> Option<Call> {
+        Some(match method {
             "CheckPermission" => {
                 let subject =
                     if self.random.percent(60) { Subject::User(self.any_user()) } else { Subject::Key(self.any_key()) };
@@ -614,18 +675,13 @@ impl<'a> Draw<'a> {
             "ListEvents" => Call::ListEvents(self.maybe_organization()),
             "WatchEvents" => Call::WatchEvents(self.maybe_organization()),
             "ExportSnapshot" => Call::ExportSnapshot(self.maybe_organization()),
-            "CreateInvitation" => {
-                let organization = self.any_organization();
-                let user = self.no_member_of(organization);
-                let address = if self.random.percent(85) { Address::Of(user) } else { fresh("invited") };
-                Call::CreateInvitation { organization, address, role: self.any_role(organization) }
-            }
-            "GetInvitation" => {
-                Call::GetInvitation { invitation: self.any_invitation()?, by_token: self.random.percent(40) }
-            }
-            "ListInvitations" => Call::ListInvitations(self.any_organization()),
-            "ResendInvitation" => Call::ResendInvitation(self.any_invitation()?),
-            "RevokeInvitation" => Call::RevokeInvitation(self.any_invitation()?),
+            _ => return self.draw_joining(method),
+        })
+    }
+
+    /// Joining, leaving and handing over an organization.
+    fn draw_joining(&mut self, method: &str) -> Option<Call> {
+        Some(match method {
             "AcceptInvitation" => {
                 let invitation = self.any_invitation()?;
                 let address = &self.model.invitations[invitation].address;
@@ -647,6 +703,45 @@ impl<'a> Draw<'a> {
                 let user = if self.random.percent(50) { Some(self.any_user()) } else { None };
                 Call::DeclineInvitation { invitation: self.any_invitation()?, by_token: self.random.percent(50), user }
             }
+            "TransferOwnership" => {
+                let organization = self.any_organization();
+                let owners = self.model.organizations[organization].members.iter();
+                let owners: Vec<usize> =
+                    owners.filter(|(_, member)| member.role == "owner").map(|(user, _)| *user).collect();
+                let from = if owners.is_empty() { self.any_user() } else { self.random.one(&owners) };
+                let to = self.member_of(organization);
+                if from == to {
+                    return None;
+                }
+                Call::TransferOwnership { organization, from, to }
+            }
+            "LeaveOrganization" => Call::LeaveOrganization(self.any_organization()),
+            _ => return self.draw_invitations(method),
+        })
+    }
+
+    /// Invitations.
+    fn draw_invitations(&mut self, method: &str) -> Option<Call> {
+        Some(match method {
+            "CreateInvitation" => {
+                let organization = self.any_organization();
+                let user = self.no_member_of(organization);
+                let address = if self.random.percent(85) { Address::Of(user) } else { fresh("invited") };
+                Call::CreateInvitation { organization, address, role: self.any_role(organization) }
+            }
+            "GetInvitation" => {
+                Call::GetInvitation { invitation: self.any_invitation()?, by_token: self.random.percent(40) }
+            }
+            "ListInvitations" => Call::ListInvitations(self.any_organization()),
+            "ResendInvitation" => Call::ResendInvitation(self.any_invitation()?),
+            "RevokeInvitation" => Call::RevokeInvitation(self.any_invitation()?),
+            _ => return self.draw_memberships(method),
+        })
+    }
+
+    /// Memberships.
+    fn draw_memberships(&mut self, method: &str) -> Option<Call> {
+        Some(match method {
             "CreateMembership" => {
                 let organization = self.any_organization();
                 Call::CreateMembership {
@@ -673,6 +768,13 @@ impl<'a> Draw<'a> {
                 let organization = self.any_organization();
                 Call::DeleteMembership { user: self.member_of(organization), organization }
             }
+            _ => return self.draw_links(method),
+        })
+    }
+
+    /// Links to providers.
+    fn draw_links(&mut self, method: &str) -> Option<Call> {
+        Some(match method {
             "LinkOauthAccount" => Call::LinkOauthAccount { user: self.any_user(), vouched: self.random.percent(60) },
             "GetOauthAccount" => Call::GetOauthAccount(self.linked()),
             "ListOauthAccounts" => Call::ListOauthAccounts(self.any_user()),
@@ -680,15 +782,14 @@ impl<'a> Draw<'a> {
             "SetOauthAccountTokens" => Call::SetOauthAccountTokens(self.linked()),
             "GetOauthAccountTokens" => Call::GetOauthAccountTokens(self.linked()),
             "UnlinkOauthAccount" => Call::UnlinkOauthAccount(self.linked()),
-            "CreateOrganization" => Call::CreateOrganization { owner: self.any_user() },
-            "GetOrganization" => Call::GetOrganization(self.any_organization()),
-            "ListOrganizations" => Call::ListOrganizations,
-            "UpdateOrganization" => {
-                Call::UpdateOrganization { organization: self.any_organization(), plan: self.random.percent(30) }
-            }
+            _ => return self.draw_organization_states(method),
+        })
+    }
+
+    /// States of organizations.
+    fn draw_organization_states(&mut self, method: &str) -> Option<Call> {
+        Some(match method {
             "DeleteOrganization" => Call::DeleteOrganization(self.any_organization()),
-            "GetOrganizationBySlug" => Call::GetOrganizationBySlug(self.any_organization()),
-            "BatchGetOrganizations" => Call::BatchGetOrganizations(self.any_organization()),
             "SuspendOrganization" => Call::SuspendOrganization(self.any_organization()),
             "ReactivateOrganization" => Call::ReactivateOrganization(self.organization_in(State::Suspended)),
             "UndeleteOrganization" => Call::UndeleteOrganization {
@@ -696,32 +797,28 @@ impl<'a> Draw<'a> {
                 restore: self.random.percent(40),
             },
             "PurgeOrganization" => Call::PurgeOrganization(self.any_organization()),
-            "TransferOwnership" => {
-                let organization = self.any_organization();
-                let owners = self.model.organizations[organization].members.iter();
-                let owners: Vec<usize> =
-                    owners.filter(|(_, member)| member.role == "owner").map(|(user, _)| *user).collect();
-                let from = if owners.is_empty() { self.any_user() } else { self.random.one(&owners) };
-                let to = self.member_of(organization);
-                if from == to {
-                    return None;
-                }
-                Call::TransferOwnership { organization, from, to }
+            _ => return self.draw_organizations(method),
+        })
+    }
+
+    /// Organizations.
+    fn draw_organizations(&mut self, method: &str) -> Option<Call> {
+        Some(match method {
+            "CreateOrganization" => Call::CreateOrganization { owner: self.any_user() },
+            "GetOrganization" => Call::GetOrganization(self.any_organization()),
+            "ListOrganizations" => Call::ListOrganizations,
+            "UpdateOrganization" => {
+                Call::UpdateOrganization { organization: self.any_organization(), plan: self.random.percent(30) }
             }
-            "LeaveOrganization" => Call::LeaveOrganization(self.any_organization()),
-            "CreateRefreshToken" => Call::CreateRefreshToken(self.any_user()),
-            "ListSessions" => Call::ListSessions(self.any_user()),
-            "RevokeRefreshToken" => Call::RevokeRefreshToken(self.any_session()?),
-            "GetSession" => Call::GetSession(self.any_session()?),
-            "RevokeSession" => Call::RevokeSession(self.any_session()?),
-            "RevokeAllSessions" => {
-                let except = if self.random.percent(30) { self.any_session() } else { None };
-                let user = match except {
-                    Some(session) => self.model.sessions[session].user,
-                    None => self.any_user(),
-                };
-                Call::RevokeAllSessions { user, except }
-            }
+            "GetOrganizationBySlug" => Call::GetOrganizationBySlug(self.any_organization()),
+            "BatchGetOrganizations" => Call::BatchGetOrganizations(self.any_organization()),
+            _ => return self.draw_roles(method),
+        })
+    }
+
+    /// Roles.
+    fn draw_roles(&mut self, method: &str) -> Option<Call> {
+        Some(match method {
             "CreateRole" => {
                 let organization = self.any_organization();
                 let own = &self.model.organizations[organization].roles;
@@ -742,16 +839,14 @@ impl<'a> Draw<'a> {
                 let organization = self.any_organization();
                 Call::DeleteRole { organization, name: self.own_role(organization) }
             }
-            "CreateUser" => Call::CreateUser { address: self.address("made"), verified: self.random.percent(50) },
-            "GetUser" => Call::GetUser(self.any_user()),
-            "ListUsers" => Call::ListUsers { deleted: self.random.percent(50) },
-            "UpdateUser" => {
-                let email = if self.random.percent(70) { Some(self.address("updated")) } else { None };
-                Call::UpdateUser { user: self.any_user(), email }
-            }
+            _ => return self.draw_user_states(method),
+        })
+    }
+
+    /// States of users.
+    fn draw_user_states(&mut self, method: &str) -> Option<Call> {
+        Some(match method {
             "DeleteUser" => Call::DeleteUser(self.any_user()),
-            "GetUserByEmail" => Call::GetUserByEmail(self.addressed()),
-            "BatchGetUsers" => Call::BatchGetUsers(self.any_user()),
             "SuspendUser" => Call::SuspendUser(self.any_user()),
             "ReactivateUser" => Call::ReactivateUser(self.user_in(State::Suspended)),
             "UndeleteUser" => {
@@ -764,9 +859,25 @@ impl<'a> Draw<'a> {
                 Call::PurgeUser { user, sole }
             }
             "GrantPlatformAdmin" => Call::GrantPlatformAdmin(self.any_user()),
-            "ImportUsers" => Call::ImportUsers,
             "RevokePlatformAdmin" => Call::RevokePlatformAdmin(self.user_who(|user| user.admin)),
-            other => panic!("teach the model of authority the method {other}"),
+            _ => return self.draw_users(method),
+        })
+    }
+
+    /// Users.
+    fn draw_users(&mut self, method: &str) -> Option<Call> {
+        Some(match method {
+            "CreateUser" => Call::CreateUser { address: self.address("made"), verified: self.random.percent(50) },
+            "GetUser" => Call::GetUser(self.any_user()),
+            "ListUsers" => Call::ListUsers { deleted: self.random.percent(50) },
+            "UpdateUser" => {
+                let email = if self.random.percent(70) { Some(self.address("updated")) } else { None };
+                Call::UpdateUser { user: self.any_user(), email }
+            }
+            "GetUserByEmail" => Call::GetUserByEmail(self.addressed()),
+            "BatchGetUsers" => Call::BatchGetUsers(self.any_user()),
+            "ImportUsers" => Call::ImportUsers,
+            other => panic!("add the method {other} to the model of authority"),
         })
     }
 

@@ -723,8 +723,13 @@ impl Model {
     }
 
     fn allows_to(&self, who: &Who, call: &Call) -> Expected {
+        // Each group passes other calls on to the next one.
+        self.allows_key_changes(who, call)
+    }
+
+    /// API keys: creation and changes.
+    fn allows_key_changes(&self, who: &Who, call: &Call) -> Expected {
         Some(match call {
-            // API keys.
             Call::CreateApiKey { owner, bounds } => {
                 let mut bounds = bounds.clone();
                 if bounds.rate == 0 {
@@ -742,17 +747,6 @@ impl Model {
                         Owner::Root => false,
                     }
             }
-            Call::GetApiKey(key) => {
-                if self.is_of_a_deleted_owner(*key) {
-                    return None;
-                }
-                self.sees_key(who, *key)
-            }
-            Call::ListApiKeys(owner) => match owner {
-                Owner::User(user) => self.is_own(who, *user),
-                Owner::Organization(organization) => self.may(who, *organization, "api_keys:read"),
-                Owner::Root => false,
-            },
             Call::UpdateApiKey { key, change } => {
                 let before = &self.keys[*key].bounds;
                 let after = changed(before, change);
@@ -768,6 +762,24 @@ impl Model {
                     && (after.within(before) || self.may_give_key(who, self.keys[*key].owner, &after));
                 return if may { is_open } else { Some(false) };
             }
+            _ => return self.allows_keys(who, call),
+        })
+    }
+
+    /// API keys: everything else.
+    fn allows_keys(&self, who: &Who, call: &Call) -> Expected {
+        Some(match call {
+            Call::GetApiKey(key) => {
+                if self.is_of_a_deleted_owner(*key) {
+                    return None;
+                }
+                self.sees_key(who, *key)
+            }
+            Call::ListApiKeys(owner) => match owner {
+                Owner::User(user) => self.is_own(who, *user),
+                Owner::Organization(organization) => self.may(who, *organization, "api_keys:read"),
+                Owner::Root => false,
+            },
             Call::RotateApiKey { key, .. } => {
                 let is_open = self.key_is_open(who, *key);
                 let may = self.sees_key(who, *key)
@@ -784,64 +796,13 @@ impl Model {
             }
             Call::RevokeOwnApiKey => who.key.is_some(),
             Call::VerifyApiKey(_) | Call::BatchVerifyApiKeys(_) | Call::VerifyStream(_) | Call::GetSigningKeys => true,
+            _ => return self.allows_mails(who, call),
+        })
+    }
 
-            // Signing in.
-            Call::SignUp { address, .. } => self.email_is_free(&self.address(address), None),
-            Call::SignIn { user, right, organization } => {
-                self.is_active(*user)
-                    && *right
-                    && self.users[*user].password.is_some()
-                    && self.may_authenticate(who, *user)
-                    && organization.is_none_or(|organization| self.is_open_to(*user, organization))
-            }
-            Call::Refresh { session, stale, organization } => {
-                let organization = organization.unwrap_or(self.sessions[*session].organization);
-                !stale
-                    && self.session_works(*session)
-                    && who.key == Some(self.sessions[*session].key)
-                    && organization
-                        .is_none_or(|organization| self.is_open_to(self.sessions[*session].user, organization))
-            }
-            Call::RotateRefreshToken { session, stale } => {
-                let of = &self.sessions[*session];
-                !stale
-                    && self.session_works(*session)
-                    && who.key == Some(of.key)
-                    && (who.admin || who.user == Some(of.user))
-                    && of.organization.is_none_or(|organization| self.is_open_to(of.user, organization))
-            }
-            Call::SignOut { session, all } => match session {
-                // Without a session, the caller must present an access token.
-                None => who.session.is_some(),
-                Some(session) => {
-                    let user = self.sessions[*session].user;
-                    let may = who.admin || who.user == Some(user);
-                    if may && (!self.session_works(*session) || (*all && !self.sessions[*session].live)) {
-                        return None;
-                    }
-                    may
-                }
-            },
-            Call::VerifyPassword { user, right } => {
-                self.is_own(who, *user) && self.is_active(*user) && *right && self.users[*user].password.is_some()
-            }
-            Call::ChangePassword { user, right, .. } => {
-                let may =
-                    self.is_own(who, *user) && self.is_active(*user) && *right && self.users[*user].password.is_some();
-                // Whether the password is enough for a platform admin is unspecified.
-                if may && !self.may_authenticate(who, *user) {
-                    return None;
-                }
-                may
-            }
-            Call::SetPassword(user) => {
-                self.is_active(*user) && self.may_authenticate(who, *user) && self.users[*user].password.is_none()
-            }
-            Call::ImportPasswordHash(user) => {
-                self.user_exists(*user) && self.may_authenticate(who, *user) && self.users[*user].password.is_none()
-            }
-            // Removing a password can lock out a platform admin.
-            Call::RemovePassword(user) => self.user_exists(*user) && self.may_authenticate(who, *user),
+    /// Mailed tokens.
+    fn allows_mails(&self, who: &Who, call: &Call) -> Expected {
+        Some(match call {
             Call::StartEmailVerification(user) | Call::StartEmailChange { user, .. } => {
                 self.is_active(*user) && self.may_authenticate(who, *user)
             }
@@ -869,9 +830,110 @@ impl Model {
                     && (self.shows(user, *proof) || self.is_bare(user))
                     && self.email_is_free(address, Some(user))
             }
-            Call::IntrospectToken(..) => true,
+            _ => return self.allows_passwords(who, call),
+        })
+    }
 
-            // Permissions and events.
+    /// Passwords.
+    fn allows_passwords(&self, who: &Who, call: &Call) -> Expected {
+        Some(match call {
+            Call::VerifyPassword { user, right } => {
+                self.is_own(who, *user) && self.is_active(*user) && *right && self.users[*user].password.is_some()
+            }
+            Call::ChangePassword { user, right, .. } => {
+                let may =
+                    self.is_own(who, *user) && self.is_active(*user) && *right && self.users[*user].password.is_some();
+                // Whether the password is enough for a platform admin is unspecified.
+                if may && !self.may_authenticate(who, *user) {
+                    return None;
+                }
+                may
+            }
+            Call::SetPassword(user) => {
+                self.is_active(*user) && self.may_authenticate(who, *user) && self.users[*user].password.is_none()
+            }
+            Call::ImportPasswordHash(user) => {
+                self.user_exists(*user) && self.may_authenticate(who, *user) && self.users[*user].password.is_none()
+            }
+            // Removing a password can lock out a platform admin.
+            Call::RemovePassword(user) => self.user_exists(*user) && self.may_authenticate(who, *user),
+            _ => return self.allows_sign_in(who, call),
+        })
+    }
+
+    /// Signing up, in and out.
+    fn allows_sign_in(&self, who: &Who, call: &Call) -> Expected {
+        Some(match call {
+            Call::SignUp { address, .. } => self.email_is_free(&self.address(address), None),
+            Call::SignIn { user, right, organization } => {
+                self.is_active(*user)
+                    && *right
+                    && self.users[*user].password.is_some()
+                    && self.may_authenticate(who, *user)
+                    && organization.is_none_or(|organization| self.is_open_to(*user, organization))
+            }
+            Call::Refresh { session, stale, organization } => {
+                let organization = organization.unwrap_or(self.sessions[*session].organization);
+                !stale
+                    && self.session_works(*session)
+                    && who.key == Some(self.sessions[*session].key)
+                    && organization
+                        .is_none_or(|organization| self.is_open_to(self.sessions[*session].user, organization))
+            }
+            Call::SignOut { session, all } => match session {
+                // Without a session, the caller must present an access token.
+                None => who.session.is_some(),
+                Some(session) => {
+                    let user = self.sessions[*session].user;
+                    let may = who.admin || who.user == Some(user);
+                    if may && (!self.session_works(*session) || (*all && !self.sessions[*session].live)) {
+                        return None;
+                    }
+                    may
+                }
+            },
+            _ => return self.allows_tokens(who, call),
+        })
+    }
+
+    /// Refresh tokens, access tokens and sessions.
+    fn allows_tokens(&self, who: &Who, call: &Call) -> Expected {
+        Some(match call {
+            Call::RotateRefreshToken { session, stale } => {
+                let of = &self.sessions[*session];
+                !stale
+                    && self.session_works(*session)
+                    && who.key == Some(of.key)
+                    && (who.admin || who.user == Some(of.user))
+                    && of.organization.is_none_or(|organization| self.is_open_to(of.user, organization))
+            }
+            Call::IntrospectToken(..) => true,
+            Call::CreateRefreshToken(user) => {
+                who.key.is_some()
+                    && self.is_own(who, *user)
+                    && self.is_active(*user)
+                    && self.may_authenticate(who, *user)
+            }
+            Call::ListSessions(user) | Call::RevokeAllSessions { user, .. } => self.is_own(who, *user),
+            Call::GetSession(session) => {
+                let user = self.sessions[*session].user;
+                (who.admin || who.user == Some(user)) && self.session_works(*session)
+            }
+            Call::RevokeRefreshToken(session) | Call::RevokeSession(session) => {
+                let user = self.sessions[*session].user;
+                let may = who.admin || who.user == Some(user);
+                if may && !self.session_works(*session) {
+                    return None;
+                }
+                may
+            }
+            _ => return self.allows_checks(who, call),
+        })
+    }
+
+    /// Permissions and events.
+    fn allows_checks(&self, who: &Who, call: &Call) -> Expected {
+        Some(match call {
             Call::CheckPermission { subject, organization } => {
                 let sees = match subject {
                     Subject::User(user) => self.sees_user(who, *user),
@@ -889,8 +951,71 @@ impl Model {
                 Some(organization) if who.admin && !self.organization_exists(*organization) => return None,
                 Some(organization) => self.may(who, *organization, "events:read"),
             },
+            _ => return self.allows_joining(who, call),
+        })
+    }
 
-            // Invitations.
+    /// Joining, leaving and handing over an organization.
+    fn allows_joining(&self, who: &Who, call: &Call) -> Expected {
+        Some(match call {
+            Call::AcceptInvitation { invitation, by_token, user, proof } => {
+                let Some(user) = user.or(who.user) else { return Some(false) };
+                let invitation = &self.invitations[*invitation];
+                let organization = invitation.organization;
+                let is_shown = who.user == Some(user) || self.shows(user, *proof);
+                let is_first_proof = *by_token && !self.users[user].verified;
+                let is_narrowed = invitation.standing == Standing::Expired && invitation.narrowed;
+                let may = (matches!(invitation.standing, Standing::Live | Standing::Unsure)
+                    || (is_narrowed && self.is_grounded(invitation)))
+                    && (!is_first_proof || is_shown || self.may_authenticate(who, user))
+                    && self.organization_exists(organization)
+                    && self.is_own(who, user)
+                    && self.is_active(user)
+                    && self.is_invited(user, invitation, *by_token)
+                    && (who.admin || self.organization_is_active(organization))
+                    && !self.organizations[organization].members.contains_key(&user);
+                // A role that was widened in the meantime may exceed what the sender holds.
+                if may && (is_narrowed || invitation.standing == Standing::Unsure || !self.is_grounded(invitation)) {
+                    return None;
+                }
+                may
+            }
+            Call::DeclineInvitation { invitation, by_token, user } => {
+                let invitation = &self.invitations[*invitation];
+                let is_there =
+                    invitation.standing != Standing::Gone && self.organization_exists(invitation.organization);
+                is_there
+                    && (*by_token
+                        || user
+                            .or(who.user)
+                            .is_some_and(|user| self.is_own(who, user) && self.is_invited(user, invitation, false)))
+            }
+            Call::TransferOwnership { organization, from, to } => {
+                let members = &self.organizations[*organization].members;
+                let (Some(former), Some(new)) = (members.get(from), members.get(to)) else { return Some(false) };
+                from != to
+                    && former.role == "owner"
+                    && self.user_exists(*from)
+                    && self.is_active(*to)
+                    && self.may_change(who, *organization, "organizations:transfer")
+                    && self.standing(who, *organization).covers(self.of_member(*organization, new))
+                    && self.may_give(who, *organization, Set::ALL)
+            }
+            Call::LeaveOrganization(organization) => {
+                let members = &self.organizations[*organization].members;
+                let Some((user, member)) = who.user.and_then(|user| Some((user, members.get(&user)?))) else {
+                    return Some(false);
+                };
+                self.organization_exists(*organization)
+                    && (member.role != "owner" || self.has_owner_without(*organization, Some(user)))
+            }
+            _ => return self.allows_invitations(who, call),
+        })
+    }
+
+    /// Invitations.
+    fn allows_invitations(&self, who: &Who, call: &Call) -> Expected {
+        Some(match call {
             Call::CreateInvitation { organization, address, role } => {
                 let Some(given) = self.gives(*organization, role) else { return Some(false) };
                 let address = self.address(address);
@@ -945,40 +1070,13 @@ impl Model {
                     && self.may_change(who, invitation.organization, "invitations:write")
                     && self.standing(who, invitation.organization).covers(given)
             }
-            Call::AcceptInvitation { invitation, by_token, user, proof } => {
-                let Some(user) = user.or(who.user) else { return Some(false) };
-                let invitation = &self.invitations[*invitation];
-                let organization = invitation.organization;
-                let is_shown = who.user == Some(user) || self.shows(user, *proof);
-                let is_first_proof = *by_token && !self.users[user].verified;
-                let is_narrowed = invitation.standing == Standing::Expired && invitation.narrowed;
-                let may = (matches!(invitation.standing, Standing::Live | Standing::Unsure)
-                    || (is_narrowed && self.is_grounded(invitation)))
-                    && (!is_first_proof || is_shown || self.may_authenticate(who, user))
-                    && self.organization_exists(organization)
-                    && self.is_own(who, user)
-                    && self.is_active(user)
-                    && self.is_invited(user, invitation, *by_token)
-                    && (who.admin || self.organization_is_active(organization))
-                    && !self.organizations[organization].members.contains_key(&user);
-                // A role that was widened in the meantime may exceed what the sender holds.
-                if may && (is_narrowed || invitation.standing == Standing::Unsure || !self.is_grounded(invitation)) {
-                    return None;
-                }
-                may
-            }
-            Call::DeclineInvitation { invitation, by_token, user } => {
-                let invitation = &self.invitations[*invitation];
-                let is_there =
-                    invitation.standing != Standing::Gone && self.organization_exists(invitation.organization);
-                is_there
-                    && (*by_token
-                        || user
-                            .or(who.user)
-                            .is_some_and(|user| self.is_own(who, user) && self.is_invited(user, invitation, false)))
-            }
+            _ => return self.allows_memberships(who, call),
+        })
+    }
 
-            // Memberships.
+    /// Memberships.
+    fn allows_memberships(&self, who: &Who, call: &Call) -> Expected {
+        Some(match call {
             Call::CreateMembership { user, organization, role, extra } => {
                 let Some(given) = self.gives(*organization, role) else { return Some(false) };
                 self.user_exists(*user)
@@ -1020,8 +1118,13 @@ impl Model {
                     && may
                     && (before.role != "owner" || self.has_owner_without(*organization, Some(*user)))
             }
+            _ => return self.allows_links(who, call),
+        })
+    }
 
-            // Links to providers.
+    /// Links to providers.
+    fn allows_links(&self, who: &Who, call: &Call) -> Expected {
+        Some(match call {
             Call::LinkOauthAccount { user, .. } => self.user_exists(*user) && self.may_authenticate(who, *user),
             Call::ListOauthAccounts(user) => self.is_own(who, *user),
             Call::GetOauthAccount(user)
@@ -1040,16 +1143,13 @@ impl Model {
             Call::GetOauthAccountTokens(user) => {
                 who.key.is_some() && self.is_own(who, *user) && !self.users[*user].links.is_empty()
             }
+            _ => return self.allows_organization_states(who, call),
+        })
+    }
 
-            // Organizations.
-            Call::CreateOrganization { owner } => (who.admin || who.user == Some(*owner)) && self.is_active(*owner),
-            Call::GetOrganization(organization) | Call::GetOrganizationBySlug(organization) => {
-                self.sees_organization(who, *organization)
-            }
-            Call::ListOrganizations | Call::BatchGetOrganizations(_) => true,
-            Call::UpdateOrganization { organization, plan } => {
-                self.may_change(who, *organization, "organizations:write") && (!plan || who.admin)
-            }
+    /// States of organizations.
+    fn allows_organization_states(&self, who: &Who, call: &Call) -> Expected {
+        Some(match call {
             Call::DeleteOrganization(organization) => self.may_change(who, *organization, "organizations:delete"),
             Call::SuspendOrganization(organization) | Call::ReactivateOrganization(organization) => {
                 self.organization_exists(*organization)
@@ -1060,48 +1160,28 @@ impl Model {
                 State::Purged => false,
             },
             Call::PurgeOrganization(organization) => self.organizations[*organization].state != State::Purged,
-            Call::TransferOwnership { organization, from, to } => {
-                let members = &self.organizations[*organization].members;
-                let (Some(former), Some(new)) = (members.get(from), members.get(to)) else { return Some(false) };
-                from != to
-                    && former.role == "owner"
-                    && self.user_exists(*from)
-                    && self.is_active(*to)
-                    && self.may_change(who, *organization, "organizations:transfer")
-                    && self.standing(who, *organization).covers(self.of_member(*organization, new))
-                    && self.may_give(who, *organization, Set::ALL)
-            }
-            Call::LeaveOrganization(organization) => {
-                let members = &self.organizations[*organization].members;
-                let Some((user, member)) = who.user.and_then(|user| Some((user, members.get(&user)?))) else {
-                    return Some(false);
-                };
-                self.organization_exists(*organization)
-                    && (member.role != "owner" || self.has_owner_without(*organization, Some(user)))
-            }
+            _ => return self.allows_organizations(who, call),
+        })
+    }
 
-            // Sessions.
-            Call::CreateRefreshToken(user) => {
-                who.key.is_some()
-                    && self.is_own(who, *user)
-                    && self.is_active(*user)
-                    && self.may_authenticate(who, *user)
+    /// Organizations.
+    fn allows_organizations(&self, who: &Who, call: &Call) -> Expected {
+        Some(match call {
+            Call::CreateOrganization { owner } => (who.admin || who.user == Some(*owner)) && self.is_active(*owner),
+            Call::GetOrganization(organization) | Call::GetOrganizationBySlug(organization) => {
+                self.sees_organization(who, *organization)
             }
-            Call::ListSessions(user) | Call::RevokeAllSessions { user, .. } => self.is_own(who, *user),
-            Call::GetSession(session) => {
-                let user = self.sessions[*session].user;
-                (who.admin || who.user == Some(user)) && self.session_works(*session)
+            Call::ListOrganizations | Call::BatchGetOrganizations(_) => true,
+            Call::UpdateOrganization { organization, plan } => {
+                self.may_change(who, *organization, "organizations:write") && (!plan || who.admin)
             }
-            Call::RevokeRefreshToken(session) | Call::RevokeSession(session) => {
-                let user = self.sessions[*session].user;
-                let may = who.admin || who.user == Some(user);
-                if may && !self.session_works(*session) {
-                    return None;
-                }
-                may
-            }
+            _ => return self.allows_roles(who, call),
+        })
+    }
 
-            // Roles.
+    /// Roles.
+    fn allows_roles(&self, who: &Who, call: &Call) -> Expected {
+        Some(match call {
             Call::CreateRole { organization, name, permissions } => {
                 self.may_change(who, *organization, "roles:write")
                     && self.may_give(who, *organization, of_role(permissions))
@@ -1139,25 +1219,13 @@ impl Model {
                 }
                 may
             }
+            _ => return self.allows_user_states(who, call),
+        })
+    }
 
-            // Users.
-            Call::CreateUser { address, .. } => self.email_is_free(&self.address(address), None),
-            Call::GetUser(user) | Call::GetUserByEmail(user) => self.sees_user(who, *user),
-            Call::BatchGetUsers(_) | Call::ImportUsers => true,
-            Call::ListUsers { deleted } => who.admin || !deleted,
-            Call::UpdateUser { user, email } => {
-                let may = self.is_own(who, *user);
-                match email {
-                    None => may,
-                    // Unchanged.
-                    Some(address) if self.address(address) == self.users[*user].email => may,
-                    Some(address) => {
-                        may && who.admin
-                            && self.may_authenticate(who, *user)
-                            && self.email_is_free(&self.address(address), Some(*user))
-                    }
-                }
-            }
+    /// States of users.
+    fn allows_user_states(&self, who: &Who, call: &Call) -> Expected {
+        Some(match call {
             Call::DeleteUser(user) => {
                 if !self.user_exists(*user) {
                     return Some(false);
@@ -1207,6 +1275,31 @@ impl Model {
                 who.key.is_some() && self.is_active(*user)
             }
             Call::RevokePlatformAdmin(user) => self.user_exists(*user),
+            _ => return self.allows_users(who, call),
+        })
+    }
+
+    /// Users.
+    fn allows_users(&self, who: &Who, call: &Call) -> Expected {
+        Some(match call {
+            Call::CreateUser { address, .. } => self.email_is_free(&self.address(address), None),
+            Call::GetUser(user) | Call::GetUserByEmail(user) => self.sees_user(who, *user),
+            Call::BatchGetUsers(_) | Call::ImportUsers => true,
+            Call::ListUsers { deleted } => who.admin || !deleted,
+            Call::UpdateUser { user, email } => {
+                let may = self.is_own(who, *user);
+                match email {
+                    None => may,
+                    // Unchanged.
+                    Some(address) if self.address(address) == self.users[*user].email => may,
+                    Some(address) => {
+                        may && who.admin
+                            && self.may_authenticate(who, *user)
+                            && self.email_is_free(&self.address(address), Some(*user))
+                    }
+                }
+            }
+            other => panic!("add {other:?} to the model of authority"),
         })
     }
 
@@ -1399,6 +1492,12 @@ impl Model {
     /// Effects of a successful call.
     pub fn done(&mut self, credential: Credential, call: &Call, answer: &Answer) {
         let Some(who) = self.who(credential) else { return };
+        // Each group passes other calls on to the next one.
+        self.done_key_changes(&who, call, answer);
+    }
+
+    /// API keys: creation and changes.
+    fn done_key_changes(&mut self, who: &Who, call: &Call, answer: &Answer) {
         match call {
             Call::CreateApiKey { owner, bounds } => {
                 let mut bounds = bounds.clone();
@@ -1418,6 +1517,13 @@ impl Model {
                 });
             }
             Call::UpdateApiKey { key, change } => self.keys[*key].bounds = changed(&self.keys[*key].bounds, change),
+            _ => self.done_keys(who, call, answer),
+        }
+    }
+
+    /// API keys: everything else.
+    fn done_keys(&mut self, who: &Who, call: &Call, answer: &Answer) {
+        match call {
             Call::RotateApiKey { key, overlap } => {
                 let key = &mut self.keys[*key];
                 let before = std::mem::replace(&mut key.secret, answer.text.clone());
@@ -1430,58 +1536,48 @@ impl Model {
             }
             Call::RevokeApiKey(key) => self.keys[*key].revoked = true,
             Call::RevokeOwnApiKey => self.keys[who.key.unwrap()].revoked = true,
-            Call::SignUp { address, organization, password } => {
-                self.new_user(&answer.other_id, self.address(address), false, Some(password));
-                if *organization {
-                    let owner = self.users.len() - 1;
-                    self.new_organization(answer, owner, answer.text.clone());
+            _ => self.done_mails(who, call, answer),
+        }
+    }
+
+    /// Mailed tokens.
+    fn done_mails(&mut self, who: &Who, call: &Call, answer: &Answer) {
+        match call {
+            Call::StartEmailVerification(user) => {
+                self.mail(Mailed::Verification, *user, self.users[*user].email.clone(), answer);
+            }
+            Call::StartPasswordReset(user) => {
+                if self.may_reset(who, *user) {
+                    self.mail(Mailed::Reset, *user, self.users[*user].email.clone(), answer);
                 }
             }
-            Call::SignIn { user, organization, .. } => {
-                self.sessions.push(Session {
-                    id: answer.id.clone(),
-                    user: *user,
-                    key: who.key.unwrap(),
-                    organization: *organization,
-                    live: true,
-                    token: answer.text.clone(),
-                    former: vec![],
-                    access: vec![(answer.access.clone(), *organization)],
-                });
+            Call::StartEmailChange { user, address } => {
+                self.mail(Mailed::Change, *user, self.address(address), answer);
             }
-            Call::CreateRefreshToken(user) => {
-                self.sessions.push(Session {
-                    id: answer.id.clone(),
-                    user: *user,
-                    key: who.key.unwrap(),
-                    organization: None,
-                    live: true,
-                    token: answer.text.clone(),
-                    former: vec![],
-                    access: vec![],
-                });
-            }
-            Call::Refresh { session, organization, .. } => {
-                let session = &mut self.sessions[*session];
-                session.organization = organization.unwrap_or(session.organization);
-                session.access.push((answer.access.clone(), session.organization));
-                let before = std::mem::replace(&mut session.token, answer.text.clone());
-                session.former.push(before);
-            }
-            Call::RotateRefreshToken { session, .. } => {
-                let session = &mut self.sessions[*session];
-                let before = std::mem::replace(&mut session.token, answer.text.clone());
-                session.former.push(before);
-            }
-            Call::SignOut { session, all } => {
-                let session = session.or(who.session).unwrap();
-                self.sessions[session].live = false;
-                if *all {
-                    let user = self.sessions[session].user;
+            Call::ConfirmEmailVerification { mail, .. } => self.verified(self.mails[*mail].user),
+            Call::ConfirmPasswordReset { mail, keep, revoke, password } => {
+                let user = self.mails[*mail].user;
+                self.first_proof(user);
+                self.password_is(user, Some(password));
+                if !keep {
                     self.end_sessions(user, None);
-                    self.end_mails(user);
+                }
+                if *revoke {
+                    self.revoke_keys(Owner::User(user));
                 }
             }
+            Call::ConfirmEmailChange { mail, .. } => {
+                let Mail { user, address, .. } = self.mails[*mail].clone();
+                self.users[user].email = address;
+                self.verified(user);
+            }
+            _ => self.done_passwords(who, call, answer),
+        }
+    }
+
+    /// Passwords.
+    fn done_passwords(&mut self, who: &Who, call: &Call, answer: &Answer) {
+        match call {
             Call::ChangePassword { user, keep, except, revoke, password, .. } => {
                 self.password_is(*user, Some(password));
                 if !keep {
@@ -1506,34 +1602,119 @@ impl Model {
                     self.end_sessions(*user, None);
                 }
             }
-            Call::StartEmailVerification(user) => {
-                self.mail(Mailed::Verification, *user, self.users[*user].email.clone(), answer);
-            }
-            Call::StartPasswordReset(user) => {
-                if self.may_reset(&who, *user) {
-                    self.mail(Mailed::Reset, *user, self.users[*user].email.clone(), answer);
+            _ => self.done_sign_in(who, call, answer),
+        }
+    }
+
+    /// Signing up, in and out.
+    fn done_sign_in(&mut self, who: &Who, call: &Call, answer: &Answer) {
+        match call {
+            Call::SignUp { address, organization, password } => {
+                self.new_user(&answer.other_id, self.address(address), false, Some(password));
+                if *organization {
+                    let owner = self.users.len() - 1;
+                    self.new_organization(answer, owner, answer.text.clone());
                 }
             }
-            Call::StartEmailChange { user, address } => {
-                self.mail(Mailed::Change, *user, self.address(address), answer);
+            Call::SignIn { user, organization, .. } => {
+                self.sessions.push(Session {
+                    id: answer.id.clone(),
+                    user: *user,
+                    key: who.key.unwrap(),
+                    organization: *organization,
+                    live: true,
+                    token: answer.text.clone(),
+                    former: vec![],
+                    access: vec![(answer.access.clone(), *organization)],
+                });
             }
-            Call::ConfirmEmailVerification { mail, .. } => self.verified(self.mails[*mail].user),
-            Call::ConfirmPasswordReset { mail, keep, revoke, password } => {
-                let user = self.mails[*mail].user;
-                self.first_proof(user);
-                self.password_is(user, Some(password));
-                if !keep {
+            Call::Refresh { session, organization, .. } => {
+                let session = &mut self.sessions[*session];
+                session.organization = organization.unwrap_or(session.organization);
+                session.access.push((answer.access.clone(), session.organization));
+                let before = std::mem::replace(&mut session.token, answer.text.clone());
+                session.former.push(before);
+            }
+            Call::SignOut { session, all } => {
+                let session = session.or(who.session).unwrap();
+                self.sessions[session].live = false;
+                if *all {
+                    let user = self.sessions[session].user;
                     self.end_sessions(user, None);
-                }
-                if *revoke {
-                    self.revoke_keys(Owner::User(user));
+                    self.end_mails(user);
                 }
             }
-            Call::ConfirmEmailChange { mail, .. } => {
-                let Mail { user, address, .. } = self.mails[*mail].clone();
-                self.users[user].email = address;
-                self.verified(user);
+            _ => self.done_tokens(who, call, answer),
+        }
+    }
+
+    /// Refresh tokens, access tokens and sessions.
+    fn done_tokens(&mut self, who: &Who, call: &Call, answer: &Answer) {
+        match call {
+            Call::CreateRefreshToken(user) => {
+                self.sessions.push(Session {
+                    id: answer.id.clone(),
+                    user: *user,
+                    key: who.key.unwrap(),
+                    organization: None,
+                    live: true,
+                    token: answer.text.clone(),
+                    former: vec![],
+                    access: vec![],
+                });
             }
+            Call::RotateRefreshToken { session, .. } => {
+                let session = &mut self.sessions[*session];
+                let before = std::mem::replace(&mut session.token, answer.text.clone());
+                session.former.push(before);
+            }
+            Call::RevokeRefreshToken(session) | Call::RevokeSession(session) => self.sessions[*session].live = false,
+            Call::RevokeAllSessions { user, except } => {
+                self.end_sessions(*user, *except);
+                self.end_mails(*user);
+            }
+            _ => self.done_joining(who, call, answer),
+        }
+    }
+
+    /// Joining, leaving and handing over an organization.
+    fn done_joining(&mut self, who: &Who, call: &Call, answer: &Answer) {
+        match call {
+            Call::AcceptInvitation { invitation, by_token, user, proof } => {
+                let user = user.or(who.user).unwrap();
+                let Invitation { organization, role, .. } = self.invitations[*invitation].clone();
+                self.invitations[*invitation].standing = Standing::Gone;
+                let member = Member { id: answer.id.clone(), role, extra: vec![] };
+                self.organizations[organization].members.insert(user, member);
+                if *by_token && !self.users[user].verified {
+                    if who.user == Some(user) || self.shows(user, *proof) {
+                        if ACCEPTING_ENDS_MAILED_TOKENS {
+                            self.verified(user);
+                        } else {
+                            self.users[user].verified = true;
+                        }
+                    } else {
+                        self.first_proof(user);
+                    }
+                }
+            }
+            Call::LeaveOrganization(organization) => {
+                self.organizations[*organization].members.remove(&who.user.unwrap());
+                self.end_invitations(who.user.unwrap(), Some(*organization));
+            }
+            Call::TransferOwnership { organization, from, to } => {
+                let members = &mut self.organizations[*organization].members;
+                members.get_mut(from).unwrap().role = "admin";
+                members.get_mut(to).unwrap().role = "owner";
+                self.end_invitations(*from, Some(*organization));
+            }
+            _ => self.done_invitations(who, call, answer),
+        }
+    }
+
+    /// Invitations.
+    fn done_invitations(&mut self, who: &Who, call: &Call, answer: &Answer) {
+        match call {
             Call::CreateInvitation { organization, address, role } => {
                 let address = self.address(address);
                 for former in &mut self.invitations {
@@ -1568,24 +1749,13 @@ impl Model {
             Call::RevokeInvitation(invitation) | Call::DeclineInvitation { invitation, .. } => {
                 self.invitations[*invitation].standing = Standing::Gone;
             }
-            Call::AcceptInvitation { invitation, by_token, user, proof } => {
-                let user = user.or(who.user).unwrap();
-                let Invitation { organization, role, .. } = self.invitations[*invitation].clone();
-                self.invitations[*invitation].standing = Standing::Gone;
-                let member = Member { id: answer.id.clone(), role, extra: vec![] };
-                self.organizations[organization].members.insert(user, member);
-                if *by_token && !self.users[user].verified {
-                    if who.user == Some(user) || self.shows(user, *proof) {
-                        if ACCEPTING_ENDS_MAILED_TOKENS {
-                            self.verified(user);
-                        } else {
-                            self.users[user].verified = true;
-                        }
-                    } else {
-                        self.first_proof(user);
-                    }
-                }
-            }
+            _ => self.done_memberships(who, call, answer),
+        }
+    }
+
+    /// Memberships.
+    fn done_memberships(&mut self, who: &Who, call: &Call, answer: &Answer) {
+        match call {
             Call::CreateMembership { user, organization, role, extra } => {
                 let member = Member { id: answer.id.clone(), role, extra: extra.clone() };
                 self.organizations[*organization].members.insert(*user, member);
@@ -1604,16 +1774,13 @@ impl Model {
                 self.organizations[*organization].members.remove(user);
                 self.end_invitations(*user, Some(*organization));
             }
-            Call::LeaveOrganization(organization) => {
-                self.organizations[*organization].members.remove(&who.user.unwrap());
-                self.end_invitations(who.user.unwrap(), Some(*organization));
-            }
-            Call::TransferOwnership { organization, from, to } => {
-                let members = &mut self.organizations[*organization].members;
-                members.get_mut(from).unwrap().role = "admin";
-                members.get_mut(to).unwrap().role = "owner";
-                self.end_invitations(*from, Some(*organization));
-            }
+            _ => self.done_links(who, call, answer),
+        }
+    }
+
+    /// Links to providers.
+    fn done_links(&mut self, who: &Who, call: &Call, answer: &Answer) {
+        match call {
             Call::LinkOauthAccount { user, vouched } => {
                 if *vouched {
                     self.first_proof(*user);
@@ -1623,10 +1790,13 @@ impl Model {
             Call::UnlinkOauthAccount(user) => {
                 self.users[*user].links.pop();
             }
-            Call::CreateOrganization { owner } => self.new_organization(answer, *owner, answer.other_id.clone()),
-            Call::UpdateOrganization { organization, .. } => {
-                self.organizations[*organization].slug.clone_from(&answer.name);
-            }
+            _ => self.done_organization_states(who, call, answer),
+        }
+    }
+
+    /// States of organizations.
+    fn done_organization_states(&mut self, who: &Who, call: &Call, answer: &Answer) {
+        match call {
             Call::DeleteOrganization(organization) => {
                 self.organizations[*organization].state = State::Deleted;
                 self.end_sessions_for(*organization);
@@ -1644,11 +1814,24 @@ impl Model {
                 }
             }
             Call::PurgeOrganization(organization) => self.purge_organization(*organization),
-            Call::RevokeRefreshToken(session) | Call::RevokeSession(session) => self.sessions[*session].live = false,
-            Call::RevokeAllSessions { user, except } => {
-                self.end_sessions(*user, *except);
-                self.end_mails(*user);
+            _ => self.done_organizations(who, call, answer),
+        }
+    }
+
+    /// Organizations.
+    fn done_organizations(&mut self, who: &Who, call: &Call, answer: &Answer) {
+        match call {
+            Call::CreateOrganization { owner } => self.new_organization(answer, *owner, answer.other_id.clone()),
+            Call::UpdateOrganization { organization, .. } => {
+                self.organizations[*organization].slug.clone_from(&answer.name);
             }
+            _ => self.done_roles(who, call, answer),
+        }
+    }
+
+    /// Roles.
+    fn done_roles(&mut self, who: &Who, call: &Call, answer: &Answer) {
+        match call {
             Call::CreateRole { organization, name, permissions } => {
                 self.organizations[*organization].roles.insert(name, (answer.id.clone(), permissions.clone()));
             }
@@ -1671,20 +1854,13 @@ impl Model {
             Call::DeleteRole { organization, name } => {
                 self.organizations[*organization].roles.remove(name);
             }
-            Call::CreateUser { address, verified } => {
-                self.new_user(&answer.id, self.address(address), *verified, None);
-            }
-            Call::ImportUsers => {
-                self.new_user(&answer.id, answer.name.clone(), answer.flag, Some(super::calls::PASSWORDS[0]));
-            }
-            Call::UpdateUser { user, email: Some(address) } => {
-                let address = self.address(address);
-                if self.users[*user].email != address {
-                    self.users[*user].email = address;
-                    self.users[*user].verified = false;
-                    self.end_mails(*user);
-                }
-            }
+            _ => self.done_user_states(who, call, answer),
+        }
+    }
+
+    /// States of users.
+    fn done_user_states(&mut self, who: &Who, call: &Call, answer: &Answer) {
+        match call {
             Call::DeleteUser(user) => self.put_away(*user, State::Deleted),
             Call::SuspendUser(user) => self.put_away(*user, State::Suspended),
             Call::ReactivateUser(user) => self.users[*user].state = State::Active,
@@ -1717,42 +1893,71 @@ impl Model {
                     self.end_invitations(*user, None);
                 }
             }
-            Call::GetApiKey(_)
-            | Call::ListApiKeys(_)
-            | Call::VerifyApiKey(_)
-            | Call::BatchVerifyApiKeys(_)
-            | Call::VerifyStream(_)
-            | Call::VerifyPassword { .. }
-            | Call::GetSigningKeys
-            | Call::IntrospectToken(..)
-            | Call::CheckPermission { .. }
-            | Call::BatchCheckPermissions
-            | Call::ListEvents(_)
-            | Call::WatchEvents(_)
-            | Call::ExportSnapshot(_)
-            | Call::GetInvitation { .. }
-            | Call::ListInvitations(_)
-            | Call::GetMembership { .. }
-            | Call::ListMemberships(_)
-            | Call::GetOauthAccount(_)
-            | Call::ListOauthAccounts(_)
-            | Call::GetOauthAccountByProvider(_)
-            | Call::SetOauthAccountTokens(_)
-            | Call::GetOauthAccountTokens(_)
-            | Call::GetOrganization(_)
-            | Call::ListOrganizations
-            | Call::GetOrganizationBySlug(_)
-            | Call::BatchGetOrganizations(_)
-            | Call::GetSession(_)
-            | Call::ListSessions(_)
-            | Call::GetRole { .. }
-            | Call::ListRoles(_)
-            | Call::GetUser(_)
-            | Call::ListUsers { .. }
-            | Call::GetUserByEmail(_)
-            | Call::BatchGetUsers(_)
-            | Call::UpdateUser { email: None, .. } => {}
+            _ => self.done_users(who, call, answer),
         }
+    }
+
+    /// Users.
+    fn done_users(&mut self, who: &Who, call: &Call, answer: &Answer) {
+        match call {
+            Call::CreateUser { address, verified } => {
+                self.new_user(&answer.id, self.address(address), *verified, None);
+            }
+            Call::ImportUsers => {
+                self.new_user(&answer.id, answer.name.clone(), answer.flag, Some(super::calls::PASSWORDS[0]));
+            }
+            Call::UpdateUser { user, email: Some(address) } => {
+                let address = self.address(address);
+                if self.users[*user].email != address {
+                    self.users[*user].email = address;
+                    self.users[*user].verified = false;
+                    self.end_mails(*user);
+                }
+            }
+            _ => assert_changes_nothing(call),
+        }
+    }
+}
+
+/// Panics if a call has effects.
+fn assert_changes_nothing(call: &Call) {
+    match call {
+        Call::GetApiKey(_)
+        | Call::ListApiKeys(_)
+        | Call::VerifyApiKey(_)
+        | Call::BatchVerifyApiKeys(_)
+        | Call::VerifyStream(_)
+        | Call::VerifyPassword { .. }
+        | Call::GetSigningKeys
+        | Call::IntrospectToken(..)
+        | Call::CheckPermission { .. }
+        | Call::BatchCheckPermissions
+        | Call::ListEvents(_)
+        | Call::WatchEvents(_)
+        | Call::ExportSnapshot(_)
+        | Call::GetInvitation { .. }
+        | Call::ListInvitations(_)
+        | Call::GetMembership { .. }
+        | Call::ListMemberships(_)
+        | Call::GetOauthAccount(_)
+        | Call::ListOauthAccounts(_)
+        | Call::GetOauthAccountByProvider(_)
+        | Call::SetOauthAccountTokens(_)
+        | Call::GetOauthAccountTokens(_)
+        | Call::GetOrganization(_)
+        | Call::ListOrganizations
+        | Call::GetOrganizationBySlug(_)
+        | Call::BatchGetOrganizations(_)
+        | Call::GetSession(_)
+        | Call::ListSessions(_)
+        | Call::GetRole { .. }
+        | Call::ListRoles(_)
+        | Call::GetUser(_)
+        | Call::ListUsers { .. }
+        | Call::GetUserByEmail(_)
+        | Call::BatchGetUsers(_)
+        | Call::UpdateUser { email: None, .. } => {}
+        other => panic!("add the effects of {other:?} to the model of authority"),
     }
 }
 

@@ -1,4 +1,4 @@
-//! Clients in other languages: what they make of access tokens, with libraries that are not ours and the keys fetched over HTTP.
+//! Clients in other languages: they verify access tokens with third-party libraries and keys fetched over HTTP.
 
 use std::{io::Write as _, path::Path, process::Command, process::Stdio, sync::Arc};
 
@@ -7,7 +7,7 @@ use crate::{
     support::{REPOSITORY, Test, both},
 };
 
-/// What a script says of tokens, a line each.
+/// The output lines of a script, one per token.
 async fn said(t: &Test, script: &str, algorithm: &str, tokens: Vec<String>) -> Vec<String> {
     let root = Path::new(REPOSITORY);
     let tools = root.join("target/tools");
@@ -22,7 +22,7 @@ async fn said(t: &Test, script: &str, algorithm: &str, tokens: Vec<String>) -> V
     command.args([&format!("http://{}/.well-known/jwks.json", t.address), algorithm, "tenantry", "tenantry"]);
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let run = move || {
-        let mut child = command.spawn().expect("the libraries of other languages are needed: run `make test`");
+        let mut child = command.spawn().expect("the libraries of other languages are missing: run `make test`");
         child.stdin.take().unwrap().write_all((tokens.join("\n") + "\n").as_bytes()).unwrap();
         let output = child.wait_with_output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -33,7 +33,7 @@ async fn said(t: &Test, script: &str, algorithm: &str, tokens: Vec<String>) -> V
 
 const SCRIPTS: [&str; 2] = ["verify.py", "verify.mjs"];
 
-/// Tokens that a library refuses which knows nothing of sessions, and of `typ` perhaps nothing either.
+/// Tokens that a library refuses without knowing sessions, and perhaps without checking `typ`.
 const REFUSED_ANYWHERE: [&str; 14] = [
     "no signature, alg none",
     "alg none with the signature",

@@ -27,7 +27,7 @@ async fn a_snapshot_holds_every_resource_and_no_secret(t: Arc<Test>) {
         Item::Invitation(_) => 8,
         Item::Cursor(_) => 9,
     };
-    // The admin and its key, and the world.
+    // The admin with its key, and the world.
     assert_eq!(items.iter().map(kind).collect::<Vec<_>>(), [1, 1, 1, 2, 3, 4, 5, 6, 6, 7, 8, 9]);
     assert!(items.contains(&Item::User(world.user.clone())));
     let text = format!("{items:?}");
@@ -41,7 +41,7 @@ async fn a_snapshot_holds_every_resource_and_no_secret(t: Arc<Test>) {
     ] {
         assert!(!text.contains(secret));
     }
-    // What is deleted is there until it is purged, what is over is not.
+    // Deleted resources are included until they are purged; expired ones are not.
     let delete = pb::DeleteOrganizationRequest { organization_id: world.organization_id.clone(), ..Default::default() };
     t.admin().organizations().delete_organization(delete).await.unwrap();
     let revoke = pb::RevokeAllSessionsRequest { user_id: world.user.id.clone(), ..Default::default() };
@@ -53,7 +53,7 @@ async fn a_snapshot_holds_every_resource_and_no_secret(t: Arc<Test>) {
 #[both]
 async fn a_snapshot_and_the_watch_after_it_equal_the_database(t: Arc<Test>) {
     for _ in 0..10 {
-        // Somebody writes all the time.
+        // Concurrent writes during the whole export.
         let writers: Vec<_> = (0..4)
             .map(|_| {
                 let t = std::sync::Arc::clone(&t);

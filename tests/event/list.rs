@@ -41,7 +41,7 @@ async fn an_event_tells_who_did_what_and_what_changed(t: Arc<Test>) {
     };
     let changed: Vec<_> = event.changes.iter().map(|c| (c.field.as_str(), text(&c.before), text(&c.after))).collect();
     assert_eq!(changed, [("name", "ada".to_owned(), "Ada Lovelace".to_owned())]);
-    // Of what is new everything is told, and nothing was before.
+    // A created resource lists all its fields, each null before.
     let created = &events[2];
     let fields: Vec<&str> = created.changes.iter().map(|change| change.field.as_str()).collect();
     assert!(fields.contains(&"email") && fields.contains(&"state"), "{fields:?}");
@@ -92,7 +92,7 @@ async fn filters_combine_and_the_newest_comes_first(t: Arc<Test>) {
     assert!(of(pb::ListEventsRequest { created_before: time_in(&t, 60), ..base() }).await.len() >= 8);
     assert_eq!(of(pb::ListEventsRequest { created_before: time_in(&t, -60), ..base() }).await, Vec::<String>::new());
 
-    // Page by page it is the same list.
+    // Paging returns the same list.
     let whole = list(&t.admin(), base()).await;
     let (mut walked, mut page_token) = (Vec::new(), String::new());
     loop {
@@ -118,6 +118,25 @@ async fn an_unknown_action_is_refused_and_named(t: Arc<Test>) {
     assert_eq!(crate::support::refusal::fields(&status), ["user_id", "actions[1]"]);
 }
 
+/// A member sees which admin changed the membership, but neither the key nor the address.
+async fn a_member_sees_which_admin_changed_it(t: &Test, admin: &pb::User, member: &pb::User, acme: &pb::Organization) {
+    let membership = t.membership(&member.id, &acme.id).await.unwrap();
+    let update = pb::UpdateMembershipRequest {
+        membership_id: membership.id,
+        role: "viewer".to_owned(),
+        update_mask: mask(&["role"]),
+        ..Default::default()
+    };
+    t.with_key(&t.user_key(admin).await).memberships().update_membership(update).await.unwrap();
+    let seen = list(
+        &t.with_key(&t.user_key(member).await),
+        pb::ListEventsRequest { actions: vec!["membership.updated".to_owned()], ..Default::default() },
+    )
+    .await;
+    let actor = seen[0].actor.clone().unwrap();
+    assert_eq!((&actor.user_id, actor.api_key_id.as_str(), actor.ip_address.as_str()), (&admin.id, "", ""));
+}
+
 #[both]
 async fn a_tenant_sees_its_own_events_and_of_the_platform_only_that_it_acted(t: Arc<Test>) {
     let (ada, bob, eve) = (t.user("ada").await, t.user("bob").await, t.user("eve").await);
@@ -129,9 +148,9 @@ async fn a_tenant_sees_its_own_events_and_of_the_platform_only_that_it_acted(t: 
     for event in &seen {
         assert_eq!(event.organization_id, acme.id);
         let hidden = pb::Actor { kind: pb::ActorKind::PlatformAdmin.into(), ..Default::default() };
-        assert_eq!(event.actor, Some(hidden), "who of the platform it was is not a tenant's to know");
+        assert_eq!(event.actor, Some(hidden), "a tenant must not see which platform admin acted");
     }
-    // What a tenant does itself it sees in full.
+    // A tenant sees its own actions in full.
     let update = pb::UpdateOrganizationRequest {
         organization_id: acme.id.clone(),
         name: "New".to_owned(),
@@ -147,30 +166,15 @@ async fn a_tenant_sees_its_own_events_and_of_the_platform_only_that_it_acted(t: 
     );
     assert_eq!(actor.ip_address, "127.0.0.1");
 
-    // Nor can it be found out by asking for the events of one admin.
+    // A filter by admin reveals nothing either.
     let admin = t.first_admin().await;
     let by_admin = || pb::ListEventsRequest { actor_user_id: admin.id.clone(), ..Default::default() };
     assert!(!list(&t.admin(), by_admin()).await.is_empty());
     assert_eq!(list(&organization, by_admin()).await, []);
 
-    // A member learns which admin changed its membership, and not from where.
-    let promoted = t.membership(&bob.id, &acme.id).await.unwrap();
-    let promote = pb::UpdateMembershipRequest {
-        membership_id: promoted.id,
-        role: "viewer".to_owned(),
-        update_mask: mask(&["role"]),
-        ..Default::default()
-    };
-    t.with_key(&t.user_key(&ada).await).memberships().update_membership(promote).await.unwrap();
-    let seen = list(
-        &t.with_key(&t.user_key(&bob).await),
-        pb::ListEventsRequest { actions: vec!["membership.updated".to_owned()], ..Default::default() },
-    )
-    .await;
-    let actor = seen[0].actor.clone().unwrap();
-    assert_eq!((&actor.user_id, actor.api_key_id.as_str(), actor.ip_address.as_str()), (&ada.id, "", ""));
+    a_member_sees_which_admin_changed_it(&t, &ada, &bob, &acme).await;
 
-    // A user sees what is about it, and what it administers; a plain member does not see the organization's.
+    // Users see their own events and those of organizations that they administer. A plain member does not see the organization's.
     let of_acme = || pb::ListEventsRequest { organization_id: acme.id.clone(), ..Default::default() };
     let owner = t.with_key(&t.user_key(&ada).await);
     assert!(list(&owner, pb::ListEventsRequest::default()).await.iter().all(|event| event.user_id == ada.id));

@@ -12,7 +12,7 @@ use crate::support::{
     refused,
 };
 
-/// Reads until an event of the last user that the test made; tells the e-mails on the way.
+/// Reads up to the creation of the last user. Returns the user ids of the events on the way.
 async fn read_to(watch: &mut Watch, last: &pb::User) -> Vec<String> {
     let mut ids = Vec::new();
     loop {
@@ -68,7 +68,7 @@ async fn a_heartbeat_carries_a_good_cursor_though_nothing_matches(t: Arc<Test>) 
     let mut watch = Watch::open(&t.admin(), request()).await.unwrap();
     let first = watch.cursor.clone();
     let made = users(&t, 5).await;
-    // Heartbeats go on with what was looked through.
+    // Heartbeats advance the cursor past skipped events.
     while watch.cursor == first {
         assert_eq!(watch.message().await.unwrap(), None);
     }
@@ -129,14 +129,14 @@ async fn a_watch_ends_with_the_right_to_see_it(t: Arc<Test>) {
     t.admin().api_keys().revoke_api_key(revoke).await.unwrap();
     assert_eq!(reason_of(&watch.end().await), "UNAUTHENTICATED");
 
-    // The user is an admin of the organization no more.
+    // The user is no longer an admin of the organization.
     let membership = t.member(&bob, &acme, "admin").await;
     let mut watch = Watch::open(&t.with_key(&t.user_key(&bob).await), of_acme).await.unwrap();
     let leave = pb::DeleteMembershipRequest { membership_id: membership.id, ..Default::default() };
     t.admin().memberships().delete_membership(leave).await.unwrap();
     assert_eq!(reason_of(&watch.end().await), "ORGANIZATION_NOT_FOUND");
 
-    // The user is a platform admin no more.
+    // The user is no longer a platform admin.
     let grant = pb::GrantPlatformAdminRequest { user_id: bob.id.clone(), ..Default::default() };
     t.admin().users().grant_platform_admin(grant).await.unwrap();
     let mut watch = Watch::from_now(&t.with_key(&t.user_key(&bob).await)).await;

@@ -14,7 +14,7 @@ async fn the_invited_becomes_a_member_with_the_role_of_the_invitation_and_the_to
     t.role(&acme, "billing", &["invoices:*"]).await;
     let (made, token) = t.invitation(&acme, &bob.email, "billing").await;
     let mut bobs = t.with_key(&t.user_key(&bob).await).invitations();
-    // The caller is who accepts.
+    // Without a user id the caller accepts.
     let mine = pb::AcceptInvitationRequest { user_id: String::new(), ..by_token(&token, &bob) };
     let membership = bobs.accept_invitation(mine.clone()).await.answered().membership.unwrap();
     assert_eq!(
@@ -40,7 +40,7 @@ async fn it_is_bound_to_the_address_whoever_has_the_token(t: Arc<Test>) {
     let (made, token) = t.invitation(&acme, &bob.email.to_uppercase(), "member").await;
     let mut eves = t.with_key(&t.user_key(&eve).await).invitations();
     refused(eves.accept_invitation(by_token(&token, &eve)).await, ErrorReason::InvitationEmailMismatch);
-    // For another user only a platform admin accepts, who is bound to the address as well.
+    // Only a platform admin can accept for another user, who must have the invited address too.
     refused(eves.accept_invitation(by_token(&token, &bob)).await, ErrorReason::UserNotFound);
     refused(
         t.with_key(&t.user_key(&ada).await).invitations().accept_invitation(by_token(&token, &ada)).await,
@@ -57,7 +57,7 @@ async fn it_is_bound_to_the_address_whoever_has_the_token(t: Arc<Test>) {
             .await,
         ErrorReason::InvalidArgument,
     );
-    // The id of an invitation proves nothing, and an address that is not verified neither.
+    // Neither the id of an invitation nor an unverified address is a proof.
     refused(eves.accept_invitation(by_id(&made, &eve)).await, ErrorReason::InvitationNotFound);
     refused(
         t.with_key(&t.user_key(&bob).await).invitations().accept_invitation(by_id(&made, &bob)).await,
@@ -90,7 +90,7 @@ async fn what_stands_in_the_way_leaves_the_invitation_as_it_is(t: Arc<Test>) {
     let reactivate = pb::ReactivateOrganizationRequest { organization_id: acme.id.clone(), ..Default::default() };
     t.admin().organizations().reactivate_organization(reactivate).await.unwrap();
     assert_eq!(admin.get_invitation(get(&made.id)).await.answered().invitation.unwrap(), made);
-    // A member already: nothing is done twice.
+    // Already a member: nothing is changed.
     t.member(&bob, &acme, "viewer").await;
     refused(t.admin().invitations().accept_invitation(by_token(&token, &bob)).await, ErrorReason::LimitReached);
     assert_eq!(t.membership(&bob.id, &acme.id).await.unwrap().role, "viewer");

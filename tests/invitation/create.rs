@@ -43,7 +43,7 @@ async fn an_address_is_invited_once_at_a_time_in_any_spelling(t: Arc<Test>) {
         ErrorReason::InvitationExists,
     );
     invitations.create_invitation(new(&initech.id, "bob@example.com", "viewer")).await.unwrap();
-    // One that has expired gives way.
+    // An expired invitation is replaced.
     t.advance(8 * DAY);
     let again = invitations.create_invitation(new(&acme.id, "bob@example.com", "viewer")).await.answered();
     assert_ne!(again.invitation.unwrap().id, made.id);

@@ -21,7 +21,7 @@ async fn the_invited_decline_by_token_or_with_a_verified_address(t: Arc<Test>) {
     }
     let as_bob = pb::DeclineInvitationRequest { user_id: bob.id.clone(), ..decline_by_id(&bobs) };
     refused(eves.decline_invitation(as_bob).await, ErrorReason::UserNotFound);
-    // An owner of the organization is not invited, and revokes.
+    // An owner of the organization is not invited and must revoke instead.
     refused(
         t.with_key(&t.user_key(&ada).await).invitations().decline_invitation(decline_by_id(&bobs)).await,
         ErrorReason::InvitationNotFound,

@@ -30,7 +30,7 @@ async fn it_is_seen_by_who_may_see_who_is_invited_and_by_the_invited(t: Arc<Test
         t.with_key(&t.user_key(&dora).await).invitations().get_invitation(get(&bobs.id)).await,
         ErrorReason::RoleInsufficient,
     );
-    // Another organization, somebody else, and one who says to have the address without having shown it.
+    // Another organization, another user, and a user with the address but without a verification.
     for (key, id) in
         [(t.user_key(&eve).await, &bobs.id), (t.user_key(&bob).await, &twins.id), (t.user_key(&twin).await, &twins.id)]
     {
@@ -50,7 +50,7 @@ async fn whoever_has_the_token_sees_it(t: Arc<Test>) {
     let got = invitations.get_invitation(get_by_token(&token)).await.answered();
     assert_eq!(got.invitation.unwrap(), made);
     let (_, other) = t.invitation(&acme, "carl@example.com", "member").await;
-    // The id of one and the secret of another, with a checksum of its own.
+    // The id of one and the secret of another, with a valid checksum.
     let mixed = format!("{}{}", &token[..29], &other[29..]);
     for token in ["garbage", &mixed] {
         refused(invitations.get_invitation(get_by_token(token)).await, ErrorReason::InvitationNotFound);

@@ -24,7 +24,7 @@ async fn memberships_are_listed_by_organization_user_and_role(t: Arc<Test>) {
     assert_eq!(roles(&t, owners).await, ["owner"]);
     let both = pb::ListMembershipsRequest { user_id: bob.id.clone(), ..of_acme };
     assert_eq!(roles(&t, both).await, ["member"]);
-    // Ada sees of Bob what concerns her organization.
+    // Ada sees only Bob's membership in her organization.
     let page = t.with_key(&t.user_key(&ada).await).memberships().list_memberships(of_bob).await.answered();
     assert_eq!(page.memberships.len(), 1);
     let foreign = pb::ListMembershipsRequest { organization_id: other.id, ..Default::default() };

@@ -62,7 +62,7 @@ async fn the_last_owner_is_not_demoted(t: Arc<Test>) {
     let acme = t.organization(&ada).await;
     let adas = t.membership(&ada.id, &acme.id).await.unwrap();
     refused(t.admin().memberships().update_membership(role(&adas, "admin")).await, ErrorReason::LastOwner);
-    // Writing the same role again takes nothing away.
+    // Setting the same role again demotes no owner.
     t.admin().memberships().update_membership(role(&adas, "owner")).await.unwrap();
     let bobs = t.member(&bob, &acme, "member").await;
     t.admin().memberships().update_membership(role(&bobs, "owner")).await.unwrap();
@@ -93,7 +93,7 @@ async fn r44_two_owners_that_demote_each_other_at_once_leave_one(t: Arc<Test>) {
         assert_ne!(one.is_ok(), two.is_ok(), "round {round}: {one:?} {two:?}");
         let winner = if one.is_ok() { &by_ada } else { &by_bob };
         let (loser, refusal) = if one.is_ok() { (&bobs, two) } else { (&adas, one) };
-        // It is too late for the rule or for the role, whichever it met first.
+        // The refusal depends on which check fails first: the last owner or the lost role.
         let reason = crate::support::refusal::reason_of(&refusal.unwrap_err());
         assert!(reason == "LAST_OWNER" || reason == "ROLE_INSUFFICIENT", "round {round}: {reason}");
         let owners = pb::ListMembershipsRequest {

@@ -29,7 +29,7 @@ async fn an_account_is_linked_once(t: Arc<Test>) {
     }
     let elsewhere = pb::LinkOauthAccountRequest { provider: "gitlab".to_owned(), ..link(&eve, "1") };
     t.admin().oauth_accounts().link_oauth_account(elsewhere).await.unwrap();
-    // What the provider tells apart stays apart.
+    // Ids that the provider distinguishes stay distinct.
     t.admin().oauth_accounts().link_oauth_account(link(&eve, "A")).await.unwrap();
     t.admin().oauth_accounts().link_oauth_account(link(&eve, "a")).await.unwrap();
 }

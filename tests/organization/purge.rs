@@ -20,7 +20,7 @@ async fn a_purged_organization_leaves_nothing(t: Arc<Test>) {
         assert_eq!(count, ["0"], "{table}");
     }
     refused(t.admin().organizations().purge_organization(purge).await, ErrorReason::OrganizationNotFound);
-    // The owner is a user still, and owns nothing now.
+    // The owner still exists and owns nothing now.
     t.suspend(&ada).await;
 }
 

@@ -26,7 +26,7 @@ async fn both_memberships_change(t: Arc<Test>) {
     assert_eq!((former.user_id.as_str(), former.role.as_str()), (ada.id.as_str(), "admin"));
     assert_eq!(t.membership(&bob.id, &acme.id).await.unwrap(), new);
     assert_eq!(t.membership(&ada.id, &acme.id).await.unwrap(), former);
-    // She is no owner any more.
+    // She is no longer an owner.
     refused(adas.transfer_ownership(transfer(&acme, &bob)).await, ErrorReason::RoleInsufficient);
     t.role(&acme, "emeritus", &["reports:read"]).await;
     let back = pb::TransferOwnershipRequest { former_owner_role: "emeritus".to_owned(), ..transfer(&acme, &ada) };

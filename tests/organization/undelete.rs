@@ -35,7 +35,7 @@ async fn an_organization_restored_while_its_owner_goes_is_not_without_one(t: Arc
         let suspend = pb::SuspendUserRequest { user_id: ada.id.clone(), ..Default::default() };
         let (restored, suspended) =
             tokio::join!(organizations.undelete_organization(restore), users.suspend_user(suspend));
-        // The suspension goes through in any case; a restore after it needs another owner.
+        // The suspension always succeeds; a later undelete needs another owner.
         suspended.unwrap_or_else(|status| panic!("round {round}: {status:?}"));
         if let Err(refusal) = restored {
             assert_eq!(crate::support::refusal::reason_of(&refusal), "LAST_OWNER");

@@ -36,11 +36,11 @@ async fn no_token_is_stored(t: Arc<Test>) {
     let (_, text) = t.session(&ada).await;
     let (_, key) = t.key(pb::create_api_key_request::Owner::UserId(ada.id.clone()), &["*"]).await;
     let bytes = t.database.bytes().await;
-    // Nine characters of a secret are enough to know it by.
+    // Nine characters of a secret suffice to detect it.
     for secret in [&text[6..15], &text[39..48], &key[20..29], &t.admin_key[20..29]] {
         assert!(!bytes.windows(9).any(|window| window == secret.as_bytes()));
     }
-    // The test would see one: the public part of the key is there.
+    // The test would detect one: the public part of the key is found.
     assert!(bytes.windows(12).any(|window| window == &key.as_bytes()[8..20]));
 }
 

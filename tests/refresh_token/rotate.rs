@@ -29,7 +29,7 @@ async fn a_token_is_traded_for_its_successor_and_works_once(t: Arc<Test>) {
 
 #[both]
 async fn order_needs_no_time(t: Arc<Test>) {
-    // All in one moment of the clock: what was traded is traded, whatever the time.
+    // All at one moment of the clock: a spent token stays spent, whatever the time.
     let ada = t.user("ada").await;
     let (_, one) = t.session(&ada).await;
     let (_, two) = t.rotate(&one).await.unwrap();
@@ -70,7 +70,7 @@ async fn a_revocation_ends_a_session_however_fast_it_is_rotated(t: Arc<Test>) {
             let mut rotations = 0;
             while let Ok((_, successor)) = t.rotate(&token).await {
                 (token, rotations) = (successor, rotations + 1);
-                assert!(rotations < 10_000, "round {round}: the session goes on");
+                assert!(rotations < 10_000, "round {round}: the session does not end");
             }
         };
         let revoke = async {
@@ -191,7 +191,7 @@ async fn within_the_grace_the_same_unused_successor_is_answered_again(t: Arc<Tes
     let (_, one) = t.session(&ada).await;
     let (second, two) = t.rotate(&one).await.unwrap();
     assert_eq!(t.rotate(&one).await.unwrap(), (second, two.clone()));
-    // Used itself, the successor is told to nobody any more: the token is taken for stolen.
+    // Once the successor is used, it is no longer returned: the token counts as stolen.
     let (_, three) = t.rotate(&two).await.unwrap();
     refused(t.rotate(&one).await, ErrorReason::RefreshTokenRejected);
     refused(t.rotate(&three).await, ErrorReason::RefreshTokenRejected);

@@ -74,7 +74,7 @@ async fn a_role_gives_and_takes_with_the_next_call(t: Arc<Test>) {
         bobs.organizations().update_organization(rename.clone()).await.unwrap();
         let answer = bobs.api_keys().verify_api_key(verify.clone()).await.answered().verification.unwrap();
         assert_eq!(answer.verdict(), pb::ApiKeyVerdict::Valid);
-        // Seeing a key is not changing it.
+        // Permission to read a key does not allow changing it.
         let revoke = pb::RevokeApiKeyRequest { api_key_id: key.id.clone(), ..Default::default() };
         refused(bobs.api_keys().revoke_api_key(revoke).await, ErrorReason::RoleInsufficient);
         t.admin().roles().update_role(permissions(&role, &[])).await.unwrap();

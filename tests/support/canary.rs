@@ -55,7 +55,7 @@ pub fn secret_in(text: &str) -> Option<String> {
 /// Aborts the test run if a line contains a secret.
 pub fn check(line: &str) {
     if let Some(secret) = secret_in(line) {
-        eprintln!("a secret ({secret}) is told in: {line}");
+        eprintln!("a log line contains a secret ({secret}): {line}");
         std::process::exit(101);
     }
 }

@@ -266,7 +266,7 @@ impl Small {
                 let begun = i64::try_from(BEGUN / 1000).unwrap();
                 vec![("begun".to_owned(), at(begun + 20)), ("now".to_owned(), at(begun + 1_000_000))]
             }
-            other => panic!("teach this test what to ask for with {other} of {}", field.parent_message().full_name()),
+            other => panic!("add values for {other} of {}", field.parent_message().full_name()),
         }
     }
 }

@@ -20,7 +20,7 @@ impl Watch {
         let messages = api.events().watch_events(request).await?.into_inner();
         let mut watch = Self { messages, cursor: String::new() };
         let first = watch.message().await?;
-        assert_eq!(first, None, "it begins with a heartbeat");
+        assert_eq!(first, None, "a watch starts with a heartbeat");
         Ok(watch)
     }
 
@@ -38,7 +38,7 @@ impl Watch {
     /// The next message: an event, or `None` for a heartbeat.
     pub async fn message(&mut self) -> Result<Option<pb::Event>, Status> {
         let message = tokio::time::timeout(Duration::from_mins(3), self.messages.message()).await;
-        let message = message.expect("there is a heartbeat now and then")?.expect("it ends with an error only");
+        let message = message.expect("a heartbeat")?.expect("the stream ends only with an error");
         self.cursor = message.cursor;
         Ok(message.event)
     }

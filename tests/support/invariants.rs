@@ -5,12 +5,12 @@ use super::database::TestDatabase;
 /// Queries that must return nothing, each with the meaning of a result.
 const NOTHING: [(&str, &str); 11] = [
     (
-        "I1: a session whose tokens are not counted from 1, or that is refreshed without being written",
+        "I1: a session with a generation below 1, or with a refresh that was not stored",
         "SELECT 'x' AS value FROM cf_sessions WHERE generation < 1 OR revision < generation \
          OR (generation = 1) <> (refreshed_at IS NULL)",
     ),
     (
-        "I2: a session that was ended for no reason",
+        "I2: a session that was revoked without a reason",
         "SELECT 'x' AS value FROM cf_sessions WHERE (revoked_at IS NULL) <> (revoked_reason IS NULL)",
     ),
     (
@@ -47,7 +47,7 @@ const NOTHING: [(&str, &str); 11] = [
          AND NOT EXISTS (SELECT 1 FROM cf_roles r WHERE r.organization_id = h.organization_id AND r.name = h.role)",
     ),
     (
-        "I5: an e-mail that two users have",
+        "I5: an e-mail of two users",
         "SELECT 'x' AS value FROM cf_users WHERE deleted_at IS NULL GROUP BY email_normalized HAVING count(*) > 1",
     ),
     (
@@ -55,7 +55,7 @@ const NOTHING: [(&str, &str); 11] = [
         "SELECT 'x' AS value FROM cf_oauth_accounts GROUP BY provider, provider_user_id HAVING count(*) > 1",
     ),
     (
-        "I8: a request that was taken on and not answered",
+        "I8: a request that was accepted and not answered",
         "SELECT 'x' AS value FROM cf_remembered_answers WHERE answer IS NULL",
     ),
 ];

@@ -7,7 +7,7 @@
     clippy::panic,
     clippy::match_same_arms,
     clippy::unnecessary_wraps,
-    reason = "tests may panic and are written for reading"
+    reason = "tests may panic and favour readability"
 )]
 
 pub mod canary;
@@ -87,7 +87,7 @@ where
     let test = Arc::new(Test::start(backend, options).await);
     // Longer than any test takes on any machine.
     let limited = tokio::time::timeout(Duration::from_mins(15), body(Arc::clone(&test)));
-    let result = tokio::spawn(async { limited.await.expect("the test waits for something that does not come") }).await;
+    let result = tokio::spawn(async { limited.await.expect("the test ends in time") }).await;
     test.stop().await;
     if let Err(error) = result {
         std::panic::resume_unwind(error.into_panic());

@@ -80,6 +80,164 @@ macro_rules! sent {
     }};
 }
 
+/// The arguments of the next request. Ids fall back to the user's if no resource of the kind exists yet.
+struct Picked {
+    id: String,
+    word: String,
+    user: String,
+    organization: String,
+    membership: String,
+    account: String,
+    key: String,
+    token: String,
+    role: String,
+}
+
+impl Picked {
+    /// Changes of users.
+    fn user_change(self, kind: usize) -> Sent {
+        match kind {
+            2 | 3 => sent!(
+                "UserService/UpdateUser",
+                self.id,
+                UpdateUserRequest { user_id: self.user, name: self.word, update_mask: mask(&["name"]) }
+            ),
+            4 => sent!("UserService/SuspendUser", self.id, SuspendUserRequest { user_id: self.user }),
+            5 => sent!("UserService/ReactivateUser", self.id, ReactivateUserRequest { user_id: self.user }),
+            6 => sent!("UserService/DeleteUser", self.id, DeleteUserRequest { user_id: self.user }),
+            7 => sent!("UserService/UndeleteUser", self.id, UndeleteUserRequest { user_id: self.user }),
+            _ => sent!("UserService/PurgeUser", self.id, PurgeUserRequest { user_id: self.user }),
+        }
+    }
+
+    /// Changes of organizations.
+    fn organization_change(self, kind: usize, random: &mut Random) -> Sent {
+        match kind {
+            9 | 10 => sent!(
+                "OrganizationService/CreateOrganization",
+                self.id,
+                CreateOrganizationRequest { name: self.word.clone(), slug: self.word, owner_user_id: self.user }
+            ),
+            11 => sent!(
+                "OrganizationService/UpdateOrganization",
+                self.id,
+                UpdateOrganizationRequest {
+                    organization_id: self.organization,
+                    name: self.word,
+                    update_mask: mask(&["name"])
+                }
+            ),
+            _ => match random.below(3) {
+                0 => sent!(
+                    "OrganizationService/DeleteOrganization",
+                    self.id,
+                    DeleteOrganizationRequest { organization_id: self.organization }
+                ),
+                1 => sent!(
+                    "OrganizationService/UndeleteOrganization",
+                    self.id,
+                    UndeleteOrganizationRequest { organization_id: self.organization }
+                ),
+                _ => sent!(
+                    "OrganizationService/PurgeOrganization",
+                    self.id,
+                    PurgeOrganizationRequest { organization_id: self.organization }
+                ),
+            },
+        }
+    }
+
+    /// Changes of memberships.
+    fn membership_change(self, kind: usize) -> Sent {
+        match kind {
+            13 | 14 => sent!(
+                "MembershipService/CreateMembership",
+                self.id,
+                CreateMembershipRequest { user_id: self.user, organization_id: self.organization, role: self.role }
+            ),
+            15 => sent!(
+                "MembershipService/UpdateMembership",
+                self.id,
+                UpdateMembershipRequest {
+                    membership_id: self.membership,
+                    role: self.role,
+                    update_mask: mask(&["role"])
+                }
+            ),
+            _ => sent!(
+                "MembershipService/DeleteMembership",
+                self.id,
+                DeleteMembershipRequest { membership_id: self.membership }
+            ),
+        }
+    }
+
+    /// Changes of OAuth accounts.
+    fn account_change(self, kind: usize) -> Sent {
+        match kind {
+            17 => sent!(
+                "OauthAccountService/LinkOauthAccount",
+                self.id,
+                LinkOauthAccountRequest {
+                    user_id: self.user,
+                    provider: "github".to_owned(),
+                    provider_user_id: self.word.clone(),
+                    tokens: Some(pb::OauthTokens { access_token: self.word, ..Default::default() }),
+                }
+            ),
+            18 => sent!(
+                "OauthAccountService/SetOauthAccountTokens",
+                self.id,
+                SetOauthAccountTokensRequest {
+                    oauth_account_id: self.account,
+                    tokens: Some(pb::OauthTokens { refresh_token: self.word, ..Default::default() }),
+                }
+            ),
+            _ => sent!(
+                "OauthAccountService/UnlinkOauthAccount",
+                self.id,
+                UnlinkOauthAccountRequest { oauth_account_id: self.account }
+            ),
+        }
+    }
+
+    /// Changes of sessions.
+    fn session_change(self, kind: usize) -> Sent {
+        match kind {
+            20 => {
+                sent!(
+                    "RefreshTokenService/CreateRefreshToken",
+                    self.id,
+                    CreateRefreshTokenRequest { user_id: self.user }
+                )
+            }
+            21 | 22 => sent!(
+                "RefreshTokenService/RotateRefreshToken",
+                self.id,
+                RotateRefreshTokenRequest { all plaintext_token: self.token }
+            ),
+            _ => sent!("SessionService/RevokeAllSessions", self.id, RevokeAllSessionsRequest { user_id: self.user }),
+        }
+    }
+
+    /// Changes of API keys.
+    fn key_change(self, kind: usize) -> Sent {
+        match kind {
+            24 => sent!(
+                "ApiKeyService/CreateApiKey",
+                self.id,
+                CreateApiKeyRequest {
+                    owner: Some(pb::create_api_key_request::Owner::UserId(self.user)),
+                    name: self.word,
+                    scopes: vec!["users:read".to_owned()],
+                    environment: pb::ApiKeyEnvironment::Live.into(),
+                }
+            ),
+            _ => sent!("ApiKeyService/RevokeApiKey", self.id, RevokeApiKeyRequest { api_key_id: self.key }),
+        }
+    }
+}
+
 impl Client {
     /// Creates clients that share their resources.
     pub fn several(count: u64, random: &mut Random) -> Vec<Self> {
@@ -111,108 +269,27 @@ impl Client {
         );
         let (Some(user), 10..) = (user, things.users.len()) else { return new_user };
         let role = random.one(&["owner", "admin", "member"]).to_owned();
+        let kind = random.below(26);
         let of = |thing: Option<String>| thing.unwrap_or_else(|| user.clone());
-        match random.below(26) {
+        let picked = Picked {
+            id,
+            word,
+            organization: of(organization),
+            membership: of(membership),
+            account: of(account),
+            key: of(key),
+            token: token.unwrap_or_else(|| "x".to_owned()),
+            role,
+            user,
+        };
+        match kind {
             0 | 1 => new_user,
-            2 | 3 => sent!(
-                "UserService/UpdateUser",
-                id,
-                UpdateUserRequest { user_id: user.clone(), name: word, update_mask: mask(&["name"]) }
-            ),
-            4 => sent!("UserService/SuspendUser", id, SuspendUserRequest { user_id: user.clone() }),
-            5 => sent!("UserService/ReactivateUser", id, ReactivateUserRequest { user_id: user.clone() }),
-            6 => sent!("UserService/DeleteUser", id, DeleteUserRequest { user_id: user.clone() }),
-            7 => sent!("UserService/UndeleteUser", id, UndeleteUserRequest { user_id: user.clone() }),
-            8 => sent!("UserService/PurgeUser", id, PurgeUserRequest { user_id: user.clone() }),
-            9 | 10 => sent!(
-                "OrganizationService/CreateOrganization",
-                id,
-                CreateOrganizationRequest { name: word.clone(), slug: word, owner_user_id: user.clone() }
-            ),
-            11 => sent!(
-                "OrganizationService/UpdateOrganization",
-                id,
-                UpdateOrganizationRequest {
-                    organization_id: of(organization),
-                    name: word,
-                    update_mask: mask(&["name"])
-                }
-            ),
-            12 => match random.below(3) {
-                0 => sent!(
-                    "OrganizationService/DeleteOrganization",
-                    id,
-                    DeleteOrganizationRequest { organization_id: of(organization) }
-                ),
-                1 => sent!(
-                    "OrganizationService/UndeleteOrganization",
-                    id,
-                    UndeleteOrganizationRequest { organization_id: of(organization) }
-                ),
-                _ => sent!(
-                    "OrganizationService/PurgeOrganization",
-                    id,
-                    PurgeOrganizationRequest { organization_id: of(organization) }
-                ),
-            },
-            13 | 14 => sent!(
-                "MembershipService/CreateMembership",
-                id,
-                CreateMembershipRequest { user_id: user.clone(), organization_id: of(organization), role: role }
-            ),
-            15 => sent!(
-                "MembershipService/UpdateMembership",
-                id,
-                UpdateMembershipRequest { membership_id: of(membership), role: role, update_mask: mask(&["role"]) }
-            ),
-            16 => sent!(
-                "MembershipService/DeleteMembership",
-                id,
-                DeleteMembershipRequest { membership_id: of(membership) }
-            ),
-            17 => sent!(
-                "OauthAccountService/LinkOauthAccount",
-                id,
-                LinkOauthAccountRequest {
-                    user_id: user.clone(),
-                    provider: "github".to_owned(),
-                    provider_user_id: word.clone(),
-                    tokens: Some(pb::OauthTokens { access_token: word, ..Default::default() }),
-                }
-            ),
-            18 => sent!(
-                "OauthAccountService/SetOauthAccountTokens",
-                id,
-                SetOauthAccountTokensRequest {
-                    oauth_account_id: of(account),
-                    tokens: Some(pb::OauthTokens { refresh_token: word, ..Default::default() }),
-                }
-            ),
-            19 => sent!(
-                "OauthAccountService/UnlinkOauthAccount",
-                id,
-                UnlinkOauthAccountRequest { oauth_account_id: of(account) }
-            ),
-            20 => {
-                sent!("RefreshTokenService/CreateRefreshToken", id, CreateRefreshTokenRequest { user_id: user.clone() })
-            }
-            21 | 22 => sent!(
-                "RefreshTokenService/RotateRefreshToken",
-                id,
-                RotateRefreshTokenRequest { all plaintext_token: token.unwrap_or_else(|| "x".to_owned()) }
-            ),
-            23 => sent!("SessionService/RevokeAllSessions", id, RevokeAllSessionsRequest { user_id: user.clone() }),
-            24 => sent!(
-                "ApiKeyService/CreateApiKey",
-                id,
-                CreateApiKeyRequest {
-                    owner: Some(pb::create_api_key_request::Owner::UserId(user.clone())),
-                    name: word,
-                    scopes: vec!["users:read".to_owned()],
-                    environment: pb::ApiKeyEnvironment::Live.into(),
-                }
-            ),
-            _ => sent!("ApiKeyService/RevokeApiKey", id, RevokeApiKeyRequest { api_key_id: of(key) }),
+            2..=8 => picked.user_change(kind),
+            9..=12 => picked.organization_change(kind, random),
+            13..=16 => picked.membership_change(kind),
+            17..=19 => picked.account_change(kind),
+            20..=23 => picked.session_change(kind),
+            _ => picked.key_change(kind),
         }
     }
 

@@ -70,7 +70,7 @@ impl Mirror {
         let held = self.resources.get(&key).map(revision).unwrap_or_default();
         // Sessions are exempt: their tokens come and go.
         if event.revision > 0 && event.resource.is_some() {
-            assert_eq!(event.revision, held + 1, "each write of a resource is told, and in order: {event:?}");
+            assert_eq!(event.revision, held + 1, "an event is missing or out of order: {event:?}");
         }
         let item = event.resource.map(|resource| match resource {
             Resource::User(user) => Item::User(user),
@@ -86,7 +86,7 @@ impl Mirror {
             self.resources.insert(key, item);
         } else {
             let removed = self.resources.remove(&key);
-            assert!(removed.is_some(), "what is removed was there: {} {key:?}", event.action);
+            assert!(removed.is_some(), "a removed resource is unknown: {} {key:?}", event.action);
         }
     }
 
@@ -101,7 +101,7 @@ impl Mirror {
         for (key, item) in &other.resources {
             assert_eq!(self.resources.get(key), Some(item), "{key:?}");
         }
-        assert_eq!(self.resources.len(), other.resources.len(), "the copy holds more");
+        assert_eq!(self.resources.len(), other.resources.len(), "the copies differ in size");
     }
 }
 

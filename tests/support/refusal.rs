@@ -48,7 +48,6 @@ pub fn code(reason: ErrorReason) -> Code {
     match reason {
         R::Unspecified => Code::Ok,
         R::InvalidArgument | R::RequestMalformed | R::PasswordUnacceptable => Code::InvalidArgument,
-        R::RequestTooLarge => Code::ResourceExhausted,
         R::MethodUnknown => Code::Unimplemented,
         R::Unauthenticated => Code::Unauthenticated,
         R::ScopeMissing
@@ -96,10 +95,8 @@ pub fn code(reason: ErrorReason) -> Code {
         | R::RefreshTokenRejected => Code::FailedPrecondition,
         R::EtagMismatch | R::Conflict | R::StreamTooSlow => Code::Aborted,
         R::EventCursorExpired => Code::OutOfRange,
-        R::StreamLimitReached => Code::ResourceExhausted,
-        R::Overloaded | R::TooManyAttempts | R::RateLimited | R::AnswerTooLarge | R::RequestMemoryFull => {
-            Code::ResourceExhausted
-        }
+        R::Overloaded | R::TooManyAttempts | R::RateLimited | R::StreamLimitReached => Code::ResourceExhausted,
+        R::RequestTooLarge | R::AnswerTooLarge | R::RequestMemoryFull => Code::ResourceExhausted,
         R::Unavailable => Code::Unavailable,
         R::DeadlineExceeded => Code::DeadlineExceeded,
         R::SealedValueUnreadable => Code::DataLoss,

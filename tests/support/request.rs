@@ -9,6 +9,54 @@ use super::{
     given::{CHEAP_HASH, PASSWORD, unique},
 };
 
+/// Fields that requests leave empty.
+const OPTIONAL: [&str; 44] = [
+    "avatar_url",
+    "logo_url",
+    "metadata",
+    "settings",
+    "email_verified",
+    "permissions",
+    "description",
+    "former_owner_role",
+    "user_agent",
+    "ip_address",
+    "etag",
+    "page_size",
+    "page_token",
+    "state",
+    "email_prefix",
+    "name_prefix",
+    "created_from",
+    "created_before",
+    "except_session_id",
+    "expires_at",
+    "include_revoked",
+    "reason",
+    "message",
+    "life",
+    "overlap",
+    "validate_only",
+    "allowed_ip_ranges",
+    "required_scope",
+    "request_id",
+    "resource_type",
+    "resource_id",
+    "organization_name",
+    "organization_slug",
+    "all_sessions",
+    "keep_sessions",
+    "actor_user_id",
+    "actor_api_key_id",
+    "actions",
+    "cursor",
+    "rate_limit",
+    "revoke_api_keys",
+    "restore_api_keys",
+    "email_verified_by_provider",
+    "purge_sole_organizations",
+];
+
 /// One resource of every kind, all of one owner.
 #[derive(Clone)]
 pub struct World {
@@ -104,11 +152,13 @@ impl World {
         request
     }
 
+    /// The value of a field; `None` for optional fields. Each group of fields passes other fields on to the next one.
     fn value(&self, method: &MethodDescriptor, field: &FieldDescriptor) -> Option<Value> {
+        if OPTIONAL.contains(&field.name()) {
+            return None;
+        }
         let text = |text: &str| Some(Value::String(text.to_owned()));
         let texts = |text: &str| Some(Value::List(vec![Value::String(text.to_owned())]));
-        // Calls that create or write use new names; other calls name existing resources.
-        let makes = ["Create", "Update", "Link", "SignUp"].iter().any(|verb| method.name().starts_with(verb));
         match field.name() {
             // A missing user, since the new owner must differ from the world's user.
             "new_owner_user_id" => text("0190a5d0-0000-7000-8000-0000000000ff"),
@@ -125,6 +175,14 @@ impl World {
             "oauth_account_id" => text(&self.oauth_account_id),
             "session_id" => text(&self.session_id),
             "api_key_id" => text(&self.api_key_id),
+            _ => self.credential_value(method, field),
+        }
+    }
+
+    /// Passwords, tokens and keys.
+    fn credential_value(&self, method: &MethodDescriptor, field: &FieldDescriptor) -> Option<Value> {
+        let text = |text: &str| Some(Value::String(text.to_owned()));
+        match field.name() {
             "plaintext_token" if method.name() == "ConfirmEmailVerification" => text(&self.mailed_tokens[0]),
             "plaintext_token" if method.name() == "ConfirmPasswordReset" => text(&self.mailed_tokens[1]),
             "plaintext_token" if method.name() == "ConfirmEmailChange" => text(&self.mailed_tokens[2]),
@@ -132,10 +190,21 @@ impl World {
             "password" | "current_password" if method.name() != "SetPassword" => text(PASSWORD),
             "password" | "new_password" => text("another phrase of some length"),
             "password_hash" => text(CHEAP_HASH),
-            "new_email" => text(&format!("{}@example.com", unique("new"))),
             "access_token" if method.name() != "IntrospectToken" => None,
             "access_token" => text("eyJ.none.none"),
             "plaintext_key" => text(&self.plaintext_key),
+            _ => self.plain_value(method, field),
+        }
+    }
+
+    /// Names and other plain values.
+    fn plain_value(&self, method: &MethodDescriptor, field: &FieldDescriptor) -> Option<Value> {
+        let text = |text: &str| Some(Value::String(text.to_owned()));
+        let texts = |text: &str| Some(Value::List(vec![Value::String(text.to_owned())]));
+        // Calls that create or write use new names; other calls name existing resources.
+        let makes = ["Create", "Update", "Link", "SignUp"].iter().any(|verb| method.name().starts_with(verb));
+        match field.name() {
+            "new_email" => text(&format!("{}@example.com", unique("new"))),
             "email" if makes => text(&format!("{}@example.com", unique("made"))),
             "email" => text(&self.email),
             "slug" if makes => text(&unique("made-")),
@@ -149,6 +218,22 @@ impl World {
             "scopes" => texts("users:read"),
             "environment" | "plan" => Some(Value::EnumNumber(1)),
             "permission" => text("invoices:read"),
+            "question_id" => Some(Value::U64(7)),
+            "question" | "questions" => {
+                let Kind::Message(message) = field.kind() else { return None };
+                let question = pb::ApiKeyQuestion { plaintext_key: self.plaintext_key.clone(), ..Default::default() };
+                let question = DynamicMessage::decode(message, question.encode_to_vec().as_slice()).unwrap();
+                let question = Value::Message(question);
+                Some(if field.is_list() { Value::List(vec![question]) } else { question })
+            }
+            "resource_types" => Some(Value::List(vec![Value::EnumNumber(pb::ResourceType::Organization.into())])),
+            _ => self.message_value(method, field),
+        }
+    }
+
+    /// Messages, and lists of them.
+    fn message_value(&self, method: &MethodDescriptor, field: &FieldDescriptor) -> Option<Value> {
+        match field.name() {
             "checks" => {
                 let Kind::Message(message) = field.kind() else { return None };
                 let check = pb::CheckPermissionRequest {
@@ -158,14 +243,6 @@ impl World {
                 };
                 let check = DynamicMessage::decode(message, check.encode_to_vec().as_slice()).unwrap();
                 Some(Value::List(vec![Value::Message(check)]))
-            }
-            "question_id" => Some(Value::U64(7)),
-            "question" | "questions" => {
-                let Kind::Message(message) = field.kind() else { return None };
-                let question = pb::ApiKeyQuestion { plaintext_key: self.plaintext_key.clone(), ..Default::default() };
-                let question = DynamicMessage::decode(message, question.encode_to_vec().as_slice()).unwrap();
-                let question = Value::Message(question);
-                Some(if field.is_list() { Value::List(vec![question]) } else { question })
             }
             "users" => {
                 let Kind::Message(message) = field.kind() else { return None };
@@ -191,53 +268,7 @@ impl World {
                 let Kind::Message(message) = field.kind() else { return None };
                 Some(Value::Message(DynamicMessage::decode(message, mask.encode_to_vec().as_slice()).unwrap()))
             }
-            // Optional fields.
-            "avatar_url"
-            | "logo_url"
-            | "metadata"
-            | "settings"
-            | "email_verified"
-            | "permissions"
-            | "description"
-            | "former_owner_role"
-            | "user_agent"
-            | "ip_address"
-            | "etag"
-            | "page_size"
-            | "page_token"
-            | "state"
-            | "email_prefix"
-            | "name_prefix"
-            | "created_from"
-            | "created_before"
-            | "except_session_id"
-            | "expires_at"
-            | "include_revoked"
-            | "reason"
-            | "message"
-            | "life"
-            | "overlap"
-            | "validate_only"
-            | "allowed_ip_ranges"
-            | "required_scope"
-            | "request_id"
-            | "resource_type"
-            | "resource_id"
-            | "organization_name"
-            | "organization_slug"
-            | "all_sessions"
-            | "keep_sessions"
-            | "actor_user_id"
-            | "actor_api_key_id"
-            | "actions"
-            | "cursor"
-            | "rate_limit"
-            | "revoke_api_keys"
-            | "restore_api_keys"
-            | "email_verified_by_provider"
-            | "purge_sole_organizations" => None,
-            "resource_types" => Some(Value::List(vec![Value::EnumNumber(pb::ResourceType::Organization.into())])),
-            other => panic!("teach this test what to put into {other} of {}", field.parent_message().full_name()),
+            other => panic!("add a value for {other} of {}", field.parent_message().full_name()),
         }
     }
 }

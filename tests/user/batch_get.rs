@@ -18,7 +18,7 @@ async fn each_id_is_answered_on_its_own_in_order(t: Arc<Test>) {
     let invalid = Outcome::Error(ErrorReason::InvalidArgument.into());
     let found = |user: &pb::User| Outcome::User(user.clone());
     assert_eq!(outcomes, [found(&eve), missing.clone(), invalid, found(&ada), found(&ada)]);
-    // Whoever is out of reach is missing.
+    // Users out of reach are missing.
     let key = t.user_key(&ada).await;
     let results = t.with_key(&key).users().batch_get_users(request).await.answered().results;
     assert_eq!(results[0].outcome, Some(missing));

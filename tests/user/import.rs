@@ -12,7 +12,7 @@ use crate::support::{
     refused,
 };
 
-/// Imports one batch and tells what became of it.
+/// Imports one batch and returns the outcomes.
 pub async fn import(t: &Test, users: Vec<ImportedUser>) -> Vec<Option<Outcome>> {
     let batches = tokio_stream::once(pb::ImportUsersRequest { users });
     let mut answers = t.admin().users().import_users(batches).await.answered();
@@ -62,7 +62,7 @@ async fn each_user_of_a_batch_has_an_outcome_of_its_own(t: Arc<Test>) {
     assert_eq!((error.reason(), error.violations.len()), (ErrorReason::InvalidArgument, 3), "{error:?}");
     let Some(Outcome::Error(error)) = &outcomes[3] else { panic!("{outcomes:?}") };
     assert!(error.violations[0].starts_with("password_hash must take no more memory"), "{error:?}");
-    // Twice in one batch is there already.
+    // The second occurrence in a batch finds the first.
     assert_eq!(outcomes[4], Some(Outcome::ExistingUserId(user.id.clone())));
     created(outcomes[5].as_ref());
     t.signed_in(&user).await;

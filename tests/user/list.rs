@@ -20,7 +20,7 @@ async fn users_are_listed_by_organization(t: Arc<Test>) {
     assert_eq!(emails(&t, request.clone()).await, [ada.email.clone(), bob.email.clone()]);
     let by_email = pb::ListUsersRequest { email_prefix: "BOB".to_owned(), ..request.clone() };
     assert_eq!(emails(&t, by_email).await, std::slice::from_ref(&bob.email));
-    // An organization's key lists its own members without asking for them.
+    // An organization's key lists its own members by default.
     let key = t.organization_key(&acme).await;
     let own = t.with_key(&key).users().list_users(pb::ListUsersRequest::default()).await.answered();
     assert_eq!(own.users, [ada, bob]);

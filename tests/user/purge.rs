@@ -18,7 +18,7 @@ async fn a_purged_user_leaves_nothing(t: Arc<Test>) {
     let (key, text) = t.key(pb::create_api_key_request::Owner::UserId(bob.id.clone()), &["*"]).await;
     t.oauth_account(&bob).await;
     let (_, token) = t.session(&bob).await;
-    // A key that the user made for the organization outlives the user.
+    // A key that the user created for the organization outlives the user.
     t.member(&bob, &t.organization(&ada).await, "admin").await;
     t.admin().users().purge_user(purge(&bob)).await.unwrap();
 

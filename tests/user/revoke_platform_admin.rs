@@ -40,7 +40,7 @@ async fn two_that_revoke_each_other_at_once_leave_one(t: Arc<Test>) {
         let (mut by_ada, mut by_admin) = (adas.users(), t.admin().users());
         let (one, two) =
             tokio::join!(by_ada.revoke_platform_admin(revoke(&admin)), by_admin.revoke_platform_admin(revoke(&ada)),);
-        // The loser is refused for the rule, or because it is no admin any more by the time it asks.
+        // The loser is refused as the last platform admin, or because it no longer is one.
         assert_ne!(one.is_ok(), two.is_ok(), "round {round}");
         if one.is_ok() {
             let back =

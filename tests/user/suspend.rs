@@ -45,10 +45,10 @@ async fn the_only_owner_is_suspended_and_the_rehearsal_names_the_organization(t:
     t.member(&bob, &acme, "owner").await;
     assert!(rehearse(&ada).await.organizations_without_owner.is_empty());
     t.admin().users().suspend_user(suspend(&bob)).await.unwrap();
-    // A suspended owner is none.
+    // A suspended owner does not count.
     assert_eq!(rehearse(&ada).await.organizations_without_owner, std::slice::from_ref(&acme.id));
     t.admin().users().suspend_user(suspend(&ada)).await.unwrap();
-    // What cannot be undone still waits for another owner.
+    // An irreversible call still requires another owner.
     let delete = pb::DeleteUserRequest { user_id: bob.id.clone(), ..Default::default() };
     t.reactivate(&bob).await;
     refused(t.admin().users().delete_user(delete).await, ErrorReason::LastOwner);
