@@ -142,10 +142,7 @@ pub(super) fn active_organization(organization: &Organization) -> Result<()> {
 pub(super) async fn held(conn: &mut Conn, caller: &Caller, organization: OrganizationId) -> Result<HeldPermissions> {
     let standing = match caller.principal {
         Principal::User { is_platform_admin: true, .. } => HeldPermissions::everything(),
-        // Its scopes say what it was created for. No key of an organization holds more than an admin.
-        Principal::Organization(own) if own == organization => {
-            HeldPermissions::by(&RoleName::admin(), &Permissions::default())
-        }
+        Principal::Organization(own) if own == organization => return Ok(HeldPermissions::of_own_key(&caller.scopes)),
         Principal::Organization(_) => HeldPermissions::nothing(),
         Principal::User { id, .. } => conn.memberships().held(id, organization).await?,
     };

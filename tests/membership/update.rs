@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tenantry::pb::{self, ErrorReason};
+use tenantry::pb::{self, ErrorReason, create_api_key_request};
 
 use crate::support::{Answered as _, MISSING_ID, Test, both, mask, refused};
 
@@ -54,6 +54,24 @@ async fn nobody_gives_or_changes_a_role_above_its_own(t: Arc<Test>) {
     refused(memberships.update_membership(role(&carls, "admin")).await, ErrorReason::RoleInsufficient);
     let mut memberships = t.with_key(&t.user_key(&ada).await).memberships();
     memberships.update_membership(role(&carls, "owner")).await.unwrap();
+}
+
+#[both]
+async fn a_narrow_key_of_an_organization_lowers_nobody_who_holds_more_than_its_scopes(t: Arc<Test>) {
+    let (ada, bob, carl) = (t.user("ada").await, t.user("bob").await, t.user("carl").await);
+    let acme = t.organization(&ada).await;
+    let (bobs, carls) = (t.member(&bob, &acme, "admin").await, t.member(&carl, &acme, "member").await);
+    let owner = create_api_key_request::Owner::OrganizationId(acme.id.clone());
+    let scopes = ["memberships:*", "organizations:read", "users:read", "roles:read", "invitations:read"];
+    let (_, key) = t.key(owner, &scopes).await;
+    let mut memberships = t.with_key(&key).memberships();
+    let delete = |membership: &pb::Membership| pb::DeleteMembershipRequest {
+        membership_id: membership.id.clone(),
+        ..Default::default()
+    };
+    refused(memberships.update_membership(role(&bobs, "viewer")).await, ErrorReason::ScopeNotHeld);
+    refused(memberships.delete_membership(delete(&bobs)).await, ErrorReason::ScopeNotHeld);
+    memberships.delete_membership(delete(&carls)).await.unwrap();
 }
 
 #[both]

@@ -75,6 +75,8 @@ pub struct HeldPermissions {
     given: Permissions,
     /// The scopes of the credential; all scopes if no credential limits it.
     within: Scopes,
+    /// Whether the standing itself ends at the scopes: an organization's own key has no person behind it who holds more.
+    is_own_key: bool,
 }
 
 /// The permission that is missing to do or to give something.
@@ -121,7 +123,7 @@ impl Base {
 
 impl HeldPermissions {
     fn standing(base: Base, given: Permissions) -> Self {
-        Self { base, given, within: Scopes::all() }
+        Self { base, given, within: Scopes::all(), is_own_key: false }
     }
 
     /// The permissions of a member: those of the role, and those given beyond it.
@@ -132,6 +134,11 @@ impl HeldPermissions {
     /// These permissions, limited to the scopes of a credential.
     pub fn within(self, scopes: &Scopes) -> Self {
         Self { within: scopes.clone(), ..self }
+    }
+
+    /// The permissions of an organization's own key there, as a caller: those of an admin, limited to its scopes.
+    pub fn of_own_key(scopes: &Scopes) -> Self {
+        Self { is_own_key: true, ..Self::by(&RoleName::admin(), &Permissions::default()).within(scopes) }
     }
 
     /// Only the given permissions.
@@ -205,19 +212,25 @@ impl HeldPermissions {
         }
     }
 
-    /// Requires everything in `other`, to take it away. Scopes do not matter for that.
+    /// Requires everything in `other`, to take it away. The scopes of a user's credential do not matter for that; those of an
+    /// organization's own key are all that it holds.
     ///
     /// # Errors
-    /// The first missing permission; `*` for unnamed ones.
+    /// The first missing permission, and whether the standing or the scopes lack it; `*` for unnamed ones.
     pub fn outranks(&self, other: &Self) -> Result<(), Lack> {
         // Unnamed permissions of `other` are covered only by a base of at least its rank.
         let is_unnamed = |permission: &str| permission == UNNAMED && other.base >= Base::Admin;
         let covers =
             |permission: &&str| (is_unnamed(permission) && self.base >= other.base) || self.standing_covers(permission);
-        match other.all().into_iter().find(|permission| !covers(permission)) {
-            Some(permission) => Err(Lack::Standing(permission.to_owned())),
-            None => Ok(()),
+        for permission in other.all() {
+            if !covers(&permission) {
+                return Err(Lack::Standing(permission.to_owned()));
+            }
+            if self.is_own_key && !self.within.cover(permission) {
+                return Err(Lack::Scope(permission.to_owned()));
+            }
         }
+        Ok(())
     }
 
     /// True if everything in `other` is held here, within the scopes.

@@ -49,6 +49,17 @@ fn an_organizations_key_holds_what_its_scopes_say_and_never_more_than_an_admin()
 }
 
 #[test]
+fn an_organizations_key_takes_away_only_what_its_scopes_hold_and_a_users_key_what_the_user_holds() {
+    let scopes = |scopes: &[&str]| scopes.iter().map(|text| Scope::parse(text).unwrap()).collect();
+    let narrow = scopes(&["memberships:write"]);
+    let (admin, clerk) = (held("admin", &[]), held("clerk", &["memberships:write"]));
+    assert!(held("admin", &[]).within(&narrow).outranks(&admin).is_ok());
+    assert!(HeldPermissions::of_own_key(&narrow).outranks(&admin).is_err());
+    assert!(HeldPermissions::of_own_key(&narrow).outranks(&clerk).is_ok());
+    assert!(HeldPermissions::of_own_key(&scopes(&["*"])).outranks(&admin).is_ok());
+}
+
+#[test]
 fn every_permission_of_the_service_is_well_formed_and_some_built_in_role_holds_it() {
     for permission in OWN {
         assert!(Scope::parse(permission).is_ok() && held("owner", &[]).covers(permission), "{permission}");
