@@ -5,7 +5,7 @@ use std::{os::unix::fs::symlink, path::Path, process::Command};
 
 use crate::support::{
     REPOSITORY,
-    serving::{Serving, binary, tenantry},
+    serving::{Serving, binary},
 };
 
 const README: &str = include_str!("../README.md");
