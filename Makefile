@@ -11,6 +11,9 @@ BUF_VERSION := 1.75.0
 # What measures and attacks drives the binary that is shipped.
 RELEASED = TENANTRY_TEST_BINARY="$$(realpath "$${CARGO_TARGET_DIR:-target}/release/tenantry")"
 
+# Tests wait for timers and disks four times as long as they compute.
+export RUST_TEST_THREADS ?= $(shell echo $$((4 * $$(nproc))))
+
 .DEFAULT_GOAL := help
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
