@@ -78,11 +78,11 @@ impl Verifier {
     /// Verifies a key from the cache. `None` if that needs the database.
     pub fn verify_cached(&self, request: &VerificationRequest) -> Option<Verification> {
         let Some((prefix, secret)) = &request.presented else { return Some(Verification::of_no_key()) };
-        let answer = self.app.credentials.at_hand(prefix)?;
+        let answer = self.app.credentials.cached(prefix)?;
         let Some(known) = answer.found else { return Some(Verification::of_unknown_key(answer.until)) };
         let is_visible = match self.visibility(&known) {
             Visibility::Decided(is_visible) => Answer { found: is_visible, until: answer.until, is_kept: true },
-            Visibility::ByStanding(user, organization) => self.app.credentials.standing_at_hand(user, organization)?,
+            Visibility::ByStanding(user, organization) => self.app.credentials.cached_standing(user, organization)?,
         };
         let key = Answer { found: known, until: answer.until, is_kept: answer.is_kept };
         Some(self.judge(request, secret, key, &is_visible))

@@ -120,7 +120,7 @@ impl Credentials {
     }
 
     /// The cached key of a prefix. `Some` with `found: None` is a prefix that is known not to exist.
-    pub fn at_hand(&self, prefix: &KeyPrefix) -> Option<Answer<Option<Arc<CachedKey>>>> {
+    pub fn cached(&self, prefix: &KeyPrefix) -> Option<Answer<Option<Arc<CachedKey>>>> {
         if let Some(known) = self.0.known.get(prefix)
             && let Some(until) = self.vouched(&known)
         {
@@ -138,7 +138,7 @@ impl Credentials {
 
     /// The key of a prefix. Concurrent callers that ask for the same key share one lookup.
     pub async fn find(&self, prefix: &KeyPrefix) -> Result<Answer<Option<Arc<CachedKey>>>> {
-        match self.at_hand(prefix) {
+        match self.cached(prefix) {
             Some(answer) => Ok(answer),
             // Boxed, so that a cache hit does not carry the state of a lookup.
             None => Box::pin(self.find_in_database(prefix)).await,
@@ -150,7 +150,7 @@ impl Credentials {
         known.remove_if(prefix, |known| self.vouched(known).is_none());
         let turn = known.get_value_or_guard_async(prefix).await.err();
         // The previous holder of the turn may have cached the key, or that it does not exist.
-        if let Some(answer) = self.at_hand(prefix) {
+        if let Some(answer) = self.cached(prefix) {
             return Ok(answer);
         }
         let answer = self.look_up(prefix).await?;
@@ -194,7 +194,7 @@ impl Credentials {
     }
 
     /// Whether a user sees the keys of an organization, if cached.
-    pub fn standing_at_hand(&self, user: UserId, organization: OrganizationId) -> Option<Answer<bool>> {
+    pub fn cached_standing(&self, user: UserId, organization: OrganizationId) -> Option<Answer<bool>> {
         let until = self.0.freshness.until()?;
         let (found, stamp) = self.0.standings.get(&(user, organization))?;
         self.0.changes.has_not_changed(&stamp).then_some(Answer { found, until, is_kept: true })
@@ -202,7 +202,7 @@ impl Credentials {
 
     /// Whether a user sees the keys of an organization, from the cache or the database.
     pub async fn standing(&self, user: UserId, organization: OrganizationId) -> Result<Answer<bool>> {
-        if let Some(answer) = self.standing_at_hand(user, organization) {
+        if let Some(answer) = self.cached_standing(user, organization) {
             return Ok(answer);
         }
         let (until, moment) = (Instant::now() + BOUND, self.0.changes.moment());
