@@ -5,8 +5,8 @@ use crate::{
     error::{Denial, Entity, Error, Limit, Precondition, Result},
     models::{
         ApiKey, ApiKeyId, Caller, HeldPermissions, Membership, Organization, OrganizationId, OrganizationState,
-        Permissions, Presented, Principal, Reach, RoleName, Scope, SessionId, StateFilter, Timestamp, Use, User,
-        UserId, UserState, Verdict,
+        Presented, Principal, Reach, RoleName, Scope, SessionId, StateFilter, Timestamp, Use, User, UserId, UserState,
+        Verdict,
         permission::{self, Lack},
     },
     repositories::Locked,
