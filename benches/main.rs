@@ -56,7 +56,7 @@ fn main() {
         Some("scale") => {
             let mut full = runtime.block_on(scale::run(lasting, rounds));
             full.table(lists::sweep(&runtime).0);
-            full.write("docs/benchmarks-scale.md");
+            full.write("benchmarks-scale.md");
         }
         _ => runtime.block_on(async {
             let mut report = report::Report::default();
@@ -64,7 +64,7 @@ fn main() {
                 measure::database(backend, &mut report, lasting, rounds).await;
             }
             report.hash_limit(limits::argon2_per_second(lasting));
-            report.write("docs/benchmarks.md");
+            report.write("benchmarks.md");
         }),
     }
 }

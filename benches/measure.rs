@@ -204,7 +204,7 @@ impl Round<'_> {
         report.operation(backend, "VerifyApiKey, cold", cold, None, ("of a bare call", empty, None));
         let warm = self.repeat("/tenantry.v1.ApiKeyService/VerifyApiKey", verify);
         report.rate(backend, "VerifyApiKey, warm", &warm, ("of a bare call", empty, Some(0.80)));
-        let question = pb::VerifyStreamRequest { question_id: 1, question: asked.clone() };
+        let question = pb::VerifyStreamRequest { question_id: 1, question: verify.question.clone() };
         let script = || -> Box<dyn Script> { Box::new(Asked(question.clone())) };
         let stream = load::stream(self.ours, key, (CONNECTIONS, ON_STREAM), self.lasting, script);
         report.operation(backend, "VerifyStream", stream, None, ("of VerifyApiKey", warm.per_second, Some(3.0)));

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fmt::Write as _, fs, process::Command, time::Du
 
 use crate::{
     load::{CONNECTIONS, IN_FLIGHT, Rate},
-    support::Backend,
+    support::{Backend, REPOSITORY},
 };
 
 /// Measurements of an operation, one per round.
@@ -192,7 +192,7 @@ impl Report {
     }
 
     /// Prints the report and writes it to a file with a description of the machine.
-    pub fn write(&self, path: &str) {
+    pub fn write(&self, name: &str) {
         let table = self.text();
         println!("{table}");
         let text = format!(
@@ -200,7 +200,7 @@ impl Report {
              and the database share the machine. The limit that an operation is compared with was measured in the same round.\n\n{}\n{table}",
             machine(),
         );
-        fs::write(path, text).unwrap();
+        fs::write(format!("{REPOSITORY}/docs/{name}"), text).unwrap();
     }
 }
 

@@ -1,0 +1,1 @@
+//! Benchmarks of the Tenantry binary: see `main.rs` and `make help`.
