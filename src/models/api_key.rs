@@ -255,22 +255,24 @@ impl ApiKey {
 
     /// Applies `changes`.
     pub fn apply(&mut self, changes: ApiKeyChanges) {
-        if let Some(name) = changes.name {
+        // Without `..`: a forgotten field does not compile.
+        let ApiKeyChanges { name, scopes, expires_at, allowed_ip_ranges, rate_limit, metadata } = changes;
+        if let Some(name) = name {
             self.name = name;
         }
-        if let Some(scopes) = changes.scopes {
+        if let Some(scopes) = scopes {
             self.scopes = scopes;
         }
-        if let Some(expires_at) = changes.expires_at {
+        if let Some(expires_at) = expires_at {
             self.expires_at = expires_at;
         }
-        if let Some(ranges) = changes.allowed_ip_ranges {
+        if let Some(ranges) = allowed_ip_ranges {
             self.allowed_ip_ranges = ranges;
         }
-        if let Some(rate_limit) = changes.rate_limit {
+        if let Some(rate_limit) = rate_limit {
             self.rate_limit = rate_limit;
         }
-        if let Some(metadata) = changes.metadata {
+        if let Some(metadata) = metadata {
             self.metadata = metadata;
         }
     }

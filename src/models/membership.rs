@@ -66,10 +66,12 @@ pub struct MembershipChanges {
 impl Membership {
     /// Applies `changes`.
     pub fn apply(&mut self, changes: MembershipChanges) {
-        if let Some(role) = changes.role {
+        // Without `..`: a forgotten field does not compile.
+        let MembershipChanges { role, permissions } = changes;
+        if let Some(role) = role {
             self.role = role;
         }
-        if let Some(permissions) = changes.permissions {
+        if let Some(permissions) = permissions {
             self.permissions = permissions;
         }
     }

@@ -132,20 +132,22 @@ impl Organization {
 
     /// Applies `changes`.
     pub fn apply(&mut self, changes: OrganizationChanges) {
-        if let Some(name) = changes.name {
+        // Without `..`: a forgotten field does not compile.
+        let OrganizationChanges { name, slug, logo_url, plan, settings } = changes;
+        if let Some(name) = name {
             self.name_normalized = name.search_key();
             self.name = name;
         }
-        if let Some(slug) = changes.slug {
+        if let Some(slug) = slug {
             self.slug = slug;
         }
-        if let Some(logo_url) = changes.logo_url {
+        if let Some(logo_url) = logo_url {
             self.logo_url = logo_url;
         }
-        if let Some(plan) = changes.plan {
+        if let Some(plan) = plan {
             self.plan = plan;
         }
-        if let Some(settings) = changes.settings {
+        if let Some(settings) = settings {
             self.settings = settings;
         }
     }

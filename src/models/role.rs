@@ -74,10 +74,12 @@ impl Role {
 
     /// Applies `changes`.
     pub fn apply(&mut self, changes: RoleChanges) {
-        if let Some(description) = changes.description {
+        // Without `..`: a forgotten field does not compile.
+        let RoleChanges { description, permissions } = changes;
+        if let Some(description) = description {
             self.description = description;
         }
-        if let Some(permissions) = changes.permissions {
+        if let Some(permissions) = permissions {
             self.permissions = permissions;
         }
     }

@@ -142,19 +142,21 @@ impl User {
 
     /// Applies `changes`. A different address is unverified; another spelling of the same one stays verified.
     pub fn apply(&mut self, changes: UserChanges) {
-        if let Some(email) = changes.email {
+        // Without `..`: a forgotten field does not compile.
+        let UserChanges { email, name, avatar_url, metadata } = changes;
+        if let Some(email) = email {
             if *email.normalized() != self.email_normalized {
                 self.email_verified_at = None;
             }
             (self.email, self.email_normalized) = email.into_parts();
         }
-        if let Some(name) = changes.name {
+        if let Some(name) = name {
             self.name = name;
         }
-        if let Some(avatar_url) = changes.avatar_url {
+        if let Some(avatar_url) = avatar_url {
             self.avatar_url = avatar_url;
         }
-        if let Some(metadata) = changes.metadata {
+        if let Some(metadata) = metadata {
             self.metadata = metadata;
         }
     }
