@@ -111,7 +111,7 @@ impl Counts {
 
 /// The running jobs of a server. Dropping them aborts them.
 pub struct Jobs {
-    jobs: Vec<Arc<Job>>,
+    started: Vec<Arc<Job>>,
     tasks: JoinSet<()>,
     counts: Counts,
 }
@@ -124,21 +124,21 @@ impl Jobs {
         registry.register("job_runs", help, counts.runs.clone());
         let help = "When a periodic job last completed, in seconds since 1970";
         registry.register("job_last_completed_seconds", help, counts.completed.clone());
-        Self { jobs: Vec::new(), tasks: JoinSet::new(), counts }
+        Self { started: Vec::new(), tasks: JoinSet::new(), counts }
     }
 
     /// Starts jobs.
     pub fn start(&mut self, jobs: Vec<Job>) {
         for job in jobs.into_iter().map(Arc::new) {
             self.tasks.spawn(Arc::clone(&job).drive(self.counts.clone()));
-            self.jobs.push(job);
+            self.started.push(job);
         }
     }
 
     /// Ends all jobs, and runs those once more that must run after the last call.
     pub async fn stop(mut self) {
         self.tasks.shutdown().await;
-        for job in self.jobs.iter().filter(|job| job.runs_at_stop) {
+        for job in self.started.iter().filter(|job| job.runs_at_stop) {
             let Work::Periodic(_, work) = &job.work else { continue };
             if tokio::time::timeout(LAST_RUN, job.run_once(work, &self.counts)).await.is_err() {
                 tracing::warn!(job = job.name, "a background job did not complete its last run in time");

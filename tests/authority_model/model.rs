@@ -1749,12 +1749,12 @@ impl Model {
             Call::RevokeInvitation(invitation) | Call::DeclineInvitation { invitation, .. } => {
                 self.invitations[*invitation].standing = Standing::Gone;
             }
-            _ => self.done_memberships(who, call, answer),
+            _ => self.done_memberships(call, answer),
         }
     }
 
     /// Memberships.
-    fn done_memberships(&mut self, who: &Who, call: &Call, answer: &Answer) {
+    fn done_memberships(&mut self, call: &Call, answer: &Answer) {
         match call {
             Call::CreateMembership { user, organization, role, extra } => {
                 let member = Member { id: answer.id.clone(), role, extra: extra.clone() };
@@ -1774,12 +1774,12 @@ impl Model {
                 self.organizations[*organization].members.remove(user);
                 self.end_invitations(*user, Some(*organization));
             }
-            _ => self.done_links(who, call, answer),
+            _ => self.done_links(call, answer),
         }
     }
 
     /// Links to providers.
-    fn done_links(&mut self, who: &Who, call: &Call, answer: &Answer) {
+    fn done_links(&mut self, call: &Call, answer: &Answer) {
         match call {
             Call::LinkOauthAccount { user, vouched } => {
                 if *vouched {
@@ -1790,12 +1790,12 @@ impl Model {
             Call::UnlinkOauthAccount(user) => {
                 self.users[*user].links.pop();
             }
-            _ => self.done_organization_states(who, call, answer),
+            _ => self.done_organization_states(call, answer),
         }
     }
 
     /// States of organizations.
-    fn done_organization_states(&mut self, who: &Who, call: &Call, answer: &Answer) {
+    fn done_organization_states(&mut self, call: &Call, answer: &Answer) {
         match call {
             Call::DeleteOrganization(organization) => {
                 self.organizations[*organization].state = State::Deleted;
@@ -1814,23 +1814,23 @@ impl Model {
                 }
             }
             Call::PurgeOrganization(organization) => self.purge_organization(*organization),
-            _ => self.done_organizations(who, call, answer),
+            _ => self.done_organizations(call, answer),
         }
     }
 
     /// Organizations.
-    fn done_organizations(&mut self, who: &Who, call: &Call, answer: &Answer) {
+    fn done_organizations(&mut self, call: &Call, answer: &Answer) {
         match call {
             Call::CreateOrganization { owner } => self.new_organization(answer, *owner, answer.other_id.clone()),
             Call::UpdateOrganization { organization, .. } => {
                 self.organizations[*organization].slug.clone_from(&answer.name);
             }
-            _ => self.done_roles(who, call, answer),
+            _ => self.done_roles(call, answer),
         }
     }
 
     /// Roles.
-    fn done_roles(&mut self, who: &Who, call: &Call, answer: &Answer) {
+    fn done_roles(&mut self, call: &Call, answer: &Answer) {
         match call {
             Call::CreateRole { organization, name, permissions } => {
                 self.organizations[*organization].roles.insert(name, (answer.id.clone(), permissions.clone()));
@@ -1854,12 +1854,12 @@ impl Model {
             Call::DeleteRole { organization, name } => {
                 self.organizations[*organization].roles.remove(name);
             }
-            _ => self.done_user_states(who, call, answer),
+            _ => self.done_user_states(call, answer),
         }
     }
 
     /// States of users.
-    fn done_user_states(&mut self, who: &Who, call: &Call, answer: &Answer) {
+    fn done_user_states(&mut self, call: &Call, answer: &Answer) {
         match call {
             Call::DeleteUser(user) => self.put_away(*user, State::Deleted),
             Call::SuspendUser(user) => self.put_away(*user, State::Suspended),
@@ -1893,12 +1893,12 @@ impl Model {
                     self.end_invitations(*user, None);
                 }
             }
-            _ => self.done_users(who, call, answer),
+            _ => self.done_users(call, answer),
         }
     }
 
     /// Users.
-    fn done_users(&mut self, who: &Who, call: &Call, answer: &Answer) {
+    fn done_users(&mut self, call: &Call, answer: &Answer) {
         match call {
             Call::CreateUser { address, verified } => {
                 self.new_user(&answer.id, self.address(address), *verified, None);
