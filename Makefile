@@ -34,7 +34,7 @@ build: ## Build the binary that is shipped: slower to build, faster to run
 test: $(TOOLS)/grpcurl $(TOOLS)/jwt-python $(TOOLS)/jwt-node ## Run every test on SQLite and on PostgreSQL, and print how many passed on each
 	@mkdir -p target
 	cargo build --locked --workspace
-	@status=0; tests/support/with-postgres.sh cargo test --locked --workspace 2>&1 | tee target/test.log || status=$$?; \
+	@status=0; tests/support/with-postgres.sh cargo test --locked --workspace --no-fail-fast 2>&1 | tee target/test.log || status=$$?; \
 	count() { grep -cE "^test .*::$$1 \.\.\. ok$$" target/test.log || true; }; \
 	others() { grep -E '^test .* \.\.\. ok$$' target/test.log | grep -vcE '::(sqlite|postgres) ' || true; }; \
 	echo; echo "passed on SQLite: $$(count sqlite), passed on PostgreSQL: $$(count postgres), on neither: $$(others)"; \

@@ -26,7 +26,7 @@ async fn r28_a_key_with_a_typo_costs_no_statement_and_no_secret_is_stored(t: Arc
     statements::record();
     let t = crate::support::Test::start_like(&t).await;
     let (key, text) = t.key(Owner::UserId(t.user("ada").await.id), &["*"]).await;
-    // One that nobody made has a prefix that is looked for; with a typo it is not.
+    // An invented key has a prefix that is looked up; one with a typo is not.
     let unknown = SecretPrefixes::default().mint_api_key(Environment::Live).0.expose().to_owned();
     let prefix = unknown[..20].to_owned();
     statements::watch(&prefix);

@@ -88,7 +88,7 @@ async fn expired_sessions_go_and_live_ones_stay(t: Arc<Test>) {
     t.admin().refresh_tokens().create_refresh_token(again).await.unwrap();
     t.advance(DAY * 3);
     becomes(&t, "cf_sessions", 1).await;
-    // It changes nothing that anybody is told, so it leaves no event.
+    // No response depends on it, so it leaves no event.
     let events = list(&t.admin(), pb::ListEventsRequest::default()).await;
     assert_eq!(events.iter().filter(|event| event.sequence > last).count(), 1);
     assert_ne!(rotated.id, old.id);

@@ -67,7 +67,7 @@ pub struct AppParts {
     pub clock: Arc<dyn Clock>,
     /// The sealing key ring.
     pub keys: KeyRing,
-    /// What secrets begin with.
+    /// The prefixes of secrets.
     pub secrets: SecretPrefixes,
     /// Issues and opens page tokens.
     pub pages: PageTokens,

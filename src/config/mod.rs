@@ -134,7 +134,7 @@ pub struct ServeArgs {
     #[command(flatten)]
     pub sealing: SealingArgs,
 
-    /// What secrets begin with.
+    /// The prefixes of secrets.
     #[command(flatten)]
     pub secrets: SecretPrefixArgs,
 
@@ -304,7 +304,7 @@ pub struct AdminCreateArgs {
     #[arg(long, value_name = "NAME")]
     pub name: String,
 
-    /// What secrets begin with, as on the server.
+    /// The prefixes of secrets, as on the server.
     #[command(flatten)]
     pub secrets: SecretPrefixArgs,
 

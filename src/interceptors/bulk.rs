@@ -9,7 +9,7 @@ use prost_reflect::{Kind, MethodDescriptor};
 
 use crate::models::PageRequest;
 
-/// What a row counts for, as much as its metadata may have. A page of rows this large takes about 27 MiB for 1,000 rows while it is built
+/// The size that a row counts for: the maximum of its metadata. A page of rows this large takes about 27 MiB for 1,000 rows while it is built
 /// (stored text, parsed value, message, encoded bytes), measured by `make test-attacks`: at this size, one such page is built at a time.
 const BYTES_OF_ROW: usize = 16 * 1024;
 /// Bytes per id in a request: a UUID as text, with tag and length.

@@ -21,8 +21,8 @@ impl Plaintext {
     }
 }
 
-/// What the secrets of a deployment begin with, before their kind: `cf` in `cf_live_..`. It says whose they are, to people and to
-/// scanners of leaked secrets, and protects nothing.
+/// The prefix of a deployment's secrets, before their kind: `cf` in `cf_live_..`. It shows people and scanners of leaked secrets whose
+/// they are, and protects nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SecretPrefix(String);
 

@@ -43,7 +43,7 @@ fn one_time_token(purpose: Purpose) -> &'static str {
     }
 }
 
-/// What secrets begin with: those that are issued, and those that are accepted because they were issued before the prefix was changed.
+/// The prefix of issued secrets, and former prefixes, which are still accepted.
 #[derive(Clone, Debug, Default)]
 pub struct SecretPrefixes {
     issued: SecretPrefix,
@@ -97,7 +97,7 @@ impl SecretPrefixes {
         Self { issued, former }
     }
 
-    /// Makes an API key: what the caller is told once, and what is stored of it.
+    /// Creates an API key: the plaintext, which is returned once, and what is stored of it.
     #[expect(clippy::expect_used, reason = "the parts have bounded lengths")]
     pub fn mint_api_key(&self, environment: Environment) -> (Plaintext, (KeyPrefix, SecretHash)) {
         let prefix = format!("{}{}", self.beginning(environment.as_stored()), random::base62(PUBLIC_CHARS));
@@ -105,12 +105,12 @@ impl SecretPrefixes {
         (plaintext, (KeyPrefix::new(&prefix).expect("it is no longer than the longest"), hash))
     }
 
-    /// Makes the text of an invitation's token, which the caller is told once, and the hash that is stored.
+    /// Creates an invitation's token, which is returned once, and the hash that is stored.
     pub fn mint_invitation_token(&self, id: InvitationId) -> (Plaintext, SecretHash) {
         self.mint_of(INVITATION_TOKEN, id.0)
     }
 
-    /// Makes the text of a token that is mailed, which the caller is told once, and the hash that is stored.
+    /// Creates a mailed token, which is returned once, and the hash that is stored.
     pub fn mint_one_time_token(&self, purpose: Purpose, id: OneTimeTokenId) -> (Plaintext, SecretHash) {
         self.mint_of(one_time_token(purpose), id.0)
     }
@@ -170,7 +170,7 @@ impl SecretPrefixes {
         self.read_of(one_time_token(purpose), presented).map(|(id, hash)| (OneTimeTokenId(id), hash))
     }
 
-    /// What a secret of a kind begins with.
+    /// The beginning of issued secrets of a kind.
     fn beginning(&self, kind: &str) -> String {
         format!("{}_{kind}_", self.issued.as_str())
     }

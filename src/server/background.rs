@@ -1,4 +1,4 @@
-//! What runs in the background: every job, and how often.
+//! The list of background jobs, and how often each runs.
 
 use std::{sync::Arc, time::Duration};
 
@@ -16,7 +16,7 @@ use crate::{
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_mins(1);
 
-/// What jobs work on, besides the application.
+/// Parts that jobs work on, in addition to the application.
 pub(super) struct Parts {
     pub(super) health: Health,
     pub(super) rates: RateLimit,

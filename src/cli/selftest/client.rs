@@ -38,7 +38,7 @@ const ACCESS: &str = "tenantry.v1.access";
 #[derive(Clone)]
 pub struct Key {
     bearer: MetadataValue<Ascii>,
-    /// What the secrets of its service begin with.
+    /// The prefixes of the secrets of its service.
     prefix: SecretPrefix,
 }
 
@@ -81,7 +81,7 @@ pub(super) struct Client {
     services: BTreeSet<String>,
     /// The key of a platform admin.
     pub(super) admin: Key,
-    /// What makes secrets that look like those of the service.
+    /// Creates secrets that look like those of the service.
     pub(super) secrets: SecretPrefixes,
     /// Prefix of every name that this run creates.
     pub(super) run: String,
