@@ -541,11 +541,12 @@ impl Model {
         member.map_or_else(Set::default, |member| self.of_member(organization, member))
     }
 
-    /// The owner's standing in an organization, regardless of scopes; for an organization's key, what the key holds.
+    /// The owner's standing in an organization, regardless of scopes; for an organization's key, what its scopes hold and every member may
+    /// see.
     fn standing(&self, who: &Who, organization: usize) -> Set {
         match (who.admin, who.organization, who.user) {
             (true, ..) => Set::ALL,
-            (_, Some(own), _) if own == organization => who.scopes.within(of_admins()),
+            (_, Some(own), _) if own == organization => who.scopes.and(of_every_member()).within(of_admins()),
             (_, None, Some(user)) => self.of_user(user, organization),
             _ => Set::default(),
         }

@@ -213,7 +213,7 @@ impl HeldPermissions {
     }
 
     /// Requires everything in `other`, to take it away. The scopes of a user's credential do not matter for that; those of an
-    /// organization's own key are all that it holds.
+    /// organization's own key are all that it holds, beyond what every member may see.
     ///
     /// # Errors
     /// The first missing permission, and whether the standing or the scopes lack it; `*` for unnamed ones.
@@ -226,7 +226,8 @@ impl HeldPermissions {
             if !covers(&permission) {
                 return Err(Lack::Standing(permission.to_owned()));
             }
-            if self.is_own_key && !self.within.cover(permission) {
+            let is_of_every_member = OF_EVERY_MEMBER.contains(&permission);
+            if self.is_own_key && !is_of_every_member && !self.within.cover(permission) {
                 return Err(Lack::Scope(permission.to_owned()));
             }
         }
