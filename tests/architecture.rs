@@ -298,7 +298,7 @@ fn numbers(name: &str) -> impl Iterator<Item = &str> {
 fn every_number_in_the_name_of_a_test_is_in_the_list_of_requirements_and_the_other_way_round() {
     let tests = Path::new(REPOSITORY).join("tests");
     let mut directories = vec![tests];
-    let mut named = BTreeSet::new();
+    let mut numbered = BTreeSet::new();
     while let Some(directory) = directories.pop() {
         for entry in fs::read_dir(directory).unwrap() {
             let path = entry.unwrap().path();
@@ -311,12 +311,12 @@ fn every_number_in_the_name_of_a_test_is_in_the_list_of_requirements_and_the_oth
                     .chain(text.split("mod "))
                     .skip(1)
                     .filter_map(|rest| rest.split(['(', ' ', ';']).next());
-                named.extend(names.flat_map(numbers).map(str::to_owned));
+                numbered.extend(names.flat_map(numbers).map(str::to_owned));
             }
         }
     }
     let list = fs::read_to_string(Path::new(REPOSITORY).join("docs/requirements.md")).unwrap();
     let listed: BTreeSet<String> =
         list.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next()).map(str::to_owned).collect();
-    assert_eq!(named, listed);
+    assert_eq!(numbered, listed);
 }

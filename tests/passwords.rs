@@ -392,10 +392,16 @@ async fn r12_wrong_passwords_in_a_row_are_counted_for_the_account_and_cost_time(
         match at % 3 {
             0 => drop(refused(sign_in(&t, &spellings[at % 4], "wrong").await, ErrorReason::SignInRejected)),
             1 => {
-                drop(refused(t.admin().authentication().verify_password(verify()).await, ErrorReason::PasswordRejected))
+                drop(refused(
+                    t.admin().authentication().verify_password(verify()).await,
+                    ErrorReason::PasswordRejected,
+                ));
             }
             _ => {
-                drop(refused(t.admin().authentication().change_password(change()).await, ErrorReason::PasswordRejected))
+                drop(refused(
+                    t.admin().authentication().change_password(change()).await,
+                    ErrorReason::PasswordRejected,
+                ));
             }
         }
     }

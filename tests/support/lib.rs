@@ -2,6 +2,7 @@
 
 #![allow(
     missing_docs,
+    clippy::should_implement_trait,
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,

@@ -222,19 +222,19 @@ impl Picked {
 
     /// Changes of API keys.
     fn key_change(self, kind: usize) -> Sent {
-        match kind {
-            24 => sent!(
-                "ApiKeyService/CreateApiKey",
-                self.id,
-                CreateApiKeyRequest {
-                    owner: Some(pb::create_api_key_request::Owner::UserId(self.user)),
-                    name: self.word,
-                    scopes: vec!["users:read".to_owned()],
-                    environment: pb::ApiKeyEnvironment::Live.into(),
-                }
-            ),
-            _ => sent!("ApiKeyService/RevokeApiKey", self.id, RevokeApiKeyRequest { api_key_id: self.key }),
+        if kind != 24 {
+            return sent!("ApiKeyService/RevokeApiKey", self.id, RevokeApiKeyRequest { api_key_id: self.key });
         }
+        sent!(
+            "ApiKeyService/CreateApiKey",
+            self.id,
+            CreateApiKeyRequest {
+                owner: Some(pb::create_api_key_request::Owner::UserId(self.user)),
+                name: self.word,
+                scopes: vec!["users:read".to_owned()],
+                environment: pb::ApiKeyEnvironment::Live.into(),
+            }
+        )
     }
 }
 
