@@ -8,7 +8,7 @@ PYJWT_VERSION := 2.15.1
 JOSE_VERSION := 5.10.0
 BUF_VERSION := 1.75.0
 
-# What measures and attacks drives the binary that is shipped.
+# Benchmarks and attacks drive the binary that is shipped.
 RELEASED = TENANTRY_TEST_BINARY="$$(realpath "$${CARGO_TARGET_DIR:-target}/release/tenantry")"
 
 # Tests wait for timers and disks four times as long as they compute.

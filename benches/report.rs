@@ -211,7 +211,7 @@ fn machine() -> String {
         String::from_utf8_lossy(&output.stdout).trim().to_owned()
     };
     format!(
-        "* Machine: {} with {} cores, {} MiB, Linux {}\n* {}, tenantry {}, release profile, mimalloc. Bare server: unmodified tonic, the same profile, the system allocator\n* SQLite: WAL, synchronous FULL. \
+        "* Machine: {} with {} cores, {} MiB, Linux {}\n* {}, tenantry {}, release profile, mimalloc. Bare server: unmodified tonic, thin LTO, the system allocator\n* SQLite: WAL, synchronous FULL. \
          PostgreSQL: {}, fsync on, default settings, on the same machine\n",
         first("grep -m1 'model name' /proc/cpuinfo | cut -d: -f2"),
         first("nproc"),

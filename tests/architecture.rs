@@ -15,31 +15,36 @@ struct Source {
     lines: usize,
 }
 
-fn sources() -> Vec<Source> {
-    let root = Path::new(REPOSITORY).join("src");
-    let mut directories = vec![root.clone()];
-    let mut sources = Vec::new();
+/// The Rust files in a directory of the repository and below it.
+fn rust_files(directory: &str) -> Vec<PathBuf> {
+    let mut directories = vec![Path::new(REPOSITORY).join(directory)];
+    let mut files = Vec::new();
     while let Some(directory) = directories.pop() {
         for entry in fs::read_dir(directory).unwrap() {
-            let path: PathBuf = entry.unwrap().path();
+            let path = entry.unwrap().path();
             if path.is_dir() {
                 directories.push(path);
-                continue;
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                files.push(path);
             }
-            if path.extension().is_none_or(|extension| extension != "rs") {
-                continue;
-            }
-            let text = fs::read_to_string(&path).unwrap();
-            let code = text.split("#[cfg(test)]").next().unwrap_or_default();
-            let code: Vec<&str> = code.lines().map(|line| line.split("//").next().unwrap_or_default()).collect();
-            sources.push(Source {
-                path: path.strip_prefix(&root).unwrap().display().to_string(),
-                code: code.join("\n"),
-                lines: text.lines().count(),
-            });
         }
     }
-    sources
+    files
+}
+
+fn sources() -> Vec<Source> {
+    let root = Path::new(REPOSITORY).join("src");
+    let source = |path: PathBuf| {
+        let text = fs::read_to_string(&path).unwrap();
+        let code = text.split("#[cfg(test)]").next().unwrap_or_default();
+        let code: Vec<&str> = code.lines().map(|line| line.split("//").next().unwrap_or_default()).collect();
+        Source {
+            path: path.strip_prefix(&root).unwrap().display().to_string(),
+            code: code.join("\n"),
+            lines: text.lines().count(),
+        }
+    };
+    rust_files("src").into_iter().map(source).collect()
 }
 
 /// Fails if a word occurs in a file whose path begins with one of `under` and is not one of `except`.
@@ -296,24 +301,12 @@ fn numbers(name: &str) -> impl Iterator<Item = &str> {
 
 #[test]
 fn every_number_in_the_name_of_a_test_is_in_the_list_of_requirements_and_the_other_way_round() {
-    let tests = Path::new(REPOSITORY).join("tests");
-    let mut directories = vec![tests];
     let mut numbered = BTreeSet::new();
-    while let Some(directory) = directories.pop() {
-        for entry in fs::read_dir(directory).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                directories.push(path);
-            } else if path.extension().is_some_and(|extension| extension == "rs") {
-                let text = fs::read_to_string(path).unwrap();
-                let names = text
-                    .split("fn ")
-                    .chain(text.split("mod "))
-                    .skip(1)
-                    .filter_map(|rest| rest.split(['(', ' ', ';']).next());
-                numbered.extend(names.flat_map(numbers).map(str::to_owned));
-            }
-        }
+    for path in rust_files("tests") {
+        let text = fs::read_to_string(path).unwrap();
+        let names = text.split("fn ").chain(text.split("mod ")).skip(1);
+        let names = names.filter_map(|rest| rest.split(['(', ' ', ';']).next());
+        numbered.extend(names.flat_map(numbers).map(str::to_owned));
     }
     let list = fs::read_to_string(Path::new(REPOSITORY).join("docs/requirements.md")).unwrap();
     let listed: BTreeSet<String> =

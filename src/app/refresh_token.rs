@@ -14,16 +14,15 @@ use crate::{
 /// Starts a session for a user without proof of the user's identity.
 pub async fn create<A: Answer>(app: &App, call: &Call, new: &NewSession, answer: fn(IssuedSession) -> A) -> Result<A> {
     let now = app.now();
-    let (session, refresh_token) = session::create(app, call, new, now);
+    let issued = session::create(app, call, new, now);
     app.change(
         call,
         async |tx| {
             let user = guards::lock_own_user(tx, &call.caller, new.user_id).await?;
             guards::active_user(&user)?;
             authority::session(tx, &call.caller, &user)?;
-            session::start(app, tx, &user, &session, now).await?;
-            let (session, refresh_token) = (session.clone(), refresh_token.clone());
-            Ok(IssuedSession { session, refresh_token, access_token: None, standing: None })
+            session::start(app, tx, &user, &issued.session, now).await?;
+            Ok(issued.clone())
         },
         answer,
     )

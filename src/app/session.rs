@@ -14,8 +14,7 @@ use crate::{
         RoleName, Session, SessionId, Timestamp, TokenState, User, UserId,
         permission::{self, HeldPermissions, Standing},
     },
-    repositories,
-    repositories::Locked,
+    repositories::{self, Locked},
     security::{
         access_token::Claims,
         random,
@@ -28,6 +27,7 @@ use crate::{
 const MAX_PERMISSIONS_BYTES: usize = 4096;
 
 /// A session and its current refresh token, which is returned only once.
+#[derive(Clone)]
 pub struct IssuedSession {
     /// The session.
     pub session: Session,
@@ -40,6 +40,7 @@ pub struct IssuedSession {
 }
 
 /// A signed access token.
+#[derive(Clone)]
 pub struct AccessToken {
     /// The JWT.
     pub text: String,
@@ -130,13 +131,12 @@ pub(super) fn token_rejected() -> Error {
 }
 
 /// A new session, not yet stored, and its first refresh token.
-pub(super) fn create(app: &App, call: &Call, new: &NewSession, now: Timestamp) -> (Session, Plaintext) {
+pub(super) fn create(app: &App, call: &Call, new: &NewSession, now: Timestamp) -> IssuedSession {
     let (id, secret): (SessionId, _) = (app.new_id(now), SessionSecret::random());
     let place = Place { row: id.0, owner: new.user_id.0, ..PLACE };
     let sealed = app.keys.seal(secret.as_bytes(), place);
     let session = new.to_session(id, sealed, call.caller.api_key_id(), app.policy.lifetimes, now);
-    let refresh_token = app.secrets.refresh_token(&secret, id, session.generation);
-    (session, refresh_token)
+    issue(app, session, &secret, None)
 }
 
 /// Stores a new session of a locked user. Ends the oldest sessions beyond the user's limit.

@@ -78,7 +78,7 @@ fn hash_for(cost: Cost, threads: usize) -> (u32, Duration) {
 }
 
 impl Report {
-    /// The strongest cost (most memory times passes) within the target; if there is none, the fastest of the minimum costs.
+    /// The strongest cost (most memory times passes) within the target; otherwise the fastest of the minimum costs.
     fn proposed(&self) -> Option<&Measured> {
         let work = |one: &&Measured| u64::from(one.cost.memory_kib) * u64::from(one.cost.passes);
         let stronger = self.measured.iter().skip(LEAST).filter(|one| one.at_once <= self.target).max_by_key(work);

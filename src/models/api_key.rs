@@ -80,7 +80,7 @@ words! {
 /// The public prefix of a key, such as `cf_live_3kTMd92LmQ0a`.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct KeyPrefix {
-    /// Those of the text, and zeros after them.
+    /// The text, followed by zeros.
     bytes: [u8; Self::MAX_BYTES],
     length: u8,
 }
@@ -92,7 +92,7 @@ impl std::fmt::Debug for KeyPrefix {
 }
 
 impl KeyPrefix {
-    /// How long it is at most: what secrets begin with, `_live_`, and 12 characters.
+    /// Maximum length: the prefix of secrets, `_live_`, and 12 characters.
     pub const MAX_BYTES: usize = SecretPrefix::MAX_BYTES + 18;
 
     /// Accepts an ASCII text of the right length.

@@ -27,10 +27,10 @@ impl Plaintext {
 pub struct SecretPrefix(String);
 
 impl SecretPrefix {
-    /// Most bytes.
+    /// Maximum length in bytes.
     pub const MAX_BYTES: usize = 16;
 
-    /// Checks a prefix. An underscore would end it, and `ey` is what every access token begins with.
+    /// Parses a prefix. An underscore would end it, and every access token begins with `ey`.
     ///
     /// # Errors
     /// Says which rule it breaks.

@@ -170,7 +170,7 @@ impl Session {
     }
 
     /// The session after its current token is exchanged, not yet stored, for `organization_id` from then on. Never extends
-    /// `family_expires_at`. `None` if the generation overflows.
+    /// `ends_at`. `None` if the generation overflows.
     pub fn refreshed(&self, organization_id: Option<OrganizationId>, life: Duration, now: Timestamp) -> Option<Self> {
         let expires_at = now.after(life).min(self.ends_at);
         Some(Self {

@@ -140,7 +140,7 @@ pub async fn sign_in<A: Answer>(app: &App, call: &Call, asked: SignIn, answer: f
         ip_address: asked.ip_address,
         organization_id: asked.organization_id,
     };
-    let (session, refresh_token) = session::create(app, call, &new, now);
+    let issued = session::create(app, call, &new, now);
     let sign_in = app.change(
         call,
         async |tx| {
@@ -149,13 +149,11 @@ pub async fn sign_in<A: Answer>(app: &App, call: &Call, asked: SignIn, answer: f
             authority::may_authenticate(&call.caller, &user)
                 .map_err(|_| Error::Precondition(Precondition::SignInRejected))?;
             authority::proven_session(tx);
-            let standing = session::standing(tx, &session, session.organization_id).await?;
+            let standing = session::standing(tx, &issued.session, issued.session.organization_id).await?;
             proof.rehash(tx).await?;
             tx.passwords().signed_in(&user, now).await?;
-            session::start(app, tx, &user, &session, now).await?;
-            let (session, refresh_token) = (session.clone(), refresh_token.clone());
-            let issued = IssuedSession { session, refresh_token, access_token: None, standing };
-            let session = session::with_access_token(app, issued, now)?;
+            session::start(app, tx, &user, &issued.session, now).await?;
+            let session = session::with_access_token(app, IssuedSession { standing, ..issued.clone() }, now)?;
             Ok(SignedIn { user: user.into_inner(), session })
         },
         answer,

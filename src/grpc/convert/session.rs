@@ -8,10 +8,7 @@ use crate::{
     pb,
 };
 
-/// Reads a ListSessions.
-///
-/// # Errors
-/// Every violation at once.
+/// Parses a ListSessions request.
 pub fn list(lists: Lists<'_>, request: &pb::ListSessionsRequest) -> Result<Listing<UserId>> {
     let mut check = Validation::default();
     let page = check.page(lists, request);
@@ -20,10 +17,7 @@ pub fn list(lists: Lists<'_>, request: &pb::ListSessionsRequest) -> Result<Listi
     Ok(Listing::new(user_id, page))
 }
 
-/// Reads a RevokeAllSessions.
-///
-/// # Errors
-/// Every violation at once.
+/// Parses a RevokeAllSessions request.
 pub fn revoke_all(request: &pb::RevokeAllSessionsRequest) -> Result<(UserId, Option<SessionId>)> {
     let mut check = Validation::default();
     let user_id = check.id("user_id", &request.user_id);
