@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use prost_reflect::{Kind, Value};
+use prost_reflect::{Kind, MethodDescriptor, Value};
 use prost_types::{Struct, Value as WireValue, value::Kind as WireKind};
 use tenantry::pb::{self, ErrorReason};
-use tonic::Code;
+use tonic::{Code, Status};
 
 use crate::support::{
     Answered as _, Test, both, mask, object, raw,
@@ -34,6 +34,11 @@ fn nested_struct(levels: usize) -> Vec<u8> {
     })
 }
 
+/// Calls a method as a platform admin.
+async fn call(t: &Test, method: &MethodDescriptor, request: Vec<u8>) -> Result<Vec<u8>, Status> {
+    raw::call(&t.anonymous(), &raw::path(method), request, raw::bearer(&[&t.admin_key_for(method).await])).await
+}
+
 #[both]
 async fn no_text_in_any_field_of_any_method_breaks_anything(t: Arc<Test>) {
     let world = World::make(&t).await;
@@ -55,13 +60,7 @@ async fn no_text_in_any_field_of_any_method_breaks_anything(t: Arc<Test>) {
                 let mut request = world.request(&method);
                 let value = Value::String(text.to_owned());
                 request.set_field(&field, if field.is_list() { Value::List(vec![value]) } else { value });
-                let answer = raw::call(
-                    &t.anonymous(),
-                    &raw::path(&method),
-                    encode(&request),
-                    raw::bearer(&[&t.admin_key_for(&method).await]),
-                )
-                .await;
+                let answer = call(&t, &method, encode(&request)).await;
                 let Err(status) = answer else { continue };
                 let expected = [
                     Code::InvalidArgument,
@@ -94,13 +93,7 @@ async fn unknown_enum_numbers_are_refused_and_named(t: Arc<Test>) {
                 update_mask.as_message_mut().unwrap().set_field_by_name("paths", paths);
                 request.set_field_by_name("update_mask", update_mask);
             }
-            let answer = raw::call(
-                &t.anonymous(),
-                &raw::path(&method),
-                encode(&request),
-                raw::bearer(&[&t.admin_key_for(&method).await]),
-            )
-            .await;
+            let answer = call(&t, &method, encode(&request)).await;
             let status = refused(answer, ErrorReason::InvalidArgument);
             let named = fields(&status).pop().unwrap();
             assert_eq!(named.trim_end_matches("[0]"), field.name(), "{}", method.full_name());
@@ -114,9 +107,7 @@ async fn bytes_that_are_no_message_are_refused(t: Arc<Test>) {
     // A request without fields cannot be invalid.
     for method in raw::methods().into_iter().filter(|method| method.name() != raw::NAMES_NOTHING) {
         for bytes in [vec![0xff; 10], vec![0x0a, 0x05, b'a'], vec![0x0a, 0x02, 0xff, 0xfe]] {
-            let answer =
-                raw::call(&t.anonymous(), &raw::path(&method), bytes, raw::bearer(&[&t.admin_key_for(&method).await]))
-                    .await;
+            let answer = call(&t, &method, bytes).await;
             let status = answer.unwrap_err();
             // An unknown field is skipped, as it should be; the request is then empty.
             assert!(["REQUEST_MALFORMED", "INVALID_ARGUMENT"].contains(&reason_of(&status).as_str()), "{status:?}");
@@ -126,9 +117,7 @@ async fn bytes_that_are_no_message_are_refused(t: Arc<Test>) {
         more.extend([0xfa, 0x3f, 0x01, 0x00]);
         // Fields of a later version do not cause a refusal.
         if method.name().starts_with("Get") {
-            raw::call(&t.anonymous(), &raw::path(&method), more, raw::bearer(&[&t.admin_key_for(&method).await]))
-                .await
-                .unwrap();
+            call(&t, &method, more).await.unwrap();
         }
     }
 }
