@@ -86,8 +86,7 @@ pub async fn list(app: &App, caller: &Caller, filter: &ApiKeyFilter, page: &Page
         let reach = match filter.owner {
             ApiKeyOwner::User(id) => guards::own_user(conn, caller, id).await.map(|_| caller.reach())?,
             ApiKeyOwner::Organization(id) => {
-                guards::visible_organization(conn, caller, id).await?;
-                guards::may(conn, caller, id, permission::READ_API_KEYS).await?;
+                guards::may_read(conn, caller, id, permission::READ_API_KEYS).await?;
                 Reach::Organization(id)
             }
         };

@@ -164,6 +164,19 @@ pub(super) async fn may(
     }
 }
 
+/// Refuses a caller that cannot see an organization, or does not hold a permission in it. The permission is read first, so that a caller
+/// whose membership ends between the two reads is answered like one that never was a member.
+pub(super) async fn may_read(
+    conn: &mut Conn,
+    caller: &Caller,
+    organization: OrganizationId,
+    permission: &'static str,
+) -> Result<()> {
+    let held = may(conn, caller, organization, permission).await;
+    visible_organization(conn, caller, organization).await?;
+    held.map(drop)
+}
+
 /// Refuses a caller that does not hold a permission in an organization, and in a suspended organization everyone but platform admins.
 /// Returns what the caller holds.
 pub(super) async fn may_change(

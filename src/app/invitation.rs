@@ -90,8 +90,7 @@ pub async fn list(
     let list = app.db.scan(async |conn| {
         let reach = match filter {
             InvitationFilter::Organization(id) => {
-                guards::visible_organization(conn, caller, *id).await?;
-                guards::may(conn, caller, *id, permission::READ_INVITATIONS).await?;
+                guards::may_read(conn, caller, *id, permission::READ_INVITATIONS).await?;
                 caller.reach()
             }
             InvitationFilter::Email(email) => {
