@@ -193,7 +193,7 @@ pub async fn accept<A: Answer>(
             };
             let membership = new.to_membership(membership_id, now);
             authority::by_invitation(tx);
-            tx.memberships().insert(&membership).await?;
+            tx.memberships().insert(&membership, &user).await?;
             if presented.token_hash.is_some() && user.email_verified_at.is_none() {
                 verify_by_invitation(tx, caller, user, shown, now).await?;
             }

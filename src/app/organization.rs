@@ -86,7 +86,7 @@ async fn create_with_slug<A: Answer>(
             guards::may_join_another(tx, caller, &user).await?;
             tx.organizations().insert(&organization, user.id).await?;
             authority::own_organization(tx);
-            tx.memberships().insert(&membership).await?;
+            tx.memberships().insert(&membership, &user).await?;
             Ok(Created { organization: organization.clone(), owner_membership_id: membership.id })
         },
         answer,

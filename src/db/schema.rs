@@ -61,6 +61,8 @@ diesel::table! {
         created_at -> Instant,
         updated_at -> Instant,
         user_email -> Text,
+        user_search -> Text,
+        user_state -> Text,
     }
 }
 
@@ -144,6 +146,7 @@ diesel::table! {
         allowed_ip_ranges -> JsonDoc,
         rate_limit -> BigInt,
         by_platform -> Bool,
+        name_search -> Text,
     }
 }
 
@@ -300,6 +303,55 @@ diesel::table! {
         signs_from -> Instant,
         verifies_until -> Nullable<Instant>,
         created_at -> Instant,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::db::types::Id;
+
+    #[sql_name = "cf_search_pending"]
+    search_pending (kind, id) {
+        kind -> BigInt,
+        id -> Id,
+        changes -> BigInt,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::db::types::Id;
+
+    #[sql_name = "cf_search_segments"]
+    search_segments (kind, segment) {
+        kind -> BigInt,
+        segment -> BigInt,
+        first_id -> Id,
+        last_id -> Id,
+        size -> BigInt,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+
+    #[sql_name = "cf_search_members"]
+    search_members (kind, chunk) {
+        kind -> BigInt,
+        chunk -> BigInt,
+        ids -> Binary,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+
+    #[sql_name = "cf_search_postings"]
+    search_postings (kind, segment, bucket) {
+        kind -> BigInt,
+        segment -> BigInt,
+        bucket -> BigInt,
+        postings -> Binary,
     }
 }
 

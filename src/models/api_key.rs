@@ -3,8 +3,8 @@
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use super::{
-    ApiKeyId, Caller, IpRanges, JsonObject, Name, OrganizationId, Presented, Principal, PrincipalId, Revision, Scope,
-    Scopes, SecretHash, SecretPrefix, Timestamp, UserId,
+    ApiKeyId, Caller, Fragment, IpRanges, JsonObject, Name, OrganizationId, Period, Presented, Principal, PrincipalId,
+    Revision, Scope, Scopes, SecretHash, SecretPrefix, Timestamp, UserId,
     resource::resource,
     stored::{StoredText, words},
 };
@@ -284,12 +284,20 @@ pub fn covers_rate(held: i64, given: i64) -> bool {
 }
 
 /// A filter of keys.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct ApiKeyFilter {
     /// The owner.
     pub owner: ApiKeyOwner,
     /// Whether revoked keys are included.
     pub include_revoked: bool,
+    /// Whose name contains this.
+    pub fragment: Option<Fragment>,
+    /// Created by this user.
+    pub created_by: Option<UserId>,
+    /// When they expire. A key without an expiry is in no range.
+    pub expires: Period,
+    /// When they were last used. A key that was never used is before every time.
+    pub last_used: Period,
 }
 
 /// A key found by its prefix, with the state of its owner.

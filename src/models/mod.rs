@@ -9,6 +9,7 @@ pub mod call;
 pub mod caller;
 pub mod email;
 pub mod event;
+pub mod fold;
 pub mod id;
 pub mod impact;
 pub mod invitation;
@@ -25,6 +26,7 @@ pub mod priority;
 pub mod resource;
 pub mod role;
 pub mod scope;
+pub mod search;
 pub mod secret;
 pub mod session;
 pub mod sign_in;
@@ -52,19 +54,22 @@ pub use impact::Impact;
 pub use invitation::{Invitation, InvitationFilter, InvitationKey, NewInvitation};
 pub use ip_range::{IpRange, IpRanges};
 pub use json::JsonObject;
-pub use membership::{Membership, MembershipChanges, MembershipFilter, MembershipKey, NewMembership};
+pub use membership::{
+    Member, MemberFilter, MemberOrder, Membership, MembershipChanges, MembershipFilter, MembershipKey, NewMembership, Profile,
+};
 pub use oauth_account::{NewOauthAccount, OauthAccount, OauthAccountFilter, ProviderAccount, ProviderTokens};
 pub use one_time_token::{OneTimeToken, Purpose};
 pub use organization::{
     NewOrganization, Organization, OrganizationChanges, OrganizationFilter, OrganizationState, Plan, StateFilter,
 };
-pub use page::{Cursor, Page, PageRequest};
+pub use page::{Count, Cursor, Order, Page, PageRequest, Period};
 pub use password::Password;
 pub use permission::HeldPermissions;
 pub use priority::Priority;
 pub use resource::{Resource, Revision};
 pub use role::{NewRole, Role, RoleChanges, RoleKey, RoleName};
 pub use scope::{Permissions, RequiredScope, Scope, Scopes};
+pub use search::Fragment;
 pub use secret::{PasswordHash, Plaintext, Sealed, SecretHash, SecretPrefix};
 pub use session::{Generation, NewSession, RevokedReason, Session, TokenState};
 pub use sign_in::{AccountId, Failures, Source};

@@ -1,8 +1,8 @@
 //! Organizations.
 
 use super::{
-    JsonObject, Name, OrganizationId, Revision, RoleName, SearchKey, Slug, Timestamp, UserId, WebUrl,
-    resource::resource, stored::words,
+    Fragment, JsonObject, Name, OrganizationId, Revision, RoleName, SearchKey, Slug, Timestamp, UserId, WebUrl,
+    resource::resource, search::searchable, stored::words,
 };
 
 /// A tenant.
@@ -130,6 +130,11 @@ impl Organization {
         self.state == OrganizationState::Active && self.deleted_at.is_none()
     }
 
+    /// The text that the organization is searched by.
+    pub fn searched(&self) -> String {
+        searchable(&[self.name.as_str(), self.slug.as_str()])
+    }
+
     /// Applies `changes`.
     pub fn apply(&mut self, changes: OrganizationChanges) {
         // Without `..`: a forgotten field does not compile.
@@ -164,6 +169,8 @@ pub struct OrganizationFilter {
     pub name_prefix: Option<SearchKey>,
     /// With this user as a member.
     pub member_user_id: Option<UserId>,
+    /// Whose name or slug contains this.
+    pub fragment: Option<Fragment>,
 }
 
 /// A transfer of ownership.

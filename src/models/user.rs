@@ -1,10 +1,11 @@
 //! Users.
 
 use super::{
-    Email, EmailPrefix, JsonObject, Name, NormalizedEmail, OrganizationId, Revision, Timestamp, UserId, WebUrl,
+    Email, EmailPrefix, Fragment, JsonObject, Name, NormalizedEmail, OrganizationId, Revision, Timestamp, UserId, WebUrl,
     email::GivenEmail,
     organization::StateFilter,
     resource::resource,
+    search::searchable,
     stored::{stored_as_is, words},
     text::is_forbidden,
 };
@@ -40,6 +41,8 @@ pub struct User {
     pub updated_at: Timestamp,
     /// The id of the user in the system that it was imported from.
     pub external_id: Option<ExternalId>,
+    /// When a session last began. Not part of the revision, and not in events.
+    pub last_sign_in_at: Option<Timestamp>,
 }
 
 resource!(User);
@@ -117,6 +120,7 @@ impl NewUser {
             created_at: now,
             updated_at: now,
             external_id: self.external_id,
+            last_sign_in_at: None,
         }
     }
 }
@@ -138,6 +142,11 @@ impl User {
     /// True if the user is neither suspended nor deleted.
     pub fn is_active(&self) -> bool {
         self.state == UserState::Active && self.deleted_at.is_none()
+    }
+
+    /// The text that the user is searched by.
+    pub fn searched(&self) -> String {
+        searchable(&[self.name.as_str(), self.email_normalized.as_str()])
     }
 
     /// Applies `changes`. A different address is unverified; another spelling of the same one stays verified.
@@ -171,10 +180,8 @@ pub struct UserFilter {
     pub state: StateFilter<UserState>,
     /// Whose normalized address starts with this; orders the list by address.
     pub email_prefix: Option<EmailPrefix>,
-    /// Created at this time or later.
-    pub created_from: Option<Timestamp>,
-    /// Created before this time.
-    pub created_before: Option<Timestamp>,
+    /// Whose name or normalized address contains this.
+    pub fragment: Option<Fragment>,
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use diesel::{dsl::exists, prelude::*};
 use diesel_async::RunQueryDsl;
 
-use super::{MAX_BATCH, delete_up_to, forget_user, reach::within, row};
+use super::{MAX_BATCH, Span, delete_up_to, forget_user, in_period, reach::within, row, spanned};
 use crate::{
     db::{
         Conn, ForUpdate, execute, query,
@@ -78,10 +78,9 @@ impl InvitationRepository<'_> {
                     query.filter(invitations::email_normalized.eq(email)).filter(invitations::expires_at.gt(now))
                 }
             };
-            if let Some(cursor) = &page.after {
-                query = query.filter(invitations::id.gt(InvitationId(cursor.id)));
-            }
-            within!(invitations, query, reach).order(invitations::id).limit(page.limit()).load(c)
+            let query = in_period!(query, invitations::created_at, page.created);
+            let query = spanned!(query, invitations::id, InvitationId, Span::of(page), page.order);
+            within!(invitations, query, reach).limit(page.limit()).load(c)
         })?;
         Ok(page.page(rows, |row| Cursor::by_id(row.id)))
     }

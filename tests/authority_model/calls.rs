@@ -31,7 +31,7 @@ const fn of_platform(weight: usize, scope: &'static str) -> Rule {
 }
 
 /// All methods that are called. Methods that hash a password have low weights: they cost more than all others together.
-pub static METHODS: [(&str, Rule); 90] = [
+pub static METHODS: [(&str, Rule); 92] = [
     ("CreateApiKey", rule(6, "api_keys:write")),
     ("GetApiKey", rule(1, "api_keys:read")),
     ("ListApiKeys", rule(1, "api_keys:read")),
@@ -74,6 +74,8 @@ pub static METHODS: [(&str, Rule); 90] = [
     ("CreateMembership", of_platform(4, "memberships:write")),
     ("GetMembership", rule(1, "memberships:read")),
     ("ListMemberships", rule(1, "memberships:read")),
+    ("ListMembers", rule(1, "memberships:read")),
+    ("CountMembers", rule(1, "memberships:read")),
     ("UpdateMembership", rule(6, "memberships:write")),
     ("DeleteMembership", rule(3, "memberships:write")),
     ("LinkOauthAccount", of_platform(4, "oauth_accounts:write")),
@@ -211,6 +213,8 @@ pub enum Call {
     CreateMembership { user: usize, organization: usize, role: &'static str, extra: Vec<&'static str> },
     GetMembership { user: usize, organization: usize },
     ListMemberships(usize),
+    ListMembers(usize),
+    CountMembers(usize),
     UpdateMembership { user: usize, organization: usize, role: Option<&'static str>, extra: Option<Vec<&'static str>> },
     DeleteMembership { user: usize, organization: usize },
     LinkOauthAccount { user: usize, vouched: bool },
@@ -756,6 +760,8 @@ impl<'a> Draw<'a> {
                 Call::GetMembership { user: self.member_of(organization), organization }
             }
             "ListMemberships" => Call::ListMemberships(self.any_organization()),
+            "ListMembers" => Call::ListMembers(self.any_organization()),
+            "CountMembers" => Call::CountMembers(self.any_organization()),
             "UpdateMembership" => {
                 let organization = self.any_organization();
                 let user = self.member_of(organization);

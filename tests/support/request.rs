@@ -10,7 +10,7 @@ use super::{
 };
 
 /// Fields that requests leave empty.
-const OPTIONAL: [&str; 44] = [
+const OPTIONAL: [&str; 52] = [
     "avatar_url",
     "logo_url",
     "metadata",
@@ -55,6 +55,14 @@ const OPTIONAL: [&str; 44] = [
     "restore_api_keys",
     "email_verified_by_provider",
     "purge_sole_organizations",
+    "order",
+    "query",
+    "roles",
+    "created_by",
+    "expires_from",
+    "expires_before",
+    "last_used_from",
+    "last_used_before",
 ];
 
 /// One resource of every kind, all of one owner.

@@ -76,8 +76,19 @@ pub fn list(lists: Lists<'_>, request: &pb::ListApiKeysRequest) -> Result<Listin
     let mut check = Validation::default();
     let page = check.page(lists, request);
     let owner = owner!(check, list_api_keys_request, &request.owner);
-    let (Some(page), Some(owner)) = (page, owner) else { return Err(check.failed()) };
-    Ok(Listing::new(ApiKeyFilter { owner, include_revoked: request.include_revoked }, page))
+    let fragment = check.fragment(&request.query);
+    let created_by = check.optional_id("created_by", &request.created_by);
+    let range = [request.expires_from.as_ref(), request.expires_before.as_ref()];
+    let expires = check.period("expires_from", "expires_before", range);
+    let range = [request.last_used_from.as_ref(), request.last_used_before.as_ref()];
+    let last_used = check.period("last_used_from", "last_used_before", range);
+    let (Some(page), Some(owner), Some(fragment), Some(created_by), Some(expires), Some(last_used)) =
+        (page, owner, fragment, created_by, expires, last_used)
+    else {
+        return Err(check.failed());
+    };
+    let include_revoked = request.include_revoked;
+    Ok(Listing::new(ApiKeyFilter { owner, include_revoked, fragment, created_by, expires, last_used }, page))
 }
 
 /// Parses an UpdateApiKey request at `now`.

@@ -36,13 +36,15 @@ pub fn list(lists: Lists<'_>, request: &pb::ListOrganizationsRequest) -> Result<
     let name_prefix =
         check.optional("name_prefix", &request.name_prefix, |text| Name::parse(text).map(|name| name.search_key()));
     let member_user_id = check.optional_id("member_user_id", &request.member_user_id);
-    let (Some(page), Some(plan), Some(state), Some(name_prefix), Some(member_user_id)) =
-        (page, plan, state, name_prefix, member_user_id)
+    let fragment = check.fragment(&request.query);
+    let by_prefix = check.is_by_prefix("name_prefix", &request.name_prefix, request.order, &request.query);
+    let (Some(page), Some(plan), Some(state), Some(name_prefix), Some(member_user_id), Some(fragment), Some(())) =
+        (page, plan, state, name_prefix, member_user_id, fragment, by_prefix)
     else {
         return Err(check.failed());
     };
     let state = state.unwrap_or_default();
-    Ok(Listing::new(OrganizationFilter { plan, state, name_prefix, member_user_id }, page))
+    Ok(Listing::new(OrganizationFilter { plan, state, name_prefix, member_user_id, fragment }, page))
 }
 
 /// Parses an UpdateOrganization request.

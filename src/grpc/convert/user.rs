@@ -93,15 +93,15 @@ pub fn list(lists: Lists<'_>, request: &pb::ListUsersRequest) -> Result<Listing<
     let organization_id = check.optional_id("organization_id", &request.organization_id);
     let state = check.optional_choice("state", state_filter(request.state).map(Some));
     let email_prefix = check.optional("email_prefix", &request.email_prefix, EmailPrefix::parse);
-    let created_from = check.optional_time("created_from", request.created_from.as_ref());
-    let created_before = check.optional_time("created_before", request.created_before.as_ref());
-    let (Some(page), Some(organization_id), Some(state), Some(email_prefix), Some(created_from), Some(created_before)) =
-        (page, organization_id, state, email_prefix, created_from, created_before)
+    let fragment = check.fragment(&request.query);
+    let by_prefix = check.is_by_prefix("email_prefix", &request.email_prefix, request.order, &request.query);
+    let (Some(page), Some(organization_id), Some(state), Some(email_prefix), Some(fragment), Some(())) =
+        (page, organization_id, state, email_prefix, fragment, by_prefix)
     else {
         return Err(check.failed());
     };
     let state = state.unwrap_or_default();
-    Ok(Listing::new(UserFilter { organization_id, state, email_prefix, created_from, created_before }, page))
+    Ok(Listing::new(UserFilter { organization_id, state, email_prefix, fragment }, page))
 }
 
 /// Parses an UpdateUser request.
@@ -160,6 +160,7 @@ impl From<User> for pb::User {
             updated_at: Some(time(user.updated_at)),
             deleted_at: user.deleted_at.map(time),
             external_id: user.external_id.map(|id| id.as_str().to_owned()).unwrap_or_default(),
+            last_sign_in_at: user.last_sign_in_at.map(time),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Storage of API keys.
 
+mod list;
 mod revoke;
 
 use diesel::{dsl::exists, prelude::*};
@@ -16,7 +17,7 @@ use crate::{
         Action, ApiKey, ApiKeyFilter, ApiKeyId, ApiKeyOwner, Credential, Cursor, Environment, HeldPermissions,
         IpRanges, JsonObject, Name, Organization, OrganizationId, OrganizationState, OwnerState, Page, PageRequest,
         Permissions, Principal, PrincipalId, Reach, Resource as _, Revision, RoleName, Scopes, SecretHash, Timestamp,
-        User, UserId, UserState, api_key::KeyPrefix,
+        User, UserId, UserState, api_key::KeyPrefix, search::searchable,
     },
     repositories::Locked,
 };
@@ -114,7 +115,8 @@ pub struct ApiKeyRepository<'c> {
 impl ApiKeyRepository<'_> {
     /// Stores a new API key. Takes no reach: the row is new.
     pub async fn insert(&mut self, key: &ApiKey) -> Result<()> {
-        execute!(self.conn, diesel::insert_into(api_keys::table).values(ApiKeyRow::from(key)))?;
+        let values = (ApiKeyRow::from(key), api_keys::name_search.eq(searchable(&[key.name.as_str()])));
+        execute!(self.conn, diesel::insert_into(api_keys::table).values(values))?;
         self.conn.made(Action::ApiKeyCreated, key);
         Ok(())
     }
@@ -201,22 +203,6 @@ impl ApiKeyRepository<'_> {
         found.map(read_credential).transpose()
     }
 
-    /// A page of API keys, in order of id.
-    pub async fn list(&mut self, reach: &Reach, filter: &ApiKeyFilter, page: &PageRequest) -> Result<Page<ApiKey>> {
-        let rows: Vec<ApiKeyRow> = query!(self.conn, c => {
-            let query = api_keys::table.select(ApiKeyRow::as_select()).into_boxed::<Backend>();
-            let mut query = owned!(query, filter.owner);
-            if !filter.include_revoked {
-                query = query.filter(api_keys::revoked_at.is_null());
-            }
-            if let Some(cursor) = &page.after {
-                query = query.filter(api_keys::id.gt(ApiKeyId(cursor.id)));
-            }
-            within!(api_keys, query, reach).order(api_keys::id).limit(page.limit()).load(c)
-        })?;
-        Ok(page.page(rows, |row| Cursor::by_id(row.id)))
-    }
-
     /// Locks an API key.
     pub async fn lock(&mut self, reach: &Reach, id: ApiKeyId) -> Result<Option<Locked<ApiKey>>> {
         let row: Option<ApiKeyRow> = query!(self.conn, c => {
@@ -232,7 +218,8 @@ impl ApiKeyRepository<'_> {
         key.touch(now);
         let (before, key) = key.into_before_and_after();
         let found = api_keys::table.filter(api_keys::id.eq(key.id));
-        execute!(self.conn, diesel::update(found).set(ApiKeyRow::from(&key)))?;
+        let columns = (ApiKeyRow::from(&key), api_keys::name_search.eq(searchable(&[key.name.as_str()])));
+        execute!(self.conn, diesel::update(found).set(columns))?;
         self.conn.changed(action, before, &key);
         Ok(key)
     }

@@ -66,11 +66,11 @@ fn asks_for_several(filter: &EventFilter) -> bool {
 macro_rules! in_time {
     ($query:expr, $filter:expr, $page:expr, $looked_to:expr) => {{
         let mut query = $query;
-        let from = $filter.created_from.map(|from| EventId(first_uuid_at(from)));
+        let from = $page.created.from.map(|from| EventId(first_uuid_at(from)));
         if let Some(from) = from.max($looked_to) {
             query = query.filter(events::id.ge(from));
         }
-        let before = $filter.created_before.map(|before| EventId(first_uuid_at(before)));
+        let before = $page.created.before.map(|before| EventId(first_uuid_at(before)));
         let before = before.into_iter().chain($page.after.as_ref().map(|cursor| EventId(cursor.id))).min();
         if let Some(before) = before {
             query = query.filter(events::id.lt(before));

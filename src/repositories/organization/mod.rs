@@ -16,7 +16,7 @@ use crate::{
         Action, Impact, JsonObject, Name, Organization, OrganizationId, OrganizationState, Plan, Reach, Resource as _,
         Revision, SearchKey, Slug, Timestamp, UserId, WebUrl,
     },
-    repositories::Locked,
+    repositories::{Locked, Searched},
 };
 
 row!(organizations: OrganizationRow of Organization {
@@ -62,6 +62,7 @@ impl OrganizationRepository<'_> {
         let accountable = organizations::accountable_user_id.eq(Some(accountable));
         let values = (OrganizationRow::from(organization), accountable);
         execute!(self.conn, diesel::insert_into(organizations::table).values(values))?;
+        self.conn.search().made(Searched::Organizations, organization.id.0).await?;
         self.conn.made(Action::OrganizationCreated, organization);
         Ok(())
     }
@@ -147,6 +148,9 @@ impl OrganizationRepository<'_> {
         let (before, organization) = organization.into_before_and_after();
         let found = organizations::table.filter(organizations::id.eq(organization.id));
         execute!(self.conn, diesel::update(found).set(OrganizationRow::from(&organization)))?;
+        if before.searched() != organization.searched() {
+            self.conn.search().changed(Searched::Organizations, organization.id.0).await?;
+        }
         self.conn.changed(action, before, &organization);
         Ok(organization)
     }

@@ -20,7 +20,7 @@ use crate::{
         Action, ExternalId, Impact, JsonObject, Name, NormalizedEmail, Reach, Resource as _, Revision, Timestamp, User,
         UserId, UserState, WebUrl, email::GivenEmail,
     },
-    repositories::Locked,
+    repositories::{Locked, Searched},
 };
 
 row!(users: UserRow of User {
@@ -38,7 +38,34 @@ row!(users: UserRow of User {
     created_at: Timestamp,
     updated_at: Timestamp,
     external_id: Option<ExternalId>,
+    last_sign_in_at: Option<Timestamp>,
 });
+
+/// What each membership of a user stores of it.
+#[derive(PartialEq, Eq)]
+pub(super) struct MemberCopy {
+    pub(super) email: String,
+    pub(super) search: String,
+    pub(super) state: &'static str,
+}
+
+impl MemberCopy {
+    /// The state of a deleted user.
+    pub(super) const DELETED: &'static str = "deleted";
+
+    pub(super) fn of(user: &User) -> Self {
+        let state = if user.deleted_at.is_some() { Self::DELETED } else { Self::state(user.state) };
+        Self { email: user.email_normalized.as_str().to_owned(), search: user.searched(), state }
+    }
+
+    /// The state of a user that is not deleted.
+    pub(super) fn state(state: UserState) -> &'static str {
+        match state {
+            UserState::Active => "active",
+            UserState::Suspended => "suspended",
+        }
+    }
+}
 
 /// Repository of users.
 pub struct UserRepository<'c> {
@@ -52,6 +79,7 @@ impl UserRepository<'_> {
     /// [`Taken::UserEmail`](crate::error::Taken::UserEmail).
     pub async fn insert(&mut self, user: &User) -> Result<()> {
         execute!(self.conn, diesel::insert_into(users::table).values(UserRow::from(user)))?;
+        self.conn.search().made(Searched::Users, user.id.0).await?;
         self.conn.made(Action::UserCreated, user);
         Ok(())
     }
@@ -154,11 +182,19 @@ impl UserRepository<'_> {
         let (before, user) = user.into_before_and_after();
         let found = users::table.filter(users::id.eq(user.id));
         execute!(self.conn, diesel::update(found).set(UserRow::from(&user)))?;
-        if before.email_normalized != user.email_normalized {
-            // A copy by which members of an organization are searched; not a change of the memberships.
+        if before.searched() != user.searched() {
+            self.conn.search().changed(Searched::Users, user.id.0).await?;
+        }
+        let copy = MemberCopy::of(&user);
+        if copy != MemberCopy::of(&before) {
+            // Copies by which members of an organization are searched and filtered; not a change of the memberships.
             let own = memberships::table.filter(memberships::user_id.eq(user.id));
-            let email = memberships::user_email.eq(user.email_normalized.as_str().to_owned());
-            execute!(self.conn, diesel::update(own).set(email))?;
+            let columns = (
+                memberships::user_email.eq(copy.email),
+                memberships::user_search.eq(copy.search),
+                memberships::user_state.eq(copy.state),
+            );
+            execute!(self.conn, diesel::update(own).set(columns))?;
         }
         self.conn.changed(action, before, &user);
         Ok(user)

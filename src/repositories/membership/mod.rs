@@ -1,13 +1,16 @@
 //! Storage of memberships.
 
+mod members;
+
 use diesel::{dsl::exists, prelude::*};
 use diesel_async::RunQueryDsl;
 
 use super::{
-    compared, delete_up_to,
+    Span, compared, delete_up_to, in_period,
     reach::{first_within, within},
     role::RoleRow,
-    row,
+    row, spanned,
+    user::MemberCopy,
 };
 use crate::{
     db::{
@@ -40,15 +43,19 @@ pub struct MembershipRepository<'c> {
 }
 
 impl MembershipRepository<'_> {
-    /// Stores a new membership. Takes no reach: the row is new.
+    /// Stores a new membership of a user that the transaction has locked or created. Takes no reach: the row is new.
     ///
     /// # Errors
     /// [`Taken::Membership`](crate::error::Taken::Membership).
-    pub async fn insert(&mut self, membership: &Membership) -> Result<()> {
-        // The member's e-mail, copied here so that members can be searched by it; `UserRepository::save` keeps it up to date.
-        let of_user = users::table.filter(users::id.eq(membership.user_id)).select(users::email_normalized);
-        let user_email = memberships::user_email.eq(of_user.single_value().assume_not_null());
-        let values = (MembershipRow::from(membership), user_email);
+    pub async fn insert(&mut self, membership: &Membership, user: &User) -> Result<()> {
+        // Copies of the member's data, by which members are searched; `UserRepository::save` keeps them up to date.
+        let copy = MemberCopy::of(user);
+        let columns = (
+            memberships::user_email.eq(copy.email),
+            memberships::user_search.eq(copy.search),
+            memberships::user_state.eq(copy.state),
+        );
+        let values = (MembershipRow::from(membership), columns);
         execute!(self.conn, diesel::insert_into(memberships::table).values(values))?;
         self.conn.made(Action::MembershipCreated, membership);
         Ok(())
@@ -136,7 +143,7 @@ impl MembershipRepository<'_> {
         Ok(HeldPermissions::by(role, given).and(&own.unwrap_or_default()))
     }
 
-    /// A page of memberships, in order of id.
+    /// A page of memberships, in order of creation.
     pub async fn list(
         &mut self,
         reach: &Reach,
@@ -160,10 +167,9 @@ impl MembershipRepository<'_> {
                 Some(role) => query.filter(memberships::role.eq(role)),
                 None => query,
             };
-            if let Some(cursor) = &page.after {
-                query = query.filter(memberships::id.gt(MembershipId(cursor.id)));
-            }
-            within!(memberships, query, reach).order(memberships::id).limit(page.limit()).load(c)
+            let query = in_period!(query, memberships::created_at, page.created);
+            let query = spanned!(query, memberships::id, MembershipId, Span::of(page), page.order);
+            within!(memberships, query, reach).limit(page.limit()).load(c)
         })?;
         Ok(page.page(rows, |row| Cursor::by_id(row.id)))
     }

@@ -1,0 +1,25 @@
+//! Moves new and changed users and organizations into the index of search, in batches.
+
+use crate::{
+    app::App,
+    error::Result,
+    models::search::SEGMENT,
+    repositories::Searched,
+};
+
+/// Moves everything that is pending. A search finds what is pending too, but compares it one by one.
+///
+/// # Errors
+/// The first error; what is left is moved by the next run.
+pub async fn absorb(app: App) -> Result<()> {
+    let limit = i64::try_from(SEGMENT).unwrap_or(i64::MAX);
+    for searched in [Searched::Users, Searched::Organizations] {
+        loop {
+            let absorbed = app.change_by_system(async |tx| tx.search().absorb(searched, limit).await).await?;
+            if absorbed < SEGMENT {
+                break;
+            }
+        }
+    }
+    Ok(())
+}
