@@ -1,8 +1,8 @@
 //! Memberships.
 
 use super::{
-    Fragment, MembershipId, Name, OrganizationId, Permissions, Revision, RoleName, Timestamp, UserId, UserState, WebUrl,
-    email::GivenEmail, resource::resource,
+    Fragment, MembershipId, Name, OrganizationId, Permissions, Revision, RoleName, Timestamp, UserId, UserState,
+    WebUrl, email::GivenEmail, resource::resource,
 };
 
 /// One user in one organization with one role.

@@ -55,7 +55,8 @@ pub use invitation::{Invitation, InvitationFilter, InvitationKey, NewInvitation}
 pub use ip_range::{IpRange, IpRanges};
 pub use json::JsonObject;
 pub use membership::{
-    Member, MemberFilter, MemberOrder, Membership, MembershipChanges, MembershipFilter, MembershipKey, NewMembership, Profile,
+    Member, MemberFilter, MemberOrder, Membership, MembershipChanges, MembershipFilter, MembershipKey, NewMembership,
+    Profile,
 };
 pub use oauth_account::{NewOauthAccount, OauthAccount, OauthAccountFilter, ProviderAccount, ProviderTokens};
 pub use one_time_token::{OneTimeToken, Purpose};

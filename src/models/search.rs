@@ -202,7 +202,9 @@ impl Stored<'_> {
             Self::List(bytes) => bytes.chunks_exact(2).map(|pair| u16::from_be_bytes([pair[0], pair[1]])).collect(),
             Self::Bits(bytes) => {
                 let places = (0_u16..).zip(bytes.iter());
-                places.flat_map(|(at, byte)| (0..8).filter(move |bit| byte >> bit & 1 == 1).map(move |bit| at * 8 + bit)).collect()
+                places
+                    .flat_map(|(at, byte)| (0..8).filter(move |bit| byte >> bit & 1 == 1).map(move |bit| at * 8 + bit))
+                    .collect()
             }
         }
     }

@@ -31,11 +31,7 @@ async fn members_are_counted_by_role_and_state_and_deleted_users_are_not(t: Arc<
     assert_eq!(count(&t, roles(&["viewer", "owner"])).await, (2, false));
     let suspended = pb::CountMembersRequest { state: pb::UserState::Suspended.into(), ..all.clone() };
     assert_eq!(count(&t, suspended).await, (1, false));
-    t.admin()
-        .users()
-        .undelete_user(pb::UndeleteUserRequest { user_id: zoe.id, ..Default::default() })
-        .await
-        .unwrap();
+    t.admin().users().undelete_user(pb::UndeleteUserRequest { user_id: zoe.id, ..Default::default() }).await.unwrap();
     assert_eq!(count(&t, all.clone()).await, (4, false));
     let deleted = pb::CountMembersRequest { state: pb::UserState::Deleted.into(), ..all.clone() };
     refused(t.admin().memberships().count_members(deleted).await, ErrorReason::InvalidArgument);

@@ -34,7 +34,8 @@ async fn team(t: &Test) -> (pb::Organization, Vec<pb::User>) {
     let acme = t.organization(&zoe).await;
     let mut users = vec![zoe];
     for (name, role) in [("Bob", "member"), ("Åsa", "viewer"), ("Ada", "admin")] {
-        let user = named(t, name, &format!("{}@{}.test", name.len(), if name == "Bob" { "other" } else { "acme" })).await;
+        let user =
+            named(t, name, &format!("{}@{}.test", name.len(), if name == "Bob" { "other" } else { "acme" })).await;
         t.member(&user, &acme, role).await;
         users.push(user);
     }
@@ -90,15 +91,18 @@ async fn members_are_searched_and_filtered_in_every_order(t: Arc<Test>) {
         };
         for (query, expected) in [
             ("ASA", vec!["Åsa"]),
-            ("å", vec!["Ada", "Bob", "Zoë", "Åsa"]),
+            ("å", vec!["Ada", "Zoë", "Åsa"]),
             ("@acme.", vec!["Ada", "Zoë", "Åsa"]),
             ("zoe", vec!["Zoë"]),
             ("ob", vec!["Bob"]),
             ("%", vec![]),
             ("_", vec![]),
         ] {
-            let expected = if query == "å" { vec!["Ada", "Zoë", "Åsa"] } else { expected };
-            assert_eq!(found(pb::ListMembersRequest { query: query.to_owned(), ..base.clone() }).await, expected, "{query}");
+            assert_eq!(
+                found(pb::ListMembersRequest { query: query.to_owned(), ..base.clone() }).await,
+                expected,
+                "{query}"
+            );
         }
         let roles = vec!["admin".to_owned(), "viewer".to_owned()];
         assert_eq!(found(pb::ListMembersRequest { roles, ..base.clone() }).await, ["Ada", "Åsa"]);

@@ -268,6 +268,10 @@ impl Small {
                 .to_vec(),
             // In everybody's name, in that of few, and in nobody's.
             "query" => texts(&[("shared", "shared"), ("own", "ada"), ("nobody", "sharedx"), ("e", "e")]),
+            "ip_address" => texts(&[("nobody", "192.0.2.1")]),
+            "method" => texts(&[("nobody", "tenantry.v1.UserService.NoMethod")]),
+            "metadata_key" => texts(&[("nobody", "nobody")]),
+            "metadata_value" => texts(&[("nobody", "nobody")]),
             "roles" => [vec!["owner"], vec!["owner", "viewer"]]
                 .map(|roles| {
                     let values = roles.iter().map(|role| Value::String((*role).to_owned())).collect();

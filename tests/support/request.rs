@@ -10,7 +10,7 @@ use super::{
 };
 
 /// Fields that requests leave empty.
-const OPTIONAL: [&str; 52] = [
+const OPTIONAL: [&str; 56] = [
     "avatar_url",
     "logo_url",
     "metadata",
@@ -63,6 +63,10 @@ const OPTIONAL: [&str; 52] = [
     "expires_before",
     "last_used_from",
     "last_used_before",
+    "method",
+    "metadata_key",
+    "metadata_value",
+    "start_time",
 ];
 
 /// One resource of every kind, all of one owner.

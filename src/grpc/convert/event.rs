@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, HashMap};
 
 use prost::Message;
 
-use super::{Listing, Lists, Validation, diff, specified, time};
+use super::{Listing, Lists, Validation, diff, event_filter::CallFilter, specified, time};
 use crate::{
+    app::event::WatchStart,
     error::{Error, Result},
     models::{
         Action, Actor, ActorKind, Change, Event, EventFilter, EventId, OrganizationId, Origin, Presented, Principal,
@@ -242,7 +243,7 @@ fn read_kind(number: i32) -> Option<Option<ResourceType>> {
 }
 
 /// Parses a ListEvents request.
-pub fn list(lists: Lists<'_>, request: &pb::ListEventsRequest) -> Result<Listing<EventFilter>> {
+pub fn list(lists: Lists<'_>, request: &pb::ListEventsRequest) -> Result<(Listing<EventFilter>, CallFilter)> {
     let mut check = Validation::default();
     let page = check.page(lists, request);
     let organization_id = check.optional_id("organization_id", &request.organization_id);
@@ -262,12 +263,13 @@ pub fn list(lists: Lists<'_>, request: &pb::ListEventsRequest) -> Result<Listing
             actions: actions?,
         })
     })();
-    let (Some(filter), Some(page)) = (filter, page) else { return Err(check.failed()) };
-    Ok(Listing::new(filter, page))
+    let of_call = CallFilter::parse(&mut check, request);
+    let (Some(filter), Some(page), Some(of_call)) = (filter, page, of_call) else { return Err(check.failed()) };
+    Ok((Listing::new(filter, page), of_call))
 }
 
-/// Parses a WatchEvents request: the filter, and the position to begin after; `None` for now.
-pub fn watch(cursors: &EventCursors, request: &pb::WatchEventsRequest) -> Result<(EventFilter, Option<Sequence>)> {
+/// Parses a WatchEvents request: the filter, and where to begin.
+pub fn watch(cursors: &EventCursors, request: &pb::WatchEventsRequest) -> Result<(EventFilter, WatchStart)> {
     let mut check = Validation::default();
     let organization_id = check.optional_id("organization_id", &request.organization_id);
     let resource_types = kinds(&mut check, &request.resource_types);
@@ -275,10 +277,20 @@ pub fn watch(cursors: &EventCursors, request: &pb::WatchEventsRequest) -> Result
     let cursor = check.optional("cursor", &request.cursor, |text| {
         cursors.read(text).ok_or("must be a cursor of WatchEvents or ExportSnapshot")
     });
-    let (Some(organization_id), Some(actions), Some(cursor)) = (organization_id, actions, cursor) else {
+    let time = check.optional_time("start_time", request.start_time.as_ref());
+    let is_one = request.cursor.is_empty() || request.start_time.is_none();
+    let is_one = check.field("start_time", is_one.then_some(()).ok_or("must be unset with cursor"));
+    let (Some(organization_id), Some(actions), Some(cursor), Some(time), Some(())) =
+        (organization_id, actions, cursor, time, is_one)
+    else {
         return Err(check.failed());
     };
-    Ok((EventFilter { organization_id, actions, ..EventFilter::default() }, cursor))
+    let start = match (cursor, time) {
+        (Some(place), _) => WatchStart::After(place),
+        (None, Some(time)) => WatchStart::At(time),
+        (None, None) => WatchStart::Now,
+    };
+    Ok((EventFilter { organization_id, actions, ..EventFilter::default() }, start))
 }
 
 /// Parses an ExportSnapshot request: the organization, if any, and the kinds in their order.

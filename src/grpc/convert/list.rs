@@ -65,8 +65,25 @@ list_requests!(
     ListOauthAccountsRequest of OauthAccountService.ListOauthAccounts by order with created,
     ListSessionsRequest of SessionService.ListSessions by order with created,
     ListApiKeysRequest of ApiKeyService.ListApiKeys by order with created,
-    ListEventsRequest of EventService.ListEvents with created,
 );
+
+impl ListRequest for pb::ListEventsRequest {
+    const METHOD: &'static str = "EventService.ListEvents";
+
+    fn page(&mut self) -> (&mut i32, &mut String) {
+        (&mut self.page_size, &mut self.page_token)
+    }
+
+    /// Newest first unless specified.
+    fn order(&self) -> Option<pb::Order> {
+        let order = pb::Order::try_from(self.order).ok()?;
+        Some(if order == pb::Order::Unspecified { pb::Order::NewestFirst } else { order })
+    }
+
+    fn created(&self) -> [Option<&prost_types::Timestamp>; 2] {
+        [self.created_from.as_ref(), self.created_before.as_ref()]
+    }
+}
 
 /// The means to read and write page tokens for one caller.
 #[derive(Clone, Copy)]

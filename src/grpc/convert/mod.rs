@@ -9,6 +9,7 @@ pub mod authorization;
 pub mod call;
 mod diff;
 pub mod event;
+pub mod event_filter;
 pub mod impact;
 pub mod invitation;
 mod json;

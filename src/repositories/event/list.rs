@@ -1,22 +1,19 @@
 //! Lists of events. Each is driven by one index; conditions that the index does not serve are compared row by row, up to a number of rows.
 
-use std::cmp::Reverse;
-
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 
 use super::{
-    super::{compared, reach::within},
+    super::{Span, compared, reach::within, spanned},
     EventRepository, EventRow, Placed, PlacedRow,
 };
 use crate::{
     db::{query, schema::events},
     error::Result,
     models::{
-        Action, ActorKind, ApiKeyId, Cursor, EventFilter, EventId, OrganizationId, Page, PageRequest, Reach,
+        Action, ActorKind, ApiKeyId, Cursor, EventFilter, EventId, Order, OrganizationId, Page, PageRequest, Reach,
         ResourceId, Sequence, UserId,
     },
-    security::random::first_uuid_at,
 };
 
 /// The one index that finds a list's events in order. Indexes of one tenant or one of its resources come before those that may span
@@ -61,27 +58,9 @@ fn asks_for_several(filter: &EventFilter) -> bool {
     asked.into_iter().filter(|asked| *asked).count() > 1
 }
 
-/// Applies a list's time range, page and order, down to `looked_to` if given. There is one bound at each end: given two, SQLite seeks to
-/// the first and scans to the other.
-macro_rules! in_time {
-    ($query:expr, $filter:expr, $page:expr, $looked_to:expr) => {{
-        let mut query = $query;
-        let from = $page.created.from.map(|from| EventId(first_uuid_at(from)));
-        if let Some(from) = from.max($looked_to) {
-            query = query.filter(events::id.ge(from));
-        }
-        let before = $page.created.before.map(|before| EventId(first_uuid_at(before)));
-        let before = before.into_iter().chain($page.after.as_ref().map(|cursor| EventId(cursor.id))).min();
-        if let Some(before) = before {
-            query = query.filter(events::id.lt(before));
-        }
-        query.order(events::id.desc())
-    }};
-}
-
 /// Restricts a query to what the driver's index finds, in the order of the list.
 macro_rules! searched {
-    ($query:expr, $driver:expr, $filter:expr, $page:expr, $looked_to:expr) => {{
+    ($query:expr, $driver:expr, $span:expr, $page:expr) => {{
         let query = match $driver {
             Driver::Everything => $query,
             Driver::Resource(id) => $query.filter(events::resource_id.eq(id)),
@@ -90,12 +69,12 @@ macro_rules! searched {
             Driver::ActorApiKey(id) => $query.filter(events::actor_api_key_id.eq(id)),
             Driver::ActorUser(id) => $query.filter(events::actor_user_id.eq(id)),
         };
-        in_time!(query, $filter, $page, $looked_to)
+        spanned!(query, events::id, EventId, $span, $page.order)
     }};
 }
 
 impl EventRepository<'_> {
-    /// A page of events, newest first, in order of id.
+    /// A page of events, in order of id.
     pub async fn list(&mut self, reach: &Reach, filter: &EventFilter, page: &PageRequest) -> Result<Page<Placed>> {
         // Without an organization, a user sees only events about itself, which one index finds.
         let own = match *reach {
@@ -111,38 +90,40 @@ impl EventRepository<'_> {
             Reach::Everything(_) | Reach::User(_) => filter.organization_id,
         };
         let filter = EventFilter { organization_id, user_id, ..filter.clone() };
-        // The index on actions is ordered within each action; a page is merged from the newest events of each.
+        // The index on actions is ordered within each action; a page is merged from the first events of each.
         let Some(driver) = Driver::of(&filter) else {
             let actions = filter.actions.as_deref().unwrap_or_default();
-            let rows = self.heads(reach, &filter, actions, page).await?;
+            let rows = self.heads(reach, actions, page).await?;
             return Ok(page.page(rows.into_iter().map(PlacedRow).collect(), PlacedRow::cursor));
         };
-        let mut looked_to = None;
+        let span = Span::of(page);
+        let mut looked_to: Option<EventId> = None;
         if asks_for_several(&filter) {
             looked_to = query!(self.conn, c => {
                 let query = events::table.select(events::id).into_boxed::<Backend>();
-                let last = searched!(query, driver, &filter, page, None::<EventId>).limit(1).offset(page.look() - 1);
+                let last = searched!(query, driver, span, page).limit(1).offset(page.look() - 1);
                 async { last.get_result(c).await.optional() }
             })?;
         }
-        let rows = self.looked_at(reach, &filter, driver, looked_to, page).await?;
+        let span = looked_to.map_or(span, |last| span.until(last.0, page.order));
+        let rows = self.looked_at(reach, &filter, driver, span, page).await?;
         let looked_to = looked_to.map(Cursor::by_id);
         let rows = rows.into_iter().map(PlacedRow).collect();
         Ok(page.page_looked_at(rows, looked_to, PlacedRow::cursor))
     }
 
-    /// The newest events that pass the filter, down to the last row to be examined.
+    /// The first events of a span that pass the filter.
     async fn looked_at(
         &mut self,
         reach: &Reach,
         filter: &EventFilter,
         driver: Driver,
-        looked_to: Option<EventId>,
+        span: Span,
         page: &PageRequest,
     ) -> Result<Vec<(Sequence, EventRow)>> {
         query!(self.conn, c => {
             let query = events::table.select((events::sequence, EventRow::as_select())).into_boxed::<Backend>();
-            let mut query = searched!(query, driver, filter, page, looked_to);
+            let mut query = searched!(query, driver, span, page);
             if let Some(actions) = &filter.actions {
                 query = query.filter(compared(events::action.eq_any(actions)));
             }
@@ -174,11 +155,10 @@ impl EventRepository<'_> {
         })
     }
 
-    /// The newest events of the given actions, one page. Only a reach of everything lists by action alone.
+    /// The first events of the given actions, one page. Only a reach of everything lists by action alone.
     async fn heads(
         &mut self,
         reach: &Reach,
-        filter: &EventFilter,
         actions: &[Action],
         page: &PageRequest,
     ) -> Result<Vec<(Sequence, EventRow)>> {
@@ -186,17 +166,24 @@ impl EventRepository<'_> {
         for action in actions {
             let more: Vec<EventId> = query!(self.conn, c => {
                 let query = events::table.select(events::id).into_boxed::<Backend>();
-                in_time!(query.filter(events::action.eq(*action)), filter, page, None::<EventId>).limit(page.limit()).load(c)
+                let query = query.filter(events::action.eq(*action));
+                spanned!(query, events::id, EventId, Span::of(page), page.order).limit(page.limit()).load(c)
             })?;
             ids.extend(more);
         }
-        ids.sort_unstable_by_key(|id| Reverse(*id));
+        ids.sort_unstable();
+        if page.order == Order::NewestFirst {
+            ids.reverse();
+        }
         ids.truncate(usize::try_from(page.limit()).unwrap_or(usize::MAX));
         let mut rows: Vec<(Sequence, EventRow)> = query!(self.conn, c => {
             let query = events::table.select((events::sequence, EventRow::as_select())).into_boxed::<Backend>();
             within!(events, query.filter(events::id.eq_any(&ids)), reach).load(c)
         })?;
-        rows.sort_unstable_by_key(|(_, row)| Reverse(row.id));
+        rows.sort_unstable_by_key(|(_, row)| row.id);
+        if page.order == Order::NewestFirst {
+            rows.reverse();
+        }
         Ok(rows)
     }
 }

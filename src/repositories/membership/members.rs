@@ -21,8 +21,7 @@ use crate::{
 };
 
 /// The columns of a [`Profile`].
-type ProfileRow =
-    (UserId, GivenEmail, Name, Option<WebUrl>, UserState, Option<Timestamp>, Option<Timestamp>);
+type ProfileRow = (UserId, GivenEmail, Name, Option<WebUrl>, UserState, Option<Timestamp>, Option<Timestamp>);
 
 /// A membership with the text that it is searched and ordered by.
 type FoundRow = (MembershipRow, String);
@@ -71,7 +70,9 @@ macro_rules! named {
                 .filter(compared(text.gt(String::clone(after)).or(id.gt(*last))));
         }
         if let Some((end, last)) = $looked_to {
-            query = query.filter(text.le(String::clone(end))).filter(compared(text.lt(String::clone(end)).or(id.le(*last))));
+            query = query
+                .filter(text.le(String::clone(end)))
+                .filter(compared(text.lt(String::clone(end)).or(id.le(*last))));
         }
         query.order((text, id))
     }};
@@ -144,7 +145,11 @@ impl MembershipRepository<'_> {
     }
 
     /// Members in order of joining, and how far was looked.
-    async fn members_joined(&mut self, filter: &MemberFilter, page: &PageRequest) -> Result<(Vec<FoundRow>, Option<Cursor>)> {
+    async fn members_joined(
+        &mut self,
+        filter: &MemberFilter,
+        page: &PageRequest,
+    ) -> Result<(Vec<FoundRow>, Option<Cursor>)> {
         let driver = Driver::of(filter);
         let span = Span::of(page);
         let mut looked_to: Option<MembershipId> = None;
@@ -166,7 +171,11 @@ impl MembershipRepository<'_> {
     }
 
     /// Members in order of name, and how far was looked.
-    async fn members_named(&mut self, filter: &MemberFilter, page: &PageRequest) -> Result<(Vec<FoundRow>, Option<Cursor>)> {
+    async fn members_named(
+        &mut self,
+        filter: &MemberFilter,
+        page: &PageRequest,
+    ) -> Result<(Vec<FoundRow>, Option<Cursor>)> {
         let after: Option<NamePlace> = page.after.as_ref().map(|_| page.begin(""));
         let is_partial =
             filter.fragment.is_some() || !filter.roles.is_empty() || filter.state.is_some() || !page.created.is_all();
@@ -189,7 +198,12 @@ impl MembershipRepository<'_> {
     }
 
     /// Members among a few users, in the order of the filter.
-    async fn members_among(&mut self, users: &[UserId], filter: &MemberFilter, page: &PageRequest) -> Result<Vec<FoundRow>> {
+    async fn members_among(
+        &mut self,
+        users: &[UserId],
+        filter: &MemberFilter,
+        page: &PageRequest,
+    ) -> Result<Vec<FoundRow>> {
         let mut rows: Vec<FoundRow> = query!(self.conn, c => {
             let query = found_rows!()
                 .filter(memberships::user_id.eq_any(users))

@@ -158,7 +158,9 @@ impl SearchRepository<'_> {
 
     /// Adds members to a segment, and grams of those that it has.
     async fn fill(&mut self, kind: i64, open: Open) -> Result<()> {
-        let chunk_of = |place: usize| i64::try_from(place / CHUNK).map(|chunk| open.number * CHUNKS + chunk).map_err(|_| malformed());
+        let chunk_of = |place: usize| {
+            i64::try_from(place / CHUNK).map(|chunk| open.number * CHUNKS + chunk).map_err(|_| malformed())
+        };
         let mut members: BTreeMap<i64, Vec<Uuid>> = BTreeMap::new();
         let mut places: HashMap<Uuid, usize> = HashMap::new();
         if open.size > 0 {
@@ -179,7 +181,8 @@ impl SearchRepository<'_> {
                 written.insert(chunk, ids.iter().flat_map(|id| *id.as_bytes()).collect());
                 size += 1;
             }
-            let place = u16::try_from(place).map_err(|_| Error::internal("a segment of the search index is too large"))?;
+            let place =
+                u16::try_from(place).map_err(|_| Error::internal("a segment of the search index is too large"))?;
             for gram in grams(text) {
                 added.entry(bucket(gram)).or_default().push((gram, place));
             }
@@ -224,7 +227,8 @@ impl SearchRepository<'_> {
                 stored.extend(rows);
             }
             for (bucket, added) in some {
-                let mut postings = Postings::decode(stored.get(bucket).map_or(&[], Vec::as_slice)).ok_or_else(malformed)?;
+                let mut postings =
+                    Postings::decode(stored.get(bucket).map_or(&[], Vec::as_slice)).ok_or_else(malformed)?;
                 added.iter().for_each(|(gram, place)| postings.add(*gram, *place));
                 let row = (
                     search_postings::kind.eq(kind),

@@ -110,8 +110,7 @@ impl OrganizationRepository<'_> {
             let query = compared_with!(query.into_boxed::<Backend>(), filter, page);
             within!(also deleted organizations, query, reach).load(c)
         })?;
-        let has_fragment =
-            |row: &OrganizationRow| fragment.is_in(&searchable(&[row.name.as_str(), row.slug.as_str()]));
+        let has_fragment = |row: &OrganizationRow| fragment.is_in(&searchable(&[row.name.as_str(), row.slug.as_str()]));
         let rows = rows.into_iter().filter(has_fragment);
         let mut rows: HashMap<OrganizationId, OrganizationRow> = rows.map(|row| (row.id, row)).collect();
         Ok(ids.iter().filter_map(|id| rows.remove(id)).collect())

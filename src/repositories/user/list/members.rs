@@ -12,7 +12,9 @@ use crate::{
         schema::{memberships, organizations, users},
     },
     error::Result,
-    models::{Cursor, Order, OrganizationId, Page, PageRequest, StateFilter, User, UserFilter, UserId, text::prefix_end},
+    models::{
+        Cursor, Order, OrganizationId, Page, PageRequest, StateFilter, User, UserFilter, UserId, text::prefix_end,
+    },
     repositories::{in_period, reach::VISIBLE, spanned},
 };
 
@@ -34,9 +36,7 @@ fn first_step(organizations: &[OrganizationId], page: &PageRequest) -> i64 {
 macro_rules! with_fragment {
     ($query:expr, $filter:expr) => {
         match &$filter.fragment {
-            Some(fragment) => {
-                $query.filter(compared(memberships::user_search.like(fragment.pattern()).escape('\\')))
-            }
+            Some(fragment) => $query.filter(compared(memberships::user_search.like(fragment.pattern()).escape('\\'))),
             None => $query,
         }
     };
@@ -70,7 +70,8 @@ impl UserRepository<'_> {
         }
         let (mut rows, mut looked): (Vec<UserRow>, i64) = (Vec::new(), 0);
         loop {
-            let Members { mut ids, end, looked: more } = self.members(organizations, filter, span, page.order, step).await?;
+            let Members { mut ids, end, looked: more } =
+                self.members(organizations, filter, span, page.order, step).await?;
             looked += more;
             let covered = end.map_or(span, |end| span.until(end.0, page.order));
             ids.extend(beside.filter(|user| covered.contains(user.0)));

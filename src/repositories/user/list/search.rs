@@ -10,15 +10,17 @@ use crate::{
     db::{query, schema::users},
     error::Result,
     models::{Cursor, Fragment, Page, PageRequest, StateFilter, User, UserFilter, UserId, search::searchable},
-    repositories::{
-        Searched, compared, in_period,
-        search::Progress,
-    },
+    repositories::{Searched, compared, in_period, search::Progress},
 };
 
 impl UserRepository<'_> {
     /// A page of all users with a fragment in their name or e-mail, in order of creation. Takes no reach: the caller reaches all users.
-    pub(super) async fn search_all(&mut self, fragment: &Fragment, filter: &UserFilter, page: &PageRequest) -> Result<Page<User>> {
+    pub(super) async fn search_all(
+        &mut self,
+        fragment: &Fragment,
+        filter: &UserFilter,
+        page: &PageRequest,
+    ) -> Result<Page<User>> {
         let mut span = Span::of(page);
         let (mut rows, mut progress): (Vec<UserRow>, _) = (Vec::new(), Progress::default());
         loop {
