@@ -146,7 +146,14 @@ async fn timed(call: impl AsyncFn()) -> Duration {
 }
 
 /// Compares CreateUser with the index and without, alternating. Without, notes of pending users are discarded by a trigger.
-pub async fn create_user(database: &TestDatabase, backend: Backend, report: &mut Report, key: &str, lasting: Duration, rounds: u64) {
+pub async fn create_user(
+    database: &TestDatabase,
+    backend: Backend,
+    report: &mut Report,
+    key: &str,
+    lasting: Duration,
+    rounds: u64,
+) {
     let rate = |with: bool| {
         let database = &database;
         async move {
@@ -174,7 +181,10 @@ pub async fn create_user(database: &TestDatabase, backend: Backend, report: &mut
     }
     let ratio = median(&ratios);
     let verdict = if ratio < LEAST { " **too slow**" } else { "" };
-    report.line(format!("{}: CreateUser with the index of search: {ratio:.2} of its rate without{verdict}", name(backend)));
+    report.line(format!(
+        "{}: CreateUser with the index of search: {ratio:.2} of its rate without{verdict}",
+        name(backend)
+    ));
 }
 
 /// Replaces the table of pending users by a view that discards what is inserted.

@@ -1,6 +1,10 @@
 //! Moves new and changed users and organizations into the index of search, in batches.
 
-use crate::{app::App, error::Result, models::search::SEGMENT, repositories::Searched};
+use crate::{
+    app::App,
+    error::Result,
+    models::search::{SEGMENT, Searched},
+};
 
 /// Moves everything that is pending. A search finds what is pending too, but compares it one by one.
 ///

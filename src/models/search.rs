@@ -24,6 +24,25 @@ const LONGEST: usize = 3;
 /// Separates texts. No text that is searched contains it.
 const SEPARATOR: char = '\n';
 
+/// What is searched.
+#[derive(Clone, Copy, Debug)]
+pub enum Searched {
+    /// Users, by name and e-mail.
+    Users,
+    /// Organizations, by name and slug.
+    Organizations,
+}
+
+impl Searched {
+    /// The number that its rows have in the index.
+    pub fn stored(self) -> i64 {
+        match self {
+            Self::Users => 1,
+            Self::Organizations => 2,
+        }
+    }
+}
+
 /// A hash of a gram. Different grams may share one, since texts are compared in the end.
 pub type Gram = u32;
 /// The places of a segment's members in its list of ids.

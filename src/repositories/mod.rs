@@ -37,7 +37,7 @@ pub use self::{
     remembered_answer::{ClaimedRequest, RememberedAnswerRepository},
     role::RoleRepository,
     sealing_key::SealingKeyRepository,
-    search::{SearchRepository, Searched},
+    search::SearchRepository,
     session::{Presented, SessionRepository},
     signing_key::SigningKeyRepository,
     user::UserRepository,

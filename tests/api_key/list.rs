@@ -40,7 +40,7 @@ async fn the_keys_of_an_owner_are_listed_without_secrets(t: Arc<Test>) {
     refused(eves.list_api_keys(of_organization(&acme)).await, ErrorReason::OrganizationNotFound);
 }
 
-#[both]
+#[both(options = ["--usage-interval", "50ms"])]
 async fn keys_are_found_by_name_creator_expiry_and_last_use(t: Arc<Test>) {
     let (ada, bob) = (t.user("ada").await, t.user("bob").await);
     let acme = t.organization(&ada).await;

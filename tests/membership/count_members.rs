@@ -38,8 +38,8 @@ async fn members_are_counted_by_role_and_state_and_deleted_users_are_not(t: Arc<
     let many = pb::CountMembersRequest { roles: vec!["owner".to_owned(); 21], ..all.clone() };
     refused(t.admin().memberships().count_members(many).await, ErrorReason::InvalidArgument);
     // A member may count, a stranger may not.
-    let bobs = t.with_key(&t.user_key(&eve).await);
-    assert_eq!(bobs.memberships().count_members(all.clone()).await.answered().total, 4);
+    let eves = t.with_key(&t.user_key(&eve).await);
+    assert_eq!(eves.memberships().count_members(all.clone()).await.answered().total, 4);
     let stranger = t.with_key(&t.user_key(&t.user("stranger").await).await);
     refused(stranger.memberships().count_members(all).await, ErrorReason::OrganizationNotFound);
 }
@@ -50,7 +50,7 @@ async fn ten_thousand_members_are_counted_and_more_are_more(t: Arc<Test>) {
     fill(&t, &acme.id, 9_999).await;
     let all = pb::CountMembersRequest { organization_id: acme.id.clone(), ..Default::default() };
     assert_eq!(count(&t, all.clone()).await, (10_000, false));
-    t.member(&t.user("one more").await, &acme, "member").await;
+    t.member(&t.user("late").await, &acme, "member").await;
     assert_eq!(count(&t, all).await, (10_000, true));
 }
 
@@ -63,7 +63,8 @@ async fn fill(t: &Test, organization: &str, count: usize) {
     let organization = literal(organization);
     let (mut users, mut memberships) = (Vec::new(), Vec::new());
     for number in 0..count {
-        let id = literal(uuid::Uuid::from_u128(0x0190_0000_0000_7000_8000_0000_0000_0000 + number as u128));
+        let id =
+            literal(uuid::Uuid::from_u128(0x0190_0000_0000_7000_8000_0000_0000_0000 + u128::try_from(number).unwrap()));
         let email = format!("filled-{number}@example.com");
         users.push(format!("({id}, 1, '{email}', '{email}', 'Filled', {no}, 'active', '{{}}', {time}, {time})"));
         memberships.push(format!("({id}, 1, {id}, {organization}, 'member', '[]', {time}, {time}, '{email}')"));

@@ -14,10 +14,10 @@ use crate::{
     },
     error::{Error, Result},
     models::{
-        Action, ApiKey, ApiKeyFilter, ApiKeyId, ApiKeyOwner, Credential, Cursor, Environment, HeldPermissions,
-        IpRanges, JsonObject, Name, Organization, OrganizationId, OrganizationState, OwnerState, Page, PageRequest,
-        Permissions, Principal, PrincipalId, Reach, Resource as _, Revision, RoleName, Scopes, SecretHash, Timestamp,
-        User, UserId, UserState, api_key::KeyPrefix, search::searchable,
+        Action, ApiKey, ApiKeyId, Credential, Environment, HeldPermissions, IpRanges, JsonObject, Name, Organization,
+        OrganizationId, OrganizationState, OwnerState, Permissions, Principal, PrincipalId, Reach, Resource as _,
+        Revision, RoleName, Scopes, SecretHash, Timestamp, User, UserId, UserState, api_key::KeyPrefix,
+        search::searchable,
     },
     repositories::Locked,
 };

@@ -166,7 +166,7 @@ impl EventRepository<'_> {
         let place: Option<Sequence> = query!(self.conn, c => {
             let earlier = events::table.filter(events::id.lt(EventId(first_uuid_at(time))));
             let last = earlier.order(events::id.desc()).select(events::sequence).limit(1);
-            async { last.get_result(c).await.optional() }
+            async move { last.get_result(c).await.optional() }
         })?;
         match (place, self.floor().await?) {
             (Some(place), floor) => Ok(place.max(floor)),

@@ -14,9 +14,9 @@ use crate::{
     error::Result,
     models::{
         Action, Impact, JsonObject, Name, Organization, OrganizationId, OrganizationState, Plan, Reach, Resource as _,
-        Revision, SearchKey, Slug, Timestamp, UserId, WebUrl,
+        Revision, SearchKey, Slug, Timestamp, UserId, WebUrl, search::Searched,
     },
-    repositories::{Locked, Searched},
+    repositories::Locked,
 };
 
 row!(organizations: OrganizationRow of Organization {

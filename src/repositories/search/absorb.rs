@@ -6,7 +6,7 @@ use diesel::{prelude::*, upsert::excluded};
 use diesel_async::RunQueryDsl;
 use uuid::Uuid;
 
-use super::{CHUNKS, SearchRepository, Searched, malformed};
+use super::{CHUNKS, SearchRepository, malformed};
 use crate::{
     db::{
         ForUpdate, execute, query,
@@ -15,7 +15,7 @@ use crate::{
     error::{Error, Result},
     models::{
         Name, NormalizedEmail, OrganizationId, ResourceId, Slug, UserId,
-        search::{CHUNK, Postings, SEGMENT, bucket, grams, searchable},
+        search::{CHUNK, Postings, SEGMENT, Searched, bucket, grams, searchable},
     },
 };
 

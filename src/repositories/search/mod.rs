@@ -19,7 +19,7 @@ use crate::{
     error::{Error, Result},
     models::{
         Fragment, Order, ResourceId,
-        search::{self, CHUNK, Places, Postings},
+        search::{self, CHUNK, Places, Postings, Searched},
     },
     repositories::Span,
 };
@@ -34,24 +34,6 @@ const STEPS: (i64, i64) = (8, 120);
 const SEGMENTS: i64 = 128;
 /// Rows that a page compares with the fragment.
 const COMPARED: usize = 250;
-
-/// What is searched.
-#[derive(Clone, Copy, Debug)]
-pub enum Searched {
-    /// Users, by name and e-mail.
-    Users,
-    /// Organizations, by name and slug.
-    Organizations,
-}
-
-impl Searched {
-    fn stored(self) -> i64 {
-        match self {
-            Self::Users => 1,
-            Self::Organizations => 2,
-        }
-    }
-}
 
 /// What one step of a search found.
 pub(super) struct Found {

@@ -18,9 +18,9 @@ use crate::{
     error::Result,
     models::{
         Action, ExternalId, Impact, JsonObject, Name, NormalizedEmail, Reach, Resource as _, Revision, Timestamp, User,
-        UserId, UserState, WebUrl, email::GivenEmail,
+        UserId, UserState, WebUrl, email::GivenEmail, search::Searched,
     },
-    repositories::{Locked, Searched},
+    repositories::Locked,
 };
 
 row!(users: UserRow of User {

@@ -14,9 +14,10 @@ use crate::{
     error::Result,
     models::{
         Cursor, Fragment, Order, Organization, OrganizationFilter, OrganizationId, Page, PageRequest, Reach,
-        StateFilter, UserId, search::searchable,
+        StateFilter, UserId,
+        search::{Searched, searchable},
     },
-    repositories::{Searched, search::Progress},
+    repositories::search::Progress,
 };
 
 /// Ids read by one statement.

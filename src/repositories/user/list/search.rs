@@ -9,8 +9,11 @@ use super::{Span, UserRepository, UserRow, compared_with, row_id};
 use crate::{
     db::{query, schema::users},
     error::Result,
-    models::{Cursor, Fragment, Page, PageRequest, StateFilter, User, UserFilter, UserId, search::searchable},
-    repositories::{Searched, compared, in_period, search::Progress},
+    models::{
+        Cursor, Fragment, Page, PageRequest, StateFilter, User, UserFilter, UserId,
+        search::{Searched, searchable},
+    },
+    repositories::{compared, in_period, search::Progress},
 };
 
 impl UserRepository<'_> {
