@@ -13,7 +13,8 @@ use crate::{
 pub async fn absorb(app: App) -> Result<()> {
     let limit = i64::try_from(SEGMENT).unwrap_or(i64::MAX);
     for searched in [Searched::Users, Searched::Organizations] {
-        loop {
+        // Asked first, since most runs find nothing: a transaction would hold the writer.
+        while app.db.read(async |conn| conn.search().has_pending(searched).await).await? {
             let absorbed = app.change_by_system(async |tx| tx.search().absorb(searched, limit).await).await?;
             if absorbed < SEGMENT {
                 break;

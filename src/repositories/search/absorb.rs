@@ -59,6 +59,16 @@ macro_rules! opened {
 }
 
 impl SearchRepository<'_> {
+    /// True if anything is pending. Takes no reach: only the service itself calls it.
+    pub async fn has_pending(&mut self, searched: Searched) -> Result<bool> {
+        let kind = searched.stored();
+        let first: Option<ResourceId> = query!(self.conn, c => {
+            let query = search_pending::table.filter(search_pending::kind.eq(kind)).select(search_pending::id).limit(1);
+            async move { query.get_result(c).await.optional() }
+        })?;
+        Ok(first.is_some())
+    }
+
     /// Moves up to `limit` pending resources into the index, and returns how many. Takes no reach: only the service itself calls it.
     pub async fn absorb(&mut self, searched: Searched, limit: i64) -> Result<usize> {
         let kind = searched.stored();
