@@ -183,6 +183,10 @@ pub struct UserFilter {
     pub email_prefix: Option<EmailPrefix>,
     /// Whose name or normalized address contains this.
     pub fragment: Option<Fragment>,
+    /// Last changed at this time or later.
+    pub updated_from: Option<Timestamp>,
+    /// When a session last began. A user who never signed in is before every time.
+    pub last_sign_in: Period,
 }
 
 #[cfg(test)]

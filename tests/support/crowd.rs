@@ -294,8 +294,15 @@ impl Small {
             "actions" => ["user.suspended", "user.*"]
                 .map(|action| (action.to_owned(), Value::List(vec![Value::String(action.to_owned())])))
                 .to_vec(),
-            "created_from" | "created_before" | "expires_from" | "expires_before" | "last_used_from"
-            | "last_used_before" => {
+            "created_from"
+            | "created_before"
+            | "expires_from"
+            | "expires_before"
+            | "last_used_from"
+            | "last_used_before"
+            | "updated_from"
+            | "last_sign_in_from"
+            | "last_sign_in_before" => {
                 let at = |seconds: i64| {
                     let mut message = DynamicMessage::new(field.kind().as_message().unwrap().clone());
                     message.transcode_from(&Timestamp { seconds, nanos: 0 }).unwrap();

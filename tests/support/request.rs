@@ -10,7 +10,7 @@ use super::{
 };
 
 /// Fields that requests leave empty.
-const OPTIONAL: [&str; 56] = [
+const OPTIONAL: [&str; 59] = [
     "avatar_url",
     "logo_url",
     "metadata",
@@ -67,6 +67,9 @@ const OPTIONAL: [&str; 56] = [
     "metadata_key",
     "metadata_value",
     "start_time",
+    "updated_from",
+    "last_sign_in_from",
+    "last_sign_in_before",
 ];
 
 /// One resource of every kind, all of one owner.

@@ -251,3 +251,27 @@ async fn a_search_that_cannot_be_is_refused(t: Arc<Test>) {
         refused(t.admin().users().list_users(request).await, ErrorReason::InvalidArgument);
     }
 }
+
+#[both]
+async fn users_are_listed_by_their_last_change_and_sign_in(t: Arc<Test>) {
+    let (never, early, ..) = (t.user("never").await, t.signed_in_user("early").await.0);
+    t.advance(10 * DAY);
+    let (late, ..) = t.signed_in_user("late").await;
+    let found = async |request: pb::ListUsersRequest| {
+        let mut emails = emails(&t, request).await;
+        emails.retain(|email| email != "admin@tenantry.local");
+        emails
+    };
+    let since = pb::ListUsersRequest { last_sign_in_from: late.created_at, ..Default::default() };
+    assert_eq!(found(since).await, std::slice::from_ref(&late.email));
+    let absent = pb::ListUsersRequest { last_sign_in_before: late.created_at, ..Default::default() };
+    assert_eq!(found(absent.clone()).await, [never.email.clone(), early.email.clone()]);
+    let acme = t.organization(&early).await;
+    t.member(&late, &acme, "member").await;
+    let in_acme = pb::ListUsersRequest { organization_id: acme.id, ..absent };
+    assert_eq!(found(in_acme).await, std::slice::from_ref(&early.email));
+    let changed = pb::ListUsersRequest { updated_from: late.created_at, ..Default::default() };
+    assert_eq!(found(changed.clone()).await, std::slice::from_ref(&late.email));
+    t.suspend(&never).await;
+    assert_eq!(found(changed).await, [never.email, late.email]);
+}

@@ -95,13 +95,22 @@ pub fn list(lists: Lists<'_>, request: &pb::ListUsersRequest) -> Result<Listing<
     let email_prefix = check.optional("email_prefix", &request.email_prefix, EmailPrefix::parse);
     let fragment = check.fragment(&request.query);
     let by_prefix = check.is_by_prefix("email_prefix", &request.email_prefix, request.order, &request.query);
-    let (Some(page), Some(organization_id), Some(state), Some(email_prefix), Some(fragment), Some(())) =
-        (page, organization_id, state, email_prefix, fragment, by_prefix)
-    else {
-        return Err(check.failed());
-    };
-    let state = state.unwrap_or_default();
-    Ok(Listing::new(UserFilter { organization_id, state, email_prefix, fragment }, page))
+    let updated_from = check.optional_time("updated_from", request.updated_from.as_ref());
+    let range = [request.last_sign_in_from.as_ref(), request.last_sign_in_before.as_ref()];
+    let last_sign_in = check.period("last_sign_in_from", "last_sign_in_before", range);
+    let filter = (|| {
+        by_prefix?;
+        Some(UserFilter {
+            organization_id: organization_id?,
+            state: state?.unwrap_or_default(),
+            email_prefix: email_prefix?,
+            fragment: fragment?,
+            updated_from: updated_from?,
+            last_sign_in: last_sign_in?,
+        })
+    })();
+    let (Some(filter), Some(page)) = (filter, page) else { return Err(check.failed()) };
+    Ok(Listing::new(filter, page))
 }
 
 /// Parses an UpdateUser request.

@@ -5,7 +5,9 @@ use std::collections::HashMap;
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 
-use super::{EmailPlace, LAST_ID, Span, UserRepository, UserRow, between, compared, compared_with, row_email, row_id};
+use super::{
+    EmailPlace, LAST_ID, Span, UserRepository, UserRow, between, compared, compared_with, row_email, row_id, since,
+};
 use crate::{
     db::{
         query,

@@ -48,8 +48,31 @@ macro_rules! compared_with {
             }
             StateFilter::Deleted => query.filter(compared(users::deleted_at.is_not_null())),
         };
-        in_period!(query, users::created_at, $page.created)
+        since!(in_period!(query, users::created_at, $page.created), $filter)
     }};
+}
+
+/// Compares the last change and the last sign-in.
+macro_rules! since {
+    ($query:expr, $filter:expr) => {{
+        let mut query = $query;
+        if let Some(from) = $filter.updated_from {
+            query = query.filter(compared(users::updated_at.ge(from)));
+        }
+        if let Some(from) = $filter.last_sign_in.from {
+            query = query.filter(compared(users::last_sign_in_at.ge(from)));
+        }
+        if let Some(before) = $filter.last_sign_in.before {
+            let absent = users::last_sign_in_at.is_null().or(users::last_sign_in_at.lt(before));
+            query = query.filter(compared(absent));
+        }
+        query
+    }};
+}
+
+/// True if the filter has conditions that no index serves.
+fn is_partial(filter: &UserFilter) -> bool {
+    filter.updated_from.is_some() || !filter.last_sign_in.is_all()
 }
 
 /// After every id.
@@ -118,13 +141,22 @@ impl UserRepository<'_> {
 
     /// A page of all users.
     async fn list_all(&mut self, filter: &UserFilter, page: &PageRequest) -> Result<Page<User>> {
+        let span = Span::of(page);
+        let mut looked_to: Option<UserId> = None;
+        if is_partial(filter) {
+            looked_to = query!(self.conn, c => {
+                let query = in_state!(users::table.select(users::id).into_boxed::<Backend>(), filter);
+                let last = spanned!(query, users::id, UserId, span, page.order).limit(1).offset(page.look() - 1);
+                async { last.get_result(c).await.optional() }
+            })?;
+        }
+        let span = looked_to.map_or(span, |last| span.until(last.0, page.order));
         let rows: Vec<UserRow> = query!(self.conn, c => {
             let query = in_state!(users::table.select(UserRow::as_select()).into_boxed::<Backend>(), filter);
-            let query = in_period!(query, users::created_at, page.created);
-            let span = Span::of(page);
+            let query = since!(in_period!(query, users::created_at, page.created), filter);
             spanned!(query, users::id, UserId, span, page.order).limit(page.limit()).load(c)
         })?;
-        Ok(page.page(rows, row_id))
+        Ok(page.page_looked_at(rows, looked_to.map(Cursor::by_id), row_id))
     }
 
     /// A page of all users whose e-mail has this prefix.
@@ -141,7 +173,7 @@ impl UserRepository<'_> {
             }};
         }
         let mut looked_to: Option<EmailPlace> = None;
-        if matches!(filter.state, StateFilter::Is(_)) || !page.created.is_all() {
+        if matches!(filter.state, StateFilter::Is(_)) || !page.created.is_all() || is_partial(filter) {
             looked_to = query!(self.conn, c => {
                 let query = users::table.select((users::email_normalized, users::id)).into_boxed::<Backend>();
                 let last = searched!(query, &None::<EmailPlace>).limit(1).offset(page.look() - 1);
@@ -157,4 +189,4 @@ impl UserRepository<'_> {
     }
 }
 
-use compared_with;
+use {compared_with, since};

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 
-use super::{Span, UserRepository, UserRow, compared_with, row_id};
+use super::{Span, UserRepository, UserRow, compared_with, row_id, since};
 use crate::{
     db::{query, schema::users},
     error::Result,
