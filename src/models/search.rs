@@ -11,7 +11,7 @@ use super::{fold::folded, text::is_forbidden};
 /// Members of a segment. When a segment is full, the next greater id begins another one.
 pub const SEGMENT: usize = 4096;
 /// Rows that the grams of a segment are distributed over.
-pub const BUCKETS: u32 = 1024;
+pub const BUCKETS: u32 = 256;
 /// Ids in a row of a segment's members.
 pub const CHUNK: usize = 32;
 /// Maximum bytes of one searched text. Normal texts are shorter: some characters become up to eighteen when they are folded, and the

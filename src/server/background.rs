@@ -14,7 +14,7 @@ use crate::{
 };
 
 const SECOND: Duration = Duration::from_secs(1);
-/// Pause of the job of the search index: under load, each run then has whole segments to write.
+/// Pause of the job of the search index: under load, each run then has whole batches to write.
 const INDEXING: Duration = Duration::from_secs(2);
 const MINUTE: Duration = Duration::from_mins(1);
 
