@@ -222,7 +222,9 @@ impl Stored<'_> {
             Self::Bits(bytes) => {
                 let places = (0_u16..).zip(bytes.iter());
                 places
-                    .flat_map(|(at, byte)| (0..8).filter(move |bit| byte >> bit & 1 == 1).map(move |bit| at * 8 + bit))
+                    .flat_map(|(at, byte)| {
+                        (0..8).filter(move |bit| (byte >> bit) & 1 == 1).map(move |bit| at * 8 + bit)
+                    })
                     .collect()
             }
         }

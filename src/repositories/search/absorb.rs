@@ -92,7 +92,7 @@ impl SearchRepository<'_> {
         }
         texts.sort_unstable();
         for open in self.distribute(kind, texts).await? {
-            self.fill(kind, open).await?;
+            self.fill(kind, &open).await?;
         }
         for ids in ids.chunks(IDS) {
             query!(self.conn, c => {
@@ -167,7 +167,7 @@ impl SearchRepository<'_> {
     }
 
     /// Adds members to a segment, and grams of those that it has.
-    async fn fill(&mut self, kind: i64, open: Open) -> Result<()> {
+    async fn fill(&mut self, kind: i64, open: &Open) -> Result<()> {
         let chunk_of = |place: usize| {
             i64::try_from(place / CHUNK).map(|chunk| open.number * CHUNKS + chunk).map_err(|_| malformed())
         };
@@ -197,7 +197,7 @@ impl SearchRepository<'_> {
                 added.entry(bucket(gram)).or_default().push((gram, place));
             }
         }
-        self.write_postings(kind, &open, added).await?;
+        self.write_postings(kind, open, added).await?;
         self.write_members(kind, written).await?;
         let last = open.added.iter().map(|(id, _)| *id).fold(open.last, Ord::max);
         let size = i64::try_from(size).map_err(|_| malformed())?;
