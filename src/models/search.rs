@@ -4,14 +4,14 @@
 //! contain a gram: one, two or three consecutive characters. A fragment can only occur where all of its grams do, so a search reads the
 //! lists of a few grams in each segment, and compares the texts of the few members that remain.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use super::{fold::folded, text::is_forbidden};
 
 /// Members of a segment. When a segment is full, the next greater id begins another one.
 pub const SEGMENT: usize = 4096;
 /// Rows that the grams of a segment are distributed over.
-pub const BUCKETS: u32 = 256;
+pub const BUCKETS: usize = 256;
 /// Ids in a row of a segment's members.
 pub const CHUNK: usize = 32;
 /// Maximum bytes of one searched text. Normal texts are shorter: some characters become up to eighteen when they are folded, and the
@@ -45,7 +45,7 @@ impl Searched {
 
 /// A hash of a gram. Different grams may share one, since texts are compared in the end.
 pub type Gram = u32;
-/// The places of a segment's members in its list of ids.
+/// Places of a segment's members in its list of ids, in order.
 pub type Places = Vec<u16>;
 
 /// The searched form of the texts of a resource.
@@ -61,15 +61,17 @@ fn shortened(mut text: String) -> String {
     text
 }
 
-/// The grams of a searched text.
-pub fn grams(searchable: &str) -> BTreeSet<Gram> {
-    let mut grams = BTreeSet::new();
+/// The grams of a searched text, in order and without duplicates.
+pub fn grams(searchable: &str) -> Vec<Gram> {
+    let mut grams = Vec::new();
     for text in searchable.split(SEPARATOR) {
         let chars: Vec<char> = text.chars().collect();
         for length in 1..=LONGEST {
             grams.extend(chars.windows(length).map(gram));
         }
     }
+    grams.sort_unstable();
+    grams.dedup();
     grams
 }
 
@@ -84,9 +86,10 @@ fn gram(chars: &[char]) -> Gram {
     hash
 }
 
-/// The row of a segment that lists a gram.
-pub fn bucket(gram: Gram) -> i64 {
-    i64::from(gram % BUCKETS)
+/// The row of a segment that lists a gram, less than [`BUCKETS`].
+pub fn bucket(gram: Gram) -> usize {
+    // The lowest byte.
+    usize::from(gram.to_le_bytes()[0])
 }
 
 /// A part of a text to search for: 1 to 100 characters, compared without case and accents. No character has a special meaning.
@@ -147,7 +150,7 @@ impl Fragment {
 
 /// The grams of a row, each with the places that have it.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Postings(BTreeMap<Gram, BTreeSet<u16>>);
+pub struct Postings(BTreeMap<Gram, Places>);
 
 /// Places of a gram that are stored as one bit each: half of the places of a segment take less space so.
 const BITS: u16 = u16::MAX;
@@ -157,7 +160,13 @@ const BIT_BYTES: usize = SEGMENT / 8;
 impl Postings {
     /// Adds a place.
     pub fn add(&mut self, gram: Gram, place: u16) {
-        self.0.entry(gram).or_default().insert(place);
+        let places = self.0.entry(gram).or_default();
+        // Nearly always the last one: a segment grows at its end.
+        if places.last().is_none_or(|last| *last < place) {
+            places.push(place);
+        } else if let Err(at) = places.binary_search(&place) {
+            places.insert(at, place);
+        }
     }
 
     /// The stored form.
@@ -189,7 +198,7 @@ impl Postings {
         let mut rest = bytes;
         while !rest.is_empty() {
             let (gram, places, after) = entry(rest)?;
-            postings.0.insert(gram, places.read().into_iter().collect());
+            postings.0.insert(gram, places.read());
             rest = after;
         }
         Some(postings)

@@ -15,7 +15,7 @@ use crate::{
     error::{Error, Result},
     models::{
         Name, NormalizedEmail, OrganizationId, ResourceId, Slug, UserId,
-        search::{CHUNK, Postings, SEGMENT, Searched, bucket, grams, searchable},
+        search::{BUCKETS, CHUNK, Gram, Postings, SEGMENT, Searched, bucket, grams, searchable},
     },
 };
 
@@ -23,6 +23,9 @@ use crate::{
 const ROWS: usize = 500;
 /// Ids read by one statement.
 const IDS: usize = 1000;
+
+/// The grams of a bucket that members are added to, each with the place of the member.
+type Added = Vec<(Gram, u16)>;
 
 /// A segment that members are added to.
 #[derive(Clone)]
@@ -181,7 +184,8 @@ impl SearchRepository<'_> {
         }
         let mut size = open.size;
         let mut written: BTreeMap<i64, Vec<u8>> = BTreeMap::new();
-        let mut added: BTreeMap<i64, Vec<(u32, u16)>> = BTreeMap::new();
+        let mut added: Vec<Added> = Vec::new();
+        added.resize_with(BUCKETS, Vec::new);
         for (id, text) in &open.added {
             let place = *places.entry(*id).or_insert(size);
             if place == size {
@@ -194,7 +198,9 @@ impl SearchRepository<'_> {
             let place =
                 u16::try_from(place).map_err(|_| Error::internal("a segment of the search index is too large"))?;
             for gram in grams(text) {
-                added.entry(bucket(gram)).or_default().push((gram, place));
+                if let Some(added) = added.get_mut(bucket(gram)) {
+                    added.push((gram, place));
+                }
             }
         }
         self.write_postings(kind, open, added).await?;
@@ -219,9 +225,9 @@ impl SearchRepository<'_> {
         execute!(self.conn, upsert)
     }
 
-    async fn write_postings(&mut self, kind: i64, open: &Open, added: BTreeMap<i64, Vec<(u32, u16)>>) -> Result<()> {
+    async fn write_postings(&mut self, kind: i64, open: &Open, added: Vec<Added>) -> Result<()> {
         let number = open.number;
-        let added: Vec<(i64, Vec<(u32, u16)>)> = added.into_iter().collect();
+        let added: Vec<(i64, Added)> = (0..).zip(added).filter(|(_, added)| !added.is_empty()).collect();
         for some in added.chunks(ROWS) {
             let mut stored: HashMap<i64, Vec<u8>> = HashMap::new();
             if open.size > 0 {

@@ -19,7 +19,7 @@ use crate::{
     error::{Error, Result},
     models::{
         Fragment, Order, ResourceId,
-        search::{self, CHUNK, Places, Postings, Searched},
+        search::{self, CHUNK, Gram, Places, Postings, Searched},
     },
     repositories::Span,
 };
@@ -176,7 +176,7 @@ impl SearchRepository<'_> {
     /// The members of segments that have all grams of a fragment.
     async fn members(&mut self, kind: i64, fragment: &Fragment, segments: &[Segment]) -> Result<Vec<Uuid>> {
         let grams = fragment.grams();
-        let buckets: Vec<i64> = grams.iter().map(|gram| search::bucket(*gram)).collect();
+        let buckets: Vec<i64> = grams.iter().map(|gram| stored_bucket(*gram)).collect();
         let numbers: Vec<i64> = segments.iter().map(|(segment, ..)| *segment).collect();
         if numbers.is_empty() {
             return Ok(Vec::new());
@@ -191,7 +191,7 @@ impl SearchRepository<'_> {
         })?;
         let mut of_segment: BTreeMap<i64, Vec<Places>> = BTreeMap::new();
         for (segment, bucket, row) in rows {
-            for gram in grams.iter().filter(|gram| search::bucket(**gram) == bucket) {
+            for gram in grams.iter().filter(|gram| stored_bucket(**gram) == bucket) {
                 of_segment.entry(segment).or_default().push(Postings::find(&row, *gram).ok_or_else(malformed)?);
             }
         }
@@ -234,6 +234,10 @@ impl SearchRepository<'_> {
         }
         Ok(found)
     }
+}
+
+fn stored_bucket(gram: Gram) -> i64 {
+    i64::try_from(search::bucket(gram)).unwrap_or_default()
 }
 
 fn malformed() -> Error {
