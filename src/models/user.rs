@@ -1,8 +1,8 @@
 //! Users.
 
 use super::{
-    Email, EmailPrefix, Fragment, JsonObject, Name, NormalizedEmail, OrganizationId, Revision, Timestamp, UserId,
-    WebUrl,
+    Email, EmailPrefix, Fragment, JsonObject, Name, NormalizedEmail, OrganizationId, Period, Revision, Timestamp,
+    UserId, WebUrl,
     email::GivenEmail,
     organization::StateFilter,
     resource::resource,
