@@ -14,8 +14,6 @@ use crate::{
 };
 
 const SECOND: Duration = Duration::from_secs(1);
-/// Pause of the job of the search index: under load, each run then has whole batches to write.
-const INDEXING: Duration = Duration::from_secs(2);
 const MINUTE: Duration = Duration::from_mins(1);
 
 /// Parts that jobs work on, in addition to the application.
@@ -38,7 +36,7 @@ pub(super) fn jobs(app: &App, parts: Parts, args: &ServeArgs) -> Vec<Job> {
         Job::periodic("key_usage", args.usage_interval, with(app(), key_usage::write)).also_at_stop(),
         Job::periodic("sign_in_failures", SECOND, with(app(), attempts::write)).also_at_stop(),
         Job::periodic("signing_keys", SECOND, with(app(), move |app| signing_keys::maintain(app, schedule))),
-        Job::periodic("search_index", INDEXING, with(app(), search_index::absorb)),
+        Job::periodic("search_index", SECOND, with(app(), search_index::absorb)),
         Job::periodic(
             "health",
             SECOND,
