@@ -2,11 +2,11 @@
 
 use super::{
     Email, EmailPrefix, JsonObject, Name, NormalizedEmail, OrganizationId, Revision, Timestamp, UserId, WebUrl,
+    characters::exact,
     email::GivenEmail,
     organization::StateFilter,
     resource::resource,
     stored::{stored_as_is, words},
-    text::is_forbidden,
 };
 
 /// A person's account.
@@ -54,7 +54,7 @@ words! {
     }
 }
 
-/// The id of a user in another system: 1 to 255 bytes without control characters.
+/// The id of a user in another system: 1 to 255 bytes without control characters and invisible ones.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ExternalId(String);
 
@@ -66,10 +66,8 @@ impl ExternalId {
     pub fn parse(text: &str) -> Result<Self, &'static str> {
         if !(1..=Self::MAX_BYTES).contains(&text.len()) {
             Err("must have 1 to 255 bytes")
-        } else if text.chars().any(is_forbidden) {
-            Err("must not contain control characters")
         } else {
-            Ok(Self(text.to_owned()))
+            exact(text).map(|()| Self(text.to_owned()))
         }
     }
 
