@@ -51,7 +51,7 @@ pub use id::{
     PrincipalId, RequestId, ResourceId, RoleId, SessionId, SigningKeyId, UserId,
 };
 pub use impact::Impact;
-pub use invitation::{Invitation, InvitationFilter, InvitationKey, NewInvitation};
+pub use invitation::{Invitation, InvitationFilter, InvitationKey, NewInvitation, ShownInvitation};
 pub use ip_range::{IpRange, IpRanges};
 pub use json::JsonObject;
 pub use membership::{Membership, MembershipChanges, MembershipFilter, MembershipKey, NewMembership};

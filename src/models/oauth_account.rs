@@ -13,7 +13,7 @@ use super::{
 };
 
 /// A user's account at an external provider.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct OauthAccount {
     /// The id.
     pub id: OauthAccountId,
