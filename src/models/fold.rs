@@ -7,6 +7,9 @@ use icu_properties::{
 };
 use unicode_normalization::UnicodeNormalization as _;
 
+/// Maximum number of steps of a fold. Every known text needs at most four.
+const MAX_STEPS: usize = 10;
+
 /// The form in which a text is unique: `NFKC_Casefold` of the Unicode Standard (compatibility forms, full case folding, without invisible
 /// characters), and `İ` as `i`. Two texts with the same canonical form are the same text. Idempotent.
 pub fn canonical(text: &str) -> String {
@@ -41,16 +44,17 @@ fn fold_once(text: &str) -> String {
 }
 
 /// Applies a step until it changes nothing more: a compatibility form can have an upper case, and a case folding can compose. No text needs
-/// more than a few steps.
+/// more than [`MAX_STEPS`].
 fn until_stable(text: &str, step: impl Fn(&str) -> String) -> String {
     let mut last = step(text);
-    loop {
+    for _ in 1..MAX_STEPS {
         let next = step(&last);
         if next == last {
-            return next;
+            break;
         }
         last = next;
     }
+    last
 }
 
 #[cfg(test)]
