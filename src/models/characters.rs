@@ -58,11 +58,11 @@ pub fn shown(text: &str, layout: &[char]) -> Result<(), &'static str> {
         return Err("must not contain control characters or formatting of direction");
     }
     let chars: Vec<char> = text.chars().collect();
-    let is_needed = |(at, c): (usize, &char)| {
+    let is_fine = |(at, c): (usize, &char)| {
         let (before, after) = (chars.get(..at).unwrap_or_default(), chars.get(at + 1..).unwrap_or_default());
         !is_invisible(*c) || is_needed(*c, before, after)
     };
-    if !chars.iter().enumerate().all(is_needed) {
+    if !chars.iter().enumerate().all(is_fine) {
         return Err("must not contain invisible characters, except where a script or an emoji needs them");
     }
     if chars.iter().copied().any(is_visible) { Ok(()) } else { Err("must have a visible character") }
@@ -102,8 +102,8 @@ fn is_needed(c: char, before: &[char], after: &[char]) -> bool {
         return !last.is_ascii() && is_visible(last);
     }
     if TAGS.contains(&c) || c == END_OF_TAGS {
-        let base = before.iter().rev().find(|c| !TAGS.contains(c));
-        let end = after.iter().find(|c| !TAGS.contains(c));
+        let base = before.iter().rev().find(|c| !TAGS.contains(*c));
+        let end = after.iter().find(|c| !TAGS.contains(*c));
         return base == Some(&BLACK_FLAG) && (c == END_OF_TAGS || end == Some(&END_OF_TAGS));
     }
     false

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use prost::Message as _;
-use prost_reflect::{DynamicMessage, MethodDescriptor, Value};
+use prost_reflect::{DynamicMessage, MethodDescriptor, ReflectMessage as _, Value};
 use prost_types::{ListValue, Struct, Value as WireValue, value::Kind};
 use tenantry::pb::{self, ErrorReason};
 
