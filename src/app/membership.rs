@@ -107,8 +107,11 @@ pub async fn update<A: Answer>(
             if preview.is_some() {
                 return Ok((membership.into_inner(), preview));
             }
+            let revision = membership.revision;
             let membership = tx.memberships().save(membership, Action::MembershipUpdated, now).await?;
-            ending::with_membership(tx, &organization, membership.user_id, now).await?;
+            if membership.revision != revision {
+                ending::with_membership(tx, &organization, membership.user_id, now).await?;
+            }
             Ok((membership, None))
         },
         answer,

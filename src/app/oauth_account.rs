@@ -1,5 +1,6 @@
 //! OAuth accounts.
 
+use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
 
 use super::{App, authority, change::Answer, ending, guards, target::Target};
@@ -126,13 +127,19 @@ pub async fn unlink<A: Answer>(
     .await
 }
 
-/// Stores tokens in an account, each sealed for its column of this row.
+/// Stores tokens in an account, each sealed for its column of this row. A token that is stored already keeps its sealing, so that storing it
+/// again changes nothing, unless the sealing key has changed.
 fn seal(keys: &KeyRing, account: &mut OauthAccount, tokens: &ProviderTokens) {
-    let seal =
-        |token: &Option<Plaintext>, place| token.as_ref().map(|token| keys.seal(token.expose().as_bytes(), place));
+    let seal = |token: &Option<Plaintext>, stored: &Option<Sealed>, place: Place<'static>| {
+        let token = token.as_ref()?.expose().as_bytes();
+        let is_stored = |stored: &&Sealed| {
+            keys.is_by_primary(stored) && keys.open(stored, place).is_ok_and(|opened| opened.ct_eq(token).into())
+        };
+        Some(stored.as_ref().filter(is_stored).cloned().unwrap_or_else(|| keys.seal(token, place)))
+    };
     let [access_token, refresh_token] = places(account);
-    account.access_token = seal(&tokens.access_token, access_token);
-    account.refresh_token = seal(&tokens.refresh_token, refresh_token);
+    account.access_token = seal(&tokens.access_token, &account.access_token, access_token);
+    account.refresh_token = seal(&tokens.refresh_token, &account.refresh_token, refresh_token);
     account.token_expires_at = tokens.token_expires_at;
 }
 

@@ -5,14 +5,17 @@ use super::{
     change::Answer,
     dry_run::{DryRun, Preview},
     ending, guards,
+    shown::PresentedCredentials,
     target::Target,
 };
 use crate::{
+    db::Conn,
     error::{Entity, Error, Result},
     models::{
-        Action, Call, Caller, Email, Impact, NewUser, Page, PageRequest, User, UserChanges, UserFilter, UserId,
-        UserState,
+        Action, Call, Caller, Email, Impact, NewUser, Page, PageRequest, Timestamp, User, UserChanges, UserFilter,
+        UserId, UserState,
     },
+    repositories::Locked,
 };
 
 /// The reason stored with the revoked keys of a restored user.
@@ -60,15 +63,18 @@ pub async fn list(app: &App, caller: &Caller, filter: &UserFilter, page: &PageRe
     list.await
 }
 
-/// Updates the fields of a user that `changes` names. A new e-mail is unverified, and ends the tokens mailed to the former one.
+/// Updates the fields of a user that `changes` names. A new e-mail is unverified, and ends the tokens mailed to the former one. `access_token`
+/// is one of the user's, or empty: it matters where a platform admin vouches for an e-mail that was never proven.
 pub async fn update<A: Answer>(
     app: &App,
     call: &Call,
     target: &Target<UserId>,
     changes: &UserChanges,
+    access_token: &str,
     answer: fn(User) -> A,
 ) -> Result<A> {
     let (caller, now) = (&call.caller, app.now());
+    let shown = &PresentedCredentials::read(app, caller, access_token, now).await?;
     app.change(
         call,
         async |tx| {
@@ -82,13 +88,38 @@ pub async fn update<A: Answer>(
                 authority::account(tx, caller, &user)?;
                 ending::mailed_tokens(tx, &user).await?;
             }
+            if changes.email_verified.is_some() {
+                guards::platform_admin(caller)?;
+            }
             target.check_etag(&*user)?;
-            user.apply(changes.clone());
+            let was_verified = user.email_verified_at.is_some();
+            user.apply(changes.clone(), now);
+            if !was_verified && user.email_verified_at.is_some() {
+                vouch(tx, caller, &user, shown, now).await?;
+            }
             tx.users().save(user, Action::UserUpdated, now).await
         },
         answer,
     )
     .await
+}
+
+/// Accepts the word of a platform admin as the first proof of a user's e-mail. Credentials that a stranger may have created before are
+/// removed, unless the call has shown a credential of the account.
+async fn vouch(
+    tx: &mut Conn,
+    caller: &Caller,
+    user: &Locked<User>,
+    shown: &PresentedCredentials,
+    now: Timestamp,
+) -> Result<()> {
+    authority::account(tx, caller, user)?;
+    // A platform admin that vouches for itself does so with a credential of the account.
+    if caller.user_id() == Some(user.id) || shown.is_of(tx, user, now).await? {
+        return ending::mailed_tokens(tx, user).await;
+    }
+    ending::with_first_proof(tx, user, now).await?;
+    tx.passwords().remove(user).await.map(drop)
 }
 
 /// Suspends a user. Its sessions, the invitations it sent and the tokens mailed to it end. A suspended user is left unchanged.

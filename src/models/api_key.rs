@@ -10,7 +10,7 @@ use super::{
 };
 
 /// A credential for a machine.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct ApiKey {
     /// The id.
     pub id: ApiKeyId,

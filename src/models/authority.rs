@@ -89,9 +89,10 @@ impl Change {
     /// The authority that it gives.
     pub fn gives(&self) -> Option<Grant> {
         match (&self.before, &self.after) {
-            // Of a user's profile, only the e-mail is a way into the account.
+            // Of a user's profile, only the e-mail and its proof are ways into the account.
             (Some(State::User(before)), Some(State::User(after))) if self.action == Action::UserUpdated => {
-                (before.email_normalized != after.email_normalized).then_some(Grant::Account)
+                let is_proven = before.email_verified_at.is_none() && after.email_verified_at.is_some();
+                (is_proven || before.email_normalized != after.email_normalized).then_some(Grant::Account)
             }
             _ => self.action.gives(),
         }

@@ -3,7 +3,7 @@
 use super::{MembershipId, OrganizationId, Permissions, Revision, RoleName, Timestamp, UserId, resource::resource};
 
 /// One user in one organization with one role.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Membership {
     /// The id.
     pub id: MembershipId,

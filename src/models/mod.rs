@@ -7,8 +7,10 @@ pub mod api_key;
 pub mod authority;
 pub mod call;
 pub mod caller;
+pub mod characters;
 pub mod email;
 pub mod event;
+pub mod fold;
 pub mod id;
 pub mod impact;
 pub mod invitation;
@@ -49,7 +51,7 @@ pub use id::{
     PrincipalId, RequestId, ResourceId, RoleId, SessionId, SigningKeyId, UserId,
 };
 pub use impact::Impact;
-pub use invitation::{Invitation, InvitationFilter, InvitationKey, NewInvitation};
+pub use invitation::{Invitation, InvitationFilter, InvitationKey, NewInvitation, ShownInvitation};
 pub use ip_range::{IpRange, IpRanges};
 pub use json::JsonObject;
 pub use membership::{Membership, MembershipChanges, MembershipFilter, MembershipKey, NewMembership};

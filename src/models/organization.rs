@@ -6,7 +6,7 @@ use super::{
 };
 
 /// A tenant.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Organization {
     /// The id.
     pub id: OrganizationId,

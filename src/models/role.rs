@@ -6,7 +6,7 @@ use super::{
 };
 
 /// A role that an organization defines.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Role {
     /// The id.
     pub id: RoleId,

@@ -13,9 +13,9 @@ use crate::{
     },
     error::Result,
     models::{
-        Action, Cursor, Invitation, InvitationFilter, InvitationId, NormalizedEmail, Organization, OrganizationId,
-        Page, PageRequest, Reach, Resource as _, Revision, RoleName, SecretHash, Timestamp, User, UserId,
-        email::GivenEmail, text::Lines,
+        Action, Cursor, Invitation, InvitationFilter, InvitationId, Name, NormalizedEmail, Organization,
+        OrganizationId, Page, PageRequest, Reach, Revision, RoleName, SecretHash, ShownInvitation, Timestamp, User,
+        UserId, WebUrl, email::GivenEmail, text::Lines,
     },
     repositories::Locked,
 };
@@ -86,6 +86,35 @@ impl InvitationRepository<'_> {
         Ok(page.page(rows, |row| Cursor::by_id(row.id)))
     }
 
+    /// Adds to an invitation the name and the logo of its organization. `None` if that was purged meanwhile. Takes no reach: a caller that
+    /// sees an invitation sees both.
+    pub async fn shown_one(&mut self, invitation: Invitation) -> Result<Option<ShownInvitation>> {
+        let page = Page { rows: vec![(Cursor::by_id(invitation.id), invitation)], has_more: false, looked_to: None };
+        Ok(self.shown(page).await?.rows.pop().map(|(_, shown)| shown))
+    }
+
+    /// Adds to each invitation of a page the name and the logo of its organization. Those of an organization that was purged meanwhile are
+    /// left out. Takes no reach: a caller that sees an invitation sees both.
+    pub async fn shown(&mut self, page: Page<Invitation>) -> Result<Page<ShownInvitation>> {
+        let mut ids: Vec<OrganizationId> = page.rows.iter().map(|(_, invitation)| invitation.organization_id).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        let mut found: Vec<(OrganizationId, Name, Option<WebUrl>)> = Vec::new();
+        if !ids.is_empty() {
+            found = query!(self.conn, c => {
+                let columns = (organizations::id, organizations::name, organizations::logo_url);
+                organizations::table.filter(organizations::id.eq_any(&ids)).select(columns).load(c)
+            })?;
+        }
+        let found: HashMap<_, _> = found.into_iter().map(|(id, name, logo_url)| (id, (name, logo_url))).collect();
+        let shown = |(cursor, invitation): (Cursor, Invitation)| {
+            let (organization_name, organization_logo_url) = found.get(&invitation.organization_id)?.clone();
+            Some((cursor, ShownInvitation { invitation, organization_name, organization_logo_url }))
+        };
+        let rows = page.rows.into_iter().filter_map(shown).collect();
+        Ok(Page { rows, has_more: page.has_more, looked_to: page.looked_to })
+    }
+
     /// Number of invitations of a locked organization.
     pub async fn count(&mut self, organization: &Locked<Organization>) -> Result<i64> {
         query!(self.conn, c => {
@@ -127,15 +156,12 @@ impl InvitationRepository<'_> {
         Ok(row.map(|row| Locked::new(row.into())))
     }
 
-    /// Updates a locked invitation.
-    pub async fn save(
-        &mut self,
-        mut invitation: Locked<Invitation>,
-        action: Action,
-        now: Timestamp,
-    ) -> Result<Invitation> {
-        invitation.touch(now);
-        let (before, invitation) = invitation.into_before_and_after();
+    /// Updates a locked invitation. One that is as it was when locked is returned as it is, and nothing is written.
+    pub async fn save(&mut self, invitation: Locked<Invitation>, action: Action, now: Timestamp) -> Result<Invitation> {
+        let (before, invitation) = match invitation.changed(now) {
+            Ok(written) => written,
+            Err(same) => return Ok(same),
+        };
         let found = invitations::table.filter(invitations::id.eq(invitation.id));
         execute!(self.conn, diesel::update(found).set(InvitationRow::from(&invitation)))?;
         self.conn.changed(action, before, &invitation);

@@ -17,8 +17,8 @@ use crate::{
     error::Result,
     models::{
         Action, Cursor, HeldPermissions, Membership, MembershipFilter, MembershipId, MembershipKey, Organization,
-        OrganizationId, OrganizationState, Page, PageRequest, Permissions, Reach, Resource as _, Revision, Role,
-        RoleName, Timestamp, User, UserId, UserState, permission::Standing,
+        OrganizationId, OrganizationState, Page, PageRequest, Permissions, Reach, Revision, Role, RoleName, Timestamp,
+        User, UserId, UserState, permission::Standing,
     },
     repositories::Locked,
 };
@@ -244,15 +244,18 @@ impl MembershipRepository<'_> {
         })
     }
 
-    /// Updates a locked membership.
-    pub async fn save(
-        &mut self,
-        mut membership: Locked<Membership>,
-        action: Action,
-        now: Timestamp,
-    ) -> Result<Membership> {
-        membership.touch(now);
-        let (before, membership) = membership.into_before_and_after();
+    /// Updates a locked membership. One that is as it was when locked is returned as it is, and nothing is written.
+    pub async fn save(&mut self, membership: Locked<Membership>, action: Action, now: Timestamp) -> Result<Membership> {
+        // A transfer to a member who is an owner already changes only who is accountable.
+        let written = if action == Action::MembershipOwnershipTransferred {
+            Ok(membership.written(now))
+        } else {
+            membership.changed(now)
+        };
+        let (before, membership) = match written {
+            Ok(written) => written,
+            Err(same) => return Ok(same),
+        };
         let found = memberships::table.filter(memberships::id.eq(membership.id));
         execute!(self.conn, diesel::update(found).set(MembershipRow::from(&membership)))?;
         if action == Action::MembershipOwnershipTransferred {

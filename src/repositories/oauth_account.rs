@@ -12,7 +12,7 @@ use crate::{
     error::Result,
     models::{
         Action, Cursor, OauthAccount, OauthAccountFilter, OauthAccountId, Page, PageRequest, ProviderAccount, Reach,
-        Resource as _, Revision, Sealed, Timestamp, User, UserId,
+        Revision, Sealed, Timestamp, User, UserId,
         email::GivenEmail,
         oauth_account::{Provider, ProviderScopes, ProviderUserId},
     },
@@ -110,15 +110,17 @@ impl OauthAccountRepository<'_> {
         Ok(row.map(|row| Locked::new(row.into())))
     }
 
-    /// Updates a locked OAuth account.
+    /// Updates a locked OAuth account. One that is as it was when locked is returned as it is, and nothing is written.
     pub async fn save(
         &mut self,
-        mut account: Locked<OauthAccount>,
+        account: Locked<OauthAccount>,
         action: Action,
         now: Timestamp,
     ) -> Result<OauthAccount> {
-        account.touch(now);
-        let (before, account) = account.into_before_and_after();
+        let (before, account) = match account.changed(now) {
+            Ok(written) => written,
+            Err(same) => return Ok(same),
+        };
         let found = oauth_accounts::table.filter(oauth_accounts::id.eq(account.id));
         execute!(self.conn, diesel::update(found).set(OauthAccountRow::from(&account)))?;
         self.conn.changed(action, before, &account);

@@ -15,8 +15,8 @@ use crate::{
     },
     error::Result,
     models::{
-        Action, Cursor, Name, Organization, OrganizationId, Page, PageRequest, Permissions, Reach, Resource as _,
-        Revision, Role, RoleId, RoleKey, RoleName, Timestamp,
+        Action, Cursor, Name, Organization, OrganizationId, Page, PageRequest, Permissions, Reach, Revision, Role,
+        RoleId, RoleKey, RoleName, Timestamp,
     },
     repositories::Locked,
 };
@@ -128,10 +128,12 @@ impl RoleRepository<'_> {
         })
     }
 
-    /// Updates a locked role.
-    pub async fn save(&mut self, mut role: Locked<Role>, action: Action, now: Timestamp) -> Result<Role> {
-        role.touch(now);
-        let (before, role) = role.into_before_and_after();
+    /// Updates a locked role. One that is as it was when locked is returned as it is, and nothing is written.
+    pub async fn save(&mut self, role: Locked<Role>, action: Action, now: Timestamp) -> Result<Role> {
+        let (before, role) = match role.changed(now) {
+            Ok(written) => written,
+            Err(same) => return Ok(same),
+        };
         let found = roles::table.filter(roles::id.eq(role.id));
         execute!(self.conn, diesel::update(found).set(RoleRow::from(&role)))?;
         self.conn.changed(action, before, &role);

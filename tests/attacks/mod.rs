@@ -6,4 +6,5 @@ mod load;
 mod sessions;
 mod shares;
 mod signin;
+mod text;
 mod wire;

@@ -1287,8 +1287,9 @@ impl Model {
             Call::GetUser(user) | Call::GetUserByEmail(user) => self.sees_user(who, *user),
             Call::BatchGetUsers(_) | Call::ImportUsers => true,
             Call::ListUsers { deleted } => who.admin || !deleted,
-            Call::UpdateUser { user, email } => {
-                let may = self.is_own(who, *user);
+            Call::UpdateUser { user, email, verify } => {
+                let may_vouch = who.admin && (self.users[*user].verified || self.may_authenticate(who, *user));
+                let may = self.is_own(who, *user) && (verify.is_none() || may_vouch);
                 match email {
                     None => may,
                     // Unchanged.
@@ -1907,12 +1908,19 @@ impl Model {
             Call::ImportUsers => {
                 self.new_user(&answer.id, answer.name.clone(), answer.flag, Some(super::calls::PASSWORDS[0]));
             }
-            Call::UpdateUser { user, email: Some(address) } => {
-                let address = self.address(address);
-                if self.users[*user].email != address {
+            Call::UpdateUser { user, email, verify } => {
+                let was_verified = self.users[*user].verified;
+                let address = email.as_ref().map(|address| self.address(address));
+                if let Some(address) = address.filter(|address| self.users[*user].email != *address) {
                     self.users[*user].email = address;
                     self.users[*user].verified = false;
                     self.end_mails(*user);
+                }
+                match verify {
+                    None => {}
+                    Some(_) if was_verified => self.users[*user].verified = true,
+                    Some(proof) if self.shows(*user, *proof) => self.verified(*user),
+                    Some(_) => self.first_proof(*user),
                 }
             }
             _ => assert_changes_nothing(call),
@@ -1956,8 +1964,7 @@ fn assert_changes_nothing(call: &Call) {
         | Call::GetUser(_)
         | Call::ListUsers { .. }
         | Call::GetUserByEmail(_)
-        | Call::BatchGetUsers(_)
-        | Call::UpdateUser { email: None, .. } => {}
+        | Call::BatchGetUsers(_) => {}
         other => panic!("add the effects of {other:?} to the model of authority"),
     }
 }

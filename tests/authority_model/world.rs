@@ -227,7 +227,8 @@ impl World {
             }
         }
         // A platform admin's own key acts for others. Whether it also shows its own, never verified account is unspecified.
-        if let (Call::AcceptInvitation { .. }, Some(who)) = (&call, self.model.who(credential))
+        if let (Call::AcceptInvitation { .. } | Call::UpdateUser { verify: Some(_), .. }, Some(who)) =
+            (&call, self.model.who(credential))
             && who.admin
             && who.user.is_some_and(|user| !self.model.users[user].verified)
         {
@@ -1173,12 +1174,16 @@ impl World {
                 let request = pb::ListUsersRequest { state: state.into(), page_size: 1, ..Default::default() };
                 api.users().list_users(request).await?;
             }
-            Call::UpdateUser { user, email } => {
+            Call::UpdateUser { user, email, verify } => {
+                let mut paths = vec![if email.is_some() { "email" } else { "name" }];
+                paths.extend(verify.map(|_| "email_verified"));
                 let request = pb::UpdateUserRequest {
                     user_id: self.user_id(*user),
                     email: email.as_ref().map_or_else(String::new, |address| self.model.address(address)),
                     name: "Somebody else".to_owned(),
-                    update_mask: mask(&[if email.is_some() { "email" } else { "name" }]),
+                    email_verified: verify.is_some(),
+                    access_token: self.access(verify.flatten()),
+                    update_mask: mask(&paths),
                     ..Default::default()
                 };
                 api.users().update_user(request).await?;

@@ -247,8 +247,8 @@ pub fn list(lists: Lists<'_>, request: &pb::ListEventsRequest) -> Result<Listing
     let actor_user_id = check.optional_id("actor_user_id", &request.actor_user_id);
     let actor_api_key_id = check.optional_id("actor_api_key_id", &request.actor_api_key_id);
     let actions = actions(&mut check, &request.actions, resource_type.map(|kind| kind.into_iter().collect()));
-    let created_from = check.optional_time("created_from", request.created_from.as_ref());
-    let created_before = check.optional_time("created_before", request.created_before.as_ref());
+    let created_from = check.optional_bound("created_from", request.created_from.as_ref());
+    let created_before = check.optional_bound("created_before", request.created_before.as_ref());
     let filter = (|| {
         Some(EventFilter {
             organization_id: organization_id?,

@@ -69,9 +69,9 @@ impl UserService for UserHandler {
         &self,
         request: Request<pb::UpdateUserRequest>,
     ) -> Result<Response<pb::UpdateUserResponse>, Status> {
-        let (call, (target, changes)) = called_to_act(request, convert::user::update)?;
+        let (call, (target, changes, access_token)) = called_to_act(request, convert::user::update)?;
         let answer = |updated| pb::UpdateUserResponse { user: Some(pb::User::from(updated)) };
-        Ok(Response::new(app::user::update(&self.app, &call, &target, &changes, answer).await?))
+        Ok(Response::new(app::user::update(&self.app, &call, &target, &changes, &access_token, answer).await?))
     }
 
     async fn delete_user(

@@ -13,8 +13,8 @@ use crate::{
     },
     error::Result,
     models::{
-        Action, Impact, JsonObject, Name, Organization, OrganizationId, OrganizationState, Plan, Reach, Resource as _,
-        Revision, SearchKey, Slug, Timestamp, UserId, WebUrl,
+        Action, Impact, JsonObject, Name, Organization, OrganizationId, OrganizationState, Plan, Reach, Revision,
+        SearchKey, Slug, Timestamp, UserId, WebUrl,
     },
     repositories::Locked,
 };
@@ -133,18 +133,20 @@ impl OrganizationRepository<'_> {
         Ok(locked.into_iter().filter(|(_, deleted_at)| deleted_at.is_none()).map(|(id, _)| id).collect())
     }
 
-    /// Updates a locked organization.
+    /// Updates a locked organization. One that is as it was when locked is returned as it is, and nothing is written.
     ///
     /// # Errors
     /// [`Taken::OrganizationSlug`](crate::error::Taken::OrganizationSlug).
     pub async fn save(
         &mut self,
-        mut organization: Locked<Organization>,
+        organization: Locked<Organization>,
         action: Action,
         now: Timestamp,
     ) -> Result<Organization> {
-        organization.touch(now);
-        let (before, organization) = organization.into_before_and_after();
+        let (before, organization) = match organization.changed(now) {
+            Ok(written) => written,
+            Err(same) => return Ok(same),
+        };
         let found = organizations::table.filter(organizations::id.eq(organization.id));
         execute!(self.conn, diesel::update(found).set(OrganizationRow::from(&organization)))?;
         self.conn.changed(action, before, &organization);

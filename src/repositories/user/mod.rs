@@ -17,8 +17,8 @@ use crate::{
     },
     error::Result,
     models::{
-        Action, ExternalId, Impact, JsonObject, Name, NormalizedEmail, Reach, Resource as _, Revision, Timestamp, User,
-        UserId, UserState, WebUrl, email::GivenEmail,
+        Action, ExternalId, Impact, JsonObject, Name, NormalizedEmail, Reach, Revision, Timestamp, User, UserId,
+        UserState, WebUrl, email::GivenEmail,
     },
     repositories::Locked,
 };
@@ -145,13 +145,15 @@ impl UserRepository<'_> {
         })
     }
 
-    /// Updates a locked user.
+    /// Updates a locked user. One that is as it was when locked is returned as it is, and nothing is written.
     ///
     /// # Errors
     /// [`Taken::UserEmail`](crate::error::Taken::UserEmail).
-    pub async fn save(&mut self, mut user: Locked<User>, action: Action, now: Timestamp) -> Result<User> {
-        user.touch(now);
-        let (before, user) = user.into_before_and_after();
+    pub async fn save(&mut self, user: Locked<User>, action: Action, now: Timestamp) -> Result<User> {
+        let (before, user) = match user.changed(now) {
+            Ok(written) => written,
+            Err(same) => return Ok(same),
+        };
         let found = users::table.filter(users::id.eq(user.id));
         execute!(self.conn, diesel::update(found).set(UserRow::from(&user)))?;
         if before.email_normalized != user.email_normalized {
