@@ -38,8 +38,8 @@ pub async fn link<A: Answer>(
                 ending::with_first_proof(tx, &user, now).await?;
                 tx.passwords().remove(&user).await?;
             }
-            let room = tx.oauth_accounts().count_of_user(&user);
-            let room = guards::has_room(Limit::OauthAccounts, MAX_ACCOUNTS, room).await;
+            let mut accounts = tx.oauth_accounts();
+            let room = guards::has_room(Limit::OauthAccounts, MAX_ACCOUNTS, accounts.count_of_user(&user)).await;
             let key = ProviderAccount {
                 provider: account.provider.clone(),
                 provider_user_id: account.provider_user_id.clone(),

@@ -34,8 +34,8 @@ row!(oauth_accounts: OauthAccountRow of OauthAccount {
     updated_at: Timestamp,
 });
 
+// Links of other users.
 alias! {
-    /// Links of other users.
     const LINKED: Alias<Linked> = oauth_accounts as linked;
 }
 

@@ -740,7 +740,9 @@ async fn slow_t4_a_change_of_a_user_in_a_thousand_organizations_is_one_event(t: 
         }
     }
     let count = async |table: &str| {
-        t.database.texts(&format!("SELECT CAST(count(*) AS text) AS value FROM {table}")).await[0].parse::<i64>().unwrap()
+        t.database.texts(&format!("SELECT CAST(count(*) AS text) AS value FROM {table}")).await[0]
+            .parse::<i64>()
+            .unwrap()
     };
     for (user, organizations) in [(&idle, 1), (&busy, 1000)] {
         let before = (count("cf_events").await, count("cf_member_events").await);

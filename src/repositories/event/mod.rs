@@ -7,7 +7,7 @@ use std::time::Duration;
 use diesel::{IntoSql as _, dsl::max, prelude::*};
 use diesel_async::RunQueryDsl;
 
-use super::{compared, row};
+use super::row;
 use crate::{
     db::{
         Conn, KeepingSelected, execute, query,
