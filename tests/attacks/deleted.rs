@@ -608,7 +608,8 @@ async fn t14_who_lost_its_email_or_external_id_is_restored_with_another(t: Arc<T
     delete(&t, &ada).await;
     import(&external_id, &email).await;
     let other = format!("{}@example.com", unique("ada"));
-    refused(restore(&t, undelete(&ada)).await, ErrorReason::UserEmailTaken);
+    let with_id = pb::UndeleteUserRequest { external_id: unique("e"), ..undelete(&ada) };
+    refused(restore(&t, with_id).await, ErrorReason::UserEmailTaken);
     let with_email = || pb::UndeleteUserRequest { email: other.clone(), ..undelete(&ada) };
     refused(restore(&t, with_email()).await, ErrorReason::UserExternalIdTaken);
     let taken = t.user("taken").await;
@@ -724,7 +725,6 @@ async fn t16_a_batch_is_answered_in_its_own_order(t: Arc<Test>) {
     let users = vec![user("c", "c"), user("a", "a"), user("b", "b"), user("a", "other")];
     let ids = import(t.admin(), users).await;
     assert_eq!(ids[1], ids[3], "the second of the same id is the first");
-    assert!(ids[0] < ids[1] && ids[1] < ids[2], "ids follow the order of the batch");
     assert_eq!(t.reload_user(&ids[0]).await.email, "c@example.org");
 }
 
