@@ -105,6 +105,29 @@ async fn actions_on(api: &Api, resource_id: &str) -> Vec<String> {
 }
 
 #[both]
+async fn t2_an_owner_can_be_suspended_whatever_it_owns(t: Arc<Test>) {
+    let owner = t.user("owner").await;
+    let mut owned = Vec::new();
+    for _ in 0..3 {
+        owned.push(t.organization(&owner).await);
+    }
+    let request = pb::SuspendOrganizationRequest { organization_id: owned[0].id.clone(), ..Default::default() };
+    t.admin().organizations().suspend_organization(request).await.unwrap();
+    delete_organization(&t, &owned[1]).await;
+    // A co-owner who is deleted is none.
+    let deleted = t.user("deleted").await;
+    t.member(&deleted, &owned[2], "owner").await;
+    delete(&t, &deleted).await;
+    let suspend = pb::SuspendUserRequest { user_id: owner.id.clone(), validate_only: true, ..Default::default() };
+    let impact = t.admin().users().suspend_user(suspend).await.answered().impact.unwrap();
+    assert_eq!(impact.blockers, []);
+    assert_eq!(impact.organizations_without_owner, [owned[0].id.clone(), owned[2].id.clone()]);
+    t.suspend(&owner).await;
+    let request = pb::DeleteUserRequest { user_id: owner.id.clone(), ..Default::default() };
+    refused(t.admin().users().delete_user(request).await, ErrorReason::LastOwner);
+}
+
+#[both]
 async fn t3_a_deleted_users_account_at_a_provider_can_be_linked_to_another(t: Arc<Test>) {
     let (ada, subject) = (t.user("ada").await, unique("sub"));
     link(&t, &ada, &subject).await.unwrap();
