@@ -794,3 +794,44 @@ async fn slow_t4_a_change_of_a_user_in_a_thousand_organizations_is_one_event(t: 
     assert_eq!(key.events().list_events(events).await.answered().events.len(), 50);
     println!("a page of events of one of them: {:?}", began.elapsed());
 }
+
+/// How often the server's sessions of this database have refused a statement because an earlier one of its transaction had failed. `None`
+/// if the log of the database server is not at hand.
+async fn sent_in_vain(database: &TestDatabase) -> Option<usize> {
+    let control = std::env::var("TENANTRY_TEST_POSTGRES_CONTROL").ok()?;
+    let log = std::path::Path::new(&control).parent()?.join("server.log");
+    let log = String::from_utf8_lossy(&std::fs::read(log).ok()?).into_owned();
+    let sessions = "SELECT pid::text AS value FROM pg_stat_activity WHERE datname = current_database()";
+    let sessions: Vec<String> = database.texts(sessions).await.iter().map(|pid| format!("[{pid}]")).collect();
+    let in_vain = log.lines().filter(|line| line.contains("current transaction is aborted"));
+    Some(in_vain.filter(|line| sessions.iter().any(|pid| line.contains(pid))).count())
+}
+
+#[both]
+async fn t16_little_is_sent_after_a_statement_that_failed(t: Arc<Test>) {
+    let is_postgres = matches!(t.database, TestDatabase::Postgres(_));
+    let fault = if is_postgres {
+        "CREATE FUNCTION fault() RETURNS trigger AS $$ BEGIN RAISE EXCEPTION 'fault' USING ERRCODE = 'serialization_failure'; END $$ \
+         LANGUAGE plpgsql; CREATE TRIGGER fault BEFORE INSERT ON cf_users FOR EACH ROW WHEN (NEW.email = 'n003@example.org') \
+         EXECUTE FUNCTION fault();"
+    } else {
+        "CREATE TRIGGER fault BEFORE INSERT ON cf_users WHEN NEW.email = 'n003@example.org' \
+         BEGIN SELECT RAISE(ABORT, 'fault'); END;"
+    };
+    t.database.execute(fault).await;
+    let user = |number: i32| pb::ImportedUser {
+        external_id: format!("n{number:03}"),
+        email: format!("n{number:03}@example.org"),
+        name: "N".to_owned(),
+        ..Default::default()
+    };
+    let request = pb::ImportUsersRequest { users: (0..400).map(user).collect() };
+    let mut answers = t.admin().users().import_users(tokio_stream::iter([request])).await.answered();
+    answers.message().await.unwrap_err();
+    let stored = t.database.texts("SELECT email AS value FROM cf_users WHERE email LIKE 'n0%'").await;
+    assert_eq!(stored, Vec::<String>::new());
+    if is_postgres && let Some(in_vain) = sent_in_vain(&t.database).await {
+        // Five attempts, each with few statements on their way.
+        assert!(in_vain <= 5 * 40, "{in_vain} statements were sent in vain");
+    }
+}
