@@ -97,7 +97,7 @@ pub(super) async fn has_room(limit: Limit, most: u32, count: impl Future<Output 
     }
 }
 
-/// Refuses one more member of a locked organization if `most` are reached. Deleted users do not count; they are told apart only if there
+/// Refuses one more member of a locked organization if `most` are reached. Deleted users do not count; they are looked up only if there
 /// would otherwise be no room.
 pub(super) async fn has_room_for_member(tx: &mut Conn, organization: &Locked<Organization>, most: u32) -> Result<()> {
     match has_room(Limit::Members, most, tx.memberships().count(organization)).await {

@@ -114,7 +114,7 @@ async fn t2_an_owner_can_be_suspended_whatever_it_owns(t: Arc<Test>) {
     let request = pb::SuspendOrganizationRequest { organization_id: owned[0].id.clone(), ..Default::default() };
     t.admin().organizations().suspend_organization(request).await.unwrap();
     delete_organization(&t, &owned[1]).await;
-    // A co-owner who is deleted is none.
+    // A deleted co-owner does not count.
     let deleted = t.user("deleted").await;
     t.member(&deleted, &owned[2], "owner").await;
     delete(&t, &deleted).await;
