@@ -59,9 +59,6 @@ impl Driver {
     }
 }
 
-/// Least number of events of an organization that are compared with a filter at once.
-const STEP: usize = 200;
-
 /// True if a filter has conditions beyond what one index serves.
 fn asks_for_several(filter: &EventFilter) -> bool {
     let asked = [
@@ -225,21 +222,11 @@ impl EventRepository<'_> {
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
         ids.truncate(limit);
         let looked_to = ids.last().copied().filter(|_| is_filtered && ids.len() == limit);
-        let mut rows: Vec<(Sequence, EventRow)> = Vec::new();
-        // In steps, so that no more events are read than a page holds.
-        let step = if is_filtered { page.size.saturating_add(1).max(STEP) } else { limit };
-        for ids in ids.chunks(step) {
-            let mut more: Vec<(Sequence, EventRow)> = query!(self.conn, c => {
-                let query = events::table.select((events::sequence, EventRow::as_select())).into_boxed::<Backend>();
-                matching!(query.filter(events::id.eq_any(ids)), reach, filter).load(c)
-            })?;
-            more.sort_unstable_by_key(|(_, row)| Reverse(row.id));
-            rows.extend(more);
-            if rows.len() > page.size {
-                rows.truncate(page.size.saturating_add(1));
-                break;
-            }
-        }
+        let rows: Vec<(Sequence, EventRow)> = query!(self.conn, c => {
+            let query = events::table.select((events::sequence, EventRow::as_select())).into_boxed::<Backend>();
+            let query = matching!(query.filter(events::id.eq_any(&ids)), reach, filter);
+            query.order(events::id.desc()).limit(page.limit()).load(c)
+        })?;
         let rows = rows.into_iter().map(PlacedRow).collect();
         Ok(page.page_looked_at(rows, looked_to.map(Cursor::by_id), PlacedRow::cursor))
     }
