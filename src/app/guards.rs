@@ -2,7 +2,7 @@
 
 use crate::{
     db::Conn,
-    error::{Denial, Entity, Error, Limit, Precondition, Result},
+    error::{Denial, Entity, Error, Limit, Precondition, Result, Taken},
     models::{
         ApiKey, ApiKeyId, Caller, HeldPermissions, Membership, Organization, OrganizationId, OrganizationState,
         Presented, Principal, Reach, RoleName, Scope, SessionId, StateFilter, Timestamp, Use, User, UserId, UserState,
@@ -14,6 +14,9 @@ use crate::{
 
 /// Maximum number of memberships of a user that tenants can create. Platform admins are exempt.
 const MAX_MEMBERSHIPS: u32 = 1000;
+/// Maximum number of stored memberships of a user, including those in deleted organizations that are not purged yet. It bounds a change of
+/// the user, which each of the organizations sees.
+const MAX_STORED_MEMBERSHIPS: u32 = 10_000;
 
 /// Maximum number of organizations without an owner that a refusal names.
 const MAX_NAMED: usize = 100;
@@ -91,6 +94,28 @@ pub(super) async fn has_room(limit: Limit, most: u32, count: impl Future<Output 
         Ok(())
     } else {
         Err(Error::Precondition(Precondition::LimitReached(limit, most)))
+    }
+}
+
+/// Refuses one more member of a locked organization if `most` are reached. Deleted users do not count; they are looked up only if there
+/// would otherwise be no room.
+pub(super) async fn has_room_for_member(tx: &mut Conn, organization: &Locked<Organization>, most: u32) -> Result<()> {
+    match has_room(Limit::Members, most, tx.memberships().count(organization)).await {
+        Ok(()) => Ok(()),
+        Err(_) => has_room(Limit::Members, most, tx.memberships().count_shown(organization)).await,
+    }
+}
+
+/// The answer if there may be no room for something new: if it exists already, that it does. Otherwise a call that is repeated because its
+/// answer was lost could not tell that it had succeeded.
+pub(super) async fn room_or_taken(
+    room: Result<()>,
+    exists: impl Future<Output = Result<bool>>,
+    taken: Taken,
+) -> Result<()> {
+    match room {
+        Err(Error::Precondition(Precondition::LimitReached(..))) if exists.await? => Err(Error::Taken(taken)),
+        room => room,
     }
 }
 
@@ -250,11 +275,15 @@ pub(super) async fn may_own_another(tx: &mut Conn, caller: &Caller, user: &Locke
     has_room(Limit::Organizations, most, tx.memberships().count_owned_by(user.id)).await
 }
 
-/// Refuses to make a locked user a member of more than [`MAX_MEMBERSHIPS`] organizations, including deleted ones that are not yet
-/// purged. Platform admins are exempt.
+/// Refuses to make a locked user a member of more than [`MAX_MEMBERSHIPS`] organizations that are not deleted, unless the caller is a
+/// platform admin, and of more than [`MAX_STORED_MEMBERSHIPS`] altogether.
 pub(super) async fn may_join_another(tx: &mut Conn, caller: &Caller, user: &Locked<User>) -> Result<()> {
-    let most = if caller.is_platform_admin() { 0 } else { MAX_MEMBERSHIPS };
-    has_room(Limit::Memberships, most, tx.memberships().count_of_user(user)).await
+    let stored = tx.memberships().count_of_user(user).await?;
+    has_room(Limit::Memberships, MAX_STORED_MEMBERSHIPS, async { Ok(stored) }).await?;
+    if caller.is_platform_admin() || stored < i64::from(MAX_MEMBERSHIPS) {
+        return Ok(());
+    }
+    has_room(Limit::Memberships, MAX_MEMBERSHIPS, tx.memberships().count_shown_of_user(user)).await
 }
 
 /// Refuses a membership that is not an owner's.

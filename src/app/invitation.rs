@@ -11,8 +11,8 @@ use crate::{
     error::{Entity, Error, Limit, Precondition, Result, Taken},
     models::{
         Action, Call, Caller, HeldPermissions, Invitation, InvitationFilter, InvitationId, InvitationKey, Membership,
-        NewInvitation, NewMembership, NormalizedEmail, Organization, Page, PageRequest, Permissions, Plaintext, Reach,
-        SecretHash, ShownInvitation, Timestamp, User, UserId, permission,
+        MembershipKey, NewInvitation, NewMembership, NormalizedEmail, Organization, Page, PageRequest, Permissions,
+        Plaintext, Reach, SecretHash, ShownInvitation, Timestamp, User, UserId, permission,
     },
     repositories::Locked,
 };
@@ -170,7 +170,7 @@ pub async fn accept<A: Answer>(
     let shown = &PresentedCredentials::read(app, caller, access_token, now).await?;
     let presented = PresentedInvitation::read(app, key)?;
     let membership_id = app.new_id(now);
-    app.change(
+    app.change_or_refuse(
         call,
         async |tx| {
             let user = guards::lock_user(tx, caller, user_id).await?;
@@ -180,12 +180,17 @@ pub async fn accept<A: Answer>(
             is_invited(&invitation, &presented, &user)?;
             guards::active_user(&user)?;
             guards::is_open_to(caller, &organization)?;
+            let key = MembershipKey::Ends(user_id, organization.id);
+            if tx.memberships().get(&Reach::by_secret(), key).await?.is_some() {
+                // There is nothing left to accept, so the invitation ends with the refusal.
+                tx.invitations().delete(invitation, Action::InvitationRevoked).await?;
+                return Ok(Err(Error::Taken(Taken::Membership)));
+            }
             if invitation.is_expired(now) {
                 return Err(Error::Precondition(Precondition::InvitationExpired));
             }
             inviter_still_covers(tx, &invitation).await?;
-            let most = app.policy.max_members;
-            guards::has_room(Limit::Members, most, tx.memberships().count(&organization)).await?;
+            guards::has_room_for_member(tx, &organization, app.policy.max_members).await?;
             if invitation.role.is_owner() {
                 guards::may_own_another(tx, caller, &user, app.policy.max_organizations).await?;
             }
@@ -198,12 +203,12 @@ pub async fn accept<A: Answer>(
             };
             let membership = new.to_membership(membership_id, now);
             authority::by_invitation(tx);
-            tx.memberships().insert(&membership).await?;
+            tx.memberships().insert(&membership, &user).await?;
+            tx.invitations().delete(invitation, Action::InvitationAccepted).await?;
             if presented.token_hash.is_some() && user.email_verified_at.is_none() {
                 verify_by_invitation(tx, caller, user, shown, now).await?;
             }
-            tx.invitations().delete(invitation, Action::InvitationAccepted).await?;
-            Ok(membership)
+            Ok(Ok(membership))
         },
         answer,
     )
@@ -340,7 +345,7 @@ async fn verify_by_invitation(
     }
     authority::proven_account(tx);
     user.email_verified_at = Some(now);
-    tx.users().save(user, Action::UserEmailVerified, now).await.map(drop)
+    ending::save_proven(tx, user, Action::UserEmailVerified, now).await.map(drop)
 }
 
 /// The user who answers an invitation: the named one, or the caller's own.

@@ -12,15 +12,15 @@ use super::{
 };
 use crate::{
     db::Conn,
-    error::{Entity, Error, Limit, Result},
+    error::{Entity, Error, Result, Taken},
     models::{
         Action, Call, Caller, HeldPermissions, Impact, Membership, MembershipChanges, MembershipFilter, MembershipId,
-        MembershipKey, NewMembership, Organization, Page, PageRequest, permission,
+        MembershipKey, NewMembership, Organization, Page, PageRequest, User, permission,
     },
     repositories::Locked,
 };
 
-/// Creates a membership.
+/// Creates a membership. An invitation to the user's verified e-mail ends.
 pub async fn create<A: Answer>(app: &App, call: &Call, new: &NewMembership, answer: fn(Membership) -> A) -> Result<A> {
     let (caller, now) = (&call.caller, app.now());
     let membership = new.to_membership(app.new_id(now), now);
@@ -32,12 +32,12 @@ pub async fn create<A: Answer>(app: &App, call: &Call, new: &NewMembership, answ
                 guards::active_user(&user)?;
             }
             let organization = guards::lock_organization(tx, caller, new.organization_id).await?;
-            let most = app.policy.max_members;
-            guards::has_room(Limit::Members, most, tx.memberships().count(&organization)).await?;
+            has_room(tx, caller, &user, &organization, app.policy.max_members).await?;
             let given = guards::has_role(tx, new.organization_id, &new.role).await?.and(&new.permissions);
             let held = guards::held(tx, caller, organization.id).await?;
             authority::permissions(tx, &held, None, &given)?;
-            tx.memberships().insert(&membership).await?;
+            tx.memberships().insert(&membership, &user).await?;
+            ending::invitation_of_member(tx, &organization, &user).await?;
             Ok(membership.clone())
         },
         answer,
@@ -147,6 +147,23 @@ pub async fn delete<A: Answer>(
         answer,
     )
     .await
+}
+
+/// Refuses a membership that would exceed the limit of its user or, with `most`, of its organization.
+async fn has_room(
+    tx: &mut Conn,
+    caller: &Caller,
+    user: &Locked<User>,
+    organization: &Locked<Organization>,
+    most: u32,
+) -> Result<()> {
+    let room = match guards::has_room_for_member(tx, organization, most).await {
+        Ok(()) => guards::may_join_another(tx, caller, user).await,
+        full => full,
+    };
+    let key = MembershipKey::Ends(user.id, organization.id);
+    let exists = async { Ok(tx.memberships().get(&caller.reach(), key).await?.is_some()) };
+    guards::room_or_taken(room, exists, Taken::Membership).await
 }
 
 /// Locks the organization of a membership and then the membership.

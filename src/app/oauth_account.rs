@@ -5,10 +5,10 @@ use zeroize::Zeroizing;
 
 use super::{App, authority, change::Answer, ending, guards, target::Target};
 use crate::{
-    error::{Entity, Error, Limit, Result},
+    error::{Entity, Error, Limit, Result, Taken},
     models::{
         Action, Call, Caller, Change, NewOauthAccount, NormalizedEmail, OauthAccount, OauthAccountFilter,
-        OauthAccountId, Page, PageRequest, Plaintext, ProviderAccount, ProviderTokens, Sealed, State,
+        OauthAccountId, Page, PageRequest, Plaintext, ProviderAccount, ProviderTokens, Reach, Sealed, State,
     },
     security::sealing::{KeyRing, OpenError, Place},
 };
@@ -39,10 +39,17 @@ pub async fn link<A: Answer>(
                 ending::with_first_proof(tx, &user, now).await?;
                 tx.passwords().remove(&user).await?;
             }
-            guards::has_room(Limit::OauthAccounts, MAX_ACCOUNTS, tx.oauth_accounts().count_of_user(&user)).await?;
+            let mut accounts = tx.oauth_accounts();
+            let room = guards::has_room(Limit::OauthAccounts, MAX_ACCOUNTS, accounts.count_of_user(&user)).await;
+            let key = ProviderAccount {
+                provider: account.provider.clone(),
+                provider_user_id: account.provider_user_id.clone(),
+            };
+            let exists = async { Ok(tx.oauth_accounts().get_by_provider(&Reach::by_system(), &key).await?.is_some()) };
+            guards::room_or_taken(room, exists, Taken::OauthAccount).await?;
             if is_first_proof {
                 user.email_verified_at = Some(now);
-                tx.users().save(user, Action::UserEmailVerified, now).await?;
+                ending::save_proven(tx, user, Action::UserEmailVerified, now).await?;
             }
             tx.oauth_accounts().insert(&account).await?;
             Ok(account.clone())

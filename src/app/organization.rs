@@ -13,7 +13,7 @@ use crate::{
     models::{
         Action, Call, Caller, HeldPermissions, Impact, Membership, MembershipId, MembershipKey, NewMembership,
         NewOrganization, Organization, OrganizationChanges, OrganizationFilter, OrganizationId, OrganizationState,
-        Page, PageRequest, Permissions, Plan, RoleName, Slug, UserId, organization::Transfer, permission,
+        Page, PageRequest, Permissions, Plan, Reach, RoleName, Slug, User, UserId, organization::Transfer, permission,
     },
     repositories::Locked,
     security::random,
@@ -82,11 +82,10 @@ async fn create_with_slug<A: Answer>(
                 guards::platform_admin(caller)?;
             }
             guards::active_user(&user)?;
-            guards::may_own_another(tx, caller, &user, app.policy.max_organizations).await?;
-            guards::may_join_another(tx, caller, &user).await?;
+            has_room(tx, caller, &user, new.slug.as_ref(), app.policy.max_organizations).await?;
             tx.organizations().insert(&organization, user.id).await?;
             authority::own_organization(tx);
-            tx.memberships().insert(&membership).await?;
+            tx.memberships().insert(&membership, &user).await?;
             Ok(Created { organization: organization.clone(), owner_membership_id: membership.id })
         },
         answer,
@@ -167,8 +166,9 @@ pub async fn suspend<A: Answer>(
             target.check_etag(&*organization)?;
             let is_new = organization.state != OrganizationState::Suspended;
             organization.state = OrganizationState::Suspended;
-            let count =
-                async { if is_new { tx.organizations().impact(&organization).await } else { Ok(Impact::default()) } };
+            let count = async {
+                if is_new { tx.organizations().impact(&organization, now).await } else { Ok(Impact::default()) }
+            };
             let preview = DryRun::of(call).preview(count).await?;
             if preview.is_some() || !is_new {
                 return Ok((organization.into_inner(), preview));
@@ -222,7 +222,7 @@ pub async fn delete<A: Answer>(
             dry_run.rule(guards::is_open_to(caller, &organization))?;
             target.check_etag(&*organization)?;
             organization.deleted_at = Some(now);
-            let preview = dry_run.preview(tx.organizations().impact(&organization)).await?;
+            let preview = dry_run.preview(tx.organizations().impact(&organization, now)).await?;
             if preview.is_some() {
                 return Ok((organization.into_inner(), preview));
             }
@@ -234,12 +234,14 @@ pub async fn delete<A: Answer>(
     .await
 }
 
-/// Restores a deleted organization. Its API keys are revoked unless the call restores them.
+/// Restores a deleted organization, with another slug if one is given. Its API keys are revoked unless the call restores them. The limits
+/// of its members do not apply.
 pub async fn undelete<A: Answer>(
     app: &App,
     call: &Call,
     target: &Target<OrganizationId>,
     restore_api_keys: bool,
+    slug: Option<&Slug>,
     answer: fn(Organization) -> A,
 ) -> Result<A> {
     let now = app.now();
@@ -249,18 +251,20 @@ pub async fn undelete<A: Answer>(
         async |tx| {
             let mut organization =
                 find(tx.organizations().lock_including_deleted(&call.caller.reach(), target.id).await?)?;
-            match organization.deleted_at {
-                None => return Ok(organization.into_inner()),
-                Some(deleted_at) if deleted_at < restorable_since => return find(None),
-                Some(_) => {}
+            if organization.deleted_at.is_some_and(|deleted_at| deleted_at < restorable_since) {
+                return find(None);
             }
             target.check_etag(&*organization)?;
+            if organization.deleted_at.is_none() {
+                return Ok(organization.into_inner());
+            }
             guards::has_owner(tx, vec![organization.id], None).await?;
             authority::standing_of_organization(tx, &call.caller)?;
             if !restore_api_keys {
                 tx.api_keys().revoke_of_organization(&organization, RESTORED, now).await?;
             }
             organization.deleted_at = None;
+            organization.apply(OrganizationChanges { slug: slug.cloned(), ..OrganizationChanges::default() });
             tx.organizations().save(organization, Action::OrganizationUndeleted, now).await
         },
         answer,
@@ -304,7 +308,9 @@ pub async fn transfer_ownership<A: Answer>(
         call,
         async |tx| {
             let mut dry_run = DryRun::of(call);
-            let most = app.policy.max_organizations;
+            let key = MembershipKey::Ends(transfer.to, transfer.organization_id);
+            let owns = tx.memberships().get(&caller.reach(), key).await?.is_some_and(|to| to.role.is_owner());
+            let most = if owns { 0 } else { app.policy.max_organizations };
             dry_run.rule(guards::lock_new_owner(tx, caller, transfer.to, most).await)?;
             let organization = guards::lock_organization(tx, caller, transfer.organization_id).await?;
             let held = guards::may(tx, caller, organization.id, permission::TRANSFER_ORGANIZATION).await?;
@@ -349,6 +355,19 @@ pub async fn leave<A: Answer>(app: &App, call: &Call, id: OrganizationId, answer
         answer,
     )
     .await
+}
+
+/// Refuses an organization that would exceed a limit of its owner.
+async fn has_room(tx: &mut Conn, caller: &Caller, owner: &Locked<User>, slug: Option<&Slug>, most: u32) -> Result<()> {
+    let room = match guards::may_own_another(tx, caller, owner, most).await {
+        Ok(()) => guards::may_join_another(tx, caller, owner).await,
+        full => full,
+    };
+    let exists = async {
+        let Some(slug) = slug else { return Ok(false) };
+        Ok(tx.organizations().get_by_slug(&Reach::by_system(), slug).await?.is_some())
+    };
+    guards::room_or_taken(room, exists, Taken::OrganizationSlug).await
 }
 
 fn find<T>(organization: Option<T>) -> Result<T> {

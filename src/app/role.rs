@@ -6,7 +6,7 @@
 use super::{App, authority, change::Answer, guards, target::Target};
 use crate::{
     db::Conn,
-    error::{Entity, Error, Limit, Precondition, Result},
+    error::{Entity, Error, Limit, Precondition, Result, Taken},
     models::{
         Action, Call, Caller, HeldPermissions, NewRole, OrganizationId, Page, PageRequest, Role, RoleChanges, RoleId,
         RoleKey, permission,
@@ -27,7 +27,10 @@ pub async fn create<A: Answer>(app: &App, call: &Call, new: &NewRole, answer: fn
             let organization = guards::lock_organization(tx, caller, new.organization_id).await?;
             let held = guards::may_change(tx, caller, &organization, permission::WRITE_ROLES).await?;
             authority::permissions(tx, &held, None, &role.gives())?;
-            guards::has_room(Limit::Roles, MAX_ROLES, tx.roles().count(&organization)).await?;
+            let room = guards::has_room(Limit::Roles, MAX_ROLES, tx.roles().count(&organization)).await;
+            let key = RoleKey::Named(organization.id, role.name.clone());
+            let exists = async { Ok(tx.roles().get(&caller.reach(), &key).await?.is_some()) };
+            guards::room_or_taken(room, exists, Taken::Role).await?;
             tx.roles().insert(&organization, &role).await?;
             Ok(role.clone())
         },
@@ -79,8 +82,9 @@ pub async fn update<A: Answer>(
     .await
 }
 
-/// Deletes a role that no member has.
+/// Deletes a role that no member has. Deleted users who had it are restored as viewers.
 pub async fn delete<A: Answer>(app: &App, call: &Call, target: &Target<RoleId>, answer: fn(()) -> A) -> Result<A> {
+    let now = app.now();
     app.change(
         call,
         async |tx| {
@@ -89,6 +93,7 @@ pub async fn delete<A: Answer>(app: &App, call: &Call, target: &Target<RoleId>, 
             if tx.roles().is_used(&role).await? {
                 return Err(Error::Precondition(Precondition::RoleInUse));
             }
+            tx.memberships().remove_role(&role, now).await?;
             tx.roles().delete(role).await
         },
         answer,

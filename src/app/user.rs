@@ -12,8 +12,8 @@ use crate::{
     db::Conn,
     error::{Entity, Error, Result},
     models::{
-        Action, Call, Caller, Email, Impact, NewUser, Page, PageRequest, Timestamp, User, UserChanges, UserFilter,
-        UserId, UserState,
+        Action, Call, Caller, Email, Impact, NewUser, OauthAccount, Page, PageRequest, Timestamp, User, UserChanges,
+        UserFilter, UserId, UserRestoration, UserState,
     },
     repositories::Locked,
 };
@@ -216,13 +216,23 @@ pub async fn delete<A: Answer>(
     .await
 }
 
-/// Restores a deleted user. Its API keys are revoked unless the call restores them. A user that is not deleted is left unchanged.
+/// A restored user.
+pub struct Restored {
+    /// The user.
+    pub user: User,
+    /// Its former accounts at providers that were linked to other users meanwhile.
+    pub unlinked: Vec<OauthAccount>,
+}
+
+/// Restores a deleted user, with another e-mail or external id if given. Its API keys are revoked unless the call restores them, and
+/// accounts at providers that were linked to others meanwhile are not linked again. The limits of its organizations do not apply. A user
+/// that is not deleted is left unchanged.
 pub async fn undelete<A: Answer>(
     app: &App,
     call: &Call,
     target: &Target<UserId>,
-    restore_api_keys: bool,
-    answer: fn(User) -> A,
+    restoration: &UserRestoration,
+    answer: fn(Restored) -> A,
 ) -> Result<A> {
     let now = app.now();
     let restorable_since = now.before(app.policy.restore_window);
@@ -230,18 +240,26 @@ pub async fn undelete<A: Answer>(
         call,
         async |tx| {
             let mut user = find(tx.users().lock_including_deleted(&call.caller.reach(), target.id).await?)?;
-            match user.deleted_at {
-                None => return Ok(user.into_inner()),
-                Some(deleted_at) if deleted_at < restorable_since => return find(None),
-                Some(_) => {}
+            if user.deleted_at.is_some_and(|deleted_at| deleted_at < restorable_since) {
+                return find(None);
+            }
+            target.check_etag(&*user)?;
+            if user.deleted_at.is_none() {
+                return Ok(Restored { user: user.into_inner(), unlinked: Vec::new() });
             }
             authority::standing(tx, &call.caller, &user)?;
-            target.check_etag(&*user)?;
-            if !restore_api_keys {
+            if !restoration.restore_api_keys {
                 tx.api_keys().revoke_of_user(&user, RESTORED, now).await?;
             }
+            if restoration.email.as_ref().is_some_and(|email| *email.normalized() != user.email_normalized) {
+                authority::account(tx, &call.caller, &user)?;
+            }
             user.deleted_at = None;
-            tx.users().save(user, Action::UserUndeleted, now).await
+            user.apply(UserChanges { email: restoration.email.clone(), ..UserChanges::default() });
+            user.external_id = restoration.external_id.clone().or(user.external_id.take());
+            let unlinked = tx.oauth_accounts().delete_taken(&user).await?;
+            let user = ending::save_proven(tx, user, Action::UserUndeleted, now).await?;
+            Ok(Restored { user, unlinked })
         },
         answer,
     )
@@ -267,7 +285,7 @@ pub async fn purge<A: Answer>(
                 for id in guards::orphaned_without(tx, &user).await? {
                     let organization = tx.organizations().lock(&caller.reach(), id).await?;
                     if let Some(organization) = organization
-                        && tx.memberships().count(&organization).await? == 1
+                        && tx.memberships().count_shown(&organization).await? == 1
                     {
                         tx.organizations().delete(organization).await?;
                     }

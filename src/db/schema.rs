@@ -82,6 +82,7 @@ diesel::table! {
         token_expires_at -> Nullable<Instant>,
         created_at -> Instant,
         updated_at -> Instant,
+        user_deleted_at -> Nullable<Instant>,
     }
 }
 
@@ -179,6 +180,16 @@ diesel::table! {
         resource_id -> Nullable<Id>,
         revision -> BigInt,
         details -> Binary,
+    }
+}
+
+diesel::table! {
+    use crate::db::types::Id;
+
+    #[sql_name = "cf_member_events"]
+    member_events (organization_id, event_id) {
+        organization_id -> Id,
+        event_id -> Id,
     }
 }
 
@@ -314,5 +325,6 @@ diesel::allow_tables_to_appear_in_same_query!(
     oauth_accounts,
     sessions,
     api_keys,
-    events
+    events,
+    member_events
 );

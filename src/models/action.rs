@@ -74,6 +74,8 @@ words! {
         MembershipOwnershipTransferred = "membership.ownership_transferred",
         /// A membership was deleted.
         MembershipDeleted = "membership.deleted",
+        /// The role of a deleted user's membership was deleted. The membership has the role `viewer` from then on.
+        MembershipRoleRemoved = "membership.role_removed",
         /// A role was created.
         RoleCreated = "role.created",
         /// A role was updated.
@@ -164,7 +166,7 @@ mod tests {
     #[test]
     fn a_text_names_one_action_or_all_of_a_resource() {
         assert_eq!(Action::named("user.suspended"), Ok(vec![Action::UserSuspended]));
-        assert_eq!(Action::named("membership.*").map(|all| all.len()), Ok(4));
+        assert_eq!(Action::named("membership.*").map(|all| all.len()), Ok(5));
         for text in ["", "*", ".*", "user", "user*", "us.*", "user.suspended*", "User.Suspended", "nothing.*"] {
             assert!(Action::named(text).is_err(), "{text}");
         }

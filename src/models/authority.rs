@@ -65,6 +65,7 @@ impl Action {
             | A::OrganizationPurged
             | A::OrganizationSuspended
             | A::MembershipDeleted
+            | A::MembershipRoleRemoved
             | A::RoleDeleted
             | A::InvitationUpdated
             | A::InvitationRevoked

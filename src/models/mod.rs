@@ -74,4 +74,4 @@ pub use signing_key::{PublicKey, SigningAlgorithm, SigningKey};
 pub use slug::Slug;
 pub use text::{Name, SearchKey, WebUrl};
 pub use timestamp::Timestamp;
-pub use user::{ExternalId, NewUser, User, UserChanges, UserFilter, UserState};
+pub use user::{ExternalId, NewUser, User, UserChanges, UserFilter, UserRestoration, UserState};

@@ -112,6 +112,11 @@ impl RoleName {
         Self(permission::ADMIN.to_owned())
     }
 
+    /// The viewer role.
+    pub fn viewer() -> Self {
+        Self(permission::VIEWER.to_owned())
+    }
+
     /// Parses the name of a role, built in or not.
     pub fn parse(text: &str) -> Result<Self, &'static str> {
         if is_word(text) {

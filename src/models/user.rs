@@ -134,6 +134,17 @@ pub struct UserChanges {
     pub email_verified: Option<bool>,
 }
 
+/// How a deleted user is restored.
+#[derive(Clone, Debug, Default)]
+pub struct UserRestoration {
+    /// Whether its API keys work again.
+    pub restore_api_keys: bool,
+    /// Its address from now on, if not the former one.
+    pub email: Option<Email>,
+    /// Its id in the other system from now on, if not the former one.
+    pub external_id: Option<ExternalId>,
+}
+
 impl User {
     /// True if the user is neither suspended nor deleted.
     pub fn is_active(&self) -> bool {

@@ -5,17 +5,21 @@ use std::collections::HashMap;
 use diesel::{dsl::exists, prelude::*};
 use diesel_async::RunQueryDsl;
 
-use super::{MAX_BATCH, delete_up_to, forget_user, reach::within, row};
+use super::{
+    MAX_BATCH, compared, delete_up_to, forget_user,
+    reach::{everything, within},
+    row,
+};
 use crate::{
     db::{
         Conn, ForUpdate, execute, query,
-        schema::{invitations, organizations},
+        schema::{invitations, memberships, organizations},
     },
     error::Result,
     models::{
         Action, Cursor, Invitation, InvitationFilter, InvitationId, Name, NormalizedEmail, Organization,
-        OrganizationId, Page, PageRequest, Reach, Revision, RoleName, SecretHash, ShownInvitation, Timestamp, User,
-        UserId, WebUrl, email::GivenEmail, text::Lines,
+        OrganizationId, OrganizationState, Page, PageRequest, Reach, Resource as _, Revision, RoleName, SecretHash,
+        ShownInvitation, Timestamp, User, UserId, WebUrl, email::GivenEmail, text::Lines,
     },
     repositories::Locked,
 };
@@ -35,6 +39,9 @@ row!(invitations: InvitationRow of Invitation {
     created_at: Timestamp,
     updated_at: Timestamp,
 });
+
+/// Maximum number of organizations that one read of invitations to a member returns.
+const MAX_ENDED: i64 = 100;
 
 /// Repository of invitations.
 pub struct InvitationRepository<'c> {
@@ -62,7 +69,7 @@ impl InvitationRepository<'_> {
         Ok(row.map(Invitation::from))
     }
 
-    /// A page of invitations, in order of id. When filtered by address, expired ones are left out.
+    /// A page of invitations, in order of id. When filtered by address, expired ones and those to suspended organizations are left out.
     pub async fn list(
         &mut self,
         reach: &Reach,
@@ -75,7 +82,13 @@ impl InvitationRepository<'_> {
             query = match filter {
                 InvitationFilter::Organization(id) => query.filter(invitations::organization_id.eq(*id)),
                 InvitationFilter::Email(email) => {
-                    query.filter(invitations::email_normalized.eq(email)).filter(invitations::expires_at.gt(now))
+                    let is_active = organizations::table
+                        .filter(organizations::id.eq(invitations::organization_id))
+                        .select(organizations::state.eq(OrganizationState::Active));
+                    query
+                        .filter(invitations::email_normalized.eq(email))
+                        .filter(invitations::expires_at.gt(now))
+                        .filter(compared(is_active.single_value()))
                 }
             };
             if let Some(cursor) = &page.after {
@@ -122,11 +135,36 @@ impl InvitationRepository<'_> {
         })
     }
 
-    /// Number of invitations to a locked user's address.
-    pub async fn count_to(&mut self, user: &Locked<User>) -> Result<i64> {
+    /// Number of pending invitations of a locked organization.
+    pub async fn count_pending(&mut self, organization: &Locked<Organization>, now: Timestamp) -> Result<i64> {
+        query!(self.conn, c => {
+            let own = invitations::table.filter(invitations::organization_id.eq(organization.id));
+            own.filter(compared(invitations::expires_at.gt(now))).count().get_result(c)
+        })
+    }
+
+    /// Number of pending invitations to a locked user's address, without those to deleted organizations.
+    pub async fn count_to(&mut self, user: &Locked<User>, now: Timestamp) -> Result<i64> {
         query!(self.conn, c => {
             let to_user = invitations::table.filter(invitations::email_normalized.eq(&user.email_normalized));
-            to_user.count().get_result(c)
+            everything!(invitations, to_user.filter(compared(invitations::expires_at.gt(now)))).count().get_result(c)
+        })
+    }
+
+    /// Up to 100 organizations, in order of id, that a locked user is a member of and has a pending or expired invitation to.
+    pub async fn to_member(&mut self, user: &Locked<User>) -> Result<Vec<OrganizationId>> {
+        query!(self.conn, c => {
+            let membership = memberships::table
+                .filter(memberships::user_id.eq(user.id))
+                .filter(memberships::organization_id.eq(invitations::organization_id))
+                .select(memberships::id);
+            invitations::table
+                .filter(invitations::email_normalized.eq(&user.email_normalized))
+                .filter(compared(membership.single_value().is_not_null()))
+                .order(invitations::organization_id)
+                .select(invitations::organization_id)
+                .limit(MAX_ENDED)
+                .load(c)
         })
     }
 

@@ -4,7 +4,7 @@ use diesel::{dsl::exists, prelude::*};
 use diesel_async::RunQueryDsl;
 
 use super::{
-    compared, delete_up_to,
+    MAX_BATCH, compared, delete_up_to,
     reach::{first_within, within},
     role::RoleRow,
     row,
@@ -16,9 +16,9 @@ use crate::{
     },
     error::Result,
     models::{
-        Action, Cursor, HeldPermissions, Membership, MembershipFilter, MembershipId, MembershipKey, Organization,
-        OrganizationId, OrganizationState, Page, PageRequest, Permissions, Reach, Revision, Role, RoleName, Timestamp,
-        User, UserId, UserState, permission::Standing,
+        Action, Change, Cursor, HeldPermissions, Membership, MembershipFilter, MembershipId, MembershipKey,
+        Organization, OrganizationId, OrganizationState, Page, PageRequest, Permissions, Reach, Resource as _,
+        Revision, Role, RoleName, Timestamp, User, UserId, UserState, permission::Standing,
     },
     repositories::Locked,
 };
@@ -40,17 +40,18 @@ pub struct MembershipRepository<'c> {
 }
 
 impl MembershipRepository<'_> {
-    /// Stores a new membership. Takes no reach: the row is new.
+    /// Stores a new membership of a user that is locked or new. Takes no reach: the row is new.
     ///
     /// # Errors
     /// [`Taken::Membership`](crate::error::Taken::Membership).
-    pub async fn insert(&mut self, membership: &Membership) -> Result<()> {
+    pub async fn insert(&mut self, membership: &Membership, user: &User) -> Result<()> {
         // The member's e-mail, copied here so that members can be searched by it; `UserRepository::save` keeps it up to date.
-        let of_user = users::table.filter(users::id.eq(membership.user_id)).select(users::email_normalized);
-        let user_email = memberships::user_email.eq(of_user.single_value().assume_not_null());
+        let user_email = memberships::user_email.eq(user.email_normalized.as_str().to_owned());
         let values = (MembershipRow::from(membership), user_email);
         execute!(self.conn, diesel::insert_into(memberships::table).values(values))?;
-        self.conn.made(Action::MembershipCreated, membership);
+        // With the event, the organization begins to see the user.
+        let made = Change::new(Action::MembershipCreated, None, Some(membership.clone().into()));
+        self.conn.record(Change { member: Some(user.clone()), ..made });
         Ok(())
     }
 
@@ -168,10 +169,22 @@ impl MembershipRepository<'_> {
         Ok(page.page(rows, |row| Cursor::by_id(row.id)))
     }
 
-    /// Number of members of a locked organization.
+    /// Number of memberships of a locked organization, including those of deleted users.
     pub async fn count(&mut self, organization: &Locked<Organization>) -> Result<i64> {
         query!(self.conn, c => {
             memberships::table.filter(memberships::organization_id.eq(organization.id)).count().get_result(c)
+        })
+    }
+
+    /// Number of members of a locked organization, without deleted users.
+    pub async fn count_shown(&mut self, organization: &Locked<Organization>) -> Result<i64> {
+        query!(self.conn, c => {
+            memberships::table
+                .inner_join(users::table.on(users::id.eq(memberships::user_id)))
+                .filter(memberships::organization_id.eq(organization.id))
+                .filter(compared(users::deleted_at.is_null()))
+                .count()
+                .get_result(c)
         })
     }
 
@@ -179,6 +192,18 @@ impl MembershipRepository<'_> {
     pub async fn count_of_user(&mut self, user: &Locked<User>) -> Result<i64> {
         query!(self.conn, c => {
             memberships::table.filter(memberships::user_id.eq(user.id)).count().get_result(c)
+        })
+    }
+
+    /// Number of memberships of a locked user, without those in deleted organizations.
+    pub async fn count_shown_of_user(&mut self, user: &Locked<User>) -> Result<i64> {
+        query!(self.conn, c => {
+            memberships::table
+                .inner_join(organizations::table.on(organizations::id.eq(memberships::organization_id)))
+                .filter(memberships::user_id.eq(user.id))
+                .filter(compared(organizations::deleted_at.is_null()))
+                .count()
+                .get_result(c)
         })
     }
 
@@ -296,6 +321,33 @@ impl MembershipRepository<'_> {
             query.order(memberships::id).limit(limit).load(c)
         })?;
         Ok(rows.into_iter().map(Membership::from).collect())
+    }
+
+    /// Gives memberships with a role that is being deleted the role `viewer`. Only those of deleted users have it still.
+    pub async fn remove_role(&mut self, role: &Locked<Role>, now: Timestamp) -> Result<()> {
+        let matches = || memberships::organization_id.eq(role.organization_id).and(memberships::role.eq(&role.name));
+        loop {
+            let ids: Vec<MembershipId> = query!(self.conn, c => {
+                memberships::table.filter(matches()).select(memberships::id).order(memberships::id).limit(MAX_BATCH).load(c)
+            })?;
+            if ids.is_empty() {
+                return Ok(());
+            }
+            let rows: Vec<MembershipRow> = query!(self.conn, c => {
+                diesel::update(memberships::table.filter(memberships::id.eq_any(&ids)))
+                    .set((
+                        memberships::role.eq(RoleName::viewer()),
+                        memberships::updated_at.eq(now),
+                        memberships::revision.eq(memberships::revision + 1),
+                    ))
+                    .returning(MembershipRow::as_returning())
+                    .get_results(c)
+            })?;
+            for after in rows.into_iter().map(Membership::from) {
+                let before = Membership { role: role.name.clone(), ..after.clone() };
+                self.conn.changed(Action::MembershipRoleRemoved, before, &after);
+            }
+        }
     }
 
     /// Deletes up to `limit` memberships of a locked user and returns how many.

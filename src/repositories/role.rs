@@ -4,14 +4,14 @@ use diesel::{dsl::exists, prelude::*};
 use diesel_async::RunQueryDsl;
 
 use super::{
-    delete_up_to,
+    compared, delete_up_to,
     reach::{first_within, within},
     row,
 };
 use crate::{
     db::{
         Conn, ForUpdate, execute, query,
-        schema::{invitations, memberships, organizations, roles},
+        schema::{invitations, memberships, organizations, roles, users},
     },
     error::Result,
     models::{
@@ -115,12 +115,18 @@ impl RoleRepository<'_> {
         Ok(row.map(|row| Locked::new(row.into())))
     }
 
-    /// True if a membership or an invitation refers to a locked role.
+    /// True if an invitation or the membership of a user who is not deleted refers to a locked role.
     pub async fn is_used(&mut self, role: &Locked<Role>) -> Result<bool> {
         query!(self.conn, c => {
             let having = memberships::table
                 .filter(memberships::organization_id.eq(role.organization_id))
-                .filter(memberships::role.eq(&role.name));
+                .filter(memberships::role.eq(&role.name))
+                .filter(compared(
+                    users::table
+                        .filter(users::id.eq(memberships::user_id))
+                        .select(users::deleted_at.is_null())
+                        .single_value(),
+                ));
             let inviting = invitations::table
                 .filter(invitations::organization_id.eq(role.organization_id))
                 .filter(invitations::role.eq(&role.name));

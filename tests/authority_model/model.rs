@@ -435,6 +435,15 @@ impl Model {
         matches!(self.organizations[organization].state, State::Active | State::Suspended)
     }
 
+    /// True if a user is the only member of an organization, deleted users aside.
+    fn is_sole_member(&self, user: usize, organization: usize) -> bool {
+        let members = &self.organizations[organization].members;
+        let mut others = members.keys().filter(|other| **other != user);
+        self.organization_exists(organization)
+            && members.contains_key(&user)
+            && !others.any(|other| self.user_exists(*other))
+    }
+
     fn organization_is_active(&self, organization: usize) -> bool {
         self.organizations[organization].state == State::Active
     }
@@ -1211,14 +1220,9 @@ impl Model {
                             && invitation.role == *name
                             && invitation.standing != Standing::Gone
                     });
-                let is_given_to_a_deleted = of.members.values().any(|member| member.role == *name);
-                let may = self.may_change(who, *organization, "roles:write")
+                self.may_change(who, *organization, "roles:write")
                     && self.standing(who, *organization).covers(before)
-                    && !is_given;
-                if may && is_given_to_a_deleted {
-                    return None;
-                }
-                may
+                    && !is_given
             }
             _ => return self.allows_user_states(who, call),
         })
@@ -1237,20 +1241,8 @@ impl Model {
                 if self.users[*user].state == State::Purged {
                     return Some(false);
                 }
-                // Whether deleted members count as members is unspecified.
-                let is_unsure = (0..self.organizations.len()).any(|at| {
-                    let members = &self.organizations[at].members;
-                    members.contains_key(user)
-                        && members.len() > 1
-                        && members.keys().all(|other| other == user || !self.user_exists(*other))
-                });
-                if *sole && is_unsure {
-                    return None;
-                }
                 return self.may_go(*user, |organization| {
-                    let goes_too = *sole
-                        && self.organization_exists(organization)
-                        && self.organizations[organization].members.len() == 1;
+                    let goes_too = *sole && self.is_sole_member(*user, organization);
                     !goes_too && !self.has_owner_without(organization, Some(*user))
                 });
             }
@@ -1489,6 +1481,24 @@ impl Model {
         {
             self.sessions[*session].live = false;
         }
+        // The invitation of a member ends when the member tries to accept it.
+        if let Call::AcceptInvitation { invitation, by_token, user, .. } = call
+            && call.scope().is_none_or(|scope| who.scopes.has(scope))
+            && let Some(user) = user.or(who.user)
+        {
+            let at = *invitation;
+            let invitation = &self.invitations[at];
+            let organization = invitation.organization;
+            if self.is_own(&who, user)
+                && self.is_active(user)
+                && self.organization_exists(organization)
+                && (who.admin || self.organization_is_active(organization))
+                && self.is_invited(user, invitation, *by_token)
+                && self.organizations[organization].members.contains_key(&user)
+            {
+                self.invitations[at].standing = Standing::Gone;
+            }
+        }
     }
 
     /// Effects of a successful call.
@@ -1496,6 +1506,18 @@ impl Model {
         let Some(who) = self.who(credential) else { return };
         // Each group passes other calls on to the next one.
         self.done_key_changes(&who, call, answer);
+        self.end_pointless_invitations();
+    }
+
+    /// Ends the invitations of members' verified addresses to their own organizations.
+    fn end_pointless_invitations(&mut self) {
+        for at in 0..self.invitations.len() {
+            let invitation = &self.invitations[at];
+            let mut members = self.organizations[invitation.organization].members.keys();
+            if members.any(|user| self.user_exists(*user) && self.is_invited(*user, invitation, false)) {
+                self.invitations[at].standing = Standing::Gone;
+            }
+        }
     }
 
     /// API keys: creation and changes.
@@ -1855,6 +1877,12 @@ impl Model {
             }
             Call::DeleteRole { organization, name } => {
                 self.organizations[*organization].roles.remove(name);
+                // Only deleted users have it still.
+                for member in self.organizations[*organization].members.values_mut() {
+                    if member.role == *name {
+                        member.role = "viewer";
+                    }
+                }
             }
             _ => self.done_user_states(call, answer),
         }
@@ -1877,8 +1905,7 @@ impl Model {
             Call::PurgeUser { user, sole } => {
                 if *sole {
                     for at in 0..self.organizations.len() {
-                        let members = &self.organizations[at].members;
-                        if self.organization_exists(at) && members.len() == 1 && members.contains_key(user) {
+                        if self.is_sole_member(*user, at) {
                             self.purge_organization(at);
                         }
                     }

@@ -10,7 +10,7 @@ use super::{
 };
 
 /// Fields that requests leave empty.
-const OPTIONAL: [&str; 44] = [
+const OPTIONAL: [&str; 45] = [
     "avatar_url",
     "logo_url",
     "metadata",
@@ -53,6 +53,7 @@ const OPTIONAL: [&str; 44] = [
     "rate_limit",
     "revoke_api_keys",
     "restore_api_keys",
+    "external_id",
     "email_verified_by_provider",
     "purge_sole_organizations",
 ];

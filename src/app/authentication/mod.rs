@@ -113,7 +113,7 @@ pub async fn sign_up<A: Answer>(app: &App, call: &Call, new: SignUp, answer: fn(
             tx.passwords().insert(&user, &password, Action::UserPasswordSet).await?;
             if let Some((organization, membership)) = &organization {
                 tx.organizations().insert(organization, user.id).await?;
-                tx.memberships().insert(membership).await?;
+                tx.memberships().insert(membership, &user).await?;
             }
             let organization = organization.as_ref().map(|(organization, _)| organization.clone());
             Ok(SignedUp { user: user.clone(), organization })

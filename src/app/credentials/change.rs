@@ -55,7 +55,8 @@ impl Invalidation {
             A::MembershipCreated
             | A::MembershipUpdated
             | A::MembershipOwnershipTransferred
-            | A::MembershipDeleted => {
+            | A::MembershipDeleted
+            | A::MembershipRoleRemoved => {
                 subject.user_id.zip(subject.organization_id).map(|(user, own)| Self::Standing(user, own))
             }
             A::UserSignedIn
@@ -241,7 +242,7 @@ mod tests {
     #[test]
     fn whatever_changes_a_key_or_its_owner_makes_it_old() {
         let actions = Invalidation::actions();
-        assert_eq!(actions.len(), 22);
+        assert_eq!(actions.len(), 23);
         assert!(!actions.contains(&Action::UserUpdated) && actions.contains(&Action::ApiKeyRevoked));
     }
 }

@@ -64,6 +64,15 @@ pub fn update(request: pb::UpdateOrganizationRequest) -> Result<(Target<Organiza
     Ok((Target { id, etag: request.etag }, OrganizationChanges { name, slug, logo_url, plan, settings }))
 }
 
+/// Parses an UndeleteOrganization request: the organization, and its slug from now on, if set.
+pub fn undelete(request: pb::UndeleteOrganizationRequest) -> Result<(Target<OrganizationId>, bool, Option<Slug>)> {
+    let mut check = Validation::default();
+    let id = check.id("organization_id", &request.organization_id);
+    let slug = check.optional("slug", &request.slug, Slug::parse);
+    let (Some(id), Some(slug)) = (id, slug) else { return Err(check.failed()) };
+    Ok((Target { id, etag: request.etag }, request.restore_api_keys, slug))
+}
+
 /// Parses a GetOrganizationBySlug request.
 ///
 /// # Errors

@@ -9,7 +9,7 @@ use crate::{
     error::Result,
     models::{
         Email, EmailPrefix, ExternalId, Name, NewUser, PasswordHash, Resource as _, StateFilter, User, UserChanges,
-        UserFilter, UserId, UserState, WebUrl,
+        UserFilter, UserId, UserRestoration, UserState, WebUrl,
     },
     pb::{self, imported_user_result::Outcome},
     security::password::{Hash, Limits},
@@ -122,6 +122,17 @@ pub fn update(request: pb::UpdateUserRequest) -> Result<(Target<UserId>, UserCha
     };
     let changes = UserChanges { email, name, avatar_url, metadata, email_verified };
     Ok((Target { id, etag: request.etag }, changes, request.access_token))
+}
+
+/// Parses an UndeleteUser request.
+pub fn undelete(request: pb::UndeleteUserRequest) -> Result<(Target<UserId>, UserRestoration)> {
+    let mut check = Validation::default();
+    let id = check.id("user_id", &request.user_id);
+    let email = check.optional("email", &request.email, Email::parse);
+    let external_id = check.optional("external_id", &request.external_id, ExternalId::parse);
+    let (Some(id), Some(email), Some(external_id)) = (id, email, external_id) else { return Err(check.failed()) };
+    let restoration = UserRestoration { restore_api_keys: request.restore_api_keys, email, external_id };
+    Ok((Target { id, etag: request.etag }, restoration))
 }
 
 /// Parses a GetUserByEmail request.

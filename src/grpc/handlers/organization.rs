@@ -146,13 +146,11 @@ impl OrganizationService for OrganizationHandler {
         &self,
         request: Request<pb::UndeleteOrganizationRequest>,
     ) -> Result<Response<pb::UndeleteOrganizationResponse>, Status> {
-        let (call, (target, restore_api_keys)) = called_to_act(request, |r| {
-            let target = convert::target::<OrganizationId>("organization_id", &r.organization_id, r.etag)?;
-            Ok((target, r.restore_api_keys))
-        })?;
+        let (call, (target, restore_api_keys, slug)) = called_to_act(request, convert::organization::undelete)?;
         let answer =
             |restored| pb::UndeleteOrganizationResponse { organization: Some(pb::Organization::from(restored)) };
-        Ok(Response::new(app::organization::undelete(&self.app, &call, &target, restore_api_keys, answer).await?))
+        let slug = slug.as_ref();
+        Ok(Response::new(app::organization::undelete(&self.app, &call, &target, restore_api_keys, slug, answer).await?))
     }
 
     async fn purge_organization(

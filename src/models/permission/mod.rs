@@ -53,10 +53,12 @@ pub const WRITE_API_KEYS: &str = "api_keys:write";
 pub const READ_EVENTS: &str = "events:read";
 
 /// The roles that every organization has.
-pub const BUILT_IN_ROLES: [&str; 4] = [RoleName::OWNER, ADMIN, MEMBER, "viewer"];
+pub const BUILT_IN_ROLES: [&str; 4] = [RoleName::OWNER, ADMIN, MEMBER, VIEWER];
 /// The name of the admin role.
 pub const ADMIN: &str = "admin";
 const MEMBER: &str = "member";
+/// The name of the viewer role.
+pub const VIEWER: &str = "viewer";
 
 /// The permissions of every member, whatever the role. They follow from reach.
 const OF_EVERY_MEMBER: [&str; 4] = [READ_ORGANIZATION, READ_MEMBERSHIPS, READ_USERS, READ_ROLES];

@@ -185,12 +185,12 @@ impl OrganizationRepository<'_> {
     }
 
     /// Counts of what depends on a locked organization and stops working along with it.
-    pub async fn impact(&mut self, organization: &Locked<Organization>) -> Result<Impact> {
+    pub async fn impact(&mut self, organization: &Locked<Organization>, now: Timestamp) -> Result<Impact> {
         Ok(Impact {
-            memberships: self.conn.memberships().count(organization).await?,
+            memberships: self.conn.memberships().count_shown(organization).await?,
             api_keys: self.conn.api_keys().count_of_organization(organization).await?,
             sessions: 0,
-            invitations: self.conn.invitations().count(organization).await?,
+            invitations: self.conn.invitations().count_pending(organization, now).await?,
             organizations_without_owner: Vec::new(),
         })
     }
