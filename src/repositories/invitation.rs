@@ -18,8 +18,8 @@ use crate::{
     error::Result,
     models::{
         Action, Cursor, Invitation, InvitationFilter, InvitationId, Name, NormalizedEmail, Organization,
-        OrganizationId, OrganizationState, Page, PageRequest, Reach, Resource as _, Revision, RoleName, SecretHash,
-        ShownInvitation, Timestamp, User, UserId, WebUrl, email::GivenEmail, text::Lines,
+        OrganizationId, OrganizationState, Page, PageRequest, Reach, Revision, RoleName, SecretHash, ShownInvitation,
+        Timestamp, User, UserId, WebUrl, email::GivenEmail, text::Lines,
     },
     repositories::Locked,
 };

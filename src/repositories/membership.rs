@@ -17,8 +17,8 @@ use crate::{
     error::Result,
     models::{
         Action, Change, Cursor, HeldPermissions, Membership, MembershipFilter, MembershipId, MembershipKey,
-        Organization, OrganizationId, OrganizationState, Page, PageRequest, Permissions, Reach, Resource as _,
-        Revision, Role, RoleName, Timestamp, User, UserId, UserState, permission::Standing,
+        Organization, OrganizationId, OrganizationState, Page, PageRequest, Permissions, Reach, Revision, Role,
+        RoleName, Timestamp, User, UserId, UserState, permission::Standing,
     },
     repositories::Locked,
 };

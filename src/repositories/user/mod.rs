@@ -18,8 +18,8 @@ use crate::{
     },
     error::{Error, Result, Taken},
     models::{
-        Action, ExternalId, Impact, JsonObject, Name, NormalizedEmail, OrganizationId, Reach, Resource as _, Revision,
-        Timestamp, User, UserId, UserState, WebUrl, email::GivenEmail,
+        Action, ExternalId, Impact, JsonObject, Name, NormalizedEmail, OrganizationId, Reach, Revision, Timestamp,
+        User, UserId, UserState, WebUrl, email::GivenEmail,
     },
     repositories::Locked,
 };
