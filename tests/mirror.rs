@@ -22,6 +22,7 @@ use crate::support::{
     mirror::Mirror,
     object,
     random::Random,
+    refusal::reason_of,
     serving::Serving,
 };
 
@@ -359,7 +360,14 @@ async fn tenant(admin: &Api, word: &str) -> (String, String) {
 
 /// Follows one organization with its own key until it is renamed to the end.
 async fn follow_tenant(api: Api, tenant: String, other: String) -> Mirror {
-    let mut mirror = Mirror::of_organization(&api, &tenant).await.unwrap();
+    // An owner has one snapshot at a time.
+    let mut mirror = loop {
+        match Mirror::of_organization(&api, &tenant).await {
+            Ok(mirror) => break mirror,
+            Err(status) => assert_eq!(reason_of(&status), "STREAM_LIMIT_REACHED", "{status:?}"),
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    };
     let mut watch = Watch::resume(&api, &mirror.cursor).await;
     loop {
         let event = watch.event().await;

@@ -365,6 +365,8 @@ impl World {
         };
         let made = self.api(actor).memberships().create_membership(request).await?.into_inner().membership.unwrap();
         self.model.members.insert(user, (made.id, role));
+        // Nothing is left to accept.
+        self.model.invitations.remove(&user);
         Ok(())
     }
 

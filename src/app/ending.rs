@@ -69,11 +69,13 @@ pub(super) async fn invitation_of_member(
 /// member of end.
 pub(super) async fn save_proven(tx: &mut Conn, user: Locked<User>, action: Action, now: Timestamp) -> Result<User> {
     if user.email_verified_at.is_some() {
+        let mut done = Vec::new();
         loop {
             let organizations = tx.invitations().to_member(&user).await?;
-            if organizations.is_empty() {
+            if organizations.is_empty() || organizations == done {
                 break;
             }
+            done.clone_from(&organizations);
             for id in organizations {
                 let organization = tx.organizations().lock_including_deleted(&Reach::by_system(), id).await?;
                 if let Some(organization) = organization {

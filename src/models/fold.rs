@@ -16,7 +16,7 @@ pub fn canonical(text: &str) -> String {
     if text.is_ascii() {
         return text.to_ascii_lowercase();
     }
-    until_stable(text, |text| fold_once(text))
+    until_stable(text, fold_once)
 }
 
 /// The form in which a text is searched, and from which slugs are derived: the canonical form without accents and other nonspacing marks, and

@@ -64,10 +64,10 @@ impl ExternalId {
 
     /// Checks an id. It is stored as given.
     pub fn parse(text: &str) -> Result<Self, &'static str> {
-        if !(1..=Self::MAX_BYTES).contains(&text.len()) {
-            Err("must have 1 to 255 bytes")
-        } else {
+        if (1..=Self::MAX_BYTES).contains(&text.len()) {
             exact(text).map(|()| Self(text.to_owned()))
+        } else {
+            Err("must have 1 to 255 bytes")
         }
     }
 

@@ -67,7 +67,7 @@ async fn filters_combine_and_the_newest_comes_first(t: Arc<Test>) {
 
     assert_eq!(
         of(pb::ListEventsRequest { organization_id: acme.id.clone(), ..base() }).await,
-        ["membership.created", "membership.created", "organization.created"]
+        ["user.updated", "membership.created", "membership.created", "organization.created"]
     );
     assert_eq!(
         of(pb::ListEventsRequest { user_id: bob.id.clone(), ..base() }).await,

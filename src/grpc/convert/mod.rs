@@ -86,7 +86,10 @@ impl Validation {
     /// A bound of a filter that may be unset: `.._from` or `.._before`. Stored times are whole milliseconds, so a bound between two of them
     /// is the later one.
     pub fn optional_bound(&mut self, field: &str, time: Option<&prost_types::Timestamp>) -> Option<Option<Timestamp>> {
-        let read = |time| read_time(time).map(|time| time.ceil(Timestamp::RESOLUTION));
+        let read = |time: &prost_types::Timestamp| {
+            let rest = Duration::from_micros(u64::from(time.nanos % 1000 != 0));
+            read_time(time).map(|time| time.after(rest).ceil(Timestamp::RESOLUTION))
+        };
         time.map_or(Some(None), |time| self.field(field, read(time)).map(Some))
     }
 
