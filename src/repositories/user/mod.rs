@@ -50,7 +50,7 @@ impl UserRepository<'_> {
     /// Stores a new user. Takes no reach: the row is new.
     ///
     /// # Errors
-    /// [`Taken::UserEmail`](crate::error::Taken::UserEmail).
+    /// [`Taken::UserEmail`].
     pub async fn insert(&mut self, user: &User) -> Result<()> {
         execute!(self.conn, diesel::insert_into(users::table).values(UserRow::from(user)))?;
         self.conn.made(Action::UserCreated, user);
