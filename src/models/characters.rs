@@ -11,7 +11,7 @@ use icu_properties::{
     },
 };
 
-/// The empty Braille pattern. It looks like a space and is none.
+/// The empty Braille pattern. It looks like a space but is not one.
 const BLANK_BRAILLE: char = '\u{2800}';
 /// The zero width non-joiner, the zero width joiner, and the Mongolian vowel separator.
 const JOINERS: [char; 3] = ['\u{200C}', '\u{200D}', '\u{180E}'];

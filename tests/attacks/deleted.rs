@@ -712,10 +712,7 @@ async fn import(api: Api, users: Vec<pb::ImportedUser>) -> Vec<String> {
 #[both]
 async fn t16_imports_of_the_same_users_in_other_orders_do_not_deadlock(backend: Backend) {
     let database = TestDatabase::empty(backend).await;
-    let url = database.url();
-    let servers =
-        tokio::task::spawn_blocking(move || [Serving::start_patient(&url, &[]), Serving::start_patient(&url, &[])]);
-    let servers = servers.await.unwrap();
+    let servers = [Serving::on(&database).await, Serving::on(&database).await];
     let key = servers[0].first_admin_key.clone().unwrap();
     for round in 0..5 {
         let user = |number: i32| pb::ImportedUser {
