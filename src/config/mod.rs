@@ -4,6 +4,7 @@
 pub(crate) mod authentication;
 mod help;
 mod network;
+mod organizations;
 mod secrets;
 mod telemetry;
 mod values;
@@ -19,6 +20,7 @@ pub use self::{
     },
     help::{command, settings},
     network::{NetworkArgs, TlsArgs, TlsVersion},
+    organizations::OrganizationArgs,
     secrets::{SealingArgs, SecretPrefixArgs},
     telemetry::{DRIVER_LOG, LogArgs, LogFormat, TelemetryArgs},
     values::{ByteSize, DatabaseUrl, SecretText},
@@ -237,6 +239,10 @@ pub struct ServeArgs {
         hide_env_values = true
     )]
     pub max_organizations: u32,
+
+    /// Organizations.
+    #[command(flatten)]
+    pub organizations: OrganizationArgs,
 
     /// Maximum number of calls with a `request_id` that are remembered per credential owner within `--request-memory`, by each process; 0
     /// means unlimited. Platform admins are exempt
