@@ -9,7 +9,7 @@ use crate::{
     error::Result,
     models::{
         ApiKey, ApiKeyId, Caller, HeldPermissions, OrganizationId, OrganizationState, Timestamp, UserId,
-        permission::{Allowed, Basis, Decision, Question, Subject},
+        permission::{Allowed, Basis, Decision, Question, Standing, Subject},
     },
 };
 
@@ -27,9 +27,18 @@ pub async fn decide(app: &App, caller: &Caller, question: &Question) -> Result<D
 async fn of_user(conn: &mut Conn, caller: &Caller, id: UserId, question: &Question) -> Result<Decision> {
     let organization_id = question.organization_id;
     if let Some(standing) = conn.memberships().standing(&caller.reach(), id, organization_id).await? {
+        sees_what_it_left(conn, caller, &standing).await?;
         return Ok(standing.decide(&question.permission));
     }
     of_outsider(conn, caller, id, organization_id).await.map(Decision::of)
+}
+
+/// Refuses a disabled member that asks about itself: it reaches its membership, but not the organization.
+async fn sees_what_it_left(conn: &mut Conn, caller: &Caller, standing: &Standing) -> Result<()> {
+    if !standing.membership.is_active() {
+        guards::visible_organization(conn, caller, standing.membership.organization_id).await?;
+    }
+    Ok(())
 }
 
 /// Decides for a user who is not a member. A user or an organization that the caller cannot see is not found.
@@ -102,6 +111,7 @@ async fn allowed_to_user(
     organization_id: OrganizationId,
 ) -> Result<Allowed> {
     if let Some(standing) = conn.memberships().standing(&caller.reach(), id, organization_id).await? {
+        sees_what_it_left(conn, caller, &standing).await?;
         return Ok(standing.allowed());
     }
     of_outsider(conn, caller, id, organization_id).await.map(Allowed::of)

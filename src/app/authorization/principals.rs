@@ -105,11 +105,11 @@ async fn parts(conn: &mut Conn, listed: &Listed<'_>, sees_keys: bool) -> Result<
 
 /// Walks the parts from the position of a page until it is full, all is examined, or as many rows as a page may cost are.
 async fn walk(conn: &mut Conn, listed: &Listed<'_>, parts: &[Part], page: &PageRequest) -> Result<Page<Holder>> {
-    let begin = page.after.as_ref().map_or((0, Uuid::nil()), |cursor| begin(parts, cursor));
-    let (mut at, mut after) = begin;
+    let (mut at, mut after) = page.after.as_ref().map_or((0, Uuid::nil()), |cursor| begin(parts, cursor));
     let (mut rows, mut looked): (Vec<(Cursor, Holder)>, i64) = (Vec::new(), 0);
+    let mut step = page.limit();
     while let Some(part) = parts.get(at) {
-        let examined = examine(conn, listed, (part, parts), after, page.limit()).await?;
+        let examined = examine(conn, listed, (part, parts), after, step).await?;
         let count = i64::try_from(examined.len()).unwrap_or(i64::MAX);
         looked = looked.saturating_add(count);
         let last = examined.last().map(|(id, _)| *id);
@@ -119,7 +119,8 @@ async fn walk(conn: &mut Conn, listed: &Listed<'_>, parts: &[Part], page: &PageR
             return Ok(Page { rows, has_more: true, looked_to: None });
         }
         match last {
-            Some(last) if count >= page.limit() => after = last,
+            // Further steps are larger, since few rows of this part have the permission.
+            Some(last) if count >= step => (after, step) = (last, step.saturating_mul(2).min(page.look())),
             Some(_) | None => (at, after) = (at.saturating_add(1), Uuid::nil()),
         }
         if looked >= page.look()

@@ -1,6 +1,6 @@
 //! Members of an organization with what decides about their permissions.
 
-use diesel::{dsl::sql, prelude::*, sql_types::Bool};
+use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 
 use super::MembershipRepository;
@@ -32,6 +32,9 @@ pub struct Member {
 }
 
 type MemberRow = (MembershipId, UserId, RoleName, Permissions, MembershipState, UserState, Option<Timestamp>, bool);
+
+// The condition of the partial index, word for word: an index is not used for a list that is bound.
+diesel::postfix_operator!(IsNotEmpty, " <> '[]'");
 
 /// Memberships joined with their users. The order of id ends the walk of an index early, so the join only looks users up.
 macro_rules! members {
@@ -65,9 +68,8 @@ fn read(rows: Vec<MemberRow>) -> Vec<Member> {
     rows.into_iter().map(read).collect()
 }
 
-// These functions take no reach: the caller's was checked when the organization was read.
 impl MembershipRepository<'_> {
-    /// Up to `limit` members after a membership, in order of id. Takes no reach: see above.
+    /// Up to `limit` members after a membership, in order of id. Takes no reach: the organization was found within it.
     pub async fn members(
         &mut self,
         organization: OrganizationId,
@@ -80,7 +82,7 @@ impl MembershipRepository<'_> {
         Ok(read(rows))
     }
 
-    /// As [`Self::members`], with a role. Takes no reach: see above.
+    /// As [`Self::members`], with a role. Takes no reach: the organization was found within it.
     pub async fn members_with_role(
         &mut self,
         organization: OrganizationId,
@@ -99,7 +101,7 @@ impl MembershipRepository<'_> {
         Ok(read(rows))
     }
 
-    /// As [`Self::members`], with permissions of their own. Takes no reach: see above.
+    /// As [`Self::members`], with permissions of their own. Takes no reach: the organization was found within it.
     pub async fn members_with_own_permissions(
         &mut self,
         organization: OrganizationId,
@@ -108,8 +110,7 @@ impl MembershipRepository<'_> {
     ) -> Result<Vec<Member>> {
         let rows: Vec<MemberRow> = query!(self.conn, c => {
             members!(organization)
-                // The condition of the partial index, word for word.
-                .filter(sql::<Bool>("cf_memberships.permissions <> '[]'"))
+                .filter(IsNotEmpty::new(memberships::permissions))
                 .filter(memberships::id.gt(after))
                 .order(memberships::id)
                 .limit(limit)
@@ -118,7 +119,7 @@ impl MembershipRepository<'_> {
         Ok(read(rows))
     }
 
-    /// Those of some users who are members, in any order. Takes no reach: see above.
+    /// Those of some users who are members, in any order. Takes no reach: the organization was found within it.
     pub async fn members_of_users(&mut self, organization: OrganizationId, users: &[UserId]) -> Result<Vec<Member>> {
         if users.is_empty() {
             return Ok(Vec::new());
