@@ -188,7 +188,8 @@ pub async fn enable<A: Answer>(
             if membership.is_active() {
                 return Ok(membership.into_inner());
             }
-            authority::permissions(tx, &held, None, &guards::held_by(tx, &membership).await?)?;
+            let given = guards::held_by(tx, &membership).await?;
+            authority::permissions(tx, &held, None, &given)?;
             membership.state = MembershipState::Active;
             tx.memberships().save(membership, Action::MembershipEnabled, now).await
         },

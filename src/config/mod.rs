@@ -240,10 +240,6 @@ pub struct ServeArgs {
     )]
     pub max_organizations: u32,
 
-    /// Organizations.
-    #[command(flatten)]
-    pub organizations: OrganizationArgs,
-
     /// Maximum number of calls with a `request_id` that are remembered per credential owner within `--request-memory`, by each process; 0
     /// means unlimited. Platform admins are exempt
     #[arg(
@@ -254,6 +250,10 @@ pub struct ServeArgs {
         hide_env_values = true
     )]
     pub max_remembered: u32,
+
+    /// Organizations.
+    #[command(flatten)]
+    pub organizations: OrganizationArgs,
 
     /// How often the last use of API keys is written, and thereby its precision, 10ms to 1d
     #[arg(long, env = "TENANTRY_USAGE_INTERVAL", value_name = "DURATION", default_value = "1m", hide_env_values = true,

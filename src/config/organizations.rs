@@ -7,14 +7,14 @@ use crate::models::{Plans, ReservedSlugs, Slug};
 /// Settings of organizations.
 #[derive(Args, Clone, Debug)]
 pub struct OrganizationArgs {
-    /// The plans on offer, comma-separated: 1 to 63 of a-z, 0-9 and - each. The first is that of an organization created without one.
-    /// Empty: any plan, and `free` for those. Organizations keep plans that are no longer on offer
+    /// Plans on offer, comma-separated: each 1 to 63 of `a-z`, `0-9` and `-`. The first is the plan of an organization that is created
+    /// without one. Empty: any plan, and `free` for an organization without one. Organizations keep plans that are no longer on offer
     #[arg(long, env = "TENANTRY_PLANS", value_name = "NAMES", default_value = "free,starter,pro,enterprise",
           hide_env_values = true, value_parser = Plans::parse)]
     pub plans: Plans,
 
-    /// Slugs of organizations that are reserved besides the shipped ones, such as `admin`, `api` and `login`, comma-separated. Platform
-    /// admins can use them
+    /// Slugs that organizations cannot choose, comma-separated, in addition to the shipped list (`admin`, `api`, `login` and others).
+    /// Platform admins can allow one
     #[arg(long, env = "TENANTRY_RESERVED_SLUGS", value_name = "SLUGS", value_delimiter = ',', hide_env_values = true,
           value_parser = Slug::parse)]
     pub reserved_slugs: Vec<Slug>,

@@ -8,7 +8,7 @@ pub mod password_reset;
 use super::{
     App, authority,
     change::Answer,
-    ending,
+    ending, guards,
     proof::{self, ClaimedAccount},
     session::{self, IssuedSession, RefreshAttempt},
 };

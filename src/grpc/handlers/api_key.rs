@@ -10,6 +10,7 @@ use crate::{
         verification::Verifier,
     },
     grpc::convert,
+    models::ApiKeyId,
     pb::{self, api_key_service_server::ApiKeyService},
 };
 
