@@ -20,7 +20,8 @@ impl EffectivePermissions {
 
     /// Those of these that the scopes of a credential cover too.
     pub fn within(&self, scopes: &Permissions) -> Self {
-        let both = self.permissions.iter().flat_map(|held| scopes.iter().filter_map(|scope| narrower(held, scope)));
+        let both = self.permissions.iter();
+        let both = both.flat_map(|held| scopes.iter().filter_map(move |scope| narrower(held, scope)));
         Self::new(&both.cloned().collect(), &self.excluded)
     }
 
