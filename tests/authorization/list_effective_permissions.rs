@@ -97,7 +97,7 @@ async fn a_key_is_limited_to_its_scopes(t: Arc<Test>) {
     t.member(&bob, &acme, "viewer").await;
     let (bobs, _) = t.key(Owner::UserId(bob.id.clone()), &["invoices:read"]).await;
     let told = effective(&t.admin(), key(&bobs), &acme).await;
-    assert_eq!((told.permissions, told.basis()), (vec![], pb::PermissionBasis::ScopeMissing));
+    assert_eq!((told.basis(), told.permissions), (Basis::ScopeMissing, vec![]));
 }
 
 #[both]
@@ -125,7 +125,7 @@ async fn who_may_nothing_learns_why(t: Arc<Test>) {
     t.admin().organizations().suspend_organization(suspend).await.unwrap();
     assert_eq!(why(user(&bob)).await, Basis::OrganizationSuspended);
     let told = effective(&t.admin(), user(&t.first_admin().await), &acme).await;
-    assert_eq!((told.permissions, told.basis()), (vec!["*".to_owned()], Basis::PlatformAdmin));
+    assert_eq!((told.basis(), told.permissions), (Basis::PlatformAdmin, vec!["*".to_owned()]));
 }
 
 #[both]

@@ -166,11 +166,8 @@ async fn invitations_of_the_member_expire_and_the_events_say_why(t: Arc<Test>) {
     t.with_key(&t.user_key(&bob).await).invitations().create_invitation(invite).await.unwrap();
     t.disable(&bobs).await;
     t.enable(&bobs).await;
-    let events = list(
-        &t.admin(),
-        pb::ListEventsRequest { organization_id: acme.id.clone(), page_size: 3, ..Default::default() },
-    );
-    let events = events.await;
+    let recent = pb::ListEventsRequest { organization_id: acme.id.clone(), ..Default::default() };
+    let events = list(&t.admin(), recent).await;
     assert_eq!(actions(&events[..3]), ["membership.enabled", "invitation.updated", "membership.disabled"]);
     let change = &events[2].changes[0];
     assert_eq!(change.field, "state");

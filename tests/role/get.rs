@@ -74,7 +74,8 @@ async fn a_built_in_role_is_found_by_its_name_and_says_what_it_gives(t: Arc<Test
         ("viewer", "Viewer", &every, &[]),
     ] {
         let role = roles.get_role(by_name(&acme.id, name)).await.answered().role.unwrap();
-        assert_eq!((role.permissions.as_slice(), role.excluded_permissions.as_slice()), (gives, excluded), "{name}");
+        assert_eq!(role.permissions, gives, "{name}");
+        assert_eq!(role.excluded_permissions, excluded, "{name}");
         assert_eq!(
             (role.name.as_str(), role.display_name.as_str(), role.organization_id),
             (name, shown, acme.id.clone())
