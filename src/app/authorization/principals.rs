@@ -120,14 +120,16 @@ async fn walk(conn: &mut Conn, listed: &Listed<'_>, parts: &[Part], page: &PageR
         }
         match last {
             // Further steps are larger, since few rows of this part have the permission.
-            Some(last) if count >= step => (after, step) = (last, step.saturating_mul(2).min(page.look())),
+            Some(last) if count >= step => (after, step) = (last, step.saturating_mul(2)),
             Some(_) | None => (at, after) = (at.saturating_add(1), Uuid::nil()),
         }
-        if looked >= page.look()
+        let left = page.look().saturating_sub(looked);
+        if left <= 0
             && let Some(next) = parts.get(at)
         {
             return Ok(Page { rows, has_more: true, looked_to: Some(next.cursor(after)) });
         }
+        step = step.min(left);
     }
     Ok(Page { rows, has_more: false, looked_to: None })
 }
