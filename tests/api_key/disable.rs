@@ -7,7 +7,7 @@ use tenantry::{
     pb::{self, ApiKeyVerdict as Verdict, ErrorReason, create_api_key_request::Owner},
 };
 
-use crate::support::{Answered as _, Api, Test, both, question, refused, serving::Serving};
+use crate::support::{Answered as _, Api, SEALING_KEYS, Test, both, question, refused, serving::Serving};
 
 fn disable(key: &pb::ApiKey) -> pb::DisableApiKeyRequest {
     pb::DisableApiKeyRequest { api_key_id: key.id.clone(), ..Default::default() }
@@ -70,7 +70,7 @@ async fn the_former_secret_of_a_rotated_key_is_disabled_too_and_disables_none(t:
     }
 }
 
-#[both]
+#[both(options = ["--sealing-keys", SEALING_KEYS])]
 async fn other_processes_know_within_a_second(t: Arc<Test>) {
     let process = Serving::start_patient(&t.database.url(), &[]);
     let other = process.with_key(&t.admin_key);
