@@ -4,9 +4,9 @@ use crate::{
     db::Conn,
     error::{Denial, Entity, Error, Limit, Precondition, Result, Taken},
     models::{
-        ApiKey, ApiKeyId, Caller, HeldPermissions, Membership, Organization, OrganizationId, OrganizationState,
-        Presented, Principal, Reach, RoleName, Scope, SessionId, StateFilter, Timestamp, Use, User, UserId, UserState,
-        Verdict,
+        ApiKey, ApiKeyId, Caller, HeldPermissions, Membership, Organization, OrganizationId, OrganizationState, Plan,
+        Plans, Presented, Principal, Reach, ReservedSlugs, RoleName, Scope, SessionId, Slug, StateFilter, Timestamp,
+        Use, User, UserId, UserState, Verdict,
         permission::{self, Lack},
     },
     repositories::Locked,
@@ -155,6 +155,16 @@ pub(super) async fn lock_active_user(tx: &mut Conn, caller: &Caller, id: UserId)
     Ok(user)
 }
 
+/// Refuses a plan that the deployment does not offer.
+pub(super) fn offered_plan(plans: &Plans, plan: &Plan) -> Result<()> {
+    plans.check(plan).map_err(|rule| Error::invalid("plan", &rule))
+}
+
+/// Refuses a reserved slug in a field of the request.
+pub(super) fn unreserved(reserved: &ReservedSlugs, field: &'static str, slug: &Slug) -> Result<()> {
+    if reserved.contain(slug) { Err(Error::SlugReserved(field)) } else { Ok(()) }
+}
+
 /// Refuses a suspended organization.
 pub(super) fn active_organization(organization: &Organization) -> Result<()> {
     match organization.state {
@@ -220,7 +230,7 @@ pub(super) fn is_open_to(caller: &Caller, organization: &Organization) -> Result
     if caller.is_platform_admin() { Ok(()) } else { active_organization(organization) }
 }
 
-/// The permissions of the user of a membership.
+/// The permissions that a membership gives its user, or would give if it were not disabled.
 pub(super) async fn held_by(conn: &mut Conn, membership: &Membership) -> Result<HeldPermissions> {
     conn.memberships().held_by(membership.organization_id, &membership.role, &membership.permissions).await
 }
@@ -263,6 +273,15 @@ pub(super) async fn visible_key(conn: &mut Conn, caller: &Caller, id: ApiKeyId) 
     Err(Error::NotFound(Entity::ApiKey))
 }
 
+/// True if the caller sees the keys of an organization within its reach.
+pub(super) async fn sees_keys(conn: &mut Conn, caller: &Caller, organization: OrganizationId) -> Result<bool> {
+    Ok(match caller.reach() {
+        Reach::Everything(_) => true,
+        Reach::Organization(own) => own == organization,
+        Reach::User(_) => held(conn, caller, organization).await?.covers(permission::READ_API_KEYS),
+    })
+}
+
 /// Locks a user who is to become an owner. Refuses one who is suspended or already owns `most` organizations.
 pub(super) async fn lock_new_owner(tx: &mut Conn, caller: &Caller, id: UserId, most: u32) -> Result<()> {
     let user = lock_active_user(tx, caller, id).await?;
@@ -286,12 +305,17 @@ pub(super) async fn may_join_another(tx: &mut Conn, caller: &Caller, user: &Lock
     has_room(Limit::Memberships, MAX_MEMBERSHIPS, tx.memberships().count_shown_of_user(user)).await
 }
 
+/// Refuses a disabled membership.
+pub(super) fn active_membership(membership: &Membership) -> Result<()> {
+    if membership.is_active() { Ok(()) } else { Err(Error::Precondition(Precondition::MembershipDisabled)) }
+}
+
 /// Refuses a membership that is not an owner's.
 pub(super) fn is_owner(membership: &Membership) -> Result<()> {
     if membership.role.is_owner() { Ok(()) } else { Err(Error::Precondition(Precondition::NotAnOwner)) }
 }
 
-/// Refuses to end the last active ownership of an organization, whose lock must be held.
+/// Refuses to end or disable the last active ownership of an organization, whose lock must be held.
 pub(super) async fn keeps_an_owner(tx: &mut Conn, membership: &Membership) -> Result<()> {
     if !membership.role.is_owner() {
         return Ok(());

@@ -15,7 +15,7 @@ use crate::{
     error::{Entity, Error, Result, Taken},
     models::{
         Action, Call, Caller, HeldPermissions, Impact, Membership, MembershipChanges, MembershipFilter, MembershipId,
-        MembershipKey, NewMembership, Organization, Page, PageRequest, User, permission,
+        MembershipKey, MembershipState, NewMembership, Organization, Page, PageRequest, User, permission,
     },
     repositories::Locked,
 };
@@ -164,6 +164,72 @@ async fn has_room(
     let key = MembershipKey::Ends(user.id, organization.id);
     let exists = async { Ok(tx.memberships().get(&caller.reach(), key).await?.is_some()) };
     guards::room_or_taken(room, exists, Taken::Membership).await
+}
+
+/// Disables a membership that the caller may write and outranks. A disabled one is left unchanged. What its user gave as a member ends
+/// as if the membership had ended.
+pub async fn disable<A: Answer>(
+    app: &App,
+    call: &Call,
+    target: &Target<MembershipId>,
+    answer: fn(Membership) -> A,
+) -> Result<A> {
+    let (caller, now) = (&call.caller, app.now());
+    app.change(
+        call,
+        async |tx| {
+            let (organization, mut membership, _) = lock_below(tx, caller, target).await?;
+            if !membership.is_active() {
+                return Ok(membership.into_inner());
+            }
+            guards::keeps_an_owner(tx, &membership).await?;
+            membership.state = MembershipState::Disabled;
+            let membership = tx.memberships().save(membership, Action::MembershipDisabled, now).await?;
+            ending::with_membership(tx, &organization, membership.user_id, now).await?;
+            Ok(membership)
+        },
+        answer,
+    )
+    .await
+}
+
+/// Enables a disabled membership, for which the caller must hold everything that it gives. An active one is left unchanged.
+pub async fn enable<A: Answer>(
+    app: &App,
+    call: &Call,
+    target: &Target<MembershipId>,
+    answer: fn(Membership) -> A,
+) -> Result<A> {
+    let (caller, now) = (&call.caller, app.now());
+    app.change(
+        call,
+        async |tx| {
+            let (_, mut membership, held) = lock_below(tx, caller, target).await?;
+            if membership.is_active() {
+                return Ok(membership.into_inner());
+            }
+            let given = guards::held_by(tx, &membership).await?;
+            authority::permissions(tx, &held, None, &given)?;
+            membership.state = MembershipState::Active;
+            tx.memberships().save(membership, Action::MembershipEnabled, now).await
+        },
+        answer,
+    )
+    .await
+}
+
+/// Locks a membership that the caller may write and outranks, in an organization that is open to it. Also returns what the caller holds.
+async fn lock_below(
+    tx: &mut Conn,
+    caller: &Caller,
+    target: &Target<MembershipId>,
+) -> Result<(Locked<Organization>, Locked<Membership>, HeldPermissions)> {
+    let found = find(tx.memberships().get(&caller.reach(), MembershipKey::Id(target.id)).await?)?;
+    let (organization, membership) = lock(tx, caller, &found).await?;
+    let held = guards::may_change(tx, caller, &organization, permission::WRITE_MEMBERSHIPS).await?;
+    held.outranks(&guards::held_by(tx, &membership).await?)?;
+    target.check_etag(&*membership)?;
+    Ok((organization, membership, held))
 }
 
 /// Locks the organization of a membership and then the membership.

@@ -13,7 +13,7 @@ use crate::{
     models::{
         Action, Call, Caller, HeldPermissions, Impact, Membership, MembershipId, MembershipKey, NewMembership,
         NewOrganization, Organization, OrganizationChanges, OrganizationFilter, OrganizationId, OrganizationState,
-        Page, PageRequest, Permissions, Plan, Reach, RoleName, Slug, User, UserId, organization::Transfer, permission,
+        Page, PageRequest, Permissions, Reach, RoleName, Slug, User, UserId, organization::Transfer, permission,
     },
     repositories::Locked,
     security::random,
@@ -45,7 +45,10 @@ pub struct Transferred {
 
 /// Creates an organization and its owner's membership. A missing slug is derived from the name.
 pub async fn create<A: Answer>(app: &App, call: &Call, new: &NewOrganization, answer: fn(Created) -> A) -> Result<A> {
-    let slug = new.slug.clone().unwrap_or_else(|| Slug::of_name(&new.name));
+    let slug = new.slug.clone().unwrap_or_else(|| match Slug::of_name(&new.name) {
+        reserved if app.reserved_slugs.contain(&reserved) => Slug::of_name_with_ending(&new.name, &random::base62(8)),
+        slug => slug,
+    });
     let mut created = create_with_slug(app, call, new, slug, answer).await;
     for _ in 0..SLUG_ATTEMPTS {
         // A slug chosen by the caller is not altered; a derived one gets another suffix.
@@ -66,7 +69,8 @@ async fn create_with_slug<A: Answer>(
     answer: fn(Created) -> A,
 ) -> Result<A> {
     let (caller, now) = (&call.caller, app.now());
-    let organization = new.to_organization(app.new_id(now), slug, now);
+    let plan = new.plan.clone().unwrap_or_else(|| app.plans.first());
+    let organization = new.to_organization(app.new_id(now), slug, plan, now);
     let owner = NewMembership {
         user_id: new.owner_user_id,
         organization_id: organization.id,
@@ -78,8 +82,13 @@ async fn create_with_slug<A: Answer>(
         call,
         async |tx| {
             let user = guards::lock_user(tx, caller, new.owner_user_id).await?;
-            if caller.user_id() != Some(user.id) || new.plan != Plan::Free {
+            let is_first_plan = organization.plan == app.plans.first();
+            if caller.user_id() != Some(user.id) || !is_first_plan || new.allow_reserved_slug {
                 guards::platform_admin(caller)?;
+            }
+            guards::offered_plan(&app.plans, &organization.plan)?;
+            if new.slug.is_some() && !new.allow_reserved_slug {
+                guards::unreserved(&app.reserved_slugs, "slug", &organization.slug)?;
             }
             guards::active_user(&user)?;
             has_room(tx, caller, &user, new.slug.as_ref(), app.policy.max_organizations).await?;
@@ -98,9 +107,16 @@ pub async fn get(app: &App, caller: &Caller, id: OrganizationId) -> Result<Organ
     find(app.organizations.get(caller.reach(), id).await?)
 }
 
-/// Gets an organization by slug.
-pub async fn get_by_slug(app: &App, caller: &Caller, slug: &Slug) -> Result<Organization> {
-    find(app.db.read(async |conn| conn.organizations().get_by_slug(&caller.reach(), slug).await).await?)
+/// Gets an organization by its slug or by a former one, and whether it is a former one.
+pub async fn get_by_slug(app: &App, caller: &Caller, slug: &Slug) -> Result<(Organization, bool)> {
+    let get = app.db.read(async |conn| {
+        let reach = caller.reach();
+        if let Some(organization) = conn.organizations().get_by_slug(&reach, slug).await? {
+            return Ok((organization, false));
+        }
+        find(conn.organizations().get_by_former_slug(&reach, slug).await?).map(|organization| (organization, true))
+    });
+    get.await
 }
 
 /// Gets the organizations of these ids that the caller can see, in any order.
@@ -139,10 +155,18 @@ pub async fn update<A: Answer>(
         async |tx| {
             let mut organization = guards::lock_organization(tx, caller, target.id).await?;
             guards::may_change(tx, caller, &organization, permission::WRITE_ORGANIZATION).await?;
-            if changes.plan.is_some() {
+            if changes.plan.is_some() || changes.allow_reserved_slug {
                 guards::platform_admin(caller)?;
             }
             target.check_etag(&*organization)?;
+            // A plan that is no longer offered, and a slug that was reserved since, may stay.
+            if let Some(plan) = changes.plan.as_ref().filter(|plan| **plan != organization.plan) {
+                guards::offered_plan(&app.plans, plan)?;
+            }
+            let slug = changes.slug.as_ref().filter(|slug| **slug != organization.slug);
+            if let Some(slug) = slug.filter(|_| !changes.allow_reserved_slug) {
+                guards::unreserved(&app.reserved_slugs, "slug", slug)?;
+            }
             organization.apply(changes.clone());
             tx.organizations().save(organization, Action::OrganizationUpdated, now).await
         },
@@ -319,6 +343,7 @@ pub async fn transfer_ownership<A: Answer>(
             let mut new = lock_membership(tx, caller, transfer.to, organization.id).await?;
             let mut former = lock_membership(tx, caller, from, organization.id).await?;
             dry_run.rule(guards::is_owner(&former))?;
+            dry_run.rule(guards::active_membership(&new))?;
             held.outranks(&guards::held_by(tx, &former).await?)?;
             let before = guards::held_by(tx, &new).await?;
             authority::permissions(tx, &held, Some(&before), &HeldPermissions::everything())?;

@@ -36,13 +36,13 @@ diesel::table! {
         name_normalized -> Text,
         slug -> Text,
         logo_url -> Nullable<Text>,
-        plan -> Text,
         settings -> JsonDoc,
         state -> Text,
         deleted_at -> Nullable<Instant>,
         created_at -> Instant,
         updated_at -> Instant,
         accountable_user_id -> Nullable<Id>,
+        plan -> Text,
     }
 }
 
@@ -61,6 +61,7 @@ diesel::table! {
         created_at -> Instant,
         updated_at -> Instant,
         user_email -> Text,
+        state -> Text,
     }
 }
 
@@ -145,6 +146,7 @@ diesel::table! {
         allowed_ip_ranges -> JsonDoc,
         rate_limit -> BigInt,
         by_platform -> Bool,
+        disabled_at -> Nullable<Instant>,
     }
 }
 
@@ -229,6 +231,7 @@ diesel::table! {
         permissions -> JsonDoc,
         created_at -> Instant,
         updated_at -> Instant,
+        display_name -> Nullable<Text>,
     }
 }
 
@@ -314,11 +317,24 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::db::types::Id;
+
+    #[sql_name = "cf_former_slugs"]
+    former_slugs (slug) {
+        slug -> Text,
+        organization_id -> Id,
+        revision -> BigInt,
+    }
+}
+
 diesel::allow_tables_to_appear_in_same_query!(
     users,
     passwords,
     one_time_tokens,
     organizations,
+    former_slugs,
     memberships,
     roles,
     invitations,

@@ -25,9 +25,10 @@ impl Action {
     pub fn gives(self) -> Option<Grant> {
         use Action as A;
         match self {
-            A::ApiKeyCreated | A::ApiKeyUpdated | A::ApiKeyRotated => Some(Grant::ApiKey),
+            A::ApiKeyCreated | A::ApiKeyUpdated | A::ApiKeyRotated | A::ApiKeyEnabled => Some(Grant::ApiKey),
             A::MembershipCreated
             | A::MembershipUpdated
+            | A::MembershipEnabled
             | A::MembershipOwnershipTransferred
             | A::RoleCreated
             | A::RoleUpdated
@@ -66,6 +67,7 @@ impl Action {
             | A::OrganizationSuspended
             | A::MembershipDeleted
             | A::MembershipRoleRemoved
+            | A::MembershipDisabled
             | A::RoleDeleted
             | A::InvitationUpdated
             | A::InvitationRevoked
@@ -77,6 +79,7 @@ impl Action {
             | A::OauthAccountUnlinked
             | A::SessionRevoked
             | A::SessionReused
+            | A::ApiKeyDisabled
             | A::ApiKeyRevoked
             | A::ApiKeyDeleted
             | A::ApiKeyCreatorErased

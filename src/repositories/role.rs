@@ -26,6 +26,7 @@ row!(roles: RoleRow of Role {
     revision: Revision,
     organization_id: OrganizationId,
     name: RoleName,
+    display_name: Option<Name>,
     description: Option<Name>,
     permissions: Permissions,
     created_at: Timestamp,
@@ -96,6 +97,15 @@ impl RoleRepository<'_> {
             within!(roles, query, reach).order(roles::id).limit(page.limit()).load(c)
         })?;
         Ok(page.page(rows, |row| Cursor::by_id(row.id)))
+    }
+
+    /// All roles of an organization with their permissions, in order of name. Their number is limited. Takes no reach: the caller's was
+    /// checked when the organization was read.
+    pub async fn all(&mut self, organization: OrganizationId) -> Result<Vec<(RoleName, Permissions)>> {
+        query!(self.conn, c => {
+            let own = roles::table.filter(roles::organization_id.eq(organization));
+            own.order(roles::name).select((roles::name, roles::permissions)).load(c)
+        })
     }
 
     /// Number of roles of a locked organization.

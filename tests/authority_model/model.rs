@@ -253,6 +253,13 @@ pub struct Member {
     pub id: String,
     pub role: &'static str,
     pub extra: Vec<&'static str>,
+    pub disabled: bool,
+}
+
+impl Member {
+    fn new(id: &str, role: &'static str, extra: Vec<&'static str>) -> Self {
+        Self { id: id.to_owned(), role, extra, disabled: false }
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -309,6 +316,7 @@ pub struct Key {
     /// Secrets from before the former one.
     pub dead: Vec<String>,
     pub revoked: bool,
+    pub disabled: bool,
     /// True if the owner was a platform admin when the key was created, and the creating credential was not a platform admin's.
     pub made_lowly: bool,
 }
@@ -472,9 +480,10 @@ impl Model {
         all
     }
 
-    /// True if a key works: it is not revoked, and its owner is active.
+    /// True if a key works: it is neither revoked nor disabled, and its owner is active.
     pub fn key_works(&self, key: usize) -> bool {
         !self.keys[key].revoked
+            && !self.keys[key].disabled
             && match self.keys[key].owner {
                 Owner::Root => true,
                 Owner::User(user) => self.is_active(user),
@@ -539,14 +548,14 @@ impl Model {
         })
     }
 
-    /// The permissions of a membership.
+    /// The permissions of a membership, as long as it is not disabled.
     fn of_member(&self, organization: usize, member: &Member) -> Set {
         self.gives(organization, member.role).unwrap_or_default().and(Set::of(&member.extra))
     }
 
     /// The permissions of a user in an organization by its membership.
     fn of_user(&self, user: usize, organization: usize) -> Set {
-        let member = self.organizations[organization].members.get(&user);
+        let member = self.organizations[organization].members.get(&user).filter(|member| !member.disabled);
         member.map_or_else(Set::default, |member| self.of_member(organization, member))
     }
 
@@ -561,11 +570,16 @@ impl Model {
         }
     }
 
+    /// True for a user with a membership that is not disabled.
+    fn is_let_in(&self, user: usize, organization: usize) -> bool {
+        self.organizations[organization].members.get(&user).is_some_and(|member| !member.disabled)
+    }
+
     fn sees_organization(&self, who: &Who, organization: usize) -> bool {
         self.organization_exists(organization)
             && (who.admin
                 || who.organization == Some(organization)
-                || who.user.is_some_and(|user| self.organizations[organization].members.contains_key(&user)))
+                || who.user.is_some_and(|user| self.is_let_in(user, organization)))
     }
 
     fn sees_user(&self, who: &Who, user: usize) -> bool {
@@ -630,7 +644,8 @@ impl Model {
     /// True if an organization has an active owner other than a user.
     fn has_owner_without(&self, organization: usize, user: Option<usize>) -> bool {
         let members = &self.organizations[organization].members;
-        members.iter().any(|(other, member)| Some(*other) != user && member.role == "owner" && self.is_active(*other))
+        let owns = |other: usize, member: &Member| member.role == "owner" && !member.disabled && self.is_active(other);
+        members.iter().any(|(other, member)| Some(*other) != user && owns(*other, member))
     }
 
     fn email_is_free(&self, email: &str, of: Option<usize>) -> bool {
@@ -804,6 +819,20 @@ impl Model {
                 }
                 !who.former && self.sees_key(who, *key) && self.may_write_key(who, *key)
             }
+            Call::DisableApiKey(key) => {
+                if self.is_of_a_deleted_owner(*key) {
+                    return None;
+                }
+                !who.former && self.sees_key(who, *key) && self.may_write_key(who, *key) && !self.keys[*key].revoked
+            }
+            Call::EnableApiKey(key) => {
+                let is_open = self.key_is_open(who, *key);
+                let may = self.sees_key(who, *key)
+                    && self.may_write_key(who, *key)
+                    && !self.keys[*key].revoked
+                    && self.may_give_key(who, self.keys[*key].owner, &self.keys[*key].bounds);
+                return if may { is_open } else { Some(false) };
+            }
             Call::RevokeOwnApiKey => who.key.is_some(),
             Call::VerifyApiKey(_) | Call::BatchVerifyApiKeys(_) | Call::VerifyStream(_) | Call::GetSigningKeys => true,
             _ => return self.allows_mails(who, call),
@@ -944,7 +973,8 @@ impl Model {
     /// Permissions and events.
     fn allows_checks(&self, who: &Who, call: &Call) -> Expected {
         Some(match call {
-            Call::CheckPermission { subject, organization } => {
+            Call::CheckPermission { subject, organization }
+            | Call::ListEffectivePermissions { subject, organization } => {
                 let sees = match subject {
                     Subject::User(user) => self.sees_user(who, *user),
                     Subject::Key(key) if self.is_of_a_deleted_owner(*key) => return None,
@@ -953,6 +983,7 @@ impl Model {
                 sees && self.sees_organization(who, *organization)
             }
             Call::BatchCheckPermissions => true,
+            Call::ListPrincipalsWithPermission(organization) => self.sees_organization(who, *organization),
             Call::ListEvents(organization) | Call::WatchEvents(organization) => {
                 organization.is_none_or(|organization| who.admin || self.may(who, organization, "events:read"))
             }
@@ -1005,6 +1036,7 @@ impl Model {
                 let (Some(former), Some(new)) = (members.get(from), members.get(to)) else { return Some(false) };
                 from != to
                     && former.role == "owner"
+                    && !new.disabled
                     && self.user_exists(*from)
                     && self.is_active(*to)
                     && self.may_change(who, *organization, "organizations:transfer")
@@ -1016,7 +1048,7 @@ impl Model {
                 let Some((user, member)) = who.user.and_then(|user| Some((user, members.get(&user)?))) else {
                     return Some(false);
                 };
-                self.organization_exists(*organization)
+                self.sees_organization(who, *organization)
                     && (member.role != "owner" || self.has_owner_without(*organization, Some(user)))
             }
             _ => return self.allows_invitations(who, call),
@@ -1118,7 +1150,7 @@ impl Model {
             Call::DeleteMembership { user, organization } => {
                 let Some(before) = self.organizations[*organization].members.get(user) else { return Some(false) };
                 let may = if who.user == Some(*user) {
-                    who.admin || self.organization_is_active(*organization)
+                    who.admin || (!before.disabled && self.organization_is_active(*organization))
                 } else {
                     self.may_change(who, *organization, "memberships:write")
                         && self.standing(who, *organization).covers(self.of_member(*organization, before))
@@ -1127,6 +1159,18 @@ impl Model {
                     && self.organization_exists(*organization)
                     && may
                     && (before.role != "owner" || self.has_owner_without(*organization, Some(*user)))
+            }
+            Call::DisableMembership { user, organization } | Call::EnableMembership { user, organization } => {
+                let Some(member) = self.organizations[*organization].members.get(user) else { return Some(false) };
+                let held = self.of_member(*organization, member);
+                let may = self.user_exists(*user)
+                    && self.may_change(who, *organization, "memberships:write")
+                    && self.standing(who, *organization).covers(held);
+                let leaves_an_owner = member.role != "owner" || self.has_owner_without(*organization, Some(*user));
+                may && match call {
+                    Call::DisableMembership { .. } => member.disabled || leaves_an_owner,
+                    _ => !member.disabled || self.may_give(who, *organization, held),
+                }
             }
             _ => return self.allows_links(who, call),
         })
@@ -1299,7 +1343,7 @@ impl Model {
 
     /// True if a session can be for an organization.
     fn is_open_to(&self, user: usize, organization: usize) -> bool {
-        self.organization_is_active(organization) && self.organizations[organization].members.contains_key(&user)
+        self.organization_is_active(organization) && self.is_let_in(user, organization)
     }
 
     /// Whether the organizations of a user permit its removal: an active user must not be the last owner of one.
@@ -1432,8 +1476,8 @@ impl Model {
         self.users.push(User { id, email, verified, password, admin: false, state: State::Active, links });
     }
 
-    fn new_organization(&mut self, answer: &Answer, owner: usize, owner_membership: String) {
-        let member = Member { id: owner_membership, role: "owner", extra: vec![] };
+    fn new_organization(&mut self, answer: &Answer, owner: usize, owner_membership: &str) {
+        let member = Member::new(owner_membership, "owner", vec![]);
         self.organizations.push(Organization {
             id: answer.id.clone(),
             slug: answer.name.clone(),
@@ -1537,6 +1581,7 @@ impl Model {
                     former: None,
                     dead: vec![],
                     revoked: false,
+                    disabled: false,
                     made_lowly: owner_is_admin && !who.admin,
                 });
             }
@@ -1559,6 +1604,8 @@ impl Model {
                 }
             }
             Call::RevokeApiKey(key) => self.keys[*key].revoked = true,
+            Call::DisableApiKey(key) => self.keys[*key].disabled = true,
+            Call::EnableApiKey(key) => self.keys[*key].disabled = false,
             Call::RevokeOwnApiKey => self.keys[who.key.unwrap()].revoked = true,
             _ => self.done_mails(who, call, answer),
         }
@@ -1637,7 +1684,7 @@ impl Model {
                 self.new_user(&answer.other_id, self.address(address), false, Some(password));
                 if *organization {
                     let owner = self.users.len() - 1;
-                    self.new_organization(answer, owner, answer.text.clone());
+                    self.new_organization(answer, owner, &answer.text);
                 }
             }
             Call::SignIn { user, organization, .. } => {
@@ -1708,7 +1755,7 @@ impl Model {
                 let user = user.or(who.user).unwrap();
                 let Invitation { organization, role, .. } = self.invitations[*invitation].clone();
                 self.invitations[*invitation].standing = Standing::Gone;
-                let member = Member { id: answer.id.clone(), role, extra: vec![] };
+                let member = Member::new(&answer.id, role, vec![]);
                 self.organizations[organization].members.insert(user, member);
                 if *by_token && !self.users[user].verified {
                     if who.user == Some(user) || self.shows(user, *proof) {
@@ -1781,7 +1828,7 @@ impl Model {
     fn done_memberships(&mut self, call: &Call, answer: &Answer) {
         match call {
             Call::CreateMembership { user, organization, role, extra } => {
-                let member = Member { id: answer.id.clone(), role, extra: extra.clone() };
+                let member = Member::new(&answer.id, role, extra.clone());
                 self.organizations[*organization].members.insert(*user, member);
             }
             Call::UpdateMembership { user, organization, role, extra } => {
@@ -1797,6 +1844,13 @@ impl Model {
             Call::DeleteMembership { user, organization } => {
                 self.organizations[*organization].members.remove(user);
                 self.end_invitations(*user, Some(*organization));
+            }
+            Call::DisableMembership { user, organization } => {
+                self.organizations[*organization].members.get_mut(user).unwrap().disabled = true;
+                self.end_invitations(*user, Some(*organization));
+            }
+            Call::EnableMembership { user, organization } => {
+                self.organizations[*organization].members.get_mut(user).unwrap().disabled = false;
             }
             _ => self.done_links(call, answer),
         }
@@ -1845,7 +1899,7 @@ impl Model {
     /// Organizations.
     fn done_organizations(&mut self, call: &Call, answer: &Answer) {
         match call {
-            Call::CreateOrganization { owner } => self.new_organization(answer, *owner, answer.other_id.clone()),
+            Call::CreateOrganization { owner } => self.new_organization(answer, *owner, &answer.other_id),
             Call::UpdateOrganization { organization, .. } => {
                 self.organizations[*organization].slug.clone_from(&answer.name);
             }
@@ -1968,6 +2022,8 @@ fn assert_changes_nothing(call: &Call) {
         | Call::IntrospectToken(..)
         | Call::CheckPermission { .. }
         | Call::BatchCheckPermissions
+        | Call::ListEffectivePermissions { .. }
+        | Call::ListPrincipalsWithPermission(_)
         | Call::ListEvents(_)
         | Call::WatchEvents(_)
         | Call::ExportSnapshot(_)
@@ -2023,7 +2079,7 @@ impl Model {
 
     /// The role and permissions of a user in an active organization that it is a member of.
     pub fn open_standing(&self, user: usize, organization: usize) -> Option<(&'static str, Set)> {
-        let member = self.organizations[organization].members.get(&user)?;
+        let member = self.organizations[organization].members.get(&user).filter(|member| !member.disabled)?;
         self.organization_is_active(organization).then(|| (member.role, self.of_member(organization, member)))
     }
 }

@@ -10,7 +10,7 @@ use super::{
 };
 
 /// Fields that requests leave empty.
-const OPTIONAL: [&str; 45] = [
+const OPTIONAL: [&str; 47] = [
     "avatar_url",
     "logo_url",
     "metadata",
@@ -56,6 +56,8 @@ const OPTIONAL: [&str; 45] = [
     "external_id",
     "email_verified_by_provider",
     "purge_sole_organizations",
+    "display_name",
+    "allow_reserved_slug",
 ];
 
 /// One resource of every kind, all of one owner.
@@ -217,7 +219,8 @@ impl World {
             "name" => text("Made"),
             "role" => text("member"),
             "scopes" => texts("users:read"),
-            "environment" | "plan" => Some(Value::EnumNumber(1)),
+            "environment" => Some(Value::EnumNumber(1)),
+            "plan" => text("free"),
             "permission" => text("invoices:read"),
             "question_id" => Some(Value::U64(7)),
             "question" | "questions" => {

@@ -219,6 +219,7 @@ fn wire_verdict(verdict: Verdict) -> pb::ApiKeyVerdict {
         Verdict::Valid => pb::ApiKeyVerdict::Valid,
         Verdict::Revoked => pb::ApiKeyVerdict::Revoked,
         Verdict::Expired => pb::ApiKeyVerdict::Expired,
+        Verdict::Disabled => pb::ApiKeyVerdict::Disabled,
         Verdict::OwnerInactive => pb::ApiKeyVerdict::OwnerInactive,
         Verdict::IpNotAllowed => pb::ApiKeyVerdict::IpNotAllowed,
         Verdict::ScopeMissing => pb::ApiKeyVerdict::ScopeMissing,
@@ -264,6 +265,7 @@ impl From<ApiKey> for pb::ApiKey {
             revoked_reason: key.revoked_reason.unwrap_or_default(),
             created_at: Some(time(key.created_at)),
             updated_at: Some(time(key.updated_at)),
+            disabled_at: key.disabled_at.map(time),
         }
     }
 }

@@ -91,8 +91,9 @@ impl OrganizationService for OrganizationHandler {
     ) -> Result<Response<pb::GetOrganizationBySlugResponse>, Status> {
         let (caller, request) = called_by(request)?;
         let slug = convert::organization::get_by_slug(&request)?;
-        let organization = app::organization::get_by_slug(&self.app, &caller, &slug).await?;
-        Ok(Response::new(pb::GetOrganizationBySlugResponse { organization: Some(organization.into()) }))
+        let (organization, is_former_slug) = app::organization::get_by_slug(&self.app, &caller, &slug).await?;
+        let organization = Some(organization.into());
+        Ok(Response::new(pb::GetOrganizationBySlugResponse { organization, is_former_slug }))
     }
 
     async fn batch_get_organizations(

@@ -14,9 +14,9 @@ use crate::{
     error::{Error, Result},
     models::{
         Action, ApiKey, ApiKeyFilter, ApiKeyId, ApiKeyOwner, Credential, Cursor, Environment, HeldPermissions,
-        IpRanges, JsonObject, Name, Organization, OrganizationId, OrganizationState, OwnerState, Page, PageRequest,
-        Permissions, Principal, PrincipalId, Reach, Revision, RoleName, Scopes, SecretHash, Timestamp, User, UserId,
-        UserState, api_key::KeyPrefix,
+        IpRanges, JsonObject, MembershipState, Name, Organization, OrganizationId, OrganizationState, OwnerState, Page,
+        PageRequest, Permissions, Principal, PrincipalId, Reach, Revision, RoleName, Scopes, SecretHash, Timestamp,
+        User, UserId, UserState, api_key::KeyPrefix,
     },
     repositories::Locked,
 };
@@ -44,6 +44,7 @@ row!(api_keys: ApiKeyRow of ApiKey {
     expires_at: Option<Timestamp>,
     revoked_at: Option<Timestamp>,
     revoked_reason: Option<String>,
+    disabled_at: Option<Timestamp>,
     created_at: Timestamp,
     updated_at: Timestamp,
 });
@@ -159,6 +160,7 @@ impl ApiKeyRepository<'_> {
                 .filter(api_keys::id.eq(id))
                 .filter(organizations::deleted_at.is_null())
                 .filter(memberships::user_id.eq(user))
+                .filter(memberships::state.eq(MembershipState::Active))
                 .filter(exists(users::table.filter(users::id.eq(user)).filter(users::deleted_at.is_null())))
                 .select((
                     ApiKeyRow::as_select(),

@@ -1,6 +1,7 @@
 //! Storage of organizations.
 
 mod list;
+mod slug;
 
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
@@ -62,6 +63,7 @@ impl OrganizationRepository<'_> {
         let accountable = organizations::accountable_user_id.eq(Some(accountable));
         let values = (OrganizationRow::from(organization), accountable);
         execute!(self.conn, diesel::insert_into(organizations::table).values(values))?;
+        self.take_slug(&organization.slug).await?;
         self.conn.made(Action::OrganizationCreated, organization);
         Ok(())
     }
@@ -70,16 +72,6 @@ impl OrganizationRepository<'_> {
     pub async fn get(&mut self, reach: &Reach, id: OrganizationId) -> Result<Option<Organization>> {
         let row: Option<OrganizationRow> = query!(self.conn, c => {
             let query = organizations::table.filter(organizations::id.eq(id));
-            let query = query.select(OrganizationRow::as_select()).into_boxed::<Backend>();
-            async { within!(organizations, query, reach).get_result(c).await.optional() }
-        })?;
-        Ok(row.map(Organization::from))
-    }
-
-    /// The organization with this slug.
-    pub async fn get_by_slug(&mut self, reach: &Reach, slug: &Slug) -> Result<Option<Organization>> {
-        let row: Option<OrganizationRow> = query!(self.conn, c => {
-            let query = organizations::table.filter(organizations::slug.eq(slug));
             let query = query.select(OrganizationRow::as_select()).into_boxed::<Backend>();
             async { within!(organizations, query, reach).get_result(c).await.optional() }
         })?;
@@ -149,6 +141,11 @@ impl OrganizationRepository<'_> {
         };
         let found = organizations::table.filter(organizations::id.eq(organization.id));
         execute!(self.conn, diesel::update(found).set(OrganizationRow::from(&organization)))?;
+        if before.slug != organization.slug {
+            self.remember_slug(&before, &organization).await?;
+        } else if action == Action::OrganizationUndeleted {
+            self.take_slug(&organization.slug).await?;
+        }
         self.conn.changed(action, before, &organization);
         Ok(organization)
     }

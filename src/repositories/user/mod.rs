@@ -115,6 +115,15 @@ impl UserRepository<'_> {
         })
     }
 
+    /// Up to `limit` platform admins after a user, in order of id, whatever their state. Takes no reach: the caller shows only members of
+    /// an organization that it sees.
+    pub async fn platform_admins(&mut self, after: UserId, limit: i64) -> Result<Vec<UserId>> {
+        query!(self.conn, c => {
+            let admins = users::table.filter(users::is_platform_admin).filter(users::id.gt(after));
+            admins.order(users::id).select(users::id).limit(limit).load(c)
+        })
+    }
+
     /// True if no user is stored. Called only at the first start. Takes no reach: it reads no row.
     pub async fn none_exists(&mut self) -> Result<bool> {
         let any: Option<UserId> = query!(self.conn, c => async {

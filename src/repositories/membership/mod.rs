@@ -1,8 +1,11 @@
 //! Storage of memberships.
 
+mod members;
+
 use diesel::{dsl::exists, prelude::*};
 use diesel_async::RunQueryDsl;
 
+pub use self::members::Member;
 use super::{
     MAX_BATCH, compared, delete_up_to,
     reach::{first_within, within},
@@ -17,8 +20,8 @@ use crate::{
     error::Result,
     models::{
         Action, Change, Cursor, HeldPermissions, Membership, MembershipFilter, MembershipId, MembershipKey,
-        Organization, OrganizationId, OrganizationState, Page, PageRequest, Permissions, Reach, Revision, Role,
-        RoleName, Timestamp, User, UserId, UserState, permission::Standing,
+        MembershipState, Organization, OrganizationId, OrganizationState, Page, PageRequest, Permissions, Reach,
+        Revision, Role, RoleName, Timestamp, User, UserId, UserState, permission::Standing,
     },
     repositories::Locked,
 };
@@ -30,6 +33,7 @@ row!(memberships: MembershipRow of Membership {
     organization_id: OrganizationId,
     role: RoleName,
     permissions: Permissions,
+    state: MembershipState,
     created_at: Timestamp,
     updated_at: Timestamp,
 });
@@ -77,12 +81,14 @@ impl MembershipRepository<'_> {
         Ok(row.map(Membership::from))
     }
 
-    /// The authority a user holds in an organization that is not deleted. Takes no reach: the caller's reach is derived from it.
+    /// The authority a user holds in an organization that is not deleted: none by a disabled membership. Takes no reach: the caller's reach is derived from it.
     pub async fn held(&mut self, user: UserId, organization: OrganizationId) -> Result<HeldPermissions> {
         let membership = self.get(&Reach::by_system(), MembershipKey::Ends(user, organization)).await?;
         match membership {
-            Some(membership) => self.held_by(organization, &membership.role, &membership.permissions).await,
-            None => Ok(HeldPermissions::nothing()),
+            Some(membership) if membership.is_active() => {
+                self.held_by(organization, &membership.role, &membership.permissions).await
+            }
+            Some(_) | None => Ok(HeldPermissions::nothing()),
         }
     }
 
@@ -125,7 +131,7 @@ impl MembershipRepository<'_> {
         }))
     }
 
-    /// The authority a member holds by its role, which grants nothing if it does not exist, plus the membership's own permissions. Takes no
+    /// The authority that a role, which grants nothing if it does not exist, and permissions give a member. Takes no
     /// reach: the caller's reach is derived from it.
     pub async fn held_by(
         &mut self,
@@ -257,6 +263,7 @@ impl MembershipRepository<'_> {
                 .inner_join(users::table.on(users::id.eq(memberships::user_id)))
                 .filter(memberships::organization_id.eq_any(organizations))
                 .filter(memberships::role.eq(RoleName::OWNER))
+                .filter(compared(memberships::state.eq(MembershipState::Active)))
                 .filter(users::state.eq(UserState::Active))
                 .filter(users::deleted_at.is_null())
                 .select(memberships::organization_id)
@@ -287,14 +294,14 @@ impl MembershipRepository<'_> {
             let found = organizations::table.filter(organizations::id.eq(membership.organization_id));
             let accountable = organizations::accountable_user_id.eq(Some(membership.user_id));
             execute!(self.conn, diesel::update(found).set(accountable))?;
-        } else if before.role.is_owner() && !membership.role.is_owner() {
+        } else if before.role.is_owner() && !(membership.role.is_owner() && membership.is_active()) {
             self.no_longer_accountable(membership.user_id, vec![membership.organization_id]).await?;
         }
         self.conn.changed(action, before, &membership);
         Ok(membership)
     }
 
-    /// Ends a user's accountability for the API key usage of some organizations: a founder who has left must not be able to use up their
+    /// Ends a user's accountability for the API key usage of some organizations: a founder who has left or is shut out must not be able to use up their
     /// share, nor they the founder's. From then on such an organization has its own share.
     async fn no_longer_accountable(&mut self, user: UserId, organizations: Vec<OrganizationId>) -> Result<()> {
         query!(self.conn, c => {
