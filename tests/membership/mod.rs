@@ -3,6 +3,8 @@
 mod count_members;
 mod create;
 mod delete;
+mod disable;
+mod enable;
 mod get;
 mod list;
 mod list_members;

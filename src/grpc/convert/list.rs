@@ -65,6 +65,7 @@ list_requests!(
     ListOauthAccountsRequest of OauthAccountService.ListOauthAccounts by order with created,
     ListSessionsRequest of SessionService.ListSessions by order with created,
     ListApiKeysRequest of ApiKeyService.ListApiKeys by order with created,
+    ListPrincipalsWithPermissionRequest of AuthorizationService.ListPrincipalsWithPermission,
 );
 
 impl ListRequest for pb::ListEventsRequest {
@@ -163,8 +164,8 @@ impl Validation {
         before_field: &str,
         [from, before]: [Option<&prost_types::Timestamp>; 2],
     ) -> Option<Period> {
-        let from = self.optional_time(from_field, from);
-        let before = self.optional_time(before_field, before);
+        let from = self.optional_bound(from_field, from);
+        let before = self.optional_bound(before_field, before);
         Some(Period { from: from?, before: before? })
     }
 

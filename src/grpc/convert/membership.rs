@@ -6,7 +6,8 @@ use crate::{
     error::{Error, Result},
     models::{
         Count, Member, MemberFilter, MemberOrder, Membership, MembershipChanges, MembershipFilter, MembershipId,
-        MembershipKey, NewMembership, Order, OrganizationId, PageRequest, Resource as _, RoleName, UserId, UserState,
+        MembershipKey, MembershipState, NewMembership, Order, OrganizationId, PageRequest, Resource as _, RoleName,
+        UserId, UserState,
     },
     pb::{self, get_membership_request::Key},
 };
@@ -167,6 +168,13 @@ impl From<Member> for pb::Member {
     }
 }
 
+fn wire_state(state: MembershipState) -> pb::MembershipState {
+    match state {
+        MembershipState::Active => pb::MembershipState::Active,
+        MembershipState::Disabled => pb::MembershipState::Disabled,
+    }
+}
+
 impl From<Membership> for pb::Membership {
     fn from(membership: Membership) -> Self {
         Self {
@@ -178,6 +186,7 @@ impl From<Membership> for pb::Membership {
             permissions: texts(&membership.permissions),
             created_at: Some(time(membership.created_at)),
             updated_at: Some(time(membership.updated_at)),
+            state: wire_state(membership.state).into(),
         }
     }
 }

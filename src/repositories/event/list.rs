@@ -5,10 +5,13 @@ use diesel_async::RunQueryDsl;
 
 use super::{
     super::{Span, compared, reach::within, spanned},
-    EventRepository, EventRow, Placed, PlacedRow,
+    EventRepository, EventRow, Placed, PlacedRow, seen_by,
 };
 use crate::{
-    db::{query, schema::events},
+    db::{
+        query,
+        schema::{events, member_events},
+    },
     error::Result,
     models::{
         Action, ActorKind, ApiKeyId, Cursor, EventFilter, EventId, Order, OrganizationId, Page, PageRequest, Reach,
@@ -16,30 +19,38 @@ use crate::{
     },
 };
 
-/// The one index that finds a list's events in order. Indexes of one tenant or one of its resources come before those that may span
-/// tenants.
+/// What finds a list's events in order: one index or, for an organization and for actions, the merge of several of its ranges. Indexes of
+/// one tenant or one of its resources come before those that may span tenants.
 #[derive(Clone, Copy)]
 enum Driver {
+    Index(Index),
+    /// The organization's own events and those of its members.
+    Organization(OrganizationId),
+    /// The events of each action.
+    Actions,
+}
+
+/// An index that finds events in order.
+#[derive(Clone, Copy)]
+enum Index {
     Everything,
     Resource(ResourceId),
     User(UserId),
-    Organization(OrganizationId),
     ActorApiKey(ApiKeyId),
     ActorUser(UserId),
 }
 
 impl Driver {
-    /// `None` for a list filtered by actions alone, which several ranges of one index serve.
-    fn of(filter: &EventFilter) -> Option<Self> {
-        Some(match (filter.resource_id, filter.user_id, filter.organization_id) {
-            (Some(id), ..) => Self::Resource(id),
-            (None, Some(id), _) => Self::User(id),
-            (None, None, Some(id)) => Self::Organization(id),
+    fn of(filter: &EventFilter) -> Self {
+        Self::Index(match (filter.resource_id, filter.user_id, filter.organization_id) {
+            (Some(id), ..) => Index::Resource(id),
+            (None, Some(id), _) => Index::User(id),
+            (None, None, Some(id)) => return Self::Organization(id),
             (None, None, None) => match (filter.actor_api_key_id, filter.actor_user_id, &filter.actions) {
-                (Some(id), ..) => Self::ActorApiKey(id),
-                (None, Some(id), _) => Self::ActorUser(id),
-                (None, None, Some(_)) => return None,
-                (None, None, None) => Self::Everything,
+                (Some(id), ..) => Index::ActorApiKey(id),
+                (None, Some(id), _) => Index::ActorUser(id),
+                (None, None, Some(_)) => return Self::Actions,
+                (None, None, None) => Index::Everything,
             },
         })
     }
@@ -58,18 +69,45 @@ fn asks_for_several(filter: &EventFilter) -> bool {
     asked.into_iter().filter(|asked| *asked).count() > 1
 }
 
-/// Restricts a query to what the driver's index finds, in the order of the list.
+/// Restricts a query to what an index finds, in the order of the list.
 macro_rules! searched {
-    ($query:expr, $driver:expr, $span:expr, $page:expr) => {{
-        let query = match $driver {
-            Driver::Everything => $query,
-            Driver::Resource(id) => $query.filter(events::resource_id.eq(id)),
-            Driver::User(id) => $query.filter(events::user_id.eq(id)),
-            Driver::Organization(id) => $query.filter(events::organization_id.eq(id)),
-            Driver::ActorApiKey(id) => $query.filter(events::actor_api_key_id.eq(id)),
-            Driver::ActorUser(id) => $query.filter(events::actor_user_id.eq(id)),
+    ($query:expr, $index:expr, $span:expr, $page:expr) => {{
+        let query = match $index {
+            Index::Everything => $query,
+            Index::Resource(id) => $query.filter(events::resource_id.eq(id)),
+            Index::User(id) => $query.filter(events::user_id.eq(id)),
+            Index::ActorApiKey(id) => $query.filter(events::actor_api_key_id.eq(id)),
+            Index::ActorUser(id) => $query.filter(events::actor_user_id.eq(id)),
         };
         spanned!(query, events::id, EventId, $span, $page.order)
+    }};
+}
+
+/// Compares rows with all conditions of a filter but those on organization and time, and with what the reader sees of actors.
+macro_rules! matching {
+    ($query:expr, $reach:expr, $filter:expr) => {{
+        let mut query = $query;
+        if let Some(actions) = &$filter.actions {
+            query = query.filter(compared(events::action.eq_any(actions)));
+        }
+        if let Some(id) = $filter.user_id {
+            query = query.filter(compared(events::user_id.eq(id)));
+        }
+        if let Some(id) = $filter.actor_user_id {
+            query = query.filter(compared(events::actor_user_id.eq(id)));
+        }
+        if let Some(id) = $filter.actor_api_key_id {
+            query = query.filter(compared(events::actor_api_key_id.eq(id)));
+            if let Reach::Organization(own) = *$reach {
+                // An organization does not see with which key its members changed themselves.
+                query = query.filter(compared(events::organization_id.eq(own)));
+            }
+        }
+        if !$reach.is_everything() && ($filter.actor_user_id.is_some() || $filter.actor_api_key_id.is_some()) {
+            // Actors of the platform are not shown, so they cannot be filtered by either.
+            query = query.filter(events::actor_kind.eq_any([ActorKind::User, ActorKind::Organization]));
+        }
+        query
     }};
 }
 
@@ -90,23 +128,27 @@ impl EventRepository<'_> {
             Reach::Everything(_) | Reach::User(_) => filter.organization_id,
         };
         let filter = EventFilter { organization_id, user_id, ..filter.clone() };
-        // The index on actions is ordered within each action; a page is merged from the first events of each.
-        let Some(driver) = Driver::of(&filter) else {
-            let actions = filter.actions.as_deref().unwrap_or_default();
-            let rows = self.heads(reach, actions, page).await?;
-            return Ok(page.page(rows.into_iter().map(PlacedRow).collect(), PlacedRow::cursor));
+        let index = match Driver::of(&filter) {
+            Driver::Index(index) => index,
+            Driver::Organization(id) => return self.list_of_organization(id, reach, &filter, page).await,
+            // The index on actions is ordered within each action; a page is merged from the first events of each.
+            Driver::Actions => {
+                let actions = filter.actions.as_deref().unwrap_or_default();
+                let rows = self.heads(reach, actions, page).await?;
+                return Ok(page.page(rows.into_iter().map(PlacedRow).collect(), PlacedRow::cursor));
+            }
         };
         let span = Span::of(page);
         let mut looked_to: Option<EventId> = None;
         if asks_for_several(&filter) {
             looked_to = query!(self.conn, c => {
                 let query = events::table.select(events::id).into_boxed::<Backend>();
-                let last = searched!(query, driver, span, page).limit(1).offset(page.look() - 1);
+                let last = searched!(query, index, span, page).limit(1).offset(page.look() - 1);
                 async { last.get_result(c).await.optional() }
             })?;
         }
         let span = looked_to.map_or(span, |last| span.until(last.0, page.order));
-        let rows = self.looked_at(reach, &filter, driver, span, page).await?;
+        let rows = self.looked_at(reach, &filter, index, span, page).await?;
         let looked_to = looked_to.map(Cursor::by_id);
         let rows = rows.into_iter().map(PlacedRow).collect();
         Ok(page.page_looked_at(rows, looked_to, PlacedRow::cursor))
@@ -117,42 +159,60 @@ impl EventRepository<'_> {
         &mut self,
         reach: &Reach,
         filter: &EventFilter,
-        driver: Driver,
+        index: Index,
         span: Span,
         page: &PageRequest,
     ) -> Result<Vec<(Sequence, EventRow)>> {
         query!(self.conn, c => {
             let query = events::table.select((events::sequence, EventRow::as_select())).into_boxed::<Backend>();
-            let mut query = searched!(query, driver, span, page);
-            if let Some(actions) = &filter.actions {
-                query = query.filter(compared(events::action.eq_any(actions)));
-            }
-            // The driver's own condition is compared once more, which costs nothing.
+            let query = searched!(query, index, span, page);
+            // The index's own condition is compared once more, which costs nothing.
+            let mut query = matching!(query, reach, filter);
             if let Some(id) = filter.organization_id {
-                query = query.filter(compared(events::organization_id.eq(id)));
+                query = query.filter(seen_by!(id));
             }
-            if let Some(id) = filter.user_id {
-                query = query.filter(compared(events::user_id.eq(id)));
-            }
-            if let Some(id) = filter.actor_user_id {
-                query = query.filter(compared(events::actor_user_id.eq(id)));
-            }
-            if let Some(id) = filter.actor_api_key_id {
-                query = query.filter(compared(events::actor_api_key_id.eq(id)));
-            }
-            query = match *reach {
-                Reach::Everything(_) => query,
-                Reach::Organization(organization) => {
-                    query.filter(compared(events::organization_id.eq(organization)))
-                }
-                Reach::User(user) => query.filter(compared(events::user_id.eq(user))),
-            };
-            if !reach.is_everything() && (filter.actor_user_id.is_some() || filter.actor_api_key_id.is_some()) {
-                // Actors of the platform are not shown, so they cannot be filtered by either.
-                query = query.filter(events::actor_kind.eq_any([ActorKind::User, ActorKind::Organization]));
+            if let Reach::User(user) = *reach {
+                query = query.filter(compared(events::user_id.eq(user)));
             }
             query.limit(page.limit()).load(c)
         })
+    }
+
+    /// A page of the events that an organization sees: the first of its own and of its members, merged.
+    async fn list_of_organization(
+        &mut self,
+        organization: OrganizationId,
+        reach: &Reach,
+        filter: &EventFilter,
+        page: &PageRequest,
+    ) -> Result<Page<Placed>> {
+        let span = Span::of(page);
+        let is_filtered = asks_for_several(filter);
+        let limit = if is_filtered { page.look() } else { page.limit() };
+        let mut ids: Vec<EventId> = query!(self.conn, c => {
+            let own = events::table.filter(events::organization_id.eq(organization));
+            let own = own.select(events::id).into_boxed::<Backend>();
+            spanned!(own, events::id, EventId, span, page.order).limit(limit).load(c)
+        })?;
+        let of_members: Vec<EventId> = query!(self.conn, c => {
+            let seen = member_events::table.filter(member_events::organization_id.eq(organization));
+            let seen = seen.select(member_events::event_id).into_boxed::<Backend>();
+            spanned!(seen, member_events::event_id, EventId, span, page.order).limit(limit).load(c)
+        })?;
+        ids.extend(of_members);
+        sort(&mut ids, page.order, |id| *id);
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        ids.truncate(limit);
+        let looked_to = ids.last().copied().filter(|_| is_filtered && ids.len() == limit);
+        let mut rows: Vec<(Sequence, EventRow)> = query!(self.conn, c => {
+            let query = events::table.select((events::sequence, EventRow::as_select())).into_boxed::<Backend>();
+            let query = matching!(query.filter(events::id.eq_any(&ids)), reach, filter);
+            query.load(c)
+        })?;
+        sort(&mut rows, page.order, |(_, row)| row.id);
+        rows.truncate(usize::try_from(page.limit()).unwrap_or(usize::MAX));
+        let rows = rows.into_iter().map(PlacedRow).collect();
+        Ok(page.page_looked_at(rows, looked_to.map(Cursor::by_id), PlacedRow::cursor))
     }
 
     /// The first events of the given actions, one page. Only a reach of everything lists by action alone.
@@ -171,20 +231,22 @@ impl EventRepository<'_> {
             })?;
             ids.extend(more);
         }
-        ids.sort_unstable();
-        if page.order == Order::NewestFirst {
-            ids.reverse();
-        }
+        sort(&mut ids, page.order, |id| *id);
         ids.truncate(usize::try_from(page.limit()).unwrap_or(usize::MAX));
         let mut rows: Vec<(Sequence, EventRow)> = query!(self.conn, c => {
             let query = events::table.select((events::sequence, EventRow::as_select())).into_boxed::<Backend>();
             within!(events, query.filter(events::id.eq_any(&ids)), reach).load(c)
         })?;
-        rows.sort_unstable_by_key(|(_, row)| row.id);
-        if page.order == Order::NewestFirst {
-            rows.reverse();
-        }
+        sort(&mut rows, page.order, |(_, row)| row.id);
         Ok(rows)
+    }
+}
+
+/// Sorts events by id, in the order of a list.
+fn sort<T>(events: &mut [T], order: Order, id: impl Fn(&T) -> EventId) {
+    events.sort_unstable_by_key(id);
+    if order == Order::NewestFirst {
+        events.reverse();
     }
 }
 
