@@ -11,9 +11,9 @@ use crate::{
     db::Conn,
     error::{Entity, Error, Result, Taken},
     models::{
-        Action, Call, Caller, HeldPermissions, Impact, Membership, MembershipId, MembershipKey, NewMembership,
-        NewOrganization, Organization, OrganizationChanges, OrganizationFilter, OrganizationId, OrganizationState,
-        Page, PageRequest, Permissions, Plan, RoleName, Slug, UserId, organization::Transfer, permission,
+        Action, Call, Caller, ExternalId, HeldPermissions, Impact, Membership, MembershipId, MembershipKey,
+        NewMembership, NewOrganization, Organization, OrganizationChanges, OrganizationFilter, OrganizationId,
+        OrganizationState, Page, PageRequest, RoleName, Seen, Slug, UserId, organization::Transfer, permission,
     },
     repositories::Locked,
     security::random,
@@ -28,7 +28,7 @@ const RESTORED: &str = "the organization was deleted and restored";
 /// A new organization, and the membership of its owner.
 pub struct Created {
     /// The organization.
-    pub organization: Organization,
+    pub organization: Seen<Organization>,
     /// Its owner's membership.
     pub owner_membership_id: MembershipId,
 }
@@ -67,18 +67,13 @@ async fn create_with_slug<A: Answer>(
 ) -> Result<A> {
     let (caller, now) = (&call.caller, app.now());
     let organization = new.to_organization(app.new_id(now), slug, now);
-    let owner = NewMembership {
-        user_id: new.owner_user_id,
-        organization_id: organization.id,
-        role: RoleName::owner(),
-        permissions: Permissions::default(),
-    };
+    let owner = NewMembership::with_role(new.owner_user_id, organization.id, RoleName::owner());
     let membership = owner.to_membership(app.new_id(now), now);
     app.change(
         call,
         async |tx| {
             let user = guards::lock_user(tx, caller, new.owner_user_id).await?;
-            if caller.user_id() != Some(user.id) || new.plan != Plan::Free {
+            if caller.user_id() != Some(user.id) || new.is_of_the_platform() {
                 guards::platform_admin(caller)?;
             }
             guards::active_user(&user)?;
@@ -87,7 +82,8 @@ async fn create_with_slug<A: Answer>(
             tx.organizations().insert(&organization, user.id).await?;
             authority::own_organization(tx);
             tx.memberships().insert(&membership).await?;
-            Ok(Created { organization: organization.clone(), owner_membership_id: membership.id })
+            let organization = caller.sees(organization.clone());
+            Ok(Created { organization, owner_membership_id: membership.id })
         },
         answer,
     )
@@ -95,18 +91,41 @@ async fn create_with_slug<A: Answer>(
 }
 
 /// Gets an organization by id.
-pub async fn get(app: &App, caller: &Caller, id: OrganizationId) -> Result<Organization> {
-    find(app.organizations.get(caller.reach(), id).await?)
+pub async fn get(app: &App, caller: &Caller, id: OrganizationId) -> Result<Seen<Organization>> {
+    find(app.organizations.get(caller.reach(), id).await?).map(|found| caller.sees(found))
 }
 
 /// Gets an organization by slug.
-pub async fn get_by_slug(app: &App, caller: &Caller, slug: &Slug) -> Result<Organization> {
-    find(app.db.read(async |conn| conn.organizations().get_by_slug(&caller.reach(), slug).await).await?)
+pub async fn get_by_slug(app: &App, caller: &Caller, slug: &Slug) -> Result<Seen<Organization>> {
+    let found = app.db.read(async |conn| conn.organizations().get_by_slug(&caller.reach(), slug).await).await?;
+    find(found).map(|found| caller.sees(found))
 }
 
-/// Gets the organizations of these ids that the caller can see, in any order.
-pub async fn get_many(app: &App, caller: &Caller, ids: &[OrganizationId]) -> Result<Vec<Organization>> {
-    app.db.read(async |conn| conn.organizations().get_many(&caller.reach(), ids).await).await
+/// Gets an organization by its id in another system.
+pub async fn get_by_external_id(app: &App, caller: &Caller, id: &ExternalId) -> Result<Seen<Organization>> {
+    let found = app.db.read(async |conn| conn.organizations().get_by_external_id(&caller.reach(), id).await).await?;
+    find(found).map(|found| caller.sees(found))
+}
+
+/// Gets the organizations with these ids, or these ids in another system, that the caller can see, in any order.
+pub async fn get_many(
+    app: &App,
+    caller: &Caller,
+    ids: &[OrganizationId],
+    external_ids: &[ExternalId],
+) -> Result<Vec<Seen<Organization>>> {
+    let reach = &caller.reach();
+    let read = app.db.read(async |conn| {
+        let mut found = Vec::new();
+        if !ids.is_empty() {
+            found = conn.organizations().get_many(reach, ids).await?;
+        }
+        if !external_ids.is_empty() {
+            found.extend(conn.organizations().get_many_by_external_id(reach, external_ids).await?);
+        }
+        Ok(found)
+    });
+    Ok(read.await?.into_iter().map(|found| caller.sees(found)).collect())
 }
 
 /// Lists a page of organizations.
@@ -115,15 +134,16 @@ pub async fn list(
     caller: &Caller,
     filter: &OrganizationFilter,
     page: &PageRequest,
-) -> Result<Page<Organization>> {
+) -> Result<Page<Seen<Organization>>> {
     guards::may_list(caller, &filter.state)?;
+    guards::may_filter(caller, &filter.metadata)?;
     let list = app.db.scan(async |conn| {
         if let Some(id) = filter.member_user_id {
             guards::visible_user(conn, caller, id).await?;
         }
         conn.organizations().list(&caller.reach(), filter, page).await
     });
-    list.await
+    Ok(list.await?.map(|found| caller.sees(found)))
 }
 
 /// Updates the fields of an organization that `changes` names.
@@ -132,7 +152,7 @@ pub async fn update<A: Answer>(
     call: &Call,
     target: &Target<OrganizationId>,
     changes: &OrganizationChanges,
-    answer: fn(Organization) -> A,
+    answer: fn(Seen<Organization>) -> A,
 ) -> Result<A> {
     let (caller, now) = (&call.caller, app.now());
     app.change(
@@ -140,12 +160,12 @@ pub async fn update<A: Answer>(
         async |tx| {
             let mut organization = guards::lock_organization(tx, caller, target.id).await?;
             guards::may_change(tx, caller, &organization, permission::WRITE_ORGANIZATION).await?;
-            if changes.plan.is_some() {
+            if changes.are_of_the_platform() {
                 guards::platform_admin(caller)?;
             }
             target.check_etag(&*organization)?;
-            organization.apply(changes.clone());
-            tx.organizations().save(organization, Action::OrganizationUpdated, now).await
+            organization.apply(changes.clone())?;
+            Ok(caller.sees(tx.organizations().save(organization, Action::OrganizationUpdated, now).await?))
         },
         answer,
     )

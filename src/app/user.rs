@@ -10,8 +10,8 @@ use super::{
 use crate::{
     error::{Entity, Error, Result},
     models::{
-        Action, Call, Caller, Email, Impact, NewUser, Page, PageRequest, User, UserChanges, UserFilter, UserId,
-        UserState,
+        Action, Call, Caller, Email, ExternalId, Impact, NewUser, NormalizedEmail, Page, PageRequest, Seen, User,
+        UserChanges, UserFilter, UserId, UserState,
     },
 };
 
@@ -34,30 +34,58 @@ pub async fn create<A: Answer>(app: &App, call: &Call, new: NewUser, answer: fn(
 }
 
 /// Gets a user by id.
-pub async fn get(app: &App, caller: &Caller, id: UserId) -> Result<User> {
-    find(app.users.get(caller.reach(), id).await?)
+pub async fn get(app: &App, caller: &Caller, id: UserId) -> Result<Seen<User>> {
+    find(app.users.get(caller.reach(), id).await?).map(|user| caller.sees(user))
 }
 
 /// Gets a user by e-mail, however it is spelled.
-pub async fn get_by_email(app: &App, caller: &Caller, email: &Email) -> Result<User> {
-    find(app.db.read(async |conn| conn.users().get_by_email(&caller.reach(), email.normalized()).await).await?)
+pub async fn get_by_email(app: &App, caller: &Caller, email: &Email) -> Result<Seen<User>> {
+    let found = app.db.read(async |conn| conn.users().get_by_email(&caller.reach(), email.normalized()).await).await?;
+    find(found).map(|user| caller.sees(user))
 }
 
-/// Gets the users of these ids that the caller can see, in any order.
-pub async fn get_many(app: &App, caller: &Caller, ids: &[UserId]) -> Result<Vec<User>> {
-    app.db.read(async |conn| conn.users().get_many(&caller.reach(), ids).await).await
+/// Gets a user by its id in another system.
+pub async fn get_by_external_id(app: &App, caller: &Caller, id: &ExternalId) -> Result<Seen<User>> {
+    let found = app.db.read(async |conn| conn.users().get_by_external_id(&caller.reach(), id).await).await?;
+    find(found).map(|user| caller.sees(user))
+}
+
+/// Gets the users with these ids, these addresses or these ids in another system that the caller can see, in any order.
+pub async fn get_many(
+    app: &App,
+    caller: &Caller,
+    ids: &[UserId],
+    emails: &[NormalizedEmail],
+    external_ids: &[ExternalId],
+) -> Result<Vec<Seen<User>>> {
+    let reach = &caller.reach();
+    let read = app.db.read(async |conn| {
+        let mut found = Vec::new();
+        if !ids.is_empty() {
+            found = conn.users().get_many(reach, ids).await?;
+        }
+        if !emails.is_empty() {
+            found.extend(conn.users().get_many_by_email(reach, emails).await?);
+        }
+        if !external_ids.is_empty() {
+            found.extend(conn.users().get_many_by_external_id(reach, external_ids).await?);
+        }
+        Ok(found)
+    });
+    Ok(read.await?.into_iter().map(|user| caller.sees(user)).collect())
 }
 
 /// Lists a page of users.
-pub async fn list(app: &App, caller: &Caller, filter: &UserFilter, page: &PageRequest) -> Result<Page<User>> {
+pub async fn list(app: &App, caller: &Caller, filter: &UserFilter, page: &PageRequest) -> Result<Page<Seen<User>>> {
     guards::may_list(caller, &filter.state)?;
+    guards::may_filter(caller, &filter.metadata)?;
     let list = app.db.scan(async |conn| {
         if let Some(id) = filter.organization_id {
             guards::visible_organization(conn, caller, id).await?;
         }
         conn.users().list(&caller.reach(), filter, page).await
     });
-    list.await
+    Ok(list.await?.map(|user| caller.sees(user)))
 }
 
 /// Updates the fields of a user that `changes` names. A new e-mail is unverified, and ends the tokens mailed to the former one.
@@ -66,14 +94,14 @@ pub async fn update<A: Answer>(
     call: &Call,
     target: &Target<UserId>,
     changes: &UserChanges,
-    answer: fn(User) -> A,
+    answer: fn(Seen<User>) -> A,
 ) -> Result<A> {
     let (caller, now) = (&call.caller, app.now());
     app.change(
         call,
         async |tx| {
             let mut user = guards::lock_user(tx, caller, target.id).await?;
-            if caller.user_id() != Some(user.id) {
+            if caller.user_id() != Some(user.id) || changes.are_of_the_platform() {
                 guards::platform_admin(caller)?;
             }
             if changes.email.as_ref().is_some_and(|email| *email.normalized() != user.email_normalized) {
@@ -83,8 +111,8 @@ pub async fn update<A: Answer>(
                 ending::mailed_tokens(tx, &user).await?;
             }
             target.check_etag(&*user)?;
-            user.apply(changes.clone());
-            tx.users().save(user, Action::UserUpdated, now).await
+            user.apply(changes.clone())?;
+            Ok(caller.sees(tx.users().save(user, Action::UserUpdated, now).await?))
         },
         answer,
     )

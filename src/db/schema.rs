@@ -21,6 +21,7 @@ diesel::table! {
         created_at -> Instant,
         updated_at -> Instant,
         external_id -> Nullable<Text>,
+        private_metadata -> JsonDoc,
     }
 }
 
@@ -43,6 +44,8 @@ diesel::table! {
         created_at -> Instant,
         updated_at -> Instant,
         accountable_user_id -> Nullable<Id>,
+        external_id -> Nullable<Text>,
+        private_metadata -> JsonDoc,
     }
 }
 
@@ -61,6 +64,9 @@ diesel::table! {
         created_at -> Instant,
         updated_at -> Instant,
         user_email -> Text,
+        external_id -> Nullable<Text>,
+        metadata -> JsonDoc,
+        private_metadata -> JsonDoc,
     }
 }
 
@@ -303,6 +309,20 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::db::types::Id;
+
+    #[sql_name = "cf_metadata_entries"]
+    metadata_entries (kind, resource_id, key) {
+        kind -> Text,
+        resource_id -> Id,
+        key -> Text,
+        scope_id -> Id,
+        value -> Text,
+    }
+}
+
 diesel::allow_tables_to_appear_in_same_query!(
     users,
     passwords,
@@ -314,5 +334,6 @@ diesel::allow_tables_to_appear_in_same_query!(
     oauth_accounts,
     sessions,
     api_keys,
-    events
+    events,
+    metadata_entries
 );

@@ -1,10 +1,12 @@
 //! Storage of memberships.
 
+mod by_value;
+
 use diesel::{dsl::exists, prelude::*};
 use diesel_async::RunQueryDsl;
 
 use super::{
-    compared, delete_up_to,
+    compared, delete_up_to, metadata,
     reach::{first_within, within},
     role::RoleRow,
     row,
@@ -16,9 +18,9 @@ use crate::{
     },
     error::Result,
     models::{
-        Action, Cursor, HeldPermissions, Membership, MembershipFilter, MembershipId, MembershipKey, Organization,
-        OrganizationId, OrganizationState, Page, PageRequest, Permissions, Reach, Resource as _, Revision, Role,
-        RoleName, Timestamp, User, UserId, UserState, permission::Standing,
+        Action, Cursor, ExternalId, HeldPermissions, JsonObject, Membership, MembershipFilter, MembershipId,
+        MembershipKey, MetadataKind, Organization, OrganizationId, OrganizationState, Page, PageRequest, Permissions,
+        Reach, Resource as _, Revision, Role, RoleName, Timestamp, User, UserId, UserState, permission::Standing,
     },
     repositories::Locked,
 };
@@ -32,6 +34,9 @@ row!(memberships: MembershipRow of Membership {
     permissions: Permissions,
     created_at: Timestamp,
     updated_at: Timestamp,
+    external_id: Option<ExternalId>,
+    metadata: JsonObject,
+    private_metadata: JsonObject,
 });
 
 /// Repository of memberships.
@@ -43,13 +48,16 @@ impl MembershipRepository<'_> {
     /// Stores a new membership. Takes no reach: the row is new.
     ///
     /// # Errors
-    /// [`Taken::Membership`](crate::error::Taken::Membership).
+    /// [`Taken::Membership`](crate::error::Taken::Membership),
+    /// [`Taken::MembershipExternalId`](crate::error::Taken::MembershipExternalId).
     pub async fn insert(&mut self, membership: &Membership) -> Result<()> {
+        self.free_external_id(None, membership).await?;
         // The member's e-mail, copied here so that members can be searched by it; `UserRepository::save` keeps it up to date.
         let of_user = users::table.filter(users::id.eq(membership.user_id)).select(users::email_normalized);
         let user_email = memberships::user_email.eq(of_user.single_value().assume_not_null());
         let values = (MembershipRow::from(membership), user_email);
         execute!(self.conn, diesel::insert_into(memberships::table).values(values))?;
+        metadata::index(self.conn, membership).await?;
         self.conn.made(Action::MembershipCreated, membership);
         Ok(())
     }
@@ -72,6 +80,9 @@ impl MembershipRepository<'_> {
                     .select(MembershipRow::as_select()),
                 reach
             )?,
+            MembershipKey::External(organization, external_id) => {
+                self.by_external_id(reach, organization, &external_id).await?
+            }
         };
         Ok(row.map(Membership::from))
     }
@@ -143,6 +154,12 @@ impl MembershipRepository<'_> {
         filter: &MembershipFilter,
         page: &PageRequest,
     ) -> Result<Page<Membership>> {
+        let driving = filter.metadata.driving(MetadataKind::Membership, MetadataKind::MembershipPrivate);
+        if let (Some(organization), None, None, Some(entry)) =
+            (filter.organization_id, filter.user_id, &filter.external_id, driving)
+        {
+            return self.list_by_entry(reach, organization, entry, filter, page).await;
+        }
         // A user reaches all of its own memberships; repeating that condition would hide the index from the planner.
         let is_own = matches!(*reach, Reach::User(own) if filter.user_id == Some(own));
         let reach = if is_own { &Reach::by_system() } else { reach };
@@ -156,10 +173,19 @@ impl MembershipRepository<'_> {
             }
             query = match &filter.role {
                 // A user has few memberships, so the role is only compared; those of an organization are found by an index.
-                Some(role) if filter.user_id.is_some() => query.filter(compared(memberships::role.eq(role))),
+                Some(role) if filter.user_id.is_some() || filter.external_id.is_some() => {
+                    query.filter(compared(memberships::role.eq(role)))
+                }
                 Some(role) => query.filter(memberships::role.eq(role)),
                 None => query,
             };
+            query = match &filter.external_id {
+                Some(id) if filter.user_id.is_some() => query.filter(compared(memberships::external_id.eq(id))),
+                Some(id) => query.filter(memberships::external_id.eq(id)),
+                None => query,
+            };
+            let entries = filter.metadata.of(MetadataKind::Membership, MetadataKind::MembershipPrivate);
+            query = metadata::compared_with_entries!(query, entries, memberships::id);
             if let Some(cursor) = &page.after {
                 query = query.filter(memberships::id.gt(MembershipId(cursor.id)));
             }
@@ -204,6 +230,9 @@ impl MembershipRepository<'_> {
                 MembershipKey::Ends(user, organization) => {
                     query.filter(memberships::user_id.eq(user)).filter(memberships::organization_id.eq(organization))
                 }
+                MembershipKey::External(organization, external_id) => query
+                    .filter(memberships::organization_id.eq(organization))
+                    .filter(memberships::external_id.eq(external_id)),
             };
             async { ForUpdate(within!(memberships, query, reach)).get_result(c).await.optional() }
         })?;
@@ -245,6 +274,9 @@ impl MembershipRepository<'_> {
     }
 
     /// Updates a locked membership.
+    ///
+    /// # Errors
+    /// [`Taken::MembershipExternalId`](crate::error::Taken::MembershipExternalId).
     pub async fn save(
         &mut self,
         mut membership: Locked<Membership>,
@@ -253,6 +285,7 @@ impl MembershipRepository<'_> {
     ) -> Result<Membership> {
         membership.touch(now);
         let (before, membership) = membership.into_before_and_after();
+        self.free_external_id(Some(&before), &membership).await?;
         let found = memberships::table.filter(memberships::id.eq(membership.id));
         execute!(self.conn, diesel::update(found).set(MembershipRow::from(&membership)))?;
         if action == Action::MembershipOwnershipTransferred {
@@ -262,6 +295,7 @@ impl MembershipRepository<'_> {
         } else if before.role.is_owner() && !membership.role.is_owner() {
             self.no_longer_accountable(membership.user_id, vec![membership.organization_id]).await?;
         }
+        metadata::reindex(self.conn, &before, &membership).await?;
         self.conn.changed(action, before, &membership);
         Ok(membership)
     }
@@ -304,7 +338,9 @@ impl MembershipRepository<'_> {
         if !owned.is_empty() {
             self.no_longer_accountable(user.id, owned).await?;
         }
-        self.conn.removed_all::<Membership, _>(Action::MembershipDeleted, rows);
+        let removed: Vec<Membership> = rows.into_iter().map(Membership::from).collect();
+        metadata::unindex(self.conn, &removed).await?;
+        self.conn.removed_all::<Membership, _>(Action::MembershipDeleted, removed);
         Ok(found)
     }
 
@@ -312,12 +348,15 @@ impl MembershipRepository<'_> {
     pub async fn delete_of_organization(&mut self, organization: &Locked<Organization>, limit: i64) -> Result<usize> {
         let matches = memberships::organization_id.eq(organization.id);
         let (found, rows) = delete_up_to!(limit, self.conn, memberships: MembershipRow of MembershipId, matches);
-        self.conn.removed_all::<Membership, _>(Action::MembershipDeleted, rows);
+        let removed: Vec<Membership> = rows.into_iter().map(Membership::from).collect();
+        metadata::unindex(self.conn, &removed).await?;
+        self.conn.removed_all::<Membership, _>(Action::MembershipDeleted, removed);
         Ok(found)
     }
 
     /// Deletes a locked membership.
     pub async fn delete(&mut self, membership: Locked<Membership>) -> Result<()> {
+        metadata::unindex(self.conn, [&*membership]).await?;
         execute!(self.conn, diesel::delete(memberships::table.filter(memberships::id.eq(membership.id))))?;
         if membership.role.is_owner() {
             self.no_longer_accountable(membership.user_id, vec![membership.organization_id]).await?;

@@ -3,8 +3,11 @@
 use prost_types::{ListValue, Struct, Value as WireValue, value::Kind};
 use serde_json::{Map, Number, Value};
 
-use super::Validation;
-use crate::models::JsonObject;
+use super::{Mask, Validation};
+use crate::{
+    models::{JsonChanges, JsonObject, MetadataMatch},
+    pb,
+};
 
 /// Integers up to this are exact in the 64-bit floats of the wire.
 const MAX_EXACT: f64 = 9_007_199_254_740_992.0;
@@ -12,12 +15,39 @@ const MAX_EXACT: f64 = 9_007_199_254_740_992.0;
 impl Validation {
     /// A JSON object; empty if unset.
     pub fn object(&mut self, field: &str, wire: Option<Struct>) -> Option<JsonObject> {
-        let object = self.field(field, read_object(wire.unwrap_or_default(), 1))?;
-        if Value::Object(object.clone()).to_string().len() > JsonObject::MAX_BYTES {
-            self.violation(field, "must have at most 16 KiB as JSON");
-            return None;
+        self.field(field, read_object(wire.unwrap_or_default(), 1).and_then(JsonObject::parse))
+    }
+
+    /// The changes of a JSON object: all of it, or the keys that the mask names. `Some(None)` if the mask names neither.
+    pub(super) fn object_changes(
+        &mut self,
+        mask: &Mask<'_>,
+        field: &str,
+        wire: Option<Struct>,
+    ) -> Option<Option<JsonChanges>> {
+        let keys: Vec<&String> = mask.keys_of(field).collect();
+        if keys.is_empty() {
+            return mask.named(field, || self.object(field, wire).map(JsonChanges::Replace));
         }
-        Some(JsonObject(object))
+        let JsonObject(mut object) = self.object(field, wire)?;
+        let keys = keys.into_iter().map(|key| (key.clone(), object.remove(key))).collect();
+        Some(Some(JsonChanges::Keys(keys)))
+    }
+
+    /// A filter by a value of metadata, if it is set.
+    pub(super) fn metadata_filter(
+        &mut self,
+        field: &str,
+        filter: Option<&pb::MetadataFilter>,
+    ) -> Option<Option<MetadataMatch>> {
+        let Some(filter) = filter else { return Some(None) };
+        match MetadataMatch::parse(&filter.key, &filter.value) {
+            Ok(filter) => Some(Some(filter)),
+            Err((part, rule)) => {
+                self.violation(format!("{field}.{part}"), rule);
+                None
+            }
+        }
     }
 }
 

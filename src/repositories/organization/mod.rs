@@ -1,11 +1,12 @@
 //! Storage of organizations.
 
+mod by_value;
 mod list;
 
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 
-use super::{MAX_BATCH, left, reach::within, row};
+use super::{MAX_BATCH, left, metadata, reach::within, row};
 use crate::{
     db::{
         Conn, ForUpdate, execute, query,
@@ -13,8 +14,8 @@ use crate::{
     },
     error::Result,
     models::{
-        Action, Impact, JsonObject, Name, Organization, OrganizationId, OrganizationState, Plan, Reach, Resource as _,
-        Revision, SearchKey, Slug, Timestamp, UserId, WebUrl,
+        Action, ExternalId, Impact, JsonObject, Name, Organization, OrganizationId, OrganizationState, Plan, Reach,
+        Resource as _, Revision, SearchKey, Slug, Timestamp, UserId, WebUrl,
     },
     repositories::Locked,
 };
@@ -32,6 +33,8 @@ row!(organizations: OrganizationRow of Organization {
     deleted_at: Option<Timestamp>,
     created_at: Timestamp,
     updated_at: Timestamp,
+    external_id: Option<ExternalId>,
+    private_metadata: JsonObject,
 });
 
 /// Repository of organizations.
@@ -57,11 +60,13 @@ impl OrganizationRepository<'_> {
     /// Takes no reach: the row is new.
     ///
     /// # Errors
-    /// [`Taken::OrganizationSlug`](crate::error::Taken::OrganizationSlug).
+    /// [`Taken::OrganizationSlug`](crate::error::Taken::OrganizationSlug),
+    /// [`Taken::OrganizationExternalId`](crate::error::Taken::OrganizationExternalId).
     pub async fn insert(&mut self, organization: &Organization, accountable: UserId) -> Result<()> {
         let accountable = organizations::accountable_user_id.eq(Some(accountable));
         let values = (OrganizationRow::from(organization), accountable);
         execute!(self.conn, diesel::insert_into(organizations::table).values(values))?;
+        metadata::index(self.conn, organization).await?;
         self.conn.made(Action::OrganizationCreated, organization);
         Ok(())
     }
@@ -136,7 +141,8 @@ impl OrganizationRepository<'_> {
     /// Updates a locked organization.
     ///
     /// # Errors
-    /// [`Taken::OrganizationSlug`](crate::error::Taken::OrganizationSlug).
+    /// [`Taken::OrganizationSlug`](crate::error::Taken::OrganizationSlug),
+    /// [`Taken::OrganizationExternalId`](crate::error::Taken::OrganizationExternalId).
     pub async fn save(
         &mut self,
         mut organization: Locked<Organization>,
@@ -147,6 +153,7 @@ impl OrganizationRepository<'_> {
         let (before, organization) = organization.into_before_and_after();
         let found = organizations::table.filter(organizations::id.eq(organization.id));
         execute!(self.conn, diesel::update(found).set(OrganizationRow::from(&organization)))?;
+        metadata::reindex(self.conn, &before, &organization).await?;
         self.conn.changed(action, before, &organization);
         Ok(organization)
     }
@@ -204,6 +211,7 @@ impl OrganizationRepository<'_> {
     /// Erases a locked organization and everything that depends on it.
     pub async fn delete(&mut self, organization: Locked<Organization>) -> Result<()> {
         while self.delete_dependents(&organization, MAX_BATCH).await? > 0 {}
+        metadata::unindex(self.conn, [&*organization]).await?;
         execute!(self.conn, diesel::delete(organizations::table.filter(organizations::id.eq(organization.id))))?;
         self.conn.removed(Action::OrganizationPurged, organization.into_inner());
         Ok(())
