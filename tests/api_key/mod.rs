@@ -4,6 +4,7 @@ mod batch_verify;
 mod create;
 mod get;
 mod list;
+mod metadata;
 mod revoke;
 mod revoke_own;
 mod rotate;

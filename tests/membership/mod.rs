@@ -4,4 +4,5 @@ mod create;
 mod delete;
 mod get;
 mod list;
+mod metadata;
 mod update;

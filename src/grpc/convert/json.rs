@@ -94,6 +94,11 @@ pub(super) fn object(object: JsonObject) -> Struct {
     Struct { fields: object.0.into_iter().map(|(key, value)| (key, write_value(value))).collect() }
 }
 
+/// Private metadata as a message, for a reader who sees it or not. Without a key it is unset, as for everybody who does not see it.
+pub(super) fn private(private: JsonObject, is_seen: bool) -> Option<Struct> {
+    (is_seen && !private.0.is_empty()).then(|| object(private))
+}
+
 fn write_value(value: Value) -> WireValue {
     let kind = match value {
         Value::Null => Kind::NullValue(0),

@@ -137,6 +137,6 @@ impl From<Membership> for pb::Membership {
 impl From<Seen<Membership>> for pb::Membership {
     fn from(Seen { mut resource, is_whole }: Seen<Membership>) -> Self {
         let private = std::mem::take(&mut resource.private_metadata);
-        Self { private_metadata: is_whole.then(|| json::object(private)), ..resource.into() }
+        Self { private_metadata: json::private(private, is_whole), ..resource.into() }
     }
 }

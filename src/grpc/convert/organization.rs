@@ -224,6 +224,6 @@ impl From<Organization> for pb::Organization {
 impl From<Seen<Organization>> for pb::Organization {
     fn from(Seen { mut resource, is_whole }: Seen<Organization>) -> Self {
         let private = std::mem::take(&mut resource.private_metadata);
-        Self { private_metadata: is_whole.then(|| json::object(private)), ..resource.into() }
+        Self { private_metadata: json::private(private, is_whole), ..resource.into() }
     }
 }

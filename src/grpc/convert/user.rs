@@ -257,6 +257,6 @@ impl From<User> for pb::User {
 impl From<Seen<User>> for pb::User {
     fn from(Seen { mut resource, is_whole }: Seen<User>) -> Self {
         let private = std::mem::take(&mut resource.private_metadata);
-        Self { private_metadata: is_whole.then(|| json::object(private)), ..resource.into() }
+        Self { private_metadata: json::private(private, is_whole), ..resource.into() }
     }
 }
