@@ -36,9 +36,9 @@ pub struct Created {
 /// Both memberships after a transfer.
 pub struct Transferred {
     /// The new owner's.
-    pub new_owner: Membership,
+    pub new_owner: Seen<Membership>,
     /// The former owner's.
-    pub former_owner: Membership,
+    pub former_owner: Seen<Membership>,
     /// Set if the change was only checked.
     pub preview: Option<Preview>,
 }
@@ -230,7 +230,7 @@ pub async fn delete<A: Answer>(
     app: &App,
     call: &Call,
     target: &Target<OrganizationId>,
-    answer: fn((Organization, Option<Preview>)) -> A,
+    answer: fn((Seen<Organization>, Option<Preview>)) -> A,
 ) -> Result<A> {
     let (caller, now) = (&call.caller, app.now());
     app.change(
@@ -244,10 +244,11 @@ pub async fn delete<A: Answer>(
             organization.deleted_at = Some(now);
             let preview = dry_run.preview(tx.organizations().impact(&organization)).await?;
             if preview.is_some() {
-                return Ok((organization.into_inner(), preview));
+                return Ok((caller.sees(organization.into_inner()), preview));
             }
             tx.sessions().end_of_organization(organization.id, now).await?;
-            Ok((tx.organizations().save(organization, Action::OrganizationDeleted, now).await?, None))
+            let deleted = tx.organizations().save(organization, Action::OrganizationDeleted, now).await?;
+            Ok((caller.sees(deleted), None))
         },
         answer,
     )
@@ -340,13 +341,13 @@ pub async fn transfer_ownership<A: Answer>(
             former.role = transfer.role.clone();
             let preview = dry_run.preview(async { Ok(Impact::of_memberships(2)) }).await?;
             if preview.is_some() {
-                let (new_owner, former_owner) = (new.into_inner(), former.into_inner());
+                let (new_owner, former_owner) = (caller.sees(new.into_inner()), caller.sees(former.into_inner()));
                 return Ok(Transferred { new_owner, former_owner, preview });
             }
             let new_owner = tx.memberships().save(new, Action::MembershipOwnershipTransferred, now).await?;
             let former_owner = tx.memberships().save(former, Action::MembershipUpdated, now).await?;
             ending::with_membership(tx, &organization, former_owner.user_id, now).await?;
-            Ok(Transferred { new_owner, former_owner, preview })
+            Ok(Transferred { new_owner: caller.sees(new_owner), former_owner: caller.sees(former_owner), preview })
         },
         answer,
     )

@@ -75,8 +75,8 @@ impl OrganizationService for OrganizationHandler {
         let (call, target) = called_to_act(request, |r| {
             convert::target::<OrganizationId>("organization_id", &r.organization_id, r.etag)
         })?;
-        let answer = |(deleted, preview)| pb::DeleteOrganizationResponse {
-            organization: Some(pb::Organization::from(deleted)),
+        let answer = |(deleted, preview): (Seen<_>, _)| pb::DeleteOrganizationResponse {
+            organization: Some(deleted.into()),
             impact: convert::impact::optional(preview),
         };
         Ok(Response::new(app::organization::delete(&self.app, &call, &target, answer).await?))
