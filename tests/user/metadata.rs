@@ -116,7 +116,7 @@ async fn an_object_with_bad_keys_is_refused(t: Arc<Test>) {
         assert_eq!(fields(&status), ["metadata"]);
     }
     // Below the top level, keys are only bounded by the size.
-    let inner = Kind::StructValue(json(&[("", words("x")), (&long, words("x"))]).unwrap());
+    let inner = Kind::StructValue(json(&[("", words("x")), (long.as_str(), words("x"))]).unwrap());
     updated(&t.admin(), update(&ada, &["metadata"], json(&[("inner", inner)]))).await.unwrap();
 }
 
