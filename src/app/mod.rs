@@ -48,7 +48,7 @@ use crate::{
     clock::Clock,
     db::{Database, reads::BatchedReads},
     error::Error,
-    models::{ApiKey, Organization, Timestamp, User, session::Lifetimes},
+    models::{ApiKey, Organization, Plans, ReservedSlugs, Timestamp, User, session::Lifetimes},
     security::{
         event_cursor::EventCursors, page_token::PageTokens, password, random, sealing::KeyRing, token::SecretPrefixes,
     },
@@ -101,6 +101,10 @@ pub struct AppParts {
     pub request_memory: RequestMemory,
     /// The settings.
     pub policy: Policy,
+    /// The plans on offer.
+    pub plans: Plans,
+    /// The slugs that organizations cannot choose.
+    pub reserved_slugs: ReservedSlugs,
     /// How events and cached keys are encoded.
     pub encoders: Encoders,
 }

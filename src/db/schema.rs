@@ -37,7 +37,6 @@ diesel::table! {
         name_normalized -> Text,
         slug -> Text,
         logo_url -> Nullable<Text>,
-        plan -> Text,
         settings -> JsonDoc,
         state -> Text,
         deleted_at -> Nullable<Instant>,
@@ -46,6 +45,7 @@ diesel::table! {
         accountable_user_id -> Nullable<Id>,
         external_id -> Nullable<Text>,
         private_metadata -> JsonDoc,
+        plan -> Text,
     }
 }
 
@@ -67,6 +67,7 @@ diesel::table! {
         external_id -> Nullable<Text>,
         metadata -> JsonDoc,
         private_metadata -> JsonDoc,
+        state -> Text,
     }
 }
 
@@ -88,6 +89,7 @@ diesel::table! {
         token_expires_at -> Nullable<Instant>,
         created_at -> Instant,
         updated_at -> Instant,
+        user_deleted_at -> Nullable<Instant>,
     }
 }
 
@@ -150,6 +152,7 @@ diesel::table! {
         allowed_ip_ranges -> JsonDoc,
         rate_limit -> BigInt,
         by_platform -> Bool,
+        disabled_at -> Nullable<Instant>,
     }
 }
 
@@ -189,6 +192,16 @@ diesel::table! {
 }
 
 diesel::table! {
+    use crate::db::types::Id;
+
+    #[sql_name = "cf_member_events"]
+    member_events (organization_id, event_id) {
+        organization_id -> Id,
+        event_id -> Id,
+    }
+}
+
+diesel::table! {
     use diesel::sql_types::*;
 
     #[sql_name = "cf_event_floor"]
@@ -224,6 +237,7 @@ diesel::table! {
         permissions -> JsonDoc,
         created_at -> Instant,
         updated_at -> Instant,
+        display_name -> Nullable<Text>,
     }
 }
 
@@ -323,11 +337,24 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::db::types::Id;
+
+    #[sql_name = "cf_former_slugs"]
+    former_slugs (slug) {
+        slug -> Text,
+        organization_id -> Id,
+        revision -> BigInt,
+    }
+}
+
 diesel::allow_tables_to_appear_in_same_query!(
     users,
     passwords,
     one_time_tokens,
     organizations,
+    former_slugs,
     memberships,
     roles,
     invitations,
@@ -335,5 +362,6 @@ diesel::allow_tables_to_appear_in_same_query!(
     sessions,
     api_keys,
     events,
-    metadata_entries
+    member_events,
+    metadata_entries,
 );

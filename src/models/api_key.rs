@@ -11,7 +11,7 @@ use super::{
 };
 
 /// A credential for a machine.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct ApiKey {
     /// The id.
     pub id: ApiKeyId,
@@ -57,6 +57,8 @@ pub struct ApiKey {
     pub revoked_at: Option<Timestamp>,
     /// Why it was revoked.
     pub revoked_reason: Option<String>,
+    /// When it was disabled; `None` while it is enabled.
+    pub disabled_at: Option<Timestamp>,
     /// When it was created.
     pub created_at: Timestamp,
     /// When it was last written.
@@ -181,6 +183,7 @@ impl NewApiKey {
             expires_at: self.expires_at,
             revoked_at: None,
             revoked_reason: None,
+            disabled_at: None,
             created_at: now,
             updated_at: now,
         }
@@ -342,6 +345,8 @@ pub enum Verdict {
     Revoked,
     /// Expired.
     Expired,
+    /// Disabled.
+    Disabled,
     /// The owner is suspended or deleted.
     OwnerInactive,
     /// Used from an address that is not allowed.
@@ -366,6 +371,8 @@ impl Credential {
             Verdict::Revoked
         } else if self.key.ends_at(&used.prefix).is_some_and(|ends_at| ends_at <= now) {
             Verdict::Expired
+        } else if self.key.disabled_at.is_some() {
+            Verdict::Disabled
         } else if self.owner != OwnerState::Active {
             Verdict::OwnerInactive
         } else if !self.key.allowed_ip_ranges.allow(used.address) {

@@ -2,11 +2,11 @@
 
 use super::{
     ExternalId, JsonChanges, JsonObject, MembershipId, MetadataFilters, OrganizationId, Permissions, Revision,
-    RoleName, Timestamp, UserId, json::Overflow, resource::resource,
+    RoleName, Timestamp, UserId, json::Overflow, resource::resource, stored::words,
 };
 
 /// One user in one organization with one role.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Membership {
     /// The id.
     pub id: MembershipId,
@@ -20,6 +20,8 @@ pub struct Membership {
     pub role: RoleName,
     /// Permissions beyond the role.
     pub permissions: Permissions,
+    /// Whether it is in force.
+    pub state: MembershipState,
     /// When it was created.
     pub created_at: Timestamp,
     /// When it was last written.
@@ -33,6 +35,16 @@ pub struct Membership {
 }
 
 resource!(Membership);
+
+words! {
+    /// Whether a membership is in force.
+    MembershipState {
+        /// It grants its role and its permissions.
+        Active = "active",
+        /// It grants nothing until it is enabled. It is kept, and counts as a membership.
+        Disabled = "disabled",
+    }
+}
 
 /// A membership to create.
 #[derive(Clone, Debug)]
@@ -76,6 +88,7 @@ impl NewMembership {
             organization_id: self.organization_id,
             role: self.role.clone(),
             permissions: self.permissions.clone(),
+            state: MembershipState::Active,
             created_at: now,
             updated_at: now,
             external_id: self.external_id.clone(),
@@ -101,6 +114,11 @@ pub struct MembershipChanges {
 }
 
 impl Membership {
+    /// True unless it is disabled.
+    pub fn is_active(&self) -> bool {
+        self.state == MembershipState::Active
+    }
+
     /// Applies `changes`.
     pub fn apply(&mut self, changes: MembershipChanges) -> Result<(), Overflow> {
         // Without `..`: a forgotten field does not compile.

@@ -1,12 +1,12 @@
 //! Organizations.
 
 use super::{
-    ExternalId, JsonChanges, JsonObject, MetadataFilters, Name, OrganizationId, Revision, RoleName, SearchKey, Slug,
-    Timestamp, UserId, WebUrl, json::Overflow, resource::resource, stored::words,
+    ExternalId, JsonChanges, JsonObject, MetadataFilters, Name, OrganizationId, Plan, Revision, RoleName, SearchKey,
+    Slug, Timestamp, UserId, WebUrl, json::Overflow, resource::resource, stored::words,
 };
 
 /// A tenant.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Organization {
     /// The id.
     pub id: OrganizationId,
@@ -41,20 +41,6 @@ pub struct Organization {
 resource!(Organization);
 
 words! {
-    /// The plan of an organization.
-    Plan {
-        /// Free of charge.
-        Free = "free",
-        /// The smallest paid plan.
-        Starter = "starter",
-        /// For teams.
-        Pro = "pro",
-        /// For large organizations.
-        Enterprise = "enterprise",
-    }
-}
-
-words! {
     /// The state of an organization.
     OrganizationState {
         /// Its keys can be used.
@@ -87,14 +73,16 @@ pub struct NewOrganization {
     pub owner_user_id: UserId,
     /// The URL of a logo.
     pub logo_url: Option<WebUrl>,
-    /// The plan.
-    pub plan: Plan,
+    /// The plan; `None` for the deployment's first.
+    pub plan: Option<Plan>,
     /// Free-form settings.
     pub settings: JsonObject,
     /// The id of the organization in another system.
     pub external_id: Option<ExternalId>,
     /// Free-form metadata that only platform admins see.
     pub private_metadata: JsonObject,
+    /// Whether the slug may be a reserved one.
+    pub allow_reserved_slug: bool,
 }
 
 impl NewOrganization {
@@ -104,7 +92,7 @@ impl NewOrganization {
     }
 
     /// The organization, not yet stored.
-    pub fn to_organization(&self, id: OrganizationId, slug: Slug, now: Timestamp) -> Organization {
+    pub fn to_organization(&self, id: OrganizationId, slug: Slug, plan: Plan, now: Timestamp) -> Organization {
         Organization {
             id,
             revision: 1,
@@ -112,7 +100,7 @@ impl NewOrganization {
             name: self.name.clone(),
             slug,
             logo_url: self.logo_url.clone(),
-            plan: self.plan,
+            plan,
             settings: self.settings.clone(),
             state: OrganizationState::Active,
             deleted_at: None,
@@ -141,12 +129,14 @@ pub struct OrganizationChanges {
     pub external_id: Option<Option<ExternalId>>,
     /// Free-form metadata that only platform admins see.
     pub private_metadata: Option<JsonChanges>,
+    /// Whether the slug may be a reserved one.
+    pub allow_reserved_slug: bool,
 }
 
 impl OrganizationChanges {
     /// True if they change what only platform admins set.
     pub fn are_of_the_platform(&self) -> bool {
-        self.plan.is_some() || self.external_id.is_some() || self.private_metadata.is_some()
+        self.plan.is_some() || self.external_id.is_some() || self.private_metadata.is_some() || self.allow_reserved_slug
     }
 }
 
@@ -159,7 +149,16 @@ impl Organization {
     /// Applies `changes`.
     pub fn apply(&mut self, changes: OrganizationChanges) -> Result<(), Overflow> {
         // Without `..`: a forgotten field does not compile.
-        let OrganizationChanges { name, slug, logo_url, plan, settings, external_id, private_metadata } = changes;
+        let OrganizationChanges {
+            name,
+            slug,
+            logo_url,
+            plan,
+            settings,
+            external_id,
+            private_metadata,
+            allow_reserved_slug: _,
+        } = changes;
         if let Some(name) = name {
             self.name_normalized = name.search_key();
             self.name = name;

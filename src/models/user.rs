@@ -3,16 +3,16 @@
 use super::{
     Email, EmailPrefix, JsonChanges, JsonObject, MetadataFilters, Name, NormalizedEmail, OrganizationId, Revision,
     Timestamp, UserId, WebUrl,
+    characters::exact,
     email::GivenEmail,
     json::Overflow,
     organization::StateFilter,
     resource::resource,
     stored::{stored_as_is, words},
-    text::is_forbidden,
 };
 
 /// A person's account.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct User {
     /// The id.
     pub id: UserId,
@@ -58,7 +58,8 @@ words! {
     }
 }
 
-/// The id of a user, an organization or a membership in another system: 1 to 255 bytes without control characters.
+/// The id of a user, an organization or a membership in another system: 1 to 255 bytes without control characters and invisible
+/// ones.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ExternalId(String);
 
@@ -68,12 +69,10 @@ impl ExternalId {
 
     /// Checks an id. It is stored as given.
     pub fn parse(text: &str) -> Result<Self, &'static str> {
-        if !(1..=Self::MAX_BYTES).contains(&text.len()) {
-            Err("must have 1 to 255 bytes")
-        } else if text.chars().any(is_forbidden) {
-            Err("must not contain control characters")
+        if (1..=Self::MAX_BYTES).contains(&text.len()) {
+            exact(text).map(|()| Self(text.to_owned()))
         } else {
-            Ok(Self(text.to_owned()))
+            Err("must have 1 to 255 bytes")
         }
     }
 
@@ -143,6 +142,8 @@ pub struct UserChanges {
     pub external_id: Option<Option<ExternalId>>,
     /// Free-form metadata that only platform admins see.
     pub private_metadata: Option<JsonChanges>,
+    /// Whether the caller vouches for the address.
+    pub email_verified: Option<bool>,
 }
 
 impl UserChanges {
@@ -152,21 +153,36 @@ impl UserChanges {
     }
 }
 
+/// How a deleted user is restored.
+#[derive(Clone, Debug, Default)]
+pub struct UserRestoration {
+    /// Whether its API keys work again.
+    pub restore_api_keys: bool,
+    /// Its address from now on, if not the former one.
+    pub email: Option<Email>,
+    /// Its id in the other system from now on, if not the former one.
+    pub external_id: Option<ExternalId>,
+}
+
 impl User {
     /// True if the user is neither suspended nor deleted.
     pub fn is_active(&self) -> bool {
         self.state == UserState::Active && self.deleted_at.is_none()
     }
 
-    /// Applies `changes`. A different address is unverified; another spelling of the same one stays verified.
-    pub fn apply(&mut self, changes: UserChanges) -> Result<(), Overflow> {
+    /// Applies `changes` at `now`. A different address is unverified, unless the caller vouches for it; another spelling of the same one
+    /// stays verified.
+    pub fn apply(&mut self, changes: UserChanges, now: Timestamp) -> Result<(), Overflow> {
         // Without `..`: a forgotten field does not compile.
-        let UserChanges { email, name, avatar_url, metadata, external_id, private_metadata } = changes;
+        let UserChanges { email, name, avatar_url, metadata, external_id, private_metadata, email_verified } = changes;
         if let Some(email) = email {
             if *email.normalized() != self.email_normalized {
                 self.email_verified_at = None;
             }
             (self.email, self.email_normalized) = email.into_parts();
+        }
+        if let Some(is_verified) = email_verified {
+            self.email_verified_at = is_verified.then(|| self.email_verified_at.unwrap_or(now));
         }
         if let Some(name) = name {
             self.name = name;
@@ -226,10 +242,13 @@ mod tests {
         };
         let mut user = new.into_user(UserId(Uuid::nil()), now);
         let to = |email| Ok::<_, &str>(UserChanges { email: Some(Email::parse(email)?), ..UserChanges::default() });
-        user.apply(to("Ada@Example.com")?).map_err(|over| over.rule)?;
+        user.apply(to("Ada@Example.com")?, now).map_err(|over| over.rule)?;
         assert!(user.email_verified_at.is_some() && user.email.as_str() == "Ada@Example.com");
-        user.apply(to("eve@example.com")?).map_err(|over| over.rule)?;
+        user.apply(to("eve@example.com")?, now).map_err(|over| over.rule)?;
         assert!(user.email_verified_at.is_none());
+        let vouched = UserChanges { email_verified: Some(true), ..UserChanges::default() };
+        user.apply(UserChanges { email: Some(Email::parse("eva@example.com")?), ..vouched }, now);
+        assert!(user.email_verified_at.is_some());
         Ok(())
     }
 }

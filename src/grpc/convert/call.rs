@@ -83,7 +83,9 @@ changes! {
     MembershipService:
         CreateMembershipRequest of CreateMembership,
         UpdateMembershipRequest of UpdateMembership with validate_only,
-        DeleteMembershipRequest of DeleteMembership;
+        DeleteMembershipRequest of DeleteMembership,
+        DisableMembershipRequest of DisableMembership,
+        EnableMembershipRequest of EnableMembership;
     RoleService:
         CreateRoleRequest of CreateRole,
         UpdateRoleRequest of UpdateRole,
@@ -126,6 +128,8 @@ changes! {
         UpdateApiKeyRequest of UpdateApiKey,
         RotateApiKeyRequest of RotateApiKey,
         RevokeApiKeyRequest of RevokeApiKey,
+        DisableApiKeyRequest of DisableApiKey,
+        EnableApiKeyRequest of EnableApiKey,
         RevokeOwnApiKeyRequest of RevokeOwnApiKey;
 }
 

@@ -5,8 +5,8 @@ use crate::{
     app::target::Target,
     error::{Error, Result},
     models::{
-        ExternalId, Membership, MembershipChanges, MembershipFilter, MembershipId, MembershipKey, MetadataFilters,
-        NewMembership, Resource as _, RoleName, Seen,
+        ExternalId, Membership, MembershipChanges, MembershipFilter, MembershipId, MembershipKey, MembershipState,
+        MetadataFilters, NewMembership, Resource as _, RoleName, Seen,
     },
     pb::{self, get_membership_request::Key},
 };
@@ -115,6 +115,13 @@ pub fn update(request: pb::UpdateMembershipRequest) -> Result<(Target<Membership
     Ok((Target { id, etag: request.etag }, changes))
 }
 
+fn wire_state(state: MembershipState) -> pb::MembershipState {
+    match state {
+        MembershipState::Active => pb::MembershipState::Active,
+        MembershipState::Disabled => pb::MembershipState::Disabled,
+    }
+}
+
 /// A membership without what only platform admins see.
 impl From<Membership> for pb::Membership {
     fn from(membership: Membership) -> Self {
@@ -130,6 +137,7 @@ impl From<Membership> for pb::Membership {
             metadata: Some(json::object(membership.metadata)),
             external_id: membership.external_id.map(|id| id.as_str().to_owned()).unwrap_or_default(),
             private_metadata: None,
+            state: wire_state(membership.state).into(),
         }
     }
 }

@@ -10,7 +10,7 @@ use crate::{
     grpc::status::not_found,
     models::{
         Email, EmailPrefix, ExternalId, MetadataFilters, Name, NewUser, PasswordHash, Resource as _, Seen, StateFilter,
-        User, UserChanges, UserFilter, UserId, UserState, WebUrl,
+        User, UserChanges, UserFilter, UserId, UserRestoration, UserState, WebUrl,
     },
     pb::{self, imported_user_result::Outcome},
     security::password::{Hash, Limits},
@@ -101,8 +101,8 @@ pub fn list(lists: Lists<'_>, request: &pb::ListUsersRequest) -> Result<Listing<
     let organization_id = check.optional_id("organization_id", &request.organization_id);
     let state = check.optional_choice("state", state_filter(request.state).map(Some));
     let email_prefix = check.optional("email_prefix", &request.email_prefix, EmailPrefix::parse);
-    let created_from = check.optional_time("created_from", request.created_from.as_ref());
-    let created_before = check.optional_time("created_before", request.created_before.as_ref());
+    let created_from = check.optional_bound("created_from", request.created_from.as_ref());
+    let created_before = check.optional_bound("created_before", request.created_before.as_ref());
     let open = check.metadata_filter("metadata_filter", request.metadata_filter.as_ref());
     let private = check.metadata_filter("private_metadata_filter", request.private_metadata_filter.as_ref());
     let external_id = check.optional("external_id", &request.external_id, ExternalId::parse);
@@ -121,11 +121,11 @@ pub fn list(lists: Lists<'_>, request: &pb::ListUsersRequest) -> Result<Listing<
     Ok(Listing::new(filter, page))
 }
 
-/// Parses an UpdateUser request.
-pub fn update(request: pb::UpdateUserRequest) -> Result<(Target<UserId>, UserChanges)> {
+/// Parses an UpdateUser request: the user, the changes, and the access token.
+pub fn update(request: pb::UpdateUserRequest) -> Result<(Target<UserId>, UserChanges, String)> {
     let mut check = Validation::default();
     let id = check.id("user_id", &request.user_id);
-    let fields = ["email", "name", "avatar_url", "metadata", "external_id", "private_metadata"];
+    let fields = ["email", "name", "avatar_url", "metadata", "email_verified", "external_id", "private_metadata"];
     let mask = check.mask_with_keys(request.update_mask.as_ref(), &fields, &["metadata", "private_metadata"]);
     let Some(mask) = mask else { return Err(check.failed()) };
     let email = mask.named("email", || check.field("email", Email::parse(&request.email)));
@@ -135,6 +135,7 @@ pub fn update(request: pb::UpdateUserRequest) -> Result<(Target<UserId>, UserCha
     let external_id =
         mask.named("external_id", || check.optional("external_id", &request.external_id, ExternalId::parse));
     let private_metadata = check.object_changes(&mask, "private_metadata", request.private_metadata);
+    let email_verified = mask.named("email_verified", || Some(request.email_verified));
     let changes = (|| {
         Some(UserChanges {
             email: email?,
@@ -143,10 +144,11 @@ pub fn update(request: pb::UpdateUserRequest) -> Result<(Target<UserId>, UserCha
             metadata: metadata?,
             external_id: external_id?,
             private_metadata: private_metadata?,
+            email_verified: email_verified?,
         })
     })();
     let (Some(id), Some(changes)) = (id, changes) else { return Err(check.failed()) };
-    Ok((Target { id, etag: request.etag }, changes))
+    Ok((Target { id, etag: request.etag }, changes, request.access_token))
 }
 
 /// Parses a GetUserByExternalId request.
@@ -207,6 +209,17 @@ pub fn batch_results(batch: UserBatch, found: &[Seen<User>]) -> Vec<pb::BatchGet
         pb::BatchGetUsersResult { external_id, outcome: outcome(id.is_some(), user), ..Default::default() }
     });
     by_id.chain(by_email).chain(by_external_id).collect()
+}
+
+/// Parses an UndeleteUser request.
+pub fn undelete(request: pb::UndeleteUserRequest) -> Result<(Target<UserId>, UserRestoration)> {
+    let mut check = Validation::default();
+    let id = check.id("user_id", &request.user_id);
+    let email = check.optional("email", &request.email, Email::parse);
+    let external_id = check.optional("external_id", &request.external_id, ExternalId::parse);
+    let (Some(id), Some(email), Some(external_id)) = (id, email, external_id) else { return Err(check.failed()) };
+    let restoration = UserRestoration { restore_api_keys: request.restore_api_keys, email, external_id };
+    Ok((Target { id, etag: request.etag }, restoration))
 }
 
 /// Parses a GetUserByEmail request.
