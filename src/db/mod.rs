@@ -6,6 +6,7 @@
 //! Every function that uses the database fails with [`Error::Unavailable`] if it cannot be reached.
 
 mod changes;
+mod entries;
 mod error;
 pub mod fault;
 mod group;
@@ -27,6 +28,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+pub(crate) use entries::StoreEntries;
 pub(crate) use error::to_error;
 pub(crate) use locking::{ForUpdate, KeepingSelected};
 pub(crate) use prepared::Prepared;
