@@ -16,7 +16,7 @@ use crate::{
     models::{
         Action, Call, Caller, Count, HeldPermissions, Impact, Member, MemberFilter, Membership, MembershipChanges,
         MembershipFilter, MembershipId, MembershipKey, MembershipState, NewMembership, Organization, OrganizationId,
-        Page, PageRequest, RoleName, User, UserState, permission,
+        Page, PageRequest, RoleName, Seen, User, UserState, permission,
     },
     repositories::Locked,
 };
@@ -50,8 +50,9 @@ pub async fn create<A: Answer>(app: &App, call: &Call, new: &NewMembership, answ
 }
 
 /// Gets a membership by its id, or by its user and organization.
-pub async fn get(app: &App, caller: &Caller, key: MembershipKey) -> Result<Membership> {
-    find(app.db.read(async |conn| conn.memberships().get(&caller.reach(), key).await).await?)
+pub async fn get(app: &App, caller: &Caller, key: &MembershipKey) -> Result<Seen<Membership>> {
+    let found = app.db.read(async |conn| conn.memberships().get(&caller.reach(), key.clone()).await).await?;
+    find(found).map(|membership| caller.sees(membership))
 }
 
 /// Lists a page of memberships.
@@ -60,7 +61,8 @@ pub async fn list(
     caller: &Caller,
     filter: &MembershipFilter,
     page: &PageRequest,
-) -> Result<Page<Membership>> {
+) -> Result<Page<Seen<Membership>>> {
+    guards::may_filter(caller, &filter.metadata)?;
     let list = app.db.scan(async |conn| {
         if let Some(id) = filter.organization_id {
             guards::visible_organization(conn, caller, id).await?;
@@ -70,7 +72,7 @@ pub async fn list(
         }
         conn.memberships().list(&caller.reach(), filter, page).await
     });
-    list.await
+    Ok(list.await?.map(|membership| caller.sees(membership)))
 }
 
 /// Lists a page of the members of an organization with their profiles.
@@ -79,14 +81,14 @@ pub async fn list_members(
     caller: &Caller,
     filter: &MemberFilter,
     page: &PageRequest,
-) -> Result<Page<Member>> {
+) -> Result<Page<Seen<Member>>> {
     // What GetUser would show of each.
     authority::scope(caller, READ_USERS)?;
     let list = app.db.scan(async |conn| {
         guards::visible_organization(conn, caller, filter.organization_id).await?;
         conn.memberships().list_members(filter, page).await
     });
-    list.await
+    Ok(list.await?.map(|member| caller.sees(member)))
 }
 
 /// Counts the members of an organization.
@@ -110,7 +112,7 @@ pub async fn update<A: Answer>(
     call: &Call,
     target: &Target<MembershipId>,
     changes: &MembershipChanges,
-    answer: fn((Membership, Option<Preview>)) -> A,
+    answer: fn((Seen<Membership>, Option<Preview>)) -> A,
 ) -> Result<A> {
     let (caller, now) = (&call.caller, app.now());
     app.change(
@@ -124,6 +126,9 @@ pub async fn update<A: Answer>(
             }
             let (organization, mut membership) = lock(tx, caller, &found).await?;
             let held = guards::may(tx, caller, organization.id, permission::WRITE_MEMBERSHIPS).await?;
+            if changes.private_metadata.is_some() {
+                guards::platform_admin(caller)?;
+            }
             dry_run.rule(guards::is_open_to(caller, &organization))?;
             let before = guards::held_by(tx, &membership).await?;
             held.outranks(&before)?;
@@ -131,7 +136,7 @@ pub async fn update<A: Answer>(
             if changes.role.as_ref().is_some_and(|role| !role.is_owner()) {
                 dry_run.rule(guards::keeps_an_owner(tx, &membership).await)?;
             }
-            membership.apply(changes.clone());
+            membership.apply(changes.clone())?;
             let given = tx.roles().given(membership.organization_id, &membership.role).await?;
             if changes.role.is_some() && given.is_none() {
                 return Err(Error::NotFound(Entity::Role));
@@ -140,14 +145,14 @@ pub async fn update<A: Answer>(
             authority::permissions(tx, &held, Some(&before), &after)?;
             let preview = dry_run.preview(async { Ok(Impact::of_memberships(1)) }).await?;
             if preview.is_some() {
-                return Ok((membership.into_inner(), preview));
+                return Ok((caller.sees(membership.into_inner()), preview));
             }
             let revision = membership.revision;
             let membership = tx.memberships().save(membership, Action::MembershipUpdated, now).await?;
             if membership.revision != revision {
                 ending::with_membership(tx, &organization, membership.user_id, now).await?;
             }
-            Ok((membership, None))
+            Ok((caller.sees(membership), None))
         },
         answer,
     )

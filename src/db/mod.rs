@@ -7,6 +7,7 @@
 
 mod changes;
 mod counted;
+mod entries;
 mod error;
 pub mod fault;
 mod group;
@@ -29,6 +30,7 @@ use std::{
 };
 
 pub(crate) use counted::Counted;
+pub(crate) use entries::StoreEntries;
 pub(crate) use error::to_error;
 pub(crate) use locking::{ForUpdate, KeepingSelected};
 pub(crate) use prepared::Prepared;

@@ -105,6 +105,11 @@ impl PageRequest {
         }
     }
 
+    /// The first page of everything, oldest first.
+    pub fn first(size: usize) -> Self {
+        Self { size, order: Order::default(), created: Period::default(), after: None }
+    }
+
     /// Maximum number of rows to scan for matches of a filter without an index. A page may therefore end with fewer rows than requested;
     /// the next one continues there.
     pub fn look(&self) -> i64 {
@@ -114,6 +119,18 @@ impl PageRequest {
     /// Builds the page from the rows of a query with [`PageRequest::limit`]. `cursor` returns the position of a row.
     pub fn page<R, T: From<R>>(&self, rows: Vec<R>, cursor: impl Fn(&R) -> Cursor) -> Page<T> {
         self.page_looked_at(rows, None, cursor)
+    }
+
+    /// As [`PageRequest::page`], with the rows that a condition accepts. The next page continues after the last row of all.
+    pub fn page_of<R, T: From<R>>(
+        &self,
+        rows: Vec<R>,
+        cursor: impl Fn(&R) -> Cursor,
+        is_accepted: impl Fn(&R) -> bool,
+    ) -> Page<T> {
+        let looked_to = rows.last().filter(|_| rows.len() > self.size).map(&cursor);
+        let rows = rows.into_iter().filter(|row| is_accepted(row)).collect();
+        self.page_looked_at(rows, looked_to, cursor)
     }
 
     /// As [`PageRequest::page`], for a query that scanned only up to `looked_to`, if set.
@@ -128,6 +145,14 @@ impl PageRequest {
         let rows = rows.into_iter().map(|row| (cursor(&row), T::from(row))).collect();
         let looked_to = looked_to.filter(|_| !is_full);
         Page { rows, has_more: is_full || looked_to.is_some(), looked_to }
+    }
+}
+
+impl<T> Page<T> {
+    /// The same page of other rows.
+    pub fn map<U>(self, row: impl Fn(T) -> U) -> Page<U> {
+        let rows = self.rows.into_iter().map(|(cursor, one)| (cursor, row(one))).collect();
+        Page { rows, has_more: self.has_more, looked_to: self.looked_to }
     }
 }
 

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{fold::folded, text::is_forbidden};
+use super::{characters::is_forbidden, fold::folded};
 
 /// Members of a segment. When a segment is full, the next greater id begins another one.
 pub const SEGMENT: usize = 4096;

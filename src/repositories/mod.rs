@@ -11,6 +11,7 @@ mod event;
 mod invitation;
 mod locked;
 mod membership;
+mod metadata;
 mod oauth_account;
 mod one_time_token;
 mod organization;

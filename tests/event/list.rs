@@ -285,8 +285,22 @@ async fn who_administers_an_organization_sees_what_happens_to_its_members(t: Arc
     assert_eq!(actions(&seen), ["user.suspended", "membership.created", "membership.created", "organization.created"]);
     assert_eq!(seen[0].actor, Some(pb::Actor { kind: pb::ActorKind::PlatformAdmin.into(), ..Default::default() }));
     // The same event as the one about the user, which a platform admin sees in full.
-    let in_full = list(&t.admin(), of_acme).await.remove(0);
+    let in_full = list(&t.admin(), of_acme.clone()).await.remove(0);
     assert_eq!((in_full.sequence, in_full.method.as_str()), (seen[0].sequence, "tenantry.v1.UserService.SuspendUser"));
+    // In the other order, and page by page, too.
+    let (mut oldest, mut page_token) = (Vec::new(), String::new());
+    loop {
+        let order = pb::Order::OldestFirst.into();
+        let request = pb::ListEventsRequest { order, page_size: 1, page_token, ..of_acme.clone() };
+        let page = owner.events().list_events(request).await.answered();
+        oldest.extend(page.events);
+        page_token = page.next_page_token;
+        if page_token.is_empty() {
+            break;
+        }
+    }
+    oldest.reverse();
+    assert_eq!(oldest, seen);
     // Without the organization, the owner sees only what is about the owner.
     assert!(!actions(&list(&owner, pb::ListEventsRequest::default()).await).contains(&"user.suspended"));
 }

@@ -8,4 +8,5 @@ mod enable;
 mod get;
 mod list;
 mod list_members;
+mod metadata;
 mod update;

@@ -75,7 +75,7 @@ async fn a_caller_lists_what_it_reaches(t: Arc<Test>) {
 async fn organizations_are_found_by_a_part_of_their_name_or_slug(t: Arc<Test>) {
     let (ada, bob) = (t.user("ada").await, t.user("bob").await);
     for (owner, name) in [(&ada, "Café Zürich"), (&ada, "Zebra Works"), (&bob, "Works of Bob")] {
-        make(&t, owner, name, pb::OrganizationPlan::Free).await;
+        make(&t, owner, name, "free").await;
     }
     let by = |query: &str| pb::ListOrganizationsRequest { query: query.to_owned(), ..Default::default() };
     let pending = "SELECT CAST(count(*) AS text) AS value FROM cf_search_pending";

@@ -10,7 +10,7 @@ use crate::{
     error::{Error, Result},
     models::{
         Action, Actor, ActorKind, Change, Event, EventFilter, EventId, OrganizationId, Origin, Presented, Principal,
-        ResourceType, Sequence, State, Timestamp, User,
+        ResourceType, Seen, Sequence, State, Timestamp, User,
         event::{Details, View},
         stored::StoredText as _,
     },
@@ -80,7 +80,7 @@ pub fn of_change(change: Change, origin: &Origin, id: EventId, now: Timestamp) -
         request_id: origin.request_id.map(|id| id.to_string()).unwrap_or_default(),
         metadata: origin.metadata.clone(),
         session,
-        member: change.member.map(|user| state_of_user(user).encode_to_vec()),
+        member: change.member.map(|user| without_sign_in(Seen::whole(user)).encode_to_vec()),
         count: refusal.as_ref().map_or(0, |refusal| refusal.count),
         reason: refusal.map(|refusal| refusal.reason).unwrap_or_default(),
     };
@@ -101,12 +101,12 @@ pub fn of_change(change: Change, origin: &Origin, id: EventId, now: Timestamp) -
     }
 }
 
-/// A resource in a snapshot.
-pub fn snapshot_item(state: State) -> Item {
-    match state {
-        State::User(user) => Item::User(state_of_user(user)),
-        State::Organization(organization) => Item::Organization(organization.into()),
-        State::Membership(membership) => Item::Membership(membership.into()),
+/// A resource in a snapshot, for a reader who sees all of it or not.
+pub fn snapshot_item(Seen { resource, is_whole }: Seen<State>) -> Item {
+    match resource {
+        State::User(resource) => Item::User(without_sign_in(Seen { resource, is_whole })),
+        State::Organization(resource) => Item::Organization(Seen { resource, is_whole }.into()),
+        State::Membership(resource) => Item::Membership(Seen { resource, is_whole }.into()),
         State::Role(role) => Item::Role(role.into()),
         State::Invitation(invitation) => Item::Invitation(invitation.into()),
         State::OauthAccount(account) => Item::OauthAccount(account.into()),
@@ -116,15 +116,16 @@ pub fn snapshot_item(state: State) -> Item {
 }
 
 /// A user as of a revision. The last sign-in is not part of it: it has no event of its own, so a mirror could not follow it.
-fn state_of_user(user: User) -> pb::User {
+fn without_sign_in(user: Seen<User>) -> pb::User {
     pb::User { last_sign_in_at: None, ..user.into() }
 }
 
+/// The whole of a resource. [`visible`] leaves out what a reader does not see.
 fn message(state: State) -> Vec<u8> {
     match state {
-        State::User(user) => state_of_user(user).encode_to_vec(),
-        State::Organization(organization) => pb::Organization::from(organization).encode_to_vec(),
-        State::Membership(membership) => pb::Membership::from(membership).encode_to_vec(),
+        State::User(user) => without_sign_in(Seen::whole(user)).encode_to_vec(),
+        State::Organization(organization) => pb::Organization::from(Seen::whole(organization)).encode_to_vec(),
+        State::Membership(membership) => pb::Membership::from(Seen::whole(membership)).encode_to_vec(),
         State::Role(role) => pb::Role::from(role).encode_to_vec(),
         State::Invitation(invitation) => pb::Invitation::from(invitation).encode_to_vec(),
         State::OauthAccount(account) => pb::OauthAccount::from(account).encode_to_vec(),
@@ -140,6 +141,15 @@ fn message(state: State) -> Vec<u8> {
 pub fn visible((sequence, event): (Sequence, Event), view: View) -> Result<pb::Event> {
     let unreadable = || Error::internal(format!("the details of the event {sequence} cannot be read"));
     let mut stored = Stored::decode(event.details.0.as_slice()).map_err(|_| unreadable())?;
+    if let (Some(kind), View::Organization | View::User(_)) = (event.resource_type, view) {
+        // From here on, nothing of it is left to be shown.
+        for resource in [&mut stored.before, &mut stored.after].into_iter().flatten() {
+            *resource = diff::without_private(kind, resource).ok_or_else(unreadable)?;
+        }
+        if let Some(member) = &mut stored.member {
+            *member = diff::without_private(ResourceType::User, member).ok_or_else(unreadable)?;
+        }
+    }
     let of_member = is_of_member(&event, view);
     if of_member {
         stored.before = not_deleted(stored.before).map_err(|_| unreadable())?;

@@ -6,7 +6,7 @@ mod revoke;
 use diesel::{dsl::exists, prelude::*};
 use diesel_async::RunQueryDsl;
 
-use super::{delete_up_to, forget_user, reach::within, row};
+use super::{delete_up_to, forget_user, metadata, reach::within, row};
 use crate::{
     db::{
         Conn, ForUpdate, execute, query,
@@ -118,6 +118,7 @@ impl ApiKeyRepository<'_> {
     pub async fn insert(&mut self, key: &ApiKey) -> Result<()> {
         let values = (ApiKeyRow::from(key), api_keys::name_search.eq(searchable(&[key.name.as_str()])));
         execute!(self.conn, diesel::insert_into(api_keys::table).values(values))?;
+        metadata::index(self.conn, key).await?;
         self.conn.made(Action::ApiKeyCreated, key);
         Ok(())
     }
@@ -224,6 +225,7 @@ impl ApiKeyRepository<'_> {
         let found = api_keys::table.filter(api_keys::id.eq(key.id));
         let columns = (ApiKeyRow::from(&key), api_keys::name_search.eq(searchable(&[key.name.as_str()])));
         execute!(self.conn, diesel::update(found).set(columns))?;
+        metadata::reindex(self.conn, &before, &key).await?;
         self.conn.changed(action, before, &key);
         Ok(key)
     }
@@ -286,7 +288,9 @@ impl ApiKeyRepository<'_> {
     pub async fn delete_of_user(&mut self, user: &Locked<User>, limit: i64) -> Result<usize> {
         let matches = api_keys::user_id.eq(user.id);
         let (found, rows) = delete_up_to!(limit, self.conn, api_keys: ApiKeyRow of ApiKeyId, matches);
-        self.conn.removed_all::<ApiKey, _>(Action::ApiKeyDeleted, rows);
+        let removed: Vec<ApiKey> = rows.into_iter().map(ApiKey::from).collect();
+        metadata::unindex(self.conn, &removed).await?;
+        self.conn.removed_all::<ApiKey, _>(Action::ApiKeyDeleted, removed);
         Ok(found)
     }
 
@@ -294,7 +298,9 @@ impl ApiKeyRepository<'_> {
     pub async fn delete_of_organization(&mut self, organization: &Locked<Organization>, limit: i64) -> Result<usize> {
         let matches = api_keys::organization_id.eq(organization.id);
         let (found, rows) = delete_up_to!(limit, self.conn, api_keys: ApiKeyRow of ApiKeyId, matches);
-        self.conn.removed_all::<ApiKey, _>(Action::ApiKeyDeleted, rows);
+        let removed: Vec<ApiKey> = rows.into_iter().map(ApiKey::from).collect();
+        metadata::unindex(self.conn, &removed).await?;
+        self.conn.removed_all::<ApiKey, _>(Action::ApiKeyDeleted, removed);
         Ok(found)
     }
 

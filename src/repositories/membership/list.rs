@@ -1,4 +1,4 @@
-//! Members of an organization with their profiles. A list is driven by the index of its order, of a single role or of a single state; what
+//! Lists of memberships, and of members with their profiles. A list of members is driven by the index of its order, of a single role or of a single state; what
 //! the index does not serve is compared row by row, up to a number of rows. What is compared is stored with the membership, so that no user
 //! is read who is not on the page.
 
@@ -7,16 +7,16 @@ use std::collections::HashMap;
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 
-use super::{MemberCopy, MembershipRepository, MembershipRow, Span, compared, in_period, spanned};
+use super::{MemberCopy, MembershipRepository, MembershipRow, Span, compared, in_period, metadata, spanned, within};
 use crate::{
     db::{
-        Counted, query,
-        schema::{memberships, users},
+        query,
+        schema::{memberships, organizations, users},
     },
     error::Result,
     models::{
-        Count, Cursor, Member, MemberFilter, MemberOrder, Membership, MembershipId, Name, Order, OrganizationId, Page,
-        PageRequest, Profile, RoleName, Timestamp, UserId, UserState, WebUrl, email::GivenEmail,
+        Cursor, Member, MemberFilter, MemberOrder, Membership, MembershipFilter, MembershipId, MetadataKind, Name,
+        Order, Page, PageRequest, Profile, Reach, RoleName, Timestamp, UserId, UserState, WebUrl, email::GivenEmail,
     },
 };
 
@@ -121,6 +121,52 @@ macro_rules! found_rows {
 }
 
 impl MembershipRepository<'_> {
+    /// A page of memberships, in order of creation.
+    pub async fn list(
+        &mut self,
+        reach: &Reach,
+        filter: &MembershipFilter,
+        page: &PageRequest,
+    ) -> Result<Page<Membership>> {
+        let driving = filter.metadata.driving(MetadataKind::Membership, MetadataKind::MembershipPrivate);
+        if let (Some(organization), None, None, Some(entry)) =
+            (filter.organization_id, filter.user_id, &filter.external_id, driving)
+        {
+            return self.list_by_entry(reach, organization, entry, filter, page).await;
+        }
+        // A user reaches all of its own memberships; repeating that condition would hide the index from the planner.
+        let is_own = matches!(*reach, Reach::User(own) if filter.user_id == Some(own));
+        let reach = if is_own { &Reach::by_system() } else { reach };
+        let rows: Vec<MembershipRow> = query!(self.conn, c => {
+            let mut query = memberships::table.select(MembershipRow::as_select()).into_boxed::<Backend>();
+            if let Some(id) = filter.organization_id {
+                query = query.filter(memberships::organization_id.eq(id));
+            }
+            if let Some(id) = filter.user_id {
+                query = query.filter(memberships::user_id.eq(id));
+            }
+            query = match &filter.role {
+                // A user has few memberships, so the role is only compared; those of an organization are found by an index.
+                Some(role) if filter.user_id.is_some() || filter.external_id.is_some() => {
+                    query.filter(compared(memberships::role.eq(role)))
+                }
+                Some(role) => query.filter(memberships::role.eq(role)),
+                None => query,
+            };
+            query = match &filter.external_id {
+                Some(id) if filter.user_id.is_some() => query.filter(compared(memberships::external_id.eq(id))),
+                Some(id) => query.filter(memberships::external_id.eq(id)),
+                None => query,
+            };
+            let entries = filter.metadata.of(MetadataKind::Membership, MetadataKind::MembershipPrivate);
+            query = metadata::compared_with_entries!(query, entries, memberships::id);
+            let query = in_period!(query, memberships::created_at, page.created);
+            let query = spanned!(query, memberships::id, MembershipId, Span::of(page), page.order);
+            within!(memberships, query, reach).limit(page.limit()).load(c)
+        })?;
+        Ok(page.page(rows, |row| Cursor::by_id(row.id)))
+    }
+
     /// A page of the members of an organization, with their profiles. Takes no reach: the caller sees the organization.
     pub async fn list_members(&mut self, filter: &MemberFilter, page: &PageRequest) -> Result<Page<Member>> {
         let (found, looked_to) = match (&filter.users, filter.order) {
@@ -249,31 +295,6 @@ impl MembershipRepository<'_> {
             (user_id, Profile { user_id, email, name, avatar_url, state, email_verified_at, last_sign_in_at })
         };
         Ok(rows.into_iter().map(profile).collect())
-    }
-
-    /// Number of members of an organization in a state, or not deleted, up to [`Count::MOST`]. Takes no reach: the caller sees the
-    /// organization.
-    pub async fn count_members(
-        &mut self,
-        organization: OrganizationId,
-        state: Option<UserState>,
-        roles: &[RoleName],
-    ) -> Result<Count> {
-        let states: Vec<&str> = match state {
-            Some(state) => vec![MemberCopy::state(state)],
-            None => UserState::ALL.iter().map(|state| MemberCopy::state(*state)).collect(),
-        };
-        let counted: i64 = query!(self.conn, c => {
-            let query = memberships::table.select(memberships::id).into_boxed::<Backend>();
-            let query = query.filter(memberships::organization_id.eq(organization));
-            let query = if roles.is_empty() {
-                query.filter(memberships::user_state.eq_any(&states))
-            } else {
-                query.filter(memberships::role.eq_any(roles)).filter(compared(memberships::user_state.eq_any(&states)))
-            };
-            Counted(query.limit(Count::MOST + 1)).get_result(c)
-        })?;
-        Ok(Count::of(counted))
     }
 }
 

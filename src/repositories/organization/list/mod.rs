@@ -7,7 +7,7 @@ use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 
 use super::{
-    super::{Span, between, compared, in_period, reach::within, spanned},
+    super::{Span, between, compared, in_period, metadata::compared_with_entries, reach::within, spanned},
     OrganizationRepository, OrganizationRow,
 };
 use crate::{
@@ -17,8 +17,8 @@ use crate::{
     },
     error::Result,
     models::{
-        Cursor, Organization, OrganizationFilter, OrganizationId, Page, PageRequest, Reach, StateFilter, UserId,
-        text::prefix_end,
+        Cursor, MetadataKind, Organization, OrganizationFilter, OrganizationId, Page, PageRequest, Reach, StateFilter,
+        UserId, text::prefix_end,
     },
 };
 
@@ -56,14 +56,15 @@ macro_rules! compared_with {
         if let Some(plan) = &$filter.plan {
             query = query.filter(compared(organizations::plan.eq(plan)));
         }
-        query
+        let entries = $filter.metadata.of(MetadataKind::Organization, MetadataKind::OrganizationPrivate);
+        $crate::repositories::metadata::compared_with_entries!(query, entries, organizations::id)
     }};
 }
 
 /// A position in the order of name and id.
 type NamePlace = (String, OrganizationId);
 
-fn row_id(row: &OrganizationRow) -> Cursor {
+pub(super) fn row_id(row: &OrganizationRow) -> Cursor {
     Cursor::by_id(row.id)
 }
 
@@ -84,12 +85,21 @@ impl OrganizationRepository<'_> {
             Reach::User(id) => filter.member_user_id.or(Some(id)),
             Reach::Everything(_) | Reach::Organization(_) => filter.member_user_id,
         };
+        if let Some(external_id) = &filter.external_id {
+            return self.list_by_external_id(reach, external_id, filter, page).await;
+        }
         if let Some(fragment) = &filter.fragment {
             return match (member_user_id, *reach) {
                 (Some(id), _) => self.search_of_member(reach, id, fragment, filter, page).await,
                 (None, Reach::Organization(id)) => self.search_one(id, fragment, filter, page).await,
                 (None, _) => self.search_all(fragment, filter, page).await,
             };
+        }
+        let driving = filter.metadata.driving(MetadataKind::Organization, MetadataKind::OrganizationPrivate);
+        if let (None, None, Some(entry)) = (member_user_id, &filter.name_prefix, driving)
+            && reach.is_everything()
+        {
+            return self.list_by_entry(entry, filter, page).await;
         }
         match (member_user_id, &filter.name_prefix) {
             (Some(id), None) => self.list_of_member(reach, id, filter, page).await,
@@ -123,6 +133,9 @@ impl OrganizationRepository<'_> {
             let query = in_state!(query, filter, page);
             let span = looked_to.map_or(span, |last| span.until(last.0, page.order));
             let query = spanned!(query, organizations::id, OrganizationId, span, page.order);
+            // Only an organization's own key, which reaches a single row, gets here with such a filter.
+            let entries = filter.metadata.of(MetadataKind::Organization, MetadataKind::OrganizationPrivate);
+            let query = compared_with_entries!(query, entries, organizations::id);
             within!(also deleted organizations, query, reach).limit(page.limit()).load(c)
         })?;
         Ok(page.page_looked_at(rows, looked_to.map(Cursor::by_id), row_id))
@@ -149,7 +162,10 @@ impl OrganizationRepository<'_> {
             }};
         }
         // An organization's own key reaches a single row, which is found by id.
-        let is_filtered = matches!(filter.state, StateFilter::Is(_)) || filter.plan.is_some() || !page.created.is_all();
+        let is_filtered = matches!(filter.state, StateFilter::Is(_))
+            || filter.plan.is_some()
+            || filter.metadata.is_any()
+            || !page.created.is_all();
         let mut looked_to: Option<NamePlace> = None;
         if is_filtered && reach.is_everything() {
             looked_to = query!(self.conn, c => {
@@ -225,4 +241,4 @@ impl OrganizationRepository<'_> {
     }
 }
 
-use compared_with;
+pub(super) use {compared_with, search::has_fragment};

@@ -13,8 +13,8 @@ use crate::{
     },
     error::Result,
     models::{
-        Cursor, Fragment, Order, Organization, OrganizationFilter, OrganizationId, Page, PageRequest, Reach,
-        StateFilter, UserId,
+        Cursor, Fragment, MetadataKind, Order, Organization, OrganizationFilter, OrganizationId, Page, PageRequest,
+        Reach, StateFilter, UserId,
         search::{Searched, searchable},
     },
     repositories::search::Progress,
@@ -22,6 +22,11 @@ use crate::{
 
 /// Ids read by one statement.
 const IDS: usize = 1000;
+
+/// True if the name or the slug of an organization contains a fragment.
+pub(in crate::repositories::organization) fn has_fragment(row: &OrganizationRow, fragment: &Fragment) -> bool {
+    fragment.is_in(&searchable(&[row.name.as_str(), row.slug.as_str()]))
+}
 
 impl OrganizationRepository<'_> {
     /// A page of all organizations with a fragment, in order of creation. Takes no reach: the caller reaches all organizations.
@@ -111,8 +116,7 @@ impl OrganizationRepository<'_> {
             let query = compared_with!(query.into_boxed::<Backend>(), filter, page);
             within!(also deleted organizations, query, reach).load(c)
         })?;
-        let has_fragment = |row: &OrganizationRow| fragment.is_in(&searchable(&[row.name.as_str(), row.slug.as_str()]));
-        let rows = rows.into_iter().filter(has_fragment);
+        let rows = rows.into_iter().filter(|row| has_fragment(row, fragment));
         let mut rows: HashMap<OrganizationId, OrganizationRow> = rows.map(|row| (row.id, row)).collect();
         Ok(ids.iter().filter_map(|id| rows.remove(id)).collect())
     }

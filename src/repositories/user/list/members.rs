@@ -15,7 +15,8 @@ use crate::{
     },
     error::Result,
     models::{
-        Cursor, Order, OrganizationId, Page, PageRequest, StateFilter, User, UserFilter, UserId, text::prefix_end,
+        Cursor, MetadataKind, Order, OrganizationId, Page, PageRequest, StateFilter, User, UserFilter, UserId,
+        text::prefix_end,
     },
     repositories::{in_period, reach::VISIBLE, spanned},
 };
@@ -232,7 +233,7 @@ impl UserRepository<'_> {
     }
 
     /// Appends those of the given users that pass the filter, in order, until the page is full.
-    async fn add(
+    pub(super) async fn add(
         &mut self,
         rows: &mut Vec<UserRow>,
         ids: &[UserId],

@@ -1,5 +1,6 @@
 //! Lists of users. Each is driven by one index; conditions that the index does not serve are compared row by row, up to a number of rows.
 
+mod by_value;
 mod members;
 mod search;
 
@@ -22,7 +23,8 @@ use crate::{
     },
     error::Result,
     models::{
-        Cursor, OrganizationId, Page, PageRequest, Reach, StateFilter, User, UserFilter, UserId, text::prefix_end,
+        Cursor, MetadataKind, OrganizationId, Page, PageRequest, Reach, StateFilter, User, UserFilter, UserId,
+        text::prefix_end,
     },
 };
 
@@ -66,13 +68,14 @@ macro_rules! since {
             let absent = users::last_sign_in_at.is_null().or(users::last_sign_in_at.lt(before));
             query = query.filter(compared(absent));
         }
-        query
+        let entries = $filter.metadata.of(MetadataKind::User, MetadataKind::UserPrivate);
+        $crate::repositories::metadata::compared_with_entries!(query, entries, users::id)
     }};
 }
 
 /// True if the filter has conditions that no index serves.
 fn is_partial(filter: &UserFilter) -> bool {
-    filter.updated_from.is_some() || !filter.last_sign_in.is_all()
+    filter.updated_from.is_some() || !filter.last_sign_in.is_all() || filter.metadata.is_any()
 }
 
 /// After every id.
@@ -102,6 +105,9 @@ impl UserRepository<'_> {
         {
             return Ok(page.page(Vec::<UserRow>::new(), row_id));
         }
+        if let Some(external_id) = &filter.external_id {
+            return self.list_by_external_id(reach, organization_id, external_id, filter, page).await;
+        }
         if let Some(fragment) = &filter.fragment
             && organization_id.is_none()
             && reach.is_everything()
@@ -119,7 +125,10 @@ impl UserRepository<'_> {
                     Some(prefix) => self.list_members_by_email(&own, Some(user), prefix.as_str(), filter, page).await,
                 }
             }
-            (None, _, None) => self.list_all(filter, page).await,
+            (None, _, None) => match filter.metadata.driving(MetadataKind::User, MetadataKind::UserPrivate) {
+                Some(entry) => self.list_by_entry(entry, filter, page).await,
+                None => self.list_all(filter, page).await,
+            },
             (None, _, Some(prefix)) => self.list_all_by_email(prefix.as_str(), filter, page).await,
         }
     }

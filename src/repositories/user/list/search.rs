@@ -10,11 +10,16 @@ use crate::{
     db::{query, schema::users},
     error::Result,
     models::{
-        Cursor, Fragment, Page, PageRequest, StateFilter, User, UserFilter, UserId,
+        Cursor, Fragment, MetadataKind, Page, PageRequest, StateFilter, User, UserFilter, UserId,
         search::{Searched, searchable},
     },
     repositories::{compared, in_period, search::Progress},
 };
+
+/// True if the name or the e-mail of a user contains a fragment.
+pub(super) fn has_fragment(row: &UserRow, fragment: &Fragment) -> bool {
+    fragment.is_in(&searchable(&[row.name.as_str(), row.email_normalized.as_str()]))
+}
 
 impl UserRepository<'_> {
     /// A page of all users with a fragment in their name or e-mail, in order of creation. Takes no reach: the caller reaches all users.
@@ -58,9 +63,7 @@ impl UserRepository<'_> {
             let query = users::table.filter(users::id.eq_any(ids)).select(UserRow::as_select());
             compared_with!(query.into_boxed::<Backend>(), filter, page).load(c)
         })?;
-        let has_fragment =
-            |row: &UserRow| fragment.is_in(&searchable(&[row.name.as_str(), row.email_normalized.as_str()]));
-        let rows = rows.into_iter().filter(has_fragment);
+        let rows = rows.into_iter().filter(|row| has_fragment(row, fragment));
         let mut rows: HashMap<UserId, UserRow> = rows.map(|row| (row.id, row)).collect();
         Ok(ids.iter().filter_map(|id| rows.remove(id)).collect())
     }

@@ -1,5 +1,9 @@
 //! Every table. Written by hand; a test compares it with the migrated schema on both databases.
 
+mod search;
+
+pub(crate) use search::{search_members, search_pending, search_postings, search_segments};
+
 diesel::table! {
     use diesel::sql_types::*;
     use crate::db::types::{Id, Instant, JsonDoc};
@@ -21,6 +25,7 @@ diesel::table! {
         created_at -> Instant,
         updated_at -> Instant,
         external_id -> Nullable<Text>,
+        private_metadata -> JsonDoc,
     }
 }
 
@@ -42,6 +47,8 @@ diesel::table! {
         created_at -> Instant,
         updated_at -> Instant,
         accountable_user_id -> Nullable<Id>,
+        external_id -> Nullable<Text>,
+        private_metadata -> JsonDoc,
         plan -> Text,
     }
 }
@@ -61,6 +68,9 @@ diesel::table! {
         created_at -> Instant,
         updated_at -> Instant,
         user_email -> Text,
+        external_id -> Nullable<Text>,
+        metadata -> JsonDoc,
+        private_metadata -> JsonDoc,
         state -> Text,
         user_search -> Text,
         user_state -> Text,
@@ -324,48 +334,13 @@ diesel::table! {
     use diesel::sql_types::*;
     use crate::db::types::Id;
 
-    #[sql_name = "cf_search_pending"]
-    search_pending (kind, id) {
-        kind -> BigInt,
-        id -> Id,
-        changes -> BigInt,
-    }
-}
-
-diesel::table! {
-    use diesel::sql_types::*;
-    use crate::db::types::Id;
-
-    #[sql_name = "cf_search_segments"]
-    search_segments (kind, segment) {
-        kind -> BigInt,
-        segment -> BigInt,
-        first_id -> Id,
-        last_id -> Id,
-        size -> BigInt,
-    }
-}
-
-diesel::table! {
-    use diesel::sql_types::*;
-
-    #[sql_name = "cf_search_members"]
-    search_members (kind, chunk) {
-        kind -> BigInt,
-        chunk -> BigInt,
-        ids -> Binary,
-    }
-}
-
-diesel::table! {
-    use diesel::sql_types::*;
-
-    #[sql_name = "cf_search_postings"]
-    search_postings (kind, segment, bucket) {
-        kind -> BigInt,
-        segment -> BigInt,
-        bucket -> BigInt,
-        postings -> Binary,
+    #[sql_name = "cf_metadata_entries"]
+    metadata_entries (kind, resource_id, key) {
+        kind -> Text,
+        resource_id -> Id,
+        key -> Text,
+        scope_id -> Id,
+        value -> Text,
     }
 }
 
@@ -394,5 +369,6 @@ diesel::allow_tables_to_appear_in_same_query!(
     sessions,
     api_keys,
     events,
-    member_events
+    member_events,
+    metadata_entries,
 );
