@@ -141,7 +141,7 @@ pub fn visible((sequence, event): (Sequence, Event), view: View) -> Result<pb::E
             *resource = diff::without_private(kind, resource).ok_or_else(unreadable)?;
         }
         if let Some(member) = &mut stored.member {
-            *member = diff::without_private(EventResourceType::User, member).ok_or_else(unreadable)?;
+            *member = diff::without_private(ResourceType::User, member).ok_or_else(unreadable)?;
         }
     }
     let of_member = is_of_member(&event, view);
