@@ -1,10 +1,11 @@
-//! Lists of memberships, and of members with their profiles. A list of members is driven by the index of its order, of a single role or of a single state; what
-//! the index does not serve is compared row by row, up to a number of rows. What is compared is stored with the membership, so that no user
-//! is read who is not on the page.
+//! Lists of memberships, and of members with their profiles.
+//!
+//! A list of members is driven by the index of its order, of a single role or of a single state; what the index does not serve is compared
+//! row by row, up to a number of rows. What is compared is stored with the membership, so that no user is read who is not on the page.
 
 use std::collections::HashMap;
 
-use diesel::prelude::*;
+use diesel::{dsl::exists, prelude::*};
 use diesel_async::RunQueryDsl;
 
 use super::{MemberCopy, MembershipRepository, MembershipRow, Span, compared, in_period, metadata, spanned, within};

@@ -23,10 +23,9 @@ use crate::{
     },
     error::Result,
     models::{
-        Action, Change, Cursor, ExternalId, HeldPermissions, JsonObject, Membership, MembershipFilter, MembershipId,
-        MembershipKey, MembershipState, MetadataKind, Organization, OrganizationId, OrganizationState, Page,
-        PageRequest, Permissions, Reach, Revision, Role, RoleName, Timestamp, User, UserId, UserState,
-        permission::Standing,
+        Action, Change, ExternalId, HeldPermissions, JsonObject, Membership, MembershipId, MembershipKey,
+        MembershipState, Organization, OrganizationId, OrganizationState, Permissions, Reach, Revision, Role, RoleName,
+        Timestamp, User, UserId, UserState, permission::Standing,
     },
     repositories::Locked,
 };
