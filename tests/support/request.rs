@@ -10,7 +10,7 @@ use super::{
 };
 
 /// Fields that requests leave empty.
-const OPTIONAL: [&str; 66] = [
+const OPTIONAL: [&str; 65] = [
     "avatar_url",
     "logo_url",
     "metadata",
@@ -57,7 +57,6 @@ const OPTIONAL: [&str; 66] = [
     "rate_limit",
     "revoke_api_keys",
     "restore_api_keys",
-    "external_id",
     "email_verified_by_provider",
     "purge_sole_organizations",
     "order",
