@@ -76,6 +76,16 @@ impl MembershipRepository<'_> {
         Ok(row.map(Membership::from))
     }
 
+    /// The memberships with these ids, in any order.
+    pub async fn get_many(&mut self, reach: &Reach, ids: &[MembershipId]) -> Result<Vec<Membership>> {
+        let rows: Vec<MembershipRow> = query!(self.conn, c => {
+            let query = memberships::table.filter(memberships::id.eq_any(ids));
+            let query = query.select(MembershipRow::as_select()).into_boxed::<Backend>();
+            within!(memberships, query, reach).load(c)
+        })?;
+        Ok(rows.into_iter().map(Membership::from).collect())
+    }
+
     /// The authority a user holds in an organization that is not deleted. Takes no reach: the caller's reach is derived from it.
     pub async fn held(&mut self, user: UserId, organization: OrganizationId) -> Result<HeldPermissions> {
         let membership = self.get(&Reach::by_system(), MembershipKey::Ends(user, organization)).await?;
@@ -215,6 +225,17 @@ impl MembershipRepository<'_> {
         query!(self.conn, c => {
             memberships::table
                 .filter(memberships::user_id.eq(user_id))
+                .filter(memberships::role.eq(RoleName::OWNER))
+                .select(memberships::organization_id)
+                .load(c)
+        })
+    }
+
+    /// Organizations owned by any of some users, deleted or not. Takes no reach: every owner counts.
+    pub async fn owned_by_any(&mut self, users: &[UserId]) -> Result<Vec<OrganizationId>> {
+        query!(self.conn, c => {
+            memberships::table
+                .filter(memberships::user_id.eq_any(users))
                 .filter(memberships::role.eq(RoleName::OWNER))
                 .select(memberships::organization_id)
                 .load(c)
