@@ -8,9 +8,9 @@ use std::{
 use prost::Message as _;
 use tenantry::pb::{
     self, accept_invitation_request, batch_check_permissions_result, batch_invitation_result, batch_membership_result,
-    batch_user_result, batch_verify_api_keys_result,
-    check_permission_request, create_api_key_request, decline_invitation_request, get_invitation_request,
-    get_membership_request, get_role_request, imported_user_result, list_api_keys_request, list_invitations_request,
+    batch_user_result, batch_verify_api_keys_result, check_permission_request, create_api_key_request,
+    decline_invitation_request, get_invitation_request, get_membership_request, get_role_request, imported_user_result,
+    list_api_keys_request, list_invitations_request,
 };
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};

@@ -10,7 +10,7 @@ use crate::{
     support::{Answered as _, Api, DAY, Test, both, given::unique},
 };
 
-fn new(organization: &pb::Organization, email: &str, role: &str) -> pb::CreateInvitationRequest {
+pub fn new(organization: &pb::Organization, email: &str, role: &str) -> pb::CreateInvitationRequest {
     pb::CreateInvitationRequest {
         organization_id: organization.id.clone(),
         email: email.to_owned(),
@@ -19,7 +19,7 @@ fn new(organization: &pb::Organization, email: &str, role: &str) -> pb::CreateIn
     }
 }
 
-fn batch(requests: Vec<pb::CreateInvitationRequest>) -> pb::BatchCreateInvitationsRequest {
+pub fn batch(requests: Vec<pb::CreateInvitationRequest>) -> pb::BatchCreateInvitationsRequest {
     pb::BatchCreateInvitationsRequest { requests, request_id: Uuid::new_v4().to_string() }
 }
 
@@ -27,7 +27,7 @@ async fn invite(api: &Api, requests: Vec<pb::CreateInvitationRequest>) -> Vec<pb
     api.invitations().batch_create_invitations(batch(requests)).await.answered().results
 }
 
-fn reasons(results: &[pb::BatchInvitationResult]) -> Vec<Option<ErrorReason>> {
+pub fn reasons(results: &[pb::BatchInvitationResult]) -> Vec<Option<ErrorReason>> {
     assert_eq!(results.iter().map(|result| result.index).collect::<Vec<_>>(), ids(results.len()));
     let reason = |result: &pb::BatchInvitationResult| match result.outcome.as_ref().unwrap() {
         Outcome::Error(error) => {

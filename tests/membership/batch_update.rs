@@ -121,7 +121,7 @@ async fn a_thousand_large_memberships_are_all_changed_and_those_without_room_hav
     }
     let made = create(&t.admin(), made).await;
     let ids: Vec<&str> = made.iter().map(|result| membership(result).id.as_str()).collect();
-    let large: Vec<String> = (0..100).map(|number| format!("{}:{number}", "x".repeat(120))).collect();
+    let large: Vec<String> = (0..100).map(|number| format!("{}:r{number}", "x".repeat(120))).collect();
     for ids in ids.chunks(10) {
         let items = ids.iter().map(|id| pb::UpdateMembershipRequest {
             permissions: large.clone(),
