@@ -14,7 +14,7 @@ use crate::{
         follow::list,
         given::unique,
         mask, raw,
-        refusal::fields,
+        refusal::{code, fields},
         refused,
         request::{World, encode},
     },
@@ -51,6 +51,14 @@ async fn users(t: &Test, count: usize) -> Vec<pb::User> {
         users.push(t.user("many").await);
     }
     users
+}
+
+#[test]
+fn what_is_audited_as_a_denial_is_what_has_the_code_of_one() {
+    for reason in (1..100).filter_map(|number| ErrorReason::try_from(number).ok()) {
+        let is_denial = tenantry::grpc::status::is_denial(reason);
+        assert_eq!(is_denial, code(reason) == tonic::Code::PermissionDenied, "{reason:?}");
+    }
 }
 
 #[both]
