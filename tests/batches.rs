@@ -13,8 +13,10 @@ use crate::{
         database::TestDatabase,
         follow::list,
         given::unique,
-        mask, raw,
-        refusal::{code, fields},
+        mask,
+        random::Random,
+        raw,
+        refusal::{code, fields, name, reason_of},
         refused,
         request::{World, encode},
     },
@@ -179,6 +181,54 @@ async fn a_batch_takes_room_among_the_remembered_requests_for_each_of_its_parts(
     let unnamed = pb::BatchCreateInvitationsRequest { request_id: String::new(), ..more };
     let results = api.invitations().batch_create_invitations(unnamed).await.answered().results;
     assert_eq!(invitation::batch_create::reasons(&results), [None]);
+}
+
+/// An organization of the same people with the same roles, and their memberships.
+async fn twin(t: &Test, people: &[pb::User]) -> Vec<pb::Membership> {
+    let organization = t.organization(&people[0]).await;
+    let mut memberships = vec![t.membership(&people[0].id, &organization.id).await.unwrap()];
+    for (user, role) in people[1..].iter().zip(["admin", "owner", "member", "viewer", "admin"]) {
+        memberships.push(t.member(user, &organization, role).await);
+    }
+    memberships
+}
+
+#[both]
+async fn a_batch_does_what_its_items_do_one_by_one(t: Arc<Test>) {
+    let people = users(&t, 6).await;
+    let mut callers = vec![t.admin()];
+    for user in &people[..5] {
+        callers.push(t.with_key(&t.user_key(user).await));
+    }
+    let mut random = Random::new(u64::from_be_bytes(tenantry::security::random::bytes()));
+    for api in callers {
+        let (of_batch, of_calls) = (twin(&t, &people).await, twin(&t, &people).await);
+        let items: Vec<(usize, &str, &str)> = (0..60)
+            .map(|_| {
+                let role = random.one(&["owner", "admin", "member", "viewer", "nothing", "No Role"]);
+                (random.below(people.len()), role, random.one(&["", "", "", "r1", "r2"]))
+            })
+            .collect();
+        let request = |memberships: &[pb::Membership], (at, role, etag): (usize, &str, &str)| {
+            let etag = etag.to_owned();
+            pb::UpdateMembershipRequest { etag, ..membership::batch_update::role(&memberships[at].id, role) }
+        };
+        let batch = items.iter().map(|item| request(&of_batch, *item)).collect();
+        let results = membership::batch_update::update(&api, batch).await;
+        let reasons = membership::batch_create::reasons(&results);
+        for (item, reason) in items.iter().zip(reasons) {
+            let alone = api.memberships().update_membership(request(&of_calls, *item)).await;
+            let alone = alone.err().map(|status| reason_of(&status));
+            assert_eq!(reason.map(name), alone, "{item:?} of {items:?}");
+        }
+        for (one, other) in of_batch.iter().zip(&of_calls) {
+            let now = async |membership: &pb::Membership| {
+                let now = t.membership(&membership.user_id, &membership.organization_id).await.unwrap();
+                (now.role, now.etag)
+            };
+            assert_eq!(now(one).await, now(other).await, "{items:?}");
+        }
+    }
 }
 
 /// Number of deadlocks in a database so far. The server must have stopped: PostgreSQL counts when a connection ends.
