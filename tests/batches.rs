@@ -200,7 +200,7 @@ async fn a_batch_does_what_its_items_do_one_by_one(t: Arc<Test>) {
     for user in &people[..5] {
         callers.push(t.with_key(&t.user_key(user).await));
     }
-    let mut random = Random::new(u64::from_be_bytes(tenantry::security::random::bytes()));
+    let mut random = Random::seeded();
     for api in callers {
         let (of_batch, of_calls) = (twin(&t, &people).await, twin(&t, &people).await);
         let items: Vec<(usize, &str, &str)> = (0..60)
