@@ -49,7 +49,7 @@ use crate::{
     clock::Clock,
     db::{Database, reads::BatchedReads},
     error::Error,
-    models::{ApiKey, Organization, Timestamp, User, session::Lifetimes},
+    models::{ApiKey, Organization, Plans, ReservedSlugs, Timestamp, User, session::Lifetimes},
     security::{
         event_cursor::EventCursors, page_token::PageTokens, password, random, sealing::KeyRing, token::SecretPrefixes,
     },
@@ -104,6 +104,10 @@ pub struct AppParts {
     pub turns: Turns,
     /// The settings.
     pub policy: Policy,
+    /// The plans on offer.
+    pub plans: Plans,
+    /// The slugs that organizations cannot choose.
+    pub reserved_slugs: ReservedSlugs,
     /// How events and cached keys are encoded.
     pub encoders: Encoders,
 }

@@ -67,6 +67,7 @@ fn classify(error: &Error) -> (Code, ErrorReason) {
                 Precondition::UserSuspended => R::UserSuspended,
                 Precondition::OrganizationSuspended => R::OrganizationSuspended,
                 Precondition::ApiKeyRevoked => R::ApiKeyRevoked,
+                Precondition::MembershipDisabled => R::MembershipDisabled,
                 Precondition::RoleInUse => R::RoleInUse,
                 Precondition::LimitReached(..) => R::LimitReached,
                 Precondition::NotAnOwner => R::NotAnOwner,
@@ -94,6 +95,7 @@ fn classify(error: &Error) -> (Code, ErrorReason) {
         Error::RequestMemoryFull(_) => (Code::ResourceExhausted, R::RequestMemoryFull),
         Error::AnswerTooLarge => (Code::ResourceExhausted, R::AnswerTooLarge),
         Error::PasswordUnacceptable { .. } => (Code::InvalidArgument, R::PasswordUnacceptable),
+        Error::SlugReserved(_) => (Code::InvalidArgument, R::OrganizationSlugReserved),
         Error::Overloaded => (Code::ResourceExhausted, R::Overloaded),
         Error::SealedValueUnreadable(_) => (Code::DataLoss, R::SealedValueUnreadable),
         Error::Internal(_) => (Code::Internal, R::Internal),
@@ -185,6 +187,9 @@ impl From<Error> for Status {
             }
             Error::RateLimited { wait, .. } => {
                 details.set_retry_info(Some(*wait));
+            }
+            Error::SlugReserved(field) => {
+                details.add_bad_request_violation(*field, "must not be a reserved slug");
             }
             Error::PasswordUnacceptable { field, rule } => {
                 details.add_bad_request_violation(*field, rule.words());

@@ -27,7 +27,7 @@ pub use self::{
     api_key::ApiKeyRepository,
     event::EventRepository,
     invitation::InvitationRepository,
-    membership::MembershipRepository,
+    membership::{Member, MembershipRepository},
     oauth_account::OauthAccountRepository,
     one_time_token::OneTimeTokenRepository,
     organization::OrganizationRepository,

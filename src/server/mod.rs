@@ -228,6 +228,8 @@ async fn open(
         request_memory: RequestMemory::new(args.max_remembered, args.request_memory),
         turns: Turns::new(db.is_networked()),
         policy,
+        plans: args.organizations.plans.clone(),
+        reserved_slugs: args.organizations.reserved(),
         encoders: ENCODERS,
         keys,
         secrets,

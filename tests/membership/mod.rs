@@ -5,6 +5,8 @@ mod batch_delete;
 pub mod batch_update;
 mod create;
 mod delete;
+mod disable;
+mod enable;
 mod get;
 mod list;
 mod update;

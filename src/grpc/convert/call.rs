@@ -86,6 +86,8 @@ changes! {
         CreateMembershipRequest of CreateMembership,
         UpdateMembershipRequest of UpdateMembership with validate_only,
         DeleteMembershipRequest of DeleteMembership,
+        DisableMembershipRequest of DisableMembership,
+        EnableMembershipRequest of EnableMembership,
         BatchCreateMembershipsRequest of BatchCreateMemberships,
         BatchUpdateMembershipsRequest of BatchUpdateMemberships,
         BatchDeleteMembershipsRequest of BatchDeleteMemberships;
@@ -132,6 +134,8 @@ changes! {
         UpdateApiKeyRequest of UpdateApiKey,
         RotateApiKeyRequest of RotateApiKey,
         RevokeApiKeyRequest of RevokeApiKey,
+        DisableApiKeyRequest of DisableApiKey,
+        EnableApiKeyRequest of EnableApiKey,
         RevokeOwnApiKeyRequest of RevokeOwnApiKey;
 }
 
