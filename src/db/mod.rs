@@ -74,8 +74,10 @@ pub struct Conn {
     changes: Vec<Change>,
     /// Actions of the events written in this transaction.
     actions: Vec<Action>,
-    /// Authority that may be granted in this transaction.
+    /// Authority that may be granted in this transaction, or for its current item.
     granted: Vec<Grant>,
+    /// Number of changes of items that have ended.
+    settled: usize,
 }
 
 /// The variants that `query!` dispatches on.
@@ -349,7 +351,7 @@ impl Database {
 
 impl Conn {
     fn new(handle: Handle) -> Self {
-        Self { handle, changes: Vec::new(), actions: Vec::new(), granted: Vec::new() }
+        Self { handle, changes: Vec::new(), actions: Vec::new(), granted: Vec::new(), settled: 0 }
     }
 
     /// Ends a snapshot and returns the connection to its pool.
