@@ -261,7 +261,7 @@ async fn the_comment_of_an_update_mask_names_exactly_the_fields_that_the_method_
         let (_, updated) = refusal.description.split_once("must name at least one of ").unwrap();
         let comment = comment(&method.input().parent_file(), field.path());
         let (_, listed) = comment.split_once("The fields to update: ").unwrap();
-        let listed = listed.split('.').next().unwrap().replace('`', "");
+        let listed = listed.split(". ").next().unwrap().trim_end_matches('.').replace('`', "");
         assert_eq!(listed, updated, "{}", method.full_name());
         checked += 1;
     }

@@ -367,22 +367,21 @@ async fn r32_introspection_tells_nothing_of_what_is_not_active(t: Arc<Test>) {
 async fn r36_nobody_gives_itself_what_is_not_its_to_give(t: Arc<Test>) {
     let (user, _, own) = t.signed_in_user("ada").await;
     let before = t.reload_user(&user.id).await;
-    for field in [
-        "email_verified_at",
-        "is_platform_admin",
-        "state",
-        "deleted_at",
-        "external_id",
-        "id",
-        "created_at",
-        "etag",
-        "password",
-        "*",
-    ] {
+    for field in
+        ["email_verified_at", "is_platform_admin", "state", "deleted_at", "id", "created_at", "etag", "password", "*"]
+    {
         let update =
             pb::UpdateUserRequest { user_id: user.id.clone(), update_mask: mask(&[field]), ..Default::default() };
         for api in [&own, &t.with_key(&t.user_key(&user).await)] {
             refused(api.users().update_user(update.clone()).await, ErrorReason::InvalidArgument);
+        }
+    }
+    // What only platform admins set.
+    for field in ["external_id", "private_metadata", "private_metadata.key"] {
+        let update =
+            pb::UpdateUserRequest { user_id: user.id.clone(), update_mask: mask(&[field]), ..Default::default() };
+        for api in [&own, &t.with_key(&t.user_key(&user).await)] {
+            refused(api.users().update_user(update.clone()).await, ErrorReason::PlatformAdminRequired);
         }
     }
     // Not even the e-mail, since a password reset would go there.

@@ -275,8 +275,11 @@ fn the_same(
     resource: &DynamicMessage,
 ) -> DynamicMessage {
     let mut same = request.clone();
-    let field = method.input().get_field_by_name(path).unwrap();
+    let (object, key) = path.split_once('.').map_or((path, None), |(object, key)| (object, Some(key)));
+    let field = method.input().get_field_by_name(object).unwrap();
     match path {
+        // Removes a key that the object does not have.
+        _ if key.is_some() => same.clear_field(&field),
         "email_verified" => same.set_field(&field, Value::Bool(resource.has_field_by_name("email_verified_at"))),
         _ if resource.descriptor().get_field_by_name(path).is_none() => panic!("{path} of {}", method.full_name()),
         _ if resource.has_field_by_name(path) => {

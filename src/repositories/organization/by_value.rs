@@ -27,6 +27,10 @@ use crate::{
     },
 };
 
+diesel::alias! {
+    const HOLDER: Alias<Holder> = organizations as holder;
+}
+
 impl OrganizationRepository<'_> {
     /// The organization with this id in another system.
     pub async fn get_by_external_id(&mut self, reach: &Reach, id: &ExternalId) -> Result<Option<Organization>> {
@@ -81,7 +85,8 @@ impl OrganizationRepository<'_> {
         Ok(page.page_looked_at(rows, walk.looked_to(), row_id))
     }
 
-    /// A page of the organizations with an external id, in order of creation: at most one of them is not deleted.
+    /// A page of the organizations with an external id, in order of creation: at most one of them is not deleted, which is looked up by
+    /// itself.
     pub(super) async fn list_by_external_id(
         &mut self,
         reach: &Reach,
@@ -90,11 +95,18 @@ impl OrganizationRepository<'_> {
         page: &PageRequest,
     ) -> Result<Page<Organization>> {
         let rows: Vec<OrganizationRow> = query!(self.conn, c => {
-            let query = organizations::table.filter(organizations::external_id.eq(external_id));
-            let mut query = query.select(OrganizationRow::as_select()).into_boxed::<Backend>();
+            let mut query = organizations::table.select(OrganizationRow::as_select()).into_boxed::<Backend>();
             query = match filter.state {
-                StateFilter::Deleted => query.filter(organizations::deleted_at.is_not_null()),
-                StateFilter::NotDeleted | StateFilter::Is(_) => query.filter(organizations::deleted_at.is_null()),
+                StateFilter::Deleted => query
+                    .filter(organizations::external_id.eq(external_id))
+                    .filter(organizations::deleted_at.is_not_null()),
+                StateFilter::NotDeleted | StateFilter::Is(_) => {
+                    let holder = HOLDER
+                        .filter(HOLDER.field(organizations::external_id).eq(external_id))
+                        .filter(HOLDER.field(organizations::deleted_at).is_null())
+                        .select(HOLDER.field(organizations::id));
+                    query.filter(organizations::id.nullable().eq(holder.single_value()))
+                }
             };
             query = compared_with!(query, filter, page);
             if let Some(prefix) = &filter.name_prefix {

@@ -22,6 +22,10 @@ use crate::{
     },
 };
 
+diesel::alias! {
+    const HOLDER: Alias<Holder> = users as holder;
+}
+
 impl UserRepository<'_> {
     /// A page of all users with a value in their metadata, in order of creation. Takes no reach: only platform admins list all users.
     pub(super) async fn list_by_entry(
@@ -42,7 +46,8 @@ impl UserRepository<'_> {
         Ok(page.page_looked_at(rows, walk.looked_to(), row_id))
     }
 
-    /// A page of the users with an external id, in order of creation: at most one of them is not deleted.
+    /// A page of the users with an external id, in order of creation: at most one of them is not deleted. That one is looked up by itself,
+    /// since PostgreSQL may otherwise prefer to walk all users in the order of the page.
     pub(super) async fn list_by_external_id(
         &mut self,
         reach: &Reach,
@@ -52,11 +57,18 @@ impl UserRepository<'_> {
         page: &PageRequest,
     ) -> Result<Page<User>> {
         let rows: Vec<UserRow> = query!(self.conn, c => {
-            let query = users::table.filter(users::external_id.eq(external_id)).select(UserRow::as_select());
-            let mut query = query.into_boxed::<Backend>();
+            let mut query = users::table.select(UserRow::as_select()).into_boxed::<Backend>();
             query = match filter.state {
-                StateFilter::Deleted => query.filter(users::deleted_at.is_not_null()),
-                StateFilter::NotDeleted | StateFilter::Is(_) => query.filter(users::deleted_at.is_null()),
+                StateFilter::Deleted => {
+                    query.filter(users::external_id.eq(external_id)).filter(users::deleted_at.is_not_null())
+                }
+                StateFilter::NotDeleted | StateFilter::Is(_) => {
+                    let holder = HOLDER
+                        .filter(HOLDER.field(users::external_id).eq(external_id))
+                        .filter(HOLDER.field(users::deleted_at).is_null())
+                        .select(HOLDER.field(users::id));
+                    query.filter(users::id.nullable().eq(holder.single_value()))
+                }
             };
             query = compared_with!(query, filter, page);
             if let Some(prefix) = &filter.email_prefix {
