@@ -328,7 +328,7 @@ async fn filters_by_value_combine_with_a_search_an_order_and_a_period(t: Arc<Tes
             ..Default::default()
         };
         made.push(t.admin().users().create_user(request).await.answered().user.unwrap());
-        t.advance(1);
+        t.advance(std::time::Duration::from_secs(1));
     }
     let api = t.admin();
     let gold = with("tier", "gold");
