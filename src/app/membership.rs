@@ -14,11 +14,15 @@ use crate::{
     db::Conn,
     error::{Entity, Error, Result, Taken},
     models::{
-        Action, Call, Caller, HeldPermissions, Impact, Membership, MembershipChanges, MembershipFilter, MembershipId,
-        MembershipKey, MembershipState, NewMembership, Organization, Page, PageRequest, User, permission,
+        Action, Call, Caller, Count, HeldPermissions, Impact, Member, MemberFilter, Membership, MembershipChanges,
+        MembershipFilter, MembershipId, MembershipKey, MembershipState, NewMembership, Organization, OrganizationId,
+        Page, PageRequest, RoleName, Seen, User, UserState, permission,
     },
     repositories::Locked,
 };
+
+/// The scope that shows the profiles of members.
+const READ_USERS: &str = "users:read";
 
 /// Creates a membership. An invitation to the user's verified e-mail ends.
 pub async fn create<A: Answer>(app: &App, call: &Call, new: &NewMembership, answer: fn(Membership) -> A) -> Result<A> {
@@ -37,19 +41,21 @@ pub(super) async fn create_in(app: &App, tx: &mut Conn, call: &Call, new: &NewMe
     let given = guards::has_role(tx, new.organization_id, &new.role).await?.and(&new.permissions);
     let held = guards::held(tx, caller, organization.id).await?;
     authority::permissions(tx, &held, None, &given)?;
-    // Decided by a read and not by the unique index, so that a batch knows whose refusal it is.
+    // Decided by reads and not by the unique indexes: a statement that fails ends the transaction, and with it the other items of a batch.
     if exists(tx, caller, &user, &organization).await? {
         return Err(Error::Taken(Taken::Membership));
     }
     let membership = new.to_membership(app.new_id(now), now);
+    external_id_is_free(tx, caller, &membership).await?;
     tx.memberships().insert(&membership, &user).await?;
     ending::invitation_of_member(tx, &organization, &user).await?;
     Ok(membership)
 }
 
 /// Gets a membership by its id, or by its user and organization.
-pub async fn get(app: &App, caller: &Caller, key: MembershipKey) -> Result<Membership> {
-    find(app.db.read(async |conn| conn.memberships().get(&caller.reach(), key).await).await?)
+pub async fn get(app: &App, caller: &Caller, key: &MembershipKey) -> Result<Seen<Membership>> {
+    let found = app.db.read(async |conn| conn.memberships().get(&caller.reach(), key.clone()).await).await?;
+    find(found).map(|membership| caller.sees(membership))
 }
 
 /// Lists a page of memberships.
@@ -58,7 +64,8 @@ pub async fn list(
     caller: &Caller,
     filter: &MembershipFilter,
     page: &PageRequest,
-) -> Result<Page<Membership>> {
+) -> Result<Page<Seen<Membership>>> {
+    guards::may_filter(caller, &filter.metadata)?;
     let list = app.db.scan(async |conn| {
         if let Some(id) = filter.organization_id {
             guards::visible_organization(conn, caller, id).await?;
@@ -68,7 +75,38 @@ pub async fn list(
         }
         conn.memberships().list(&caller.reach(), filter, page).await
     });
-    list.await
+    Ok(list.await?.map(|membership| caller.sees(membership)))
+}
+
+/// Lists a page of the members of an organization with their profiles.
+pub async fn list_members(
+    app: &App,
+    caller: &Caller,
+    filter: &MemberFilter,
+    page: &PageRequest,
+) -> Result<Page<Seen<Member>>> {
+    // What GetUser would show of each.
+    authority::scope(caller, READ_USERS)?;
+    let list = app.db.scan(async |conn| {
+        guards::visible_organization(conn, caller, filter.organization_id).await?;
+        conn.memberships().list_members(filter, page).await
+    });
+    Ok(list.await?.map(|member| caller.sees(member)))
+}
+
+/// Counts the members of an organization.
+pub async fn count_members(
+    app: &App,
+    caller: &Caller,
+    organization: OrganizationId,
+    state: Option<UserState>,
+    roles: &[RoleName],
+) -> Result<Count> {
+    let count = app.db.scan(async |conn| {
+        guards::visible_organization(conn, caller, organization).await?;
+        conn.memberships().count_members(organization, state, roles).await
+    });
+    count.await
 }
 
 /// Updates the fields of a membership that `changes` names. Invitations that its user sent to roles that the user no longer holds end.
@@ -77,7 +115,7 @@ pub async fn update<A: Answer>(
     call: &Call,
     target: &Target<MembershipId>,
     changes: &MembershipChanges,
-    answer: fn((Membership, Option<Preview>)) -> A,
+    answer: fn((Seen<Membership>, Option<Preview>)) -> A,
 ) -> Result<A> {
     app.change(call, async |tx| update_in(app, tx, call, target, changes).await, answer).await
 }
@@ -89,7 +127,7 @@ pub(super) async fn update_in(
     call: &Call,
     target: &Target<MembershipId>,
     changes: &MembershipChanges,
-) -> Result<(Membership, Option<Preview>)> {
+) -> Result<(Seen<Membership>, Option<Preview>)> {
     let (caller, now) = (&call.caller, app.now());
     let mut dry_run = DryRun::of(call);
     let found = find(tx.memberships().get(&caller.reach(), MembershipKey::Id(target.id)).await?)?;
@@ -99,6 +137,9 @@ pub(super) async fn update_in(
     }
     let (organization, mut membership) = lock(tx, caller, &found).await?;
     let held = guards::may(tx, caller, organization.id, permission::WRITE_MEMBERSHIPS).await?;
+    if changes.private_metadata.is_some() {
+        guards::platform_admin(caller)?;
+    }
     dry_run.rule(guards::is_open_to(caller, &organization))?;
     let before = guards::held_by(tx, &membership).await?;
     held.outranks(&before)?;
@@ -106,23 +147,26 @@ pub(super) async fn update_in(
     if changes.role.as_ref().is_some_and(|role| !role.is_owner()) {
         dry_run.rule(guards::keeps_an_owner(tx, &membership).await)?;
     }
-    membership.apply(changes.clone());
+    membership.apply(changes.clone())?;
     let given = tx.roles().given(membership.organization_id, &membership.role).await?;
     if changes.role.is_some() && given.is_none() {
         return Err(Error::NotFound(Entity::Role));
     }
     let after = HeldPermissions::by(&membership.role, &membership.permissions).and(&given.unwrap_or_default());
     authority::permissions(tx, &held, Some(&before), &after)?;
+    if changes.external_id.is_some() {
+        external_id_is_free(tx, caller, &membership).await?;
+    }
     let preview = dry_run.preview(async { Ok(Impact::of_memberships(1)) }).await?;
     if preview.is_some() {
-        return Ok((membership.into_inner(), preview));
+        return Ok((caller.sees(membership.into_inner()), preview));
     }
     let revision = membership.revision;
     let membership = tx.memberships().save(membership, Action::MembershipUpdated, now).await?;
     if membership.revision != revision {
         ending::with_membership(tx, &organization, membership.user_id, now).await?;
     }
-    Ok((membership, None))
+    Ok((caller.sees(membership), None))
 }
 
 /// Deletes a membership: the caller's own, or one that the caller may write and outranks.
@@ -177,6 +221,16 @@ async fn exists(
 ) -> Result<bool> {
     let key = MembershipKey::Ends(user.id, organization.id);
     Ok(tx.memberships().get(&caller.reach(), key).await?.is_some())
+}
+
+/// Refuses an external id that another membership of the organization has.
+async fn external_id_is_free(tx: &mut Conn, caller: &Caller, membership: &Membership) -> Result<()> {
+    let Some(external_id) = membership.external_id.clone() else { return Ok(()) };
+    let key = MembershipKey::External(membership.organization_id, external_id);
+    match tx.memberships().get(&caller.reach(), key).await? {
+        Some(other) if other.id != membership.id => Err(Error::Taken(Taken::MembershipExternalId)),
+        Some(_) | None => Ok(()),
+    }
 }
 
 /// Disables a membership that the caller may write and outranks. A disabled one is left unchanged. What its user gave as a member ends

@@ -6,6 +6,8 @@
 //! Every function that uses the database fails with [`Error::Unavailable`] if it cannot be reached.
 
 mod changes;
+mod counted;
+mod entries;
 mod error;
 pub mod fault;
 mod group;
@@ -27,6 +29,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+pub(crate) use counted::Counted;
+pub(crate) use entries::StoreEntries;
 pub(crate) use error::to_error;
 pub(crate) use locking::{ForUpdate, KeepingSelected};
 pub(crate) use prepared::Prepared;

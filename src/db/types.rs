@@ -18,10 +18,10 @@ use uuid::Uuid;
 
 use crate::models::{
     AccountId, Action, ActorKind, ApiKeyId, CredentialId, Environment, EventId, ExternalId, InvitationId, IpRanges,
-    JsonObject, MembershipId, MembershipState, Name, NormalizedEmail, OauthAccountId, OneTimeTokenId, OrganizationId,
-    OrganizationState, PasswordHash, Plan, PublicKey, Purpose, RequestId, ResourceId, ResourceType, RevokedReason,
-    RoleId, RoleName, Scopes, Sealed, SearchKey, SecretHash, SessionId, SigningAlgorithm, SigningKeyId, Slug, Source,
-    Timestamp, UserId, UserState, WebUrl,
+    JsonObject, MembershipId, MembershipState, MetadataKind, Name, NormalizedEmail, OauthAccountId, OneTimeTokenId,
+    OrganizationId, OrganizationState, PasswordHash, Plan, PublicKey, Purpose, RequestId, ResourceId, ResourceType,
+    RevokedReason, RoleId, RoleName, Scopes, Sealed, SearchKey, SecretHash, SessionId, SigningAlgorithm, SigningKeyId,
+    Slug, Source, Timestamp, UserId, UserState, WebUrl,
     api_key::KeyPrefix,
     email::GivenEmail,
     event::Details,
@@ -240,6 +240,7 @@ texts!(
     Source,
     Purpose,
     SigningAlgorithm,
+    MetadataKind,
 );
 
 macro_rules! documents {

@@ -17,6 +17,7 @@ pub mod invitation;
 pub mod ip_range;
 pub mod json;
 pub mod membership;
+pub mod metadata;
 pub mod oauth_account;
 pub mod one_time_token;
 pub mod organization;
@@ -29,6 +30,7 @@ pub mod reserved_slug;
 pub mod resource;
 pub mod role;
 pub mod scope;
+pub mod search;
 pub mod secret;
 pub mod session;
 pub mod sign_in;
@@ -45,7 +47,7 @@ pub use api_key::{
 };
 pub use authority::Grant;
 pub use call::{Actor, Call, DeniedItems, Once, Origin};
-pub use caller::{Caller, Presented, Principal, Reach};
+pub use caller::{Caller, Presented, Principal, Reach, Seen};
 pub use email::{Email, EmailPrefix, NormalizedEmail};
 pub use event::{ActorKind, Change, Event, EventFilter, ResourceType, Sequence, State};
 pub use id::{
@@ -55,14 +57,18 @@ pub use id::{
 pub use impact::Impact;
 pub use invitation::{Invitation, InvitationFilter, InvitationKey, NewInvitation, ShownInvitation};
 pub use ip_range::{IpRange, IpRanges};
-pub use json::JsonObject;
-pub use membership::{Membership, MembershipChanges, MembershipFilter, MembershipKey, MembershipState, NewMembership};
+pub use json::{JsonChanges, JsonObject};
+pub use membership::{
+    Member, MemberFilter, MemberOrder, Membership, MembershipChanges, MembershipFilter, MembershipKey, MembershipState,
+    NewMembership, Profile,
+};
+pub use metadata::{MetadataFilters, MetadataKind, MetadataMatch};
 pub use oauth_account::{NewOauthAccount, OauthAccount, OauthAccountFilter, ProviderAccount, ProviderTokens};
 pub use one_time_token::{OneTimeToken, Purpose};
 pub use organization::{
     NewOrganization, Organization, OrganizationChanges, OrganizationFilter, OrganizationState, StateFilter,
 };
-pub use page::{Cursor, Page, PageRequest};
+pub use page::{Count, Cursor, Order, Page, PageRequest, Period};
 pub use password::Password;
 pub use permission::HeldPermissions;
 pub use plan::{Plan, Plans};
@@ -71,6 +77,7 @@ pub use reserved_slug::ReservedSlugs;
 pub use resource::{Resource, Revision};
 pub use role::{BuiltInRole, NewRole, Role, RoleChanges, RoleKey, RoleName, RoleOf};
 pub use scope::{Permissions, RequiredScope, Scope, Scopes};
+pub use search::Fragment;
 pub use secret::{PasswordHash, Plaintext, Sealed, SecretHash, SecretPrefix};
 pub use session::{Generation, NewSession, RevokedReason, Session, TokenState};
 pub use sign_in::{AccountId, Failures, Source};

@@ -1033,6 +1033,16 @@ impl World {
                 let request = pb::ListMembershipsRequest { organization_id, ..Default::default() };
                 api.memberships().list_memberships(request).await?;
             }
+            Call::ListMembers(organization) => {
+                let organization_id = self.organization_id(*organization);
+                let request = pb::ListMembersRequest { organization_id, ..Default::default() };
+                api.memberships().list_members(request).await?;
+            }
+            Call::CountMembers(organization) => {
+                let organization_id = self.organization_id(*organization);
+                let request = pb::CountMembersRequest { organization_id, ..Default::default() };
+                api.memberships().count_members(request).await?;
+            }
             Call::UpdateMembership { user, organization, role, extra } => {
                 let request = self.changed_membership(*user, *organization, *role, extra.as_deref());
                 api.memberships().update_membership(request).await?;
@@ -1188,7 +1198,10 @@ impl World {
             Call::BatchGetOrganizations(organization) => {
                 let organization_ids = vec![self.organization_id(*organization)];
                 api.organizations()
-                    .batch_get_organizations(pb::BatchGetOrganizationsRequest { organization_ids })
+                    .batch_get_organizations(pb::BatchGetOrganizationsRequest {
+                        organization_ids,
+                        ..Default::default()
+                    })
                     .await?;
             }
             _ => return Ok(None),
@@ -1315,7 +1328,7 @@ impl World {
                 api.users().get_user_by_email(pb::GetUserByEmailRequest { email }).await?;
             }
             Call::BatchGetUsers(user) => {
-                let request = pb::BatchGetUsersRequest { user_ids: vec![self.user_id(*user)] };
+                let request = pb::BatchGetUsersRequest { user_ids: vec![self.user_id(*user)], ..Default::default() };
                 api.users().batch_get_users(request).await?;
             }
             Call::ImportUsers => {

@@ -1,5 +1,6 @@
 //! A database with many unrelated users, and every possible list request.
 
+use prost::Message as _;
 use prost_reflect::{DynamicMessage, FieldDescriptor, MessageDescriptor, MethodDescriptor, Value};
 use prost_types::Timestamp;
 use tenantry::pb::{self, create_api_key_request::Owner};
@@ -30,6 +31,7 @@ pub async fn fill(database: &TestDatabase, count: usize) {
     for statement in statements {
         database.execute(&statement).await;
     }
+    fill_entries(database).await;
     // Backfills existing rows as the migration does.
     let columns = match database {
         TestDatabase::Sqlite(_) => "SELECT name AS value FROM pragma_table_info('cf_memberships')",
@@ -37,13 +39,47 @@ pub async fn fill(database: &TestDatabase, count: usize) {
             "SELECT column_name::text AS value FROM information_schema.columns WHERE table_name = 'cf_memberships'"
         }
     };
-    if database.texts(columns).await.iter().any(|column| column == "user_email") {
+    let columns = database.texts(columns).await;
+    if columns.iter().any(|column| column == "user_email") {
         database
             .execute(
                 "UPDATE cf_memberships SET user_email = (SELECT email_normalized FROM cf_users \
                  WHERE cf_users.id = cf_memberships.user_id) WHERE user_email = ''",
             )
             .await;
+    }
+    if columns.iter().any(|column| column == "user_search") {
+        let line = if matches!(database, TestDatabase::Sqlite(_)) { "char(10)" } else { "chr(10)" };
+        database
+            .execute(&format!(
+                "UPDATE cf_memberships SET user_search = (SELECT lower(name) || {line} || email_normalized FROM cf_users \
+                 WHERE cf_users.id = cf_memberships.user_id), user_state = (SELECT CASE WHEN deleted_at IS NULL THEN state \
+                 ELSE 'deleted' END FROM cf_users WHERE cf_users.id = cf_memberships.user_id) WHERE user_search = ''"
+            ))
+            .await;
+        for (kind, table) in [(1, "cf_users"), (2, "cf_organizations")] {
+            database
+                .execute(&format!(
+                    "INSERT INTO cf_search_pending (kind, id, changes) SELECT {kind}, id, 0 FROM {table} WHERE true \
+                     ON CONFLICT DO NOTHING"
+                ))
+                .await;
+        }
+    }
+}
+
+/// Stores the metadata entries of the crowd, if the database has a table for them.
+async fn fill_entries(database: &TestDatabase) {
+    let table = match database {
+        TestDatabase::Sqlite(_) => "SELECT name AS value FROM sqlite_schema WHERE name = 'cf_metadata_entries'",
+        TestDatabase::Postgres(_) => {
+            "SELECT table_name::text AS value FROM information_schema.tables WHERE table_name = 'cf_metadata_entries'"
+        }
+    };
+    if !database.texts(table).await.is_empty() {
+        for statement in entries(database) {
+            database.execute(&statement).await;
+        }
     }
 }
 
@@ -81,6 +117,26 @@ fn postgres(count: usize) -> Vec<String> {
         },
         count,
     )
+}
+
+/// The metadata entries of the crowd: every user, organization, membership and key has the same value.
+fn entries(database: &TestDatabase) -> Vec<String> {
+    let nil = match database {
+        TestDatabase::Sqlite(_) => "zeroblob(16)",
+        TestDatabase::Postgres(_) => "'00000000-0000-0000-0000-000000000000'::uuid",
+    };
+    let insert = |kind: &str, scope: &str, table: &str| {
+        format!(
+            "INSERT INTO cf_metadata_entries (kind, resource_id, key, scope_id, value) \
+             SELECT '{kind}', id, 'tier', {scope}, 'free' FROM {table}"
+        )
+    };
+    vec![
+        insert("user", nil, "cf_users WHERE email_normalized LIKE 'shared%'"),
+        insert("organization", nil, "cf_organizations"),
+        insert("membership", "organization_id", "cf_memberships"),
+        insert("api_key", "organization_id", "cf_api_keys WHERE organization_id IS NOT NULL"),
+    ]
 }
 
 /// The SQL fragments that differ between the two databases.
@@ -243,6 +299,24 @@ impl Small {
         match field.name() {
             "organization_id" => texts(&[("own", &self.organization.id), ("crowd", &crowd)]),
             "user_id" | "member_user_id" | "actor_user_id" => texts(&[("own", &self.user.id), ("crowd", &of_crowd)]),
+            "created_by" => texts(&[("own", &self.user.id), ("crowd", &of_crowd)]),
+            "user_ids" => [("own", &self.user.id), ("crowd", &of_crowd)]
+                .map(|(word, id)| (word.to_owned(), Value::List(vec![Value::String(id.clone())])))
+                .to_vec(),
+            // In everybody's name, in that of few, and in nobody's.
+            "query" => texts(&[("shared", "shared"), ("own", "ada"), ("nobody", "sharedx"), ("e", "e")]),
+            "ip_address" => texts(&[("nobody", "192.0.2.1")]),
+            "method" => texts(&[("nobody", "tenantry.v1.UserService.NoMethod")]),
+            "metadata_key" => texts(&[("nobody", "nobody")]),
+            "metadata_value" => texts(&[("nobody", "nobody")]),
+            "roles" => [vec!["owner"], vec!["owner", "viewer"]]
+                .map(|roles| {
+                    let values = roles.iter().map(|role| Value::String((*role).to_owned())).collect();
+                    (roles.join("+"), Value::List(values))
+                })
+                .to_vec(),
+            "order" if field.parent_message().name() == "ListMembersRequest" => numbers(&[2, 3]),
+            "order" => numbers(&[2]),
             "api_key_id" => texts(&[("own", &self.key_id), ("crowd", &id(5, 0))]),
             "permission" => texts(&[("of all", "roles:read"), ("of few", "organizations:delete"), ("other", "a:b")]),
             "actor_api_key_id" => texts(&[("own", &self.key_id), ("crowd", &id(5, 0))]),
@@ -255,11 +329,28 @@ impl Small {
             "state" => numbers(&[1, 2, 3]),
             "plan" => texts(&[("free", "free"), ("enterprise", "enterprise")]),
             "resource_type" => numbers(&[1, 8]),
+            "external_id" => texts(&[("nobody", "nobody")]),
+            "metadata_filter" | "settings_filter" | "private_metadata_filter" => ["free", "none"]
+                .map(|value| {
+                    let filter = pb::MetadataFilter { key: "tier".to_owned(), value: value.to_owned() };
+                    let descriptor = field.kind().as_message().unwrap().clone();
+                    let message = DynamicMessage::decode(descriptor, filter.encode_to_vec().as_slice()).unwrap();
+                    (value.to_owned(), Value::Message(message))
+                })
+                .to_vec(),
             "include_revoked" => vec![("true".to_owned(), Value::Bool(true))],
             "actions" => ["user.suspended", "user.*"]
                 .map(|action| (action.to_owned(), Value::List(vec![Value::String(action.to_owned())])))
                 .to_vec(),
-            "created_from" | "created_before" => {
+            "created_from"
+            | "created_before"
+            | "expires_from"
+            | "expires_before"
+            | "last_used_from"
+            | "last_used_before"
+            | "updated_from"
+            | "last_sign_in_from"
+            | "last_sign_in_before" => {
                 let at = |seconds: i64| {
                     let mut message = DynamicMessage::new(field.kind().as_message().unwrap().clone());
                     message.transcode_from(&Timestamp { seconds, nanos: 0 }).unwrap();

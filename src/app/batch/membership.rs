@@ -5,7 +5,7 @@ use crate::{
     app::{App, membership, target::Target},
     db::Conn,
     error::Result,
-    models::{Call, Membership, MembershipChanges, MembershipId, NewMembership},
+    models::{Call, Membership, MembershipChanges, MembershipId, NewMembership, Seen},
 };
 
 /// Creates memberships.
@@ -29,7 +29,7 @@ pub async fn update_memberships<A: BatchAnswer>(
     app: &App,
     called: &BatchCall<'_>,
     items: &Items<(Target<MembershipId>, MembershipChanges)>,
-    answer: fn(Vec<ItemResult<Membership>>) -> A,
+    answer: fn(Vec<ItemResult<Seen<Membership>>>) -> A,
 ) -> Result<A> {
     run(app, called, &Update { app, call: called.call }, items, answer).await
 }
@@ -74,14 +74,14 @@ struct Update<'a> {
 
 impl Batch for Update<'_> {
     type Item = (Target<MembershipId>, MembershipChanges);
-    type Done = Membership;
+    type Done = Seen<Membership>;
 
     async fn lock(&self, tx: &mut Conn, items: &[&Self::Item]) -> Result<()> {
         let ids: Vec<MembershipId> = items.iter().map(|(target, _)| target.id).collect();
         lock_ends(tx, self.call, &ids).await
     }
 
-    async fn one(&self, tx: &mut Conn, (target, changes): &Self::Item) -> Result<Membership> {
+    async fn one(&self, tx: &mut Conn, (target, changes): &Self::Item) -> Result<Seen<Membership>> {
         membership::update_in(self.app, tx, self.call, target, changes).await.map(|(membership, _)| membership)
     }
 }

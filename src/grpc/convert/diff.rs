@@ -18,9 +18,11 @@ static POOL: LazyLock<DescriptorPool> = LazyLock::new(|| {
     pool
 });
 
-/// The fields that differ between two encoded messages of one kind; `None` if they cannot be decoded.
-pub(super) fn changes(kind: ResourceType, before: Option<&[u8]>, after: Option<&[u8]>) -> Option<Vec<pb::FieldChange>> {
-    let descriptor = POOL.get_message_by_name(match kind {
+/// The field that only platform admins see.
+const PRIVATE: &str = "private_metadata";
+
+fn descriptor_of(kind: ResourceType) -> Option<MessageDescriptor> {
+    POOL.get_message_by_name(match kind {
         ResourceType::User => "tenantry.v1.User",
         ResourceType::Organization => "tenantry.v1.Organization",
         ResourceType::Membership => "tenantry.v1.Membership",
@@ -29,7 +31,21 @@ pub(super) fn changes(kind: ResourceType, before: Option<&[u8]>, after: Option<&
         ResourceType::OauthAccount => "tenantry.v1.OauthAccount",
         ResourceType::Session => "tenantry.v1.Session",
         ResourceType::ApiKey => "tenantry.v1.ApiKey",
-    })?;
+    })
+}
+
+/// An encoded message of a kind without what only platform admins see; `None` if it cannot be decoded.
+pub(super) fn without_private(kind: ResourceType, message: &[u8]) -> Option<Vec<u8>> {
+    let descriptor = descriptor_of(kind)?;
+    let Some(private) = descriptor.get_field_by_name(PRIVATE) else { return Some(message.to_vec()) };
+    let mut message = DynamicMessage::decode(descriptor, message).ok()?;
+    message.clear_field(&private);
+    Some(message.encode_to_vec())
+}
+
+/// The fields that differ between two encoded messages of one kind; `None` if they cannot be decoded.
+pub(super) fn changes(kind: ResourceType, before: Option<&[u8]>, after: Option<&[u8]>) -> Option<Vec<pb::FieldChange>> {
+    let descriptor = descriptor_of(kind)?;
     let read = |bytes: Option<&[u8]>| match bytes {
         None => Some(None),
         Some(bytes) => DynamicMessage::decode(descriptor.clone(), bytes).ok().map(Some),

@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, HashMap};
 
 use prost::Message;
 
-use super::{Listing, Lists, Validation, diff, specified, time};
+use super::{Listing, Lists, Validation, diff, event_filter::CallFilter, specified, time};
 use crate::{
+    app::event::WatchStart,
     error::{Error, Result},
     models::{
         Action, Actor, ActorKind, Change, Event, EventFilter, EventId, OrganizationId, Origin, Presented, Principal,
-        ResourceType, Sequence, State, Timestamp,
+        ResourceType, Seen, Sequence, State, Timestamp, User,
         event::{Details, View},
         stored::StoredText as _,
     },
@@ -79,7 +80,7 @@ pub fn of_change(change: Change, origin: &Origin, id: EventId, now: Timestamp) -
         request_id: origin.request_id.map(|id| id.to_string()).unwrap_or_default(),
         metadata: origin.metadata.clone(),
         session,
-        member: change.member.map(|user| pb::User::from(user).encode_to_vec()),
+        member: change.member.map(|user| without_sign_in(Seen::whole(user)).encode_to_vec()),
         count: refusal.as_ref().map_or(0, |refusal| refusal.count),
         reason: refusal.map(|refusal| refusal.reason).unwrap_or_default(),
     };
@@ -100,12 +101,12 @@ pub fn of_change(change: Change, origin: &Origin, id: EventId, now: Timestamp) -
     }
 }
 
-/// A resource in a snapshot.
-pub fn snapshot_item(state: State) -> Item {
-    match state {
-        State::User(user) => Item::User(user.into()),
-        State::Organization(organization) => Item::Organization(organization.into()),
-        State::Membership(membership) => Item::Membership(membership.into()),
+/// A resource in a snapshot, for a reader who sees all of it or not.
+pub fn snapshot_item(Seen { resource, is_whole }: Seen<State>) -> Item {
+    match resource {
+        State::User(resource) => Item::User(without_sign_in(Seen { resource, is_whole })),
+        State::Organization(resource) => Item::Organization(Seen { resource, is_whole }.into()),
+        State::Membership(resource) => Item::Membership(Seen { resource, is_whole }.into()),
         State::Role(role) => Item::Role(role.into()),
         State::Invitation(invitation) => Item::Invitation(invitation.into()),
         State::OauthAccount(account) => Item::OauthAccount(account.into()),
@@ -114,11 +115,17 @@ pub fn snapshot_item(state: State) -> Item {
     }
 }
 
+/// A user as of a revision. The last sign-in is not part of it: it has no event of its own, so a mirror could not follow it.
+fn without_sign_in(user: Seen<User>) -> pb::User {
+    pb::User { last_sign_in_at: None, ..user.into() }
+}
+
+/// The whole of a resource. [`visible`] leaves out what a reader does not see.
 fn message(state: State) -> Vec<u8> {
     match state {
-        State::User(user) => pb::User::from(user).encode_to_vec(),
-        State::Organization(organization) => pb::Organization::from(organization).encode_to_vec(),
-        State::Membership(membership) => pb::Membership::from(membership).encode_to_vec(),
+        State::User(user) => without_sign_in(Seen::whole(user)).encode_to_vec(),
+        State::Organization(organization) => pb::Organization::from(Seen::whole(organization)).encode_to_vec(),
+        State::Membership(membership) => pb::Membership::from(Seen::whole(membership)).encode_to_vec(),
         State::Role(role) => pb::Role::from(role).encode_to_vec(),
         State::Invitation(invitation) => pb::Invitation::from(invitation).encode_to_vec(),
         State::OauthAccount(account) => pb::OauthAccount::from(account).encode_to_vec(),
@@ -134,6 +141,15 @@ fn message(state: State) -> Vec<u8> {
 pub fn visible((sequence, event): (Sequence, Event), view: View) -> Result<pb::Event> {
     let unreadable = || Error::internal(format!("the details of the event {sequence} cannot be read"));
     let mut stored = Stored::decode(event.details.0.as_slice()).map_err(|_| unreadable())?;
+    if let (Some(kind), View::Organization | View::User(_)) = (event.resource_type, view) {
+        // From here on, nothing of it is left to be shown.
+        for resource in [&mut stored.before, &mut stored.after].into_iter().flatten() {
+            *resource = diff::without_private(kind, resource).ok_or_else(unreadable)?;
+        }
+        if let Some(member) = &mut stored.member {
+            *member = diff::without_private(ResourceType::User, member).ok_or_else(unreadable)?;
+        }
+    }
     let of_member = is_of_member(&event, view);
     if of_member {
         stored.before = not_deleted(stored.before).map_err(|_| unreadable())?;
@@ -267,7 +283,7 @@ fn read_kind(number: i32) -> Option<Option<ResourceType>> {
 }
 
 /// Parses a ListEvents request.
-pub fn list(lists: Lists<'_>, request: &pb::ListEventsRequest) -> Result<Listing<EventFilter>> {
+pub fn list(lists: Lists<'_>, request: &pb::ListEventsRequest) -> Result<(Listing<EventFilter>, CallFilter)> {
     let mut check = Validation::default();
     let page = check.page(lists, request);
     let organization_id = check.optional_id("organization_id", &request.organization_id);
@@ -277,8 +293,6 @@ pub fn list(lists: Lists<'_>, request: &pb::ListEventsRequest) -> Result<Listing
     let actor_user_id = check.optional_id("actor_user_id", &request.actor_user_id);
     let actor_api_key_id = check.optional_id("actor_api_key_id", &request.actor_api_key_id);
     let actions = actions(&mut check, &request.actions, resource_type.map(|kind| kind.into_iter().collect()));
-    let created_from = check.optional_bound("created_from", request.created_from.as_ref());
-    let created_before = check.optional_bound("created_before", request.created_before.as_ref());
     let filter = (|| {
         Some(EventFilter {
             organization_id: organization_id?,
@@ -287,16 +301,15 @@ pub fn list(lists: Lists<'_>, request: &pb::ListEventsRequest) -> Result<Listing
             actor_user_id: actor_user_id?,
             actor_api_key_id: actor_api_key_id?,
             actions: actions?,
-            created_from: created_from?,
-            created_before: created_before?,
         })
     })();
-    let (Some(filter), Some(page)) = (filter, page) else { return Err(check.failed()) };
-    Ok(Listing::new(filter, page))
+    let of_call = CallFilter::parse(&mut check, request);
+    let (Some(filter), Some(page), Some(of_call)) = (filter, page, of_call) else { return Err(check.failed()) };
+    Ok((Listing::new(filter, page), of_call))
 }
 
-/// Parses a WatchEvents request: the filter, and the position to begin after; `None` for now.
-pub fn watch(cursors: &EventCursors, request: &pb::WatchEventsRequest) -> Result<(EventFilter, Option<Sequence>)> {
+/// Parses a WatchEvents request: the filter, and where to begin.
+pub fn watch(cursors: &EventCursors, request: &pb::WatchEventsRequest) -> Result<(EventFilter, WatchStart)> {
     let mut check = Validation::default();
     let organization_id = check.optional_id("organization_id", &request.organization_id);
     let resource_types = kinds(&mut check, &request.resource_types);
@@ -304,10 +317,20 @@ pub fn watch(cursors: &EventCursors, request: &pb::WatchEventsRequest) -> Result
     let cursor = check.optional("cursor", &request.cursor, |text| {
         cursors.read(text).ok_or("must be a cursor of WatchEvents or ExportSnapshot")
     });
-    let (Some(organization_id), Some(actions), Some(cursor)) = (organization_id, actions, cursor) else {
+    let time = check.optional_bound("start_time", request.start_time.as_ref());
+    let is_one = request.cursor.is_empty() || request.start_time.is_none();
+    let is_one = check.field("start_time", is_one.then_some(()).ok_or("must be unset with cursor"));
+    let (Some(organization_id), Some(actions), Some(cursor), Some(time), Some(())) =
+        (organization_id, actions, cursor, time, is_one)
+    else {
         return Err(check.failed());
     };
-    Ok((EventFilter { organization_id, actions, ..EventFilter::default() }, cursor))
+    let start = match (cursor, time) {
+        (Some(place), _) => WatchStart::After(place),
+        (None, Some(time)) => WatchStart::At(time),
+        (None, None) => WatchStart::Now,
+    };
+    Ok((EventFilter { organization_id, actions, ..EventFilter::default() }, start))
 }
 
 /// Parses an ExportSnapshot request: the organization, if any, and the kinds in their order.

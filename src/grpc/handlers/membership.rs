@@ -6,7 +6,7 @@ use super::{batch_response, called_by, called_to_act, lists, scope_of};
 use crate::{
     app::{self, App, batch::BatchCall},
     grpc::convert,
-    models::MembershipId,
+    models::{MembershipId, Seen},
     pb::{self, membership_service_server::MembershipService},
 };
 
@@ -29,8 +29,9 @@ impl MembershipService for MembershipHandler {
         &self,
         request: Request<pb::CreateMembershipRequest>,
     ) -> Result<Response<pb::CreateMembershipResponse>, Status> {
-        let (call, new) = called_to_act(request, |r| convert::membership::create(&r))?;
-        let answer = |created| pb::CreateMembershipResponse { membership: Some(pb::Membership::from(created)) };
+        let (call, new) = called_to_act(request, convert::membership::create)?;
+        // Only platform admins create memberships directly.
+        let answer = |created| pb::CreateMembershipResponse { membership: Some(Seen::whole(created).into()) };
         Ok(Response::new(app::membership::create(&self.app, &call, &new, answer).await?))
     }
 
@@ -40,7 +41,7 @@ impl MembershipService for MembershipHandler {
     ) -> Result<Response<pb::GetMembershipResponse>, Status> {
         let (caller, request) = called_by(request)?;
         let key = convert::membership::get(request)?;
-        let membership = app::membership::get(&self.app, &caller, key).await?;
+        let membership = app::membership::get(&self.app, &caller, &key).await?;
         Ok(Response::new(pb::GetMembershipResponse { membership: Some(membership.into()) }))
     }
 
@@ -56,13 +57,35 @@ impl MembershipService for MembershipHandler {
         Ok(Response::new(pb::ListMembershipsResponse { memberships, next_page_token }))
     }
 
+    async fn list_members(
+        &self,
+        request: Request<pb::ListMembersRequest>,
+    ) -> Result<Response<pb::ListMembersResponse>, Status> {
+        let (caller, request) = called_by(request)?;
+        let lists = lists(&self.app, &caller);
+        let listing = convert::membership::list_members(lists, &request)?;
+        let page = app::membership::list_members(&self.app, &caller, &listing.filter, &listing.page).await?;
+        let (members, next_page_token) = listing.answer(lists, page);
+        Ok(Response::new(pb::ListMembersResponse { members, next_page_token }))
+    }
+
+    async fn count_members(
+        &self,
+        request: Request<pb::CountMembersRequest>,
+    ) -> Result<Response<pb::CountMembersResponse>, Status> {
+        let (caller, request) = called_by(request)?;
+        let (organization, state, roles) = convert::membership::count_members(&request)?;
+        let count = app::membership::count_members(&self.app, &caller, organization, state, &roles).await?;
+        Ok(Response::new(convert::membership::counted(count)))
+    }
+
     async fn update_membership(
         &self,
         request: Request<pb::UpdateMembershipRequest>,
     ) -> Result<Response<pb::UpdateMembershipResponse>, Status> {
         let (call, (target, changes)) = called_to_act(request, convert::membership::update)?;
-        let answer = |(updated, preview)| pb::UpdateMembershipResponse {
-            membership: Some(pb::Membership::from(updated)),
+        let answer = |(updated, preview): (Seen<_>, _)| pb::UpdateMembershipResponse {
+            membership: Some(updated.into()),
             impact: convert::impact::optional(preview),
         };
         Ok(Response::new(app::membership::update(&self.app, &call, &target, &changes, answer).await?))
@@ -103,8 +126,7 @@ impl MembershipService for MembershipHandler {
         request: Request<pb::BatchCreateMembershipsRequest>,
     ) -> Result<Response<pb::BatchCreateMembershipsResponse>, Status> {
         let scope = scope_of(&request)?;
-        let (call, items) =
-            called_to_act(request, |r| convert::batch::items(r.requests, |r| convert::membership::create(&r)))?;
+        let (call, items) = called_to_act(request, |r| convert::batch::items(r.requests, convert::membership::create))?;
         let called = BatchCall { call: &call, scope: &scope };
         let answer = convert::batch::created_memberships;
         Ok(batch_response(app::batch::create_memberships(&self.app, &called, &items, answer).await?))

@@ -1,6 +1,9 @@
 //! Storage of memberships.
 
 mod batch;
+mod by_value;
+mod count;
+mod list;
 mod members;
 
 use diesel::{dsl::exists, prelude::*};
@@ -8,10 +11,11 @@ use diesel_async::RunQueryDsl;
 
 pub use self::members::Member;
 use super::{
-    MAX_BATCH, compared, delete_up_to,
+    MAX_BATCH, Span, compared, delete_up_to, in_period, metadata,
     reach::{first_within, within},
     role::RoleRow,
-    row,
+    row, spanned,
+    user::MemberCopy,
 };
 use crate::{
     db::{
@@ -20,9 +24,9 @@ use crate::{
     },
     error::Result,
     models::{
-        Action, Change, Cursor, HeldPermissions, Membership, MembershipFilter, MembershipId, MembershipKey,
-        MembershipState, Organization, OrganizationId, OrganizationState, Page, PageRequest, Permissions, Reach,
-        Revision, Role, RoleName, Timestamp, User, UserId, UserState, permission::Standing,
+        Action, Change, ExternalId, HeldPermissions, JsonObject, Membership, MembershipId, MembershipKey,
+        MembershipState, Organization, OrganizationId, OrganizationState, Permissions, Reach, Revision, Role, RoleName,
+        Timestamp, User, UserId, UserState, permission::Standing,
     },
     repositories::Locked,
 };
@@ -37,6 +41,9 @@ row!(memberships: MembershipRow of Membership {
     state: MembershipState,
     created_at: Timestamp,
     updated_at: Timestamp,
+    external_id: Option<ExternalId>,
+    metadata: JsonObject,
+    private_metadata: JsonObject,
 });
 
 /// Repository of memberships.
@@ -48,12 +55,20 @@ impl MembershipRepository<'_> {
     /// Stores a new membership of a user that is locked or new. Takes no reach: the row is new.
     ///
     /// # Errors
-    /// [`Taken::Membership`](crate::error::Taken::Membership).
+    /// [`Taken::Membership`](crate::error::Taken::Membership),
+    /// [`Taken::MembershipExternalId`](crate::error::Taken::MembershipExternalId).
     pub async fn insert(&mut self, membership: &Membership, user: &User) -> Result<()> {
-        // The member's e-mail, copied here so that members can be searched by it; `UserRepository::save` keeps it up to date.
-        let user_email = memberships::user_email.eq(user.email_normalized.as_str().to_owned());
-        let values = (MembershipRow::from(membership), user_email);
+        self.free_external_id(None, membership).await?;
+        // Copies of the member's data, by which members are searched; `UserRepository::save` keeps them up to date.
+        let copy = MemberCopy::of(user);
+        let columns = (
+            memberships::user_email.eq(copy.email),
+            memberships::user_search.eq(copy.search),
+            memberships::user_state.eq(copy.state),
+        );
+        let values = (MembershipRow::from(membership), columns);
         execute!(self.conn, diesel::insert_into(memberships::table).values(values))?;
+        metadata::index(self.conn, membership).await?;
         // With the event, the organization begins to see the user.
         let made = Change::new(Action::MembershipCreated, None, Some(membership.clone().into()));
         self.conn.record(Change { member: Some(user.clone()), ..made });
@@ -78,6 +93,9 @@ impl MembershipRepository<'_> {
                     .select(MembershipRow::as_select()),
                 reach
             )?,
+            MembershipKey::External(organization, external_id) => {
+                self.by_external_id(reach, organization, &external_id).await?
+            }
         };
         Ok(row.map(Membership::from))
     }
@@ -144,89 +162,6 @@ impl MembershipRepository<'_> {
         Ok(HeldPermissions::by(role, given).and(&own.unwrap_or_default()))
     }
 
-    /// A page of memberships, in order of id.
-    pub async fn list(
-        &mut self,
-        reach: &Reach,
-        filter: &MembershipFilter,
-        page: &PageRequest,
-    ) -> Result<Page<Membership>> {
-        // A user reaches all of its own memberships; repeating that condition would hide the index from the planner.
-        let is_own = matches!(*reach, Reach::User(own) if filter.user_id == Some(own));
-        let reach = if is_own { &Reach::by_system() } else { reach };
-        let rows: Vec<MembershipRow> = query!(self.conn, c => {
-            let mut query = memberships::table.select(MembershipRow::as_select()).into_boxed::<Backend>();
-            if let Some(id) = filter.organization_id {
-                query = query.filter(memberships::organization_id.eq(id));
-            }
-            if let Some(id) = filter.user_id {
-                query = query.filter(memberships::user_id.eq(id));
-            }
-            query = match &filter.role {
-                // A user has few memberships, so the role is only compared; those of an organization are found by an index.
-                Some(role) if filter.user_id.is_some() => query.filter(compared(memberships::role.eq(role))),
-                Some(role) => query.filter(memberships::role.eq(role)),
-                None => query,
-            };
-            if let Some(cursor) = &page.after {
-                query = query.filter(memberships::id.gt(MembershipId(cursor.id)));
-            }
-            within!(memberships, query, reach).order(memberships::id).limit(page.limit()).load(c)
-        })?;
-        Ok(page.page(rows, |row| Cursor::by_id(row.id)))
-    }
-
-    /// Number of memberships of a locked organization, including those of deleted users.
-    pub async fn count(&mut self, organization: &Locked<Organization>) -> Result<i64> {
-        query!(self.conn, c => {
-            memberships::table.filter(memberships::organization_id.eq(organization.id)).count().get_result(c)
-        })
-    }
-
-    /// Number of members of a locked organization, without deleted users.
-    pub async fn count_shown(&mut self, organization: &Locked<Organization>) -> Result<i64> {
-        query!(self.conn, c => {
-            memberships::table
-                .inner_join(users::table.on(users::id.eq(memberships::user_id)))
-                .filter(memberships::organization_id.eq(organization.id))
-                .filter(compared(users::deleted_at.is_null()))
-                .count()
-                .get_result(c)
-        })
-    }
-
-    /// Number of memberships of a locked user, including those in deleted organizations.
-    pub async fn count_of_user(&mut self, user: &Locked<User>) -> Result<i64> {
-        query!(self.conn, c => {
-            memberships::table.filter(memberships::user_id.eq(user.id)).count().get_result(c)
-        })
-    }
-
-    /// Number of memberships of a locked user, without those in deleted organizations.
-    pub async fn count_shown_of_user(&mut self, user: &Locked<User>) -> Result<i64> {
-        query!(self.conn, c => {
-            memberships::table
-                .inner_join(organizations::table.on(organizations::id.eq(memberships::organization_id)))
-                .filter(memberships::user_id.eq(user.id))
-                .filter(compared(organizations::deleted_at.is_null()))
-                .count()
-                .get_result(c)
-        })
-    }
-
-    /// Number of organizations owned by a user, without deleted ones. Takes no reach: all of them count.
-    pub async fn count_owned_by(&mut self, user: UserId) -> Result<i64> {
-        query!(self.conn, c => {
-            memberships::table
-                .inner_join(organizations::table.on(organizations::id.eq(memberships::organization_id)))
-                .filter(memberships::user_id.eq(user))
-                .filter(memberships::role.eq(RoleName::OWNER))
-                .filter(organizations::deleted_at.is_null())
-                .count()
-                .get_result(c)
-        })
-    }
-
     /// Locks a membership. Lock its organization first.
     pub async fn lock(&mut self, reach: &Reach, key: MembershipKey) -> Result<Option<Locked<Membership>>> {
         let row: Option<MembershipRow> = query!(self.conn, c => {
@@ -236,6 +171,9 @@ impl MembershipRepository<'_> {
                 MembershipKey::Ends(user, organization) => {
                     query.filter(memberships::user_id.eq(user)).filter(memberships::organization_id.eq(organization))
                 }
+                MembershipKey::External(organization, external_id) => query
+                    .filter(memberships::organization_id.eq(organization))
+                    .filter(memberships::external_id.eq(external_id)),
             };
             async { ForUpdate(within!(memberships, query, reach)).get_result(c).await.optional() }
         })?;
@@ -278,6 +216,9 @@ impl MembershipRepository<'_> {
     }
 
     /// Updates a locked membership. One that is as it was when locked is returned as it is, and nothing is written.
+    ///
+    /// # Errors
+    /// [`Taken::MembershipExternalId`](crate::error::Taken::MembershipExternalId).
     pub async fn save(&mut self, membership: Locked<Membership>, action: Action, now: Timestamp) -> Result<Membership> {
         // A transfer to a member who is an owner already changes only who is accountable.
         let written = if action == Action::MembershipOwnershipTransferred {
@@ -289,6 +230,7 @@ impl MembershipRepository<'_> {
             Ok(written) => written,
             Err(same) => return Ok(same),
         };
+        self.free_external_id(Some(&before), &membership).await?;
         let found = memberships::table.filter(memberships::id.eq(membership.id));
         execute!(self.conn, diesel::update(found).set(MembershipRow::from(&membership)))?;
         if action == Action::MembershipOwnershipTransferred {
@@ -298,6 +240,7 @@ impl MembershipRepository<'_> {
         } else if before.role.is_owner() && !(membership.role.is_owner() && membership.is_active()) {
             self.no_longer_accountable(membership.user_id, vec![membership.organization_id]).await?;
         }
+        metadata::reindex(self.conn, &before, &membership).await?;
         self.conn.changed(action, before, &membership);
         Ok(membership)
     }
@@ -367,7 +310,9 @@ impl MembershipRepository<'_> {
         if !owned.is_empty() {
             self.no_longer_accountable(user.id, owned).await?;
         }
-        self.conn.removed_all::<Membership, _>(Action::MembershipDeleted, rows);
+        let removed: Vec<Membership> = rows.into_iter().map(Membership::from).collect();
+        metadata::unindex(self.conn, &removed).await?;
+        self.conn.removed_all::<Membership, _>(Action::MembershipDeleted, removed);
         Ok(found)
     }
 
@@ -375,12 +320,15 @@ impl MembershipRepository<'_> {
     pub async fn delete_of_organization(&mut self, organization: &Locked<Organization>, limit: i64) -> Result<usize> {
         let matches = memberships::organization_id.eq(organization.id);
         let (found, rows) = delete_up_to!(limit, self.conn, memberships: MembershipRow of MembershipId, matches);
-        self.conn.removed_all::<Membership, _>(Action::MembershipDeleted, rows);
+        let removed: Vec<Membership> = rows.into_iter().map(Membership::from).collect();
+        metadata::unindex(self.conn, &removed).await?;
+        self.conn.removed_all::<Membership, _>(Action::MembershipDeleted, removed);
         Ok(found)
     }
 
     /// Deletes a locked membership.
     pub async fn delete(&mut self, membership: Locked<Membership>) -> Result<()> {
+        metadata::unindex(self.conn, [&*membership]).await?;
         execute!(self.conn, diesel::delete(memberships::table.filter(memberships::id.eq(membership.id))))?;
         if membership.role.is_owner() {
             self.no_longer_accountable(membership.user_id, vec![membership.organization_id]).await?;

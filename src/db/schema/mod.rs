@@ -1,5 +1,9 @@
 //! Every table. Written by hand; a test compares it with the migrated schema on both databases.
 
+mod search;
+
+pub(crate) use search::{search_members, search_pending, search_postings, search_segments};
+
 diesel::table! {
     use diesel::sql_types::*;
     use crate::db::types::{Id, Instant, JsonDoc};
@@ -21,6 +25,7 @@ diesel::table! {
         created_at -> Instant,
         updated_at -> Instant,
         external_id -> Nullable<Text>,
+        private_metadata -> JsonDoc,
     }
 }
 
@@ -42,6 +47,8 @@ diesel::table! {
         created_at -> Instant,
         updated_at -> Instant,
         accountable_user_id -> Nullable<Id>,
+        external_id -> Nullable<Text>,
+        private_metadata -> JsonDoc,
         plan -> Text,
     }
 }
@@ -61,7 +68,12 @@ diesel::table! {
         created_at -> Instant,
         updated_at -> Instant,
         user_email -> Text,
+        external_id -> Nullable<Text>,
+        metadata -> JsonDoc,
+        private_metadata -> JsonDoc,
         state -> Text,
+        user_search -> Text,
+        user_state -> Text,
     }
 }
 
@@ -147,6 +159,7 @@ diesel::table! {
         rate_limit -> BigInt,
         by_platform -> Bool,
         disabled_at -> Nullable<Instant>,
+        name_search -> Text,
     }
 }
 
@@ -321,6 +334,20 @@ diesel::table! {
     use diesel::sql_types::*;
     use crate::db::types::Id;
 
+    #[sql_name = "cf_metadata_entries"]
+    metadata_entries (kind, resource_id, key) {
+        kind -> Text,
+        resource_id -> Id,
+        key -> Text,
+        scope_id -> Id,
+        value -> Text,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::db::types::Id;
+
     #[sql_name = "cf_former_slugs"]
     former_slugs (slug) {
         slug -> Text,
@@ -342,5 +369,6 @@ diesel::allow_tables_to_appear_in_same_query!(
     sessions,
     api_keys,
     events,
-    member_events
+    member_events,
+    metadata_entries,
 );
