@@ -7,8 +7,8 @@ use std::time::Duration;
 pub use credential::{Credential, OwnerState, Use, Verdict};
 
 use super::{
-    ApiKeyId, Caller, Fragment, IpRanges, JsonChanges, JsonObject, MetadataMatch, Name, OrganizationId, Period,
-    Presented, Principal, PrincipalId, Revision, Scope, Scopes, SecretHash, SecretPrefix, Timestamp, UserId,
+    ApiKeyId, Fragment, IpRanges, JsonChanges, JsonObject, MetadataMatch, Name, OrganizationId, Period, Revision,
+    Scopes, SecretHash, SecretPrefix, Timestamp, UserId,
     json::Overflow,
     resource::resource,
     stored::{StoredText, words},
