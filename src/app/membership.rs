@@ -41,11 +41,12 @@ pub(super) async fn create_in(app: &App, tx: &mut Conn, call: &Call, new: &NewMe
     let given = guards::has_role(tx, new.organization_id, &new.role).await?.and(&new.permissions);
     let held = guards::held(tx, caller, organization.id).await?;
     authority::permissions(tx, &held, None, &given)?;
-    // Decided by a read and not by the unique index, so that a batch knows whose refusal it is.
+    // Decided by reads and not by the unique indexes: a statement that fails ends the transaction, and with it the other items of a batch.
     if exists(tx, caller, &user, &organization).await? {
         return Err(Error::Taken(Taken::Membership));
     }
     let membership = new.to_membership(app.new_id(now), now);
+    external_id_is_free(tx, caller, &membership).await?;
     tx.memberships().insert(&membership, &user).await?;
     ending::invitation_of_member(tx, &organization, &user).await?;
     Ok(membership)
@@ -153,6 +154,9 @@ pub(super) async fn update_in(
     }
     let after = HeldPermissions::by(&membership.role, &membership.permissions).and(&given.unwrap_or_default());
     authority::permissions(tx, &held, Some(&before), &after)?;
+    if changes.external_id.is_some() {
+        external_id_is_free(tx, caller, &membership).await?;
+    }
     let preview = dry_run.preview(async { Ok(Impact::of_memberships(1)) }).await?;
     if preview.is_some() {
         return Ok((caller.sees(membership.into_inner()), preview));
@@ -217,6 +221,16 @@ async fn exists(
 ) -> Result<bool> {
     let key = MembershipKey::Ends(user.id, organization.id);
     Ok(tx.memberships().get(&caller.reach(), key).await?.is_some())
+}
+
+/// Refuses an external id that another membership of the organization has.
+async fn external_id_is_free(tx: &mut Conn, caller: &Caller, membership: &Membership) -> Result<()> {
+    let Some(external_id) = membership.external_id.clone() else { return Ok(()) };
+    let key = MembershipKey::External(membership.organization_id, external_id);
+    match tx.memberships().get(&caller.reach(), key).await? {
+        Some(other) if other.id != membership.id => Err(Error::Taken(Taken::MembershipExternalId)),
+        Some(_) | None => Ok(()),
+    }
 }
 
 /// Disables a membership that the caller may write and outranks. A disabled one is left unchanged. What its user gave as a member ends

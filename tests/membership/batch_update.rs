@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tenantry::pb::{self, ErrorReason, batch_membership_result::Outcome};
 
 use super::batch_create::{create, membership, new, reasons};
-use crate::support::{Answered as _, Api, MISSING_ID, Test, both, mask};
+use crate::support::{Answered as _, Api, MISSING_ID, Test, both, mask, object};
 
 pub fn role(id: &str, role: &str) -> pb::UpdateMembershipRequest {
     pb::UpdateMembershipRequest {
@@ -99,6 +99,62 @@ async fn who_may_change_what_is_decided_for_each_item_and_a_denied_one_has_an_ev
         assert_eq!(event.reason(), ErrorReason::RoleInsufficient);
     }
     assert_eq!(t.membership(&bob.id, &acme.id).await.unwrap(), bobs);
+}
+
+#[both]
+async fn an_external_id_that_is_taken_refuses_its_item_alone(t: Arc<Test>) {
+    let (ada, bob, carl) = (t.user("ada").await, t.user("bob").await, t.user("carl").await);
+    let acme = t.organization(&ada).await;
+    let adas = t.membership(&ada.id, &acme.id).await.unwrap();
+    let hired = |user: &pb::User, external_id: &str| pb::CreateMembershipRequest {
+        external_id: external_id.to_owned(),
+        ..new(&user.id, &acme, "viewer")
+    };
+    let made = create(&t.admin(), vec![hired(&bob, "hr-1"), hired(&carl, "hr-1"), hired(&carl, "hr-2")]).await;
+    assert_eq!(reasons(&made), [None, Some(ErrorReason::MembershipExternalIdTaken), None]);
+    let (bobs, carls) = (membership(&made[0]), membership(&made[2]));
+    let named = |of: &pb::Membership, external_id: &str| pb::UpdateMembershipRequest {
+        external_id: external_id.to_owned(),
+        update_mask: mask(&["external_id"]),
+        ..role(&of.id, "")
+    };
+    let items = vec![
+        named(&adas, "hr-2"),
+        named(bobs, "hr-1"),
+        named(carls, "hr-3"),
+        named(&adas, "hr-2"),
+        named(carls, "hr-2"),
+        role(&bobs.id, "member"),
+    ];
+    let results = update(&t.with_key(&t.user_key(&ada).await), items).await;
+    let taken = Some(ErrorReason::MembershipExternalIdTaken);
+    assert_eq!(reasons(&results), [taken, None, None, None, taken, None]);
+    assert_eq!(t.membership(&ada.id, &acme.id).await.as_ref(), Some(membership(&results[3])));
+    assert_eq!(t.membership(&carl.id, &acme.id).await.unwrap().external_id, "hr-3");
+    assert_eq!(t.membership(&bob.id, &acme.id).await.unwrap().role, "member");
+}
+
+#[both]
+async fn private_metadata_is_shown_to_platform_admins_alone_and_set_by_them_alone(t: Arc<Test>) {
+    let (ada, bob) = (t.user("ada").await, t.user("bob").await);
+    let acme = t.organization(&ada).await;
+    let private =
+        pb::CreateMembershipRequest { private_metadata: object("risk", "high"), ..new(&bob.id, &acme, "viewer") };
+    let made = create(&t.admin(), vec![private]).await;
+    let bobs = membership(&made[0]);
+    assert_eq!(bobs.private_metadata, object("risk", "high"));
+    let private = pb::UpdateMembershipRequest {
+        private_metadata: object("risk", "low"),
+        update_mask: mask(&["private_metadata"]),
+        ..role(&bobs.id, "")
+    };
+    let items = || vec![private.clone(), role(&bobs.id, "member")];
+    let results = update(&t.with_key(&t.user_key(&ada).await), items()).await;
+    assert_eq!(reasons(&results), [Some(ErrorReason::PlatformAdminRequired), None]);
+    assert_eq!(membership(&results[1]).private_metadata, None);
+    let results = update(&t.admin(), items()).await;
+    assert_eq!(reasons(&results), [None, None]);
+    assert_eq!(membership(&results[1]).private_metadata, object("risk", "low"));
 }
 
 #[both]

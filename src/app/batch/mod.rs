@@ -48,6 +48,13 @@ pub struct ItemResult<T> {
     pub outcome: Result<T>,
 }
 
+impl<T> ItemResult<T> {
+    /// The result with what the item did as another type.
+    pub fn map<U>(self, change: impl FnOnce(T) -> U) -> ItemResult<U> {
+        ItemResult { index: self.index, outcome: self.outcome.map(change) }
+    }
+}
+
 /// The answer to a batch, which consists of the answers to its parts.
 pub trait BatchAnswer: Answer + Default {
     /// Adds the answer to the next part.

@@ -122,6 +122,13 @@ fn append<R: BatchResult>(results: &mut Vec<R>, part: Vec<R>) {
     }
 }
 
+/// The results of a part. A part is bounded by itself too, since its answer may be remembered.
+fn within_room<T, R: BatchResult>(results: Vec<ItemResult<T>>, result: impl Fn(ItemResult<T>) -> R) -> Vec<R> {
+    let mut all = Vec::with_capacity(results.len());
+    append(&mut all, results.into_iter().map(result).collect());
+    all
+}
+
 fn denials<R: BatchResult>(results: &[R]) -> Vec<String> {
     let denied = results.iter().filter_map(BatchResult::error).map(pb::BatchItemError::reason);
     let mut denied: Vec<String> = denied
@@ -133,16 +140,15 @@ fn denials<R: BatchResult>(results: &[R]) -> Vec<String> {
     denied
 }
 
-/// The answer to a part of BatchCreateMemberships.
+/// The answer to a part of BatchCreateMemberships, which is for platform admins only.
 pub fn created_memberships(results: Vec<ItemResult<Membership>>) -> pb::BatchCreateMembershipsResponse {
-    // Only platform admins create memberships directly.
-    let seen = |ItemResult { index, outcome }| membership(ItemResult { index, outcome: outcome.map(Seen::whole) });
-    pb::BatchCreateMembershipsResponse { results: results.into_iter().map(seen).collect() }
+    let whole = |result: ItemResult<Membership>| membership(result.map(Seen::whole));
+    pb::BatchCreateMembershipsResponse { results: within_room(results, whole) }
 }
 
 /// The answer to a part of BatchUpdateMemberships.
 pub fn updated_memberships(results: Vec<ItemResult<Seen<Membership>>>) -> pb::BatchUpdateMembershipsResponse {
-    pb::BatchUpdateMembershipsResponse { results: results.into_iter().map(membership).collect() }
+    pb::BatchUpdateMembershipsResponse { results: within_room(results, membership) }
 }
 
 /// The answer to a part of BatchDeleteMemberships.
@@ -154,7 +160,7 @@ pub fn deleted_memberships(results: Vec<ItemResult<MembershipId>>) -> pb::BatchD
         };
         pb::BatchMembershipResult { index: index(result.index), outcome: Some(outcome) }
     };
-    pb::BatchDeleteMembershipsResponse { results: results.into_iter().map(result).collect() }
+    pb::BatchDeleteMembershipsResponse { results: within_room(results, result) }
 }
 
 /// The answer to a part of BatchCreateInvitations.
@@ -168,17 +174,17 @@ pub fn created_invitations(results: Vec<ItemResult<IssuedInvitation>>) -> pb::Ba
         };
         pb::BatchInvitationResult { index: index(result.index), outcome: Some(outcome), plaintext_token }
     };
-    pb::BatchCreateInvitationsResponse { results: results.into_iter().map(result).collect() }
+    pb::BatchCreateInvitationsResponse { results: within_room(results, result) }
 }
 
-/// The answer to a part of BatchSuspendUsers.
+/// The answer to a part of BatchSuspendUsers, which is for platform admins only.
 pub fn suspended_users(results: Vec<ItemResult<User>>) -> pb::BatchSuspendUsersResponse {
-    pb::BatchSuspendUsersResponse { results: results.into_iter().map(user).collect() }
+    pb::BatchSuspendUsersResponse { results: within_room(results, user) }
 }
 
-/// The answer to a part of BatchReactivateUsers.
+/// The answer to a part of BatchReactivateUsers, which is for platform admins only.
 pub fn reactivated_users(results: Vec<ItemResult<User>>) -> pb::BatchReactivateUsersResponse {
-    pb::BatchReactivateUsersResponse { results: results.into_iter().map(user).collect() }
+    pb::BatchReactivateUsersResponse { results: within_room(results, user) }
 }
 
 fn membership(result: ItemResult<Seen<Membership>>) -> pb::BatchMembershipResult {
@@ -191,7 +197,6 @@ fn membership(result: ItemResult<Seen<Membership>>) -> pb::BatchMembershipResult
 
 fn user(result: ItemResult<User>) -> pb::BatchUserResult {
     let outcome = match result.outcome {
-        // Only platform admins call these methods.
         Ok(user) => UserOutcome::User(Seen::whole(user).into()),
         Err(refusal) => UserOutcome::Error(error(&refusal)),
     };
