@@ -5,8 +5,8 @@ use crate::{
     app::{App, credentials::Invalidation},
     clock::Clock,
     db::{Conn, Database, Work, fault},
-    error::{Error, Result, Taken},
-    models::{Actor, Call, Change, Event, EventId, Once, Origin, Sealed, Timestamp},
+    error::{Entity, Error, Result, Taken},
+    models::{Actor, Call, Change, Event, EventId, Once, Origin, Person, Sealed, Timestamp, erasure},
     repositories::ClaimedRequest,
     security::{
         random,
@@ -26,8 +26,8 @@ pub trait Answer: Sized + Send + Sync {
     fn from_bytes(bytes: &[u8]) -> Result<Self>;
 }
 
-/// Encodes the event of a change.
-pub type EncodeEvent = fn(Change, &Origin, EventId, Timestamp) -> Event;
+/// Encodes the event of a change, without the data of a person who is being erased.
+pub type EncodeEvent = fn(Change, &Origin, EventId, Timestamp, Option<&Person>) -> Event;
 
 impl App {
     /// Makes a change for a call. `work` does it and returns models; `answer` turns them into the answer. A repeated request gets the
@@ -120,8 +120,11 @@ impl App {
         self.open(call, once, &sealed).map(Claim::Answered)
     }
 
-    /// Opens a remembered answer if it belongs to the same request.
+    /// Opens a remembered answer if it belongs to the same request. One about a person who was erased since is gone.
     fn open<A: Answer>(&self, call: &Call, once: &Once, sealed: &Sealed) -> Result<A> {
+        if sealed.is_erased() {
+            return Err(Error::NotFound(Entity::User));
+        }
         let opened = self.keys.open(sealed, place(call)).map_err(Error::SealedValueUnreadable)?;
         let Some((fingerprint, answer)) = opened.split_first_chunk::<32>() else {
             return Err(Error::internal("a remembered answer is too short"));
@@ -134,8 +137,9 @@ impl App {
 
     async fn remember<A: Answer>(&self, tx: &mut Conn, call: &Call, claimed: ClaimedRequest, answer: &A) -> Result<()> {
         let Some(once) = &call.once else { return Ok(()) };
+        let persons = erasure::persons_in_answer(tx.changes());
         let answer = seal(&self.keys, call, &once.fingerprint, answer);
-        tx.remembered_answers().remember(claimed, answer).await
+        tx.remembered_answers().remember(claimed, answer, &persons).await
     }
 }
 
@@ -213,13 +217,13 @@ async fn write_events(
     if let (Actor::Caller { .. }, Some(change)) = (origin.actor, tx.ungranted()) {
         return Err(Error::internal(format!("{:?} gives authority that was not granted", change.action)));
     }
-    let changes = tx.take_changes();
+    let (changes, erasing) = (tx.take_changes(), tx.erasing().cloned());
     // In order, so that events with the same timestamp are listed in the order in which they happened.
     let mut ids: Vec<_> = changes.iter().map(|_| random::uuid(now)).collect();
     ids.sort_unstable();
     let forgotten = changes.iter().flat_map(|change| Invalidation::all_by(change.action, &change.subject)).collect();
     let events = changes.into_iter().zip(ids);
-    let events: Vec<_> = events.map(|(change, id)| encode(change, origin, id.into(), now)).collect();
+    let events: Vec<_> = events.map(|(change, id)| encode(change, origin, id.into(), now, erasing.as_ref())).collect();
     tx.events().insert(&events).await?;
     Ok(forgotten)
 }

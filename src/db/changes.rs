@@ -1,12 +1,32 @@
 //! Changes recorded by a transaction, and the authority it may grant.
 
 use super::Conn;
-use crate::models::{Change, Grant};
+use crate::models::{Change, Grant, Person};
 
 impl Conn {
     /// Records a change. It must become an event before the transaction commits.
     pub(crate) fn record(&mut self, change: Change) {
         self.changes.push(change);
+    }
+
+    /// The changes recorded so far.
+    pub(crate) fn changes(&self) -> &[Change] {
+        &self.changes
+    }
+
+    /// From here on, the events of this transaction show nothing of a person who is being erased.
+    pub(crate) fn erase(&mut self, person: Person) {
+        self.erasing = Some(person);
+    }
+
+    /// The person who is being erased, to add what else is the person's.
+    pub(crate) fn erasing_mut(&mut self) -> Option<&mut Person> {
+        self.erasing.as_mut()
+    }
+
+    /// The person who is being erased.
+    pub(crate) fn erasing(&self) -> Option<&Person> {
+        self.erasing.as_ref()
     }
 
     /// Permits a grant. Only `app::authority`, which makes that decision, calls it.

@@ -39,7 +39,7 @@ use tokio::sync::Notify;
 use crate::{
     config::{DatabaseArgs, DatabaseUrl},
     error::{Error, Result},
-    models::{Action, Change, Grant, stored::StoredText as _},
+    models::{Action, Change, Grant, Person, stored::StoredText as _},
     security::random,
     telemetry::metrics::seconds,
 };
@@ -72,6 +72,8 @@ pub struct Conn {
     actions: Vec<Action>,
     /// Authority that may be granted in this transaction.
     granted: Vec<Grant>,
+    /// The person whom this transaction erases.
+    erasing: Option<Person>,
 }
 
 /// The variants that `query!` dispatches on.
@@ -329,6 +331,18 @@ impl Database {
         }
     }
 
+    /// Removes old versions of rows from the files of the database, as far as that is in the hands of the service: on SQLite, the log is
+    /// copied to the database and truncated. False if a reader still needs them. PostgreSQL removes them by itself, when it vacuums.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] if the database cannot be used.
+    pub async fn forget_old_versions(&self) -> Result<bool> {
+        match &self.pools {
+            Pools::Sqlite(pools) => pools.truncate_log().await,
+            Pools::Postgres(_) => Ok(true),
+        }
+    }
+
     /// True if statements take a network round trip, so that batching rows into one is worth a wait.
     pub fn is_networked(&self) -> bool {
         matches!(self.pools, Pools::Postgres(_))
@@ -345,7 +359,7 @@ impl Database {
 
 impl Conn {
     fn new(handle: Handle) -> Self {
-        Self { handle, changes: Vec::new(), actions: Vec::new(), granted: Vec::new() }
+        Self { handle, changes: Vec::new(), actions: Vec::new(), granted: Vec::new(), erasing: None }
     }
 
     /// Ends a snapshot and returns the connection to its pool.

@@ -15,6 +15,7 @@ use crate::{
 /// Encoders of events and cached keys as messages of the API.
 pub const ENCODERS: Encoders = Encoders {
     event: convert::event::of_change,
+    erase: convert::erase::erased,
     api_key: |key| pb::ApiKey::from(key).encode_to_vec(),
     reason: |error| status::reason_text(status::reason(error)),
 };

@@ -1,6 +1,7 @@
 //! Attacks that once worked, each named for its item, with its smallest input and the right answer.
 
 mod authority;
+mod erasure;
 mod lists;
 mod load;
 mod sessions;

@@ -10,7 +10,7 @@ use super::{
 };
 
 /// Fields that requests leave empty.
-const OPTIONAL: [&str; 44] = [
+const OPTIONAL: [&str; 45] = [
     "avatar_url",
     "logo_url",
     "metadata",
@@ -55,6 +55,7 @@ const OPTIONAL: [&str; 44] = [
     "restore_api_keys",
     "email_verified_by_provider",
     "purge_sole_organizations",
+    "delete_sole_organizations",
 ];
 
 /// One resource of every kind, all of one owner.

@@ -3,6 +3,8 @@
 mod batch_get;
 mod create;
 mod delete;
+mod delete_own;
+mod export_own_data;
 mod get;
 mod get_by_email;
 mod grant_platform_admin;

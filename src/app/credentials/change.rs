@@ -58,7 +58,8 @@ impl Invalidation {
             | A::MembershipDeleted => {
                 subject.user_id.zip(subject.organization_id).map(|(user, own)| Self::Standing(user, own))
             }
-            A::UserSignedIn
+            A::UserErased
+            | A::UserSignedIn
             | A::UserSignInFailed
             | A::UserPasswordVerified
             | A::UserPasswordSet

@@ -18,9 +18,9 @@ static POOL: LazyLock<DescriptorPool> = LazyLock::new(|| {
     pool
 });
 
-/// The fields that differ between two encoded messages of one kind; `None` if they cannot be decoded.
-pub(super) fn changes(kind: ResourceType, before: Option<&[u8]>, after: Option<&[u8]>) -> Option<Vec<pb::FieldChange>> {
-    let descriptor = POOL.get_message_by_name(match kind {
+/// The message of a kind of resource.
+pub(super) fn descriptor(kind: ResourceType) -> Option<MessageDescriptor> {
+    POOL.get_message_by_name(match kind {
         ResourceType::User => "tenantry.v1.User",
         ResourceType::Organization => "tenantry.v1.Organization",
         ResourceType::Membership => "tenantry.v1.Membership",
@@ -29,7 +29,12 @@ pub(super) fn changes(kind: ResourceType, before: Option<&[u8]>, after: Option<&
         ResourceType::OauthAccount => "tenantry.v1.OauthAccount",
         ResourceType::Session => "tenantry.v1.Session",
         ResourceType::ApiKey => "tenantry.v1.ApiKey",
-    })?;
+    })
+}
+
+/// The fields that differ between two encoded messages of one kind; `None` if they cannot be decoded.
+pub(super) fn changes(kind: ResourceType, before: Option<&[u8]>, after: Option<&[u8]>) -> Option<Vec<pb::FieldChange>> {
+    let descriptor = descriptor(kind)?;
     let read = |bytes: Option<&[u8]>| match bytes {
         None => Some(None),
         Some(bytes) => DynamicMessage::decode(descriptor.clone(), bytes).ok().map(Some),

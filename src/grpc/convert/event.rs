@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, HashMap};
 
 use prost::Message;
 
-use super::{Listing, Lists, Validation, diff, specified, time};
+use super::{Listing, Lists, Validation, diff, erase, specified, time};
 use crate::{
     error::{Error, Result},
     models::{
-        Action, Actor, ActorKind, Change, Event, EventFilter, EventId, OrganizationId, Origin, Presented, Principal,
-        ResourceType, Sequence, State, Timestamp,
+        Action, Actor, ActorKind, Change, Event, EventFilter, EventId, OrganizationId, Origin, Person, Presented,
+        Principal, ResourceType, Sequence, State, Timestamp,
         event::{Details, View},
         stored::StoredText as _,
     },
@@ -23,31 +23,34 @@ const MAX_ACTIONS: usize = 20;
 /// The stored part of an event beyond its columns. Resources are stored as their own messages, which never carry a secret; the field
 /// changes are derived from them.
 #[derive(Clone, PartialEq, Message)]
-struct Stored {
+pub(super) struct Stored {
     #[prost(bytes = "vec", optional, tag = "1")]
-    before: Option<Vec<u8>>,
+    pub(super) before: Option<Vec<u8>>,
     #[prost(bytes = "vec", optional, tag = "2")]
-    after: Option<Vec<u8>>,
+    pub(super) after: Option<Vec<u8>>,
     #[prost(string, tag = "3")]
     method: String,
     #[prost(string, tag = "4")]
     call_id: String,
     #[prost(string, tag = "5")]
-    ip_address: String,
+    pub(super) ip_address: String,
     #[prost(string, tag = "6")]
     request_id: String,
     #[prost(btree_map = "string, string", tag = "7")]
-    metadata: BTreeMap<String, String>,
+    pub(super) metadata: BTreeMap<String, String>,
     #[prost(string, tag = "8")]
     reason: String,
     #[prost(uint32, tag = "9")]
     count: u32,
     #[prost(string, tag = "10")]
     session: String,
+    /// Set once personal data was erased from it.
+    #[prost(bool, tag = "11")]
+    pub(super) erased: bool,
 }
 
-/// The event of a change.
-pub fn of_change(change: Change, origin: &Origin, id: EventId, now: Timestamp) -> Event {
+/// The event of a change. A change that erases a person records nothing of it but ids.
+pub fn of_change(change: Change, origin: &Origin, id: EventId, now: Timestamp, erasing: Option<&Person>) -> Event {
     let api_key = |presented| match presented {
         Presented::ApiKey { id, .. } => Some(id),
         Presented::Session(_) => None,
@@ -66,6 +69,7 @@ pub fn of_change(change: Change, origin: &Origin, id: EventId, now: Timestamp) -
         Actor::Caller { presented: Presented::Session(id), .. } => id.to_string(),
         Actor::Caller { .. } | Actor::System => String::new(),
     };
+    let address = change.address();
     let refusal = change.refusal;
     let stored = Stored {
         before: change.before.map(message),
@@ -78,8 +82,9 @@ pub fn of_change(change: Change, origin: &Origin, id: EventId, now: Timestamp) -
         session,
         count: refusal.as_ref().map_or(0, |refusal| refusal.count),
         reason: refusal.map(|refusal| refusal.reason).unwrap_or_default(),
+        erased: false,
     };
-    Event {
+    let mut event = Event {
         id,
         created_at: now,
         action: change.action,
@@ -92,8 +97,14 @@ pub fn of_change(change: Change, origin: &Origin, id: EventId, now: Timestamp) -
         resource_type: change.subject.resource.map(|(kind, _)| kind),
         resource_id: change.subject.resource.map(|(_, id)| id),
         revision: change.subject.revision,
+        address,
         details: Details(stored.encode_to_vec()),
+    };
+    if let Some(person) = erasing {
+        event.details = erase::erased(&event, person).details;
+        event.address = event.address.filter(|_| !person.is_subject_of(&event));
     }
+    event
 }
 
 /// A resource in a snapshot.
@@ -158,6 +169,7 @@ pub fn visible((sequence, event): (Sequence, Event), view: View) -> Result<pb::E
         request_id: of_call(stored.request_id),
         reason: reason.into(),
         count: i32::try_from(stored.count).unwrap_or(i32::MAX),
+        is_erased: stored.erased,
         actor: Some(pb::Actor {
             kind: wire_actor_kind(event.actor_kind).into(),
             user_id: text(event.actor_user_id.filter(|_| shown != ActorVisibility::Kind)),

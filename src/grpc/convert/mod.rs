@@ -8,6 +8,7 @@ pub mod authentication;
 pub mod authorization;
 pub mod call;
 mod diff;
+pub mod erase;
 pub mod event;
 pub mod impact;
 pub mod invitation;

@@ -1,15 +1,16 @@
 //! Users on the wire.
 
-use super::{Listing, Lists, Validation, batch_size, json, time};
+use super::{Listing, Lists, Validation, authentication, batch_size, json, time};
 use crate::{
     app::{
+        own_user::OwnDeletion,
         target::Target,
         user_import::{ImportOutcome, ImportResult, ImportedUser},
     },
     error::Result,
     models::{
         Email, EmailPrefix, ExternalId, Name, NewUser, PasswordHash, Resource as _, StateFilter, User, UserChanges,
-        UserFilter, UserId, UserState, WebUrl,
+        UserFilter, UserId, UserState, WebUrl, session::IpText,
     },
     pb::{self, imported_user_result::Outcome},
     security::password::{Hash, Limits},
@@ -29,6 +30,22 @@ pub fn create(request: pb::CreateUserRequest) -> Result<NewUser> {
         return Err(check.failed());
     };
     Ok(NewUser { email, name, avatar_url, metadata, email_verified: request.email_verified, external_id: None })
+}
+
+/// Parses a DeleteOwnUser request.
+pub fn delete_own(request: pb::DeleteOwnUserRequest) -> Result<OwnDeletion> {
+    let mut check = Validation::default();
+    let user_id = check.id("user_id", &request.user_id);
+    let ip_address = check.optional("ip_address", &request.ip_address, IpText::parse);
+    let password = if request.password.is_empty() {
+        Some(None)
+    } else {
+        authentication::password(&mut check, "password", request.password).map(Some)
+    };
+    let (Some(user_id), Some(ip_address), Some(password)) = (user_id, ip_address, password) else {
+        return Err(check.failed());
+    };
+    Ok(OwnDeletion { user_id, password, ip_address, sole_organizations: request.delete_sole_organizations })
 }
 
 /// Parses a batch of ImportUsers.
