@@ -215,7 +215,8 @@ pub async fn run(app: App) -> Result<()> {
     let mut has_erased = false;
     loop {
         let now = app.now();
-        match app.change_by_system(async |tx| step(&app, tx, limit, now).await).await? {
+        let step = app.change_by_system(async |tx| step(&app, tx, limit, now).await).await?;
+        match step {
             Step::Nothing => break,
             Step::Batch(begun) => {
                 has_erased = true;

@@ -168,19 +168,18 @@ async fn read(conn: &mut Conn, user: &User, part: Part, after: Option<Uuid>) -> 
             resources!(conn.memberships().export(own, after.map(Into::into), RESOURCES), OwnDatum::Membership)
         }
         Part::ReceivedInvitations => {
-            let rows = conn.invitations().of_person(user, false, after.map(Into::into), RESOURCES);
-            resources!(rows, OwnDatum::ReceivedInvitation)
+            let after = after.map(Into::into);
+            resources!(conn.invitations().of_person(user, false, after, RESOURCES), OwnDatum::ReceivedInvitation)
         }
         Part::SentInvitations => {
-            let rows = conn.invitations().of_person(user, true, after.map(Into::into), RESOURCES);
-            resources!(rows, OwnDatum::SentInvitation)
+            let after = after.map(Into::into);
+            resources!(conn.invitations().of_person(user, true, after, RESOURCES), OwnDatum::SentInvitation)
         }
         Part::OauthAccounts => {
             resources!(conn.oauth_accounts().export(own, after.map(Into::into), RESOURCES), OwnDatum::OauthAccount)
         }
         Part::Sessions => {
-            let rows = conn.sessions().of_person(user.id, after.map(Into::into), RESOURCES);
-            resources!(rows, OwnDatum::Session)
+            resources!(conn.sessions().of_person(user.id, after.map(Into::into), RESOURCES), OwnDatum::Session)
         }
         Part::ApiKeys => {
             resources!(conn.api_keys().export(own, after.map(Into::into), RESOURCES), OwnDatum::ApiKey)

@@ -3,7 +3,7 @@
 use std::sync::LazyLock;
 
 use prost::Message as _;
-use prost_reflect::{DynamicMessage, FieldDescriptor, Kind, MessageDescriptor, Value};
+use prost_reflect::{DynamicMessage, FieldDescriptor, Kind, MessageDescriptor};
 
 use super::{diff, event::Stored};
 use crate::models::{Email, Erased, Event, NormalizedEmail, Person, ResourceType, event::Details};
@@ -65,7 +65,7 @@ fn resource(kind: ResourceType, bytes: &[u8], addresses: &mut Vec<NormalizedEmai
     let mut after = DynamicMessage::new(descriptor.clone());
     for field in descriptor.fields().filter(is_kept) {
         if before.has_field(&field) {
-            after.set_field(&field, Value::clone(&before.get_field(&field)));
+            after.set_field(&field, before.get_field(&field).into_owned());
         }
     }
     Some(after.encode_to_vec())
