@@ -34,6 +34,8 @@ const MIN_PAUSE: Duration = Duration::from_millis(2);
 const SETTLE: Duration = Duration::from_mins(10);
 /// How far the clocks of two processes may be apart: an event of an address up to this long after the purge is one of before it.
 const SKEW: Duration = Duration::from_secs(1);
+/// Maximum number of erasures that one run completes.
+const COMPLETED_AT_ONCE: usize = 1_000;
 /// When to try again after readers have kept the database from forgetting old versions of rows.
 const RETRY: Duration = Duration::from_secs(1);
 
@@ -60,8 +62,10 @@ pub(super) async fn purge(
         tx.erasures().insert(part).await?;
     }
     for mut part in parts {
-        let (looked_at, _) = batch(app, tx, &mut part, left, now).await?;
-        left = left.saturating_sub(i64::try_from(looked_at).unwrap_or(i64::MAX)).max(1);
+        let looked_at = rows(app, tx, &mut part, left, now).await?;
+        left = left.saturating_sub(looked_at).max(1);
+        // The job looks for the rest at once, even if there is none: afterwards it also removes old versions of rows.
+        tx.erasures().save(&part).await?;
     }
     Ok(())
 }
@@ -137,24 +141,13 @@ async fn is_free(tx: &mut Conn, email: &NormalizedEmail) -> Result<bool> {
     Ok(tx.users().taken_emails(std::slice::from_ref(email)).await?.is_empty())
 }
 
-/// Looks at up to `limit` rows of a part, erases the person from them, and stores how far it came. Returns how many rows it looked at, and
-/// whether the part is complete; a part that is stays stored.
-async fn batch(app: &App, tx: &mut Conn, part: &mut Erasure, limit: i64, now: Timestamp) -> Result<(usize, bool)> {
+/// Looks at up to `limit` rows of a part and erases the person from them. Returns how many rows it looked at.
+async fn rows(app: &App, tx: &mut Conn, part: &mut Erasure, limit: i64, now: Timestamp) -> Result<i64> {
     let looked_at = match part.trace {
         Trace::Answers => tx.remembered_answers().erase(part.subject, limit).await?,
         Trace::About | Trace::By | Trace::Address | Trace::Organization => events(app, tx, part, limit, now).await?,
     };
-    if i64::try_from(looked_at).unwrap_or(i64::MAX) < limit {
-        let settled_at = part.requested_at.after(SETTLE);
-        if now >= settled_at {
-            return Ok((looked_at, true));
-        }
-        part.due_at = settled_at;
-        // A call that had begun before the purge has events with ids from before it.
-        part.reached = Some(EventId(first_uuid_at(part.requested_at.before(SETTLE))));
-    }
-    tx.erasures().save(part).await?;
-    Ok((looked_at, false))
+    Ok(i64::try_from(looked_at).unwrap_or(i64::MAX))
 }
 
 /// Erases the person from up to `limit` events, and returns how many it looked at.
@@ -202,7 +195,7 @@ enum Step {
     Nothing,
     /// A batch is done, which began at this time.
     Batch(Instant),
-    /// Of a user, only this part is left, and it is complete.
+    /// Of a user, only this part is left, and there is nothing left to do for it.
     Last(Erasure),
 }
 
@@ -213,7 +206,8 @@ enum Step {
 pub async fn run(app: App) -> Result<()> {
     let (mut limit, min, max) = ROWS;
     let mut has_erased = false;
-    loop {
+    let mut last = Vec::new();
+    while last.len() < COMPLETED_AT_ONCE {
         let now = app.now();
         let step = app.change_by_system(async |tx| step(&app, tx, limit, now).await).await?;
         match step {
@@ -228,12 +222,11 @@ pub async fn run(app: App) -> Result<()> {
                 };
                 tokio::time::sleep(took.max(MIN_PAUSE)).await;
             }
-            Step::Last(part) => complete(&app, &part, now).await?,
+            Step::Last(part) => last.push(part),
         }
     }
-    if has_erased {
-        // Soon, if readers allow it. Before an erasure is complete it must succeed.
-        app.db.forget_old_versions().await?;
+    if (has_erased || !last.is_empty()) && app.db.forget_old_versions().await? && !last.is_empty() {
+        complete(&app, &last).await?;
     }
     Ok(())
 }
@@ -244,27 +237,38 @@ async fn step(app: &App, tx: &mut Conn, limit: i64, now: Timestamp) -> Result<St
     // From here on other writers wait. The time this transaction waited for them does not count.
     let begun = Instant::now();
     tx.erase(part.person());
-    let (_, is_complete) = batch(app, tx, &mut part, limit, now).await?;
-    if is_complete {
-        if tx.erasures().count(part.user_id).await? == 1 {
-            return Ok(Step::Last(part));
-        }
-        tx.erasures().delete(&part).await?;
+    if rows(app, tx, &mut part, limit, now).await? >= limit {
+        tx.erasures().save(&part).await?;
+        return Ok(Step::Batch(begun));
     }
-    Ok(Step::Batch(begun))
+    let settled_at = part.requested_at.after(SETTLE);
+    if now < settled_at {
+        part.due_at = settled_at;
+        // A call that had begun before the purge has events with ids from before it.
+        part.reached = Some(EventId(first_uuid_at(part.requested_at.before(SETTLE))));
+        tx.erasures().save(&part).await?;
+        return Ok(Step::Batch(begun));
+    }
+    if tx.erasures().count(part.user_id).await? > 1 {
+        tx.erasures().delete(&part).await?;
+        return Ok(Step::Batch(begun));
+    }
+    // It comes again if readers still need old versions of rows, or if the process ends before it is complete.
+    part.due_at = now.after(RETRY);
+    tx.erasures().save(&part).await?;
+    Ok(Step::Last(part))
 }
 
-/// Completes the erasure of a user, or tries again later if readers still need old versions of rows.
-async fn complete(app: &App, part: &Erasure, now: Timestamp) -> Result<()> {
-    let is_forgotten = app.db.forget_old_versions().await?;
+/// Completes the erasure of users of whom nothing is left but these parts.
+async fn complete(app: &App, last: &[Erasure]) -> Result<()> {
     let complete = app.change_by_system(async |tx| {
-        if is_forgotten {
-            tx.erasures().delete(part).await?;
-            let resource = Some((ResourceType::User, ResourceId(part.user_id.0)));
-            let subject = Subject { user_id: Some(part.user_id), resource, ..Subject::default() };
-            tx.record(Change::nothing(Action::UserErased, subject));
-        } else {
-            tx.erasures().save(&Erasure { due_at: now.after(RETRY), ..part.clone() }).await?;
+        for part in last {
+            // Another process may have been faster.
+            if tx.erasures().delete(part).await? {
+                let resource = Some((ResourceType::User, ResourceId(part.user_id.0)));
+                let subject = Subject { user_id: Some(part.user_id), resource, ..Subject::default() };
+                tx.record(Change::nothing(Action::UserErased, subject));
+            }
         }
         Ok(())
     });

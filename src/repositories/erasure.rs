@@ -55,9 +55,12 @@ impl ErasureRepository<'_> {
         execute!(self.conn, diesel::update(found).set(progress))
     }
 
-    /// Removes a complete part.
-    pub async fn delete(&mut self, erasure: &Erasure) -> Result<()> {
-        let found = erasures::table.find((erasure.user_id, erasure.trace, erasure.subject));
-        execute!(self.conn, diesel::delete(found))
+    /// Removes a complete part. False if it is removed already.
+    pub async fn delete(&mut self, erasure: &Erasure) -> Result<bool> {
+        let removed = query!(self.conn, c => {
+            let found = erasures::table.find((erasure.user_id, erasure.trace, erasure.subject));
+            diesel::delete(found).execute(c)
+        })?;
+        Ok(removed > 0)
     }
 }
