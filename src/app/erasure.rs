@@ -156,7 +156,7 @@ async fn events(app: &App, tx: &mut Conn, part: &mut Erasure, limit: i64, now: T
     // An address may be another person's after the purge.
     let before = (part.trace == Trace::Address).then(|| part.requested_at.after(SKEW));
     let trace = (part.trace, part.subject);
-    let events = tx.events().of_person(trace, part.reached, before, limit).await?;
+    let events = tx.events().lock_of_person(trace, part.reached, before, limit).await?;
     let looked_at = events.len();
     let mut former = HashSet::new();
     for (sequence, event) in events {

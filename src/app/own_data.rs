@@ -189,7 +189,7 @@ async fn read(conn: &mut Conn, user: &User, part: Part, after: Option<Uuid>) -> 
                 Trace::Address => PersonId::of_address(&user.email_normalized),
                 Trace::About | Trace::By | Trace::Organization | Trace::Answers => user.id.into(),
             };
-            let rows = conn.events().of_person((trace, subject), after.map(EventId), None, EVENTS).await?;
+            let rows = conn.events().of_person((trace, subject), after.map(EventId), EVENTS).await?;
             Batch::of(rows, EVENTS, |(_, event)| event.id.0, |placed| own_event(user.id, trace, placed))
         }
     })
