@@ -6,12 +6,15 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tenantry::pb::{self, ErrorReason, create_api_key_request::Owner};
+use tenantry::{
+    pb::{self, ErrorReason, create_api_key_request::Owner},
+    server::Server,
+};
 use tonic::{Request, metadata::MetadataValue};
 use uuid::Uuid;
 
 use crate::support::{
-    Answered as _, Backend, DAY, Test, both,
+    Answered as _, Api, Backend, DAY, Test, args, both,
     database::TestDatabase,
     follow::{Watch, actions, list},
     given::{PASSWORD, unique},
@@ -170,8 +173,8 @@ async fn listed(t: &Test) -> Vec<pb::Event> {
 }
 
 /// Follows a watch from a cursor until an erasure is complete. Returns the events.
-async fn until_erased(t: &Test, cursor: &str, user: &pb::User) -> Vec<pb::Event> {
-    let mut watch = Watch::resume(&t.admin(), cursor).await;
+async fn until_erased(api: &Api, cursor: &str, user: &pb::User) -> Vec<pb::Event> {
+    let mut watch = Watch::resume(api, cursor).await;
     let mut events = Vec::new();
     loop {
         let event = watch.event().await;
@@ -186,8 +189,8 @@ async fn until_erased(t: &Test, cursor: &str, user: &pb::User) -> Vec<pb::Event>
 /// Asserts that nothing leads to a person.
 async fn assert_erased(t: &Test, person: &Person, cursor: &str) {
     // Twice: the first time until everything is done, the second time as a client that begins now.
-    until_erased(t, cursor, &person.user).await;
-    let watched = until_erased(t, cursor, &person.user).await;
+    until_erased(&t.admin(), cursor, &person.user).await;
+    let watched = until_erased(&t.admin(), cursor, &person.user).await;
     let listed = listed(t).await;
     let exported = export(&t.admin(), every_kind(), "").await.unwrap();
     for (what, bytes) in [
@@ -353,6 +356,24 @@ async fn what_is_much_is_erased_in_the_background(t: Arc<Test>) {
     let events = listed(&t).await;
     assert!(events.len() > before);
     assert_eq!(events.iter().filter(|event| event.action == "user.created" && event.is_erased).count(), 3001);
+}
+
+#[both]
+async fn what_a_process_left_is_erased_by_the_next(t: Arc<Test>) {
+    let beginning = cursor(&t).await;
+    let person = person(&t).await;
+    many_events(&t, &person.user, 3000).await;
+    purge(&t, &person.user).await;
+    t.server.lock().await.take().unwrap().stop().await.unwrap();
+    let left = t.database.texts("SELECT 'x' AS value FROM cf_erasures").await;
+    assert!(!left.is_empty());
+    let server = Server::start(&args(&t.database.url(), &[]), t.clock.clone()).await.unwrap();
+    let api = Api::new(server.address, Some(t.admin_key.clone()));
+    *t.server.lock().await = Some(server);
+    t.advance(SETTLED);
+    let events = until_erased(&api, &beginning, &person.user).await;
+    assert_eq!(found(&person.words, format!("{events:?}").as_bytes()), Vec::<&str>::new());
+    assert_eq!(found(&person.words, &t.database.bytes().await), Vec::<&str>::new());
 }
 
 /// The slowest write while a user with many events is erased, compared with the slowest otherwise.
