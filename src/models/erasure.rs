@@ -26,7 +26,8 @@ words! {
 }
 
 impl PersonId {
-    /// A digest of an address. It hides nothing from a reader who can guess the address; it is stored beside the address, and erased with it.
+    /// A digest of an address. It hides nothing from a reader who can guess the address: it is stored beside the address, and erased with
+    /// it.
     pub fn of_address(email: &NormalizedEmail) -> Self {
         let digest: [u8; 32] = Sha256::digest(email.as_str()).into();
         let mut id = [0; 16];
