@@ -26,8 +26,8 @@ pub trait Answer: Sized + Send + Sync {
     fn from_bytes(bytes: &[u8]) -> Result<Self>;
 }
 
-/// Encodes the event of a change, without the data of a person who is being erased.
-pub type EncodeEvent = fn(Change, &Origin, EventId, Timestamp, Option<&Person>) -> Event;
+/// Encodes the event of a change, without the data of persons who are being erased.
+pub type EncodeEvent = fn(Change, &Origin, EventId, Timestamp, &[Person]) -> Event;
 
 impl App {
     /// Makes a change for a call. `work` does it and returns models; `answer` turns them into the answer. A repeated request gets the
@@ -217,13 +217,13 @@ async fn write_events(
     if let (Actor::Caller { .. }, Some(change)) = (origin.actor, tx.ungranted()) {
         return Err(Error::internal(format!("{:?} gives authority that was not granted", change.action)));
     }
-    let (changes, erasing) = (tx.take_changes(), tx.erasing().cloned());
+    let (changes, erasing) = (tx.take_changes(), tx.erasing().to_vec());
     // In order, so that events with the same timestamp are listed in the order in which they happened.
     let mut ids: Vec<_> = changes.iter().map(|_| random::uuid(now)).collect();
     ids.sort_unstable();
     let forgotten = changes.iter().flat_map(|change| Invalidation::all_by(change.action, &change.subject)).collect();
     let events = changes.into_iter().zip(ids);
-    let events: Vec<_> = events.map(|(change, id)| encode(change, origin, id.into(), now, erasing.as_ref())).collect();
+    let events: Vec<_> = events.map(|(change, id)| encode(change, origin, id.into(), now, &erasing)).collect();
     tx.events().insert(&events).await?;
     Ok(forgotten)
 }

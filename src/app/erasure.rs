@@ -55,7 +55,7 @@ pub(super) async fn purge(
     while dependents(tx, &user, i64::MAX, now).await? > 0 {}
     tx.users().delete(user, now).await?;
     parts.extend([Trace::About, Trace::By, Trace::Answers].map(|trace| Erasure::new(id, trace, id.into(), now)));
-    let addresses = tx.erasing().map(|person| person.addresses.clone()).unwrap_or_default();
+    let addresses = tx.erasing_mut(id).map(|person| person.addresses.clone()).unwrap_or_default();
     parts.extend(addresses.into_iter().flat_map(|address| of_address(id, address, now)));
     let mut left = AT_ONCE;
     for part in &parts {
@@ -110,7 +110,7 @@ async fn sole(tx: &mut Conn, user: &Locked<User>, also_existing: bool, now: Time
         let Some(organization) = organization.filter(|own| also_existing || own.deleted_at.is_some()) else { continue };
         if tx.memberships().count(&organization).await? == 1 {
             tx.organizations().delete(organization).await?;
-            if let Some(person) = tx.erasing_mut() {
+            if let Some(person) = tx.erasing_mut(user.id) {
                 person.organizations.push(id);
             }
             parts.push(Erasure::new(user.id, Trace::Organization, PersonId(id.0), now));
@@ -121,7 +121,7 @@ async fn sole(tx: &mut Conn, user: &Locked<User>, also_existing: bool, now: Time
 
 /// Declares that the transaction erases a user. The address is left alone if another user has it by now.
 async fn begin(tx: &mut Conn, user: &User) -> Result<Person> {
-    if let Some(person) = tx.erasing().filter(|person| person.user_id == user.id) {
+    if let Some(person) = tx.erasing_mut(user.id) {
         return Ok(person.clone());
     }
     let is_own = user.deleted_at.is_none() || is_free(tx, &user.email_normalized).await?;
@@ -179,7 +179,7 @@ async fn events(app: &App, tx: &mut Conn, part: &mut Erasure, limit: i64, now: T
 /// Also erases what leads to an address that the person had, and that no user has now.
 async fn former_address(tx: &mut Conn, part: &Erasure, email: &NormalizedEmail, now: Timestamp) -> Result<()> {
     let address = PersonId::of_address(email);
-    if let Some(person) = tx.erasing_mut().filter(|person| !person.addresses.contains(&address)) {
+    if let Some(person) = tx.erasing_mut(part.user_id).filter(|person| !person.addresses.contains(&address)) {
         person.addresses.push(address);
     }
     for of_address in of_address(part.user_id, address, part.requested_at) {
@@ -189,74 +189,86 @@ async fn former_address(tx: &mut Conn, part: &Erasure, email: &NormalizedEmail, 
     Ok(())
 }
 
-/// The result of one step of the job.
-enum Step {
-    /// Nothing is due.
-    Nothing,
-    /// A batch is done, which began at this time.
-    Batch(Instant),
-    /// Of a user, only this part is left, and there is nothing left to do for it.
-    Last(Erasure),
-}
-
 /// Erases everything that is due.
 ///
 /// # Errors
 /// The first error; what was not done is done at the next run.
 pub async fn run(app: App) -> Result<()> {
-    let (mut limit, min, max) = ROWS;
-    let mut has_erased = false;
-    let mut last = Vec::new();
-    while last.len() < COMPLETED_AT_ONCE {
-        let now = app.now();
-        let step = app.change_by_system(async |tx| step(&app, tx, limit, now).await).await?;
-        match step {
-            Step::Nothing => break,
-            Step::Batch(begun) => {
-                has_erased = true;
-                let took = begun.elapsed();
-                limit = match took {
-                    took if took > BATCH_TIME => (limit / 2).max(min),
-                    took if took < BATCH_TIME / 2 => (limit + limit / 4).min(max),
-                    _ => limit,
-                };
-                tokio::time::sleep(took.max(MIN_PAUSE)).await;
-            }
-            Step::Last(part) => last.push(part),
-        }
+    let now = app.now();
+    if !app.db.read(async |conn| conn.erasures().is_any_due(now).await).await? {
+        return Ok(());
     }
-    if (has_erased || !last.is_empty()) && app.db.forget_old_versions().await? && !last.is_empty() {
+    let (mut limit, min, max) = ROWS;
+    let mut last = Vec::new();
+    loop {
+        let step = app.change_by_system(async |tx| step(&app, tx, limit, now).await).await?;
+        let took = step.begun.elapsed();
+        last.extend(step.last);
+        if step.is_idle || last.len() >= COMPLETED_AT_ONCE {
+            break;
+        }
+        limit = match took {
+            took if took > BATCH_TIME => (limit / 2).max(min),
+            took if took < BATCH_TIME / 2 => (limit + limit / 4).min(max),
+            _ => limit,
+        };
+        tokio::time::sleep(took.max(MIN_PAUSE)).await;
+    }
+    // An erasure is complete only once it has succeeded.
+    if app.db.forget_old_versions().await? && !last.is_empty() {
         complete(&app, &last).await?;
     }
     Ok(())
 }
 
-/// Works on the part that is due first.
+/// What one step of the job did.
+struct Step {
+    /// When it began to hold up other writers.
+    begun: Instant,
+    /// True if nothing was due.
+    is_idle: bool,
+    /// Parts for which there is nothing left to do, and beside which nothing is left of their users.
+    last: Vec<Erasure>,
+}
+
+/// Works on the parts that are due first, up to about `limit` rows.
 async fn step(app: &App, tx: &mut Conn, limit: i64, now: Timestamp) -> Result<Step> {
-    let Some(mut part) = tx.erasures().lock_next(now).await? else { return Ok(Step::Nothing) };
+    let mut next = tx.erasures().lock_next(now).await?;
     // From here on other writers wait. The time this transaction waited for them does not count.
-    let begun = Instant::now();
-    tx.erase(part.person());
-    if rows(app, tx, &mut part, limit, now).await? >= limit {
-        tx.erasures().save(&part).await?;
-        return Ok(Step::Batch(begun));
+    let mut step = Step { begun: Instant::now(), is_idle: next.is_none(), last: Vec::new() };
+    let mut left = limit;
+    while let Some(mut part) = next.take() {
+        tx.erase(part.person());
+        let looked_at = rows(app, tx, &mut part, left, now).await?;
+        if looked_at < left {
+            step.last.extend(finish(tx, part, now).await?);
+        } else {
+            tx.erasures().save(&part).await?;
+        }
+        left -= looked_at.max(1);
+        if left > 0 && step.begun.elapsed() < BATCH_TIME {
+            next = tx.erasures().lock_next(now).await?;
+        }
     }
+    Ok(step)
+}
+
+/// Ends the work on a part of which nothing is left for now. Returns it if it is complete and the last one of its user.
+async fn finish(tx: &mut Conn, mut part: Erasure, now: Timestamp) -> Result<Option<Erasure>> {
     let settled_at = part.requested_at.after(SETTLE);
     if now < settled_at {
         part.due_at = settled_at;
         // A call that had begun before the purge has events with ids from before it.
         part.reached = Some(EventId(first_uuid_at(part.requested_at.before(SETTLE))));
-        tx.erasures().save(&part).await?;
-        return Ok(Step::Batch(begun));
-    }
-    if tx.erasures().count(part.user_id).await? > 1 {
+    } else if tx.erasures().count(part.user_id).await? > 1 {
         tx.erasures().delete(&part).await?;
-        return Ok(Step::Batch(begun));
+        return Ok(None);
+    } else {
+        // It comes again if readers still need old versions of rows, or if the process ends before it is complete.
+        part.due_at = now.after(RETRY);
     }
-    // It comes again if readers still need old versions of rows, or if the process ends before it is complete.
-    part.due_at = now.after(RETRY);
     tx.erasures().save(&part).await?;
-    Ok(Step::Last(part))
+    Ok((now >= settled_at).then_some(part))
 }
 
 /// Completes the erasure of users of whom nothing is left but these parts.

@@ -1,7 +1,7 @@
 //! Changes recorded by a transaction, and the authority it may grant.
 
 use super::Conn;
-use crate::models::{Change, Grant, Person};
+use crate::models::{Change, Grant, Person, UserId};
 
 impl Conn {
     /// Records a change. It must become an event before the transaction commits.
@@ -16,17 +16,17 @@ impl Conn {
 
     /// From here on, the events of this transaction show nothing of a person who is being erased.
     pub(crate) fn erase(&mut self, person: Person) {
-        self.erasing = Some(person);
+        self.erasing.push(person);
     }
 
-    /// The person who is being erased, to add what else is the person's.
-    pub(crate) fn erasing_mut(&mut self) -> Option<&mut Person> {
-        self.erasing.as_mut()
+    /// The persons who are being erased.
+    pub(crate) fn erasing(&self) -> &[Person] {
+        &self.erasing
     }
 
-    /// The person who is being erased.
-    pub(crate) fn erasing(&self) -> Option<&Person> {
-        self.erasing.as_ref()
+    /// A person who is being erased, to add what else is the person's.
+    pub(crate) fn erasing_mut(&mut self, user: UserId) -> Option<&mut Person> {
+        self.erasing.iter_mut().find(|person| person.user_id == user)
     }
 
     /// Permits a grant. Only `app::authority`, which makes that decision, calls it.

@@ -72,8 +72,8 @@ pub struct Conn {
     actions: Vec<Action>,
     /// Authority that may be granted in this transaction.
     granted: Vec<Grant>,
-    /// The person whom this transaction erases.
-    erasing: Option<Person>,
+    /// Persons whom this transaction erases.
+    erasing: Vec<Person>,
 }
 
 /// The variants that `query!` dispatches on.
@@ -359,7 +359,7 @@ impl Database {
 
 impl Conn {
     fn new(handle: Handle) -> Self {
-        Self { handle, changes: Vec::new(), actions: Vec::new(), granted: Vec::new(), erasing: None }
+        Self { handle, changes: Vec::new(), actions: Vec::new(), granted: Vec::new(), erasing: Vec::new() }
     }
 
     /// Ends a snapshot and returns the connection to its pool.

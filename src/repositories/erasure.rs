@@ -34,6 +34,15 @@ impl ErasureRepository<'_> {
         Ok(())
     }
 
+    /// True if a part of an erasure is due.
+    pub async fn is_any_due(&mut self, now: Timestamp) -> Result<bool> {
+        let due: Option<UserId> = query!(self.conn, c => {
+            let due = erasures::table.filter(erasures::due_at.le(now)).order(erasures::due_at).limit(1);
+            async move { due.select(erasures::user_id).get_result(c).await.optional() }
+        })?;
+        Ok(due.is_some())
+    }
+
     /// Locks the part of an erasure that is due first.
     pub async fn lock_next(&mut self, now: Timestamp) -> Result<Option<Erasure>> {
         let row: Option<ErasureRow> = query!(self.conn, c => {

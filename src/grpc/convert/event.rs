@@ -49,8 +49,8 @@ pub(super) struct Stored {
     pub(super) erased: bool,
 }
 
-/// The event of a change. A change that erases a person records nothing of it but ids.
-pub fn of_change(change: Change, origin: &Origin, id: EventId, now: Timestamp, erasing: Option<&Person>) -> Event {
+/// The event of a change. Of persons who are being erased it records nothing but ids.
+pub fn of_change(change: Change, origin: &Origin, id: EventId, now: Timestamp, erasing: &[Person]) -> Event {
     let api_key = |presented| match presented {
         Presented::ApiKey { id, .. } => Some(id),
         Presented::Session(_) => None,
@@ -100,7 +100,7 @@ pub fn of_change(change: Change, origin: &Origin, id: EventId, now: Timestamp, e
         address,
         details: Details(stored.encode_to_vec()),
     };
-    if let Some(person) = erasing {
+    for person in erasing {
         event.details = erase::erased(&event, person).details;
         event.address = event.address.filter(|_| !person.is_subject_of(&event));
     }
