@@ -48,6 +48,8 @@ pub fn erased(event: &Event, person: &Person) -> Erased {
         stored.metadata.clear();
         stored.erased = true;
     }
+    // In an organization that is erased along with its only member, others had addresses too.
+    addresses.retain(|_| event.user_id == Some(person.user_id));
     Erased { details: Details(stored.encode_to_vec()), addresses }
 }
 
