@@ -1,9 +1,7 @@
 //! Erases a person from a stored event.
 
-use std::sync::LazyLock;
-
 use prost::Message as _;
-use prost_reflect::{DynamicMessage, FieldDescriptor, Kind, MessageDescriptor};
+use prost_reflect::{DynamicMessage, FieldDescriptor, Kind};
 
 use super::{diff, event::Stored};
 use crate::models::{Email, Erased, Event, NormalizedEmail, Person, ResourceType, event::Details};
@@ -24,9 +22,6 @@ const KEPT: [&str; 12] = [
     "provider",
     "prefix",
 ];
-
-/// The messages of resources that have an e-mail of the person.
-static USER: LazyLock<Option<MessageDescriptor>> = LazyLock::new(|| diff::descriptor(ResourceType::User));
 
 /// What is left of an event after a person was erased from it. Of the person's own resources, ids, times, states and permissions are
 /// left; of the person's own calls, their ids. What cannot be decoded is removed.
@@ -57,7 +52,7 @@ pub fn erased(event: &Event, person: &Person) -> Erased {
 fn resource(kind: ResourceType, bytes: &[u8], addresses: &mut Vec<NormalizedEmail>) -> Option<Vec<u8>> {
     let descriptor = diff::descriptor(kind)?;
     let before = DynamicMessage::decode(descriptor.clone(), bytes).ok()?;
-    if USER.as_ref() == Some(&descriptor)
+    if kind == ResourceType::User
         && let Some(email) = before.get_field_by_name("email")
     {
         let email = email.as_str().and_then(|text| Email::parse(text).ok());
