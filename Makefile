@@ -89,6 +89,10 @@ lint: $(BUF) ## Check format, lints, documentation, protos and dependencies
 proto-image: $(BUF) ## Make the current protos the contract that later changes must keep
 	$(BUF) build --exclude-source-info -o proto/image.binpb
 
+.PHONY: rooms
+rooms: ## Print which modules of src import which, and the circles among them
+	python3 tests/support/rooms.py
+
 .PHONY: clients-generate
 clients-generate: ## Generate clients from the protos in eight languages and compile them; fails if a generator warns
 	tests/clients/generate/run

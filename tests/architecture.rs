@@ -245,7 +245,7 @@ fn only_the_clock_asks_the_time_and_only_security_makes_randomness() {
 
 #[test]
 fn no_sql_is_built_of_text() {
-    nowhere(&["sql_query(format!", "dsl::sql", "sql::<"], &[""], &[]);
+    nowhere(&["sql_query(format!", "dsl::sql", " sql::<", "(sql::<"], &[""], &[]);
 }
 
 #[test]

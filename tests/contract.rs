@@ -9,6 +9,7 @@ use tenantry::{
     DESCRIPTOR_SET,
     pb::{self, ErrorReason},
 };
+use tonic_types::StatusExt as _;
 
 use crate::support::{
     REPOSITORY, Test, both, raw,
@@ -242,4 +243,27 @@ async fn a_required_choice_that_is_not_made_is_refused_and_named(t: Arc<Test>) {
             assert!(!fields(&status).is_empty(), "{}: {status:?}", oneof.full_name());
         }
     }
+}
+
+#[both]
+async fn the_comment_of_an_update_mask_names_exactly_the_fields_that_the_method_updates(t: Arc<Test>) {
+    let world = World::make(&t).await;
+    let mut checked = 0;
+    for method in raw::methods() {
+        let Some(field) = method.input().get_field_by_name("update_mask") else { continue };
+        let mut request = world.request(&method);
+        request.clear_field(&field);
+        let key = t.admin_key_for(&method).await;
+        let answer = raw::call(&t.anonymous(), &raw::path(&method), encode(&request), raw::bearer(&[&key])).await;
+        let status = refused(answer, ErrorReason::InvalidArgument);
+        let violations = status.get_details_bad_request().unwrap().field_violations;
+        let refusal = violations.iter().find(|violation| violation.field == "update_mask").unwrap();
+        let (_, updated) = refusal.description.split_once("must name at least one of ").unwrap();
+        let comment = comment(&method.input().parent_file(), field.path());
+        let (_, listed) = comment.split_once("The fields to update: ").unwrap();
+        let listed = listed.split('.').next().unwrap().replace('`', "");
+        assert_eq!(listed, updated, "{}", method.full_name());
+        checked += 1;
+    }
+    assert!(checked >= 5, "{checked}");
 }

@@ -338,6 +338,15 @@ async fn provoke_taken(scene: Scene<'_>, reason: ErrorReason) -> Provoked {
             };
             done(owner.organizations().create_organization(request).await.map(drop))
         }
+        R::OrganizationSlugReserved => {
+            let request = pb::CreateOrganizationRequest {
+                name: "X".to_owned(),
+                slug: "admin".to_owned(),
+                owner_user_id: world.user.id,
+                ..Default::default()
+            };
+            done(admin.organizations().create_organization(request).await.map(drop))
+        }
         R::MembershipExists => {
             let request = pb::CreateMembershipRequest {
                 user_id: world.user.id,
@@ -409,6 +418,16 @@ async fn provoke_states(scene: Scene<'_>, reason: ErrorReason) -> Provoked {
                 organization_id: organization.id,
                 new_owner_user_id: bob.id,
                 former_owner_user_id: carl.id,
+                ..Default::default()
+            };
+            done(owner.organizations().transfer_ownership(request).await.map(drop))
+        }
+        R::MembershipDisabled => {
+            let bob = t.user("bob").await;
+            t.disable(&t.member(&bob, &organization, "viewer").await).await;
+            let request = pb::TransferOwnershipRequest {
+                organization_id: organization.id,
+                new_owner_user_id: bob.id,
                 ..Default::default()
             };
             done(owner.organizations().transfer_ownership(request).await.map(drop))

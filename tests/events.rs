@@ -48,8 +48,18 @@ pub async fn ready(t: &Test, method: &MethodDescriptor) -> (World, Vec<u8>) {
     let mut request = world.request(method);
     match method.name() {
         "CreateMembership" => request.set_field_by_name("user_id", Value::String(other.id.clone())),
-        "DeleteUser" | "DeleteOwnUser" | "SuspendUser" | "PurgeUser" | "DeleteMembership" | "UpdateMembership" => {
+        "DeleteUser" | "DeleteOwnUser" | "SuspendUser" | "PurgeUser" | "DeleteMembership" | "UpdateMembership"
+        | "DisableMembership" => {
             t.member(&other, &organization, "owner").await;
+        }
+        "EnableMembership" => {
+            t.member(&other, &organization, "owner").await;
+            let membership = t.membership(&world.user.id, &organization.id).await.unwrap();
+            t.disable(&membership).await;
+        }
+        "EnableApiKey" => {
+            let disable = pb::DisableApiKeyRequest { api_key_id: world.api_key_id.clone(), ..Default::default() };
+            admin.api_keys().disable_api_key(disable).await.unwrap();
         }
         "TransferOwnership" => {
             t.member(&other, &organization, "viewer").await;

@@ -196,10 +196,7 @@ async fn an_id_that_is_no_uuid_is_refused(t: Arc<Test>) {
 #[both]
 async fn of_64_calls_to_two_processes_one_has_an_effect(backend: Backend) {
     let database = TestDatabase::empty(backend).await;
-    let url = database.url();
-    let servers =
-        tokio::task::spawn_blocking(move || [Serving::start_patient(&url, &[]), Serving::start_patient(&url, &[])]);
-    let servers = servers.await.unwrap();
+    let servers = [Serving::on(&database).await, Serving::on(&database).await];
     let key = servers[0].first_admin_key.clone().unwrap();
     for round in 0..5 {
         let request = named(&format!("{round}@example.com"), &id());

@@ -54,6 +54,7 @@ mod signing_keys;
 mod startup;
 mod sweeps;
 mod telemetry;
+mod times;
 mod timing;
 mod tls;
 mod transport;

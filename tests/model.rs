@@ -365,6 +365,8 @@ impl World {
         };
         let made = self.api(actor).memberships().create_membership(request).await?.into_inner().membership.unwrap();
         self.model.members.insert(user, (made.id, role));
+        // Nothing is left to accept.
+        self.model.invitations.remove(&user);
         Ok(())
     }
 
@@ -586,7 +588,8 @@ impl World {
 
         let all = pb::ListRolesRequest { organization_id: organization_id(), ..Default::default() };
         let roles = self.admin.roles().list_roles(all).await.answered().roles;
-        let roles: BTreeSet<_> = roles.into_iter().map(|made| (made.id, made.name, made.permissions)).collect();
+        let roles = roles.into_iter().filter(|role| !role.is_built_in);
+        let roles: BTreeSet<_> = roles.map(|made| (made.id, made.name, made.permissions)).collect();
         let sorted = |permissions: &[&str]| {
             permissions.iter().map(ToString::to_string).collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>()
         };

@@ -164,12 +164,58 @@ pub async fn revoke<A: Answer>(
     app.change(
         call,
         async |tx| {
-            let key = lock(tx, caller, target.id).await?;
-            if let Some(id) = key.organization_id {
-                guards::may(tx, caller, id, permission::WRITE_API_KEYS).await?;
-            }
-            target.check_etag(&*key)?;
+            let key = lock_to_end(tx, caller, target).await?;
             revoke_locked(tx, key, reason, now).await
+        },
+        answer,
+    )
+    .await
+}
+
+/// Disables a key. An already disabled key is left unchanged.
+pub async fn disable<A: Answer>(
+    app: &App,
+    call: &Call,
+    target: &Target<ApiKeyId>,
+    answer: fn(ApiKey) -> A,
+) -> Result<A> {
+    let (caller, now) = (&call.caller, app.now());
+    authority::current_secret(caller)?;
+    app.change(
+        call,
+        async |tx| {
+            let mut key = lock_to_end(tx, caller, target).await?;
+            is_not_revoked(&key)?;
+            if key.disabled_at.is_some() {
+                return Ok(key.into_inner());
+            }
+            key.disabled_at = Some(now);
+            tx.api_keys().save(key, Action::ApiKeyDisabled, now).await
+        },
+        answer,
+    )
+    .await
+}
+
+/// Enables a disabled key, for which the caller must hold all that the key allows. An enabled key is left unchanged.
+pub async fn enable<A: Answer>(
+    app: &App,
+    call: &Call,
+    target: &Target<ApiKeyId>,
+    answer: fn(ApiKey) -> A,
+) -> Result<A> {
+    let (caller, now) = (&call.caller, app.now());
+    app.change(
+        call,
+        async |tx| {
+            let mut key = lock(tx, caller, target.id).await?;
+            authority::key(tx, caller, None, &key).await?;
+            target.check_etag(&*key)?;
+            is_not_revoked(&key)?;
+            if key.disabled_at.take().is_none() {
+                return Ok(key.into_inner());
+            }
+            tx.api_keys().save(key, Action::ApiKeyEnabled, now).await
         },
         answer,
     )
@@ -231,6 +277,16 @@ async fn may_create_for(tx: &mut Conn, caller: &Caller, owner: ApiKeyOwner, most
 async fn lock(tx: &mut Conn, caller: &Caller, id: ApiKeyId) -> Result<Locked<ApiKey>> {
     let (_, reach) = guards::visible_key(tx, caller, id).await?;
     find(tx.api_keys().lock(&reach, id).await?)
+}
+
+/// Locks a key that the caller may revoke or disable.
+async fn lock_to_end(tx: &mut Conn, caller: &Caller, target: &Target<ApiKeyId>) -> Result<Locked<ApiKey>> {
+    let key = lock(tx, caller, target.id).await?;
+    if let Some(id) = key.organization_id {
+        guards::may(tx, caller, id, permission::WRITE_API_KEYS).await?;
+    }
+    target.check_etag(&*key)?;
+    Ok(key)
 }
 
 /// Revokes a locked key unless it is already revoked, and deletes the oldest revoked keys of its owner beyond [`MAX_REVOKED`].

@@ -222,6 +222,11 @@ async fn write_events(
     let mut ids: Vec<_> = changes.iter().map(|_| random::uuid(now)).collect();
     ids.sort_unstable();
     let forgotten = changes.iter().flat_map(|change| Invalidation::all_by(change.action, &change.subject)).collect();
+    for (change, id) in changes.iter().zip(&ids) {
+        if let Some(user) = change.shown_to_organizations_of() {
+            tx.events().show_to_organizations_of(user, (*id).into()).await?;
+        }
+    }
     let events = changes.into_iter().zip(ids);
     let events: Vec<_> = events.map(|(change, id)| encode(change, origin, id.into(), now, &erasing)).collect();
     tx.events().insert(&events).await?;

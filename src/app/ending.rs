@@ -4,7 +4,7 @@ use super::{guards, session};
 use crate::{
     db::Conn,
     error::Result,
-    models::{Organization, Timestamp, User, UserId},
+    models::{Action, Organization, Reach, Timestamp, User, UserId},
     repositories::Locked,
 };
 
@@ -47,6 +47,44 @@ pub(super) async fn with_membership(
         return Ok(());
     }
     tx.invitations().expire_sent_by(user, Some((organization, &beyond)), false, now).await
+}
+
+/// Ends the invitation of a member's verified address to a locked organization: there is nothing left to accept.
+pub(super) async fn invitation_of_member(
+    tx: &mut Conn,
+    organization: &Locked<Organization>,
+    user: &Locked<User>,
+) -> Result<()> {
+    if user.email_verified_at.is_none() {
+        // Whether the invited person is this user is not known.
+        return Ok(());
+    }
+    match tx.invitations().lock_to(organization, &user.email_normalized).await? {
+        Some(invitation) => tx.invitations().delete(invitation, Action::InvitationRevoked).await,
+        None => Ok(()),
+    }
+}
+
+/// Stores a user whose e-mail is proven by now, or who is restored. Invitations of its verified address to organizations that it is a
+/// member of end.
+pub(super) async fn save_proven(tx: &mut Conn, user: Locked<User>, action: Action, now: Timestamp) -> Result<User> {
+    if user.email_verified_at.is_some() {
+        let mut done = Vec::new();
+        loop {
+            let organizations = tx.invitations().to_member(&user).await?;
+            if organizations.is_empty() || organizations == done {
+                break;
+            }
+            done.clone_from(&organizations);
+            for id in organizations {
+                let organization = tx.organizations().lock_including_deleted(&Reach::by_system(), id).await?;
+                if let Some(organization) = organization {
+                    invitation_of_member(tx, &organization, &user).await?;
+                }
+            }
+        }
+    }
+    tx.users().save(user, action, now).await
 }
 
 /// Ends what a stranger may have created in an account whose e-mail is proven for the first time without a credential of the account:

@@ -97,8 +97,9 @@ async fn dependents(tx: &mut Conn, user: &Locked<User>, limit: i64, now: Timesta
     Ok(removed + tx.users().delete_dependents(user, left, now).await?)
 }
 
-/// Removes the organizations that a locked user owns and that have no other member: those that are deleted, which nobody could restore
-/// without the user, or all. Returns the parts of the erasure that they lead to.
+/// Removes the organizations that a locked user owns and that have no other member: those that are deleted, which could be restored only
+/// with the user, or with `also_existing` all. Then members who are deleted do not count as others. Returns the parts of the erasure that
+/// the organizations lead to.
 async fn sole(tx: &mut Conn, user: &Locked<User>, also_existing: bool, now: Timestamp) -> Result<Vec<Erasure>> {
     begin(tx, user).await?;
     let mut owned = tx.memberships().owned_by(user.id).await?;
@@ -108,7 +109,12 @@ async fn sole(tx: &mut Conn, user: &Locked<User>, also_existing: bool, now: Time
     for id in owned {
         let organization = tx.organizations().lock_including_deleted(&Reach::by_system(), id).await?;
         let Some(organization) = organization.filter(|own| also_existing || own.deleted_at.is_some()) else { continue };
-        if tx.memberships().count(&organization).await? == 1 {
+        let others = if also_existing {
+            tx.memberships().count_shown(&organization).await? - i64::from(user.deleted_at.is_none())
+        } else {
+            tx.memberships().count(&organization).await? - 1
+        };
+        if others == 0 {
             tx.organizations().delete(organization).await?;
             if let Some(person) = tx.erasing_mut(user.id) {
                 person.organizations.push(id);

@@ -2,11 +2,11 @@
 
 use crate::{
     db::Conn,
-    error::{Denial, Entity, Error, Limit, Precondition, Result},
+    error::{Denial, Entity, Error, Limit, Precondition, Result, Taken},
     models::{
-        ApiKey, ApiKeyId, Caller, HeldPermissions, Membership, Organization, OrganizationId, OrganizationState,
-        Presented, Principal, Reach, RoleName, Scope, SessionId, StateFilter, Timestamp, Use, User, UserId, UserState,
-        Verdict,
+        ApiKey, ApiKeyId, Caller, HeldPermissions, Membership, Organization, OrganizationId, OrganizationState, Plan,
+        Plans, Presented, Principal, Reach, ReservedSlugs, RoleName, Scope, SessionId, Slug, StateFilter, Timestamp,
+        Use, User, UserId, UserState, Verdict,
         permission::{self, Lack},
     },
     repositories::Locked,
@@ -14,6 +14,9 @@ use crate::{
 
 /// Maximum number of memberships of a user that tenants can create. Platform admins are exempt.
 const MAX_MEMBERSHIPS: u32 = 1000;
+/// Maximum number of stored memberships of a user, including those in deleted organizations that are not purged yet. It bounds a change of
+/// the user, which each of the organizations sees.
+const MAX_STORED_MEMBERSHIPS: u32 = 10_000;
 
 /// Maximum number of organizations without an owner that a refusal names.
 const MAX_NAMED: usize = 100;
@@ -94,6 +97,28 @@ pub(super) async fn has_room(limit: Limit, most: u32, count: impl Future<Output 
     }
 }
 
+/// Refuses one more member of a locked organization if `most` are reached. Deleted users do not count; they are looked up only if there
+/// would otherwise be no room.
+pub(super) async fn has_room_for_member(tx: &mut Conn, organization: &Locked<Organization>, most: u32) -> Result<()> {
+    match has_room(Limit::Members, most, tx.memberships().count(organization)).await {
+        Ok(()) => Ok(()),
+        Err(_) => has_room(Limit::Members, most, tx.memberships().count_shown(organization)).await,
+    }
+}
+
+/// The answer if there may be no room for something new: if it exists already, that it does. Otherwise a call that is repeated because its
+/// answer was lost could not tell that it had succeeded.
+pub(super) async fn room_or_taken(
+    room: Result<()>,
+    exists: impl Future<Output = Result<bool>>,
+    taken: Taken,
+) -> Result<()> {
+    match room {
+        Err(Error::Precondition(Precondition::LimitReached(..))) if exists.await? => Err(Error::Taken(taken)),
+        room => room,
+    }
+}
+
 /// Refuses a suspended user.
 pub(super) fn active_user(user: &User) -> Result<()> {
     match user.state {
@@ -128,6 +153,16 @@ pub(super) async fn lock_active_user(tx: &mut Conn, caller: &Caller, id: UserId)
     let user = lock_user(tx, caller, id).await?;
     active_user(&user)?;
     Ok(user)
+}
+
+/// Refuses a plan that the deployment does not offer.
+pub(super) fn offered_plan(plans: &Plans, plan: &Plan) -> Result<()> {
+    plans.check(plan).map_err(|rule| Error::invalid("plan", &rule))
+}
+
+/// Refuses a reserved slug in a field of the request.
+pub(super) fn unreserved(reserved: &ReservedSlugs, field: &'static str, slug: &Slug) -> Result<()> {
+    if reserved.contain(slug) { Err(Error::SlugReserved(field)) } else { Ok(()) }
 }
 
 /// Refuses a suspended organization.
@@ -195,7 +230,7 @@ pub(super) fn is_open_to(caller: &Caller, organization: &Organization) -> Result
     if caller.is_platform_admin() { Ok(()) } else { active_organization(organization) }
 }
 
-/// The permissions of the user of a membership.
+/// The permissions that a membership gives its user, or would give if it were not disabled.
 pub(super) async fn held_by(conn: &mut Conn, membership: &Membership) -> Result<HeldPermissions> {
     conn.memberships().held_by(membership.organization_id, &membership.role, &membership.permissions).await
 }
@@ -238,6 +273,15 @@ pub(super) async fn visible_key(conn: &mut Conn, caller: &Caller, id: ApiKeyId) 
     Err(Error::NotFound(Entity::ApiKey))
 }
 
+/// True if the caller sees the keys of an organization within its reach.
+pub(super) async fn sees_keys(conn: &mut Conn, caller: &Caller, organization: OrganizationId) -> Result<bool> {
+    Ok(match caller.reach() {
+        Reach::Everything(_) => true,
+        Reach::Organization(own) => own == organization,
+        Reach::User(_) => held(conn, caller, organization).await?.covers(permission::READ_API_KEYS),
+    })
+}
+
 /// Locks a user who is to become an owner. Refuses one who is suspended or already owns `most` organizations.
 pub(super) async fn lock_new_owner(tx: &mut Conn, caller: &Caller, id: UserId, most: u32) -> Result<()> {
     let user = lock_active_user(tx, caller, id).await?;
@@ -250,11 +294,20 @@ pub(super) async fn may_own_another(tx: &mut Conn, caller: &Caller, user: &Locke
     has_room(Limit::Organizations, most, tx.memberships().count_owned_by(user.id)).await
 }
 
-/// Refuses to make a locked user a member of more than [`MAX_MEMBERSHIPS`] organizations, including deleted ones that are not yet
-/// purged. Platform admins are exempt.
+/// Refuses to make a locked user a member of more than [`MAX_MEMBERSHIPS`] organizations that are not deleted, unless the caller is a
+/// platform admin, and of more than [`MAX_STORED_MEMBERSHIPS`] altogether.
 pub(super) async fn may_join_another(tx: &mut Conn, caller: &Caller, user: &Locked<User>) -> Result<()> {
-    let most = if caller.is_platform_admin() { 0 } else { MAX_MEMBERSHIPS };
-    has_room(Limit::Memberships, most, tx.memberships().count_of_user(user)).await
+    let stored = tx.memberships().count_of_user(user).await?;
+    has_room(Limit::Memberships, MAX_STORED_MEMBERSHIPS, async { Ok(stored) }).await?;
+    if caller.is_platform_admin() || stored < i64::from(MAX_MEMBERSHIPS) {
+        return Ok(());
+    }
+    has_room(Limit::Memberships, MAX_MEMBERSHIPS, tx.memberships().count_shown_of_user(user)).await
+}
+
+/// Refuses a disabled membership.
+pub(super) fn active_membership(membership: &Membership) -> Result<()> {
+    if membership.is_active() { Ok(()) } else { Err(Error::Precondition(Precondition::MembershipDisabled)) }
 }
 
 /// Refuses a membership that is not an owner's.
@@ -262,7 +315,7 @@ pub(super) fn is_owner(membership: &Membership) -> Result<()> {
     if membership.role.is_owner() { Ok(()) } else { Err(Error::Precondition(Precondition::NotAnOwner)) }
 }
 
-/// Refuses to end the last active ownership of an organization, whose lock must be held.
+/// Refuses to end or disable the last active ownership of an organization, whose lock must be held.
 pub(super) async fn keeps_an_owner(tx: &mut Conn, membership: &Membership) -> Result<()> {
     if !membership.role.is_owner() {
         return Ok(());

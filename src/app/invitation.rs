@@ -11,8 +11,8 @@ use crate::{
     error::{Entity, Error, Limit, Precondition, Result, Taken},
     models::{
         Action, Call, Caller, HeldPermissions, Invitation, InvitationFilter, InvitationId, InvitationKey, Membership,
-        NewInvitation, NewMembership, NormalizedEmail, Organization, Page, PageRequest, Permissions, Plaintext, Reach,
-        SecretHash, Timestamp, User, UserId, permission,
+        MembershipKey, NewInvitation, NewMembership, NormalizedEmail, Organization, Page, PageRequest, Permissions,
+        Plaintext, Reach, SecretHash, ShownInvitation, Timestamp, User, UserId, permission,
     },
     repositories::Locked,
 };
@@ -23,7 +23,7 @@ const MAX_INVITATIONS: u32 = 1000;
 /// An invitation and its new token, which is returned only once.
 pub struct IssuedInvitation {
     /// The invitation.
-    pub invitation: Invitation,
+    pub invitation: ShownInvitation,
     /// The token in clear.
     pub plaintext_token: Plaintext,
 }
@@ -58,7 +58,8 @@ pub async fn create<A: Answer>(
             }
             guards::has_room(Limit::Invitations, MAX_INVITATIONS, tx.invitations().count(&organization)).await?;
             tx.invitations().insert(&organization, &invitation).await?;
-            Ok(IssuedInvitation { invitation: invitation.clone(), plaintext_token: plaintext.clone() })
+            let invitation = ShownInvitation::new(invitation.clone(), &organization);
+            Ok(IssuedInvitation { invitation, plaintext_token: plaintext.clone() })
         },
         answer,
     )
@@ -66,15 +67,17 @@ pub async fn create<A: Answer>(
 }
 
 /// Gets an invitation by id or by token. The holder of a token can see its invitation.
-pub async fn get(app: &App, caller: &Caller, key: &InvitationKey) -> Result<Invitation> {
+pub async fn get(app: &App, caller: &Caller, key: &InvitationKey) -> Result<ShownInvitation> {
     let presented = PresentedInvitation::read(app, key)?;
     let get = app.db.read(async |conn| {
-        if presented.token_hash.is_none() {
-            return visible(conn, caller, &presented).await;
-        }
-        let invitation = find(conn.invitations().get(&Reach::by_secret(), presented.id).await?)?;
-        presented.check_token(&invitation)?;
-        Ok(invitation)
+        let invitation = if presented.token_hash.is_none() {
+            visible(conn, caller, &presented).await?
+        } else {
+            let invitation = find(conn.invitations().get(&Reach::by_secret(), presented.id).await?)?;
+            presented.check_token(&invitation)?;
+            invitation
+        };
+        find(conn.invitations().shown_one(invitation).await?)
     });
     get.await
 }
@@ -85,7 +88,7 @@ pub async fn list(
     caller: &Caller,
     filter: &InvitationFilter,
     page: &PageRequest,
-) -> Result<Page<Invitation>> {
+) -> Result<Page<ShownInvitation>> {
     let now = app.now();
     let list = app.db.scan(async |conn| {
         let reach = match filter {
@@ -98,7 +101,8 @@ pub async fn list(
                 Reach::by_secret()
             }
         };
-        conn.invitations().list(&reach, filter, now, page).await
+        let invitations = conn.invitations().list(&reach, filter, now, page).await?;
+        conn.invitations().shown(invitations).await
     });
     list.await
 }
@@ -116,7 +120,7 @@ pub async fn resend<A: Answer>(
     app.change(
         call,
         async |tx| {
-            let (mut invitation, held, given) = lock_to_manage(tx, caller, target.id).await?;
+            let (organization, mut invitation, held, given) = lock_to_manage(tx, caller, target.id).await?;
             // The new token gives what the invitation gives.
             authority::permissions(tx, &held, None, &given)?;
             target.check_etag(&*invitation)?;
@@ -124,6 +128,7 @@ pub async fn resend<A: Answer>(
             invitation.token_hash = hash.clone();
             invitation.expires_at = now.after(life);
             let invitation = tx.invitations().save(invitation, Action::InvitationResent, now).await?;
+            let invitation = ShownInvitation::new(invitation, &organization);
             Ok(IssuedInvitation { invitation, plaintext_token: plaintext.clone() })
         },
         answer,
@@ -141,7 +146,7 @@ pub async fn revoke<A: Answer>(
     app.change(
         call,
         async |tx| {
-            let (invitation, ..) = lock_to_manage(tx, &call.caller, target.id).await?;
+            let (_organization, invitation, ..) = lock_to_manage(tx, &call.caller, target.id).await?;
             target.check_etag(&*invitation)?;
             tx.invitations().delete(invitation, Action::InvitationRevoked).await
         },
@@ -165,7 +170,7 @@ pub async fn accept<A: Answer>(
     let shown = &PresentedCredentials::read(app, caller, access_token, now).await?;
     let presented = PresentedInvitation::read(app, key)?;
     let membership_id = app.new_id(now);
-    app.change(
+    app.change_or_refuse(
         call,
         async |tx| {
             let user = guards::lock_user(tx, caller, user_id).await?;
@@ -175,12 +180,17 @@ pub async fn accept<A: Answer>(
             is_invited(&invitation, &presented, &user)?;
             guards::active_user(&user)?;
             guards::is_open_to(caller, &organization)?;
+            let key = MembershipKey::Ends(user_id, organization.id);
+            if tx.memberships().get(&Reach::by_secret(), key).await?.is_some() {
+                // There is nothing left to accept, so the invitation ends with the refusal.
+                tx.invitations().delete(invitation, Action::InvitationRevoked).await?;
+                return Ok(Err(Error::Taken(Taken::Membership)));
+            }
             if invitation.is_expired(now) {
                 return Err(Error::Precondition(Precondition::InvitationExpired));
             }
             inviter_still_covers(tx, &invitation).await?;
-            let most = app.policy.max_members;
-            guards::has_room(Limit::Members, most, tx.memberships().count(&organization)).await?;
+            guards::has_room_for_member(tx, &organization, app.policy.max_members).await?;
             if invitation.role.is_owner() {
                 guards::may_own_another(tx, caller, &user, app.policy.max_organizations).await?;
             }
@@ -193,12 +203,12 @@ pub async fn accept<A: Answer>(
             };
             let membership = new.to_membership(membership_id, now);
             authority::by_invitation(tx);
-            tx.memberships().insert(&membership).await?;
+            tx.memberships().insert(&membership, &user).await?;
+            tx.invitations().delete(invitation, Action::InvitationAccepted).await?;
             if presented.token_hash.is_some() && user.email_verified_at.is_none() {
                 verify_by_invitation(tx, caller, user, shown, now).await?;
             }
-            tx.invitations().delete(invitation, Action::InvitationAccepted).await?;
-            Ok(membership)
+            Ok(Ok(membership))
         },
         answer,
     )
@@ -271,19 +281,19 @@ async fn lock(tx: &mut Conn, reach: &Reach, id: InvitationId) -> Result<(Locked<
     Ok((organization, invitation))
 }
 
-/// Locks an invitation. Refuses a caller that may not invite or whose permissions do not cover what the invitation gives. Returns what
-/// the caller holds, and what the invitation gives.
+/// Locks an invitation and its organization. Refuses a caller that may not invite or whose permissions do not cover what the invitation
+/// gives. Also returns what the caller holds, and what the invitation gives.
 async fn lock_to_manage(
     tx: &mut Conn,
     caller: &Caller,
     id: InvitationId,
-) -> Result<(Locked<Invitation>, HeldPermissions, HeldPermissions)> {
+) -> Result<(Locked<Organization>, Locked<Invitation>, HeldPermissions, HeldPermissions)> {
     let (organization, invitation) = lock(tx, &caller.reach(), id).await?;
     let held = guards::may_change(tx, caller, &organization, permission::WRITE_INVITATIONS).await?;
     // A role exists as long as an invitation gives it.
     let given = guards::has_role(tx, organization.id, &invitation.role).await?;
     held.outranks(&given)?;
-    Ok((invitation, held, given))
+    Ok((organization, invitation, held, given))
 }
 
 /// Refuses an invitation whose sender no longer holds what it gives.
@@ -335,7 +345,7 @@ async fn verify_by_invitation(
     }
     authority::proven_account(tx);
     user.email_verified_at = Some(now);
-    tx.users().save(user, Action::UserEmailVerified, now).await.map(drop)
+    ending::save_proven(tx, user, Action::UserEmailVerified, now).await.map(drop)
 }
 
 /// The user who answers an invitation: the named one, or the caller's own.

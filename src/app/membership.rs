@@ -12,15 +12,15 @@ use super::{
 };
 use crate::{
     db::Conn,
-    error::{Entity, Error, Limit, Result},
+    error::{Entity, Error, Result, Taken},
     models::{
         Action, Call, Caller, HeldPermissions, Impact, Membership, MembershipChanges, MembershipFilter, MembershipId,
-        MembershipKey, NewMembership, Organization, Page, PageRequest, permission,
+        MembershipKey, MembershipState, NewMembership, Organization, Page, PageRequest, User, permission,
     },
     repositories::Locked,
 };
 
-/// Creates a membership.
+/// Creates a membership. An invitation to the user's verified e-mail ends.
 pub async fn create<A: Answer>(app: &App, call: &Call, new: &NewMembership, answer: fn(Membership) -> A) -> Result<A> {
     let (caller, now) = (&call.caller, app.now());
     let membership = new.to_membership(app.new_id(now), now);
@@ -32,12 +32,12 @@ pub async fn create<A: Answer>(app: &App, call: &Call, new: &NewMembership, answ
                 guards::active_user(&user)?;
             }
             let organization = guards::lock_organization(tx, caller, new.organization_id).await?;
-            let most = app.policy.max_members;
-            guards::has_room(Limit::Members, most, tx.memberships().count(&organization)).await?;
+            has_room(tx, caller, &user, &organization, app.policy.max_members).await?;
             let given = guards::has_role(tx, new.organization_id, &new.role).await?.and(&new.permissions);
             let held = guards::held(tx, caller, organization.id).await?;
             authority::permissions(tx, &held, None, &given)?;
-            tx.memberships().insert(&membership).await?;
+            tx.memberships().insert(&membership, &user).await?;
+            ending::invitation_of_member(tx, &organization, &user).await?;
             Ok(membership.clone())
         },
         answer,
@@ -107,8 +107,11 @@ pub async fn update<A: Answer>(
             if preview.is_some() {
                 return Ok((membership.into_inner(), preview));
             }
+            let revision = membership.revision;
             let membership = tx.memberships().save(membership, Action::MembershipUpdated, now).await?;
-            ending::with_membership(tx, &organization, membership.user_id, now).await?;
+            if membership.revision != revision {
+                ending::with_membership(tx, &organization, membership.user_id, now).await?;
+            }
             Ok((membership, None))
         },
         answer,
@@ -144,6 +147,89 @@ pub async fn delete<A: Answer>(
         answer,
     )
     .await
+}
+
+/// Refuses a membership that would exceed the limit of its user or, with `most`, of its organization.
+async fn has_room(
+    tx: &mut Conn,
+    caller: &Caller,
+    user: &Locked<User>,
+    organization: &Locked<Organization>,
+    most: u32,
+) -> Result<()> {
+    let room = match guards::has_room_for_member(tx, organization, most).await {
+        Ok(()) => guards::may_join_another(tx, caller, user).await,
+        full => full,
+    };
+    let key = MembershipKey::Ends(user.id, organization.id);
+    let exists = async { Ok(tx.memberships().get(&caller.reach(), key).await?.is_some()) };
+    guards::room_or_taken(room, exists, Taken::Membership).await
+}
+
+/// Disables a membership that the caller may write and outranks. A disabled one is left unchanged. What its user gave as a member ends
+/// as if the membership had ended.
+pub async fn disable<A: Answer>(
+    app: &App,
+    call: &Call,
+    target: &Target<MembershipId>,
+    answer: fn(Membership) -> A,
+) -> Result<A> {
+    let (caller, now) = (&call.caller, app.now());
+    app.change(
+        call,
+        async |tx| {
+            let (organization, mut membership, _) = lock_below(tx, caller, target).await?;
+            if !membership.is_active() {
+                return Ok(membership.into_inner());
+            }
+            guards::keeps_an_owner(tx, &membership).await?;
+            membership.state = MembershipState::Disabled;
+            let membership = tx.memberships().save(membership, Action::MembershipDisabled, now).await?;
+            ending::with_membership(tx, &organization, membership.user_id, now).await?;
+            Ok(membership)
+        },
+        answer,
+    )
+    .await
+}
+
+/// Enables a disabled membership, for which the caller must hold everything that it gives. An active one is left unchanged.
+pub async fn enable<A: Answer>(
+    app: &App,
+    call: &Call,
+    target: &Target<MembershipId>,
+    answer: fn(Membership) -> A,
+) -> Result<A> {
+    let (caller, now) = (&call.caller, app.now());
+    app.change(
+        call,
+        async |tx| {
+            let (_, mut membership, held) = lock_below(tx, caller, target).await?;
+            if membership.is_active() {
+                return Ok(membership.into_inner());
+            }
+            let given = guards::held_by(tx, &membership).await?;
+            authority::permissions(tx, &held, None, &given)?;
+            membership.state = MembershipState::Active;
+            tx.memberships().save(membership, Action::MembershipEnabled, now).await
+        },
+        answer,
+    )
+    .await
+}
+
+/// Locks a membership that the caller may write and outranks, in an organization that is open to it. Also returns what the caller holds.
+async fn lock_below(
+    tx: &mut Conn,
+    caller: &Caller,
+    target: &Target<MembershipId>,
+) -> Result<(Locked<Organization>, Locked<Membership>, HeldPermissions)> {
+    let found = find(tx.memberships().get(&caller.reach(), MembershipKey::Id(target.id)).await?)?;
+    let (organization, membership) = lock(tx, caller, &found).await?;
+    let held = guards::may_change(tx, caller, &organization, permission::WRITE_MEMBERSHIPS).await?;
+    held.outranks(&guards::held_by(tx, &membership).await?)?;
+    target.check_etag(&*membership)?;
+    Ok((organization, membership, held))
 }
 
 /// Locks the organization of a membership and then the membership.

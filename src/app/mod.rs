@@ -51,7 +51,9 @@ use crate::{
     clock::Clock,
     db::{Database, reads::BatchedReads},
     error::Error,
-    models::{ApiKey, Erased, Event, Organization, Person, Timestamp, User, session::Lifetimes},
+    models::{
+        ApiKey, Erased, Event, Organization, Person, Plans, ReservedSlugs, Timestamp, User, session::Lifetimes,
+    },
     security::{
         event_cursor::EventCursors, page_token::PageTokens, password, random, sealing::KeyRing, token::SecretPrefixes,
     },
@@ -104,6 +106,10 @@ pub struct AppParts {
     pub request_memory: RequestMemory,
     /// The settings.
     pub policy: Policy,
+    /// The plans on offer.
+    pub plans: Plans,
+    /// The slugs that organizations cannot choose.
+    pub reserved_slugs: ReservedSlugs,
     /// How events and cached keys are encoded.
     pub encoders: Encoders,
 }

@@ -1,13 +1,14 @@
 //! OAuth accounts.
 
+use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
 
 use super::{App, authority, change::Answer, ending, guards, target::Target};
 use crate::{
-    error::{Entity, Error, Limit, Result},
+    error::{Entity, Error, Limit, Result, Taken},
     models::{
         Action, Call, Caller, Change, NewOauthAccount, NormalizedEmail, OauthAccount, OauthAccountFilter,
-        OauthAccountId, Page, PageRequest, Plaintext, ProviderAccount, ProviderTokens, Sealed, State,
+        OauthAccountId, Page, PageRequest, Plaintext, ProviderAccount, ProviderTokens, Reach, Sealed, State,
     },
     security::sealing::{KeyRing, OpenError, Place},
 };
@@ -38,10 +39,17 @@ pub async fn link<A: Answer>(
                 ending::with_first_proof(tx, &user, now).await?;
                 tx.passwords().remove(&user).await?;
             }
-            guards::has_room(Limit::OauthAccounts, MAX_ACCOUNTS, tx.oauth_accounts().count_of_user(&user)).await?;
+            let mut accounts = tx.oauth_accounts();
+            let room = guards::has_room(Limit::OauthAccounts, MAX_ACCOUNTS, accounts.count_of_user(&user)).await;
+            let key = ProviderAccount {
+                provider: account.provider.clone(),
+                provider_user_id: account.provider_user_id.clone(),
+            };
+            let exists = async { Ok(tx.oauth_accounts().get_by_provider(&Reach::by_system(), &key).await?.is_some()) };
+            guards::room_or_taken(room, exists, Taken::OauthAccount).await?;
             if is_first_proof {
                 user.email_verified_at = Some(now);
-                tx.users().save(user, Action::UserEmailVerified, now).await?;
+                ending::save_proven(tx, user, Action::UserEmailVerified, now).await?;
             }
             tx.oauth_accounts().insert(&account).await?;
             Ok(account.clone())
@@ -126,13 +134,19 @@ pub async fn unlink<A: Answer>(
     .await
 }
 
-/// Stores tokens in an account, each sealed for its column of this row.
+/// Stores tokens in an account, each sealed for its column of this row. A token that is stored already keeps its sealing, so that storing it
+/// again changes nothing, unless the sealing key has changed.
 fn seal(keys: &KeyRing, account: &mut OauthAccount, tokens: &ProviderTokens) {
-    let seal =
-        |token: &Option<Plaintext>, place| token.as_ref().map(|token| keys.seal(token.expose().as_bytes(), place));
+    let seal = |token: &Option<Plaintext>, stored: &Option<Sealed>, place: Place<'static>| {
+        let token = token.as_ref()?.expose().as_bytes();
+        let is_stored = |stored: &&Sealed| {
+            keys.is_by_primary(stored) && keys.open(stored, place).is_ok_and(|opened| opened.ct_eq(token).into())
+        };
+        Some(stored.as_ref().filter(is_stored).cloned().unwrap_or_else(|| keys.seal(token, place)))
+    };
     let [access_token, refresh_token] = places(account);
-    account.access_token = seal(&tokens.access_token, access_token);
-    account.refresh_token = seal(&tokens.refresh_token, refresh_token);
+    account.access_token = seal(&tokens.access_token, &account.access_token, access_token);
+    account.refresh_token = seal(&tokens.refresh_token, &account.refresh_token, refresh_token);
     account.token_expires_at = tokens.token_expires_at;
 }
 

@@ -13,7 +13,7 @@ use crate::{
     models::{
         Action, Call, Caller, HeldPermissions, Impact, Membership, MembershipId, MembershipKey, NewMembership,
         NewOrganization, Organization, OrganizationChanges, OrganizationFilter, OrganizationId, OrganizationState,
-        Page, PageRequest, Permissions, Plan, RoleName, Slug, UserId, organization::Transfer, permission,
+        Page, PageRequest, Permissions, Reach, RoleName, Slug, User, UserId, organization::Transfer, permission,
     },
     repositories::Locked,
     security::random,
@@ -45,7 +45,10 @@ pub struct Transferred {
 
 /// Creates an organization and its owner's membership. A missing slug is derived from the name.
 pub async fn create<A: Answer>(app: &App, call: &Call, new: &NewOrganization, answer: fn(Created) -> A) -> Result<A> {
-    let slug = new.slug.clone().unwrap_or_else(|| Slug::of_name(&new.name));
+    let slug = new.slug.clone().unwrap_or_else(|| match Slug::of_name(&new.name) {
+        reserved if app.reserved_slugs.contain(&reserved) => Slug::of_name_with_ending(&new.name, &random::base62(8)),
+        slug => slug,
+    });
     let mut created = create_with_slug(app, call, new, slug, answer).await;
     for _ in 0..SLUG_ATTEMPTS {
         // A slug chosen by the caller is not altered; a derived one gets another suffix.
@@ -66,7 +69,8 @@ async fn create_with_slug<A: Answer>(
     answer: fn(Created) -> A,
 ) -> Result<A> {
     let (caller, now) = (&call.caller, app.now());
-    let organization = new.to_organization(app.new_id(now), slug, now);
+    let plan = new.plan.clone().unwrap_or_else(|| app.plans.first());
+    let organization = new.to_organization(app.new_id(now), slug, plan, now);
     let owner = NewMembership {
         user_id: new.owner_user_id,
         organization_id: organization.id,
@@ -78,15 +82,19 @@ async fn create_with_slug<A: Answer>(
         call,
         async |tx| {
             let user = guards::lock_user(tx, caller, new.owner_user_id).await?;
-            if caller.user_id() != Some(user.id) || new.plan != Plan::Free {
+            let is_first_plan = organization.plan == app.plans.first();
+            if caller.user_id() != Some(user.id) || !is_first_plan || new.allow_reserved_slug {
                 guards::platform_admin(caller)?;
             }
+            guards::offered_plan(&app.plans, &organization.plan)?;
+            if new.slug.is_some() && !new.allow_reserved_slug {
+                guards::unreserved(&app.reserved_slugs, "slug", &organization.slug)?;
+            }
             guards::active_user(&user)?;
-            guards::may_own_another(tx, caller, &user, app.policy.max_organizations).await?;
-            guards::may_join_another(tx, caller, &user).await?;
+            has_room(tx, caller, &user, new.slug.as_ref(), app.policy.max_organizations).await?;
             tx.organizations().insert(&organization, user.id).await?;
             authority::own_organization(tx);
-            tx.memberships().insert(&membership).await?;
+            tx.memberships().insert(&membership, &user).await?;
             Ok(Created { organization: organization.clone(), owner_membership_id: membership.id })
         },
         answer,
@@ -99,9 +107,16 @@ pub async fn get(app: &App, caller: &Caller, id: OrganizationId) -> Result<Organ
     find(app.organizations.get(caller.reach(), id).await?)
 }
 
-/// Gets an organization by slug.
-pub async fn get_by_slug(app: &App, caller: &Caller, slug: &Slug) -> Result<Organization> {
-    find(app.db.read(async |conn| conn.organizations().get_by_slug(&caller.reach(), slug).await).await?)
+/// Gets an organization by its slug or by a former one, and whether it is a former one.
+pub async fn get_by_slug(app: &App, caller: &Caller, slug: &Slug) -> Result<(Organization, bool)> {
+    let get = app.db.read(async |conn| {
+        let reach = caller.reach();
+        if let Some(organization) = conn.organizations().get_by_slug(&reach, slug).await? {
+            return Ok((organization, false));
+        }
+        find(conn.organizations().get_by_former_slug(&reach, slug).await?).map(|organization| (organization, true))
+    });
+    get.await
 }
 
 /// Gets the organizations of these ids that the caller can see, in any order.
@@ -140,10 +155,18 @@ pub async fn update<A: Answer>(
         async |tx| {
             let mut organization = guards::lock_organization(tx, caller, target.id).await?;
             guards::may_change(tx, caller, &organization, permission::WRITE_ORGANIZATION).await?;
-            if changes.plan.is_some() {
+            if changes.plan.is_some() || changes.allow_reserved_slug {
                 guards::platform_admin(caller)?;
             }
             target.check_etag(&*organization)?;
+            // A plan that is no longer offered, and a slug that was reserved since, may stay.
+            if let Some(plan) = changes.plan.as_ref().filter(|plan| **plan != organization.plan) {
+                guards::offered_plan(&app.plans, plan)?;
+            }
+            let slug = changes.slug.as_ref().filter(|slug| **slug != organization.slug);
+            if let Some(slug) = slug.filter(|_| !changes.allow_reserved_slug) {
+                guards::unreserved(&app.reserved_slugs, "slug", slug)?;
+            }
             organization.apply(changes.clone());
             tx.organizations().save(organization, Action::OrganizationUpdated, now).await
         },
@@ -167,8 +190,9 @@ pub async fn suspend<A: Answer>(
             target.check_etag(&*organization)?;
             let is_new = organization.state != OrganizationState::Suspended;
             organization.state = OrganizationState::Suspended;
-            let count =
-                async { if is_new { tx.organizations().impact(&organization).await } else { Ok(Impact::default()) } };
+            let count = async {
+                if is_new { tx.organizations().impact(&organization, now).await } else { Ok(Impact::default()) }
+            };
             let preview = DryRun::of(call).preview(count).await?;
             if preview.is_some() || !is_new {
                 return Ok((organization.into_inner(), preview));
@@ -222,7 +246,7 @@ pub async fn delete<A: Answer>(
             dry_run.rule(guards::is_open_to(caller, &organization))?;
             target.check_etag(&*organization)?;
             organization.deleted_at = Some(now);
-            let preview = dry_run.preview(tx.organizations().impact(&organization)).await?;
+            let preview = dry_run.preview(tx.organizations().impact(&organization, now)).await?;
             if preview.is_some() {
                 return Ok((organization.into_inner(), preview));
             }
@@ -234,12 +258,14 @@ pub async fn delete<A: Answer>(
     .await
 }
 
-/// Restores a deleted organization. Its API keys are revoked unless the call restores them.
+/// Restores a deleted organization, with another slug if one is given. Its API keys are revoked unless the call restores them. The limits
+/// of its members do not apply.
 pub async fn undelete<A: Answer>(
     app: &App,
     call: &Call,
     target: &Target<OrganizationId>,
     restore_api_keys: bool,
+    slug: Option<&Slug>,
     answer: fn(Organization) -> A,
 ) -> Result<A> {
     let now = app.now();
@@ -249,18 +275,20 @@ pub async fn undelete<A: Answer>(
         async |tx| {
             let mut organization =
                 find(tx.organizations().lock_including_deleted(&call.caller.reach(), target.id).await?)?;
-            match organization.deleted_at {
-                None => return Ok(organization.into_inner()),
-                Some(deleted_at) if deleted_at < restorable_since => return find(None),
-                Some(_) => {}
+            if organization.deleted_at.is_some_and(|deleted_at| deleted_at < restorable_since) {
+                return find(None);
             }
             target.check_etag(&*organization)?;
+            if organization.deleted_at.is_none() {
+                return Ok(organization.into_inner());
+            }
             guards::has_owner(tx, vec![organization.id], None).await?;
             authority::standing_of_organization(tx, &call.caller)?;
             if !restore_api_keys {
                 tx.api_keys().revoke_of_organization(&organization, RESTORED, now).await?;
             }
             organization.deleted_at = None;
+            organization.apply(OrganizationChanges { slug: slug.cloned(), ..OrganizationChanges::default() });
             tx.organizations().save(organization, Action::OrganizationUndeleted, now).await
         },
         answer,
@@ -304,7 +332,9 @@ pub async fn transfer_ownership<A: Answer>(
         call,
         async |tx| {
             let mut dry_run = DryRun::of(call);
-            let most = app.policy.max_organizations;
+            let key = MembershipKey::Ends(transfer.to, transfer.organization_id);
+            let owns = tx.memberships().get(&caller.reach(), key).await?.is_some_and(|to| to.role.is_owner());
+            let most = if owns { 0 } else { app.policy.max_organizations };
             dry_run.rule(guards::lock_new_owner(tx, caller, transfer.to, most).await)?;
             let organization = guards::lock_organization(tx, caller, transfer.organization_id).await?;
             let held = guards::may(tx, caller, organization.id, permission::TRANSFER_ORGANIZATION).await?;
@@ -313,6 +343,7 @@ pub async fn transfer_ownership<A: Answer>(
             let mut new = lock_membership(tx, caller, transfer.to, organization.id).await?;
             let mut former = lock_membership(tx, caller, from, organization.id).await?;
             dry_run.rule(guards::is_owner(&former))?;
+            dry_run.rule(guards::active_membership(&new))?;
             held.outranks(&guards::held_by(tx, &former).await?)?;
             let before = guards::held_by(tx, &new).await?;
             authority::permissions(tx, &held, Some(&before), &HeldPermissions::everything())?;
@@ -349,6 +380,19 @@ pub async fn leave<A: Answer>(app: &App, call: &Call, id: OrganizationId, answer
         answer,
     )
     .await
+}
+
+/// Refuses an organization that would exceed a limit of its owner.
+async fn has_room(tx: &mut Conn, caller: &Caller, owner: &Locked<User>, slug: Option<&Slug>, most: u32) -> Result<()> {
+    let room = match guards::may_own_another(tx, caller, owner, most).await {
+        Ok(()) => guards::may_join_another(tx, caller, owner).await,
+        full => full,
+    };
+    let exists = async {
+        let Some(slug) = slug else { return Ok(false) };
+        Ok(tx.organizations().get_by_slug(&Reach::by_system(), slug).await?.is_some())
+    };
+    guards::room_or_taken(room, exists, Taken::OrganizationSlug).await
 }
 
 fn find<T>(organization: Option<T>) -> Result<T> {

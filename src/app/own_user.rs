@@ -119,8 +119,8 @@ async fn lock_without_password(
     Ok(user)
 }
 
-/// Deletes the organizations that would have no owner without a user, and that have no other member either. A suspended one stays: only
-/// platform admins change it.
+/// Deletes the organizations that would have no owner without a user and that have no other member, apart from deleted users. A suspended
+/// one stays: only platform admins change it.
 async fn delete_sole_organizations(
     tx: &mut Conn,
     caller: &Caller,
@@ -134,7 +134,7 @@ async fn delete_sole_organizations(
         for id in guards::orphaned_without(tx, user).await? {
             let Some(mut organization) = tx.organizations().lock(&caller.reach(), id).await? else { continue };
             let is_open = guards::is_open_to(caller, &organization).is_ok();
-            if is_open && tx.memberships().count(&organization).await? == 1 {
+            if is_open && tx.memberships().count_shown(&organization).await? == 1 {
                 tx.sessions().end_of_organization(id, now).await?;
                 organization.deleted_at = Some(now);
                 tx.organizations().save(organization, Action::OrganizationDeleted, now).await?;

@@ -293,6 +293,8 @@ pub(super) async fn standing(
 ) -> Result<Option<Standing>> {
     let Some(organization) = organization else { return Ok(None) };
     let standing = conn.memberships().standing(&Reach::by_secret(), session.user_id, organization).await?;
+    // A disabled member does not see the organization.
+    let standing = standing.filter(|standing| standing.membership.is_active());
     let standing = standing.ok_or(Error::NotFound(Entity::Organization))?;
     if !standing.organization_is_active {
         return Err(Error::Precondition(Precondition::OrganizationSuspended));
@@ -331,7 +333,7 @@ fn access_token(app: &App, issued: &IssuedSession, now: Timestamp) -> Result<Acc
 }
 
 /// The claims of an access token, with the current role and permissions of its user. `None` if the session has ended, the user is not
-/// active or no longer a member of the token's organization, or that organization is not active.
+/// active or no longer an active member of the token's organization, or that organization is not active.
 pub(super) async fn current_claims(conn: &mut Conn, claims: &Claims, now: Timestamp) -> Result<Option<Claims>> {
     let (user, session) = (UserId(claims.sub), SessionId(claims.sid));
     if conn.sessions().standing(user, session, now).await?.is_none() {
@@ -339,7 +341,8 @@ pub(super) async fn current_claims(conn: &mut Conn, claims: &Claims, now: Timest
     }
     let Some(organization) = claims.org_id else { return Ok(Some(claims.clone())) };
     let standing = conn.memberships().standing(&Reach::by_secret(), user, OrganizationId(organization)).await?;
-    Ok(standing.filter(|standing| standing.organization_is_active).map(|standing| Claims {
+    let is_in_force = |standing: &Standing| standing.organization_is_active && standing.membership.is_active();
+    Ok(standing.filter(is_in_force).map(|standing| Claims {
         org_role: Some(standing.membership.role.as_str().to_owned()),
         org_permissions: permissions(&standing),
         ..claims.clone()

@@ -8,6 +8,7 @@ use std::{
     collections::{HashMap, hash_map::RandomState},
     hash::BuildHasher as _,
     net::IpAddr,
+    ops::Deref,
     sync::{
         Arc, Mutex, PoisonError, Weak,
         atomic::{AtomicUsize, Ordering::Relaxed},
@@ -66,9 +67,9 @@ pub enum Use {
     Lookups,
 }
 
-/// A part of a share in use, until it is dropped.
-pub struct Used {
-    share: Arc<Share>,
+/// A part of a share in use, until it is dropped. It keeps the share, or borrows it.
+pub struct Used<S: Deref<Target = Share> = Arc<Share>> {
+    share: S,
     what: Use,
     amount: usize,
 }
@@ -152,15 +153,23 @@ impl Share {
         self.take_if(what, 1, |used| used < most)
     }
 
+    /// Uses one more while the share is borrowed. Every call does this, and saves counting a reference to the share.
+    pub fn borrow(&self, what: Use, most: usize) -> Option<Used<&Self>> {
+        self.add(what, 1, |used| used < most).then(|| Used { share: self, what, amount: 1 })
+    }
+
     /// Uses `amount` more, if `allows` accepts what is already in use.
     pub fn take_if(self: &Arc<Self>, what: Use, amount: usize, allows: impl Fn(usize) -> bool) -> Option<Used> {
+        self.add(what, amount, allows).then(|| Used { share: Arc::clone(self), what, amount })
+    }
+
+    fn add(&self, what: Use, amount: usize, allows: impl Fn(usize) -> bool) -> bool {
         let more = |used| allows(used).then(|| used.saturating_add(amount));
-        self.count(what).fetch_update(Relaxed, Relaxed, more).ok()?;
-        Some(Used { share: Arc::clone(self), what, amount })
+        self.count(what).fetch_update(Relaxed, Relaxed, more).is_ok()
     }
 }
 
-impl Used {
+impl<S: Deref<Target = Share>> Used<S> {
     /// The amount in use.
     pub fn amount(&self) -> usize {
         self.amount
@@ -174,9 +183,12 @@ impl Used {
     }
 }
 
-impl Drop for Used {
+impl<S: Deref<Target = Share>> Drop for Used<S> {
     fn drop(&mut self) {
-        self.share.count(self.what).fetch_sub(self.amount, Relaxed);
+        // All cores write to the counters of a busy owner. A write of nothing would cost the same.
+        if self.amount > 0 {
+            self.share.count(self.what).fetch_sub(self.amount, Relaxed);
+        }
     }
 }
 

@@ -4,15 +4,17 @@ use super::{
     App, authority,
     change::Answer,
     dry_run::{DryRun, Preview},
-    ending, erasure, guards,
+        ending, erasure, guards, shown::PresentedCredentials,
     target::Target,
 };
 use crate::{
+    db::Conn,
     error::{Entity, Error, Result},
     models::{
-        Action, Call, Caller, Email, Impact, NewUser, Page, PageRequest, User, UserChanges, UserFilter, UserId,
-        UserState,
+        Action, Call, Caller, Email, Impact, NewUser, OauthAccount, Page, PageRequest, Timestamp, User, UserChanges,
+        UserFilter, UserId, UserRestoration, UserState,
     },
+    repositories::Locked,
 };
 
 /// The reason stored with the revoked keys of a restored user.
@@ -60,15 +62,18 @@ pub async fn list(app: &App, caller: &Caller, filter: &UserFilter, page: &PageRe
     list.await
 }
 
-/// Updates the fields of a user that `changes` names. A new e-mail is unverified, and ends the tokens mailed to the former one.
+/// Updates the fields of a user that `changes` names. A new e-mail is unverified, and ends the tokens mailed to the former one. `access_token`
+/// is one of the user's, or empty: it matters where a platform admin vouches for an e-mail that was never proven.
 pub async fn update<A: Answer>(
     app: &App,
     call: &Call,
     target: &Target<UserId>,
     changes: &UserChanges,
+    access_token: &str,
     answer: fn(User) -> A,
 ) -> Result<A> {
     let (caller, now) = (&call.caller, app.now());
+    let shown = &PresentedCredentials::read(app, caller, access_token, now).await?;
     app.change(
         call,
         async |tx| {
@@ -82,13 +87,38 @@ pub async fn update<A: Answer>(
                 authority::account(tx, caller, &user)?;
                 ending::mailed_tokens(tx, &user).await?;
             }
+            if changes.email_verified.is_some() {
+                guards::platform_admin(caller)?;
+            }
             target.check_etag(&*user)?;
-            user.apply(changes.clone());
+            let was_verified = user.email_verified_at.is_some();
+            user.apply(changes.clone(), now);
+            if !was_verified && user.email_verified_at.is_some() {
+                vouch(tx, caller, &user, shown, now).await?;
+            }
             tx.users().save(user, Action::UserUpdated, now).await
         },
         answer,
     )
     .await
+}
+
+/// Accepts the word of a platform admin as the first proof of a user's e-mail. Credentials that a stranger may have created before are
+/// removed, unless the call has shown a credential of the account.
+async fn vouch(
+    tx: &mut Conn,
+    caller: &Caller,
+    user: &Locked<User>,
+    shown: &PresentedCredentials,
+    now: Timestamp,
+) -> Result<()> {
+    authority::account(tx, caller, user)?;
+    // A platform admin that vouches for itself does so with a credential of the account.
+    if caller.user_id() == Some(user.id) || shown.is_of(tx, user, now).await? {
+        return ending::mailed_tokens(tx, user).await;
+    }
+    ending::with_first_proof(tx, user, now).await?;
+    tx.passwords().remove(user).await.map(drop)
 }
 
 /// Suspends a user. Its sessions, the invitations it sent and the tokens mailed to it end. A suspended user is left unchanged.
@@ -185,13 +215,23 @@ pub async fn delete<A: Answer>(
     .await
 }
 
-/// Restores a deleted user. Its API keys are revoked unless the call restores them. A user that is not deleted is left unchanged.
+/// A restored user.
+pub struct Restored {
+    /// The user.
+    pub user: User,
+    /// Its former accounts at providers that were linked to other users meanwhile.
+    pub unlinked: Vec<OauthAccount>,
+}
+
+/// Restores a deleted user, with another e-mail or external id if given. Its API keys are revoked unless the call restores them, and
+/// accounts at providers that were linked to others meanwhile are not linked again. The limits of its organizations do not apply. A user
+/// that is not deleted is left unchanged.
 pub async fn undelete<A: Answer>(
     app: &App,
     call: &Call,
     target: &Target<UserId>,
-    restore_api_keys: bool,
-    answer: fn(User) -> A,
+    restoration: &UserRestoration,
+    answer: fn(Restored) -> A,
 ) -> Result<A> {
     let now = app.now();
     let restorable_since = now.before(app.policy.restore_window);
@@ -199,18 +239,26 @@ pub async fn undelete<A: Answer>(
         call,
         async |tx| {
             let mut user = find(tx.users().lock_including_deleted(&call.caller.reach(), target.id).await?)?;
-            match user.deleted_at {
-                None => return Ok(user.into_inner()),
-                Some(deleted_at) if deleted_at < restorable_since => return find(None),
-                Some(_) => {}
+            if user.deleted_at.is_some_and(|deleted_at| deleted_at < restorable_since) {
+                return find(None);
+            }
+            target.check_etag(&*user)?;
+            if user.deleted_at.is_none() {
+                return Ok(Restored { user: user.into_inner(), unlinked: Vec::new() });
             }
             authority::standing(tx, &call.caller, &user)?;
-            target.check_etag(&*user)?;
-            if !restore_api_keys {
+            if !restoration.restore_api_keys {
                 tx.api_keys().revoke_of_user(&user, RESTORED, now).await?;
             }
+            if restoration.email.as_ref().is_some_and(|email| *email.normalized() != user.email_normalized) {
+                authority::account(tx, &call.caller, &user)?;
+            }
             user.deleted_at = None;
-            tx.users().save(user, Action::UserUndeleted, now).await
+            user.apply(UserChanges { email: restoration.email.clone(), ..UserChanges::default() }, now);
+            user.external_id = restoration.external_id.clone().or(user.external_id.take());
+            let unlinked = tx.oauth_accounts().delete_taken(&user).await?;
+            let user = ending::save_proven(tx, user, Action::UserUndeleted, now).await?;
+            Ok(Restored { user, unlinked })
         },
         answer,
     )

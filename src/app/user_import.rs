@@ -10,7 +10,8 @@ use crate::{
     db::Conn,
     error::{Error, Result, Taken},
     models::{
-        Action, Call, ExternalId, NewUser, NormalizedEmail, Password, PasswordHash, Priority, Scope, Timestamp, UserId,
+        Action, Call, ExternalId, NewUser, NormalizedEmail, Password, PasswordHash, Priority, Scope, Timestamp, User,
+        UserId,
     },
 };
 
@@ -102,6 +103,7 @@ async fn store(
     let mut taken: HashSet<NormalizedEmail> = tx.users().taken_emails(&emails).await?.into_iter().collect();
     let mut existing: HashMap<ExternalId, UserId> = tx.users().by_external_ids(&ids).await?.into_iter().collect();
     let mut results = Vec::with_capacity(users.len());
+    let mut created = Vec::new();
     for imported in users {
         let outcome = match &imported.user {
             Err(violations) => ImportOutcome::Invalid(violations.clone()),
@@ -111,30 +113,35 @@ async fn store(
                 } else if !taken.insert(new.email.normalized().clone()) {
                     ImportOutcome::EmailTaken
                 } else {
-                    let id = create(app, tx, new, hash.as_ref(), now).await?;
-                    existing.extend(new.external_id.clone().map(|external_id| (external_id, id)));
-                    ImportOutcome::Created(id)
+                    let user = new.clone().into_user(app.new_id(now), now);
+                    existing.extend(user.external_id.clone().map(|external_id| (external_id, user.id)));
+                    let outcome = ImportOutcome::Created(user.id);
+                    created.push((user, hash.as_ref()));
+                    outcome
                 }
             }
         };
         results.push(ImportResult { external_id: imported.external_id.clone(), outcome });
     }
+    // In one order, so that two imports of the same users wait for each other once and not in a circle.
+    created.sort_unstable_by(|(one, _), (other, _)| in_order(one).cmp(&in_order(other)));
+    for (user, hash) in created {
+        insert(tx, &user, hash, now).await?;
+    }
     Ok(results)
 }
 
-/// Creates a user with its imported password, if any.
-async fn create(
-    app: &App,
-    tx: &mut Conn,
-    new: &NewUser,
-    hash: Option<&PasswordHash>,
-    now: Timestamp,
-) -> Result<UserId> {
-    let user = new.clone().into_user(app.new_id(now), now);
-    tx.users().insert(&user).await?;
+/// What the users of a batch are stored in order of.
+fn in_order(user: &User) -> (Option<&str>, &str) {
+    (user.external_id.as_ref().map(ExternalId::as_str), user.email_normalized.as_str())
+}
+
+/// Stores a user with its imported password, if any.
+async fn insert(tx: &mut Conn, user: &User, hash: Option<&PasswordHash>, now: Timestamp) -> Result<()> {
+    tx.users().insert(user).await?;
     if let Some(hash) = hash.cloned() {
         let password = Password { user_id: user.id, hash, is_imported: true, changed_at: now };
-        tx.passwords().replace(&user, &password, Action::UserPasswordImported).await?;
+        tx.passwords().replace(user, &password, Action::UserPasswordImported).await?;
     }
-    Ok(user.id)
+    Ok(())
 }

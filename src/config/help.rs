@@ -7,7 +7,7 @@ use clap::{Arg, Command, CommandFactory as _};
 use super::Cli;
 
 /// The groups of settings, each with its first option.
-const GROUPS: [(&str, &str); 10] = [
+const GROUPS: [(&str, &str); 11] = [
     ("listen", "Network"),
     ("handshake-timeout", "Connections and messages"),
     ("database-url", "Database and secrets"),
@@ -15,6 +15,7 @@ const GROUPS: [(&str, &str); 10] = [
     ("restore-window", "Lifetimes and retention"),
     ("watch-heartbeat", "Streams"),
     ("max-calls", "Limits"),
+    ("plans", "Organizations"),
     ("usage-interval", "API keys"),
     ("token-issuer", "Signing in"),
     ("reflection", "Reflection, log, metrics and traces"),

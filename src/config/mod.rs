@@ -4,6 +4,7 @@
 pub(crate) mod authentication;
 mod help;
 mod network;
+mod organizations;
 mod secrets;
 mod telemetry;
 mod values;
@@ -19,6 +20,7 @@ pub use self::{
     },
     help::{command, settings},
     network::{NetworkArgs, TlsArgs, TlsVersion},
+    organizations::OrganizationArgs,
     secrets::{SealingArgs, SecretPrefixArgs},
     telemetry::{DRIVER_LOG, LogArgs, LogFormat, TelemetryArgs},
     values::{ByteSize, DatabaseUrl, SecretText},
@@ -248,6 +250,10 @@ pub struct ServeArgs {
         hide_env_values = true
     )]
     pub max_remembered: u32,
+
+    /// Organizations.
+    #[command(flatten)]
+    pub organizations: OrganizationArgs,
 
     /// How often the last use of API keys is written, and thereby its precision, 10ms to 1d
     #[arg(long, env = "TENANTRY_USAGE_INTERVAL", value_name = "DURATION", default_value = "1m", hide_env_values = true,

@@ -104,7 +104,7 @@ pub struct NetworkArgs {
     pub connection_grace: Duration,
 
     /// Memory for responses that are being built or that clients have not yet read, 16MiB to 4GiB
-    #[arg(long, env = "TENANTRY_ANSWER_MEMORY", value_name = "SIZE", default_value = "64MiB", hide_env_values = true,
+    #[arg(long, env = "TENANTRY_ANSWER_MEMORY", value_name = "SIZE", default_value = "32MiB", hide_env_values = true,
           value_parser = size::<16_384, 4_194_304>)]
     pub answer_memory: usize,
 

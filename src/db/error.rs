@@ -21,7 +21,7 @@ const UNIQUE: [(&str, &str, Taken); 7] = [
         Taken::Invitation,
     ),
     (
-        "cf_oauth_accounts_provider_provider_user_id_key",
+        "cf_oauth_accounts_provider_key",
         "cf_oauth_accounts.provider, cf_oauth_accounts.provider_user_id",
         Taken::OauthAccount,
     ),

@@ -28,7 +28,7 @@ use std::{
 };
 
 pub(crate) use error::to_error;
-pub(crate) use locking::ForUpdate;
+pub(crate) use locking::{ForUpdate, KeepingSelected};
 pub(crate) use prepared::Prepared;
 use prometheus_client::{
     metrics::{counter::Counter, family::Family, histogram::Histogram},

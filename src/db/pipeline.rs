@@ -9,7 +9,7 @@
 //! other needs a round trip to be prepared, and is awaited.
 
 use std::{
-    collections::HashSet,
+    collections::{HashSet, VecDeque},
     future::poll_fn,
     pin::Pin,
     sync::{Arc, Mutex, PoisonError, atomic::Ordering},
@@ -34,6 +34,10 @@ use crate::{
     error::{Error, Result},
     telemetry::trace,
 };
+
+/// Maximum number of statements whose results have not arrived. One more waits for the first of them, so that little is sent in vain after
+/// a statement that fails.
+const WINDOW: usize = 32;
 
 /// Maps an error of a statement to the error its sender expects.
 pub(crate) type MapError = fn(Error) -> Error;
@@ -65,14 +69,20 @@ pub(crate) struct Pipeline {
     /// The command that begins the transaction, until it is sent.
     begin: Option<&'static str>,
     deferred: Vec<Deferred>,
-    pending: Vec<Pending>,
+    pending: VecDeque<Pending>,
     /// Set once a statement has failed: the server rejects all further ones in this transaction.
     has_failed: bool,
 }
 
 impl Pipeline {
     pub(super) fn new(pooled: Pooled) -> Self {
-        Self { pooled: Arc::new(pooled), begin: None, deferred: Vec::new(), pending: Vec::new(), has_failed: false }
+        Self {
+            pooled: Arc::new(pooled),
+            begin: None,
+            deferred: Vec::new(),
+            pending: VecDeque::new(),
+            has_failed: false,
+        }
     }
 
     /// A connection whose first statement begins a transaction.
@@ -102,6 +112,7 @@ impl Pipeline {
 
     /// Sends `BEGIN` and the deferred statements, so that a read sees their effects.
     pub(super) async fn before_read(&mut self) -> Result<()> {
+        self.no_failure().await?;
         if let Some(begin) = self.begin.take() {
             self.pooled.in_transaction.store(true, Ordering::Release);
             self.send(self.command(begin), Vec::new()).await?;
@@ -119,6 +130,29 @@ impl Pipeline {
         }
         self.prepared().insert(text);
         Ok(())
+    }
+
+    /// Takes the results that have arrived, and waits for some if too many are pending. After a failure the server rejects whatever
+    /// follows, so nothing more is sent.
+    async fn no_failure(&mut self) -> Result<()> {
+        loop {
+            let is_full = self.pending.len() >= WINDOW;
+            let Some(first) = self.pending.front_mut() else { return Ok(()) };
+            let answer = first.answer.get_mut().unwrap_or_else(PoisonError::into_inner);
+            // Results arrive in the order of their statements.
+            let done = match poll_once(answer).await {
+                Poll::Ready(done) => done,
+                Poll::Pending if is_full => answer.await,
+                Poll::Pending => return Ok(()),
+            };
+            let on_errors = self.pending.pop_front().map(|pending| pending.on_errors).unwrap_or_default();
+            if let Err(error) = done {
+                self.has_failed = true;
+                // All further results are rejections that follow from it.
+                let _ = self.answers().await;
+                return Err(map_error(self.pooled.to_error(error), &on_errors));
+            }
+        }
     }
 
     /// The error to report for a failed statement: the first failure is the cause of all later ones.
@@ -220,7 +254,7 @@ impl Pipeline {
                 Err(map_error(error, &on_errors))
             }
             Poll::Pending => {
-                self.pending.push(Pending { answer: Mutex::new(answer), on_errors });
+                self.pending.push_back(Pending { answer: Mutex::new(answer), on_errors });
                 Ok(())
             }
         }

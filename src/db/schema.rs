@@ -36,13 +36,13 @@ diesel::table! {
         name_normalized -> Text,
         slug -> Text,
         logo_url -> Nullable<Text>,
-        plan -> Text,
         settings -> JsonDoc,
         state -> Text,
         deleted_at -> Nullable<Instant>,
         created_at -> Instant,
         updated_at -> Instant,
         accountable_user_id -> Nullable<Id>,
+        plan -> Text,
     }
 }
 
@@ -61,6 +61,7 @@ diesel::table! {
         created_at -> Instant,
         updated_at -> Instant,
         user_email -> Text,
+        state -> Text,
     }
 }
 
@@ -82,6 +83,7 @@ diesel::table! {
         token_expires_at -> Nullable<Instant>,
         created_at -> Instant,
         updated_at -> Instant,
+        user_deleted_at -> Nullable<Instant>,
     }
 }
 
@@ -144,6 +146,7 @@ diesel::table! {
         allowed_ip_ranges -> JsonDoc,
         rate_limit -> BigInt,
         by_platform -> Bool,
+        disabled_at -> Nullable<Instant>,
     }
 }
 
@@ -180,6 +183,16 @@ diesel::table! {
         revision -> BigInt,
         details -> Binary,
         address -> Nullable<Id>,
+    }
+}
+
+diesel::table! {
+    use crate::db::types::Id;
+
+    #[sql_name = "cf_member_events"]
+    member_events (organization_id, event_id) {
+        organization_id -> Id,
+        event_id -> Id,
     }
 }
 
@@ -246,6 +259,7 @@ diesel::table! {
         permissions -> JsonDoc,
         created_at -> Instant,
         updated_at -> Instant,
+        display_name -> Nullable<Text>,
     }
 }
 
@@ -331,16 +345,30 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::db::types::Id;
+
+    #[sql_name = "cf_former_slugs"]
+    former_slugs (slug) {
+        slug -> Text,
+        organization_id -> Id,
+        revision -> BigInt,
+    }
+}
+
 diesel::allow_tables_to_appear_in_same_query!(
     users,
     passwords,
     one_time_tokens,
     organizations,
+    former_slugs,
     memberships,
     roles,
     invitations,
     oauth_accounts,
     sessions,
     api_keys,
-    events
+    events,
+    member_events
 );

@@ -18,10 +18,7 @@ use uuid::Uuid;
 
 use crate::models::{
     AccountId, Action, ActorKind, ApiKeyId, CredentialId, Environment, EventId, ExternalId, InvitationId, IpRanges,
-    JsonObject, MembershipId, Name, NormalizedEmail, OauthAccountId, OneTimeTokenId, OrganizationId, OrganizationState,
-    PasswordHash, PersonId, Plan, PublicKey, Purpose, RequestId, ResourceId, ResourceType, RevokedReason, RoleId,
-    RoleName, Scopes, Sealed, SearchKey, SecretHash, SessionId, SigningAlgorithm, SigningKeyId, Slug, Source,
-    Timestamp, Trace, UserId, UserState, WebUrl,
+        JsonObject, MembershipId, MembershipState, Name, NormalizedEmail, OauthAccountId, OneTimeTokenId, OrganizationId, OrganizationState, PasswordHash, PersonId, Plan, PublicKey, Purpose, RequestId, ResourceId, ResourceType, RevokedReason, RoleId, RoleName, Scopes, Sealed, SearchKey, SecretHash, SessionId, SigningAlgorithm, SigningKeyId, Slug, Source, Timestamp, Trace, UserId, UserState, WebUrl,
     api_key::KeyPrefix,
     email::GivenEmail,
     event::Details,
@@ -152,16 +149,17 @@ ids!(
 
 column_value!(Timestamp as Instant);
 
+// Stored times are whole milliseconds, and so are the times that they are compared with: see `Timestamp::RESOLUTION`.
 impl ToSql<Instant, Pg> for Timestamp {
     fn to_sql<'b>(&'b self, out: &mut Output<'b, '_, Pg>) -> serialize::Result {
-        out.write_all(&(self.as_micros() - POSTGRES_EPOCH_MICROS).to_be_bytes())?;
+        out.write_all(&(self.floor(Timestamp::RESOLUTION).as_micros() - POSTGRES_EPOCH_MICROS).to_be_bytes())?;
         Ok(IsNull::No)
     }
 }
 
 impl ToSql<Instant, Sqlite> for Timestamp {
     fn to_sql<'b>(&'b self, out: &mut Output<'b, '_, Sqlite>) -> serialize::Result {
-        out.set_value(self.as_micros());
+        out.set_value(self.floor(Timestamp::RESOLUTION).as_micros());
         Ok(IsNull::No)
     }
 }
@@ -220,6 +218,7 @@ texts!(
     GivenEmail,
     NormalizedEmail,
     UserState,
+    MembershipState,
     Slug,
     Plan,
     OrganizationState,

@@ -92,6 +92,9 @@ pub enum Error {
     /// There were too many wrong passwords. The next attempt is accepted after the given time.
     #[error("too many wrong passwords from this address or this caller; repeat the call later")]
     TooManyAttempts(Duration),
+    /// The slug, in a field of the request, is reserved.
+    #[error("{0} must not be a reserved slug")]
+    SlugReserved(&'static str),
     /// A new password, in a field of the request, breaks a rule.
     #[error("{field} {}", .rule.words())]
     PasswordUnacceptable {

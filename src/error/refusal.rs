@@ -49,6 +49,8 @@ pub enum Precondition {
     OrganizationSuspended,
     /// The key is revoked.
     ApiKeyRevoked,
+    /// The membership is disabled.
+    MembershipDisabled,
     /// A membership has the role, or an invitation gives it.
     RoleInUse,
     /// The maximum number is reached.
@@ -83,6 +85,7 @@ impl Precondition {
             Self::UserSuspended => "the user is suspended",
             Self::OrganizationSuspended => "the organization is suspended",
             Self::ApiKeyRevoked => "the API key is revoked",
+            Self::MembershipDisabled => "the membership is disabled; enable it first",
             Self::RoleInUse => "memberships or invitations have the role; give them another one first",
             Self::LimitReached(Limit::Roles, _) => "the organization has the maximum number of roles; delete one first",
             Self::LimitReached(Limit::Members, _) => {

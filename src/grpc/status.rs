@@ -64,6 +64,7 @@ fn classify(error: &Error) -> (Code, ErrorReason) {
                 Precondition::UserSuspended => R::UserSuspended,
                 Precondition::OrganizationSuspended => R::OrganizationSuspended,
                 Precondition::ApiKeyRevoked => R::ApiKeyRevoked,
+                Precondition::MembershipDisabled => R::MembershipDisabled,
                 Precondition::RoleInUse => R::RoleInUse,
                 Precondition::LimitReached(..) => R::LimitReached,
                 Precondition::NotAnOwner => R::NotAnOwner,
@@ -92,6 +93,7 @@ fn classify(error: &Error) -> (Code, ErrorReason) {
         Error::RequestMemoryFull(_) => (Code::ResourceExhausted, R::RequestMemoryFull),
         Error::AnswerTooLarge => (Code::ResourceExhausted, R::AnswerTooLarge),
         Error::PasswordUnacceptable { .. } => (Code::InvalidArgument, R::PasswordUnacceptable),
+        Error::SlugReserved(_) => (Code::InvalidArgument, R::OrganizationSlugReserved),
         Error::Overloaded => (Code::ResourceExhausted, R::Overloaded),
         Error::SealedValueUnreadable(_) => (Code::DataLoss, R::SealedValueUnreadable),
         Error::Internal(_) => (Code::Internal, R::Internal),
@@ -155,6 +157,9 @@ impl From<Error> for Status {
             Error::RateLimited { per_second, wait } => {
                 details.set_retry_info(Some(*wait));
                 metadata.insert("calls_per_second".to_owned(), per_second.to_string());
+            }
+            Error::SlugReserved(field) => {
+                details.add_bad_request_violation(*field, "must not be a reserved slug");
             }
             Error::PasswordUnacceptable { field, rule } => {
                 details.add_bad_request_violation(*field, rule.words());

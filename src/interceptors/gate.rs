@@ -98,8 +98,8 @@ impl Gate {
         let is_exempt = parts.extensions.get::<Caller>().is_some_and(Caller::is_platform_admin);
         let holder = Holder { share: &share, is_exempt };
         self.answers.has_room(holder)?;
-        let mut reserved = None;
-        if !is_there || method.bulk.is_some() {
+        let mut reserved = if is_there { self.turn_now(&method, holder, &body) } else { None };
+        if !is_there || (method.bulk.is_some() && reserved.is_none()) {
             reserved = Box::pin(self.wait(&method, holder, &mut body, is_there)).await?;
         }
         let _part = self.part(&method, holder)?;
@@ -126,12 +126,18 @@ impl Gate {
     }
 
     /// The owner's share of the places, a quarter, so that no owner can take them all.
-    fn part(&self, method: &Method, holder: Holder<'_>) -> Result<Option<Used>> {
+    fn part<'a>(&self, method: &Method, holder: Holder<'a>) -> Result<Option<Used<&'a Share>>> {
         if holder.is_exempt {
             return Ok(None);
         }
-        let part = holder.share.take(Use::Calls, self.overload.most_of_owner(method.priority));
+        let part = holder.share.borrow(Use::Calls, self.overload.most_of_owner(method.priority));
         part.map(Some).ok_or_else(|| self.overload.refuse(method.priority))
+    }
+
+    /// Permission to build a large answer, if the call need not wait for it.
+    fn turn_now(&self, method: &Method, holder: Holder<'_>, body: &RequestInput) -> Option<HeldBytes> {
+        let RequestInput::Message(message) = body else { return None };
+        method.bulk.and_then(|bulk| self.answers.turn_now(holder, bulk.estimate(message.content())))
     }
 
     /// Waits without a place for a call's message and then, if it requests much at once, for permission to build the answer.

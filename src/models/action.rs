@@ -74,8 +74,14 @@ words! {
         MembershipUpdated = "membership.updated",
         /// Ownership was transferred to a member.
         MembershipOwnershipTransferred = "membership.ownership_transferred",
+        /// A membership was disabled.
+        MembershipDisabled = "membership.disabled",
+        /// A membership was enabled.
+        MembershipEnabled = "membership.enabled",
         /// A membership was deleted.
         MembershipDeleted = "membership.deleted",
+        /// The role of a deleted user's membership was deleted. The membership has the role `viewer` from then on.
+        MembershipRoleRemoved = "membership.role_removed",
         /// A role was created.
         RoleCreated = "role.created",
         /// A role was updated.
@@ -118,6 +124,10 @@ words! {
         ApiKeyUpdated = "api_key.updated",
         /// An API key got a new secret.
         ApiKeyRotated = "api_key.rotated",
+        /// An API key was disabled.
+        ApiKeyDisabled = "api_key.disabled",
+        /// An API key was enabled.
+        ApiKeyEnabled = "api_key.enabled",
         /// An API key was revoked.
         ApiKeyRevoked = "api_key.revoked",
         /// An API key was deleted with its owner.
@@ -166,7 +176,7 @@ mod tests {
     #[test]
     fn a_text_names_one_action_or_all_of_a_resource() {
         assert_eq!(Action::named("user.suspended"), Ok(vec![Action::UserSuspended]));
-        assert_eq!(Action::named("membership.*").map(|all| all.len()), Ok(4));
+        assert_eq!(Action::named("membership.*").map(|all| all.len()), Ok(7));
         for text in ["", "*", ".*", "user", "user*", "us.*", "user.suspended*", "User.Suspended", "nothing.*"] {
             assert!(Action::named(text).is_err(), "{text}");
         }

@@ -10,7 +10,7 @@ use super::{
 };
 
 /// A credential for a machine.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct ApiKey {
     /// The id.
     pub id: ApiKeyId,
@@ -56,6 +56,8 @@ pub struct ApiKey {
     pub revoked_at: Option<Timestamp>,
     /// Why it was revoked.
     pub revoked_reason: Option<String>,
+    /// When it was disabled; `None` while it is enabled.
+    pub disabled_at: Option<Timestamp>,
     /// When it was created.
     pub created_at: Timestamp,
     /// When it was last written.
@@ -180,6 +182,7 @@ impl NewApiKey {
             expires_at: self.expires_at,
             revoked_at: None,
             revoked_reason: None,
+            disabled_at: None,
             created_at: now,
             updated_at: now,
         }
@@ -338,6 +341,8 @@ pub enum Verdict {
     Revoked,
     /// Expired.
     Expired,
+    /// Disabled.
+    Disabled,
     /// The owner is suspended or deleted.
     OwnerInactive,
     /// Used from an address that is not allowed.
@@ -362,6 +367,8 @@ impl Credential {
             Verdict::Revoked
         } else if self.key.ends_at(&used.prefix).is_some_and(|ends_at| ends_at <= now) {
             Verdict::Expired
+        } else if self.key.disabled_at.is_some() {
+            Verdict::Disabled
         } else if self.owner != OwnerState::Active {
             Verdict::OwnerInactive
         } else if !self.key.allowed_ip_ranges.allow(used.address) {

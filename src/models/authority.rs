@@ -25,9 +25,10 @@ impl Action {
     pub fn gives(self) -> Option<Grant> {
         use Action as A;
         match self {
-            A::ApiKeyCreated | A::ApiKeyUpdated | A::ApiKeyRotated => Some(Grant::ApiKey),
+            A::ApiKeyCreated | A::ApiKeyUpdated | A::ApiKeyRotated | A::ApiKeyEnabled => Some(Grant::ApiKey),
             A::MembershipCreated
             | A::MembershipUpdated
+            | A::MembershipEnabled
             | A::MembershipOwnershipTransferred
             | A::RoleCreated
             | A::RoleUpdated
@@ -66,6 +67,8 @@ impl Action {
             | A::OrganizationPurged
             | A::OrganizationSuspended
             | A::MembershipDeleted
+            | A::MembershipRoleRemoved
+            | A::MembershipDisabled
             | A::RoleDeleted
             | A::InvitationUpdated
             | A::InvitationRevoked
@@ -77,6 +80,7 @@ impl Action {
             | A::OauthAccountUnlinked
             | A::SessionRevoked
             | A::SessionReused
+            | A::ApiKeyDisabled
             | A::ApiKeyRevoked
             | A::ApiKeyDeleted
             | A::ApiKeyCreatorErased
@@ -90,9 +94,10 @@ impl Change {
     /// The authority that it gives.
     pub fn gives(&self) -> Option<Grant> {
         match (&self.before, &self.after) {
-            // Of a user's profile, only the e-mail is a way into the account.
+            // Of a user's profile, only the e-mail and its proof are ways into the account.
             (Some(State::User(before)), Some(State::User(after))) if self.action == Action::UserUpdated => {
-                (before.email_normalized != after.email_normalized).then_some(Grant::Account)
+                let is_proven = before.email_verified_at.is_none() && after.email_verified_at.is_some();
+                (is_proven || before.email_normalized != after.email_normalized).then_some(Grant::Account)
             }
             _ => self.action.gives(),
         }

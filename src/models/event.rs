@@ -135,6 +135,8 @@ pub struct Change {
     pub after: Option<State>,
     /// Details of refused calls, for an event about those.
     pub refusal: Option<Refusal>,
+    /// The user of a created membership.
+    pub member: Option<User>,
 }
 
 /// Refused calls.
@@ -150,12 +152,20 @@ impl Change {
     /// A change of a resource.
     pub fn new(action: Action, before: Option<State>, after: Option<State>) -> Self {
         let subject = after.as_ref().or(before.as_ref()).map(State::subject).unwrap_or_default();
-        Self { action, subject, before, after, refusal: None }
+        Self { action, subject, before, after, refusal: None, member: None }
+    }
+
+    /// The user whose organizations see the change: it changed what they see of the user. A new user belongs to none yet.
+    pub fn shown_to_organizations_of(&self) -> Option<UserId> {
+        match (&self.before, &self.after) {
+            (Some(State::User(user)), _) => Some(user.id),
+            _ => None,
+        }
     }
 
     /// An action that changes no resource.
     pub fn nothing(action: Action, subject: Subject) -> Self {
-        Self { action, subject, before: None, after: None, refusal: None }
+        Self { action, subject, before: None, after: None, refusal: None, member: None }
     }
 }
 

@@ -3,14 +3,15 @@
 use std::time::Duration;
 
 use super::{
-    InvitationId, NormalizedEmail, OrganizationId, Plaintext, Revision, RoleName, SecretHash, Timestamp, User, UserId,
+    InvitationId, Name, NormalizedEmail, Organization, OrganizationId, Plaintext, Revision, RoleName, SecretHash,
+    Timestamp, User, UserId, WebUrl,
     email::{Email, GivenEmail},
     resource::resource,
     text::Lines,
 };
 
 /// A pending offer of membership to the owner of an address.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Invitation {
     /// The id.
     pub id: InvitationId,
@@ -51,6 +52,24 @@ impl Invitation {
     /// True if the user has the invited address.
     pub fn is_to(&self, user: &User) -> bool {
         self.email_normalized == user.email_normalized
+    }
+}
+
+/// An invitation, with what its reader learns of the organization: an invited person does not see the organization otherwise.
+#[derive(Clone, Debug)]
+pub struct ShownInvitation {
+    /// The invitation.
+    pub invitation: Invitation,
+    /// The display name of the organization.
+    pub organization_name: Name,
+    /// The URL of its logo.
+    pub organization_logo_url: Option<WebUrl>,
+}
+
+impl ShownInvitation {
+    /// An invitation to an organization.
+    pub fn new(invitation: Invitation, to: &Organization) -> Self {
+        Self { invitation, organization_name: to.name.clone(), organization_logo_url: to.logo_url.clone() }
     }
 }
 

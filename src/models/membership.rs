@@ -1,9 +1,11 @@
 //! Memberships.
 
-use super::{MembershipId, OrganizationId, Permissions, Revision, RoleName, Timestamp, UserId, resource::resource};
+use super::{
+    MembershipId, OrganizationId, Permissions, Revision, RoleName, Timestamp, UserId, resource::resource, stored::words,
+};
 
 /// One user in one organization with one role.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Membership {
     /// The id.
     pub id: MembershipId,
@@ -17,6 +19,8 @@ pub struct Membership {
     pub role: RoleName,
     /// Permissions beyond the role.
     pub permissions: Permissions,
+    /// Whether it is in force.
+    pub state: MembershipState,
     /// When it was created.
     pub created_at: Timestamp,
     /// When it was last written.
@@ -24,6 +28,16 @@ pub struct Membership {
 }
 
 resource!(Membership);
+
+words! {
+    /// Whether a membership is in force.
+    MembershipState {
+        /// It grants its role and its permissions.
+        Active = "active",
+        /// It grants nothing until it is enabled. It is kept, and counts as a membership.
+        Disabled = "disabled",
+    }
+}
 
 /// A membership to create.
 #[derive(Clone, Debug)]
@@ -48,6 +62,7 @@ impl NewMembership {
             organization_id: self.organization_id,
             role: self.role.clone(),
             permissions: self.permissions.clone(),
+            state: MembershipState::Active,
             created_at: now,
             updated_at: now,
         }
@@ -64,6 +79,11 @@ pub struct MembershipChanges {
 }
 
 impl Membership {
+    /// True unless it is disabled.
+    pub fn is_active(&self) -> bool {
+        self.state == MembershipState::Active
+    }
+
     /// Applies `changes`.
     pub fn apply(&mut self, changes: MembershipChanges) {
         // Without `..`: a forgotten field does not compile.

@@ -7,9 +7,11 @@ pub mod api_key;
 pub mod authority;
 pub mod call;
 pub mod caller;
+pub mod characters;
 pub mod email;
 pub mod erasure;
 pub mod event;
+pub mod fold;
 pub mod id;
 pub mod impact;
 pub mod invitation;
@@ -22,7 +24,9 @@ pub mod organization;
 pub mod page;
 pub mod password;
 pub mod permission;
+pub mod plan;
 pub mod priority;
+pub mod reserved_slug;
 pub mod resource;
 pub mod role;
 pub mod scope;
@@ -51,21 +55,23 @@ pub use id::{
     PersonId, PrincipalId, RequestId, ResourceId, RoleId, SessionId, SigningKeyId, UserId,
 };
 pub use impact::Impact;
-pub use invitation::{Invitation, InvitationFilter, InvitationKey, NewInvitation};
+pub use invitation::{Invitation, InvitationFilter, InvitationKey, NewInvitation, ShownInvitation};
 pub use ip_range::{IpRange, IpRanges};
 pub use json::JsonObject;
-pub use membership::{Membership, MembershipChanges, MembershipFilter, MembershipKey, NewMembership};
+pub use membership::{Membership, MembershipChanges, MembershipFilter, MembershipKey, MembershipState, NewMembership};
 pub use oauth_account::{NewOauthAccount, OauthAccount, OauthAccountFilter, ProviderAccount, ProviderTokens};
 pub use one_time_token::{OneTimeToken, Purpose};
 pub use organization::{
-    NewOrganization, Organization, OrganizationChanges, OrganizationFilter, OrganizationState, Plan, StateFilter,
+    NewOrganization, Organization, OrganizationChanges, OrganizationFilter, OrganizationState, StateFilter,
 };
 pub use page::{Cursor, Page, PageRequest};
 pub use password::Password;
 pub use permission::HeldPermissions;
+pub use plan::{Plan, Plans};
 pub use priority::Priority;
+pub use reserved_slug::ReservedSlugs;
 pub use resource::{Resource, Revision};
-pub use role::{NewRole, Role, RoleChanges, RoleKey, RoleName};
+pub use role::{BuiltInRole, NewRole, Role, RoleChanges, RoleKey, RoleName, RoleOf};
 pub use scope::{Permissions, RequiredScope, Scope, Scopes};
 pub use secret::{PasswordHash, Plaintext, Sealed, SecretHash, SecretPrefix};
 pub use session::{Generation, NewSession, RevokedReason, Session, TokenState};
@@ -74,4 +80,4 @@ pub use signing_key::{PublicKey, SigningAlgorithm, SigningKey};
 pub use slug::Slug;
 pub use text::{Name, SearchKey, WebUrl};
 pub use timestamp::Timestamp;
-pub use user::{ExternalId, NewUser, User, UserChanges, UserFilter, UserState};
+pub use user::{ExternalId, NewUser, User, UserChanges, UserFilter, UserRestoration, UserState};

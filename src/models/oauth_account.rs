@@ -4,16 +4,16 @@ use serde_json::Value;
 
 use super::{
     Email, OauthAccountId, Plaintext, Revision, Sealed, Timestamp, UserId,
+    characters::exact,
     email::GivenEmail,
     resource::resource,
     role::is_word,
     scope::strings,
     stored::{StoredJson, stored_as_is},
-    text::is_forbidden,
 };
 
 /// A user's account at an external provider.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct OauthAccount {
     /// The id.
     pub id: OauthAccountId,
@@ -134,10 +134,8 @@ impl ProviderUserId {
     pub fn parse(text: &str) -> Result<Self, &'static str> {
         if text.is_empty() || text.len() > Self::MAX_BYTES {
             Err("must have 1 to 255 bytes")
-        } else if text.chars().any(is_forbidden) {
-            Err("must not contain control characters")
         } else {
-            Ok(Self(text.to_owned()))
+            exact(text).map(|()| Self(text.to_owned()))
         }
     }
 }

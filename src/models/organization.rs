@@ -1,12 +1,12 @@
 //! Organizations.
 
 use super::{
-    JsonObject, Name, OrganizationId, Revision, RoleName, SearchKey, Slug, Timestamp, UserId, WebUrl,
+    JsonObject, Name, OrganizationId, Plan, Revision, RoleName, SearchKey, Slug, Timestamp, UserId, WebUrl,
     resource::resource, stored::words,
 };
 
 /// A tenant.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Organization {
     /// The id.
     pub id: OrganizationId,
@@ -35,20 +35,6 @@ pub struct Organization {
 }
 
 resource!(Organization);
-
-words! {
-    /// The plan of an organization.
-    Plan {
-        /// Free of charge.
-        Free = "free",
-        /// The smallest paid plan.
-        Starter = "starter",
-        /// For teams.
-        Pro = "pro",
-        /// For large organizations.
-        Enterprise = "enterprise",
-    }
-}
 
 words! {
     /// The state of an organization.
@@ -83,15 +69,17 @@ pub struct NewOrganization {
     pub owner_user_id: UserId,
     /// The URL of a logo.
     pub logo_url: Option<WebUrl>,
-    /// The plan.
-    pub plan: Plan,
+    /// The plan; `None` for the deployment's first.
+    pub plan: Option<Plan>,
     /// Free-form settings.
     pub settings: JsonObject,
+    /// Whether the slug may be a reserved one.
+    pub allow_reserved_slug: bool,
 }
 
 impl NewOrganization {
     /// The organization, not yet stored.
-    pub fn to_organization(&self, id: OrganizationId, slug: Slug, now: Timestamp) -> Organization {
+    pub fn to_organization(&self, id: OrganizationId, slug: Slug, plan: Plan, now: Timestamp) -> Organization {
         Organization {
             id,
             revision: 1,
@@ -99,7 +87,7 @@ impl NewOrganization {
             name: self.name.clone(),
             slug,
             logo_url: self.logo_url.clone(),
-            plan: self.plan,
+            plan,
             settings: self.settings.clone(),
             state: OrganizationState::Active,
             deleted_at: None,
@@ -122,6 +110,8 @@ pub struct OrganizationChanges {
     pub plan: Option<Plan>,
     /// Free-form settings.
     pub settings: Option<JsonObject>,
+    /// Whether the slug may be a reserved one.
+    pub allow_reserved_slug: bool,
 }
 
 impl Organization {
@@ -133,7 +123,7 @@ impl Organization {
     /// Applies `changes`.
     pub fn apply(&mut self, changes: OrganizationChanges) {
         // Without `..`: a forgotten field does not compile.
-        let OrganizationChanges { name, slug, logo_url, plan, settings } = changes;
+        let OrganizationChanges { name, slug, logo_url, plan, settings, allow_reserved_slug: _ } = changes;
         if let Some(name) = name {
             self.name_normalized = name.search_key();
             self.name = name;

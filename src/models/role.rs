@@ -1,12 +1,12 @@
 //! Roles of organizations. `permission` defines the built-in ones.
 
 use super::{
-    HeldPermissions, Name, OrganizationId, Permissions, Revision, RoleId, Timestamp, permission, resource::resource,
-    stored::stored_as_is,
+    HeldPermissions, Name, OrganizationId, Permissions, Revision, RoleId, Timestamp, permission,
+    permission::EffectivePermissions, resource::resource, stored::stored_as_is,
 };
 
 /// A role that an organization defines.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Role {
     /// The id.
     pub id: RoleId,
@@ -16,6 +16,8 @@ pub struct Role {
     pub organization_id: OrganizationId,
     /// The name that memberships refer to.
     pub name: RoleName,
+    /// The name to show people.
+    pub display_name: Option<Name>,
     /// The description.
     pub description: Option<Name>,
     /// The permissions that it gives.
@@ -35,6 +37,8 @@ pub struct NewRole {
     pub organization_id: OrganizationId,
     /// The name that memberships refer to.
     pub name: RoleName,
+    /// The name to show people.
+    pub display_name: Option<Name>,
     /// The description.
     pub description: Option<Name>,
     /// The permissions that it gives.
@@ -49,6 +53,7 @@ impl NewRole {
             revision: 1,
             organization_id: self.organization_id,
             name: self.name.clone(),
+            display_name: self.display_name.clone(),
             description: self.description.clone(),
             permissions: self.permissions.clone(),
             created_at: now,
@@ -60,6 +65,8 @@ impl NewRole {
 /// Fields to update; `None` leaves a field unchanged.
 #[derive(Clone, Debug, Default)]
 pub struct RoleChanges {
+    /// The name to show people; `Some(None)` removes it.
+    pub display_name: Option<Option<Name>>,
     /// The description; `Some(None)` removes it.
     pub description: Option<Option<Name>>,
     /// The permissions.
@@ -75,13 +82,94 @@ impl Role {
     /// Applies `changes`.
     pub fn apply(&mut self, changes: RoleChanges) {
         // Without `..`: a forgotten field does not compile.
-        let RoleChanges { description, permissions } = changes;
+        let RoleChanges { display_name, description, permissions } = changes;
+        if let Some(display_name) = display_name {
+            self.display_name = display_name;
+        }
         if let Some(description) = description {
             self.description = description;
         }
         if let Some(permissions) = permissions {
             self.permissions = permissions;
         }
+    }
+}
+
+/// A built-in role, which every organization has. It is not stored, so it has no id, and it never changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BuiltInRole {
+    /// `owner`.
+    Owner,
+    /// `admin`.
+    Admin,
+    /// `member`.
+    Member,
+    /// `viewer`.
+    Viewer,
+}
+
+impl BuiltInRole {
+    /// All of them, each including what the next one gives.
+    pub const ALL: [Self; 4] = [Self::Owner, Self::Admin, Self::Member, Self::Viewer];
+
+    /// The built-in role of a name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|role| role.as_str() == name)
+    }
+
+    /// The name that memberships refer to.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Owner => RoleName::OWNER,
+            Self::Admin => permission::ADMIN,
+            Self::Member => permission::MEMBER,
+            Self::Viewer => permission::VIEWER,
+        }
+    }
+
+    /// The name.
+    pub fn name(self) -> RoleName {
+        RoleName(self.as_str().to_owned())
+    }
+
+    /// The name to show people.
+    pub fn display_name(self) -> &'static str {
+        match self {
+            Self::Owner => "Owner",
+            Self::Admin => "Admin",
+            Self::Member => "Member",
+            Self::Viewer => "Viewer",
+        }
+    }
+
+    /// What it is for.
+    pub fn description(self) -> &'static str {
+        match self {
+            Self::Owner => "Holds every permission, and can transfer and delete the organization",
+            Self::Admin => "Holds every permission except to transfer and to delete the organization",
+            Self::Member => "Sees the organization, its members, its roles and its invitations",
+            Self::Viewer => "Sees the organization, its members and its roles",
+        }
+    }
+
+    /// Everything that it gives.
+    pub fn gives(self) -> EffectivePermissions {
+        HeldPermissions::by(&self.name(), &Permissions::default()).effective()
+    }
+}
+
+/// A role of an organization, built in or custom.
+#[derive(Clone, Debug)]
+pub enum RoleOf {
+    /// A built-in one.
+    BuiltIn(OrganizationId, BuiltInRole),
+    /// A custom one.
+    Custom(Role),
+}
+
+impl From<Role> for RoleOf {
+    fn from(role: Role) -> Self {
+        Self::Custom(role)
     }
 }
 
@@ -112,6 +200,11 @@ impl RoleName {
         Self(permission::ADMIN.to_owned())
     }
 
+    /// The viewer role.
+    pub fn viewer() -> Self {
+        Self(permission::VIEWER.to_owned())
+    }
+
     /// Parses the name of a role, built in or not.
     pub fn parse(text: &str) -> Result<Self, &'static str> {
         if is_word(text) {
@@ -131,7 +224,7 @@ impl RoleName {
 
     /// True for the name of a built-in role.
     pub fn is_built_in(&self) -> bool {
-        permission::BUILT_IN_ROLES.contains(&self.as_str())
+        BuiltInRole::named(&self.0).is_some()
     }
 
     /// True for the owner role.

@@ -30,9 +30,9 @@ impl Scope {
 
     /// Parses a scope without a wildcard.
     pub fn parse_concrete(text: &str) -> Result<Self, &'static str> {
-        match Self::parse(text)? {
-            scope if scope.0.ends_with('*') => Err("must be resource:verb without wildcards"),
-            scope => Ok(scope),
+        match Self::parse(text) {
+            Ok(scope) if !scope.0.ends_with('*') => Ok(scope),
+            Ok(_) | Err(_) => Err("must be resource:verb, in lower case and without wildcards, with at most 128 bytes"),
         }
     }
 

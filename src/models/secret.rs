@@ -1,4 +1,4 @@
-//! Types for secrets. None of them is printed, and none is compared with `==`.
+//! Types for secrets. None of them is printed. A hash of a secret is compared in constant time, also with `==`; the others have no `==`.
 
 use std::fmt;
 
@@ -85,6 +85,12 @@ impl SecretHash {
     }
 }
 
+impl PartialEq for SecretHash {
+    fn eq(&self, other: &Self) -> bool {
+        self.matches(other)
+    }
+}
+
 /// The hash of a password: a PHC string, or the format of another system. Not a secret like a key, but never disclosed.
 #[derive(Clone)]
 pub struct PasswordHash(String);
@@ -103,8 +109,8 @@ impl PasswordHash {
 
 super::stored::stored_as_is!(PasswordHash);
 
-/// A value sealed under the key ring.
-#[derive(Clone)]
+/// A value sealed under the key ring. Equal bytes are the same sealing; the same value sealed again has other bytes.
+#[derive(Clone, PartialEq, Eq)]
 pub struct Sealed(Vec<u8>);
 
 impl Sealed {

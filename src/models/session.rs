@@ -4,10 +4,10 @@ use std::{cmp::Ordering, time::Duration};
 
 use super::{
     ApiKeyId, OrganizationId, Revision, Sealed, SessionId, Timestamp, UserId,
+    characters::{is_forbidden, is_invisible},
     ip_range::parse_address,
     resource::resource,
     stored::{stored_as_is, words},
-    text::is_forbidden,
 };
 
 const DAY: Duration = Duration::from_hours(24);
@@ -198,7 +198,7 @@ impl UserAgent {
     /// Sanitizes a user agent as a browser sent it. `None` if nothing is left.
     pub fn of(text: &str) -> Option<Self> {
         let cut = text.get(..text.floor_char_boundary(Self::MAX_BYTES)).unwrap_or_default();
-        let clean = cut.replace(is_forbidden, " ");
+        let clean = cut.replace(|c| is_forbidden(c) || is_invisible(c), " ");
         let clean = clean.trim();
         (!clean.is_empty()).then(|| Self(clean.to_owned()))
     }

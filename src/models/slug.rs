@@ -1,6 +1,6 @@
 //! Slugs: the names of organizations in URLs.
 
-use super::{stored::stored_as_is, text::Name, text::fold};
+use super::{fold::folded, stored::stored_as_is, text::Name};
 
 /// 1 to 63 of `a-z`, `0-9` and `-`, with a letter or digit at both ends: a DNS label, so that it can be a subdomain.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,11 +35,9 @@ impl Slug {
     }
 
     fn words(name: &Name) -> String {
-        use unicode_normalization::UnicodeNormalization as _;
         let ascii = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
-        // Decomposition separates letters from their accents, so `Café` keeps its e.
-        let folded: String = fold(name.as_str()).nfd().filter(|c| !('\u{300}'..='\u{36f}').contains(c)).collect();
-        folded.split(|c| !ascii(c)).filter(|word| !word.is_empty()).collect::<Vec<_>>().join("-")
+        // Folding removes accents, so `Café` keeps its e.
+        folded(name.as_str()).split(|c| !ascii(c)).filter(|word| !word.is_empty()).collect::<Vec<_>>().join("-")
     }
 
     fn joined(words: &str, ending: &str) -> Self {
@@ -80,6 +78,7 @@ mod tests {
     fn a_slug_keeps_the_words_of_the_name() {
         let slug = |name| Name::parse(name).map(|name| Slug::of_name(&name).0);
         assert_eq!(slug("Café & Söhne, Inc."), Ok("cafe-sohne-inc".to_owned()));
+        assert_eq!(slug("İstanbul Straße"), Ok("istanbul-strasse".to_owned()));
         assert_eq!(slug("日本"), Ok("organization".to_owned()));
     }
 

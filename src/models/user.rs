@@ -2,15 +2,15 @@
 
 use super::{
     Email, EmailPrefix, JsonObject, Name, NormalizedEmail, OrganizationId, Revision, Timestamp, UserId, WebUrl,
+    characters::exact,
     email::GivenEmail,
     organization::StateFilter,
     resource::resource,
     stored::{stored_as_is, words},
-    text::is_forbidden,
 };
 
 /// A person's account.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct User {
     /// The id.
     pub id: UserId,
@@ -54,7 +54,7 @@ words! {
     }
 }
 
-/// The id of a user in another system: 1 to 255 bytes without control characters.
+/// The id of a user in another system: 1 to 255 bytes without control characters and invisible ones.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ExternalId(String);
 
@@ -64,12 +64,10 @@ impl ExternalId {
 
     /// Checks an id. It is stored as given.
     pub fn parse(text: &str) -> Result<Self, &'static str> {
-        if !(1..=Self::MAX_BYTES).contains(&text.len()) {
-            Err("must have 1 to 255 bytes")
-        } else if text.chars().any(is_forbidden) {
-            Err("must not contain control characters")
+        if (1..=Self::MAX_BYTES).contains(&text.len()) {
+            exact(text).map(|()| Self(text.to_owned()))
         } else {
-            Ok(Self(text.to_owned()))
+            Err("must have 1 to 255 bytes")
         }
     }
 
@@ -132,6 +130,19 @@ pub struct UserChanges {
     pub avatar_url: Option<Option<WebUrl>>,
     /// Free-form metadata.
     pub metadata: Option<JsonObject>,
+    /// Whether the caller vouches for the address.
+    pub email_verified: Option<bool>,
+}
+
+/// How a deleted user is restored.
+#[derive(Clone, Debug, Default)]
+pub struct UserRestoration {
+    /// Whether its API keys work again.
+    pub restore_api_keys: bool,
+    /// Its address from now on, if not the former one.
+    pub email: Option<Email>,
+    /// Its id in the other system from now on, if not the former one.
+    pub external_id: Option<ExternalId>,
 }
 
 impl User {
@@ -140,15 +151,19 @@ impl User {
         self.state == UserState::Active && self.deleted_at.is_none()
     }
 
-    /// Applies `changes`. A different address is unverified; another spelling of the same one stays verified.
-    pub fn apply(&mut self, changes: UserChanges) {
+    /// Applies `changes` at `now`. A different address is unverified, unless the caller vouches for it; another spelling of the same one
+    /// stays verified.
+    pub fn apply(&mut self, changes: UserChanges, now: Timestamp) {
         // Without `..`: a forgotten field does not compile.
-        let UserChanges { email, name, avatar_url, metadata } = changes;
+        let UserChanges { email, name, avatar_url, metadata, email_verified } = changes;
         if let Some(email) = email {
             if *email.normalized() != self.email_normalized {
                 self.email_verified_at = None;
             }
             (self.email, self.email_normalized) = email.into_parts();
+        }
+        if let Some(is_verified) = email_verified {
+            self.email_verified_at = is_verified.then(|| self.email_verified_at.unwrap_or(now));
         }
         if let Some(name) = name {
             self.name = name;
@@ -195,10 +210,13 @@ mod tests {
             external_id: None,
         };
         let mut user = new.into_user(UserId(Uuid::nil()), now);
-        user.apply(UserChanges { email: Some(Email::parse("Ada@Example.com")?), ..UserChanges::default() });
+        user.apply(UserChanges { email: Some(Email::parse("Ada@Example.com")?), ..UserChanges::default() }, now);
         assert!(user.email_verified_at.is_some() && user.email.as_str() == "Ada@Example.com");
-        user.apply(UserChanges { email: Some(Email::parse("eve@example.com")?), ..UserChanges::default() });
+        user.apply(UserChanges { email: Some(Email::parse("eve@example.com")?), ..UserChanges::default() }, now);
         assert!(user.email_verified_at.is_none());
+        let vouched = UserChanges { email_verified: Some(true), ..UserChanges::default() };
+        user.apply(UserChanges { email: Some(Email::parse("eva@example.com")?), ..vouched }, now);
+        assert!(user.email_verified_at.is_some());
         Ok(())
     }
 }

@@ -5,17 +5,21 @@ use std::collections::HashMap;
 use diesel::{dsl::exists, prelude::*};
 use diesel_async::RunQueryDsl;
 
-use super::{MAX_BATCH, delete_up_to, forget_user, reach::within, row};
+use super::{
+    MAX_BATCH, compared, delete_up_to, forget_user,
+    reach::{everything, within},
+    row,
+};
 use crate::{
     db::{
         Conn, ForUpdate, execute, query,
-        schema::{invitations, organizations},
+        schema::{invitations, memberships, organizations},
     },
     error::Result,
     models::{
-        Action, Cursor, Invitation, InvitationFilter, InvitationId, NormalizedEmail, Organization, OrganizationId,
-        Page, PageRequest, Reach, Resource as _, Revision, RoleName, SecretHash, Timestamp, User, UserId,
-        email::GivenEmail, text::Lines,
+        Action, Cursor, Invitation, InvitationFilter, InvitationId, Name, NormalizedEmail, Organization,
+        OrganizationId, OrganizationState, Page, PageRequest, Reach, Revision, RoleName, SecretHash, ShownInvitation,
+        Timestamp, User, UserId, WebUrl, email::GivenEmail, text::Lines,
     },
     repositories::Locked,
 };
@@ -35,6 +39,9 @@ row!(invitations: InvitationRow of Invitation {
     created_at: Timestamp,
     updated_at: Timestamp,
 });
+
+/// Maximum number of organizations that one read of invitations to a member returns.
+const MAX_ENDED: i64 = 100;
 
 /// Repository of invitations.
 pub struct InvitationRepository<'c> {
@@ -62,7 +69,7 @@ impl InvitationRepository<'_> {
         Ok(row.map(Invitation::from))
     }
 
-    /// A page of invitations, in order of id. When filtered by address, expired ones are left out.
+    /// A page of invitations, in order of id. When filtered by address, expired ones and those to suspended organizations are left out.
     pub async fn list(
         &mut self,
         reach: &Reach,
@@ -75,7 +82,13 @@ impl InvitationRepository<'_> {
             query = match filter {
                 InvitationFilter::Organization(id) => query.filter(invitations::organization_id.eq(*id)),
                 InvitationFilter::Email(email) => {
-                    query.filter(invitations::email_normalized.eq(email)).filter(invitations::expires_at.gt(now))
+                    let is_active = organizations::table
+                        .filter(organizations::id.eq(invitations::organization_id))
+                        .select(organizations::state.eq(OrganizationState::Active));
+                    query
+                        .filter(invitations::email_normalized.eq(email))
+                        .filter(invitations::expires_at.gt(now))
+                        .filter(compared(is_active.single_value()))
                 }
             };
             if let Some(cursor) = &page.after {
@@ -86,6 +99,35 @@ impl InvitationRepository<'_> {
         Ok(page.page(rows, |row| Cursor::by_id(row.id)))
     }
 
+    /// Adds to an invitation the name and the logo of its organization. `None` if that was purged meanwhile. Takes no reach: a caller that
+    /// sees an invitation sees both.
+    pub async fn shown_one(&mut self, invitation: Invitation) -> Result<Option<ShownInvitation>> {
+        let page = Page { rows: vec![(Cursor::by_id(invitation.id), invitation)], has_more: false, looked_to: None };
+        Ok(self.shown(page).await?.rows.pop().map(|(_, shown)| shown))
+    }
+
+    /// Adds to each invitation of a page the name and the logo of its organization. Those of an organization that was purged meanwhile are
+    /// left out. Takes no reach: a caller that sees an invitation sees both.
+    pub async fn shown(&mut self, page: Page<Invitation>) -> Result<Page<ShownInvitation>> {
+        let mut ids: Vec<OrganizationId> = page.rows.iter().map(|(_, invitation)| invitation.organization_id).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        let mut found: Vec<(OrganizationId, Name, Option<WebUrl>)> = Vec::new();
+        if !ids.is_empty() {
+            found = query!(self.conn, c => {
+                let columns = (organizations::id, organizations::name, organizations::logo_url);
+                organizations::table.filter(organizations::id.eq_any(&ids)).select(columns).load(c)
+            })?;
+        }
+        let found: HashMap<_, _> = found.into_iter().map(|(id, name, logo_url)| (id, (name, logo_url))).collect();
+        let shown = |(cursor, invitation): (Cursor, Invitation)| {
+            let (organization_name, organization_logo_url) = found.get(&invitation.organization_id)?.clone();
+            Some((cursor, ShownInvitation { invitation, organization_name, organization_logo_url }))
+        };
+        let rows = page.rows.into_iter().filter_map(shown).collect();
+        Ok(Page { rows, has_more: page.has_more, looked_to: page.looked_to })
+    }
+
     /// Number of invitations of a locked organization.
     pub async fn count(&mut self, organization: &Locked<Organization>) -> Result<i64> {
         query!(self.conn, c => {
@@ -93,11 +135,36 @@ impl InvitationRepository<'_> {
         })
     }
 
-    /// Number of invitations to a locked user's address.
-    pub async fn count_to(&mut self, user: &Locked<User>) -> Result<i64> {
+    /// Number of pending invitations of a locked organization.
+    pub async fn count_pending(&mut self, organization: &Locked<Organization>, now: Timestamp) -> Result<i64> {
+        query!(self.conn, c => {
+            let own = invitations::table.filter(invitations::organization_id.eq(organization.id));
+            own.filter(compared(invitations::expires_at.gt(now))).count().get_result(c)
+        })
+    }
+
+    /// Number of pending invitations to a locked user's address, without those to deleted organizations.
+    pub async fn count_to(&mut self, user: &Locked<User>, now: Timestamp) -> Result<i64> {
         query!(self.conn, c => {
             let to_user = invitations::table.filter(invitations::email_normalized.eq(&user.email_normalized));
-            to_user.count().get_result(c)
+            everything!(invitations, to_user.filter(compared(invitations::expires_at.gt(now)))).count().get_result(c)
+        })
+    }
+
+    /// Up to 100 organizations, in order of id, that a locked user is a member of and has a pending or expired invitation to.
+    pub async fn to_member(&mut self, user: &Locked<User>) -> Result<Vec<OrganizationId>> {
+        query!(self.conn, c => {
+            let membership = memberships::table
+                .filter(memberships::user_id.eq(user.id))
+                .filter(memberships::organization_id.eq(invitations::organization_id))
+                .select(memberships::id);
+            invitations::table
+                .filter(invitations::email_normalized.eq(&user.email_normalized))
+                .filter(compared(membership.single_value().is_not_null()))
+                .order(invitations::organization_id)
+                .select(invitations::organization_id)
+                .limit(MAX_ENDED)
+                .load(c)
         })
     }
 
@@ -127,15 +194,12 @@ impl InvitationRepository<'_> {
         Ok(row.map(|row| Locked::new(row.into())))
     }
 
-    /// Updates a locked invitation.
-    pub async fn save(
-        &mut self,
-        mut invitation: Locked<Invitation>,
-        action: Action,
-        now: Timestamp,
-    ) -> Result<Invitation> {
-        invitation.touch(now);
-        let (before, invitation) = invitation.into_before_and_after();
+    /// Updates a locked invitation. One that is as it was when locked is returned as it is, and nothing is written.
+    pub async fn save(&mut self, invitation: Locked<Invitation>, action: Action, now: Timestamp) -> Result<Invitation> {
+        let (before, invitation) = match invitation.changed(now) {
+            Ok(written) => written,
+            Err(same) => return Ok(same),
+        };
         let found = invitations::table.filter(invitations::id.eq(invitation.id));
         execute!(self.conn, diesel::update(found).set(InvitationRow::from(&invitation)))?;
         self.conn.changed(action, before, &invitation);

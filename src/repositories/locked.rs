@@ -2,6 +2,8 @@
 
 use std::ops::{Deref, DerefMut};
 
+use crate::models::{Resource, Timestamp};
+
 /// A row that the running transaction has found within the caller's reach and locked. Only locking queries of repositories return one,
 /// and only a locked row can be saved or removed, so a write that skips the reach does not compile.
 #[derive(Debug)]
@@ -22,10 +24,23 @@ impl<T> Locked<T> {
     pub fn into_inner(self) -> T {
         self.row
     }
+}
 
-    /// The row as it was when locked, and as it is now.
-    pub(in crate::repositories) fn into_before_and_after(self) -> (T, T) {
+impl<T: Resource> Locked<T> {
+    /// Counts a write at `now`, even of a row that is as it was when locked. The row as it was, and as it is to be written.
+    pub(in crate::repositories) fn written(mut self, now: Timestamp) -> (T, T) {
+        self.row.touch(now);
         (self.before, self.row)
+    }
+}
+
+impl<T: Resource + PartialEq> Locked<T> {
+    /// As [`Locked::written`].
+    ///
+    /// # Errors
+    /// The row, if it is as it was when locked. Then there is nothing to write: no event, no new etag, no new time.
+    pub(in crate::repositories) fn changed(self, now: Timestamp) -> Result<(T, T), T> {
+        if self.row == self.before { Err(self.row) } else { Ok(self.written(now)) }
     }
 }
 

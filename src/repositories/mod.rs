@@ -29,7 +29,7 @@ pub use self::{
     erasure::ErasureRepository,
     event::EventRepository,
     invitation::InvitationRepository,
-    membership::MembershipRepository,
+    membership::{Member, MembershipRepository},
     oauth_account::OauthAccountRepository,
     one_time_token::OneTimeTokenRepository,
     organization::OrganizationRepository,

@@ -1,9 +1,9 @@
 //! Storage of OAuth accounts.
 
-use diesel::{dsl::exists, prelude::*};
+use diesel::{alias, dsl::exists, prelude::*};
 use diesel_async::RunQueryDsl;
 
-use super::{delete_up_to, reach::within, row};
+use super::{compared, delete_up_to, reach::within, row};
 use crate::{
     db::{
         Conn, ForUpdate, execute, query,
@@ -12,7 +12,7 @@ use crate::{
     error::Result,
     models::{
         Action, Cursor, OauthAccount, OauthAccountFilter, OauthAccountId, Page, PageRequest, ProviderAccount, Reach,
-        Resource as _, Revision, Sealed, Timestamp, User, UserId,
+        Revision, Sealed, Timestamp, User, UserId,
         email::GivenEmail,
         oauth_account::{Provider, ProviderScopes, ProviderUserId},
     },
@@ -33,6 +33,11 @@ row!(oauth_accounts: OauthAccountRow of OauthAccount {
     created_at: Timestamp,
     updated_at: Timestamp,
 });
+
+// Links of other users.
+alias! {
+    const LINKED: Alias<Linked> = oauth_accounts as linked;
+}
 
 /// Repository of OAuth accounts.
 pub struct OauthAccountRepository<'c> {
@@ -65,7 +70,9 @@ impl OauthAccountRepository<'_> {
         let row: Option<OauthAccountRow> = query!(self.conn, c => {
             let query = oauth_accounts::table
                 .filter(oauth_accounts::provider.eq(&account.provider))
-                .filter(oauth_accounts::provider_user_id.eq(&account.provider_user_id));
+                .filter(oauth_accounts::provider_user_id.eq(&account.provider_user_id))
+                // A deleted user may have had the same account.
+                .filter(oauth_accounts::user_deleted_at.is_null());
             let query = query.select(OauthAccountRow::as_select()).into_boxed::<Backend>();
             async { within!(oauth_accounts, query, reach).get_result(c).await.optional() }
         })?;
@@ -110,15 +117,17 @@ impl OauthAccountRepository<'_> {
         Ok(row.map(|row| Locked::new(row.into())))
     }
 
-    /// Updates a locked OAuth account.
+    /// Updates a locked OAuth account. One that is as it was when locked is returned as it is, and nothing is written.
     pub async fn save(
         &mut self,
-        mut account: Locked<OauthAccount>,
+        account: Locked<OauthAccount>,
         action: Action,
         now: Timestamp,
     ) -> Result<OauthAccount> {
-        account.touch(now);
-        let (before, account) = account.into_before_and_after();
+        let (before, account) = match account.changed(now) {
+            Ok(written) => written,
+            Err(same) => return Ok(same),
+        };
         let found = oauth_accounts::table.filter(oauth_accounts::id.eq(account.id));
         execute!(self.conn, diesel::update(found).set(OauthAccountRow::from(&account)))?;
         self.conn.changed(action, before, &account);
@@ -161,6 +170,36 @@ impl OauthAccountRepository<'_> {
         let (found, rows) = delete_up_to!(limit, self.conn, oauth_accounts: OauthAccountRow of OauthAccountId, matches);
         self.conn.removed_all::<OauthAccount, _>(Action::OauthAccountUnlinked, rows);
         Ok(found)
+    }
+
+    /// Deletes the accounts of a locked deleted user that were linked to other users since its deletion, and returns them.
+    pub async fn delete_taken(&mut self, user: &Locked<User>) -> Result<Vec<OauthAccount>> {
+        let ids: Vec<OauthAccountId> = query!(self.conn, c => {
+            let (provider, provider_user_id) = (oauth_accounts::provider, oauth_accounts::provider_user_id);
+            let elsewhere = LINKED
+                .filter(LINKED.field(provider).eq(provider))
+                .filter(LINKED.field(provider_user_id).eq(provider_user_id))
+                .filter(LINKED.field(oauth_accounts::user_deleted_at).is_null());
+            oauth_accounts::table
+                .filter(oauth_accounts::user_id.eq(user.id))
+                .filter(compared(elsewhere.select(LINKED.field(oauth_accounts::id)).single_value().is_not_null()))
+                .order(oauth_accounts::id)
+                .select(oauth_accounts::id)
+                .load(c)
+        })?;
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let rows: Vec<OauthAccountRow> = query!(self.conn, c => {
+            diesel::delete(oauth_accounts::table.filter(oauth_accounts::id.eq_any(&ids)))
+                .returning(OauthAccountRow::as_returning())
+                .get_results(c)
+        })?;
+        let taken: Vec<OauthAccount> = rows.into_iter().map(OauthAccount::from).collect();
+        for account in &taken {
+            self.conn.removed(Action::OauthAccountUnlinked, account.clone());
+        }
+        Ok(taken)
     }
 
     /// Deletes a locked OAuth account.

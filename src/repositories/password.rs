@@ -222,13 +222,18 @@ impl PasswordRepository<'_> {
 
     /// Sets a locked user's password, replacing any previous one.
     pub async fn replace(&mut self, user: &User, password: &Password, action: Action) -> Result<()> {
+        let mut password = password.clone();
+        if let Some(former) = self.get(user).await? {
+            // The time tells a proof of the former password from one of this, also if both are set in one millisecond.
+            password.changed_at = password.changed_at.max(former.changed_at.after(Timestamp::RESOLUTION));
+        }
         execute!(
             self.conn,
             diesel::insert_into(passwords::table)
-                .values(PasswordRow::from(password))
+                .values(PasswordRow::from(&password))
                 .on_conflict(passwords::user_id)
                 .do_update()
-                .set(PasswordRow::from(password))
+                .set(PasswordRow::from(&password))
         )?;
         self.begin_to_count(user.id.into(), &Source::default(), password.changed_at).await?;
         self.happened(user, action);

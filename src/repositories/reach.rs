@@ -16,7 +16,7 @@ alias! {
     pub(super) const OWN_ORGANIZATIONS: Alias<OwnOrganizations> = organizations as own_organizations;
 }
 
-/// Ids of the organizations that a user is a member of.
+/// Ids of the organizations that a user is a member of and whose membership is not disabled.
 macro_rules! organizations_of {
     ($user:expr) => {{
         use $crate::{
@@ -24,6 +24,9 @@ macro_rules! organizations_of {
             repositories::reach::{OWN, OWN_ORGANIZATIONS},
         };
         OWN.filter(OWN.field(memberships::user_id).eq($user))
+            .filter($crate::repositories::compared(
+                OWN.field(memberships::state).eq($crate::models::MembershipState::Active),
+            ))
             .filter($crate::repositories::compared(
                 OWN_ORGANIZATIONS
                     .filter(OWN_ORGANIZATIONS.field(organizations::id).eq(OWN.field(memberships::organization_id)))

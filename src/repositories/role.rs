@@ -4,19 +4,19 @@ use diesel::{dsl::exists, prelude::*};
 use diesel_async::RunQueryDsl;
 
 use super::{
-    delete_up_to,
+    compared, delete_up_to,
     reach::{first_within, within},
     row,
 };
 use crate::{
     db::{
         Conn, ForUpdate, execute, query,
-        schema::{invitations, memberships, organizations, roles},
+        schema::{invitations, memberships, organizations, roles, users},
     },
     error::Result,
     models::{
-        Action, Cursor, Name, Organization, OrganizationId, Page, PageRequest, Permissions, Reach, Resource as _,
-        Revision, Role, RoleId, RoleKey, RoleName, Timestamp,
+        Action, Cursor, Name, Organization, OrganizationId, Page, PageRequest, Permissions, Reach, Revision, Role,
+        RoleId, RoleKey, RoleName, Timestamp,
     },
     repositories::Locked,
 };
@@ -26,6 +26,7 @@ row!(roles: RoleRow of Role {
     revision: Revision,
     organization_id: OrganizationId,
     name: RoleName,
+    display_name: Option<Name>,
     description: Option<Name>,
     permissions: Permissions,
     created_at: Timestamp,
@@ -98,6 +99,15 @@ impl RoleRepository<'_> {
         Ok(page.page(rows, |row| Cursor::by_id(row.id)))
     }
 
+    /// All roles of an organization with their permissions, in order of name. Their number is limited. Takes no reach: the caller's was
+    /// checked when the organization was read.
+    pub async fn all(&mut self, organization: OrganizationId) -> Result<Vec<(RoleName, Permissions)>> {
+        query!(self.conn, c => {
+            let own = roles::table.filter(roles::organization_id.eq(organization));
+            own.order(roles::name).select((roles::name, roles::permissions)).load(c)
+        })
+    }
+
     /// Number of roles of a locked organization.
     pub async fn count(&mut self, organization: &Locked<Organization>) -> Result<i64> {
         query!(self.conn, c => {
@@ -115,12 +125,18 @@ impl RoleRepository<'_> {
         Ok(row.map(|row| Locked::new(row.into())))
     }
 
-    /// True if a membership or an invitation refers to a locked role.
+    /// True if an invitation or the membership of a user who is not deleted refers to a locked role.
     pub async fn is_used(&mut self, role: &Locked<Role>) -> Result<bool> {
         query!(self.conn, c => {
             let having = memberships::table
                 .filter(memberships::organization_id.eq(role.organization_id))
-                .filter(memberships::role.eq(&role.name));
+                .filter(memberships::role.eq(&role.name))
+                .filter(compared(
+                    users::table
+                        .filter(users::id.eq(memberships::user_id))
+                        .select(users::deleted_at.is_null())
+                        .single_value(),
+                ));
             let inviting = invitations::table
                 .filter(invitations::organization_id.eq(role.organization_id))
                 .filter(invitations::role.eq(&role.name));
@@ -128,10 +144,12 @@ impl RoleRepository<'_> {
         })
     }
 
-    /// Updates a locked role.
-    pub async fn save(&mut self, mut role: Locked<Role>, action: Action, now: Timestamp) -> Result<Role> {
-        role.touch(now);
-        let (before, role) = role.into_before_and_after();
+    /// Updates a locked role. One that is as it was when locked is returned as it is, and nothing is written.
+    pub async fn save(&mut self, role: Locked<Role>, action: Action, now: Timestamp) -> Result<Role> {
+        let (before, role) = match role.changed(now) {
+            Ok(written) => written,
+            Err(same) => return Ok(same),
+        };
         let found = roles::table.filter(roles::id.eq(role.id));
         execute!(self.conn, diesel::update(found).set(RoleRow::from(&role)))?;
         self.conn.changed(action, before, &role);

@@ -119,6 +119,11 @@ impl KeyRing {
         opened.map(Zeroizing::new).map_err(|_| OpenError::Altered)
     }
 
+    /// True if a value was sealed with the key that seals now.
+    pub fn is_by_primary(&self, sealed: &Sealed) -> bool {
+        split(sealed.as_bytes()).is_some_and(|(id, ..)| id == self.primary_id().as_bytes())
+    }
+
     /// Derives a key for another purpose from each key of the ring, the sealing key's first. A derived key cannot open sealed values.
     pub fn derive(&self, purpose: &str) -> Vec<Zeroizing<[u8; KEY_BYTES]>> {
         self.keys.iter().map(|key| Zeroizing::new(mac(key.bytes.as_slice(), &[purpose.as_bytes()]))).collect()

@@ -226,6 +226,8 @@ async fn open(
         shares,
         request_memory: RequestMemory::new(args.max_remembered, args.request_memory),
         policy,
+        plans: args.organizations.plans.clone(),
+        reserved_slugs: args.organizations.reserved(),
         encoders: ENCODERS,
         keys,
         secrets,

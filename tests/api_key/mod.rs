@@ -2,6 +2,8 @@
 
 mod batch_verify;
 mod create;
+mod disable;
+mod enable;
 mod get;
 mod list;
 mod revoke;

@@ -1,10 +1,12 @@
 //! Attacks that once worked, each named for its item, with its smallest input and the right answer.
 
 mod authority;
+mod deleted;
 mod erasure;
 mod lists;
 mod load;
 mod sessions;
 mod shares;
 mod signin;
+mod text;
 mod wire;

@@ -153,12 +153,8 @@ async fn w2_one_owner_has_a_quarter_of_the_places_and_no_more(t: Arc<Test>) {
     let same = t.user_key(&ada).await;
     let rename = |key: &str, user: &pb::User| {
         let (api, user_id) = (t.with_key(key), user.id.clone());
-        let update = pb::UpdateUserRequest {
-            user_id,
-            name: "New".to_owned(),
-            update_mask: mask(&["name"]),
-            ..Default::default()
-        };
+        let update =
+            pb::UpdateUserRequest { user_id, name: unique("New"), update_mask: mask(&["name"]), ..Default::default() };
         async move { api.users().update_user(update).await.map(drop) }
     };
     rename(&same, &ada).await.unwrap();

@@ -62,3 +62,18 @@ async fn a_password_that_breaks_a_rule_and_an_email_that_somebody_has_are_refuse
     let user = t.with_key(&t.user_key(&taken).await);
     refused(user.authentication().sign_up(new()).await, ErrorReason::PlatformAdminRequired);
 }
+
+#[both]
+async fn the_organization_of_a_sign_up_has_no_reserved_slug_and_the_first_plan(t: Arc<Test>) {
+    let request = |slug: &str| pb::SignUpRequest {
+        organization_name: "Harbour".to_owned(),
+        organization_slug: slug.to_owned(),
+        ..new()
+    };
+    // The key is a platform admin's, but the person who signs up chooses the slug.
+    let status =
+        refused(t.admin().authentication().sign_up(request("admin")).await, ErrorReason::OrganizationSlugReserved);
+    assert_eq!(fields(&status), ["organization_slug"]);
+    let made = t.admin().authentication().sign_up(request(&unique("harbour-"))).await.answered();
+    assert_eq!(made.organization.unwrap().plan, "free");
+}

@@ -31,13 +31,15 @@ const fn of_platform(weight: usize, scope: &'static str) -> Rule {
 }
 
 /// All methods that are called. Methods that hash a password have low weights: they cost more than all others together.
-pub static METHODS: [(&str, Rule); 92] = [
+pub static METHODS: [(&str, Rule); 98] = [
     ("CreateApiKey", rule(6, "api_keys:write")),
     ("GetApiKey", rule(1, "api_keys:read")),
     ("ListApiKeys", rule(1, "api_keys:read")),
     ("UpdateApiKey", rule(4, "api_keys:write")),
     ("RotateApiKey", rule(6, "api_keys:write")),
     ("RevokeApiKey", rule(2, "api_keys:write")),
+    ("DisableApiKey", rule(3, "api_keys:write")),
+    ("EnableApiKey", rule(5, "api_keys:write")),
     ("RevokeOwnApiKey", any_key(1)),
     ("VerifyApiKey", rule(1, "api_keys:verify")),
     ("BatchVerifyApiKeys", rule(1, "api_keys:verify")),
@@ -61,6 +63,8 @@ pub static METHODS: [(&str, Rule); 92] = [
     ("IntrospectToken", rule(3, "authentication:read")),
     ("CheckPermission", rule(2, "permissions:check")),
     ("BatchCheckPermissions", rule(1, "permissions:check")),
+    ("ListEffectivePermissions", rule(2, "permissions:check")),
+    ("ListPrincipalsWithPermission", rule(2, "permissions:check")),
     ("ListEvents", rule(2, "events:read")),
     ("WatchEvents", rule(1, "events:read")),
     ("ExportSnapshot", rule(1, "events:read")),
@@ -76,6 +80,8 @@ pub static METHODS: [(&str, Rule); 92] = [
     ("ListMemberships", rule(1, "memberships:read")),
     ("UpdateMembership", rule(6, "memberships:write")),
     ("DeleteMembership", rule(3, "memberships:write")),
+    ("DisableMembership", rule(4, "memberships:write")),
+    ("EnableMembership", rule(6, "memberships:write")),
     ("LinkOauthAccount", of_platform(4, "oauth_accounts:write")),
     ("GetOauthAccount", rule(1, "oauth_accounts:read")),
     ("ListOauthAccounts", rule(1, "oauth_accounts:read")),
@@ -171,94 +177,247 @@ pub enum Change {
 /// A call. Users, organizations, keys and other resources are indexes into the model.
 #[derive(Clone, Debug)]
 pub enum Call {
-    CreateApiKey { owner: Owner, bounds: Bounds },
+    CreateApiKey {
+        owner: Owner,
+        bounds: Bounds,
+    },
     GetApiKey(usize),
     ListApiKeys(Owner),
-    UpdateApiKey { key: usize, change: Change },
-    RotateApiKey { key: usize, overlap: bool },
+    UpdateApiKey {
+        key: usize,
+        change: Change,
+    },
+    RotateApiKey {
+        key: usize,
+        overlap: bool,
+    },
     RevokeApiKey(usize),
+    DisableApiKey(usize),
+    EnableApiKey(usize),
     RevokeOwnApiKey,
     VerifyApiKey(usize),
     BatchVerifyApiKeys(usize),
     VerifyStream(usize),
-    SignUp { address: Address, password: &'static str, organization: bool },
-    SignIn { user: usize, right: bool, organization: Option<usize> },
-    Refresh { session: usize, stale: bool, organization: Option<Option<usize>> },
-    SignOut { session: Option<usize>, all: bool },
-    VerifyPassword { user: usize, right: bool },
+    SignUp {
+        address: Address,
+        password: &'static str,
+        organization: bool,
+    },
+    SignIn {
+        user: usize,
+        right: bool,
+        organization: Option<usize>,
+    },
+    Refresh {
+        session: usize,
+        stale: bool,
+        organization: Option<Option<usize>>,
+    },
+    SignOut {
+        session: Option<usize>,
+        all: bool,
+    },
+    VerifyPassword {
+        user: usize,
+        right: bool,
+    },
     SetPassword(usize),
-    ChangePassword { user: usize, right: bool, password: &'static str, keep: bool, except: Option<usize>, revoke: bool },
+    ChangePassword {
+        user: usize,
+        right: bool,
+        password: &'static str,
+        keep: bool,
+        except: Option<usize>,
+        revoke: bool,
+    },
     ImportPasswordHash(usize),
     RemovePassword(usize),
     StartEmailVerification(usize),
-    ConfirmEmailVerification { mail: usize, proof: Option<(usize, usize)> },
+    ConfirmEmailVerification {
+        mail: usize,
+        proof: Option<(usize, usize)>,
+    },
     StartPasswordReset(usize),
-    ConfirmPasswordReset { mail: usize, password: &'static str, keep: bool, revoke: bool },
-    StartEmailChange { user: usize, address: Address },
-    ConfirmEmailChange { mail: usize, proof: Option<(usize, usize)> },
+    ConfirmPasswordReset {
+        mail: usize,
+        password: &'static str,
+        keep: bool,
+        revoke: bool,
+    },
+    StartEmailChange {
+        user: usize,
+        address: Address,
+    },
+    ConfirmEmailChange {
+        mail: usize,
+        proof: Option<(usize, usize)>,
+    },
     GetSigningKeys,
     IntrospectToken(usize, usize),
-    CheckPermission { subject: Subject, organization: usize },
+    CheckPermission {
+        subject: Subject,
+        organization: usize,
+    },
     BatchCheckPermissions,
+    ListEffectivePermissions {
+        subject: Subject,
+        organization: usize,
+    },
+    ListPrincipalsWithPermission(usize),
     ListEvents(Option<usize>),
     WatchEvents(Option<usize>),
     ExportSnapshot(Option<usize>),
-    CreateInvitation { organization: usize, address: Address, role: &'static str },
-    GetInvitation { invitation: usize, by_token: bool },
+    CreateInvitation {
+        organization: usize,
+        address: Address,
+        role: &'static str,
+    },
+    GetInvitation {
+        invitation: usize,
+        by_token: bool,
+    },
     ListInvitations(usize),
     ResendInvitation(usize),
     RevokeInvitation(usize),
-    AcceptInvitation { invitation: usize, by_token: bool, user: Option<usize>, proof: Option<(usize, usize)> },
-    DeclineInvitation { invitation: usize, by_token: bool, user: Option<usize> },
-    CreateMembership { user: usize, organization: usize, role: &'static str, extra: Vec<&'static str> },
-    GetMembership { user: usize, organization: usize },
+    AcceptInvitation {
+        invitation: usize,
+        by_token: bool,
+        user: Option<usize>,
+        proof: Option<(usize, usize)>,
+    },
+    DeclineInvitation {
+        invitation: usize,
+        by_token: bool,
+        user: Option<usize>,
+    },
+    CreateMembership {
+        user: usize,
+        organization: usize,
+        role: &'static str,
+        extra: Vec<&'static str>,
+    },
+    GetMembership {
+        user: usize,
+        organization: usize,
+    },
     ListMemberships(usize),
-    UpdateMembership { user: usize, organization: usize, role: Option<&'static str>, extra: Option<Vec<&'static str>> },
-    DeleteMembership { user: usize, organization: usize },
-    LinkOauthAccount { user: usize, vouched: bool },
+    UpdateMembership {
+        user: usize,
+        organization: usize,
+        role: Option<&'static str>,
+        extra: Option<Vec<&'static str>>,
+    },
+    DeleteMembership {
+        user: usize,
+        organization: usize,
+    },
+    DisableMembership {
+        user: usize,
+        organization: usize,
+    },
+    EnableMembership {
+        user: usize,
+        organization: usize,
+    },
+    LinkOauthAccount {
+        user: usize,
+        vouched: bool,
+    },
     GetOauthAccount(usize),
     ListOauthAccounts(usize),
     GetOauthAccountByProvider(usize),
     SetOauthAccountTokens(usize),
     GetOauthAccountTokens(usize),
     UnlinkOauthAccount(usize),
-    CreateOrganization { owner: usize },
+    CreateOrganization {
+        owner: usize,
+    },
     GetOrganization(usize),
     ListOrganizations,
-    UpdateOrganization { organization: usize, plan: bool },
+    UpdateOrganization {
+        organization: usize,
+        plan: bool,
+    },
     DeleteOrganization(usize),
     GetOrganizationBySlug(usize),
     BatchGetOrganizations(usize),
     SuspendOrganization(usize),
     ReactivateOrganization(usize),
-    UndeleteOrganization { organization: usize, restore: bool },
+    UndeleteOrganization {
+        organization: usize,
+        restore: bool,
+    },
     PurgeOrganization(usize),
-    TransferOwnership { organization: usize, from: usize, to: usize },
+    TransferOwnership {
+        organization: usize,
+        from: usize,
+        to: usize,
+    },
     LeaveOrganization(usize),
     CreateRefreshToken(usize),
-    RotateRefreshToken { session: usize, stale: bool },
+    RotateRefreshToken {
+        session: usize,
+        stale: bool,
+    },
     RevokeRefreshToken(usize),
     GetSession(usize),
     ListSessions(usize),
     RevokeSession(usize),
-    RevokeAllSessions { user: usize, except: Option<usize> },
-    CreateRole { organization: usize, name: &'static str, permissions: Vec<&'static str> },
-    GetRole { organization: usize, name: &'static str },
+    RevokeAllSessions {
+        user: usize,
+        except: Option<usize>,
+    },
+    CreateRole {
+        organization: usize,
+        name: &'static str,
+        permissions: Vec<&'static str>,
+    },
+    GetRole {
+        organization: usize,
+        name: &'static str,
+    },
     ListRoles(usize),
-    UpdateRole { organization: usize, name: &'static str, permissions: Vec<&'static str> },
-    DeleteRole { organization: usize, name: &'static str },
-    CreateUser { address: Address, verified: bool },
+    UpdateRole {
+        organization: usize,
+        name: &'static str,
+        permissions: Vec<&'static str>,
+    },
+    DeleteRole {
+        organization: usize,
+        name: &'static str,
+    },
+    CreateUser {
+        address: Address,
+        verified: bool,
+    },
     GetUser(usize),
-    ListUsers { deleted: bool },
-    UpdateUser { user: usize, email: Option<Address> },
+    ListUsers {
+        deleted: bool,
+    },
+    /// With `verify`, a platform admin vouches for the address; within it is an access token of the user, if any.
+    UpdateUser {
+        user: usize,
+        email: Option<Address>,
+        verify: Option<Option<(usize, usize)>>,
+    },
     DeleteUser(usize),
     GetUserByEmail(usize),
     BatchGetUsers(usize),
     SuspendUser(usize),
     ReactivateUser(usize),
-    UndeleteUser { user: usize, restore: bool },
-    PurgeUser { user: usize, sole: bool },
-    DeleteOwnUser { user: usize, right: bool, sole: bool },
+    UndeleteUser {
+        user: usize,
+        restore: bool,
+    },
+    PurgeUser {
+        user: usize,
+        sole: bool,
+    },
+    DeleteOwnUser {
+        user: usize,
+        right: bool,
+        sole: bool,
+    },
     ExportOwnData(usize),
     GrantPlatformAdmin(usize),
     ImportUsers,
@@ -356,6 +515,19 @@ impl<'a> Draw<'a> {
     fn member_of(&mut self, organization: usize) -> usize {
         let all: Vec<usize> = self.model.organizations[organization].members.keys().copied().collect();
         if all.is_empty() || self.random.percent(15) { self.any_user() } else { self.random.one(&all) }
+    }
+
+    /// A disabled member of an organization; any member if it has none.
+    fn switched_member_of(&mut self, organization: usize) -> usize {
+        let members = &self.model.organizations[organization].members;
+        let all: Vec<usize> = members.iter().filter(|(_, member)| member.disabled).map(|(user, _)| *user).collect();
+        if all.is_empty() || self.random.percent(15) { self.member_of(organization) } else { self.random.one(&all) }
+    }
+
+    /// A disabled key; any key if there is none.
+    fn switched_key(&mut self) -> usize {
+        let all: Vec<usize> = (1..self.model.keys.len()).filter(|key| self.model.keys[*key].disabled).collect();
+        if all.is_empty() || self.random.percent(15) { self.any_key() } else { self.random.one(&all) }
     }
 
     fn no_member_of(&mut self, organization: usize) -> usize {
@@ -547,6 +719,8 @@ impl<'a> Draw<'a> {
             "ListApiKeys" => Call::ListApiKeys(self.owner_of_keys()),
             "RotateApiKey" => Call::RotateApiKey { key: self.any_key(), overlap: self.random.percent(80) },
             "RevokeApiKey" => Call::RevokeApiKey(self.any_key()),
+            "DisableApiKey" => Call::DisableApiKey(self.any_key()),
+            "EnableApiKey" => Call::EnableApiKey(self.switched_key()),
             "RevokeOwnApiKey" => Call::RevokeOwnApiKey,
             "VerifyApiKey" => Call::VerifyApiKey(self.any_key()),
             "BatchVerifyApiKeys" => Call::BatchVerifyApiKeys(self.any_key()),
@@ -676,6 +850,12 @@ impl<'a> Draw<'a> {
                 Call::CheckPermission { subject, organization: self.any_organization() }
             }
             "BatchCheckPermissions" => Call::BatchCheckPermissions,
+            "ListEffectivePermissions" => {
+                let subject =
+                    if self.random.percent(60) { Subject::User(self.any_user()) } else { Subject::Key(self.any_key()) };
+                Call::ListEffectivePermissions { subject, organization: self.any_organization() }
+            }
+            "ListPrincipalsWithPermission" => Call::ListPrincipalsWithPermission(self.any_organization()),
             "ListEvents" => Call::ListEvents(self.maybe_organization()),
             "WatchEvents" => Call::WatchEvents(self.maybe_organization()),
             "ExportSnapshot" => Call::ExportSnapshot(self.maybe_organization()),
@@ -771,6 +951,14 @@ impl<'a> Draw<'a> {
             "DeleteMembership" => {
                 let organization = self.any_organization();
                 Call::DeleteMembership { user: self.member_of(organization), organization }
+            }
+            "DisableMembership" => {
+                let organization = self.any_organization();
+                Call::DisableMembership { user: self.member_of(organization), organization }
+            }
+            "EnableMembership" => {
+                let organization = self.any_organization();
+                Call::EnableMembership { user: self.switched_member_of(organization), organization }
             }
             _ => return self.draw_links(method),
         })
@@ -882,7 +1070,10 @@ impl<'a> Draw<'a> {
             "ListUsers" => Call::ListUsers { deleted: self.random.percent(50) },
             "UpdateUser" => {
                 let email = if self.random.percent(70) { Some(self.address("updated")) } else { None };
-                Call::UpdateUser { user: self.any_user(), email }
+                let user = self.any_user();
+                let proof = if self.random.percent(40) { self.access_of(user) } else { None };
+                let verify = self.random.percent(30).then_some(proof);
+                Call::UpdateUser { user, email, verify }
             }
             "GetUserByEmail" => Call::GetUserByEmail(self.addressed()),
             "BatchGetUsers" => Call::BatchGetUsers(self.any_user()),

@@ -256,6 +256,13 @@ pub struct Member {
     pub id: String,
     pub role: &'static str,
     pub extra: Vec<&'static str>,
+    pub disabled: bool,
+}
+
+impl Member {
+    fn new(id: &str, role: &'static str, extra: Vec<&'static str>) -> Self {
+        Self { id: id.to_owned(), role, extra, disabled: false }
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -312,6 +319,7 @@ pub struct Key {
     /// Secrets from before the former one.
     pub dead: Vec<String>,
     pub revoked: bool,
+    pub disabled: bool,
     /// True if the owner was a platform admin when the key was created, and the creating credential was not a platform admin's.
     pub made_lowly: bool,
 }
@@ -438,6 +446,15 @@ impl Model {
         matches!(self.organizations[organization].state, State::Active | State::Suspended)
     }
 
+    /// True if a user is the only member of an organization, deleted users aside.
+    fn is_sole_member(&self, user: usize, organization: usize) -> bool {
+        let members = &self.organizations[organization].members;
+        let mut others = members.keys().filter(|other| **other != user);
+        self.organization_exists(organization)
+            && members.contains_key(&user)
+            && !others.any(|other| self.user_exists(*other))
+    }
+
     fn organization_is_active(&self, organization: usize) -> bool {
         self.organizations[organization].state == State::Active
     }
@@ -466,9 +483,10 @@ impl Model {
         all
     }
 
-    /// True if a key works: it is not revoked, and its owner is active.
+    /// True if a key works: it is neither revoked nor disabled, and its owner is active.
     pub fn key_works(&self, key: usize) -> bool {
         !self.keys[key].revoked
+            && !self.keys[key].disabled
             && match self.keys[key].owner {
                 Owner::Root => true,
                 Owner::User(user) => self.is_active(user),
@@ -533,14 +551,14 @@ impl Model {
         })
     }
 
-    /// The permissions of a membership.
+    /// The permissions of a membership, as long as it is not disabled.
     fn of_member(&self, organization: usize, member: &Member) -> Set {
         self.gives(organization, member.role).unwrap_or_default().and(Set::of(&member.extra))
     }
 
     /// The permissions of a user in an organization by its membership.
     fn of_user(&self, user: usize, organization: usize) -> Set {
-        let member = self.organizations[organization].members.get(&user);
+        let member = self.organizations[organization].members.get(&user).filter(|member| !member.disabled);
         member.map_or_else(Set::default, |member| self.of_member(organization, member))
     }
 
@@ -555,11 +573,16 @@ impl Model {
         }
     }
 
+    /// True for a user with a membership that is not disabled.
+    fn is_let_in(&self, user: usize, organization: usize) -> bool {
+        self.organizations[organization].members.get(&user).is_some_and(|member| !member.disabled)
+    }
+
     fn sees_organization(&self, who: &Who, organization: usize) -> bool {
         self.organization_exists(organization)
             && (who.admin
                 || who.organization == Some(organization)
-                || who.user.is_some_and(|user| self.organizations[organization].members.contains_key(&user)))
+                || who.user.is_some_and(|user| self.is_let_in(user, organization)))
     }
 
     fn sees_user(&self, who: &Who, user: usize) -> bool {
@@ -624,7 +647,8 @@ impl Model {
     /// True if an organization has an active owner other than a user.
     fn has_owner_without(&self, organization: usize, user: Option<usize>) -> bool {
         let members = &self.organizations[organization].members;
-        members.iter().any(|(other, member)| Some(*other) != user && member.role == "owner" && self.is_active(*other))
+        let owns = |other: usize, member: &Member| member.role == "owner" && !member.disabled && self.is_active(other);
+        members.iter().any(|(other, member)| Some(*other) != user && owns(*other, member))
     }
 
     fn email_is_free(&self, email: &str, of: Option<usize>) -> bool {
@@ -798,6 +822,20 @@ impl Model {
                 }
                 !who.former && self.sees_key(who, *key) && self.may_write_key(who, *key)
             }
+            Call::DisableApiKey(key) => {
+                if self.is_of_a_deleted_owner(*key) {
+                    return None;
+                }
+                !who.former && self.sees_key(who, *key) && self.may_write_key(who, *key) && !self.keys[*key].revoked
+            }
+            Call::EnableApiKey(key) => {
+                let is_open = self.key_is_open(who, *key);
+                let may = self.sees_key(who, *key)
+                    && self.may_write_key(who, *key)
+                    && !self.keys[*key].revoked
+                    && self.may_give_key(who, self.keys[*key].owner, &self.keys[*key].bounds);
+                return if may { is_open } else { Some(false) };
+            }
             Call::RevokeOwnApiKey => who.key.is_some(),
             Call::VerifyApiKey(_) | Call::BatchVerifyApiKeys(_) | Call::VerifyStream(_) | Call::GetSigningKeys => true,
             _ => return self.allows_mails(who, call),
@@ -938,7 +976,8 @@ impl Model {
     /// Permissions and events.
     fn allows_checks(&self, who: &Who, call: &Call) -> Expected {
         Some(match call {
-            Call::CheckPermission { subject, organization } => {
+            Call::CheckPermission { subject, organization }
+            | Call::ListEffectivePermissions { subject, organization } => {
                 let sees = match subject {
                     Subject::User(user) => self.sees_user(who, *user),
                     Subject::Key(key) if self.is_of_a_deleted_owner(*key) => return None,
@@ -947,6 +986,7 @@ impl Model {
                 sees && self.sees_organization(who, *organization)
             }
             Call::BatchCheckPermissions => true,
+            Call::ListPrincipalsWithPermission(organization) => self.sees_organization(who, *organization),
             Call::ListEvents(organization) | Call::WatchEvents(organization) => {
                 organization.is_none_or(|organization| who.admin || self.may(who, organization, "events:read"))
             }
@@ -999,6 +1039,7 @@ impl Model {
                 let (Some(former), Some(new)) = (members.get(from), members.get(to)) else { return Some(false) };
                 from != to
                     && former.role == "owner"
+                    && !new.disabled
                     && self.user_exists(*from)
                     && self.is_active(*to)
                     && self.may_change(who, *organization, "organizations:transfer")
@@ -1010,7 +1051,7 @@ impl Model {
                 let Some((user, member)) = who.user.and_then(|user| Some((user, members.get(&user)?))) else {
                     return Some(false);
                 };
-                self.organization_exists(*organization)
+                self.sees_organization(who, *organization)
                     && (member.role != "owner" || self.has_owner_without(*organization, Some(user)))
             }
             _ => return self.allows_invitations(who, call),
@@ -1112,7 +1153,7 @@ impl Model {
             Call::DeleteMembership { user, organization } => {
                 let Some(before) = self.organizations[*organization].members.get(user) else { return Some(false) };
                 let may = if who.user == Some(*user) {
-                    who.admin || self.organization_is_active(*organization)
+                    who.admin || (!before.disabled && self.organization_is_active(*organization))
                 } else {
                     self.may_change(who, *organization, "memberships:write")
                         && self.standing(who, *organization).covers(self.of_member(*organization, before))
@@ -1121,6 +1162,18 @@ impl Model {
                     && self.organization_exists(*organization)
                     && may
                     && (before.role != "owner" || self.has_owner_without(*organization, Some(*user)))
+            }
+            Call::DisableMembership { user, organization } | Call::EnableMembership { user, organization } => {
+                let Some(member) = self.organizations[*organization].members.get(user) else { return Some(false) };
+                let held = self.of_member(*organization, member);
+                let may = self.user_exists(*user)
+                    && self.may_change(who, *organization, "memberships:write")
+                    && self.standing(who, *organization).covers(held);
+                let leaves_an_owner = member.role != "owner" || self.has_owner_without(*organization, Some(*user));
+                may && match call {
+                    Call::DisableMembership { .. } => member.disabled || leaves_an_owner,
+                    _ => !member.disabled || self.may_give(who, *organization, held),
+                }
             }
             _ => return self.allows_links(who, call),
         })
@@ -1214,14 +1267,9 @@ impl Model {
                             && invitation.role == *name
                             && invitation.standing != Standing::Gone
                     });
-                let is_given_to_a_deleted = of.members.values().any(|member| member.role == *name);
-                let may = self.may_change(who, *organization, "roles:write")
+                self.may_change(who, *organization, "roles:write")
                     && self.standing(who, *organization).covers(before)
-                    && !is_given;
-                if may && is_given_to_a_deleted {
-                    return None;
-                }
-                may
+                    && !is_given
             }
             _ => return self.allows_user_states(who, call),
         })
@@ -1240,20 +1288,8 @@ impl Model {
                 if self.users[*user].state == State::Purged {
                     return Some(false);
                 }
-                // Whether deleted members count as members is unspecified.
-                let is_unsure = (0..self.organizations.len()).any(|at| {
-                    let members = &self.organizations[at].members;
-                    members.contains_key(user)
-                        && members.len() > 1
-                        && members.keys().all(|other| other == user || !self.user_exists(*other))
-                });
-                if *sole && is_unsure {
-                    return None;
-                }
                 return self.may_go(*user, |organization| {
-                    let goes_too = *sole
-                        && self.organization_exists(organization)
-                        && self.organizations[organization].members.len() == 1;
+                    let goes_too = *sole && self.is_sole_member(*user, organization);
                     !goes_too && !self.has_owner_without(organization, Some(*user))
                 });
             }
@@ -1297,7 +1333,7 @@ impl Model {
         self.may_go(*user, |organization| {
             let is_open =
                 self.organization_is_active(organization) || (who.admin && self.organization_exists(organization));
-            let goes_too = *sole && is_open && self.organizations[organization].members.len() == 1;
+            let goes_too = *sole && is_open && self.is_sole_member(*user, organization);
             !goes_too && !self.has_owner_without(organization, Some(*user))
         })
     }
@@ -1309,8 +1345,9 @@ impl Model {
             Call::GetUser(user) | Call::GetUserByEmail(user) => self.sees_user(who, *user),
             Call::BatchGetUsers(_) | Call::ImportUsers => true,
             Call::ListUsers { deleted } => who.admin || !deleted,
-            Call::UpdateUser { user, email } => {
-                let may = self.is_own(who, *user);
+            Call::UpdateUser { user, email, verify } => {
+                let may_vouch = who.admin && (self.users[*user].verified || self.may_authenticate(who, *user));
+                let may = self.is_own(who, *user) && (verify.is_none() || may_vouch);
                 match email {
                     None => may,
                     // Unchanged.
@@ -1328,7 +1365,7 @@ impl Model {
 
     /// True if a session can be for an organization.
     fn is_open_to(&self, user: usize, organization: usize) -> bool {
-        self.organization_is_active(organization) && self.organizations[organization].members.contains_key(&user)
+        self.organization_is_active(organization) && self.is_let_in(user, organization)
     }
 
     /// Whether the organizations of a user permit its removal: an active user must not be the last owner of one.
@@ -1470,8 +1507,8 @@ impl Model {
         });
     }
 
-    fn new_organization(&mut self, answer: &Answer, owner: usize, owner_membership: String) {
-        let member = Member { id: owner_membership, role: "owner", extra: vec![] };
+    fn new_organization(&mut self, answer: &Answer, owner: usize, owner_membership: &str) {
+        let member = Member::new(owner_membership, "owner", vec![]);
         self.organizations.push(Organization {
             id: answer.id.clone(),
             slug: answer.name.clone(),
@@ -1500,7 +1537,6 @@ impl Model {
         }
     }
 
-    /// A user is suspended or deleted.
     /// Ends the invitations to every address that a purged user had, unless another user has it now.
     fn end_invitations_to(&mut self, user: usize) {
         let addresses: Vec<String> =
@@ -1512,12 +1548,22 @@ impl Model {
         }
     }
 
-    /// True if a user owns an organization and is its only member.
-    fn is_sole_owner(&self, user: usize, organization: usize) -> bool {
-        let members = &self.organizations[organization].members;
-        members.len() == 1 && members.get(&user).is_some_and(|member| member.role == "owner")
+    /// True if an organization is purged together with a user. A deleted one without another member goes too, because it could be restored
+    /// only with an owner.
+    fn is_purged_with(&self, user: usize, organization: usize, sole: bool) -> bool {
+        let found = &self.organizations[organization];
+        let others = || found.members.keys().filter(|other| **other != user);
+        let is_owner = found.members.get(&user).is_some_and(|member| member.role == "owner");
+        is_owner
+            && match found.state {
+                State::Active | State::Suspended => sole && !others().any(|other| self.user_exists(*other)),
+                State::Deleted if sole => !others().any(|other| self.user_exists(*other)),
+                State::Deleted => others().next().is_none(),
+                State::Purged => false,
+            }
     }
 
+    /// A user is suspended or deleted.
     fn put_away(&mut self, user: usize, state: State) {
         self.users[user].state = state;
         self.end_sessions(user, None);
@@ -1536,6 +1582,24 @@ impl Model {
         {
             self.sessions[*session].live = false;
         }
+        // The invitation of a member ends when the member tries to accept it.
+        if let Call::AcceptInvitation { invitation, by_token, user, .. } = call
+            && call.scope().is_none_or(|scope| who.scopes.has(scope))
+            && let Some(user) = user.or(who.user)
+        {
+            let at = *invitation;
+            let invitation = &self.invitations[at];
+            let organization = invitation.organization;
+            if self.is_own(&who, user)
+                && self.is_active(user)
+                && self.organization_exists(organization)
+                && (who.admin || self.organization_is_active(organization))
+                && self.is_invited(user, invitation, *by_token)
+                && self.organizations[organization].members.contains_key(&user)
+            {
+                self.invitations[at].standing = Standing::Gone;
+            }
+        }
     }
 
     /// Effects of a successful call.
@@ -1543,6 +1607,18 @@ impl Model {
         let Some(who) = self.who(credential) else { return };
         // Each group passes other calls on to the next one.
         self.done_key_changes(&who, call, answer);
+        self.end_pointless_invitations();
+    }
+
+    /// Ends the invitations of members' verified addresses to their own organizations.
+    fn end_pointless_invitations(&mut self) {
+        for at in 0..self.invitations.len() {
+            let invitation = &self.invitations[at];
+            let mut members = self.organizations[invitation.organization].members.keys();
+            if members.any(|user| self.user_exists(*user) && self.is_invited(*user, invitation, false)) {
+                self.invitations[at].standing = Standing::Gone;
+            }
+        }
     }
 
     /// API keys: creation and changes.
@@ -1562,6 +1638,7 @@ impl Model {
                     former: None,
                     dead: vec![],
                     revoked: false,
+                    disabled: false,
                     made_lowly: owner_is_admin && !who.admin,
                 });
             }
@@ -1584,6 +1661,8 @@ impl Model {
                 }
             }
             Call::RevokeApiKey(key) => self.keys[*key].revoked = true,
+            Call::DisableApiKey(key) => self.keys[*key].disabled = true,
+            Call::EnableApiKey(key) => self.keys[*key].disabled = false,
             Call::RevokeOwnApiKey => self.keys[who.key.unwrap()].revoked = true,
             _ => self.done_mails(who, call, answer),
         }
@@ -1663,7 +1742,7 @@ impl Model {
                 self.new_user(&answer.other_id, self.address(address), false, Some(password));
                 if *organization {
                     let owner = self.users.len() - 1;
-                    self.new_organization(answer, owner, answer.text.clone());
+                    self.new_organization(answer, owner, &answer.text);
                 }
             }
             Call::SignIn { user, organization, .. } => {
@@ -1734,7 +1813,7 @@ impl Model {
                 let user = user.or(who.user).unwrap();
                 let Invitation { organization, role, .. } = self.invitations[*invitation].clone();
                 self.invitations[*invitation].standing = Standing::Gone;
-                let member = Member { id: answer.id.clone(), role, extra: vec![] };
+                let member = Member::new(&answer.id, role, vec![]);
                 self.organizations[organization].members.insert(user, member);
                 if *by_token && !self.users[user].verified {
                     if who.user == Some(user) || self.shows(user, *proof) {
@@ -1807,7 +1886,7 @@ impl Model {
     fn done_memberships(&mut self, call: &Call, answer: &Answer) {
         match call {
             Call::CreateMembership { user, organization, role, extra } => {
-                let member = Member { id: answer.id.clone(), role, extra: extra.clone() };
+                let member = Member::new(&answer.id, role, extra.clone());
                 self.organizations[*organization].members.insert(*user, member);
             }
             Call::UpdateMembership { user, organization, role, extra } => {
@@ -1823,6 +1902,13 @@ impl Model {
             Call::DeleteMembership { user, organization } => {
                 self.organizations[*organization].members.remove(user);
                 self.end_invitations(*user, Some(*organization));
+            }
+            Call::DisableMembership { user, organization } => {
+                self.organizations[*organization].members.get_mut(user).unwrap().disabled = true;
+                self.end_invitations(*user, Some(*organization));
+            }
+            Call::EnableMembership { user, organization } => {
+                self.organizations[*organization].members.get_mut(user).unwrap().disabled = false;
             }
             _ => self.done_links(call, answer),
         }
@@ -1871,7 +1957,7 @@ impl Model {
     /// Organizations.
     fn done_organizations(&mut self, call: &Call, answer: &Answer) {
         match call {
-            Call::CreateOrganization { owner } => self.new_organization(answer, *owner, answer.other_id.clone()),
+            Call::CreateOrganization { owner } => self.new_organization(answer, *owner, &answer.other_id),
             Call::UpdateOrganization { organization, .. } => {
                 self.organizations[*organization].slug.clone_from(&answer.name);
             }
@@ -1903,6 +1989,12 @@ impl Model {
             }
             Call::DeleteRole { organization, name } => {
                 self.organizations[*organization].roles.remove(name);
+                // Only deleted users have it still.
+                for member in self.organizations[*organization].members.values_mut() {
+                    if member.role == *name {
+                        member.role = "viewer";
+                    }
+                }
             }
             _ => self.done_user_states(call, answer),
         }
@@ -1924,7 +2016,7 @@ impl Model {
             }
             Call::DeleteOwnUser { user, sole, .. } => {
                 for at in 0..self.organizations.len() {
-                    if *sole && self.organization_exists(at) && self.is_sole_owner(*user, at) {
+                    if *sole && self.is_sole_member(*user, at) {
                         self.organizations[at].state = State::Deleted;
                         self.end_sessions_for(at);
                     }
@@ -1933,9 +2025,7 @@ impl Model {
             }
             Call::PurgeUser { user, sole } => {
                 for at in 0..self.organizations.len() {
-                    // Nobody could restore a deleted one.
-                    let goes_too = *sole || self.organizations[at].state == State::Deleted;
-                    if goes_too && self.is_sole_owner(*user, at) {
+                    if self.is_purged_with(*user, at, *sole) {
                         self.purge_organization(at);
                     }
                 }
@@ -1965,13 +2055,20 @@ impl Model {
             Call::ImportUsers => {
                 self.new_user(&answer.id, answer.name.clone(), answer.flag, Some(super::calls::PASSWORDS[0]));
             }
-            Call::UpdateUser { user, email: Some(address) } => {
-                let address = self.address(address);
-                if self.users[*user].email != address {
+            Call::UpdateUser { user, email, verify } => {
+                let was_verified = self.users[*user].verified;
+                let address = email.as_ref().map(|address| self.address(address));
+                if let Some(address) = address.filter(|address| self.users[*user].email != *address) {
                     let former = std::mem::replace(&mut self.users[*user].email, address);
                     self.users[*user].former_emails.push(former);
                     self.users[*user].verified = false;
                     self.end_mails(*user);
+                }
+                match verify {
+                    None => {}
+                    Some(_) if was_verified => self.users[*user].verified = true,
+                    Some(proof) if self.shows(*user, *proof) => self.verified(*user),
+                    Some(_) => self.first_proof(*user),
                 }
             }
             _ => assert_changes_nothing(call),
@@ -1993,6 +2090,8 @@ fn assert_changes_nothing(call: &Call) {
         | Call::IntrospectToken(..)
         | Call::CheckPermission { .. }
         | Call::BatchCheckPermissions
+        | Call::ListEffectivePermissions { .. }
+        | Call::ListPrincipalsWithPermission(_)
         | Call::ListEvents(_)
         | Call::WatchEvents(_)
         | Call::ExportSnapshot(_)
@@ -2016,8 +2115,7 @@ fn assert_changes_nothing(call: &Call) {
         | Call::GetUser(_)
         | Call::ListUsers { .. }
         | Call::GetUserByEmail(_)
-        | Call::BatchGetUsers(_)
-        | Call::UpdateUser { email: None, .. } => {}
+        | Call::BatchGetUsers(_) => {}
         other => panic!("add the effects of {other:?} to the model of authority"),
     }
 }
@@ -2049,7 +2147,7 @@ impl Model {
 
     /// The role and permissions of a user in an active organization that it is a member of.
     pub fn open_standing(&self, user: usize, organization: usize) -> Option<(&'static str, Set)> {
-        let member = self.organizations[organization].members.get(&user)?;
+        let member = self.organizations[organization].members.get(&user).filter(|member| !member.disabled)?;
         self.organization_is_active(organization).then(|| (member.role, self.of_member(organization, member)))
     }
 }

@@ -89,6 +89,7 @@ impl World {
             former: None,
             dead: vec![],
             revoked: false,
+            disabled: false,
             made_lowly: false,
         });
         world.import(USERS).await;
@@ -228,7 +229,8 @@ impl World {
             }
         }
         // A platform admin's own key acts for others. Whether it also shows its own, never verified account is unspecified.
-        if let (Call::AcceptInvitation { .. }, Some(who)) = (&call, self.model.who(credential))
+        if let (Call::AcceptInvitation { .. } | Call::UpdateUser { verify: Some(_), .. }, Some(who)) =
+            (&call, self.model.who(credential))
             && who.admin
             && who.user.is_some_and(|user| !self.model.users[user].verified)
         {
@@ -531,6 +533,14 @@ impl World {
                 let request = pb::RevokeApiKeyRequest { api_key_id: self.key_id(*key), ..Default::default() };
                 api.api_keys().revoke_api_key(request).await?;
             }
+            Call::DisableApiKey(key) => {
+                let request = pb::DisableApiKeyRequest { api_key_id: self.key_id(*key), ..Default::default() };
+                api.api_keys().disable_api_key(request).await?;
+            }
+            Call::EnableApiKey(key) => {
+                let request = pb::EnableApiKeyRequest { api_key_id: self.key_id(*key), ..Default::default() };
+                api.api_keys().enable_api_key(request).await?;
+            }
             Call::RevokeOwnApiKey => {
                 api.api_keys().revoke_own_api_key(pb::RevokeOwnApiKeyRequest::default()).await?;
             }
@@ -774,6 +784,24 @@ impl World {
                 let request = pb::BatchCheckPermissionsRequest { checks: vec![check] };
                 api.authorization().batch_check_permissions(request).await?;
             }
+            Call::ListEffectivePermissions { subject, organization } => {
+                use pb::list_effective_permissions_request::Subject as Asked;
+                let subject = Some(match subject {
+                    Subject::User(user) => Asked::UserId(self.user_id(*user)),
+                    Subject::Key(key) => Asked::ApiKeyId(self.key_id(*key)),
+                });
+                let organization_id = self.organization_id(*organization);
+                let request = pb::ListEffectivePermissionsRequest { subject, organization_id };
+                api.authorization().list_effective_permissions(request).await?;
+            }
+            Call::ListPrincipalsWithPermission(organization) => {
+                let request = pb::ListPrincipalsWithPermissionRequest {
+                    organization_id: self.organization_id(*organization),
+                    permission: "invoices:read".to_owned(),
+                    ..Default::default()
+                };
+                api.authorization().list_principals_with_permission(request).await?;
+            }
             Call::ListEvents(organization) => {
                 let organization_id = organization.as_ref().map_or_else(String::new, organization_id);
                 let request = pb::ListEventsRequest { organization_id, page_size: 1, ..Default::default() };
@@ -930,6 +958,16 @@ impl World {
                 let request = pb::DeleteMembershipRequest { membership_id, ..Default::default() };
                 api.memberships().delete_membership(request).await?;
             }
+            Call::DisableMembership { user, organization } => {
+                let membership_id = self.membership_id(*user, *organization);
+                let request = pb::DisableMembershipRequest { membership_id, ..Default::default() };
+                api.memberships().disable_membership(request).await?;
+            }
+            Call::EnableMembership { user, organization } => {
+                let membership_id = self.membership_id(*user, *organization);
+                let request = pb::EnableMembershipRequest { membership_id, ..Default::default() };
+                api.memberships().enable_membership(request).await?;
+            }
             _ => return Ok(None),
         }
         Ok(Some(answer))
@@ -1052,7 +1090,7 @@ impl World {
                 let request = pb::UpdateOrganizationRequest {
                     organization_id: self.organization_id(*organization),
                     name: "Acme anew".to_owned(),
-                    plan: pb::OrganizationPlan::Pro.into(),
+                    plan: "pro".to_owned(),
                     update_mask: mask(&[if *plan { "plan" } else { "name" }]),
                     ..Default::default()
                 };
@@ -1187,12 +1225,16 @@ impl World {
                 let request = pb::ListUsersRequest { state: state.into(), page_size: 1, ..Default::default() };
                 api.users().list_users(request).await?;
             }
-            Call::UpdateUser { user, email } => {
+            Call::UpdateUser { user, email, verify } => {
+                let mut paths = vec![if email.is_some() { "email" } else { "name" }];
+                paths.extend(verify.map(|_| "email_verified"));
                 let request = pb::UpdateUserRequest {
                     user_id: self.user_id(*user),
                     email: email.as_ref().map_or_else(String::new, |address| self.model.address(address)),
                     name: "Somebody else".to_owned(),
-                    update_mask: mask(&[if email.is_some() { "email" } else { "name" }]),
+                    email_verified: verify.is_some(),
+                    access_token: self.access(verify.flatten()),
+                    update_mask: mask(&paths),
                     ..Default::default()
                 };
                 api.users().update_user(request).await?;

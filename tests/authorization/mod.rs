@@ -4,6 +4,8 @@ use tenantry::pb::{self, check_permission_request::Subject};
 
 mod batch_check_permissions;
 mod check_permission;
+mod list_effective_permissions;
+mod list_principals_with_permission;
 
 fn of_user(user: &pb::User, organization: &pb::Organization, permission: &str) -> pb::CheckPermissionRequest {
     pb::CheckPermissionRequest {

@@ -67,7 +67,7 @@ async fn filters_combine_and_the_newest_comes_first(t: Arc<Test>) {
 
     assert_eq!(
         of(pb::ListEventsRequest { organization_id: acme.id.clone(), ..base() }).await,
-        ["membership.created", "membership.created", "organization.created"]
+        ["user.updated", "membership.created", "membership.created", "organization.created"]
     );
     assert_eq!(
         of(pb::ListEventsRequest { user_id: bob.id.clone(), ..base() }).await,
@@ -192,4 +192,22 @@ async fn a_tenant_sees_its_own_events_and_of_the_platform_only_that_it_acted(t: 
     }
     let (_, narrow) = t.key(Owner::OrganizationId(acme.id.clone()), &["users:read"]).await;
     refused(t.with_key(&narrow).events().list_events(of_acme()).await, ErrorReason::ScopeMissing);
+}
+
+#[both]
+async fn who_administers_an_organization_sees_what_happens_to_its_members(t: Arc<Test>) {
+    let (ada, bob) = (t.user("ada").await, t.user("bob").await);
+    let acme = t.organization(&ada).await;
+    t.member(&bob, &acme, "member").await;
+    t.suspend(&bob).await;
+    let owner = t.with_key(&t.user_key(&ada).await);
+    let of_acme = pb::ListEventsRequest { organization_id: acme.id.clone(), ..Default::default() };
+    let seen = list(&owner, of_acme.clone()).await;
+    assert_eq!(actions(&seen), ["user.suspended", "membership.created", "membership.created", "organization.created"]);
+    assert_eq!(seen[0].actor, Some(pb::Actor { kind: pb::ActorKind::PlatformAdmin.into(), ..Default::default() }));
+    // The same event as the one about the user, which a platform admin sees in full.
+    let in_full = list(&t.admin(), of_acme).await.remove(0);
+    assert_eq!((in_full.sequence, in_full.method.as_str()), (seen[0].sequence, "tenantry.v1.UserService.SuspendUser"));
+    // Without the organization, the owner sees only what is about the owner.
+    assert!(!actions(&list(&owner, pb::ListEventsRequest::default()).await).contains(&"user.suspended"));
 }

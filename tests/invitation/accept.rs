@@ -90,9 +90,9 @@ async fn what_stands_in_the_way_leaves_the_invitation_as_it_is(t: Arc<Test>) {
     let reactivate = pb::ReactivateOrganizationRequest { organization_id: acme.id.clone(), ..Default::default() };
     t.admin().organizations().reactivate_organization(reactivate).await.unwrap();
     assert_eq!(admin.get_invitation(get(&made.id)).await.answered().invitation.unwrap(), made);
-    // Already a member: nothing is changed.
+    // Already a member, though the organization is full: nothing is changed.
     t.member(&bob, &acme, "viewer").await;
-    refused(t.admin().invitations().accept_invitation(by_token(&token, &bob)).await, ErrorReason::LimitReached);
+    refused(t.admin().invitations().accept_invitation(by_token(&token, &bob)).await, ErrorReason::MembershipExists);
     assert_eq!(t.membership(&bob.id, &acme.id).await.unwrap().role, "viewer");
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tenantry::pb::{self, ErrorReason};
 
 use super::{get, get_by_token};
-use crate::support::{Answered as _, MISSING_ID, Test, both, refused};
+use crate::support::{Answered as _, MISSING_ID, Test, both, follow::list, mask, refused};
 
 #[both]
 async fn it_is_seen_by_who_may_see_who_is_invited_and_by_the_invited(t: Arc<Test>) {
@@ -60,4 +60,52 @@ async fn whoever_has_the_token_sees_it(t: Arc<Test>) {
     let delete = pb::DeleteOrganizationRequest { organization_id: acme.id, ..Default::default() };
     t.admin().organizations().delete_organization(delete).await.unwrap();
     refused(invitations.get_invitation(get_by_token(&token)).await, ErrorReason::InvitationNotFound);
+}
+
+#[both]
+async fn the_invited_learns_the_name_and_the_logo_of_the_organization(t: Arc<Test>) {
+    let (ada, bob, eve) = (t.user("ada").await, t.verified_user("bob").await, t.user("eve").await);
+    let acme = t.organization(&ada).await;
+    let update = pb::UpdateOrganizationRequest {
+        organization_id: acme.id.clone(),
+        logo_url: "https://example.com/acme.png".to_owned(),
+        update_mask: mask(&["logo_url"]),
+        ..Default::default()
+    };
+    t.admin().organizations().update_organization(update.clone()).await.unwrap();
+    let (invitation, token) = t.invitation(&acme, &bob.email, "member").await;
+    let bobs = t.with_key(&t.user_key(&bob).await);
+    // Bob and the holder of the token do not see the organization itself.
+    refused(
+        bobs.organizations().get_organization(pb::GetOrganizationRequest { organization_id: acme.id.clone() }).await,
+        ErrorReason::OrganizationNotFound,
+    );
+    let by_address = pb::ListInvitationsRequest {
+        filter: Some(pb::list_invitations_request::Filter::Email(bob.email.clone())),
+        ..Default::default()
+    };
+    let eves = t.with_key(&t.user_key(&eve).await);
+    let seen = async || {
+        let listed = bobs.invitations().list_invitations(by_address.clone()).await.answered().invitations;
+        let by_id = bobs.invitations().get_invitation(get(&invitation.id)).await.answered().invitation.unwrap();
+        let by_token = eves.invitations().get_invitation(get_by_token(&token)).await.answered().invitation.unwrap();
+        assert!(listed == [by_id.clone()] && by_id == by_token);
+        (by_id.organization_name, by_id.organization_logo_url)
+    };
+    assert_eq!(seen().await, (acme.name.clone(), "https://example.com/acme.png".to_owned()));
+    // As they are now, not as they were when the invitation was sent.
+    let renamed = pb::UpdateOrganizationRequest {
+        name: "Acme & Sons".to_owned(),
+        logo_url: String::new(),
+        update_mask: mask(&["name", "logo_url"]),
+        ..update
+    };
+    t.admin().organizations().update_organization(renamed).await.unwrap();
+    assert_eq!(seen().await, ("Acme & Sons".to_owned(), String::new()));
+    // An event holds the invitation only.
+    let of_it = pb::ListEventsRequest { resource_id: invitation.id.clone(), ..Default::default() };
+    let Some(pb::event::Resource::Invitation(stored)) = list(&t.admin(), of_it).await.pop().unwrap().resource else {
+        panic!("no invitation")
+    };
+    assert_eq!(stored.organization_name, "");
 }

@@ -2,6 +2,8 @@
 
 mod create;
 mod delete;
+mod disable;
+mod enable;
 mod get;
 mod list;
 mod update;

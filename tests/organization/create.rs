@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use tenantry::pb::{self, ErrorReason};
 
-use crate::support::{Answered as _, MISSING_ID, Test, both, object, refused};
+use tonic_types::StatusExt as _;
+
+use crate::support::{Answered as _, MISSING_ID, Test, both, object, refusal::fields, refused};
 
 fn new(owner: &pb::User, slug: &str) -> pb::CreateOrganizationRequest {
     pb::CreateOrganizationRequest {
@@ -19,17 +21,14 @@ fn new(owner: &pb::User, slug: &str) -> pb::CreateOrganizationRequest {
 async fn an_organization_comes_with_its_owner(t: Arc<Test>) {
     let ada = t.user("ada").await;
     let request = pb::CreateOrganizationRequest {
-        plan: pb::OrganizationPlan::Pro.into(),
+        plan: "pro".to_owned(),
         logo_url: "https://example.com/l.png".to_owned(),
         settings: object("theme", "dark"),
         ..new(&ada, "acme")
     };
     let created = t.admin().organizations().create_organization(request).await.answered();
     let acme = created.organization.unwrap();
-    assert_eq!(
-        (acme.slug.as_str(), acme.plan(), acme.state()),
-        ("acme", pb::OrganizationPlan::Pro, pb::OrganizationState::Active)
-    );
+    assert_eq!((acme.slug.as_str(), acme.plan.as_str(), acme.state()), ("acme", "pro", pb::OrganizationState::Active));
     assert_eq!(acme.settings, object("theme", "dark"));
     let membership = t.membership(&ada.id, &acme.id).await.unwrap();
     assert_eq!((membership.role.as_str(), membership.id), ("owner", created.owner_membership_id));
@@ -51,9 +50,9 @@ async fn a_user_makes_its_own_free_organization_and_no_other(t: Arc<Test>) {
     let (ada, eve) = (t.user("ada").await, t.user("eve").await);
     let mut organizations = t.with_key(&t.user_key(&ada).await).organizations();
     let acme = organizations.create_organization(new(&ada, "acme")).await.answered().organization.unwrap();
-    assert_eq!(acme.plan(), pb::OrganizationPlan::Free);
+    assert_eq!(acme.plan, "free");
     refused(organizations.create_organization(new(&eve, "evil")).await, ErrorReason::UserNotFound);
-    let paid = pb::CreateOrganizationRequest { plan: pb::OrganizationPlan::Enterprise.into(), ..new(&ada, "paid") };
+    let paid = pb::CreateOrganizationRequest { plan: "enterprise".to_owned(), ..new(&ada, "paid") };
     refused(organizations.create_organization(paid).await, ErrorReason::PlatformAdminRequired);
     let mut organizations = t.with_key(&t.organization_key(&acme).await).organizations();
     refused(organizations.create_organization(new(&ada, "third")).await, ErrorReason::PlatformAdminRequired);
@@ -86,4 +85,69 @@ async fn a_slug_is_made_of_the_name_and_never_taken(t: Arc<Test>) {
     }
     assert_eq!(slugs[0], "acme");
     assert!(slugs[1].starts_with("acme-") && slugs[2].starts_with("acme-") && slugs[1] != slugs[2]);
+}
+
+#[both]
+async fn a_reserved_slug_takes_a_platform_admin_who_says_so(t: Arc<Test>) {
+    let ada = t.user("ada").await;
+    let adas = t.with_key(&t.user_key(&ada).await);
+    for slug in ["admin", "api", "www", "login"] {
+        for api in [&t.admin(), &adas] {
+            let status = refused(
+                api.organizations().create_organization(new(&ada, slug)).await,
+                ErrorReason::OrganizationSlugReserved,
+            );
+            assert_eq!(fields(&status), ["slug"]);
+        }
+    }
+    let allowed = pb::CreateOrganizationRequest { allow_reserved_slug: true, ..new(&ada, "admin") };
+    let refusal = adas.organizations().create_organization(allowed.clone()).await;
+    refused(refusal, ErrorReason::PlatformAdminRequired);
+    let made = t.admin().organizations().create_organization(allowed).await.answered().organization.unwrap();
+    assert_eq!(made.slug, "admin");
+}
+
+#[both(options = ["--reserved-slugs", "acme,globex"])]
+async fn a_slug_made_of_the_name_is_never_reserved_and_the_list_can_be_extended(t: Arc<Test>) {
+    let ada = t.user("ada").await;
+    let mut organizations = t.admin().organizations();
+    for name in ["Acme", "Admin", "Globex"] {
+        let request = pb::CreateOrganizationRequest { name: name.to_owned(), ..new(&ada, "") };
+        let slug = organizations.create_organization(request).await.answered().organization.unwrap().slug;
+        assert!(slug.starts_with(&format!("{}-", name.to_lowercase())), "{slug}");
+    }
+    let reserved = organizations.create_organization(new(&ada, "globex")).await;
+    refused(reserved, ErrorReason::OrganizationSlugReserved);
+    organizations.create_organization(new(&ada, "initech")).await.unwrap();
+}
+
+#[both(options = ["--plans", "basic,team-2"])]
+async fn plans_are_the_deployments_and_the_first_is_the_default(t: Arc<Test>) {
+    let ada = t.user("ada").await;
+    let mut organizations = t.with_key(&t.user_key(&ada).await).organizations();
+    let acme = organizations.create_organization(new(&ada, "acme")).await.answered().organization.unwrap();
+    assert_eq!(acme.plan, "basic");
+    let paid = |plan: &str, slug: &str| pb::CreateOrganizationRequest { plan: plan.to_owned(), ..new(&ada, slug) };
+    organizations.create_organization(paid("basic", "same")).await.unwrap();
+    refused(organizations.create_organization(paid("team-2", "more")).await, ErrorReason::PlatformAdminRequired);
+    let made = t.admin().organizations().create_organization(paid("team-2", "more")).await.answered();
+    assert_eq!(made.organization.unwrap().plan, "team-2");
+    for plan in ["free", "Basic", "-", &"x".repeat(64)] {
+        let refusal = t.admin().organizations().create_organization(paid(plan, "third")).await;
+        assert_eq!(fields(&refused(refusal, ErrorReason::InvalidArgument)), ["plan"]);
+    }
+    let refusal = t.admin().organizations().create_organization(paid("pro", "third")).await;
+    let status = refused(refusal, ErrorReason::InvalidArgument);
+    let rule = status.get_details_bad_request().unwrap().field_violations.remove(0).description;
+    assert_eq!(rule, "must be one of basic, team-2");
+}
+
+#[both(options = ["--plans", ""])]
+async fn without_a_list_of_plans_every_plan_is_accepted(t: Arc<Test>) {
+    let ada = t.user("ada").await;
+    let any = pb::CreateOrganizationRequest { plan: "whatever-1".to_owned(), ..new(&ada, "acme") };
+    let made = t.admin().organizations().create_organization(any).await.answered().organization.unwrap();
+    assert_eq!(made.plan, "whatever-1");
+    let made = t.admin().organizations().create_organization(new(&ada, "other")).await.answered();
+    assert_eq!(made.organization.unwrap().plan, "free");
 }

@@ -22,14 +22,14 @@ async fn only_the_fields_of_the_mask_are_written(t: Arc<Test>) {
     let request = pb::UpdateOrganizationRequest {
         slug: "new-slug".to_owned(),
         settings: object("a", "b"),
-        plan: pb::OrganizationPlan::Pro.into(),
+        plan: "pro".to_owned(),
         logo_url: "https://example.com".to_owned(),
         update_mask: mask(&["name", "settings", "plan", "logo_url"]),
         etag: acme.etag.clone(),
         ..rename(&acme)
     };
     let new = t.admin().organizations().update_organization(request.clone()).await.answered().organization.unwrap();
-    assert_eq!((new.name.as_str(), &new.slug, new.plan()), ("New", &acme.slug, pb::OrganizationPlan::Pro));
+    assert_eq!((new.name.as_str(), &new.slug, new.plan.as_str()), ("New", &acme.slug, "pro"));
     assert_eq!(new.settings, object("a", "b"));
     refused(t.admin().organizations().update_organization(request).await, ErrorReason::EtagMismatch);
 }
@@ -43,7 +43,7 @@ async fn it_takes_an_admin_and_a_plan_takes_a_platform_admin(t: Arc<Test>) {
         let mut organizations = t.with_key(&key).organizations();
         organizations.update_organization(rename(&acme)).await.unwrap();
         let plan = pb::UpdateOrganizationRequest {
-            plan: pb::OrganizationPlan::Enterprise.into(),
+            plan: "enterprise".to_owned(),
             update_mask: mask(&["plan"]),
             ..rename(&acme)
         };
@@ -82,4 +82,30 @@ async fn in_a_suspended_organization_only_platform_admins_change_anything(t: Arc
     let update = t.with_key(&key).organizations().update_organization(rename(&acme)).await;
     refused(update, ErrorReason::OrganizationSuspended);
     t.admin().organizations().update_organization(rename(&acme)).await.unwrap();
+}
+
+#[both]
+async fn a_plan_and_a_slug_that_may_no_longer_be_chosen_stay(t: Arc<Test>) {
+    let ada = t.user("ada").await;
+    let acme = t.organization(&ada).await;
+    t.database.execute("UPDATE cf_organizations SET plan = 'bronze', slug = 'admin'").await;
+    let update = |plan: &str, slug: &str| pb::UpdateOrganizationRequest {
+        plan: plan.to_owned(),
+        slug: slug.to_owned(),
+        update_mask: mask(&["plan", "slug"]),
+        ..rename(&acme)
+    };
+    let mut organizations = t.admin().organizations();
+    let kept = organizations.update_organization(update("bronze", "admin")).await.answered().organization.unwrap();
+    assert_eq!((kept.plan.as_str(), kept.slug.as_str()), ("bronze", "admin"));
+    let listed = pb::ListOrganizationsRequest { plan: "bronze".to_owned(), ..Default::default() };
+    assert_eq!(organizations.list_organizations(listed).await.answered().organizations, [kept]);
+    let unknown = organizations.update_organization(update("silver", "admin")).await;
+    assert_eq!(fields(&refused(unknown, ErrorReason::InvalidArgument)), ["plan"]);
+    let reserved = organizations.update_organization(update("pro", "login")).await;
+    assert_eq!(fields(&refused(reserved, ErrorReason::OrganizationSlugReserved)), ["slug"]);
+    let allowed = pb::UpdateOrganizationRequest { allow_reserved_slug: true, ..update("pro", "login") };
+    let by_ada = t.with_key(&t.user_key(&ada).await).organizations().update_organization(allowed.clone()).await;
+    refused(by_ada, ErrorReason::PlatformAdminRequired);
+    assert_eq!(organizations.update_organization(allowed).await.answered().organization.unwrap().slug, "login");
 }

@@ -21,15 +21,22 @@ async fn an_organization_has_a_name_once_and_another_one_has_it_too(t: Arc<Test>
     let ada = t.user("ada").await;
     let (acme, initech) = (t.organization(&ada).await, t.organization(&ada).await);
     let mut roles = t.with_key(&t.user_key(&ada).await).roles();
-    let request =
-        pb::CreateRoleRequest { description: " Pays ".to_owned(), ..new(&acme.id, "billing", &["b:x", "a:*", "b:x"]) };
+    let request = pb::CreateRoleRequest {
+        description: " Pays ".to_owned(),
+        display_name: " Billing & Co ".to_owned(),
+        ..new(&acme.id, "billing", &["b:x", "a:*", "b:x"])
+    };
     let made = roles.create_role(request.clone()).await.answered().role.unwrap();
     assert_eq!(
         (made.name.as_str(), made.description.as_str(), made.permissions.as_slice()),
         ("billing", "Pays", &["a:*".to_owned(), "b:x".to_owned()][..])
     );
     refused(roles.create_role(request).await, ErrorReason::RoleExists);
+    assert_eq!((made.display_name.as_str(), made.is_built_in), ("Billing & Co", false));
     roles.create_role(new(&initech.id, "billing", &[])).await.unwrap();
+    let long = pb::CreateRoleRequest { display_name: "x".repeat(201), ..new(&acme.id, "long", &[]) };
+    let status = refused(roles.create_role(long).await, ErrorReason::InvalidArgument);
+    assert_eq!(fields(&status), ["display_name"]);
     refused(roles.create_role(new(MISSING_ID, "billing", &[])).await, ErrorReason::OrganizationNotFound);
     for name in ["owner", "admin", "member", "viewer", "Billing", ""] {
         let status = refused(roles.create_role(new(&acme.id, name, &["a b"])).await, ErrorReason::InvalidArgument);

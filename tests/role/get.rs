@@ -34,6 +34,9 @@ async fn both_keys_find_it_for_every_member_and_for_nobody_else(t: Arc<Test>) {
             refused(roles.get_role(request).await, ErrorReason::RoleNotFound);
         }
     }
+    for request in [by_name(&acme.id, "owner"), by_name(MISSING_ID, "owner")] {
+        refused(t.with_key(&t.user_key(&eve).await).roles().get_role(request).await, ErrorReason::RoleNotFound);
+    }
     for request in [pb::GetRoleRequest { key: None }, by_id("x"), by_name("", "")] {
         refused(t.admin().roles().get_role(request).await, ErrorReason::InvalidArgument);
     }
@@ -53,4 +56,31 @@ async fn a_role_of_a_deleted_organization_is_not_found_until_it_is_restored(t: A
     let purge = pb::PurgeOrganizationRequest { organization_id: acme.id.clone(), ..Default::default() };
     t.admin().organizations().purge_organization(purge).await.unwrap();
     assert!(t.database.texts("SELECT name AS value FROM cf_roles").await.is_empty());
+}
+
+#[both]
+async fn a_built_in_role_is_found_by_its_name_and_says_what_it_gives(t: Arc<Test>) {
+    let (ada, bob) = (t.user("ada").await, t.user("bob").await);
+    let acme = t.organization(&ada).await;
+    t.member(&bob, &acme, "viewer").await;
+    let mut roles = t.with_key(&t.user_key(&bob).await).roles();
+    let every = ["memberships:read", "organizations:read", "roles:read", "users:read"];
+    let member = ["invitations:read", every[0], every[1], every[2], every[3]];
+    let withheld = ["organizations:delete", "organizations:transfer"];
+    for (name, shown, gives, excluded) in [
+        ("owner", "Owner", &["*"][..], &[][..]),
+        ("admin", "Admin", &["*"], &withheld),
+        ("member", "Member", &member, &[]),
+        ("viewer", "Viewer", &every, &[]),
+    ] {
+        let role = roles.get_role(by_name(&acme.id, name)).await.answered().role.unwrap();
+        assert_eq!(role.permissions, gives, "{name}");
+        assert_eq!(role.excluded_permissions, excluded, "{name}");
+        assert_eq!(
+            (role.name.as_str(), role.display_name.as_str(), role.organization_id),
+            (name, shown, acme.id.clone())
+        );
+        assert!(role.is_built_in && !role.description.is_empty());
+        assert!(role.id.is_empty() && role.etag.is_empty() && role.created_at.is_none() && role.updated_at.is_none());
+    }
 }

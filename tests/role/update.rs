@@ -36,6 +36,21 @@ async fn what_is_named_changes_and_nothing_else(t: Arc<Test>) {
     let clear = pb::UpdateRoleRequest { update_mask: mask(&["description"]), ..permissions(&role, &[]) };
     let cleared = roles.update_role(clear).await.answered().role.unwrap();
     assert_eq!((cleared.permissions.as_slice(), cleared.description.as_str()), (&["invoices:*".to_owned()][..], ""));
+    for name in ["Billing", ""] {
+        let rename = pb::UpdateRoleRequest {
+            display_name: name.to_owned(),
+            update_mask: mask(&["display_name"]),
+            ..permissions(&role, &[])
+        };
+        let renamed = roles.update_role(rename).await.answered().role.unwrap();
+        assert_eq!((renamed.display_name.as_str(), renamed.name.as_str()), (name, "billing"));
+    }
+    let hostile = pb::UpdateRoleRequest {
+        display_name: "a\u{202E}b".to_owned(),
+        update_mask: mask(&["display_name"]),
+        ..permissions(&role, &[])
+    };
+    refused(roles.update_role(hostile).await, ErrorReason::InvalidArgument);
     let missing = pb::Role { id: MISSING_ID.to_owned(), ..Default::default() };
     refused(roles.update_role(permissions(&missing, &[])).await, ErrorReason::RoleNotFound);
     let unknown = pb::UpdateRoleRequest { update_mask: mask(&["name"]), ..permissions(&role, &[]) };

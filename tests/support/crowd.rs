@@ -243,6 +243,8 @@ impl Small {
         match field.name() {
             "organization_id" => texts(&[("own", &self.organization.id), ("crowd", &crowd)]),
             "user_id" | "member_user_id" | "actor_user_id" => texts(&[("own", &self.user.id), ("crowd", &of_crowd)]),
+            "api_key_id" => texts(&[("own", &self.key_id), ("crowd", &id(5, 0))]),
+            "permission" => texts(&[("of all", "roles:read"), ("of few", "organizations:delete"), ("other", "a:b")]),
             "actor_api_key_id" => texts(&[("own", &self.key_id), ("crowd", &id(5, 0))]),
             "resource_id" => texts(&[("own", &self.organization.id), ("crowd", &of_crowd)]),
             "email_prefix" => texts(&[("shared", "shared"), ("own", &self.user.email)]),
@@ -251,7 +253,7 @@ impl Small {
             "role" => texts(&[("owner", "owner"), ("viewer", "viewer")]),
             "provider" => texts(&[("github", "github")]),
             "state" => numbers(&[1, 2, 3]),
-            "plan" => numbers(&[1, 4]),
+            "plan" => texts(&[("free", "free"), ("enterprise", "enterprise")]),
             "resource_type" => numbers(&[1, 8]),
             "include_revoked" => vec![("true".to_owned(), Value::Bool(true))],
             "actions" => ["user.suspended", "user.*"]

@@ -195,6 +195,18 @@ impl Test {
         (created.api_key.unwrap(), created.plaintext_key)
     }
 
+    /// Disables a membership.
+    pub async fn disable(&self, membership: &pb::Membership) -> pb::Membership {
+        let request = pb::DisableMembershipRequest { membership_id: membership.id.clone(), ..Default::default() };
+        self.admin().memberships().disable_membership(request).await.answered().membership.unwrap()
+    }
+
+    /// Enables a membership.
+    pub async fn enable(&self, membership: &pb::Membership) -> pb::Membership {
+        let request = pb::EnableMembershipRequest { membership_id: membership.id.clone(), ..Default::default() };
+        self.admin().memberships().enable_membership(request).await.answered().membership.unwrap()
+    }
+
     /// The plaintext of a user's key with all scopes.
     pub async fn user_key(&self, user: &pb::User) -> String {
         self.key(Owner::UserId(user.id.clone()), &["*"]).await.1

@@ -3,7 +3,7 @@
 use super::database::TestDatabase;
 
 /// Queries that must return nothing, each with the meaning of a result.
-const NOTHING: [(&str, &str); 11] = [
+const NOTHING: [(&str, &str); 13] = [
     (
         "I1: a session with a generation below 1, or with a refresh that was not stored",
         "SELECT 'x' AS value FROM cf_sessions WHERE generation < 1 OR revision < generation \
@@ -52,7 +52,17 @@ const NOTHING: [(&str, &str); 11] = [
     ),
     (
         "I5: an account that is linked twice",
-        "SELECT 'x' AS value FROM cf_oauth_accounts GROUP BY provider, provider_user_id HAVING count(*) > 1",
+        "SELECT 'x' AS value FROM cf_oauth_accounts a JOIN cf_users u ON u.id = a.user_id WHERE u.deleted_at IS NULL \
+         GROUP BY a.provider, a.provider_user_id HAVING count(*) > 1",
+    ),
+    (
+        "I5: a copy of the time at which a user was deleted that differs from it",
+        "SELECT 'x' AS value FROM cf_oauth_accounts a JOIN cf_users u ON u.id = a.user_id \
+         WHERE (a.user_deleted_at IS NULL) <> (u.deleted_at IS NULL)",
+    ),
+    (
+        "I6: an event that organizations see and that is not stored",
+        "SELECT 'x' AS value FROM cf_member_events m WHERE NOT EXISTS (SELECT 1 FROM cf_events e WHERE e.id = m.event_id)",
     ),
     (
         "I8: a request that was accepted and not answered",

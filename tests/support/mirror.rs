@@ -25,20 +25,37 @@ pub async fn export(api: &Api, kinds: Vec<ResourceType>, organization_id: &str) 
     Ok(items)
 }
 
-/// A copy of all resources.
+/// The kinds of resources that a tenant exports.
+pub fn kinds_of_a_tenant() -> Vec<ResourceType> {
+    use ResourceType as R;
+    vec![R::User, R::Organization, R::Membership, R::ApiKey, R::Role, R::Invitation]
+}
+
+/// A copy of all resources, or of those of one organization.
 #[derive(Clone, Debug, Default)]
 pub struct Mirror {
     resources: BTreeMap<(i32, String), Item>,
+    /// The organization whose resources it has; empty for all.
+    organization_id: String,
     /// Sequence number of the last applied event.
     pub last: i64,
     pub cursor: String,
 }
 
 impl Mirror {
-    /// Takes a snapshot.
+    /// Takes a snapshot of everything.
     pub async fn take(api: &Api) -> Result<Self, Status> {
-        let mut mirror = Self::default();
-        for item in export(api, every_kind(), "").await? {
+        Self::of(api, every_kind(), "").await
+    }
+
+    /// Takes a snapshot of an organization.
+    pub async fn of_organization(api: &Api, organization_id: &str) -> Result<Self, Status> {
+        Self::of(api, kinds_of_a_tenant(), organization_id).await
+    }
+
+    async fn of(api: &Api, kinds: Vec<ResourceType>, organization_id: &str) -> Result<Self, Status> {
+        let mut mirror = Self { organization_id: organization_id.to_owned(), ..Self::default() };
+        for item in export(api, kinds, organization_id).await? {
             let (kind, id) = match &item {
                 Item::Cursor(cursor) => {
                     mirror.cursor.clone_from(cursor);
@@ -68,9 +85,14 @@ impl Mirror {
         }
         let key = (event.resource_type, event.resource_id.clone());
         let held = self.resources.get(&key).map(revision).unwrap_or_default();
-        // Sessions are exempt: their tokens come and go.
-        if event.revision > 0 && event.resource.is_some() {
+        // Sessions are exempt: their tokens come and go. A user is in the copy of an organization only as a member who is not deleted.
+        let comes_and_goes = !self.organization_id.is_empty() && key.0 == i32::from(ResourceType::User);
+        let begins = comes_and_goes && held == 0;
+        if event.revision > 0 && event.resource.is_some() && !begins {
             assert_eq!(event.revision, held + 1, "an event is missing or out of order: {event:?}");
+        }
+        if !self.organization_id.is_empty() {
+            self.apply_membership(&event);
         }
         let item = event.resource.map(|resource| match resource {
             Resource::User(user) => Item::User(user),
@@ -88,6 +110,40 @@ impl Mirror {
             let removed = self.resources.remove(&key);
             assert!(removed.is_some(), "a removed resource is unknown: {} {key:?}", event.action);
         }
+    }
+
+    /// The user of a membership in an organization comes and goes with it.
+    fn apply_membership(&mut self, event: &pb::Event) {
+        if event.resource_type() != ResourceType::Membership {
+            return;
+        }
+        let key = (ResourceType::User.into(), event.user_id.clone());
+        if let Some(member) = &event.member {
+            assert_eq!(member.id, event.user_id);
+            self.resources.insert(key, Item::User(member.clone()));
+        } else if event.resource.is_none() {
+            self.resources.remove(&key);
+        }
+    }
+
+    /// The users in the copy.
+    pub fn users(&self) -> impl Iterator<Item = &pb::User> {
+        self.resources.values().filter_map(|item| if let Item::User(user) = item { Some(user) } else { None })
+    }
+
+    /// The memberships in the copy whose users are in it.
+    pub fn members(&self) -> impl Iterator<Item = &pb::Membership> {
+        let kind = i32::from(ResourceType::User);
+        let memberships = self.resources.values().filter_map(|item| match item {
+            Item::Membership(membership) => Some(membership),
+            _ => None,
+        });
+        memberships.filter(move |membership| self.resources.contains_key(&(kind, membership.user_id.clone())))
+    }
+
+    /// True if it has a resource.
+    pub fn has(&self, kind: ResourceType, id: &str) -> bool {
+        self.resources.contains_key(&(kind.into(), id.to_owned()))
     }
 
     /// The ids of the OAuth accounts in the copy.

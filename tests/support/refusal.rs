@@ -47,7 +47,9 @@ pub fn code(reason: ErrorReason) -> Code {
     use ErrorReason as R;
     match reason {
         R::Unspecified => Code::Ok,
-        R::InvalidArgument | R::RequestMalformed | R::PasswordUnacceptable => Code::InvalidArgument,
+        R::InvalidArgument | R::RequestMalformed | R::PasswordUnacceptable | R::OrganizationSlugReserved => {
+            Code::InvalidArgument
+        }
         R::MethodUnknown => Code::Unimplemented,
         R::Unauthenticated => Code::Unauthenticated,
         R::ScopeMissing
@@ -83,6 +85,7 @@ pub fn code(reason: ErrorReason) -> Code {
         | R::OrganizationSuspended
         | R::ApiKeyRevoked
         | R::RoleInUse
+        | R::MembershipDisabled
         | R::LimitReached
         | R::NotAnOwner
         | R::InvitationExpired

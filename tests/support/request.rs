@@ -10,7 +10,7 @@ use super::{
 };
 
 /// Fields that requests leave empty.
-const OPTIONAL: [&str; 45] = [
+const OPTIONAL: [&str; 48] = [
     "avatar_url",
     "logo_url",
     "metadata",
@@ -53,9 +53,12 @@ const OPTIONAL: [&str; 45] = [
     "rate_limit",
     "revoke_api_keys",
     "restore_api_keys",
+    "external_id",
     "email_verified_by_provider",
     "purge_sole_organizations",
     "delete_sole_organizations",
+    "display_name",
+    "allow_reserved_slug",
 ];
 
 /// One resource of every kind, all of one owner.
@@ -217,7 +220,8 @@ impl World {
             "name" => text("Made"),
             "role" => text("member"),
             "scopes" => texts("users:read"),
-            "environment" | "plan" => Some(Value::EnumNumber(1)),
+            "environment" => Some(Value::EnumNumber(1)),
+            "plan" => text("free"),
             "permission" => text("invoices:read"),
             "question_id" => Some(Value::U64(7)),
             "question" | "questions" => {
@@ -279,7 +283,42 @@ pub fn encode(request: &DynamicMessage) -> Vec<u8> {
     request.encode_to_vec()
 }
 
-/// The string fields of a request.
-pub fn text_fields(request: &DynamicMessage) -> Vec<FieldDescriptor> {
-    request.descriptor().fields().filter(|field| field.kind() == Kind::String).collect()
+/// The string fields of a request, and of the messages in it, each as the path of fields that leads to it.
+pub fn text_fields(request: &DynamicMessage) -> Vec<Vec<FieldDescriptor>> {
+    let mut paths = Vec::new();
+    for field in request.descriptor().fields() {
+        match field.kind() {
+            Kind::String => paths.push(vec![field]),
+            Kind::Message(message) if request.has_field(&field) && message.full_name() != "google.protobuf.Struct" => {
+                let value = request.get_field(&field);
+                let first = value.as_list().map_or_else(|| Some(&*value), |list| list.first());
+                let inner = first.and_then(Value::as_message).map(text_fields).unwrap_or_default();
+                paths.extend(inner.into_iter().map(|path| [vec![field.clone()], path].concat()));
+            }
+            _ => {}
+        }
+    }
+    paths
+}
+
+/// Sets the string field at a path.
+pub fn set_text(request: &mut DynamicMessage, path: &[FieldDescriptor], text: &str) {
+    let [field, rest @ ..] = path else { panic!("a path has fields") };
+    if rest.is_empty() {
+        let value = Value::String(text.to_owned());
+        request.set_field(field, if field.is_list() { Value::List(vec![value]) } else { value });
+        return;
+    }
+    let inner = match request.get_field_mut(field) {
+        Value::List(list) => list.first_mut().unwrap(),
+        value => value,
+    };
+    set_text(inner.as_message_mut().unwrap(), rest, text);
+}
+
+/// Makes the update mask of a request, if it has one, name this field alone.
+pub fn update_only(request: &mut DynamicMessage, field: &FieldDescriptor) {
+    let Some(mask) = request.descriptor().get_field_by_name("update_mask") else { return };
+    let paths = Value::List(vec![Value::String(field.name().to_owned())]);
+    request.get_field_mut(&mask).as_message_mut().unwrap().set_field_by_name("paths", paths);
 }

@@ -50,7 +50,7 @@ pub async fn confirm_verification<A: Answer>(
             }
             ending::mailed_tokens(tx, &user).await?;
             user.email_verified_at = Some(now);
-            tx.users().save(user, Action::UserEmailVerified, now).await
+            ending::save_proven(tx, user, Action::UserEmailVerified, now).await
         },
         answer,
     )
@@ -102,7 +102,7 @@ pub async fn confirm_change<A: Answer>(
             let email = Email::parse(redeemed.email.as_str()).map_err(Error::internal)?;
             (user.email, user.email_normalized) = email.into_parts();
             user.email_verified_at = Some(now);
-            Ok((tx.users().save(user, Action::UserEmailChanged, now).await?, former_email))
+            Ok((ending::save_proven(tx, user, Action::UserEmailChanged, now).await?, former_email))
         },
         answer,
     )

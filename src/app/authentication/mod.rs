@@ -8,7 +8,7 @@ pub mod password_reset;
 use super::{
     App, authority,
     change::Answer,
-    ending,
+    ending, guards,
     proof::{self, ClaimedAccount},
     session::{self, IssuedSession, RefreshAttempt},
 };
@@ -16,8 +16,7 @@ use crate::{
     error::{Error, Precondition, Result},
     models::{
         Action, Call, Caller, Email, JsonObject, Name, NewMembership, NewOrganization, NewSession, NewUser,
-        Organization, OrganizationId, Permissions, Plaintext, Plan, Reach, RevokedReason, RoleName, SigningKey, Slug,
-        User,
+        Organization, OrganizationId, Permissions, Plaintext, Reach, RevokedReason, RoleName, SigningKey, Slug, User,
         session::{IpText, UserAgent},
     },
     security::access_token::Claims,
@@ -79,6 +78,8 @@ pub async fn sign_up<A: Answer>(app: &App, call: &Call, new: SignUp, answer: fn(
     let mut names = proof::own_names(new.user.email.as_str(), new.user.name.as_str());
     if let Some((name, slug)) = &new.organization {
         names.extend([name.as_str().to_owned(), slug.as_str().to_owned()]);
+        // The caller is a platform admin, but the person who signs up chooses the slug.
+        guards::unreserved(&app.reserved_slugs, "organization_slug", slug)?;
     }
     proof::acceptable(app, "password", &new.password, &names)?;
     let hash = proof::hash(app, call, new.password).await?;
@@ -91,10 +92,11 @@ pub async fn sign_up<A: Answer>(app: &App, call: &Call, new: SignUp, answer: fn(
             slug: Some(slug.clone()),
             owner_user_id: user.id,
             logo_url: None,
-            plan: Plan::Free,
+            plan: None,
             settings: JsonObject::default(),
+            allow_reserved_slug: false,
         };
-        let organization = new.to_organization(app.new_id(now), slug, now);
+        let organization = new.to_organization(app.new_id(now), slug, app.plans.first(), now);
         let owner = NewMembership {
             user_id: user.id,
             organization_id: organization.id,
@@ -113,7 +115,7 @@ pub async fn sign_up<A: Answer>(app: &App, call: &Call, new: SignUp, answer: fn(
             tx.passwords().insert(&user, &password, Action::UserPasswordSet).await?;
             if let Some((organization, membership)) = &organization {
                 tx.organizations().insert(organization, user.id).await?;
-                tx.memberships().insert(membership).await?;
+                tx.memberships().insert(membership, &user).await?;
             }
             let organization = organization.as_ref().map(|(organization, _)| organization.clone());
             Ok(SignedUp { user: user.clone(), organization })

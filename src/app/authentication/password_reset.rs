@@ -91,7 +91,7 @@ pub async fn confirm<A: Answer>(
             if user.email_verified_at.is_none() {
                 let (api_keys, sessions) = ending::with_first_proof(tx, &user, now).await?;
                 user.email_verified_at = Some(now);
-                let user = tx.users().save(user, Action::UserEmailVerified, now).await?;
+                let user = ending::save_proven(tx, user, Action::UserEmailVerified, now).await?;
                 return Ok((user, Revocations { sessions, api_keys }));
             }
             ending::mailed_tokens(tx, &user).await?;

@@ -35,9 +35,13 @@ impl Invalidation {
     pub fn by(action: Action, subject: &Subject) -> Option<Self> {
         use Action as A;
         match action {
-            A::ApiKeyUpdated | A::ApiKeyRotated | A::ApiKeyRevoked | A::ApiKeyDeleted | A::ApiKeyCreatorErased => {
-                subject.resource.map(|(_, id)| Self::Key(ApiKeyId(id.0)))
-            }
+            A::ApiKeyUpdated
+            | A::ApiKeyRotated
+            | A::ApiKeyDisabled
+            | A::ApiKeyEnabled
+            | A::ApiKeyRevoked
+            | A::ApiKeyDeleted
+            | A::ApiKeyCreatorErased => subject.resource.map(|(_, id)| Self::Key(ApiKeyId(id.0))),
             A::UserSuspended
             | A::UserReactivated
             | A::UserDeleted
@@ -55,7 +59,10 @@ impl Invalidation {
             A::MembershipCreated
             | A::MembershipUpdated
             | A::MembershipOwnershipTransferred
-            | A::MembershipDeleted => {
+            | A::MembershipDisabled
+            | A::MembershipEnabled
+            | A::MembershipDeleted
+            | A::MembershipRoleRemoved => {
                 subject.user_id.zip(subject.organization_id).map(|(user, own)| Self::Standing(user, own))
             }
             A::UserErased
@@ -105,7 +112,10 @@ impl Invalidation {
         // The event does not say whether an owner was affected, so the organization's keys are looked up once more.
         let may_concern_owner = matches!(
             action,
-            Action::MembershipUpdated | Action::MembershipOwnershipTransferred | Action::MembershipDeleted
+            Action::MembershipUpdated
+                | Action::MembershipOwnershipTransferred
+                | Action::MembershipDisabled
+                | Action::MembershipDeleted
         );
         let accountable = subject.organization_id.filter(|_| may_concern_owner).map(Self::Accountable);
         Self::by(action, subject).into_iter().chain(accountable)
@@ -242,7 +252,7 @@ mod tests {
     #[test]
     fn whatever_changes_a_key_or_its_owner_makes_it_old() {
         let actions = Invalidation::actions();
-        assert_eq!(actions.len(), 22);
+        assert_eq!(actions.len(), 27);
         assert!(!actions.contains(&Action::UserUpdated) && actions.contains(&Action::ApiKeyRevoked));
     }
 }

@@ -13,8 +13,8 @@ use crate::{
     error::{Error, Result, Violation},
     models::{
         ApiKey, ApiKeyChanges, ApiKeyFilter, ApiKeyId, ApiKeyOwner, Environment, IpRange, IpRanges, Name, NewApiKey,
-        Plaintext, Resource as _, Scope, Timestamp, Verdict, api_key::MAX_RATE_LIMIT, ip_range::parse_address,
-        stored::StoredText as _, text::is_forbidden,
+        Plaintext, Resource as _, Scope, Timestamp, Verdict, api_key::MAX_RATE_LIMIT, characters::shown,
+        ip_range::parse_address, stored::StoredText as _,
     },
     pb::{self, api_key::Owner as WireOwner, create_api_key_request, list_api_keys_request},
     security::token::SecretPrefixes,
@@ -139,10 +139,8 @@ fn reason(check: &mut Validation, text: &str) -> Option<Option<String>> {
         // Bytes first, so that refusing a huge text is cheap.
         if text.len() > MAX_REASON_CHARS * 4 || text.chars().count() > MAX_REASON_CHARS {
             Err("must have at most 200 characters")
-        } else if text.chars().any(is_forbidden) {
-            Err("must not contain control characters")
         } else {
-            Ok(text.to_owned())
+            shown(text, &[]).map(|()| text.to_owned())
         }
     })
 }
@@ -221,6 +219,7 @@ fn wire_verdict(verdict: Verdict) -> pb::ApiKeyVerdict {
         Verdict::Valid => pb::ApiKeyVerdict::Valid,
         Verdict::Revoked => pb::ApiKeyVerdict::Revoked,
         Verdict::Expired => pb::ApiKeyVerdict::Expired,
+        Verdict::Disabled => pb::ApiKeyVerdict::Disabled,
         Verdict::OwnerInactive => pb::ApiKeyVerdict::OwnerInactive,
         Verdict::IpNotAllowed => pb::ApiKeyVerdict::IpNotAllowed,
         Verdict::ScopeMissing => pb::ApiKeyVerdict::ScopeMissing,
@@ -266,6 +265,7 @@ impl From<ApiKey> for pb::ApiKey {
             revoked_reason: key.revoked_reason.unwrap_or_default(),
             created_at: Some(time(key.created_at)),
             updated_at: Some(time(key.updated_at)),
+            disabled_at: key.disabled_at.map(time),
         }
     }
 }

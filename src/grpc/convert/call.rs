@@ -84,7 +84,9 @@ changes! {
     MembershipService:
         CreateMembershipRequest of CreateMembership,
         UpdateMembershipRequest of UpdateMembership with validate_only,
-        DeleteMembershipRequest of DeleteMembership;
+        DeleteMembershipRequest of DeleteMembership,
+        DisableMembershipRequest of DisableMembership,
+        EnableMembershipRequest of EnableMembership;
     RoleService:
         CreateRoleRequest of CreateRole,
         UpdateRoleRequest of UpdateRole,
@@ -127,6 +129,8 @@ changes! {
         UpdateApiKeyRequest of UpdateApiKey,
         RotateApiKeyRequest of RotateApiKey,
         RevokeApiKeyRequest of RevokeApiKey,
+        DisableApiKeyRequest of DisableApiKey,
+        EnableApiKeyRequest of EnableApiKey,
         RevokeOwnApiKeyRequest of RevokeOwnApiKey;
 }
 

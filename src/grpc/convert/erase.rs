@@ -35,6 +35,7 @@ pub fn erased(event: &Event, person: &Person) -> Erased {
                 (None, _) | (_, None) => None,
             };
         }
+        stored.member = stored.member.and_then(|user| resource(ResourceType::User, &user, &mut addresses));
         stored.metadata.clear();
         stored.erased = true;
     }

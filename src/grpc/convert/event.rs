@@ -44,8 +44,11 @@ pub(super) struct Stored {
     count: u32,
     #[prost(string, tag = "10")]
     session: String,
+    /// The user of a created membership, as its message.
+    #[prost(bytes = "vec", optional, tag = "11")]
+    pub(super) member: Option<Vec<u8>>,
     /// Set once personal data was erased from it.
-    #[prost(bool, tag = "11")]
+    #[prost(bool, tag = "12")]
     pub(super) erased: bool,
 }
 
@@ -80,6 +83,7 @@ pub fn of_change(change: Change, origin: &Origin, id: EventId, now: Timestamp, e
         request_id: origin.request_id.map(|id| id.to_string()).unwrap_or_default(),
         metadata: origin.metadata.clone(),
         session,
+        member: change.member.map(|user| pb::User::from(user).encode_to_vec()),
         count: refusal.as_ref().map_or(0, |refusal| refusal.count),
         reason: refusal.map(|refusal| refusal.reason).unwrap_or_default(),
         erased: false,
@@ -140,7 +144,15 @@ fn message(state: State) -> Vec<u8> {
 /// [`Error::Internal`] for an event whose details cannot be decoded.
 pub fn visible((sequence, event): (Sequence, Event), view: View) -> Result<pb::Event> {
     let unreadable = || Error::internal(format!("the details of the event {sequence} cannot be read"));
-    let stored = Stored::decode(event.details.0.as_slice()).map_err(|_| unreadable())?;
+    let mut stored = Stored::decode(event.details.0.as_slice()).map_err(|_| unreadable())?;
+    let of_member = is_of_member(&event, view);
+    if of_member {
+        stored.before = not_deleted(stored.before).map_err(|_| unreadable())?;
+        stored.after = not_deleted(stored.after).map_err(|_| unreadable())?;
+        // A user verifies its e-mail by accepting another organization's invitation, for instance.
+        stored.method.clear();
+    }
+    let member = stored.member.as_deref().map(pb::User::decode).transpose().map_err(|_| unreadable())?;
     let changes = match event.resource_type {
         Some(kind) => diff::changes(kind, stored.before.as_deref(), stored.after.as_deref()).ok_or_else(unreadable)?,
         None => Vec::new(),
@@ -163,6 +175,7 @@ pub fn visible((sequence, event): (Sequence, Event), view: View) -> Result<pb::E
         resource_id: text(event.resource_id),
         revision: event.revision,
         resource,
+        member,
         changes,
         metadata: if shown == ActorVisibility::All { stored.metadata.into_iter().collect() } else { HashMap::new() },
         method: stored.method,
@@ -193,11 +206,28 @@ enum ActorVisibility {
     All,
 }
 
+/// True for an event of a user that an organization sees because the user was its member.
+fn is_of_member(event: &Event, view: View) -> bool {
+    view == View::Organization && event.resource_type == Some(ResourceType::User)
+}
+
+/// The message of a user, unless the user is deleted: organizations do not see deleted users.
+fn not_deleted(bytes: Option<Vec<u8>>) -> std::result::Result<Option<Vec<u8>>, prost::DecodeError> {
+    let Some(bytes) = bytes else { return Ok(None) };
+    let user = pb::User::decode(bytes.as_slice())?;
+    Ok(user.deleted_at.is_none().then_some(bytes))
+}
+
 fn shown(event: &Event, view: View) -> ActorVisibility {
     let of_the_platform = matches!(event.actor_kind, ActorKind::PlatformAdmin | ActorKind::System);
     match view {
         // Tenants learn that the platform acted, but not who.
         View::Organization | View::User(_) if of_the_platform => ActorVisibility::Kind,
+        // What a user does with its own account is not the organization's: not from where, nor with which credential.
+        View::Organization if is_of_member(event, view) => {
+            let is_own = event.actor_user_id.is_some() && event.actor_user_id == event.user_id;
+            if is_own { ActorVisibility::Owner } else { ActorVisibility::Kind }
+        }
         View::User(id) if event.actor_user_id != Some(id) => ActorVisibility::Owner,
         View::Platform | View::Organization | View::User(_) => ActorVisibility::All,
     }
@@ -259,8 +289,8 @@ pub fn list(lists: Lists<'_>, request: &pb::ListEventsRequest) -> Result<Listing
     let actor_user_id = check.optional_id("actor_user_id", &request.actor_user_id);
     let actor_api_key_id = check.optional_id("actor_api_key_id", &request.actor_api_key_id);
     let actions = actions(&mut check, &request.actions, resource_type.map(|kind| kind.into_iter().collect()));
-    let created_from = check.optional_time("created_from", request.created_from.as_ref());
-    let created_before = check.optional_time("created_before", request.created_before.as_ref());
+    let created_from = check.optional_bound("created_from", request.created_from.as_ref());
+    let created_before = check.optional_bound("created_before", request.created_before.as_ref());
     let filter = (|| {
         Some(EventFilter {
             organization_id: organization_id?,
@@ -307,6 +337,7 @@ pub fn export(request: &pb::ExportSnapshotRequest) -> Result<(Option<Organizatio
         check.violation("resource_types", "must name each kind once");
     }
     let of_organizations = [
+        ResourceType::User,
         ResourceType::Organization,
         ResourceType::Role,
         ResourceType::Invitation,
@@ -318,7 +349,7 @@ pub fn export(request: &pb::ExportSnapshotRequest) -> Result<(Option<Organizatio
     {
         check.violation(
             "resource_types",
-            "must be of ORGANIZATION, ROLE, INVITATION, MEMBERSHIP and API_KEY with an organization_id",
+            "must be of USER, ORGANIZATION, ROLE, INVITATION, MEMBERSHIP and API_KEY with an organization_id",
         );
     }
     let (true, Some(organization_id), Some(mut resource_types)) = (check.is_clean(), organization_id, resource_types)

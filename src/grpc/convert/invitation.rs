@@ -8,7 +8,7 @@ use crate::{
     error::{Error, Result},
     models::{
         Email, Invitation, InvitationFilter, InvitationId, InvitationKey, NewInvitation, Plaintext, Resource as _,
-        RoleName, UserId, text::Lines,
+        RoleName, ShownInvitation, UserId, text::Lines,
     },
     pb::{
         self, accept_invitation_request, decline_invitation_request, get_invitation_request, list_invitations_request,
@@ -124,6 +124,18 @@ impl From<Invitation> for pb::Invitation {
             expires_at: Some(time(invitation.expires_at)),
             created_at: Some(time(invitation.created_at)),
             updated_at: Some(time(invitation.updated_at)),
+            organization_name: String::new(),
+            organization_logo_url: String::new(),
+        }
+    }
+}
+
+impl From<ShownInvitation> for pb::Invitation {
+    fn from(shown: ShownInvitation) -> Self {
+        Self {
+            organization_name: shown.organization_name.as_str().to_owned(),
+            organization_logo_url: shown.organization_logo_url.map(|url| url.as_str().to_owned()).unwrap_or_default(),
+            ..shown.invitation.into()
         }
     }
 }

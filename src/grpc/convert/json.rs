@@ -6,18 +6,34 @@ use serde_json::{Map, Number, Value};
 use super::Validation;
 use crate::models::JsonObject;
 
-/// Integers up to this are exact in the 64-bit floats of the wire.
-const MAX_EXACT: f64 = 9_007_199_254_740_992.0;
+/// 2^53 - 1. The 64-bit floats of the wire hold every whole number up to this, and beyond it not all: a client that sends one has already
+/// lost digits.
+const MAX_EXACT: f64 = 9_007_199_254_740_991.0;
 
 impl Validation {
     /// A JSON object; empty if unset.
     pub fn object(&mut self, field: &str, wire: Option<Struct>) -> Option<JsonObject> {
         let object = self.field(field, read_object(wire.unwrap_or_default(), 1))?;
-        if Value::Object(object.clone()).to_string().len() > JsonObject::MAX_BYTES {
-            self.violation(field, "must have at most 16 KiB as JSON");
+        let object = Value::Object(object);
+        if object.to_string().len().saturating_add(written_out(&object)) > JsonObject::MAX_BYTES {
+            self.violation(field, "must have at most 16 KiB as JSON, with numbers written out in full");
             return None;
         }
+        let Value::Object(object) = object else { return None };
         Some(JsonObject(object))
+    }
+}
+
+/// How many bytes longer the numbers of a value are without exponents, as PostgreSQL stores them: `1e-300` has 302 digits.
+fn written_out(value: &Value) -> usize {
+    match value {
+        Value::Number(number) => {
+            let written = number.as_f64().map_or(0, |number| format!("{number}").len());
+            written.saturating_sub(number.to_string().len())
+        }
+        Value::Array(values) => values.iter().map(written_out).sum(),
+        Value::Object(object) => object.values().map(written_out).sum(),
+        Value::Null | Value::Bool(_) | Value::String(_) => 0,
     }
 }
 
@@ -53,7 +69,10 @@ fn text(text: String) -> Result<String, &'static str> {
     reason = "checked to be whole and within the exact range"
 )]
 fn number(value: f64) -> Result<Value, &'static str> {
-    if value.fract() == 0.0 && value.abs() <= MAX_EXACT {
+    if value.fract() == 0.0 {
+        if value.abs() > MAX_EXACT {
+            return Err("must not contain whole numbers beyond 2^53 - 1, which lose digits; send them as text");
+        }
         return Ok(Value::from(value as i64));
     }
     Number::from_f64(value).map(Value::Number).ok_or("must not contain NaN or an infinity")
@@ -116,12 +135,22 @@ mod tests {
         })
     }
 
+    fn numbers(numbers: &[f64]) -> Struct {
+        let values = numbers.iter().map(|number| WireValue { kind: Some(Kind::NumberValue(*number)) }).collect();
+        let list = WireValue { kind: Some(Kind::ListValue(ListValue { values })) };
+        Struct { fields: [("a".to_owned(), list)].into() }
+    }
+
     #[test]
     fn what_no_database_keeps_alike_is_refused() {
         let with = |kind| Struct { fields: [("a".to_owned(), WireValue { kind })].into() };
         for bad in [
             with(Some(Kind::NumberValue(f64::NAN))),
             with(Some(Kind::NumberValue(f64::INFINITY))),
+            with(Some(Kind::NumberValue(9_007_199_254_740_992.0))),
+            with(Some(Kind::NumberValue(-9_007_199_254_740_992.0))),
+            with(Some(Kind::NumberValue(1e300))),
+            numbers(&[1e-300; 60]),
             with(Some(Kind::StringValue("a\0".to_owned()))),
             with(None),
             with(Some(Kind::StringValue("x".repeat(20_000)))),
@@ -131,6 +160,11 @@ mod tests {
             assert_eq!(Validation::default().object("f", Some(bad)), None);
         }
         assert!(Validation::default().object("f", Some(nested(16))).is_some());
+        for number in [9_007_199_254_740_991.0, -9_007_199_254_740_991.0, 5e-324, -1.5e-300, 0.1] {
+            let read = Validation::default().object("f", Some(with(Some(Kind::NumberValue(number))))).unwrap();
+            assert_eq!(object(read), with(Some(Kind::NumberValue(number))));
+        }
+        assert!(Validation::default().object("f", Some(numbers(&[1e-300; 50]))).is_some());
         let zero = Validation::default().object("f", Some(with(Some(Kind::NumberValue(-0.0))))).unwrap();
         assert_eq!(zero.0["a"].to_string(), "0");
     }

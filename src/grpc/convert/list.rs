@@ -42,6 +42,7 @@ list_requests!(
     ListOauthAccountsRequest of OauthAccountService.ListOauthAccounts,
     ListSessionsRequest of SessionService.ListSessions,
     ListApiKeysRequest of ApiKeyService.ListApiKeys,
+    ListPrincipalsWithPermissionRequest of AuthorizationService.ListPrincipalsWithPermission,
     ListEventsRequest of EventService.ListEvents,
 );
 

@@ -5,8 +5,8 @@ use crate::{
     app::target::Target,
     error::{Error, Result},
     models::{
-        Membership, MembershipChanges, MembershipFilter, MembershipId, MembershipKey, NewMembership, Resource as _,
-        RoleName,
+        Membership, MembershipChanges, MembershipFilter, MembershipId, MembershipKey, MembershipState, NewMembership,
+        Resource as _, RoleName,
     },
     pb::{self, get_membership_request::Key},
 };
@@ -72,6 +72,13 @@ pub fn update(request: pb::UpdateMembershipRequest) -> Result<(Target<Membership
     Ok((Target { id, etag: request.etag }, MembershipChanges { role, permissions }))
 }
 
+fn wire_state(state: MembershipState) -> pb::MembershipState {
+    match state {
+        MembershipState::Active => pb::MembershipState::Active,
+        MembershipState::Disabled => pb::MembershipState::Disabled,
+    }
+}
+
 impl From<Membership> for pb::Membership {
     fn from(membership: Membership) -> Self {
         Self {
@@ -83,6 +90,7 @@ impl From<Membership> for pb::Membership {
             permissions: texts(&membership.permissions),
             created_at: Some(time(membership.created_at)),
             updated_at: Some(time(membership.updated_at)),
+            state: wire_state(membership.state).into(),
         }
     }
 }

@@ -78,12 +78,23 @@ impl Validation {
         self.optional(field, text, uuid)
     }
 
-    /// A time that may be unset.
+    /// A time to be stored, in whole milliseconds and never later than sent, that may be unset.
     pub fn optional_time(&mut self, field: &str, time: Option<&prost_types::Timestamp>) -> Option<Option<Timestamp>> {
-        time.map_or(Some(None), |time| self.field(field, read_time(time)).map(Some))
+        let read = |time| read_time(time).map(|time| time.floor(Timestamp::RESOLUTION));
+        time.map_or(Some(None), |time| self.field(field, read(time)).map(Some))
     }
 
-    /// A duration within a range; `usual` if it is unset.
+    /// A bound of a filter that may be unset: `.._from` or `.._before`. Stored times are whole milliseconds, so a bound between two of them
+    /// is the later one.
+    pub fn optional_bound(&mut self, field: &str, time: Option<&prost_types::Timestamp>) -> Option<Option<Timestamp>> {
+        let read = |time: &prost_types::Timestamp| {
+            let rest = Duration::from_micros(u64::from(time.nanos % 1000 != 0));
+            read_time(time).map(|time| time.after(rest).ceil(Timestamp::RESOLUTION))
+        };
+        time.map_or(Some(None), |time| self.field(field, read(time)).map(Some))
+    }
+
+    /// A duration within a range, in whole milliseconds; `usual` if it is unset.
     pub fn duration(
         &mut self,
         field: &str,
@@ -92,6 +103,7 @@ impl Validation {
         usual: Duration,
     ) -> Option<Duration> {
         let read = duration.map_or(Some(usual), |duration| Duration::try_from(duration).ok());
+        let read = read.map(|duration| Duration::new(duration.as_secs(), duration.subsec_millis() * 1_000_000));
         let hours = |duration: &Duration| duration.as_secs() / 3600;
         let rule = format!("must be {} to {} hours", hours(range.start()), hours(range.end()));
         self.field(field, read.filter(|duration| range.contains(duration)).ok_or(rule))
@@ -215,9 +227,9 @@ fn read_time(time: &prost_types::Timestamp) -> std::result::Result<Timestamp, &'
     micros.and_then(Timestamp::from_micros).ok_or("must be a time between the years 1 and 9999")
 }
 
-/// A time as a message.
+/// A time as a message, in whole milliseconds.
 pub fn time(time: Timestamp) -> prost_types::Timestamp {
-    let micros = time.as_micros();
+    let micros = time.floor(Timestamp::RESOLUTION).as_micros();
     let nanos = i32::try_from(micros.rem_euclid(1_000_000) * 1000).unwrap_or(0);
     prost_types::Timestamp { seconds: micros.div_euclid(1_000_000), nanos }
 }
@@ -236,7 +248,7 @@ mod tests {
     proptest! {
         #[test]
         fn a_time_comes_back_from_the_wire_as_it_was(micros in -62_135_596_800_000_000..=253_402_300_799_999_999_i64) {
-            let stored = Timestamp::from_micros(micros).unwrap();
+            let stored = Timestamp::from_micros(micros).unwrap().floor(Timestamp::RESOLUTION);
             prop_assert_eq!(read_time(&time(stored)), Ok(stored));
         }
 

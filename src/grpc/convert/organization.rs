@@ -17,21 +17,22 @@ pub fn create(request: pb::CreateOrganizationRequest) -> Result<NewOrganization>
     let slug = check.optional("slug", &request.slug, Slug::parse);
     let owner_user_id = check.id("owner_user_id", &request.owner_user_id);
     let logo_url = check.optional("logo_url", &request.logo_url, WebUrl::parse);
-    let plan = check.optional_choice("plan", plan(request.plan));
+    let plan = check.optional("plan", &request.plan, Plan::parse);
     let settings = check.object("settings", request.settings);
+    let allow_reserved_slug = request.allow_reserved_slug;
     let (Some(name), Some(slug), Some(owner_user_id), Some(logo_url), Some(plan), Some(settings)) =
         (name, slug, owner_user_id, logo_url, plan, settings)
     else {
         return Err(check.failed());
     };
-    Ok(NewOrganization { name, slug, owner_user_id, logo_url, plan: plan.unwrap_or(Plan::Free), settings })
+    Ok(NewOrganization { name, slug, owner_user_id, logo_url, plan, settings, allow_reserved_slug })
 }
 
 /// Parses a ListOrganizations request.
 pub fn list(lists: Lists<'_>, request: &pb::ListOrganizationsRequest) -> Result<Listing<OrganizationFilter>> {
     let mut check = Validation::default();
     let page = check.page(lists, request);
-    let plan = check.optional_choice("plan", plan(request.plan));
+    let plan = check.optional("plan", &request.plan, Plan::parse);
     let state = check.optional_choice("state", state_filter(request.state).map(Some));
     let name_prefix =
         check.optional("name_prefix", &request.name_prefix, |text| Name::parse(text).map(|name| name.search_key()));
@@ -54,14 +55,25 @@ pub fn update(request: pb::UpdateOrganizationRequest) -> Result<(Target<Organiza
     let name = mask.named("name", || check.field("name", Name::parse(&request.name)));
     let slug = mask.named("slug", || check.field("slug", Slug::parse(&request.slug)));
     let logo_url = mask.named("logo_url", || check.optional("logo_url", &request.logo_url, WebUrl::parse));
-    let plan = mask.named("plan", || check.choice("plan", plan(request.plan)));
+    let plan = mask.named("plan", || check.field("plan", Plan::parse(&request.plan)));
     let settings = mask.named("settings", || check.object("settings", request.settings));
     let (Some(id), Some(name), Some(slug), Some(logo_url), Some(plan), Some(settings)) =
         (id, name, slug, logo_url, plan, settings)
     else {
         return Err(check.failed());
     };
-    Ok((Target { id, etag: request.etag }, OrganizationChanges { name, slug, logo_url, plan, settings }))
+    let allow_reserved_slug = request.allow_reserved_slug;
+    let changes = OrganizationChanges { name, slug, logo_url, plan, settings, allow_reserved_slug };
+    Ok((Target { id, etag: request.etag }, changes))
+}
+
+/// Parses an UndeleteOrganization request: the organization, and its slug from now on, if set.
+pub fn undelete(request: pb::UndeleteOrganizationRequest) -> Result<(Target<OrganizationId>, bool, Option<Slug>)> {
+    let mut check = Validation::default();
+    let id = check.id("organization_id", &request.organization_id);
+    let slug = check.optional("slug", &request.slug, Slug::parse);
+    let (Some(id), Some(slug)) = (id, slug) else { return Err(check.failed()) };
+    Ok((Target { id, etag: request.etag }, request.restore_api_keys, slug))
 }
 
 /// Parses a GetOrganizationBySlug request.
@@ -89,16 +101,6 @@ pub fn transfer(request: &pb::TransferOwnershipRequest) -> Result<Transfer> {
     Ok(Transfer { organization_id, to, from, role: role.unwrap_or_else(RoleName::admin) })
 }
 
-fn plan(plan: i32) -> Option<Option<Plan>> {
-    Some(match pb::OrganizationPlan::try_from(plan).ok()? {
-        pb::OrganizationPlan::Unspecified => None,
-        pb::OrganizationPlan::Free => Some(Plan::Free),
-        pb::OrganizationPlan::Starter => Some(Plan::Starter),
-        pb::OrganizationPlan::Pro => Some(Plan::Pro),
-        pb::OrganizationPlan::Enterprise => Some(Plan::Enterprise),
-    })
-}
-
 fn state_filter(state: i32) -> Option<StateFilter<OrganizationState>> {
     Some(match pb::OrganizationState::try_from(state).ok()? {
         pb::OrganizationState::Unspecified => StateFilter::NotDeleted,
@@ -115,19 +117,13 @@ impl From<Organization> for pb::Organization {
             (None, OrganizationState::Active) => pb::OrganizationState::Active,
             (None, OrganizationState::Suspended) => pb::OrganizationState::Suspended,
         };
-        let plan = match organization.plan {
-            Plan::Free => pb::OrganizationPlan::Free,
-            Plan::Starter => pb::OrganizationPlan::Starter,
-            Plan::Pro => pb::OrganizationPlan::Pro,
-            Plan::Enterprise => pb::OrganizationPlan::Enterprise,
-        };
         Self {
             etag: organization.etag(),
             id: organization.id.to_string(),
             name: organization.name.as_str().to_owned(),
             slug: organization.slug.as_str().to_owned(),
             logo_url: organization.logo_url.map(|url| url.as_str().to_owned()).unwrap_or_default(),
-            plan: plan.into(),
+            plan: organization.plan.as_str().to_owned(),
             settings: Some(json::object(organization.settings)),
             state: state.into(),
             created_at: Some(time(organization.created_at)),

@@ -10,7 +10,7 @@ use crate::{
     error::Result,
     models::{
         Email, EmailPrefix, ExternalId, Name, NewUser, PasswordHash, Resource as _, StateFilter, User, UserChanges,
-        UserFilter, UserId, UserState, WebUrl, session::IpText,
+        UserFilter, UserId, UserRestoration, UserState, WebUrl, session::IpText,
     },
     pb::{self, imported_user_result::Outcome},
     security::password::{Hash, Limits},
@@ -110,8 +110,8 @@ pub fn list(lists: Lists<'_>, request: &pb::ListUsersRequest) -> Result<Listing<
     let organization_id = check.optional_id("organization_id", &request.organization_id);
     let state = check.optional_choice("state", state_filter(request.state).map(Some));
     let email_prefix = check.optional("email_prefix", &request.email_prefix, EmailPrefix::parse);
-    let created_from = check.optional_time("created_from", request.created_from.as_ref());
-    let created_before = check.optional_time("created_before", request.created_before.as_ref());
+    let created_from = check.optional_bound("created_from", request.created_from.as_ref());
+    let created_before = check.optional_bound("created_before", request.created_before.as_ref());
     let (Some(page), Some(organization_id), Some(state), Some(email_prefix), Some(created_from), Some(created_before)) =
         (page, organization_id, state, email_prefix, created_from, created_before)
     else {
@@ -121,21 +121,35 @@ pub fn list(lists: Lists<'_>, request: &pb::ListUsersRequest) -> Result<Listing<
     Ok(Listing::new(UserFilter { organization_id, state, email_prefix, created_from, created_before }, page))
 }
 
-/// Parses an UpdateUser request.
-pub fn update(request: pb::UpdateUserRequest) -> Result<(Target<UserId>, UserChanges)> {
+/// Parses an UpdateUser request: the user, the changes, and the access token.
+pub fn update(request: pb::UpdateUserRequest) -> Result<(Target<UserId>, UserChanges, String)> {
     let mut check = Validation::default();
     let id = check.id("user_id", &request.user_id);
-    let mask = check.mask(request.update_mask.as_ref(), &["email", "name", "avatar_url", "metadata"]);
+    let mask = check.mask(request.update_mask.as_ref(), &["email", "name", "avatar_url", "metadata", "email_verified"]);
     let Some(mask) = mask else { return Err(check.failed()) };
     let email = mask.named("email", || check.field("email", Email::parse(&request.email)));
     let name = mask.named("name", || check.field("name", Name::parse(&request.name)));
     let avatar_url = mask.named("avatar_url", || check.optional("avatar_url", &request.avatar_url, WebUrl::parse));
     let metadata = mask.named("metadata", || check.object("metadata", request.metadata));
-    let (Some(id), Some(email), Some(name), Some(avatar_url), Some(metadata)) = (id, email, name, avatar_url, metadata)
+    let email_verified = mask.named("email_verified", || Some(request.email_verified));
+    let (Some(id), Some(email), Some(name), Some(avatar_url), Some(metadata), Some(email_verified)) =
+        (id, email, name, avatar_url, metadata, email_verified)
     else {
         return Err(check.failed());
     };
-    Ok((Target { id, etag: request.etag }, UserChanges { email, name, avatar_url, metadata }))
+    let changes = UserChanges { email, name, avatar_url, metadata, email_verified };
+    Ok((Target { id, etag: request.etag }, changes, request.access_token))
+}
+
+/// Parses an UndeleteUser request.
+pub fn undelete(request: pb::UndeleteUserRequest) -> Result<(Target<UserId>, UserRestoration)> {
+    let mut check = Validation::default();
+    let id = check.id("user_id", &request.user_id);
+    let email = check.optional("email", &request.email, Email::parse);
+    let external_id = check.optional("external_id", &request.external_id, ExternalId::parse);
+    let (Some(id), Some(email), Some(external_id)) = (id, email, external_id) else { return Err(check.failed()) };
+    let restoration = UserRestoration { restore_api_keys: request.restore_api_keys, email, external_id };
+    Ok((Target { id, etag: request.etag }, restoration))
 }
 
 /// Parses a GetUserByEmail request.

@@ -10,6 +10,7 @@ use crate::{
         verification::Verifier,
     },
     grpc::convert,
+    models::ApiKeyId,
     pb::{self, api_key_service_server::ApiKeyService},
 };
 
@@ -96,6 +97,26 @@ impl ApiKeyService for ApiKeyHandler {
         let (call, (target, reason)) = called_to_act(request, convert::api_key::revoke)?;
         let answer = |revoked| pb::RevokeApiKeyResponse { api_key: Some(pb::ApiKey::from(revoked)) };
         Ok(Response::new(app::api_key::revoke(&self.app, &call, &target, reason.as_ref(), answer).await?))
+    }
+
+    async fn disable_api_key(
+        &self,
+        request: Request<pb::DisableApiKeyRequest>,
+    ) -> Result<Response<pb::DisableApiKeyResponse>, Status> {
+        let (call, target) =
+            called_to_act(request, |r| convert::target::<ApiKeyId>("api_key_id", &r.api_key_id, r.etag))?;
+        let answer = |disabled| pb::DisableApiKeyResponse { api_key: Some(pb::ApiKey::from(disabled)) };
+        Ok(Response::new(app::api_key::disable(&self.app, &call, &target, answer).await?))
+    }
+
+    async fn enable_api_key(
+        &self,
+        request: Request<pb::EnableApiKeyRequest>,
+    ) -> Result<Response<pb::EnableApiKeyResponse>, Status> {
+        let (call, target) =
+            called_to_act(request, |r| convert::target::<ApiKeyId>("api_key_id", &r.api_key_id, r.etag))?;
+        let answer = |enabled| pb::EnableApiKeyResponse { api_key: Some(pb::ApiKey::from(enabled)) };
+        Ok(Response::new(app::api_key::enable(&self.app, &call, &target, answer).await?))
     }
 
     async fn revoke_own_api_key(

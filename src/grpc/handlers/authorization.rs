@@ -2,7 +2,7 @@
 
 use tonic::{Request, Response, Status};
 
-use super::called_by;
+use super::{called_by, lists};
 use crate::{
     app::{self, App},
     error::Error,
@@ -57,5 +57,29 @@ impl AuthorizationService for AuthorizationHandler {
             results.push(pb::BatchCheckPermissionsResult { outcome: Some(outcome) });
         }
         Ok(Response::new(pb::BatchCheckPermissionsResponse { results }))
+    }
+
+    async fn list_effective_permissions(
+        &self,
+        request: Request<pb::ListEffectivePermissionsRequest>,
+    ) -> Result<Response<pb::ListEffectivePermissionsResponse>, Status> {
+        let (caller, request) = called_by(request)?;
+        let (subject, organization_id) = convert::authorization::effective(&request)?;
+        let allowed = app::authorization::effective(&self.app, &caller, subject, organization_id).await?;
+        Ok(Response::new(allowed.into()))
+    }
+
+    async fn list_principals_with_permission(
+        &self,
+        request: Request<pb::ListPrincipalsWithPermissionRequest>,
+    ) -> Result<Response<pb::ListPrincipalsWithPermissionResponse>, Status> {
+        let (caller, request) = called_by(request)?;
+        let lists = lists(&self.app, &caller);
+        let listing = convert::authorization::principals(lists, &request)?;
+        let principals = app::authorization::principals(&self.app, &caller, &listing.filter, &listing.page);
+        let (page, sees_keys) = principals.await?;
+        let (principals, next_page_token) = listing.answer(lists, page);
+        let omits_api_keys = !sees_keys;
+        Ok(Response::new(pb::ListPrincipalsWithPermissionResponse { principals, next_page_token, omits_api_keys }))
     }
 }

@@ -77,4 +77,24 @@ impl MembershipService for MembershipHandler {
         let answer = |()| pb::DeleteMembershipResponse {};
         Ok(Response::new(app::membership::delete(&self.app, &call, &target, answer).await?))
     }
+
+    async fn disable_membership(
+        &self,
+        request: Request<pb::DisableMembershipRequest>,
+    ) -> Result<Response<pb::DisableMembershipResponse>, Status> {
+        let (call, target) =
+            called_to_act(request, |r| convert::target::<MembershipId>("membership_id", &r.membership_id, r.etag))?;
+        let answer = |updated| pb::DisableMembershipResponse { membership: Some(pb::Membership::from(updated)) };
+        Ok(Response::new(app::membership::disable(&self.app, &call, &target, answer).await?))
+    }
+
+    async fn enable_membership(
+        &self,
+        request: Request<pb::EnableMembershipRequest>,
+    ) -> Result<Response<pb::EnableMembershipResponse>, Status> {
+        let (call, target) =
+            called_to_act(request, |r| convert::target::<MembershipId>("membership_id", &r.membership_id, r.etag))?;
+        let answer = |updated| pb::EnableMembershipResponse { membership: Some(pb::Membership::from(updated)) };
+        Ok(Response::new(app::membership::enable(&self.app, &call, &target, answer).await?))
+    }
 }

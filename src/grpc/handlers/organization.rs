@@ -91,8 +91,9 @@ impl OrganizationService for OrganizationHandler {
     ) -> Result<Response<pb::GetOrganizationBySlugResponse>, Status> {
         let (caller, request) = called_by(request)?;
         let slug = convert::organization::get_by_slug(&request)?;
-        let organization = app::organization::get_by_slug(&self.app, &caller, &slug).await?;
-        Ok(Response::new(pb::GetOrganizationBySlugResponse { organization: Some(organization.into()) }))
+        let (organization, is_former_slug) = app::organization::get_by_slug(&self.app, &caller, &slug).await?;
+        let organization = Some(organization.into());
+        Ok(Response::new(pb::GetOrganizationBySlugResponse { organization, is_former_slug }))
     }
 
     async fn batch_get_organizations(
@@ -146,13 +147,11 @@ impl OrganizationService for OrganizationHandler {
         &self,
         request: Request<pb::UndeleteOrganizationRequest>,
     ) -> Result<Response<pb::UndeleteOrganizationResponse>, Status> {
-        let (call, (target, restore_api_keys)) = called_to_act(request, |r| {
-            let target = convert::target::<OrganizationId>("organization_id", &r.organization_id, r.etag)?;
-            Ok((target, r.restore_api_keys))
-        })?;
+        let (call, (target, restore_api_keys, slug)) = called_to_act(request, convert::organization::undelete)?;
         let answer =
             |restored| pb::UndeleteOrganizationResponse { organization: Some(pb::Organization::from(restored)) };
-        Ok(Response::new(app::organization::undelete(&self.app, &call, &target, restore_api_keys, answer).await?))
+        let slug = slug.as_ref();
+        Ok(Response::new(app::organization::undelete(&self.app, &call, &target, restore_api_keys, slug, answer).await?))
     }
 
     async fn purge_organization(

@@ -72,9 +72,9 @@ impl UserService for UserHandler {
         &self,
         request: Request<pb::UpdateUserRequest>,
     ) -> Result<Response<pb::UpdateUserResponse>, Status> {
-        let (call, (target, changes)) = called_to_act(request, convert::user::update)?;
+        let (call, (target, changes, access_token)) = called_to_act(request, convert::user::update)?;
         let answer = |updated| pb::UpdateUserResponse { user: Some(pb::User::from(updated)) };
-        Ok(Response::new(app::user::update(&self.app, &call, &target, &changes, answer).await?))
+        Ok(Response::new(app::user::update(&self.app, &call, &target, &changes, &access_token, answer).await?))
     }
 
     async fn delete_user(
@@ -145,11 +145,12 @@ impl UserService for UserHandler {
         &self,
         request: Request<pb::UndeleteUserRequest>,
     ) -> Result<Response<pb::UndeleteUserResponse>, Status> {
-        let (call, (target, restore_api_keys)) = called_to_act(request, |r| {
-            Ok((convert::target::<UserId>("user_id", &r.user_id, r.etag)?, r.restore_api_keys))
-        })?;
-        let answer = |restored| pb::UndeleteUserResponse { user: Some(pb::User::from(restored)) };
-        Ok(Response::new(app::user::undelete(&self.app, &call, &target, restore_api_keys, answer).await?))
+        let (call, (target, restoration)) = called_to_act(request, convert::user::undelete)?;
+        let answer = |restored: app::user::Restored| pb::UndeleteUserResponse {
+            user: Some(restored.user.into()),
+            unlinked_oauth_accounts: restored.unlinked.into_iter().map(Into::into).collect(),
+        };
+        Ok(Response::new(app::user::undelete(&self.app, &call, &target, &restoration, answer).await?))
     }
 
     async fn purge_user(

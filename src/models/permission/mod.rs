@@ -3,6 +3,13 @@
 //! A permission is a string `resource:verb` with the wildcards of scopes. Those of [`OWN`] open methods of this service; any other
 //! belongs to the application, which names, gives and checks it.
 
+mod effective;
+mod standing;
+
+pub use self::{
+    effective::{Allowed, EffectivePermissions, Holder},
+    standing::Standing,
+};
 use super::{ApiKeyId, Membership, OrganizationId, Permissions, Role, RoleName, Scope, Scopes, UserId, scope};
 
 /// The permissions that open methods of this service.
@@ -52,11 +59,12 @@ pub const WRITE_API_KEYS: &str = "api_keys:write";
 /// See the organization's events.
 pub const READ_EVENTS: &str = "events:read";
 
-/// The roles that every organization has.
-pub const BUILT_IN_ROLES: [&str; 4] = [RoleName::OWNER, ADMIN, MEMBER, "viewer"];
 /// The name of the admin role.
 pub const ADMIN: &str = "admin";
-const MEMBER: &str = "member";
+/// The name of the member role.
+pub const MEMBER: &str = "member";
+/// The name of the viewer role.
+pub const VIEWER: &str = "viewer";
 
 /// The permissions of every member, whatever the role. They follow from reach.
 const OF_EVERY_MEMBER: [&str; 4] = [READ_ORGANIZATION, READ_MEMBERSHIPS, READ_USERS, READ_ROLES];
@@ -296,10 +304,14 @@ pub enum Basis {
     UserSuspended,
     /// Denied: the organization is suspended.
     OrganizationSuspended,
+    /// Denied: the membership is disabled.
+    MembershipDisabled,
     /// Denied: the key is revoked.
     ApiKeyRevoked,
     /// Denied: the key has expired.
     ApiKeyExpired,
+    /// Denied: the key is disabled.
+    ApiKeyDisabled,
     /// Denied: the key's scopes do not cover it.
     ScopeMissing,
 }
@@ -326,43 +338,6 @@ impl Decision {
     /// A decision without a membership.
     pub fn of(basis: Basis) -> Self {
         Self { basis, membership: None, role: None }
-    }
-}
-
-/// A member's standing in an organization.
-#[derive(Clone, Debug)]
-pub struct Standing {
-    /// The membership.
-    pub membership: Membership,
-    /// Its role, unless it is built in or no longer exists.
-    pub role: Option<Role>,
-    /// Whether the user is active.
-    pub user_is_active: bool,
-    /// Whether the user is a platform admin.
-    pub is_platform_admin: bool,
-    /// Whether the organization is active.
-    pub organization_is_active: bool,
-}
-
-impl Standing {
-    /// Decides whether the member has a permission.
-    pub fn decide(self, permission: &Scope) -> Decision {
-        let own = self.role.as_ref().map(|role| role.permissions.clone()).unwrap_or_default();
-        let by_role = HeldPermissions::by(&self.membership.role, &own);
-        let basis = if !self.user_is_active {
-            Basis::UserSuspended
-        } else if self.is_platform_admin {
-            Basis::PlatformAdmin
-        } else if !self.organization_is_active {
-            Basis::OrganizationSuspended
-        } else if by_role.covers(permission.as_str()) {
-            Basis::Role
-        } else if self.membership.permissions.hold(permission) {
-            Basis::Membership
-        } else {
-            Basis::NotGiven
-        };
-        Decision { basis, membership: Some(self.membership), role: self.role }
     }
 }
 

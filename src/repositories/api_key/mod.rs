@@ -14,8 +14,8 @@ use crate::{
     error::{Error, Result},
     models::{
         Action, ApiKey, ApiKeyFilter, ApiKeyId, ApiKeyOwner, Credential, Cursor, Environment, HeldPermissions,
-        IpRanges, JsonObject, Name, Organization, OrganizationId, OrganizationState, OwnerState, Page, PageRequest,
-        Permissions, Principal, PrincipalId, Reach, Resource as _, Revision, RoleName, Scopes, SecretHash, Timestamp,
+        IpRanges, JsonObject, MembershipState, Name, Organization, OrganizationId, OrganizationState, OwnerState, Page,
+        PageRequest, Permissions, Principal, PrincipalId, Reach, Revision, RoleName, Scopes, SecretHash, Timestamp,
         User, UserId, UserState, api_key::KeyPrefix,
     },
     repositories::Locked,
@@ -44,6 +44,7 @@ row!(api_keys: ApiKeyRow of ApiKey {
     expires_at: Option<Timestamp>,
     revoked_at: Option<Timestamp>,
     revoked_reason: Option<String>,
+    disabled_at: Option<Timestamp>,
     created_at: Timestamp,
     updated_at: Timestamp,
 });
@@ -159,6 +160,7 @@ impl ApiKeyRepository<'_> {
                 .filter(api_keys::id.eq(id))
                 .filter(organizations::deleted_at.is_null())
                 .filter(memberships::user_id.eq(user))
+                .filter(memberships::state.eq(MembershipState::Active))
                 .filter(exists(users::table.filter(users::id.eq(user)).filter(users::deleted_at.is_null())))
                 .select((
                     ApiKeyRow::as_select(),
@@ -228,9 +230,11 @@ impl ApiKeyRepository<'_> {
     }
 
     /// Updates a locked API key.
-    pub async fn save(&mut self, mut key: Locked<ApiKey>, action: Action, now: Timestamp) -> Result<ApiKey> {
-        key.touch(now);
-        let (before, key) = key.into_before_and_after();
+    pub async fn save(&mut self, key: Locked<ApiKey>, action: Action, now: Timestamp) -> Result<ApiKey> {
+        let (before, key) = match key.changed(now) {
+            Ok(written) => written,
+            Err(same) => return Ok(same),
+        };
         let found = api_keys::table.filter(api_keys::id.eq(key.id));
         execute!(self.conn, diesel::update(found).set(ApiKeyRow::from(&key)))?;
         self.conn.changed(action, before, &key);
@@ -238,9 +242,8 @@ impl ApiKeyRepository<'_> {
     }
 
     /// Updates a locked API key after a rotation. The last use is kept with the former secret.
-    pub async fn save_rotated(&mut self, mut key: Locked<ApiKey>, now: Timestamp) -> Result<ApiKey> {
-        key.touch(now);
-        let (before, key) = key.into_before_and_after();
+    pub async fn save_rotated(&mut self, key: Locked<ApiKey>, now: Timestamp) -> Result<ApiKey> {
+        let (before, key) = key.written(now);
         let found = api_keys::table.filter(api_keys::id.eq(key.id));
         // In one statement, because deferred statements are combined and all see the row as it was before.
         let uses =

@@ -7,10 +7,13 @@ use diesel_async::RunQueryDsl;
 
 use super::{
     super::{compared, reach::within},
-    EventRepository, EventRow, Placed, PlacedRow,
+    EventRepository, EventRow, Placed, PlacedRow, seen_by,
 };
 use crate::{
-    db::{query, schema::events},
+    db::{
+        query,
+        schema::{events, member_events},
+    },
     error::Result,
     models::{
         Action, ActorKind, ApiKeyId, Cursor, EventFilter, EventId, OrganizationId, Page, PageRequest, Reach,
@@ -19,30 +22,38 @@ use crate::{
     security::random::first_uuid_at,
 };
 
-/// The one index that finds a list's events in order. Indexes of one tenant or one of its resources come before those that may span
-/// tenants.
+/// What finds a list's events in order: one index or, for an organization and for actions, the merge of several of its ranges. Indexes of
+/// one tenant or one of its resources come before those that may span tenants.
 #[derive(Clone, Copy)]
 enum Driver {
+    Index(Index),
+    /// The organization's own events and those of its members.
+    Organization(OrganizationId),
+    /// The events of each action.
+    Actions,
+}
+
+/// An index that finds events in order.
+#[derive(Clone, Copy)]
+enum Index {
     Everything,
     Resource(ResourceId),
     User(UserId),
-    Organization(OrganizationId),
     ActorApiKey(ApiKeyId),
     ActorUser(UserId),
 }
 
 impl Driver {
-    /// `None` for a list filtered by actions alone, which several ranges of one index serve.
-    fn of(filter: &EventFilter) -> Option<Self> {
-        Some(match (filter.resource_id, filter.user_id, filter.organization_id) {
-            (Some(id), ..) => Self::Resource(id),
-            (None, Some(id), _) => Self::User(id),
-            (None, None, Some(id)) => Self::Organization(id),
+    fn of(filter: &EventFilter) -> Self {
+        Self::Index(match (filter.resource_id, filter.user_id, filter.organization_id) {
+            (Some(id), ..) => Index::Resource(id),
+            (None, Some(id), _) => Index::User(id),
+            (None, None, Some(id)) => return Self::Organization(id),
             (None, None, None) => match (filter.actor_api_key_id, filter.actor_user_id, &filter.actions) {
-                (Some(id), ..) => Self::ActorApiKey(id),
-                (None, Some(id), _) => Self::ActorUser(id),
-                (None, None, Some(_)) => return None,
-                (None, None, None) => Self::Everything,
+                (Some(id), ..) => Index::ActorApiKey(id),
+                (None, Some(id), _) => Index::ActorUser(id),
+                (None, None, Some(_)) => return Self::Actions,
+                (None, None, None) => Index::Everything,
             },
         })
     }
@@ -61,36 +72,63 @@ fn asks_for_several(filter: &EventFilter) -> bool {
     asked.into_iter().filter(|asked| *asked).count() > 1
 }
 
-/// Applies a list's time range, page and order, down to `looked_to` if given. There is one bound at each end: given two, SQLite seeks to
-/// the first and scans to the other.
+/// Applies a list's time range, page and order to the column with the id of the event, down to `looked_to` if given. There is one bound at
+/// each end: given two, SQLite seeks to the first and scans to the other.
 macro_rules! in_time {
-    ($query:expr, $filter:expr, $page:expr, $looked_to:expr) => {{
+    ($query:expr, $id:expr, $filter:expr, $page:expr, $looked_to:expr) => {{
         let mut query = $query;
         let from = $filter.created_from.map(|from| EventId(first_uuid_at(from)));
         if let Some(from) = from.max($looked_to) {
-            query = query.filter(events::id.ge(from));
+            query = query.filter($id.ge(from));
         }
         let before = $filter.created_before.map(|before| EventId(first_uuid_at(before)));
         let before = before.into_iter().chain($page.after.as_ref().map(|cursor| EventId(cursor.id))).min();
         if let Some(before) = before {
-            query = query.filter(events::id.lt(before));
+            query = query.filter($id.lt(before));
         }
-        query.order(events::id.desc())
+        query.order($id.desc())
     }};
 }
 
-/// Restricts a query to what the driver's index finds, in the order of the list.
+/// Restricts a query to what an index finds, in the order of the list.
 macro_rules! searched {
-    ($query:expr, $driver:expr, $filter:expr, $page:expr, $looked_to:expr) => {{
-        let query = match $driver {
-            Driver::Everything => $query,
-            Driver::Resource(id) => $query.filter(events::resource_id.eq(id)),
-            Driver::User(id) => $query.filter(events::user_id.eq(id)),
-            Driver::Organization(id) => $query.filter(events::organization_id.eq(id)),
-            Driver::ActorApiKey(id) => $query.filter(events::actor_api_key_id.eq(id)),
-            Driver::ActorUser(id) => $query.filter(events::actor_user_id.eq(id)),
+    ($query:expr, $index:expr, $filter:expr, $page:expr, $looked_to:expr) => {{
+        let query = match $index {
+            Index::Everything => $query,
+            Index::Resource(id) => $query.filter(events::resource_id.eq(id)),
+            Index::User(id) => $query.filter(events::user_id.eq(id)),
+            Index::ActorApiKey(id) => $query.filter(events::actor_api_key_id.eq(id)),
+            Index::ActorUser(id) => $query.filter(events::actor_user_id.eq(id)),
         };
-        in_time!(query, $filter, $page, $looked_to)
+        in_time!(query, events::id, $filter, $page, $looked_to)
+    }};
+}
+
+/// Compares rows with all conditions of a filter but those on organization and time, and with what the reader sees of actors.
+macro_rules! matching {
+    ($query:expr, $reach:expr, $filter:expr) => {{
+        let mut query = $query;
+        if let Some(actions) = &$filter.actions {
+            query = query.filter(compared(events::action.eq_any(actions)));
+        }
+        if let Some(id) = $filter.user_id {
+            query = query.filter(compared(events::user_id.eq(id)));
+        }
+        if let Some(id) = $filter.actor_user_id {
+            query = query.filter(compared(events::actor_user_id.eq(id)));
+        }
+        if let Some(id) = $filter.actor_api_key_id {
+            query = query.filter(compared(events::actor_api_key_id.eq(id)));
+            if let Reach::Organization(own) = *$reach {
+                // An organization does not see with which key its members changed themselves.
+                query = query.filter(compared(events::organization_id.eq(own)));
+            }
+        }
+        if !$reach.is_everything() && ($filter.actor_user_id.is_some() || $filter.actor_api_key_id.is_some()) {
+            // Actors of the platform are not shown, so they cannot be filtered by either.
+            query = query.filter(events::actor_kind.eq_any([ActorKind::User, ActorKind::Organization]));
+        }
+        query
     }};
 }
 
@@ -111,21 +149,25 @@ impl EventRepository<'_> {
             Reach::Everything(_) | Reach::User(_) => filter.organization_id,
         };
         let filter = EventFilter { organization_id, user_id, ..filter.clone() };
-        // The index on actions is ordered within each action; a page is merged from the newest events of each.
-        let Some(driver) = Driver::of(&filter) else {
-            let actions = filter.actions.as_deref().unwrap_or_default();
-            let rows = self.heads(reach, &filter, actions, page).await?;
-            return Ok(page.page(rows.into_iter().map(PlacedRow).collect(), PlacedRow::cursor));
+        let index = match Driver::of(&filter) {
+            Driver::Index(index) => index,
+            Driver::Organization(id) => return self.list_of_organization(id, reach, &filter, page).await,
+            // The index on actions is ordered within each action; a page is merged from the newest events of each.
+            Driver::Actions => {
+                let actions = filter.actions.as_deref().unwrap_or_default();
+                let rows = self.heads(reach, &filter, actions, page).await?;
+                return Ok(page.page(rows.into_iter().map(PlacedRow).collect(), PlacedRow::cursor));
+            }
         };
         let mut looked_to = None;
         if asks_for_several(&filter) {
             looked_to = query!(self.conn, c => {
                 let query = events::table.select(events::id).into_boxed::<Backend>();
-                let last = searched!(query, driver, &filter, page, None::<EventId>).limit(1).offset(page.look() - 1);
+                let last = searched!(query, index, &filter, page, None::<EventId>).limit(1).offset(page.look() - 1);
                 async { last.get_result(c).await.optional() }
             })?;
         }
-        let rows = self.looked_at(reach, &filter, driver, looked_to, page).await?;
+        let rows = self.looked_at(reach, &filter, index, looked_to, page).await?;
         let looked_to = looked_to.map(Cursor::by_id);
         let rows = rows.into_iter().map(PlacedRow).collect();
         Ok(page.page_looked_at(rows, looked_to, PlacedRow::cursor))
@@ -136,42 +178,57 @@ impl EventRepository<'_> {
         &mut self,
         reach: &Reach,
         filter: &EventFilter,
-        driver: Driver,
+        index: Index,
         looked_to: Option<EventId>,
         page: &PageRequest,
     ) -> Result<Vec<(Sequence, EventRow)>> {
         query!(self.conn, c => {
             let query = events::table.select((events::sequence, EventRow::as_select())).into_boxed::<Backend>();
-            let mut query = searched!(query, driver, filter, page, looked_to);
-            if let Some(actions) = &filter.actions {
-                query = query.filter(compared(events::action.eq_any(actions)));
-            }
-            // The driver's own condition is compared once more, which costs nothing.
+            let query = searched!(query, index, filter, page, looked_to);
+            // The index's own condition is compared once more, which costs nothing.
+            let mut query = matching!(query, reach, filter);
             if let Some(id) = filter.organization_id {
-                query = query.filter(compared(events::organization_id.eq(id)));
+                query = query.filter(seen_by!(id));
             }
-            if let Some(id) = filter.user_id {
-                query = query.filter(compared(events::user_id.eq(id)));
-            }
-            if let Some(id) = filter.actor_user_id {
-                query = query.filter(compared(events::actor_user_id.eq(id)));
-            }
-            if let Some(id) = filter.actor_api_key_id {
-                query = query.filter(compared(events::actor_api_key_id.eq(id)));
-            }
-            query = match *reach {
-                Reach::Everything(_) => query,
-                Reach::Organization(organization) => {
-                    query.filter(compared(events::organization_id.eq(organization)))
-                }
-                Reach::User(user) => query.filter(compared(events::user_id.eq(user))),
-            };
-            if !reach.is_everything() && (filter.actor_user_id.is_some() || filter.actor_api_key_id.is_some()) {
-                // Actors of the platform are not shown, so they cannot be filtered by either.
-                query = query.filter(events::actor_kind.eq_any([ActorKind::User, ActorKind::Organization]));
+            if let Reach::User(user) = *reach {
+                query = query.filter(compared(events::user_id.eq(user)));
             }
             query.limit(page.limit()).load(c)
         })
+    }
+
+    /// A page of the events that an organization sees: the newest of its own and of its members, merged.
+    async fn list_of_organization(
+        &mut self,
+        organization: OrganizationId,
+        reach: &Reach,
+        filter: &EventFilter,
+        page: &PageRequest,
+    ) -> Result<Page<Placed>> {
+        let is_filtered = asks_for_several(filter);
+        let limit = if is_filtered { page.look() } else { page.limit() };
+        let mut ids: Vec<EventId> = query!(self.conn, c => {
+            let own = events::table.filter(events::organization_id.eq(organization));
+            let own = own.select(events::id).into_boxed::<Backend>();
+            in_time!(own, events::id, filter, page, None::<EventId>).limit(limit).load(c)
+        })?;
+        let of_members: Vec<EventId> = query!(self.conn, c => {
+            let seen = member_events::table.filter(member_events::organization_id.eq(organization));
+            let seen = seen.select(member_events::event_id).into_boxed::<Backend>();
+            in_time!(seen, member_events::event_id, filter, page, None::<EventId>).limit(limit).load(c)
+        })?;
+        ids.extend(of_members);
+        ids.sort_unstable_by_key(|id| Reverse(*id));
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        ids.truncate(limit);
+        let looked_to = ids.last().copied().filter(|_| is_filtered && ids.len() == limit);
+        let rows: Vec<(Sequence, EventRow)> = query!(self.conn, c => {
+            let query = events::table.select((events::sequence, EventRow::as_select())).into_boxed::<Backend>();
+            let query = matching!(query.filter(events::id.eq_any(&ids)), reach, filter);
+            query.order(events::id.desc()).limit(page.limit()).load(c)
+        })?;
+        let rows = rows.into_iter().map(PlacedRow).collect();
+        Ok(page.page_looked_at(rows, looked_to.map(Cursor::by_id), PlacedRow::cursor))
     }
 
     /// The newest events of the given actions, one page. Only a reach of everything lists by action alone.
@@ -186,7 +243,8 @@ impl EventRepository<'_> {
         for action in actions {
             let more: Vec<EventId> = query!(self.conn, c => {
                 let query = events::table.select(events::id).into_boxed::<Backend>();
-                in_time!(query.filter(events::action.eq(*action)), filter, page, None::<EventId>).limit(page.limit()).load(c)
+                let query = query.filter(events::action.eq(*action));
+                in_time!(query, events::id, filter, page, None::<EventId>).limit(page.limit()).load(c)
             })?;
             ids.extend(more);
         }

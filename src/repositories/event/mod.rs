@@ -5,14 +5,15 @@ mod person;
 
 use std::time::Duration;
 
-use diesel::{dsl::max, prelude::*};
+use diesel::{IntoSql as _, dsl::max, prelude::*};
 use diesel_async::RunQueryDsl;
 
 use super::row;
 use crate::{
     db::{
-        Conn, execute, query,
-        schema::{event_floor, events},
+        Conn, KeepingSelected, execute, query,
+        schema::{event_floor, events, member_events, memberships},
+        types::Id,
     },
     error::{Error, Result},
     models::{
@@ -45,6 +46,25 @@ pub(super) type Placed = (Sequence, Event);
 /// Interval at which the writers waited for are polled.
 const WRITER_POLL: Duration = Duration::from_millis(2);
 
+/// True for an event that an organization sees: its own, or of a user who was a member when it happened. Compared row by row. A single
+/// value, because PostgreSQL would otherwise collect all events that the organization has ever seen.
+macro_rules! seen_by {
+    ($organization:expr) => {
+        $crate::repositories::compared(
+            events::organization_id.eq($organization).or($crate::repositories::compared(
+                member_events::table
+                    .filter(member_events::organization_id.eq($organization))
+                    .filter(member_events::event_id.eq(events::id))
+                    .select(member_events::event_id)
+                    .single_value()
+                    .is_not_null(),
+            )),
+        )
+    };
+}
+
+use seen_by;
+
 /// Repository of events.
 pub struct EventRepository<'c> {
     pub(super) conn: &'c mut Conn,
@@ -72,6 +92,21 @@ impl EventRepository<'_> {
         Ok(())
     }
 
+    /// Shows an event of a user, not yet stored, to the organizations that the user is a member of. None of these memberships can end
+    /// before the transaction does, so that an organization sees no event of a user after the end of the membership. Takes no reach: the
+    /// memberships decide.
+    pub async fn show_to_organizations_of(&mut self, user: UserId, event: EventId) -> Result<()> {
+        query!(self.conn, c => {
+            let seen = memberships::table
+                .filter(memberships::user_id.eq(user))
+                .select((memberships::organization_id, event.into_sql::<Id>()))
+                .insert_into(member_events::table)
+                .into_columns((member_events::organization_id, member_events::event_id));
+            KeepingSelected(seen).execute(c)
+        })?;
+        Ok(())
+    }
+
     /// Up to `limit` events after one position and up to another, in order.
     ///
     /// # Errors
@@ -90,10 +125,10 @@ impl EventRepository<'_> {
         let rows: Vec<(Sequence, EventRow)> = query!(self.conn, c => {
             let mut query = events::table.select((events::sequence, EventRow::as_select())).into_boxed::<Backend>();
             query = query.filter(events::sequence.gt(after)).filter(events::sequence.le(up_to));
-            // The reach, and the filter within it. `= true` keeps the planner from any index but the one on the short range: otherwise all
+            // The reach, and the filter within it. `IS TRUE` and `= true` keep the planner from any index but the one on the short range: otherwise all
             // events of a large tenant would be sorted on every poll.
             if let Some(id) = organization_id {
-                query = query.filter(events::organization_id.eq(id).eq(true));
+                query = query.filter(seen_by!(id));
             }
             if let (Reach::User(id), None) = (*reach, organization_id) {
                 query = query.filter(events::user_id.eq(id).eq(true));
@@ -190,13 +225,17 @@ impl EventRepository<'_> {
     /// Deletes up to `limit` of the oldest events, if they are older than `before`, and returns how many. Takes no reach: retention applies
     /// to all tenants.
     pub async fn delete_before(&mut self, before: Timestamp, limit: i64) -> Result<usize> {
-        let oldest: Vec<(Sequence, Timestamp)> = query!(self.conn, c => {
-            let oldest = events::table.select((events::sequence, events::created_at));
+        let mut oldest: Vec<(Sequence, EventId, Timestamp)> = query!(self.conn, c => {
+            let oldest = events::table.select((events::sequence, events::id, events::created_at));
             oldest.order(events::sequence).limit(limit).load(c)
         })?;
-        let Some((floor, _)) = oldest.into_iter().take_while(|(_, created_at)| *created_at < before).last() else {
-            return Ok(0);
-        };
+        let young = oldest.iter().position(|(.., created_at)| *created_at >= before);
+        oldest.truncate(young.unwrap_or(oldest.len()));
+        let Some(floor) = oldest.last().map(|(floor, ..)| *floor) else { return Ok(0) };
+        let ids: Vec<EventId> = oldest.into_iter().map(|(_, id, _)| id).collect();
+        query!(self.conn, c => {
+            diesel::delete(member_events::table.filter(member_events::event_id.eq_any(&ids))).execute(c)
+        })?;
         query!(self.conn, c => {
             let lower = event_floor::table.filter(event_floor::sequence.lt(floor));
             diesel::update(lower).set(event_floor::sequence.eq(floor)).execute(c)

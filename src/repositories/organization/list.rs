@@ -31,7 +31,7 @@ macro_rules! in_state {
             }
             StateFilter::Deleted => query.filter(organizations::deleted_at.is_not_null()),
         };
-        if let Some(plan) = $filter.plan {
+        if let Some(plan) = &$filter.plan {
             query = query.filter(organizations::plan.eq(plan));
         }
         query
@@ -49,7 +49,7 @@ macro_rules! compared_with {
                 .filter(compared(organizations::state.eq(state))),
             StateFilter::Deleted => query.filter(compared(organizations::deleted_at.is_not_null())),
         };
-        if let Some(plan) = $filter.plan {
+        if let Some(plan) = &$filter.plan {
             query = query.filter(compared(organizations::plan.eq(plan)));
         }
         query

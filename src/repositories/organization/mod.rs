@@ -1,6 +1,7 @@
 //! Storage of organizations.
 
 mod list;
+mod slug;
 
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
@@ -13,8 +14,8 @@ use crate::{
     },
     error::Result,
     models::{
-        Action, Impact, JsonObject, Name, Organization, OrganizationId, OrganizationState, Plan, Reach, Resource as _,
-        Revision, SearchKey, Slug, Timestamp, UserId, WebUrl,
+        Action, Impact, JsonObject, Name, Organization, OrganizationId, OrganizationState, Plan, Reach, Revision,
+        SearchKey, Slug, Timestamp, UserId, WebUrl,
     },
     repositories::Locked,
 };
@@ -62,6 +63,7 @@ impl OrganizationRepository<'_> {
         let accountable = organizations::accountable_user_id.eq(Some(accountable));
         let values = (OrganizationRow::from(organization), accountable);
         execute!(self.conn, diesel::insert_into(organizations::table).values(values))?;
+        self.take_slug(&organization.slug).await?;
         self.conn.made(Action::OrganizationCreated, organization);
         Ok(())
     }
@@ -70,16 +72,6 @@ impl OrganizationRepository<'_> {
     pub async fn get(&mut self, reach: &Reach, id: OrganizationId) -> Result<Option<Organization>> {
         let row: Option<OrganizationRow> = query!(self.conn, c => {
             let query = organizations::table.filter(organizations::id.eq(id));
-            let query = query.select(OrganizationRow::as_select()).into_boxed::<Backend>();
-            async { within!(organizations, query, reach).get_result(c).await.optional() }
-        })?;
-        Ok(row.map(Organization::from))
-    }
-
-    /// The organization with this slug.
-    pub async fn get_by_slug(&mut self, reach: &Reach, slug: &Slug) -> Result<Option<Organization>> {
-        let row: Option<OrganizationRow> = query!(self.conn, c => {
-            let query = organizations::table.filter(organizations::slug.eq(slug));
             let query = query.select(OrganizationRow::as_select()).into_boxed::<Backend>();
             async { within!(organizations, query, reach).get_result(c).await.optional() }
         })?;
@@ -133,20 +125,27 @@ impl OrganizationRepository<'_> {
         Ok(locked.into_iter().filter(|(_, deleted_at)| deleted_at.is_none()).map(|(id, _)| id).collect())
     }
 
-    /// Updates a locked organization.
+    /// Updates a locked organization. One that is as it was when locked is returned as it is, and nothing is written.
     ///
     /// # Errors
     /// [`Taken::OrganizationSlug`](crate::error::Taken::OrganizationSlug).
     pub async fn save(
         &mut self,
-        mut organization: Locked<Organization>,
+        organization: Locked<Organization>,
         action: Action,
         now: Timestamp,
     ) -> Result<Organization> {
-        organization.touch(now);
-        let (before, organization) = organization.into_before_and_after();
+        let (before, organization) = match organization.changed(now) {
+            Ok(written) => written,
+            Err(same) => return Ok(same),
+        };
         let found = organizations::table.filter(organizations::id.eq(organization.id));
         execute!(self.conn, diesel::update(found).set(OrganizationRow::from(&organization)))?;
+        if before.slug != organization.slug {
+            self.remember_slug(&before, &organization).await?;
+        } else if action == Action::OrganizationUndeleted {
+            self.take_slug(&organization.slug).await?;
+        }
         self.conn.changed(action, before, &organization);
         Ok(organization)
     }
@@ -183,12 +182,12 @@ impl OrganizationRepository<'_> {
     }
 
     /// Counts of what depends on a locked organization and stops working along with it.
-    pub async fn impact(&mut self, organization: &Locked<Organization>) -> Result<Impact> {
+    pub async fn impact(&mut self, organization: &Locked<Organization>, now: Timestamp) -> Result<Impact> {
         Ok(Impact {
-            memberships: self.conn.memberships().count(organization).await?,
+            memberships: self.conn.memberships().count_shown(organization).await?,
             api_keys: self.conn.api_keys().count_of_organization(organization).await?,
             sessions: 0,
-            invitations: self.conn.invitations().count(organization).await?,
+            invitations: self.conn.invitations().count_pending(organization, now).await?,
             organizations_without_owner: Vec::new(),
         })
     }

@@ -4,21 +4,22 @@ mod list;
 
 use diesel::{dsl::exists, prelude::*};
 use diesel_async::RunQueryDsl;
+use uuid::Uuid;
 
 use super::{
-    MAX_BATCH, left,
+    MAX_BATCH, compared, left,
     reach::{first_within, within},
     row,
 };
 use crate::{
     db::{
         Conn, ForUpdate, execute, query,
-        schema::{memberships, users},
+        schema::{memberships, oauth_accounts, users},
     },
-    error::Result,
+    error::{Error, Result, Taken},
     models::{
-        Action, ExternalId, Impact, JsonObject, Name, NormalizedEmail, Reach, Resource as _, Revision, Timestamp, User,
-        UserId, UserState, WebUrl, email::GivenEmail,
+        Action, ExternalId, Impact, JsonObject, Name, NormalizedEmail, OrganizationId, Reach, Revision, Timestamp,
+        User, UserId, UserState, WebUrl, email::GivenEmail,
     },
     repositories::Locked,
 };
@@ -49,7 +50,7 @@ impl UserRepository<'_> {
     /// Stores a new user. Takes no reach: the row is new.
     ///
     /// # Errors
-    /// [`Taken::UserEmail`](crate::error::Taken::UserEmail).
+    /// [`Taken::UserEmail`].
     pub async fn insert(&mut self, user: &User) -> Result<()> {
         execute!(self.conn, diesel::insert_into(users::table).values(UserRow::from(user)))?;
         self.conn.made(Action::UserCreated, user);
@@ -114,6 +115,15 @@ impl UserRepository<'_> {
         })
     }
 
+    /// Up to `limit` platform admins after a user, in order of id, whatever their state. Takes no reach: the caller shows only members of
+    /// an organization that it sees.
+    pub async fn platform_admins(&mut self, after: UserId, limit: i64) -> Result<Vec<UserId>> {
+        query!(self.conn, c => {
+            let admins = users::table.filter(users::is_platform_admin).filter(users::id.gt(after));
+            admins.order(users::id).select(users::id).limit(limit).load(c)
+        })
+    }
+
     /// True if no user is stored. Called only at the first start. Takes no reach: it reads no row.
     pub async fn none_exists(&mut self) -> Result<bool> {
         let any: Option<UserId> = query!(self.conn, c => async {
@@ -145,13 +155,15 @@ impl UserRepository<'_> {
         })
     }
 
-    /// Updates a locked user.
+    /// Updates a locked user. One that is as it was when locked is returned as it is, and nothing is written.
     ///
     /// # Errors
-    /// [`Taken::UserEmail`](crate::error::Taken::UserEmail).
-    pub async fn save(&mut self, mut user: Locked<User>, action: Action, now: Timestamp) -> Result<User> {
-        user.touch(now);
-        let (before, user) = user.into_before_and_after();
+    /// [`Taken::UserEmail`], [`Taken::UserExternalId`]; [`Error::Conflict`] if an account at a provider was linked elsewhere meanwhile.
+    pub async fn save(&mut self, user: Locked<User>, action: Action, now: Timestamp) -> Result<User> {
+        let (before, user) = match user.changed(now) {
+            Ok(written) => written,
+            Err(same) => return Ok(same),
+        };
         let found = users::table.filter(users::id.eq(user.id));
         execute!(self.conn, diesel::update(found).set(UserRow::from(&user)))?;
         if before.email_normalized != user.email_normalized {
@@ -160,24 +172,62 @@ impl UserRepository<'_> {
             let email = memberships::user_email.eq(user.email_normalized.as_str().to_owned());
             execute!(self.conn, diesel::update(own).set(email))?;
         }
+        if before.deleted_at != user.deleted_at {
+            // A copy by which the links of deleted users do not count as taken; not a change of the links.
+            let own = oauth_accounts::table.filter(oauth_accounts::user_id.eq(user.id));
+            let copy = diesel::update(own).set(oauth_accounts::user_deleted_at.eq(user.deleted_at));
+            execute!(
+                self.conn,
+                copy,
+                or | error
+                    | match error {
+                        Error::Taken(Taken::OauthAccount) => Error::Conflict,
+                        error => error,
+                    }
+            )?;
+        }
         self.conn.changed(action, before, &user);
         Ok(user)
     }
 
-    /// A batch of all users within reach, in order of id, including deleted ones.
+    /// A batch of all users within reach, in order of id. Deleted ones are included, except from an organization's reach.
     pub async fn export(&mut self, reach: &Reach, after: Option<UserId>, limit: i64) -> Result<Vec<User>> {
+        if let Reach::Organization(organization) = *reach {
+            return self.export_members(organization, after, limit).await;
+        }
         let rows: Vec<UserRow> = query!(self.conn, c => {
             let mut query = users::table.select(UserRow::as_select()).into_boxed::<Backend>();
             query = match *reach {
                 Reach::Everything(_) => query,
                 Reach::User(id) => query.filter(users::id.eq(id)),
-                // Users belong to no organization.
                 Reach::Organization(_) => query.filter(users::id.ne(users::id)),
             };
             if let Some(after) = after {
                 query = query.filter(users::id.gt(after));
             }
             query.order(users::id).limit(limit).load(c)
+        })?;
+        Ok(rows.into_iter().map(User::from).collect())
+    }
+
+    /// A batch of the members of an organization who are not deleted, in order of id.
+    async fn export_members(
+        &mut self,
+        organization: OrganizationId,
+        after: Option<UserId>,
+        limit: i64,
+    ) -> Result<Vec<User>> {
+        let after = after.unwrap_or(UserId(Uuid::nil()));
+        let rows: Vec<UserRow> = query!(self.conn, c => {
+            memberships::table
+                .inner_join(users::table.on(users::id.eq(memberships::user_id)))
+                .filter(memberships::organization_id.eq(organization))
+                .filter(memberships::user_id.gt(after))
+                .filter(compared(users::deleted_at.is_null()))
+                .order(memberships::user_id)
+                .select(UserRow::as_select())
+                .limit(limit)
+                .load(c)
         })?;
         Ok(rows.into_iter().map(User::from).collect())
     }
@@ -215,10 +265,10 @@ impl UserRepository<'_> {
     /// Counts of what depends on a locked user and stops working along with it.
     pub async fn impact(&mut self, user: &Locked<User>, now: Timestamp) -> Result<Impact> {
         Ok(Impact {
-            memberships: self.conn.memberships().count_of_user(user).await?,
+            memberships: self.conn.memberships().count_shown_of_user(user).await?,
             api_keys: self.conn.api_keys().count_of_user(user).await?,
             sessions: self.conn.sessions().count_live(user, now).await?,
-            invitations: self.conn.invitations().count_to(user).await?,
+            invitations: self.conn.invitations().count_to(user, now).await?,
             organizations_without_owner: Vec::new(),
         })
     }

@@ -2,8 +2,9 @@
 //! it is allocated until it has left for the network.
 
 use std::{
+    collections::VecDeque,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering::SeqCst},
     },
     time::Duration,
@@ -14,7 +15,7 @@ use prometheus_client::{
     registry::Registry,
 };
 use prost::bytes::Bytes;
-use tokio::{sync::Notify, time::Instant};
+use tokio::sync::oneshot;
 
 use crate::{
     app::shares::{Share, Use, Used},
@@ -30,7 +31,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// While more than half of the budget is in use, an owner's limit is divided by this.
 const UNDER_PRESSURE: usize = 8;
 /// Share of the budget, in eighths, that may be reserved for answers being built: rows take several times the bytes of an answer.
-const MAKING: usize = 3;
+const MAKING: usize = 4;
 
 /// The budget for answer bytes. Clones share it.
 #[derive(Clone)]
@@ -41,9 +42,9 @@ struct Budget {
     max_of_owner: usize,
     all: AtomicUsize,
     making: AtomicUsize,
-    /// Number of waiting calls; `freed` wakes them.
+    /// Calls that wait for permission to build, in order, and their number.
+    queue: Mutex<VecDeque<Waiter>>,
     waiting: AtomicUsize,
-    freed: Notify,
     shown: Gauge,
     refused: Counter,
 }
@@ -54,6 +55,23 @@ pub struct HeldBytes {
     /// The same bytes in the owner's share.
     used: Used,
     is_made: bool,
+}
+
+/// A call that waits for permission to build an answer.
+struct Waiter {
+    share: Arc<Share>,
+    is_exempt: bool,
+    bytes: usize,
+    permission: oneshot::Sender<HeldBytes>,
+}
+
+/// Why an answer cannot be built yet.
+#[derive(Debug, PartialEq, Eq)]
+enum Full {
+    /// Its owner holds its limit.
+    Owner,
+    /// Too much is being built or held in total.
+    All,
 }
 
 /// The owner of held bytes.
@@ -73,8 +91,8 @@ impl Answers {
             max_of_owner,
             all: AtomicUsize::new(0),
             making: AtomicUsize::new(0),
+            queue: Mutex::default(),
             waiting: AtomicUsize::new(0),
-            freed: Notify::new(),
             shown: Gauge::default(),
             refused: Counter::default(),
         }))
@@ -107,33 +125,21 @@ impl Answers {
         if holder.is_exempt || held == 0 || held < self.0.most() { Ok(()) } else { Err(self.refuse()) }
     }
 
-    /// Waits for permission to build an answer of about `bytes`.
+    /// Permission to build an answer of about `bytes`, if nothing stands in the way.
+    pub fn turn_now(&self, holder: Holder<'_>, bytes: usize) -> Option<HeldBytes> {
+        let is_free = self.0.waiting.load(SeqCst) == 0;
+        is_free.then(|| self.0.reserve(holder, bytes.min(self.0.most_making())).ok()).flatten()
+    }
+
+    /// Waits for permission to build an answer of about `bytes`. Calls get it in order, except that one does not wait behind others whose
+    /// owner holds its limit.
     ///
     /// # Errors
     /// [`Error::Overloaded`] if it is not granted in time.
     pub async fn turn(&self, holder: Holder<'_>, bytes: usize) -> Result<HeldBytes> {
-        let budget = &self.0;
-        let most = budget.max * MAKING / 8;
-        let bytes = bytes.min(most);
-        let give_up = Instant::now() + PATIENCE;
-        loop {
-            // Registered before the check, so that bytes released in between are not missed.
-            let freed = budget.freed.notified();
-            let waits = Waits::begin(&budget.waiting);
-            if budget
-                .making
-                .fetch_update(SeqCst, SeqCst, |making| (making + bytes <= most).then_some(making + bytes))
-                .is_ok()
-            {
-                match budget.take(holder, bytes) {
-                    Some(used) => return Ok(HeldBytes { budget: Arc::clone(budget), used, is_made: false }),
-                    None => budget.making.fetch_sub(bytes, SeqCst),
-                };
-            }
-            let in_time = tokio::time::timeout_at(give_up, freed).await;
-            drop(waits);
-            in_time.map_err(|_| self.refuse())?;
-        }
+        let granted = self.0.enqueue(holder, bytes.min(self.0.most_making()));
+        let granted = tokio::time::timeout(PATIENCE, granted).await;
+        granted.ok().and_then(std::result::Result::ok).ok_or_else(|| self.refuse())
     }
 
     /// Counts bytes that are about to be received, until the result is dropped.
@@ -141,7 +147,7 @@ impl Answers {
     /// # Errors
     /// [`Error::Overloaded`] if too many bytes are held.
     pub fn room(&self, holder: Holder<'_>, bytes: usize) -> Result<HeldBytes> {
-        let used = self.0.take(holder, bytes.max(LEAST)).ok_or_else(|| self.refuse())?;
+        let used = self.0.take(holder, bytes.max(LEAST)).map_err(|_| self.refuse())?;
         Ok(HeldBytes { budget: Arc::clone(&self.0), used, is_made: true })
     }
 
@@ -164,7 +170,7 @@ impl Answers {
             }
             reserved => {
                 drop(reserved);
-                let used = self.0.take(holder, bytes);
+                let used = self.0.take(holder, bytes).ok();
                 let used = if may_be_refused { used } else { used.or_else(|| self.0.force(holder, bytes)) };
                 let used = used.ok_or_else(|| self.refuse())?;
                 HeldBytes { budget: Arc::clone(&self.0), used, is_made: true }
@@ -186,15 +192,70 @@ impl Budget {
         if self.all.load(SeqCst) > self.max / 2 { self.max_of_owner / UNDER_PRESSURE } else { self.max_of_owner }
     }
 
-    fn take(&self, holder: Holder<'_>, bytes: usize) -> Option<Used> {
-        self.all.fetch_update(SeqCst, SeqCst, |all| (all + bytes <= self.max).then_some(all + bytes)).ok()?;
+    /// Maximum bytes that may be reserved for answers being built.
+    fn most_making(&self) -> usize {
+        self.max * MAKING / 8
+    }
+
+    fn queue(&self) -> std::sync::MutexGuard<'_, VecDeque<Waiter>> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Reserves bytes for an answer that is about to be built.
+    fn reserve(self: &Arc<Self>, holder: Holder<'_>, bytes: usize) -> std::result::Result<HeldBytes, Full> {
+        let most = self.most_making();
+        let more = |making| (making + bytes <= most).then_some(making + bytes);
+        self.making.fetch_update(SeqCst, SeqCst, more).map_err(|_| Full::All)?;
+        let used = self.take(holder, bytes).inspect_err(|_| {
+            self.making.fetch_sub(bytes, SeqCst);
+        })?;
+        Ok(HeldBytes { budget: Arc::clone(self), used, is_made: false })
+    }
+
+    /// Puts a call into the queue.
+    fn enqueue(self: &Arc<Self>, holder: Holder<'_>, bytes: usize) -> oneshot::Receiver<HeldBytes> {
+        let (permission, granted) = oneshot::channel();
+        let Holder { share, is_exempt } = holder;
+        let mut queue = self.queue();
+        queue.push_back(Waiter { share: Arc::clone(share), is_exempt, bytes, permission });
+        self.waiting.store(queue.len(), SeqCst);
+        drop(queue);
+        // Bytes may have been released before the call was in the queue.
+        self.serve();
+        granted
+    }
+
+    /// Gives permission to the calls in the queue for which there is room, and wakes no others.
+    fn serve(self: &Arc<Self>) {
+        let (mut granted, mut at) = (Vec::new(), 0);
+        let mut queue = self.queue();
+        while let Some(waiter) = queue.get(at) {
+            let holder = Holder { share: &waiter.share, is_exempt: waiter.is_exempt };
+            let reserved = if waiter.permission.is_closed() { None } else { Some(self.reserve(holder, waiter.bytes)) };
+            match reserved {
+                Some(Err(Full::All)) => break,
+                Some(Err(Full::Owner)) => at += 1,
+                None => drop(queue.remove(at)),
+                Some(Ok(held)) => granted.extend(queue.remove(at).map(|waiter| (waiter.permission, held))),
+            }
+        }
+        self.waiting.store(queue.len(), SeqCst);
+        drop(queue);
+        for (permission, held) in granted {
+            // If the call has ended meanwhile, its bytes are released and others are served.
+            drop(permission.send(held));
+        }
+    }
+
+    fn take(&self, holder: Holder<'_>, bytes: usize) -> std::result::Result<Used, Full> {
+        let more = |all| (all + bytes <= self.max).then_some(all + bytes);
+        self.all.fetch_update(SeqCst, SeqCst, more).map_err(|_| Full::All)?;
         let most = self.most();
         let allows = |used: usize| holder.is_exempt || used == 0 || used + bytes <= most;
-        let used = holder.share.take_if(Use::Bytes, bytes, allows);
-        if used.is_none() {
+        holder.share.take_if(Use::Bytes, bytes, allows).ok_or_else(|| {
             self.all.fetch_sub(bytes, SeqCst);
-        }
-        used
+            Full::Owner
+        })
     }
 
     /// Counts an answer that can no longer be refused, beyond the limits if necessary.
@@ -203,11 +264,13 @@ impl Budget {
         holder.share.take_if(Use::Bytes, bytes, |_| true)
     }
 
-    fn give_back(&self, bytes: usize, making: usize) {
+    fn give_back(self: &Arc<Self>, bytes: usize, making: usize) {
         self.all.fetch_sub(bytes, SeqCst);
-        self.making.fetch_sub(making, SeqCst);
+        if making > 0 {
+            self.making.fetch_sub(making, SeqCst);
+        }
         if self.waiting.load(SeqCst) > 0 {
-            self.freed.notify_waiters();
+            self.serve();
         }
     }
 }
@@ -230,22 +293,6 @@ impl Drop for HeldBytes {
     }
 }
 
-/// Counts a waiting call until dropped.
-struct Waits<'a>(&'a AtomicUsize);
-
-impl<'a> Waits<'a> {
-    fn begin(waiting: &'a AtomicUsize) -> Self {
-        waiting.fetch_add(1, SeqCst);
-        Self(waiting)
-    }
-}
-
-impl Drop for Waits<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, SeqCst);
-    }
-}
-
 /// Bytes with the guard that counts them.
 struct Counted {
     data: Bytes,
@@ -259,83 +306,4 @@ impl AsRef<[u8]> for Counted {
 }
 
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests may panic")]
-
-    use uuid::Uuid;
-
-    use super::*;
-    use crate::{app::shares::Shares, models::PrincipalId};
-
-    const MIB: usize = 1024 * 1024;
-
-    fn share(shares: &Shares, owner: u128) -> Arc<Share> {
-        shares.of(PrincipalId(Uuid::from_u128(owner)))
-    }
-
-    fn answer(answers: &Answers, share: &Arc<Share>, bytes: usize) -> Result<Bytes> {
-        answers.hold(Holder { share, is_exempt: false }, None, vec![7; bytes].into(), true)
-    }
-
-    #[test]
-    fn an_owner_holds_its_part_until_the_last_piece_has_gone_and_leaves_room_for_others() {
-        let (shares, answers) = (Shares::default(), Answers::new(64 * MIB, 8 * MIB));
-        let (one, other) = (share(&shares, 1), share(&shares, 2));
-        let mut held: Vec<Bytes> = (0..2).map(|_| answer(&answers, &one, 4 * MIB).unwrap()).collect();
-        assert!(answer(&answers, &one, 1).is_err());
-        assert!(answer(&answers, &other, MIB).is_ok());
-        // A piece keeps the whole answer counted.
-        let mut whole = held.pop().unwrap();
-        let piece = whole.split_to(10);
-        drop(whole);
-        assert!(answer(&answers, &one, 1).is_err());
-        drop(piece);
-        assert!(answer(&answers, &one, MIB).is_ok());
-        drop(held);
-        assert_eq!((answers.0.all.load(SeqCst), one.used(Use::Bytes)), (0, 0));
-    }
-
-    #[test]
-    fn few_owners_never_take_everything() {
-        let (shares, answers) = (Shares::default(), Answers::new(64 * MIB, 8 * MIB));
-        let mut held = Vec::new();
-        for owner in 1..=8 {
-            let share = share(&shares, owner);
-            while let Ok(data) = answer(&answers, &share, MIB) {
-                held.push(data);
-            }
-        }
-        assert!(answers.is_pressed());
-        assert!(held.len() <= 40, "{}", held.len());
-        assert!(answer(&answers, &share(&shares, 9), 3 * MIB).is_ok(), "an owner that holds nothing gets an answer");
-    }
-
-    #[test]
-    fn what_is_done_is_told_and_counted_whatever_is_held() {
-        let (shares, answers) = (Shares::default(), Answers::new(MIB, MIB));
-        let one = share(&shares, 1);
-        let holder = Holder { share: &one, is_exempt: false };
-        let held = answer(&answers, &one, MIB).unwrap();
-        assert!(answers.has_room(holder).is_err());
-        assert!(answers.hold(holder, None, vec![7; 100].into(), false).is_ok());
-        drop(held);
-        assert!(answers.has_room(holder).is_ok());
-        assert_eq!(answers.0.all.load(SeqCst), 0);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn large_answers_are_made_one_after_the_other_and_nobody_waits_for_ever() {
-        let (shares, answers) = (Shares::default(), Answers::new(64 * MIB, 8 * MIB));
-        let (one, other) = (share(&shares, 1), share(&shares, 2));
-        let holder = Holder { share: &one, is_exempt: false };
-        let first = answers.turn(holder, 12 * MIB).await.unwrap();
-        assert!(matches!(answers.turn(holder, 12 * MIB).await, Err(Error::Overloaded)));
-        let others = answers.turn(Holder { share: &other, is_exempt: false }, 12 * MIB).await.unwrap();
-        let (second, data) = tokio::join!(answers.turn(holder, 2 * MIB), async {
-            answers.hold(holder, Some(first), vec![7; 3 * MIB].into(), true).unwrap()
-        });
-        assert_eq!(second.unwrap().used.amount(), 2 * MIB);
-        drop((data, others));
-        assert_eq!((answers.0.all.load(SeqCst), answers.0.making.load(SeqCst)), (0, 0));
-    }
-}
+mod tests;

@@ -1,10 +1,13 @@
 //! Storage of memberships.
 
+mod members;
+
 use diesel::{dsl::exists, prelude::*};
 use diesel_async::RunQueryDsl;
 
+pub use self::members::Member;
 use super::{
-    compared, delete_up_to,
+    MAX_BATCH, compared, delete_up_to,
     reach::{first_within, within},
     role::RoleRow,
     row,
@@ -16,9 +19,9 @@ use crate::{
     },
     error::Result,
     models::{
-        Action, Cursor, HeldPermissions, Membership, MembershipFilter, MembershipId, MembershipKey, Organization,
-        OrganizationId, OrganizationState, Page, PageRequest, Permissions, Reach, Resource as _, Revision, Role,
-        RoleName, Timestamp, User, UserId, UserState, permission::Standing,
+        Action, Change, Cursor, HeldPermissions, Membership, MembershipFilter, MembershipId, MembershipKey,
+        MembershipState, Organization, OrganizationId, OrganizationState, Page, PageRequest, Permissions, Reach,
+        Revision, Role, RoleName, Timestamp, User, UserId, UserState, permission::Standing,
     },
     repositories::Locked,
 };
@@ -30,6 +33,7 @@ row!(memberships: MembershipRow of Membership {
     organization_id: OrganizationId,
     role: RoleName,
     permissions: Permissions,
+    state: MembershipState,
     created_at: Timestamp,
     updated_at: Timestamp,
 });
@@ -40,17 +44,18 @@ pub struct MembershipRepository<'c> {
 }
 
 impl MembershipRepository<'_> {
-    /// Stores a new membership. Takes no reach: the row is new.
+    /// Stores a new membership of a user that is locked or new. Takes no reach: the row is new.
     ///
     /// # Errors
     /// [`Taken::Membership`](crate::error::Taken::Membership).
-    pub async fn insert(&mut self, membership: &Membership) -> Result<()> {
+    pub async fn insert(&mut self, membership: &Membership, user: &User) -> Result<()> {
         // The member's e-mail, copied here so that members can be searched by it; `UserRepository::save` keeps it up to date.
-        let of_user = users::table.filter(users::id.eq(membership.user_id)).select(users::email_normalized);
-        let user_email = memberships::user_email.eq(of_user.single_value().assume_not_null());
+        let user_email = memberships::user_email.eq(user.email_normalized.as_str().to_owned());
         let values = (MembershipRow::from(membership), user_email);
         execute!(self.conn, diesel::insert_into(memberships::table).values(values))?;
-        self.conn.made(Action::MembershipCreated, membership);
+        // With the event, the organization begins to see the user.
+        let made = Change::new(Action::MembershipCreated, None, Some(membership.clone().into()));
+        self.conn.record(Change { member: Some(user.clone()), ..made });
         Ok(())
     }
 
@@ -76,12 +81,14 @@ impl MembershipRepository<'_> {
         Ok(row.map(Membership::from))
     }
 
-    /// The authority a user holds in an organization that is not deleted. Takes no reach: the caller's reach is derived from it.
+    /// The authority a user holds in an organization that is not deleted: none by a disabled membership. Takes no reach: the caller's reach is derived from it.
     pub async fn held(&mut self, user: UserId, organization: OrganizationId) -> Result<HeldPermissions> {
         let membership = self.get(&Reach::by_system(), MembershipKey::Ends(user, organization)).await?;
         match membership {
-            Some(membership) => self.held_by(organization, &membership.role, &membership.permissions).await,
-            None => Ok(HeldPermissions::nothing()),
+            Some(membership) if membership.is_active() => {
+                self.held_by(organization, &membership.role, &membership.permissions).await
+            }
+            Some(_) | None => Ok(HeldPermissions::nothing()),
         }
     }
 
@@ -124,7 +131,7 @@ impl MembershipRepository<'_> {
         }))
     }
 
-    /// The authority a member holds by its role, which grants nothing if it does not exist, plus the membership's own permissions. Takes no
+    /// The authority that a role, which grants nothing if it does not exist, and permissions give a member. Takes no
     /// reach: the caller's reach is derived from it.
     pub async fn held_by(
         &mut self,
@@ -168,10 +175,22 @@ impl MembershipRepository<'_> {
         Ok(page.page(rows, |row| Cursor::by_id(row.id)))
     }
 
-    /// Number of members of a locked organization.
+    /// Number of memberships of a locked organization, including those of deleted users.
     pub async fn count(&mut self, organization: &Locked<Organization>) -> Result<i64> {
         query!(self.conn, c => {
             memberships::table.filter(memberships::organization_id.eq(organization.id)).count().get_result(c)
+        })
+    }
+
+    /// Number of members of a locked organization, without deleted users.
+    pub async fn count_shown(&mut self, organization: &Locked<Organization>) -> Result<i64> {
+        query!(self.conn, c => {
+            memberships::table
+                .inner_join(users::table.on(users::id.eq(memberships::user_id)))
+                .filter(memberships::organization_id.eq(organization.id))
+                .filter(compared(users::deleted_at.is_null()))
+                .count()
+                .get_result(c)
         })
     }
 
@@ -179,6 +198,18 @@ impl MembershipRepository<'_> {
     pub async fn count_of_user(&mut self, user: &Locked<User>) -> Result<i64> {
         query!(self.conn, c => {
             memberships::table.filter(memberships::user_id.eq(user.id)).count().get_result(c)
+        })
+    }
+
+    /// Number of memberships of a locked user, without those in deleted organizations.
+    pub async fn count_shown_of_user(&mut self, user: &Locked<User>) -> Result<i64> {
+        query!(self.conn, c => {
+            memberships::table
+                .inner_join(organizations::table.on(organizations::id.eq(memberships::organization_id)))
+                .filter(memberships::user_id.eq(user.id))
+                .filter(compared(organizations::deleted_at.is_null()))
+                .count()
+                .get_result(c)
         })
     }
 
@@ -232,6 +263,7 @@ impl MembershipRepository<'_> {
                 .inner_join(users::table.on(users::id.eq(memberships::user_id)))
                 .filter(memberships::organization_id.eq_any(organizations))
                 .filter(memberships::role.eq(RoleName::OWNER))
+                .filter(compared(memberships::state.eq(MembershipState::Active)))
                 .filter(users::state.eq(UserState::Active))
                 .filter(users::deleted_at.is_null())
                 .select(memberships::organization_id)
@@ -244,29 +276,32 @@ impl MembershipRepository<'_> {
         })
     }
 
-    /// Updates a locked membership.
-    pub async fn save(
-        &mut self,
-        mut membership: Locked<Membership>,
-        action: Action,
-        now: Timestamp,
-    ) -> Result<Membership> {
-        membership.touch(now);
-        let (before, membership) = membership.into_before_and_after();
+    /// Updates a locked membership. One that is as it was when locked is returned as it is, and nothing is written.
+    pub async fn save(&mut self, membership: Locked<Membership>, action: Action, now: Timestamp) -> Result<Membership> {
+        // A transfer to a member who is an owner already changes only who is accountable.
+        let written = if action == Action::MembershipOwnershipTransferred {
+            Ok(membership.written(now))
+        } else {
+            membership.changed(now)
+        };
+        let (before, membership) = match written {
+            Ok(written) => written,
+            Err(same) => return Ok(same),
+        };
         let found = memberships::table.filter(memberships::id.eq(membership.id));
         execute!(self.conn, diesel::update(found).set(MembershipRow::from(&membership)))?;
         if action == Action::MembershipOwnershipTransferred {
             let found = organizations::table.filter(organizations::id.eq(membership.organization_id));
             let accountable = organizations::accountable_user_id.eq(Some(membership.user_id));
             execute!(self.conn, diesel::update(found).set(accountable))?;
-        } else if before.role.is_owner() && !membership.role.is_owner() {
+        } else if before.role.is_owner() && !(membership.role.is_owner() && membership.is_active()) {
             self.no_longer_accountable(membership.user_id, vec![membership.organization_id]).await?;
         }
         self.conn.changed(action, before, &membership);
         Ok(membership)
     }
 
-    /// Ends a user's accountability for the API key usage of some organizations: a founder who has left must not be able to use up their
+    /// Ends a user's accountability for the API key usage of some organizations: a founder who has left or is shut out must not be able to use up their
     /// share, nor they the founder's. From then on such an organization has its own share.
     async fn no_longer_accountable(&mut self, user: UserId, organizations: Vec<OrganizationId>) -> Result<()> {
         query!(self.conn, c => {
@@ -293,6 +328,33 @@ impl MembershipRepository<'_> {
             query.order(memberships::id).limit(limit).load(c)
         })?;
         Ok(rows.into_iter().map(Membership::from).collect())
+    }
+
+    /// Gives memberships with a role that is being deleted the role `viewer`. Only those of deleted users have it still.
+    pub async fn remove_role(&mut self, role: &Locked<Role>, now: Timestamp) -> Result<()> {
+        let matches = || memberships::organization_id.eq(role.organization_id).and(memberships::role.eq(&role.name));
+        loop {
+            let ids: Vec<MembershipId> = query!(self.conn, c => {
+                memberships::table.filter(matches()).select(memberships::id).order(memberships::id).limit(MAX_BATCH).load(c)
+            })?;
+            if ids.is_empty() {
+                return Ok(());
+            }
+            let rows: Vec<MembershipRow> = query!(self.conn, c => {
+                diesel::update(memberships::table.filter(memberships::id.eq_any(&ids)))
+                    .set((
+                        memberships::role.eq(RoleName::viewer()),
+                        memberships::updated_at.eq(now),
+                        memberships::revision.eq(memberships::revision + 1),
+                    ))
+                    .returning(MembershipRow::as_returning())
+                    .get_results(c)
+            })?;
+            for after in rows.into_iter().map(Membership::from) {
+                let before = Membership { role: role.name.clone(), ..after.clone() };
+                self.conn.changed(Action::MembershipRoleRemoved, before, &after);
+            }
+        }
     }
 
     /// Deletes up to `limit` memberships of a locked user and returns how many.

@@ -1,0 +1,1 @@
+DROP TABLE cf_member_events;

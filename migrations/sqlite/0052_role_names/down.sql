@@ -1,0 +1,1 @@
+ALTER TABLE cf_roles DROP COLUMN display_name;

@@ -1,0 +1,1 @@
+DROP INDEX cf_memberships_own_permissions_idx;
