@@ -27,7 +27,10 @@ fn main() -> Result<(), Box<dyn Error>> {
         take_encoded(&mut set, path).ok_or(format!("{path} is not a field of a message"))?;
         generator = generator.bytes(path);
     }
-    generator.compile_fds(set)?;
+    let mut config = tonic_prost_build::Config::new();
+    // An answer is examined by the name of its message.
+    config.enable_type_names();
+    generator.compile_fds_with_config(set, config)?;
     Ok(())
 }
 

@@ -53,6 +53,8 @@ async fn person(t: &Test) -> Person {
         name: of("born"),
         avatar_url: format!("https://example.com/{}", of("face")),
         metadata: object("note", &of("noted")),
+        private_metadata: object("rating", &of("rated")),
+        external_id: of("external"),
         email_verified: true,
         request_id: Uuid::new_v4().to_string(),
         ..Default::default()
@@ -74,7 +76,7 @@ async fn person(t: &Test) -> Person {
         ["born", "face", "noted", "called", "ticket", "agent", "key", "kept", "subject", "oauth", "new"]
             .map(&of)
             .into();
-    words.extend(["denied", "own"].map(&of));
+    words.extend(["denied", "own", "rated", "external", "seat", "trial", "badge"].map(&of));
     words.extend([former, email, "198.51.100.77".to_owned(), "203.0.113.0".to_owned()]);
     Person { user, words, request, organization }
 }
@@ -130,6 +132,17 @@ async fn traces(
     let revoke = pb::RevokeInvitationRequest { invitation_id: finished.id, ..Default::default() };
     admin.invitations().revoke_invitation(revoke).await.unwrap();
     t.invitation(&other, former, "member").await;
+    // The organization's events carry the user as it became a member.
+    let join = pb::CreateMembershipRequest {
+        organization_id: other.id,
+        user_id: user.id.clone(),
+        role: "member".to_owned(),
+        metadata: object("place", &of("seat")),
+        private_metadata: object("plan", &of("trial")),
+        external_id: of("badge"),
+        ..Default::default()
+    };
+    admin.memberships().create_membership(join).await.unwrap();
     // Calls of the user: one that is done, about another resource, and one that is denied.
     let own = t.with_key(&key);
     let create = pb::CreateOrganizationRequest {
@@ -270,8 +283,31 @@ async fn after_an_own_deletion_and_the_restore_window_nothing_leads_to_the_perso
 #[both]
 async fn a_repeated_request_about_an_erased_user_is_neither_answered_nor_done_again(t: Arc<Test>) {
     let person = person(&t).await;
+    // Its answer shows a user that it has not changed.
+    let unchanged = pb::UpdateUserRequest { request_id: Uuid::new_v4().to_string(), ..person.request.clone() };
+    t.admin().users().update_user(unchanged.clone()).await.unwrap();
+    // Its answer shows an address, and not whose.
+    let change = pb::StartEmailChangeRequest {
+        user_id: person.user.id.clone(),
+        new_email: "another@example.com".to_owned(),
+        request_id: Uuid::new_v4().to_string(),
+        ..Default::default()
+    };
+    t.admin().authentication().start_email_change(change.clone()).await.unwrap();
+    // Its answer shows an invitation, and not to whom.
+    let invite = pb::CreateInvitationRequest {
+        organization_id: t.organization(&t.user("host").await).await.id,
+        email: person.user.email.to_uppercase(),
+        role: "member".to_owned(),
+        request_id: Uuid::new_v4().to_string(),
+        ..Default::default()
+    };
+    t.admin().invitations().create_invitation(invite.clone()).await.unwrap();
     purge(&t, &person.user).await;
     refused(t.admin().users().update_user(person.request).await, ErrorReason::UserNotFound);
+    refused(t.admin().users().update_user(unchanged).await, ErrorReason::UserNotFound);
+    refused(t.admin().authentication().start_email_change(change).await, ErrorReason::UserNotFound);
+    refused(t.admin().invitations().create_invitation(invite).await, ErrorReason::UserNotFound);
     // The answer of the purge itself holds nothing of the user.
     let (other, request_id) = (t.user("other").await, Uuid::new_v4().to_string());
     let purge = pb::PurgeUserRequest { user_id: other.id, request_id, ..Default::default() };

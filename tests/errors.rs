@@ -338,6 +338,29 @@ async fn provoke_taken(scene: Scene<'_>, reason: ErrorReason) -> Provoked {
             };
             done(owner.organizations().create_organization(request).await.map(drop))
         }
+        R::OrganizationExternalIdTaken => {
+            let request = pb::CreateOrganizationRequest {
+                name: "X".to_owned(),
+                owner_user_id: world.user.id,
+                external_id: world.organization_external_id,
+                ..Default::default()
+            };
+            done(admin.organizations().create_organization(request).await.map(drop))
+        }
+        R::MembershipExternalIdTaken => {
+            let join = async |external_id: &str| {
+                let request = pb::CreateMembershipRequest {
+                    user_id: t.user("member").await.id,
+                    organization_id: world.organization_id.clone(),
+                    role: "member".to_owned(),
+                    external_id: external_id.to_owned(),
+                    ..Default::default()
+                };
+                t.admin().memberships().create_membership(request).await
+            };
+            join("one-member").await?;
+            done(join("one-member").await.map(drop))
+        }
         R::OrganizationSlugReserved => {
             let request = pb::CreateOrganizationRequest {
                 name: "X".to_owned(),
@@ -557,7 +580,7 @@ async fn provoke_server_limits(scene: Scene<'_>, reason: ErrorReason) -> Provoke
                 let made = admin.organizations().create_organization(request).await?.into_inner();
                 organization_ids.push(made.organization.unwrap().id);
             }
-            let request = pb::BatchGetOrganizationsRequest { organization_ids };
+            let request = pb::BatchGetOrganizationsRequest { organization_ids, ..Default::default() };
             done(admin.organizations().batch_get_organizations(request).await.map(drop))
         }
         _ => Ok(false),

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use tenantry::pb;
 
-use crate::support::{Test, both, database, database::TestDatabase, raw, request::World, request::encode, statements};
+use crate::support::{
+    Test, both, crowd::Small, database, database::TestDatabase, raw, request::World, request::encode, statements,
+};
 
 /// Small tables, and a small index: the platform admins.
 const SMALL: [&str; 4] = ["cf_event_floor", "cf_sealing_keys", "cf_signing_keys", "cf_users_platform_admin_idx"];
@@ -28,6 +30,33 @@ async fn call_everything(t: &Test) {
             let purge = pb::PurgeUserRequest { user_id, purge_sole_organizations: true, ..Default::default() };
             let _ = t.admin().users().purge_user(purge).await;
         }
+    }
+}
+
+/// Calls the lists with each filter by a value, alone and with each other filter, and reads batches by each kind of name.
+async fn filter_everything(t: &Test) {
+    let small = Small::make(t).await;
+    for asker in &small.askers {
+        let is_by_value = |name: &str| name.contains("_filter=") || name.contains("external_id=");
+        for question in small.questions(2).into_iter().filter(|question| is_by_value(&question.name)) {
+            let _ =
+                raw::call(&t.anonymous(), &question.path, encode(&question.request), raw::bearer(&[&asker.key])).await;
+        }
+    }
+    let world = World::make(t).await;
+    let batch = pb::BatchGetUsersRequest {
+        user_ids: vec![world.user.id.clone()],
+        emails: vec![world.email.clone()],
+        external_ids: vec![world.user.external_id.clone()],
+    };
+    let organizations = pb::BatchGetOrganizationsRequest {
+        organization_ids: vec![world.organization_id.clone()],
+        external_ids: vec![world.organization_external_id.clone()],
+    };
+    for key in [t.admin_key.clone(), t.user_key(&world.user).await] {
+        let api = t.with_key(&key);
+        api.users().batch_get_users(batch.clone()).await.unwrap();
+        api.organizations().batch_get_organizations(organizations.clone()).await.unwrap();
     }
 }
 
@@ -115,6 +144,7 @@ async fn no_statement_reads_a_table_or_an_index_as_a_whole(t: Arc<Test>) {
     // On a server with no open connections yet.
     let own = Test::start_like(&t).await;
     call_everything(&own).await;
+    filter_everything(&own).await;
     let quote = if matches!(own.database, TestDatabase::Sqlite(_)) { '`' } else { '"' };
     let statements = statements::sent(quote);
     assert!(statements.len() > 60, "only {} statements were seen", statements.len());

@@ -113,7 +113,7 @@ pub async fn update<A: Answer>(
                 guards::platform_admin(caller)?;
             }
             let before = ApiKey::clone(&key);
-            key.apply(changes.clone());
+            key.apply(changes.clone())?;
             authority::key(tx, caller, Some(&before), &key).await?;
             target.check_etag(&before)?;
             is_not_revoked(&key)?;

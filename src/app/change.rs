@@ -6,7 +6,7 @@ use crate::{
     clock::Clock,
     db::{Conn, Database, Work, fault},
     error::{Entity, Error, Result, Taken},
-    models::{Actor, Call, Change, Event, EventId, Once, Origin, Person, Sealed, Timestamp, erasure},
+    models::{Actor, Call, Change, Event, EventId, Once, Origin, Person, PersonId, Sealed, Timestamp, erasure},
     repositories::ClaimedRequest,
     security::{
         random,
@@ -24,6 +24,9 @@ pub trait Answer: Sized + Send + Sync {
     /// # Errors
     /// [`Error::Internal`] for malformed bytes.
     fn from_bytes(bytes: &[u8]) -> Result<Self>;
+
+    /// The users, and the addresses of invitations, whose data an encoded answer holds.
+    fn persons(bytes: &[u8]) -> Vec<PersonId>;
 }
 
 /// Encodes the event of a change, without the data of persons who are being erased.
@@ -137,8 +140,13 @@ impl App {
 
     async fn remember<A: Answer>(&self, tx: &mut Conn, call: &Call, claimed: ClaimedRequest, answer: &A) -> Result<()> {
         let Some(once) = &call.once else { return Ok(()) };
-        let persons = erasure::persons_in_answer(tx.changes());
-        let answer = seal(&self.keys, call, &once.fingerprint, answer);
+        let answer = zeroize::Zeroizing::new(answer.to_bytes());
+        // What a call is about, and what its answer shows: an unchanged resource has no change, and the answer to a started change of an
+        // e-mail names no user.
+        let mut persons = [A::persons(&answer), erasure::persons_in_changes(tx.changes())].concat();
+        persons.sort_unstable();
+        persons.dedup();
+        let answer = seal(&self.keys, call, &once.fingerprint, &answer);
         tx.remembered_answers().remember(claimed, answer, &persons).await
     }
 }
@@ -152,9 +160,9 @@ enum Claim<A> {
 }
 
 /// All answers are sealed, because they may carry secrets.
-fn seal(keys: &KeyRing, call: &Call, fingerprint: &[u8; 32], answer: &impl Answer) -> Sealed {
+fn seal(keys: &KeyRing, call: &Call, fingerprint: &[u8; 32], answer: &[u8]) -> Sealed {
     let mut plaintext = zeroize::Zeroizing::new(fingerprint.to_vec());
-    plaintext.extend(answer.to_bytes());
+    plaintext.extend(answer);
     keys.seal(&plaintext, place(call))
 }
 

@@ -15,10 +15,10 @@ use crate::{
     },
 };
 
-/// Maximum number of events read at once. An event has up to about 70 KiB, so a watch whose client does not read holds at most about
-/// 3 MiB, including the messages waiting to be sent.
+/// Maximum number of events read at once. An event has up to about 70 KiB, and twice the private metadata, so a watch whose client
+/// does not read holds at most about 4 MiB, including the messages waiting to be sent.
 const EVENTS: i64 = 32;
-/// Maximum number of resources of a snapshot read at once. A resource has up to about 35 KiB.
+/// Maximum number of resources of a snapshot read at once. A resource has up to about 50 KiB.
 const RESOURCES: i64 = 200;
 /// Maximum number of positions of the event stream that one read covers, however many of them match.
 const SCAN: Sequence = 5_000;

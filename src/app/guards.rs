@@ -4,9 +4,9 @@ use crate::{
     db::Conn,
     error::{Denial, Entity, Error, Limit, Precondition, Result, Taken},
     models::{
-        ApiKey, ApiKeyId, Caller, HeldPermissions, Membership, Organization, OrganizationId, OrganizationState, Plan,
-        Plans, Presented, Principal, Reach, ReservedSlugs, RoleName, Scope, SessionId, Slug, StateFilter, Timestamp,
-        Use, User, UserId, UserState, Verdict,
+        ApiKey, ApiKeyId, Caller, HeldPermissions, Membership, MetadataFilters, Organization, OrganizationId,
+        OrganizationState, Plan, Plans, Presented, Principal, Reach, ReservedSlugs, RoleName, Scope, SessionId, Slug,
+        StateFilter, Timestamp, Use, User, UserId, UserState, Verdict,
         permission::{self, Lack},
     },
     repositories::Locked,
@@ -53,6 +53,14 @@ pub(super) fn may_list<S>(caller: &Caller, state: &StateFilter<S>) -> Result<()>
     match state {
         StateFilter::Deleted => platform_admin(caller),
         StateFilter::NotDeleted | StateFilter::Is(_) => Ok(()),
+    }
+}
+
+/// Allows only platform admins to filter by what only they see.
+pub(super) fn may_filter(caller: &Caller, filters: &MetadataFilters) -> Result<()> {
+    match filters.private {
+        Some(_) => platform_admin(caller),
+        None => Ok(()),
     }
 }
 

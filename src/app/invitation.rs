@@ -11,8 +11,8 @@ use crate::{
     error::{Entity, Error, Limit, Precondition, Result, Taken},
     models::{
         Action, Call, Caller, HeldPermissions, Invitation, InvitationFilter, InvitationId, InvitationKey, Membership,
-        MembershipKey, NewInvitation, NewMembership, NormalizedEmail, Organization, Page, PageRequest, Permissions,
-        Plaintext, Reach, SecretHash, ShownInvitation, Timestamp, User, UserId, permission,
+        MembershipKey, NewInvitation, NewMembership, NormalizedEmail, Organization, Page, PageRequest, Plaintext,
+        Reach, SecretHash, ShownInvitation, Timestamp, User, UserId, permission,
     },
     repositories::Locked,
 };
@@ -195,12 +195,7 @@ pub async fn accept<A: Answer>(
                 guards::may_own_another(tx, caller, &user, app.policy.max_organizations).await?;
             }
             guards::may_join_another(tx, caller, &user).await?;
-            let new = NewMembership {
-                user_id,
-                organization_id: organization.id,
-                role: invitation.role.clone(),
-                permissions: Permissions::default(),
-            };
+            let new = NewMembership::with_role(user_id, organization.id, invitation.role.clone());
             let membership = new.to_membership(membership_id, now);
             authority::by_invitation(tx);
             tx.memberships().insert(&membership, &user).await?;

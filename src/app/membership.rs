@@ -15,7 +15,7 @@ use crate::{
     error::{Entity, Error, Result, Taken},
     models::{
         Action, Call, Caller, HeldPermissions, Impact, Membership, MembershipChanges, MembershipFilter, MembershipId,
-        MembershipKey, MembershipState, NewMembership, Organization, Page, PageRequest, User, permission,
+        MembershipKey, MembershipState, NewMembership, Organization, Page, PageRequest, Seen, User, permission,
     },
     repositories::Locked,
 };
@@ -46,8 +46,9 @@ pub async fn create<A: Answer>(app: &App, call: &Call, new: &NewMembership, answ
 }
 
 /// Gets a membership by its id, or by its user and organization.
-pub async fn get(app: &App, caller: &Caller, key: MembershipKey) -> Result<Membership> {
-    find(app.db.read(async |conn| conn.memberships().get(&caller.reach(), key).await).await?)
+pub async fn get(app: &App, caller: &Caller, key: &MembershipKey) -> Result<Seen<Membership>> {
+    let found = app.db.read(async |conn| conn.memberships().get(&caller.reach(), key.clone()).await).await?;
+    find(found).map(|membership| caller.sees(membership))
 }
 
 /// Lists a page of memberships.
@@ -56,7 +57,8 @@ pub async fn list(
     caller: &Caller,
     filter: &MembershipFilter,
     page: &PageRequest,
-) -> Result<Page<Membership>> {
+) -> Result<Page<Seen<Membership>>> {
+    guards::may_filter(caller, &filter.metadata)?;
     let list = app.db.scan(async |conn| {
         if let Some(id) = filter.organization_id {
             guards::visible_organization(conn, caller, id).await?;
@@ -66,7 +68,7 @@ pub async fn list(
         }
         conn.memberships().list(&caller.reach(), filter, page).await
     });
-    list.await
+    Ok(list.await?.map(|membership| caller.sees(membership)))
 }
 
 /// Updates the fields of a membership that `changes` names. Invitations that its user sent to roles that the user no longer holds end.
@@ -75,7 +77,7 @@ pub async fn update<A: Answer>(
     call: &Call,
     target: &Target<MembershipId>,
     changes: &MembershipChanges,
-    answer: fn((Membership, Option<Preview>)) -> A,
+    answer: fn((Seen<Membership>, Option<Preview>)) -> A,
 ) -> Result<A> {
     let (caller, now) = (&call.caller, app.now());
     app.change(
@@ -89,6 +91,9 @@ pub async fn update<A: Answer>(
             }
             let (organization, mut membership) = lock(tx, caller, &found).await?;
             let held = guards::may(tx, caller, organization.id, permission::WRITE_MEMBERSHIPS).await?;
+            if changes.private_metadata.is_some() {
+                guards::platform_admin(caller)?;
+            }
             dry_run.rule(guards::is_open_to(caller, &organization))?;
             let before = guards::held_by(tx, &membership).await?;
             held.outranks(&before)?;
@@ -96,7 +101,7 @@ pub async fn update<A: Answer>(
             if changes.role.as_ref().is_some_and(|role| !role.is_owner()) {
                 dry_run.rule(guards::keeps_an_owner(tx, &membership).await)?;
             }
-            membership.apply(changes.clone());
+            membership.apply(changes.clone())?;
             let given = tx.roles().given(membership.organization_id, &membership.role).await?;
             if changes.role.is_some() && given.is_none() {
                 return Err(Error::NotFound(Entity::Role));
@@ -105,14 +110,14 @@ pub async fn update<A: Answer>(
             authority::permissions(tx, &held, Some(&before), &after)?;
             let preview = dry_run.preview(async { Ok(Impact::of_memberships(1)) }).await?;
             if preview.is_some() {
-                return Ok((membership.into_inner(), preview));
+                return Ok((caller.sees(membership.into_inner()), preview));
             }
             let revision = membership.revision;
             let membership = tx.memberships().save(membership, Action::MembershipUpdated, now).await?;
             if membership.revision != revision {
                 ending::with_membership(tx, &organization, membership.user_id, now).await?;
             }
-            Ok((membership, None))
+            Ok((caller.sees(membership), None))
         },
         answer,
     )

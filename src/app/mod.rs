@@ -51,9 +51,7 @@ use crate::{
     clock::Clock,
     db::{Database, reads::BatchedReads},
     error::Error,
-    models::{
-        ApiKey, Erased, Event, Organization, Person, Plans, ReservedSlugs, Timestamp, User, session::Lifetimes,
-    },
+    models::{ApiKey, Erased, Event, Organization, Person, Plans, ReservedSlugs, Timestamp, User, session::Lifetimes},
     security::{
         event_cursor::EventCursors, page_token::PageTokens, password, random, sealing::KeyRing, token::SecretPrefixes,
     },

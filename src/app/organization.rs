@@ -11,9 +11,10 @@ use crate::{
     db::Conn,
     error::{Entity, Error, Result, Taken},
     models::{
-        Action, Call, Caller, HeldPermissions, Impact, Membership, MembershipId, MembershipKey, NewMembership,
-        NewOrganization, Organization, OrganizationChanges, OrganizationFilter, OrganizationId, OrganizationState,
-        Page, PageRequest, Permissions, Reach, RoleName, Slug, User, UserId, organization::Transfer, permission,
+        Action, Call, Caller, ExternalId, HeldPermissions, Impact, Membership, MembershipId, MembershipKey,
+        NewMembership, NewOrganization, Organization, OrganizationChanges, OrganizationFilter, OrganizationId,
+        OrganizationState, Page, PageRequest, Reach, RoleName, Seen, Slug, User, UserId, organization::Transfer,
+        permission,
     },
     repositories::Locked,
     security::random,
@@ -28,7 +29,7 @@ const RESTORED: &str = "the organization was deleted and restored";
 /// A new organization, and the membership of its owner.
 pub struct Created {
     /// The organization.
-    pub organization: Organization,
+    pub organization: Seen<Organization>,
     /// Its owner's membership.
     pub owner_membership_id: MembershipId,
 }
@@ -36,9 +37,9 @@ pub struct Created {
 /// Both memberships after a transfer.
 pub struct Transferred {
     /// The new owner's.
-    pub new_owner: Membership,
+    pub new_owner: Seen<Membership>,
     /// The former owner's.
-    pub former_owner: Membership,
+    pub former_owner: Seen<Membership>,
     /// Set if the change was only checked.
     pub preview: Option<Preview>,
 }
@@ -71,19 +72,14 @@ async fn create_with_slug<A: Answer>(
     let (caller, now) = (&call.caller, app.now());
     let plan = new.plan.clone().unwrap_or_else(|| app.plans.first());
     let organization = new.to_organization(app.new_id(now), slug, plan, now);
-    let owner = NewMembership {
-        user_id: new.owner_user_id,
-        organization_id: organization.id,
-        role: RoleName::owner(),
-        permissions: Permissions::default(),
-    };
+    let owner = NewMembership::with_role(new.owner_user_id, organization.id, RoleName::owner());
     let membership = owner.to_membership(app.new_id(now), now);
     app.change(
         call,
         async |tx| {
             let user = guards::lock_user(tx, caller, new.owner_user_id).await?;
             let is_first_plan = organization.plan == app.plans.first();
-            if caller.user_id() != Some(user.id) || !is_first_plan || new.allow_reserved_slug {
+            if caller.user_id() != Some(user.id) || !is_first_plan || new.is_of_the_platform() {
                 guards::platform_admin(caller)?;
             }
             guards::offered_plan(&app.plans, &organization.plan)?;
@@ -95,7 +91,8 @@ async fn create_with_slug<A: Answer>(
             tx.organizations().insert(&organization, user.id).await?;
             authority::own_organization(tx);
             tx.memberships().insert(&membership, &user).await?;
-            Ok(Created { organization: organization.clone(), owner_membership_id: membership.id })
+            let organization = caller.sees(organization.clone());
+            Ok(Created { organization, owner_membership_id: membership.id })
         },
         answer,
     )
@@ -103,25 +100,48 @@ async fn create_with_slug<A: Answer>(
 }
 
 /// Gets an organization by id.
-pub async fn get(app: &App, caller: &Caller, id: OrganizationId) -> Result<Organization> {
-    find(app.organizations.get(caller.reach(), id).await?)
+pub async fn get(app: &App, caller: &Caller, id: OrganizationId) -> Result<Seen<Organization>> {
+    find(app.organizations.get(caller.reach(), id).await?).map(|found| caller.sees(found))
 }
 
 /// Gets an organization by its slug or by a former one, and whether it is a former one.
-pub async fn get_by_slug(app: &App, caller: &Caller, slug: &Slug) -> Result<(Organization, bool)> {
+pub async fn get_by_slug(app: &App, caller: &Caller, slug: &Slug) -> Result<(Seen<Organization>, bool)> {
     let get = app.db.read(async |conn| {
         let reach = caller.reach();
         if let Some(organization) = conn.organizations().get_by_slug(&reach, slug).await? {
-            return Ok((organization, false));
+            return Ok((caller.sees(organization), false));
         }
-        find(conn.organizations().get_by_former_slug(&reach, slug).await?).map(|organization| (organization, true))
+        let former = find(conn.organizations().get_by_former_slug(&reach, slug).await?)?;
+        Ok((caller.sees(former), true))
     });
     get.await
 }
 
-/// Gets the organizations of these ids that the caller can see, in any order.
-pub async fn get_many(app: &App, caller: &Caller, ids: &[OrganizationId]) -> Result<Vec<Organization>> {
-    app.db.read(async |conn| conn.organizations().get_many(&caller.reach(), ids).await).await
+/// Gets an organization by its id in another system.
+pub async fn get_by_external_id(app: &App, caller: &Caller, id: &ExternalId) -> Result<Seen<Organization>> {
+    let found = app.db.read(async |conn| conn.organizations().get_by_external_id(&caller.reach(), id).await).await?;
+    find(found).map(|found| caller.sees(found))
+}
+
+/// Gets the organizations with these ids, or these ids in another system, that the caller can see, in any order.
+pub async fn get_many(
+    app: &App,
+    caller: &Caller,
+    ids: &[OrganizationId],
+    external_ids: &[ExternalId],
+) -> Result<Vec<Seen<Organization>>> {
+    let reach = &caller.reach();
+    let read = app.db.read(async |conn| {
+        let mut found = Vec::new();
+        if !ids.is_empty() {
+            found = conn.organizations().get_many(reach, ids).await?;
+        }
+        if !external_ids.is_empty() {
+            found.extend(conn.organizations().get_many_by_external_id(reach, external_ids).await?);
+        }
+        Ok(found)
+    });
+    Ok(read.await?.into_iter().map(|found| caller.sees(found)).collect())
 }
 
 /// Lists a page of organizations.
@@ -130,15 +150,16 @@ pub async fn list(
     caller: &Caller,
     filter: &OrganizationFilter,
     page: &PageRequest,
-) -> Result<Page<Organization>> {
+) -> Result<Page<Seen<Organization>>> {
     guards::may_list(caller, &filter.state)?;
+    guards::may_filter(caller, &filter.metadata)?;
     let list = app.db.scan(async |conn| {
         if let Some(id) = filter.member_user_id {
             guards::visible_user(conn, caller, id).await?;
         }
         conn.organizations().list(&caller.reach(), filter, page).await
     });
-    list.await
+    Ok(list.await?.map(|found| caller.sees(found)))
 }
 
 /// Updates the fields of an organization that `changes` names.
@@ -147,7 +168,7 @@ pub async fn update<A: Answer>(
     call: &Call,
     target: &Target<OrganizationId>,
     changes: &OrganizationChanges,
-    answer: fn(Organization) -> A,
+    answer: fn(Seen<Organization>) -> A,
 ) -> Result<A> {
     let (caller, now) = (&call.caller, app.now());
     app.change(
@@ -155,7 +176,7 @@ pub async fn update<A: Answer>(
         async |tx| {
             let mut organization = guards::lock_organization(tx, caller, target.id).await?;
             guards::may_change(tx, caller, &organization, permission::WRITE_ORGANIZATION).await?;
-            if changes.plan.is_some() || changes.allow_reserved_slug {
+            if changes.are_of_the_platform() {
                 guards::platform_admin(caller)?;
             }
             target.check_etag(&*organization)?;
@@ -167,8 +188,8 @@ pub async fn update<A: Answer>(
             if let Some(slug) = slug.filter(|_| !changes.allow_reserved_slug) {
                 guards::unreserved(&app.reserved_slugs, "slug", slug)?;
             }
-            organization.apply(changes.clone());
-            tx.organizations().save(organization, Action::OrganizationUpdated, now).await
+            organization.apply(changes.clone())?;
+            Ok(caller.sees(tx.organizations().save(organization, Action::OrganizationUpdated, now).await?))
         },
         answer,
     )
@@ -234,7 +255,7 @@ pub async fn delete<A: Answer>(
     app: &App,
     call: &Call,
     target: &Target<OrganizationId>,
-    answer: fn((Organization, Option<Preview>)) -> A,
+    answer: fn((Seen<Organization>, Option<Preview>)) -> A,
 ) -> Result<A> {
     let (caller, now) = (&call.caller, app.now());
     app.change(
@@ -248,10 +269,11 @@ pub async fn delete<A: Answer>(
             organization.deleted_at = Some(now);
             let preview = dry_run.preview(tx.organizations().impact(&organization, now)).await?;
             if preview.is_some() {
-                return Ok((organization.into_inner(), preview));
+                return Ok((caller.sees(organization.into_inner()), preview));
             }
             tx.sessions().end_of_organization(organization.id, now).await?;
-            Ok((tx.organizations().save(organization, Action::OrganizationDeleted, now).await?, None))
+            let deleted = tx.organizations().save(organization, Action::OrganizationDeleted, now).await?;
+            Ok((caller.sees(deleted), None))
         },
         answer,
     )
@@ -351,13 +373,13 @@ pub async fn transfer_ownership<A: Answer>(
             former.role = transfer.role.clone();
             let preview = dry_run.preview(async { Ok(Impact::of_memberships(2)) }).await?;
             if preview.is_some() {
-                let (new_owner, former_owner) = (new.into_inner(), former.into_inner());
+                let (new_owner, former_owner) = (caller.sees(new.into_inner()), caller.sees(former.into_inner()));
                 return Ok(Transferred { new_owner, former_owner, preview });
             }
             let new_owner = tx.memberships().save(new, Action::MembershipOwnershipTransferred, now).await?;
             let former_owner = tx.memberships().save(former, Action::MembershipUpdated, now).await?;
             ending::with_membership(tx, &organization, former_owner.user_id, now).await?;
-            Ok(Transferred { new_owner, former_owner, preview })
+            Ok(Transferred { new_owner: caller.sees(new_owner), former_owner: caller.sees(former_owner), preview })
         },
         answer,
     )

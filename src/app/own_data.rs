@@ -12,8 +12,8 @@ use crate::{
     db::Conn,
     error::{Entity, Error, Result},
     models::{
-        ApiKey, Event, EventId, Invitation, Membership, OauthAccount, PersonId, Reach, Sequence, Session, Trace, User,
-        UserId, event::View,
+        ApiKey, Caller, Event, EventId, Invitation, Membership, OauthAccount, PersonId, Reach, Seen, Sequence, Session,
+        Trace, User, UserId,
     },
 };
 
@@ -26,9 +26,9 @@ const EVENTS: i64 = 32;
 #[expect(clippy::large_enum_variant, reason = "few are held at once")]
 pub enum OwnDatum {
     /// The user.
-    User(User),
+    User(Seen<User>),
     /// A membership of the user.
-    Membership(Membership),
+    Membership(Seen<Membership>),
     /// An invitation to the user's address.
     ReceivedInvitation(Invitation),
     /// An invitation that the user sent.
@@ -47,8 +47,8 @@ pub enum OwnDatum {
 pub struct OwnEvent {
     /// The event and its position.
     pub placed: (Sequence, Event),
-    /// How much of the actor is visible.
-    pub view: View,
+    /// The user, who reads it.
+    pub user_id: UserId,
     /// True if the event is about somebody or something else: what it shows of that is not the user's.
     pub is_of_call_only: bool,
 }
@@ -122,7 +122,7 @@ impl OwnData {
         let batch = app.db.scan(async |conn| {
             guards::still_holds(conn, caller, &rights.scope, now).await?;
             guards::is_own(caller, id)?;
-            if is_left_out { Ok(Batch::default()) } else { read(conn, user, part, after).await }
+            if is_left_out { Ok(Batch::default()) } else { read(conn, caller, user, part, after).await }
         });
         let batch = batch.await?;
         self.after = batch.last;
@@ -151,7 +151,7 @@ impl Batch {
 }
 
 /// Reads the next rows of a part.
-async fn read(conn: &mut Conn, user: &User, part: Part, after: Option<Uuid>) -> Result<Batch> {
+async fn read(conn: &mut Conn, caller: &Caller, user: &User, part: Part, after: Option<Uuid>) -> Result<Batch> {
     let own = &Reach::User(user.id);
     macro_rules! resources {
         ($rows:expr, $datum:expr) => {
@@ -162,10 +162,11 @@ async fn read(conn: &mut Conn, user: &User, part: Part, after: Option<Uuid>) -> 
         // Read again, because it may have changed since the beginning.
         Part::User => {
             let rows = conn.users().export(own, None, 1).await?;
-            Batch { data: rows.into_iter().map(OwnDatum::User).collect(), last: None }
+            Batch { data: rows.into_iter().map(|user| OwnDatum::User(caller.sees(user))).collect(), last: None }
         }
         Part::Memberships => {
-            resources!(conn.memberships().export(own, after.map(Into::into), RESOURCES), OwnDatum::Membership)
+            let membership = |membership| OwnDatum::Membership(caller.sees(membership));
+            resources!(conn.memberships().export(own, after.map(Into::into), RESOURCES), membership)
         }
         Part::ReceivedInvitations => {
             let after = after.map(Into::into);
@@ -195,14 +196,12 @@ async fn read(conn: &mut Conn, user: &User, part: Part, after: Option<Uuid>) -> 
     })
 }
 
-/// An event as its user sees it. One of a call of the user that is also about the user comes only once.
+/// An event as its user sees it, for platform admins too: what the user may read. One of a call of the user that is also about the user
+/// comes only once.
 fn own_event(user: UserId, trace: Trace, placed: (Sequence, Event)) -> Option<OwnDatum> {
-    let (_, event) = &placed;
-    let (is_about, is_by) = (event.user_id == Some(user), event.actor_user_id == Some(user));
+    let is_about = placed.1.user_id == Some(user);
     if trace == Trace::By && is_about {
         return None;
     }
-    // Of its own calls the user sees everything, also of those as a platform admin.
-    let view = if is_by { View::Platform } else { View::User(user) };
-    Some(OwnDatum::Event(OwnEvent { view, is_of_call_only: trace == Trace::By, placed }))
+    Some(OwnDatum::Event(OwnEvent { placed, user_id: user, is_of_call_only: trace == Trace::By }))
 }

@@ -4,15 +4,16 @@ use super::{
     App, authority,
     change::Answer,
     dry_run::{DryRun, Preview},
-        ending, erasure, guards, shown::PresentedCredentials,
+    ending, erasure, guards,
+    shown::PresentedCredentials,
     target::Target,
 };
 use crate::{
     db::Conn,
     error::{Entity, Error, Result},
     models::{
-        Action, Call, Caller, Email, Impact, NewUser, OauthAccount, Page, PageRequest, Timestamp, User, UserChanges,
-        UserFilter, UserId, UserRestoration, UserState,
+        Action, Call, Caller, Email, ExternalId, Impact, NewUser, NormalizedEmail, OauthAccount, Page, PageRequest,
+        Seen, Timestamp, User, UserChanges, UserFilter, UserId, UserRestoration, UserState,
     },
     repositories::Locked,
 };
@@ -36,30 +37,58 @@ pub async fn create<A: Answer>(app: &App, call: &Call, new: NewUser, answer: fn(
 }
 
 /// Gets a user by id.
-pub async fn get(app: &App, caller: &Caller, id: UserId) -> Result<User> {
-    find(app.users.get(caller.reach(), id).await?)
+pub async fn get(app: &App, caller: &Caller, id: UserId) -> Result<Seen<User>> {
+    find(app.users.get(caller.reach(), id).await?).map(|user| caller.sees(user))
 }
 
 /// Gets a user by e-mail, however it is spelled.
-pub async fn get_by_email(app: &App, caller: &Caller, email: &Email) -> Result<User> {
-    find(app.db.read(async |conn| conn.users().get_by_email(&caller.reach(), email.normalized()).await).await?)
+pub async fn get_by_email(app: &App, caller: &Caller, email: &Email) -> Result<Seen<User>> {
+    let found = app.db.read(async |conn| conn.users().get_by_email(&caller.reach(), email.normalized()).await).await?;
+    find(found).map(|user| caller.sees(user))
 }
 
-/// Gets the users of these ids that the caller can see, in any order.
-pub async fn get_many(app: &App, caller: &Caller, ids: &[UserId]) -> Result<Vec<User>> {
-    app.db.read(async |conn| conn.users().get_many(&caller.reach(), ids).await).await
+/// Gets a user by its id in another system.
+pub async fn get_by_external_id(app: &App, caller: &Caller, id: &ExternalId) -> Result<Seen<User>> {
+    let found = app.db.read(async |conn| conn.users().get_by_external_id(&caller.reach(), id).await).await?;
+    find(found).map(|user| caller.sees(user))
+}
+
+/// Gets the users with these ids, these addresses or these ids in another system that the caller can see, in any order.
+pub async fn get_many(
+    app: &App,
+    caller: &Caller,
+    ids: &[UserId],
+    emails: &[NormalizedEmail],
+    external_ids: &[ExternalId],
+) -> Result<Vec<Seen<User>>> {
+    let reach = &caller.reach();
+    let read = app.db.read(async |conn| {
+        let mut found = Vec::new();
+        if !ids.is_empty() {
+            found = conn.users().get_many(reach, ids).await?;
+        }
+        if !emails.is_empty() {
+            found.extend(conn.users().get_many_by_email(reach, emails).await?);
+        }
+        if !external_ids.is_empty() {
+            found.extend(conn.users().get_many_by_external_id(reach, external_ids).await?);
+        }
+        Ok(found)
+    });
+    Ok(read.await?.into_iter().map(|user| caller.sees(user)).collect())
 }
 
 /// Lists a page of users.
-pub async fn list(app: &App, caller: &Caller, filter: &UserFilter, page: &PageRequest) -> Result<Page<User>> {
+pub async fn list(app: &App, caller: &Caller, filter: &UserFilter, page: &PageRequest) -> Result<Page<Seen<User>>> {
     guards::may_list(caller, &filter.state)?;
+    guards::may_filter(caller, &filter.metadata)?;
     let list = app.db.scan(async |conn| {
         if let Some(id) = filter.organization_id {
             guards::visible_organization(conn, caller, id).await?;
         }
         conn.users().list(&caller.reach(), filter, page).await
     });
-    list.await
+    Ok(list.await?.map(|user| caller.sees(user)))
 }
 
 /// Updates the fields of a user that `changes` names. A new e-mail is unverified, and ends the tokens mailed to the former one. `access_token`
@@ -70,7 +99,7 @@ pub async fn update<A: Answer>(
     target: &Target<UserId>,
     changes: &UserChanges,
     access_token: &str,
-    answer: fn(User) -> A,
+    answer: fn(Seen<User>) -> A,
 ) -> Result<A> {
     let (caller, now) = (&call.caller, app.now());
     let shown = &PresentedCredentials::read(app, caller, access_token, now).await?;
@@ -78,7 +107,7 @@ pub async fn update<A: Answer>(
         call,
         async |tx| {
             let mut user = guards::lock_user(tx, caller, target.id).await?;
-            if caller.user_id() != Some(user.id) {
+            if caller.user_id() != Some(user.id) || changes.are_of_the_platform() {
                 guards::platform_admin(caller)?;
             }
             if changes.email.as_ref().is_some_and(|email| *email.normalized() != user.email_normalized) {
@@ -92,11 +121,11 @@ pub async fn update<A: Answer>(
             }
             target.check_etag(&*user)?;
             let was_verified = user.email_verified_at.is_some();
-            user.apply(changes.clone(), now);
+            user.apply(changes.clone(), now)?;
             if !was_verified && user.email_verified_at.is_some() {
                 vouch(tx, caller, &user, shown, now).await?;
             }
-            tx.users().save(user, Action::UserUpdated, now).await
+            Ok(caller.sees(tx.users().save(user, Action::UserUpdated, now).await?))
         },
         answer,
     )

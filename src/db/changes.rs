@@ -1,7 +1,7 @@
 //! Changes recorded by a transaction, and the authority it may grant.
 
 use super::Conn;
-use crate::models::{Change, Grant, Person, UserId};
+use crate::models::{Change, Grant};
 
 impl Conn {
     /// Records a change. It must become an event before the transaction commits.
@@ -12,21 +12,6 @@ impl Conn {
     /// The changes recorded so far.
     pub(crate) fn changes(&self) -> &[Change] {
         &self.changes
-    }
-
-    /// From here on, the events of this transaction show nothing of a person who is being erased.
-    pub(crate) fn erase(&mut self, person: Person) {
-        self.erasing.push(person);
-    }
-
-    /// The persons who are being erased.
-    pub(crate) fn erasing(&self) -> &[Person] {
-        &self.erasing
-    }
-
-    /// A person who is being erased, to add what else is the person's.
-    pub(crate) fn erasing_mut(&mut self, user: UserId) -> Option<&mut Person> {
-        self.erasing.iter_mut().find(|person| person.user_id == user)
     }
 
     /// Permits a grant. Only `app::authority`, which makes that decision, calls it.

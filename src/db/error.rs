@@ -5,10 +5,16 @@ use diesel::result::{DatabaseErrorInformation, DatabaseErrorKind, Error as Diese
 use crate::error::{Error, Taken};
 
 /// Unique constraints: name on PostgreSQL, columns on SQLite, and the error each maps to.
-const UNIQUE: [(&str, &str, Taken); 7] = [
+const UNIQUE: [(&str, &str, Taken); 9] = [
     ("cf_users_email_key", "cf_users.email_normalized", Taken::UserEmail),
     ("cf_users_external_id_key", "cf_users.external_id", Taken::UserExternalId),
     ("cf_organizations_slug_key", "cf_organizations.slug", Taken::OrganizationSlug),
+    ("cf_organizations_external_id_key", "cf_organizations.external_id", Taken::OrganizationExternalId),
+    (
+        "cf_memberships_external_id_key",
+        "cf_memberships.organization_id, cf_memberships.external_id",
+        Taken::MembershipExternalId,
+    ),
     (
         "cf_memberships_user_id_organization_id_key",
         "cf_memberships.user_id, cf_memberships.organization_id",

@@ -6,6 +6,8 @@
 //! Every function that uses the database fails with [`Error::Unavailable`] if it cannot be reached.
 
 mod changes;
+mod entries;
+mod erasing;
 mod error;
 pub mod fault;
 mod group;
@@ -27,6 +29,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+pub(crate) use entries::StoreEntries;
 pub(crate) use error::to_error;
 pub(crate) use locking::{ForUpdate, KeepingSelected};
 pub(crate) use prepared::Prepared;
@@ -328,18 +331,6 @@ impl Database {
                 tx.rollback().await?;
                 Err(error)
             }
-        }
-    }
-
-    /// Removes old versions of rows from the files of the database, as far as that is in the hands of the service: on SQLite, the log is
-    /// copied to the database and truncated. False if a reader still needs them. PostgreSQL removes them by itself, when it vacuums.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`] if the database cannot be used.
-    pub async fn forget_old_versions(&self) -> Result<bool> {
-        match &self.pools {
-            Pools::Sqlite(pools) => pools.truncate_log().await,
-            Pools::Postgres(_) => Ok(true),
         }
     }
 

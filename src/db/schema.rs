@@ -21,6 +21,7 @@ diesel::table! {
         created_at -> Instant,
         updated_at -> Instant,
         external_id -> Nullable<Text>,
+        private_metadata -> JsonDoc,
     }
 }
 
@@ -42,6 +43,8 @@ diesel::table! {
         created_at -> Instant,
         updated_at -> Instant,
         accountable_user_id -> Nullable<Id>,
+        external_id -> Nullable<Text>,
+        private_metadata -> JsonDoc,
         plan -> Text,
     }
 }
@@ -61,6 +64,9 @@ diesel::table! {
         created_at -> Instant,
         updated_at -> Instant,
         user_email -> Text,
+        external_id -> Nullable<Text>,
+        metadata -> JsonDoc,
+        private_metadata -> JsonDoc,
         state -> Text,
     }
 }
@@ -349,6 +355,20 @@ diesel::table! {
     use diesel::sql_types::*;
     use crate::db::types::Id;
 
+    #[sql_name = "cf_metadata_entries"]
+    metadata_entries (kind, resource_id, key) {
+        kind -> Text,
+        resource_id -> Id,
+        key -> Text,
+        scope_id -> Id,
+        value -> Text,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::db::types::Id;
+
     #[sql_name = "cf_former_slugs"]
     former_slugs (slug) {
         slug -> Text,
@@ -370,5 +390,6 @@ diesel::allow_tables_to_appear_in_same_query!(
     sessions,
     api_keys,
     events,
-    member_events
+    member_events,
+    metadata_entries,
 );

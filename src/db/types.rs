@@ -18,7 +18,10 @@ use uuid::Uuid;
 
 use crate::models::{
     AccountId, Action, ActorKind, ApiKeyId, CredentialId, Environment, EventId, ExternalId, InvitationId, IpRanges,
-        JsonObject, MembershipId, MembershipState, Name, NormalizedEmail, OauthAccountId, OneTimeTokenId, OrganizationId, OrganizationState, PasswordHash, PersonId, Plan, PublicKey, Purpose, RequestId, ResourceId, ResourceType, RevokedReason, RoleId, RoleName, Scopes, Sealed, SearchKey, SecretHash, SessionId, SigningAlgorithm, SigningKeyId, Slug, Source, Timestamp, Trace, UserId, UserState, WebUrl,
+    JsonObject, MembershipId, MembershipState, MetadataKind, Name, NormalizedEmail, OauthAccountId, OneTimeTokenId,
+    OrganizationId, OrganizationState, PasswordHash, PersonId, Plan, PublicKey, Purpose, RequestId, ResourceId,
+    ResourceType, RevokedReason, RoleId, RoleName, Scopes, Sealed, SearchKey, SecretHash, SessionId, SigningAlgorithm,
+    SigningKeyId, Slug, Source, Timestamp, Trace, UserId, UserState, WebUrl,
     api_key::KeyPrefix,
     email::GivenEmail,
     event::Details,
@@ -239,6 +242,7 @@ texts!(
     Purpose,
     SigningAlgorithm,
     Trace,
+    MetadataKind,
 );
 
 macro_rules! documents {

@@ -5,7 +5,7 @@ mod refusal;
 use std::{error::Error as StdError, time::Duration};
 
 pub use self::refusal::{Denial, Limit, Precondition};
-use crate::security::password::Unacceptable;
+use crate::{models::json::Overflow, security::password::Unacceptable};
 
 /// A result with our error type.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -126,6 +126,12 @@ impl Error {
     }
 }
 
+impl From<Overflow> for Error {
+    fn from(Overflow { field, rule }: Overflow) -> Self {
+        Self::invalid(field, rule)
+    }
+}
+
 /// A field that breaks a rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Violation {
@@ -200,6 +206,10 @@ pub enum Taken {
     Password,
     /// The slug of an organization.
     OrganizationSlug,
+    /// The external id of an organization.
+    OrganizationExternalId,
+    /// The external id of a membership.
+    MembershipExternalId,
     /// The user is already a member.
     Membership,
     /// The account at the provider is already linked.
@@ -219,7 +229,7 @@ impl Taken {
     pub fn field(self) -> &'static str {
         match self {
             Self::UserEmail | Self::Invitation | Self::Member => "email",
-            Self::UserExternalId => "external_id",
+            Self::UserExternalId | Self::OrganizationExternalId | Self::MembershipExternalId => "external_id",
             Self::OrganizationSlug => "slug",
             Self::Membership | Self::Password => "user_id",
             Self::OauthAccount => "provider_user_id",
@@ -236,6 +246,8 @@ impl Taken {
                 "the user already has a password; replacing it requires the password or access to the user's mail"
             }
             Self::OrganizationSlug => "another organization has this slug",
+            Self::OrganizationExternalId => "another organization has this external id",
+            Self::MembershipExternalId => "another membership of the organization has this external id",
             Self::Membership => "the user is already a member of the organization",
             Self::OauthAccount => "the account at the provider is already linked",
             Self::Role => "the organization already has a role of this name",

@@ -49,6 +49,8 @@ fn classify(error: &Error) -> (Code, ErrorReason) {
                 Taken::UserExternalId => R::UserExternalIdTaken,
                 Taken::Password => R::PasswordExists,
                 Taken::OrganizationSlug => R::OrganizationSlugTaken,
+                Taken::OrganizationExternalId => R::OrganizationExternalIdTaken,
+                Taken::MembershipExternalId => R::MembershipExternalIdTaken,
                 Taken::Membership | Taken::Member => R::MembershipExists,
                 Taken::OauthAccount => R::OauthAccountLinked,
                 Taken::Role => R::RoleExists,

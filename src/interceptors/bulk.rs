@@ -12,8 +12,6 @@ use crate::models::PageRequest;
 /// The size that a row counts for: the maximum of its metadata. A page of rows this large takes about 27 MiB for 1,000 rows while it is built
 /// (stored text, parsed value, message, encoded bytes), measured by `make test-attacks`: at this size, one such page is built at a time.
 const BYTES_OF_ROW: usize = 16 * 1024;
-/// Bytes per id in a request: a UUID as text, with tag and length.
-const BYTES_OF_ID: usize = 38;
 /// The request field with the number of rows in a page.
 const PAGE_SIZE: &str = "page_size";
 
@@ -22,7 +20,7 @@ const PAGE_SIZE: &str = "page_size";
 pub enum Bulk {
     /// It returns a page; the field with this number is its size.
     Page(u32),
-    /// It returns a row for each id of the request.
+    /// It returns a row for each item of the request's lists.
     Batch,
 }
 
@@ -42,10 +40,24 @@ impl Bulk {
         let rows = match self {
             // An unreadable request is refused later.
             Self::Page(field) => page_size(field, request).unwrap_or(PageRequest::DEFAULT_SIZE),
-            Self::Batch => request.len() / BYTES_OF_ID + 1,
+            Self::Batch => items(request),
         };
         rows.clamp(1, PageRequest::MAX_SIZE) * BYTES_OF_ROW
     }
+}
+
+/// Number of items in all lists of a request. An unreadable request is refused later.
+fn items(mut request: &[u8]) -> usize {
+    let mut items = 0;
+    while request.has_remaining() && items < PageRequest::MAX_SIZE {
+        let skipped = decode_key(&mut request)
+            .and_then(|(tag, wire)| skip_field(wire, tag, &mut request, DecodeContext::default()));
+        if skipped.is_err() {
+            break;
+        }
+        items += 1;
+    }
+    items
 }
 
 /// The last value of a field, unless it is 0.
@@ -93,8 +105,10 @@ mod tests {
         assert_eq!(list.estimate(b"\xff\xff"), PageRequest::DEFAULT_SIZE * BYTES_OF_ROW);
         let batch = bulk("UserService/BatchGetUsers").unwrap();
         let user_ids = vec!["01900000-0000-7000-8000-000000000000".to_owned(); 7];
-        let asked = batch.estimate(&pb::BatchGetUsersRequest { user_ids }.encode_to_vec());
-        assert_eq!(asked, 8 * BYTES_OF_ROW);
+        let external_ids = vec!["x".to_owned(); 5];
+        let request = pb::BatchGetUsersRequest { user_ids, external_ids, ..Default::default() };
+        assert_eq!(batch.estimate(&request.encode_to_vec()), 12 * BYTES_OF_ROW);
+        assert_eq!(batch.estimate(b"\xff\xff"), BYTES_OF_ROW);
         assert_eq!(bulk("UserService/GetUser"), None);
         assert_eq!(bulk("EventService/WatchEvents"), None);
     }

@@ -3,8 +3,9 @@
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use super::{
-    ApiKeyId, Caller, IpRanges, JsonObject, Name, OrganizationId, Presented, Principal, PrincipalId, Revision, Scope,
-    Scopes, SecretHash, SecretPrefix, Timestamp, UserId,
+    ApiKeyId, Caller, IpRanges, JsonChanges, JsonObject, MetadataMatch, Name, OrganizationId, Presented, Principal,
+    PrincipalId, Revision, Scope, Scopes, SecretHash, SecretPrefix, Timestamp, UserId,
+    json::Overflow,
     resource::resource,
     stored::{StoredText, words},
 };
@@ -203,7 +204,7 @@ pub struct ApiKeyChanges {
     /// Maximum calls per second.
     pub rate_limit: Option<i64>,
     /// Free-form metadata.
-    pub metadata: Option<JsonObject>,
+    pub metadata: Option<JsonChanges>,
 }
 
 impl ApiKey {
@@ -257,7 +258,7 @@ impl ApiKey {
     }
 
     /// Applies `changes`.
-    pub fn apply(&mut self, changes: ApiKeyChanges) {
+    pub fn apply(&mut self, changes: ApiKeyChanges) -> Result<(), Overflow> {
         // Without `..`: a forgotten field does not compile.
         let ApiKeyChanges { name, scopes, expires_at, allowed_ip_ranges, rate_limit, metadata } = changes;
         if let Some(name) = name {
@@ -276,8 +277,9 @@ impl ApiKey {
             self.rate_limit = rate_limit;
         }
         if let Some(metadata) = metadata {
-            self.metadata = metadata;
+            metadata.apply("metadata", &mut self.metadata)?;
         }
+        Ok(())
     }
 }
 
@@ -287,12 +289,14 @@ pub fn covers_rate(held: i64, given: i64) -> bool {
 }
 
 /// A filter of keys.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct ApiKeyFilter {
     /// The owner.
     pub owner: ApiKeyOwner,
     /// Whether revoked keys are included.
     pub include_revoked: bool,
+    /// With this value in their metadata.
+    pub metadata: Option<MetadataMatch>,
 }
 
 /// A key found by its prefix, with the state of its owner.

@@ -58,6 +58,22 @@ impl Presented {
     }
 }
 
+/// A resource as one reader sees it: `private_metadata` is for platform admins only.
+#[derive(Clone, Debug)]
+pub struct Seen<T> {
+    /// The resource.
+    pub resource: T,
+    /// True if the reader sees all of it.
+    pub is_whole: bool,
+}
+
+impl<T> Seen<T> {
+    /// All of a resource, for a platform admin and for what the service itself stores.
+    pub fn whole(resource: T) -> Self {
+        Self { resource, is_whole: true }
+    }
+}
+
 /// The owner of a presented credential.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Principal {
@@ -122,6 +138,11 @@ impl Caller {
             Principal::User { is_platform_admin: true, .. } => Reach::Everything(Unbounded(())),
             Principal::User { id, .. } => Reach::User(id),
         }
+    }
+
+    /// A resource as the caller sees it.
+    pub fn sees<T>(&self, resource: T) -> Seen<T> {
+        Seen { resource, is_whole: self.is_platform_admin() }
     }
 
     /// The caller with an access token of a session. It holds all scopes: everything that its user may do.

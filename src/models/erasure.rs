@@ -112,9 +112,9 @@ impl Erasure {
     }
 }
 
-/// The persons whose data the answer to a call holds, by the changes of the call: the person of its first change, and those of further
-/// changes of the same kind, as in a bulk call. What the call removes, its answer does not hold.
-pub fn persons_in_answer(changes: &[Change]) -> Vec<PersonId> {
+/// The persons whom the answer to a call may show, by the changes of the call: the person of its first change, and those of further
+/// changes of the same kind, as in a batch. What the call removes, its answer does not hold.
+pub fn persons_in_changes(changes: &[Change]) -> Vec<PersonId> {
     let kept = changes.iter().filter(|change| change.after.is_some() || change.before.is_none());
     let of_change = |change: &Change| {
         let person = change.address().or_else(|| change.subject.user_id.map(PersonId::from));
@@ -122,10 +122,7 @@ pub fn persons_in_answer(changes: &[Change]) -> Vec<PersonId> {
     };
     let mut found = kept.filter_map(of_change).peekable();
     let Some((action, _)) = found.peek().copied() else { return Vec::new() };
-    let mut persons: Vec<PersonId> = found.filter(|(other, _)| *other == action).map(|(_, person)| person).collect();
-    persons.sort_unstable();
-    persons.dedup();
-    persons
+    found.filter(|(other, _)| *other == action).map(|(_, person)| person).collect()
 }
 
 impl Change {

@@ -1,7 +1,8 @@
 //! Memberships.
 
 use super::{
-    MembershipId, OrganizationId, Permissions, Revision, RoleName, Timestamp, UserId, resource::resource, stored::words,
+    ExternalId, JsonChanges, JsonObject, MembershipId, MetadataFilters, OrganizationId, Permissions, Revision,
+    RoleName, Timestamp, UserId, json::Overflow, resource::resource, stored::words,
 };
 
 /// One user in one organization with one role.
@@ -25,6 +26,12 @@ pub struct Membership {
     pub created_at: Timestamp,
     /// When it was last written.
     pub updated_at: Timestamp,
+    /// The id of the membership in another system.
+    pub external_id: Option<ExternalId>,
+    /// Free-form metadata.
+    pub metadata: JsonObject,
+    /// Free-form metadata that only platform admins see.
+    pub private_metadata: JsonObject,
 }
 
 resource!(Membership);
@@ -50,9 +57,28 @@ pub struct NewMembership {
     pub role: RoleName,
     /// Permissions beyond the role.
     pub permissions: Permissions,
+    /// The id of the membership in another system.
+    pub external_id: Option<ExternalId>,
+    /// Free-form metadata.
+    pub metadata: JsonObject,
+    /// Free-form metadata that only platform admins see.
+    pub private_metadata: JsonObject,
 }
 
 impl NewMembership {
+    /// A membership with a role and nothing else.
+    pub fn with_role(user_id: UserId, organization_id: OrganizationId, role: RoleName) -> Self {
+        Self {
+            user_id,
+            organization_id,
+            role,
+            permissions: Permissions::default(),
+            external_id: None,
+            metadata: JsonObject::default(),
+            private_metadata: JsonObject::default(),
+        }
+    }
+
     /// The membership, not yet stored.
     pub fn to_membership(&self, id: MembershipId, now: Timestamp) -> Membership {
         Membership {
@@ -65,6 +91,9 @@ impl NewMembership {
             state: MembershipState::Active,
             created_at: now,
             updated_at: now,
+            external_id: self.external_id.clone(),
+            metadata: self.metadata.clone(),
+            private_metadata: self.private_metadata.clone(),
         }
     }
 }
@@ -76,6 +105,12 @@ pub struct MembershipChanges {
     pub role: Option<RoleName>,
     /// The permissions.
     pub permissions: Option<Permissions>,
+    /// The id of the membership in another system; `Some(None)` removes it.
+    pub external_id: Option<Option<ExternalId>>,
+    /// Free-form metadata.
+    pub metadata: Option<JsonChanges>,
+    /// Free-form metadata that only platform admins see.
+    pub private_metadata: Option<JsonChanges>,
 }
 
 impl Membership {
@@ -85,25 +120,37 @@ impl Membership {
     }
 
     /// Applies `changes`.
-    pub fn apply(&mut self, changes: MembershipChanges) {
+    pub fn apply(&mut self, changes: MembershipChanges) -> Result<(), Overflow> {
         // Without `..`: a forgotten field does not compile.
-        let MembershipChanges { role, permissions } = changes;
+        let MembershipChanges { role, permissions, external_id, metadata, private_metadata } = changes;
         if let Some(role) = role {
             self.role = role;
         }
         if let Some(permissions) = permissions {
             self.permissions = permissions;
         }
+        if let Some(external_id) = external_id {
+            self.external_id = external_id;
+        }
+        if let Some(metadata) = metadata {
+            metadata.apply("metadata", &mut self.metadata)?;
+        }
+        if let Some(private_metadata) = private_metadata {
+            private_metadata.apply("private_metadata", &mut self.private_metadata)?;
+        }
+        Ok(())
     }
 }
 
-/// The two ways to name a membership.
-#[derive(Clone, Copy, Debug)]
+/// The ways to name a membership.
+#[derive(Clone, Debug)]
 pub enum MembershipKey {
     /// By its id.
     Id(MembershipId),
     /// By its user and organization.
     Ends(UserId, OrganizationId),
+    /// By its organization and its id in another system.
+    External(OrganizationId, ExternalId),
 }
 
 /// A filter of memberships. With organization and user it matches at most one.
@@ -115,4 +162,8 @@ pub struct MembershipFilter {
     pub user_id: Option<UserId>,
     /// The role.
     pub role: Option<RoleName>,
+    /// With these values in their metadata.
+    pub metadata: MetadataFilters,
+    /// With this id in another system.
+    pub external_id: Option<ExternalId>,
 }

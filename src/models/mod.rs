@@ -18,6 +18,7 @@ pub mod invitation;
 pub mod ip_range;
 pub mod json;
 pub mod membership;
+pub mod metadata;
 pub mod oauth_account;
 pub mod one_time_token;
 pub mod organization;
@@ -46,7 +47,7 @@ pub use api_key::{
 };
 pub use authority::Grant;
 pub use call::{Actor, Call, Once, Origin};
-pub use caller::{Caller, Presented, Principal, Reach};
+pub use caller::{Caller, Presented, Principal, Reach, Seen};
 pub use email::{Email, EmailPrefix, NormalizedEmail};
 pub use erasure::{Erased, Erasure, Person, Trace};
 pub use event::{ActorKind, Change, Event, EventFilter, ResourceType, Sequence, State};
@@ -57,8 +58,9 @@ pub use id::{
 pub use impact::Impact;
 pub use invitation::{Invitation, InvitationFilter, InvitationKey, NewInvitation, ShownInvitation};
 pub use ip_range::{IpRange, IpRanges};
-pub use json::JsonObject;
+pub use json::{JsonChanges, JsonObject};
 pub use membership::{Membership, MembershipChanges, MembershipFilter, MembershipKey, MembershipState, NewMembership};
+pub use metadata::{MetadataFilters, MetadataKind, MetadataMatch};
 pub use oauth_account::{NewOauthAccount, OauthAccount, OauthAccountFilter, ProviderAccount, ProviderTokens};
 pub use one_time_token::{OneTimeToken, Purpose};
 pub use organization::{

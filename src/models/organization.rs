@@ -1,8 +1,8 @@
 //! Organizations.
 
 use super::{
-    JsonObject, Name, OrganizationId, Plan, Revision, RoleName, SearchKey, Slug, Timestamp, UserId, WebUrl,
-    resource::resource, stored::words,
+    ExternalId, JsonChanges, JsonObject, MetadataFilters, Name, OrganizationId, Plan, Revision, RoleName, SearchKey,
+    Slug, Timestamp, UserId, WebUrl, json::Overflow, resource::resource, stored::words,
 };
 
 /// A tenant.
@@ -32,6 +32,10 @@ pub struct Organization {
     pub created_at: Timestamp,
     /// When it was last written.
     pub updated_at: Timestamp,
+    /// The id of the organization in another system.
+    pub external_id: Option<ExternalId>,
+    /// Free-form metadata that only platform admins see.
+    pub private_metadata: JsonObject,
 }
 
 resource!(Organization);
@@ -73,11 +77,20 @@ pub struct NewOrganization {
     pub plan: Option<Plan>,
     /// Free-form settings.
     pub settings: JsonObject,
+    /// The id of the organization in another system.
+    pub external_id: Option<ExternalId>,
+    /// Free-form metadata that only platform admins see.
+    pub private_metadata: JsonObject,
     /// Whether the slug may be a reserved one.
     pub allow_reserved_slug: bool,
 }
 
 impl NewOrganization {
+    /// True if only platform admins can create it for its owner.
+    pub fn is_of_the_platform(&self) -> bool {
+        self.plan != Plan::Free || self.external_id.is_some() || !self.private_metadata.0.is_empty()
+    }
+
     /// The organization, not yet stored.
     pub fn to_organization(&self, id: OrganizationId, slug: Slug, plan: Plan, now: Timestamp) -> Organization {
         Organization {
@@ -93,6 +106,8 @@ impl NewOrganization {
             deleted_at: None,
             created_at: now,
             updated_at: now,
+            external_id: self.external_id.clone(),
+            private_metadata: self.private_metadata.clone(),
         }
     }
 }
@@ -109,9 +124,20 @@ pub struct OrganizationChanges {
     /// The plan.
     pub plan: Option<Plan>,
     /// Free-form settings.
-    pub settings: Option<JsonObject>,
+    pub settings: Option<JsonChanges>,
+    /// The id of the organization in another system; `Some(None)` removes it.
+    pub external_id: Option<Option<ExternalId>>,
+    /// Free-form metadata that only platform admins see.
+    pub private_metadata: Option<JsonChanges>,
     /// Whether the slug may be a reserved one.
     pub allow_reserved_slug: bool,
+}
+
+impl OrganizationChanges {
+    /// True if they change what only platform admins set.
+    pub fn are_of_the_platform(&self) -> bool {
+        self.plan.is_some() || self.external_id.is_some() || self.private_metadata.is_some() || self.allow_reserved_slug
+    }
 }
 
 impl Organization {
@@ -121,9 +147,18 @@ impl Organization {
     }
 
     /// Applies `changes`.
-    pub fn apply(&mut self, changes: OrganizationChanges) {
+    pub fn apply(&mut self, changes: OrganizationChanges) -> Result<(), Overflow> {
         // Without `..`: a forgotten field does not compile.
-        let OrganizationChanges { name, slug, logo_url, plan, settings, allow_reserved_slug: _ } = changes;
+        let OrganizationChanges {
+            name,
+            slug,
+            logo_url,
+            plan,
+            settings,
+            external_id,
+            private_metadata,
+            allow_reserved_slug: _,
+        } = changes;
         if let Some(name) = name {
             self.name_normalized = name.search_key();
             self.name = name;
@@ -138,8 +173,15 @@ impl Organization {
             self.plan = plan;
         }
         if let Some(settings) = settings {
-            self.settings = settings;
+            settings.apply("settings", &mut self.settings)?;
         }
+        if let Some(external_id) = external_id {
+            self.external_id = external_id;
+        }
+        if let Some(private_metadata) = private_metadata {
+            private_metadata.apply("private_metadata", &mut self.private_metadata)?;
+        }
+        Ok(())
     }
 }
 
@@ -154,6 +196,10 @@ pub struct OrganizationFilter {
     pub name_prefix: Option<SearchKey>,
     /// With this user as a member.
     pub member_user_id: Option<UserId>,
+    /// With these values in their settings and private metadata.
+    pub metadata: MetadataFilters,
+    /// With this id in another system.
+    pub external_id: Option<ExternalId>,
 }
 
 /// A transfer of ownership.

@@ -80,6 +80,14 @@ impl PageRequest {
     }
 }
 
+impl<T> Page<T> {
+    /// The same page of other rows.
+    pub fn map<U>(self, row: impl Fn(T) -> U) -> Page<U> {
+        let rows = self.rows.into_iter().map(|(cursor, one)| (cursor, row(one))).collect();
+        Page { rows, has_more: self.has_more, looked_to: self.looked_to }
+    }
+}
+
 /// One page of a list.
 #[derive(Clone, Debug)]
 pub struct Page<T> {

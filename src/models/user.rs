@@ -1,9 +1,11 @@
 //! Users.
 
 use super::{
-    Email, EmailPrefix, JsonObject, Name, NormalizedEmail, OrganizationId, Revision, Timestamp, UserId, WebUrl,
+    Email, EmailPrefix, JsonChanges, JsonObject, MetadataFilters, Name, NormalizedEmail, OrganizationId, Revision,
+    Timestamp, UserId, WebUrl,
     characters::exact,
     email::GivenEmail,
+    json::Overflow,
     organization::StateFilter,
     resource::resource,
     stored::{stored_as_is, words},
@@ -38,8 +40,10 @@ pub struct User {
     pub created_at: Timestamp,
     /// When it was last written.
     pub updated_at: Timestamp,
-    /// The id of the user in the system that it was imported from.
+    /// The id of the user in another system.
     pub external_id: Option<ExternalId>,
+    /// Free-form metadata that only platform admins see.
+    pub private_metadata: JsonObject,
 }
 
 resource!(User);
@@ -54,7 +58,8 @@ words! {
     }
 }
 
-/// The id of a user in another system: 1 to 255 bytes without control characters and invisible ones.
+/// The id of a user, an organization or a membership in another system: 1 to 255 bytes without control characters and invisible
+/// ones.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ExternalId(String);
 
@@ -92,8 +97,10 @@ pub struct NewUser {
     pub metadata: JsonObject,
     /// Whether the caller vouches for the address.
     pub email_verified: bool,
-    /// The id of the user in the system that it is imported from.
+    /// The id of the user in another system.
     pub external_id: Option<ExternalId>,
+    /// Free-form metadata that only platform admins see.
+    pub private_metadata: JsonObject,
 }
 
 impl NewUser {
@@ -115,6 +122,7 @@ impl NewUser {
             created_at: now,
             updated_at: now,
             external_id: self.external_id,
+            private_metadata: self.private_metadata,
         }
     }
 }
@@ -129,9 +137,20 @@ pub struct UserChanges {
     /// The URL of a picture; `Some(None)` removes it.
     pub avatar_url: Option<Option<WebUrl>>,
     /// Free-form metadata.
-    pub metadata: Option<JsonObject>,
+    pub metadata: Option<JsonChanges>,
+    /// The id of the user in another system; `Some(None)` removes it.
+    pub external_id: Option<Option<ExternalId>>,
+    /// Free-form metadata that only platform admins see.
+    pub private_metadata: Option<JsonChanges>,
     /// Whether the caller vouches for the address.
     pub email_verified: Option<bool>,
+}
+
+impl UserChanges {
+    /// True if they change what only platform admins set.
+    pub fn are_of_the_platform(&self) -> bool {
+        self.external_id.is_some() || self.private_metadata.is_some()
+    }
 }
 
 /// How a deleted user is restored.
@@ -153,9 +172,9 @@ impl User {
 
     /// Applies `changes` at `now`. A different address is unverified, unless the caller vouches for it; another spelling of the same one
     /// stays verified.
-    pub fn apply(&mut self, changes: UserChanges, now: Timestamp) {
+    pub fn apply(&mut self, changes: UserChanges, now: Timestamp) -> Result<(), Overflow> {
         // Without `..`: a forgotten field does not compile.
-        let UserChanges { email, name, avatar_url, metadata, email_verified } = changes;
+        let UserChanges { email, name, avatar_url, metadata, external_id, private_metadata, email_verified } = changes;
         if let Some(email) = email {
             if *email.normalized() != self.email_normalized {
                 self.email_verified_at = None;
@@ -172,8 +191,15 @@ impl User {
             self.avatar_url = avatar_url;
         }
         if let Some(metadata) = metadata {
-            self.metadata = metadata;
+            metadata.apply("metadata", &mut self.metadata)?;
         }
+        if let Some(external_id) = external_id {
+            self.external_id = external_id;
+        }
+        if let Some(private_metadata) = private_metadata {
+            private_metadata.apply("private_metadata", &mut self.private_metadata)?;
+        }
+        Ok(())
     }
 }
 
@@ -190,6 +216,10 @@ pub struct UserFilter {
     pub created_from: Option<Timestamp>,
     /// Created before this time.
     pub created_before: Option<Timestamp>,
+    /// With these values in their metadata.
+    pub metadata: MetadataFilters,
+    /// With this id in another system.
+    pub external_id: Option<ExternalId>,
 }
 
 #[cfg(test)]
@@ -208,11 +238,13 @@ mod tests {
             metadata: JsonObject::default(),
             email_verified: true,
             external_id: None,
+            private_metadata: JsonObject::default(),
         };
         let mut user = new.into_user(UserId(Uuid::nil()), now);
-        user.apply(UserChanges { email: Some(Email::parse("Ada@Example.com")?), ..UserChanges::default() }, now);
+        let to = |email| Ok::<_, &str>(UserChanges { email: Some(Email::parse(email)?), ..UserChanges::default() });
+        user.apply(to("Ada@Example.com")?, now).map_err(|over| over.rule)?;
         assert!(user.email_verified_at.is_some() && user.email.as_str() == "Ada@Example.com");
-        user.apply(UserChanges { email: Some(Email::parse("eve@example.com")?), ..UserChanges::default() }, now);
+        user.apply(to("eve@example.com")?, now).map_err(|over| over.rule)?;
         assert!(user.email_verified_at.is_none());
         let vouched = UserChanges { email_verified: Some(true), ..UserChanges::default() };
         user.apply(UserChanges { email: Some(Email::parse("eva@example.com")?), ..vouched }, now);

@@ -12,6 +12,7 @@ mod event;
 mod invitation;
 mod locked;
 mod membership;
+mod metadata;
 mod oauth_account;
 mod one_time_token;
 mod organization;

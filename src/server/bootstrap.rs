@@ -131,6 +131,7 @@ pub async fn create_admin(
         metadata: JsonObject::default(),
         email_verified: false,
         external_id: None,
+        private_metadata: JsonObject::default(),
     };
     let now = clock.now();
     let (plaintext, secret) = secrets.mint_api_key(Environment::Live);

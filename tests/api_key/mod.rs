@@ -6,6 +6,7 @@ mod disable;
 mod enable;
 mod get;
 mod list;
+mod metadata;
 mod revoke;
 mod revoke_own;
 mod rotate;

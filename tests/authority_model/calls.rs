@@ -136,7 +136,13 @@ pub static METHODS: [(&str, Rule); 98] = [
 const GIVING: [&str; 5] = ["users:write", "api_keys:write", "invitations:write", "memberships:write", "roles:write"];
 
 /// Methods that are not called, each with a reason.
-pub const NOT_MODELLED: [(&str, &str); 0] = [];
+pub const NOT_MODELLED: [(&str, &str); 2] = [
+    ("GetUserByExternalId", "no user of the model has an external id; it reaches what GetUserByEmail reaches"),
+    (
+        "GetOrganizationByExternalId",
+        "no organization of the model has one; it reaches what GetOrganizationBySlug reaches",
+    ),
+];
 
 /// Methods that any valid credential with the scope may call.
 pub const NEVER_REFUSED: [&str; 0] = [];

@@ -1104,7 +1104,10 @@ impl World {
             Call::BatchGetOrganizations(organization) => {
                 let organization_ids = vec![self.organization_id(*organization)];
                 api.organizations()
-                    .batch_get_organizations(pb::BatchGetOrganizationsRequest { organization_ids })
+                    .batch_get_organizations(pb::BatchGetOrganizationsRequest {
+                        organization_ids,
+                        ..Default::default()
+                    })
                     .await?;
             }
             _ => return Ok(None),
@@ -1244,7 +1247,7 @@ impl World {
                 api.users().get_user_by_email(pb::GetUserByEmailRequest { email }).await?;
             }
             Call::BatchGetUsers(user) => {
-                let request = pb::BatchGetUsersRequest { user_ids: vec![self.user_id(*user)] };
+                let request = pb::BatchGetUsersRequest { user_ids: vec![self.user_id(*user)], ..Default::default() };
                 api.users().batch_get_users(request).await?;
             }
             Call::ImportUsers => {

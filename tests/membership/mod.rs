@@ -6,4 +6,5 @@ mod disable;
 mod enable;
 mod get;
 mod list;
+mod metadata;
 mod update;

@@ -1,5 +1,6 @@
 //! A database with many unrelated users, and every possible list request.
 
+use prost::Message as _;
 use prost_reflect::{DynamicMessage, FieldDescriptor, MessageDescriptor, MethodDescriptor, Value};
 use prost_types::Timestamp;
 use tenantry::pb::{self, create_api_key_request::Owner};
@@ -30,6 +31,7 @@ pub async fn fill(database: &TestDatabase, count: usize) {
     for statement in statements {
         database.execute(&statement).await;
     }
+    fill_entries(database).await;
     // Backfills existing rows as the migration does.
     let columns = match database {
         TestDatabase::Sqlite(_) => "SELECT name AS value FROM pragma_table_info('cf_memberships')",
@@ -44,6 +46,21 @@ pub async fn fill(database: &TestDatabase, count: usize) {
                  WHERE cf_users.id = cf_memberships.user_id) WHERE user_email = ''",
             )
             .await;
+    }
+}
+
+/// Stores the metadata entries of the crowd, if the database has a table for them.
+async fn fill_entries(database: &TestDatabase) {
+    let table = match database {
+        TestDatabase::Sqlite(_) => "SELECT name AS value FROM sqlite_schema WHERE name = 'cf_metadata_entries'",
+        TestDatabase::Postgres(_) => {
+            "SELECT table_name::text AS value FROM information_schema.tables WHERE table_name = 'cf_metadata_entries'"
+        }
+    };
+    if !database.texts(table).await.is_empty() {
+        for statement in entries(database) {
+            database.execute(&statement).await;
+        }
     }
 }
 
@@ -81,6 +98,26 @@ fn postgres(count: usize) -> Vec<String> {
         },
         count,
     )
+}
+
+/// The metadata entries of the crowd: every user, organization, membership and key has the same value.
+fn entries(database: &TestDatabase) -> Vec<String> {
+    let nil = match database {
+        TestDatabase::Sqlite(_) => "zeroblob(16)",
+        TestDatabase::Postgres(_) => "'00000000-0000-0000-0000-000000000000'::uuid",
+    };
+    let insert = |kind: &str, scope: &str, table: &str| {
+        format!(
+            "INSERT INTO cf_metadata_entries (kind, resource_id, key, scope_id, value) \
+             SELECT '{kind}', id, 'tier', {scope}, 'free' FROM {table}"
+        )
+    };
+    vec![
+        insert("user", nil, "cf_users WHERE email_normalized LIKE 'shared%'"),
+        insert("organization", nil, "cf_organizations"),
+        insert("membership", "organization_id", "cf_memberships"),
+        insert("api_key", "organization_id", "cf_api_keys WHERE organization_id IS NOT NULL"),
+    ]
 }
 
 /// The SQL fragments that differ between the two databases.
@@ -255,6 +292,15 @@ impl Small {
             "state" => numbers(&[1, 2, 3]),
             "plan" => texts(&[("free", "free"), ("enterprise", "enterprise")]),
             "resource_type" => numbers(&[1, 8]),
+            "external_id" => texts(&[("nobody", "nobody")]),
+            "metadata_filter" | "settings_filter" | "private_metadata_filter" => ["free", "none"]
+                .map(|value| {
+                    let filter = pb::MetadataFilter { key: "tier".to_owned(), value: value.to_owned() };
+                    let descriptor = field.kind().as_message().unwrap().clone();
+                    let message = DynamicMessage::decode(descriptor, filter.encode_to_vec().as_slice()).unwrap();
+                    (value.to_owned(), Value::Message(message))
+                })
+                .to_vec(),
             "include_revoked" => vec![("true".to_owned(), Value::Bool(true))],
             "actions" => ["user.suspended", "user.*"]
                 .map(|action| (action.to_owned(), Value::List(vec![Value::String(action.to_owned())])))

@@ -274,6 +274,23 @@ pub fn object(key: &str, value: &str) -> Option<prost_types::Struct> {
     Some(prost_types::Struct { fields: [(key.to_owned(), value)].into() })
 }
 
+/// A JSON object of some values.
+pub fn json(values: &[(&str, prost_types::value::Kind)]) -> Option<prost_types::Struct> {
+    let value = |kind: &prost_types::value::Kind| prost_types::Value { kind: Some(kind.clone()) };
+    let fields = values.iter().map(|(key, kind)| ((*key).to_owned(), value(kind))).collect();
+    Some(prost_types::Struct { fields })
+}
+
+/// A text as a JSON value.
+pub fn words(text: &str) -> prost_types::value::Kind {
+    prost_types::value::Kind::StringValue(text.to_owned())
+}
+
+/// A filter by metadata.
+pub fn having(key: &str, value: &str) -> Option<pb::MetadataFilter> {
+    Some(pb::MetadataFilter { key: key.to_owned(), value: value.to_owned() })
+}
+
 /// The time of the server's clock plus some seconds, as a message.
 pub fn time_in(t: &Test, seconds: i64) -> Option<prost_types::Timestamp> {
     use tenantry::clock::Clock as _;

@@ -72,6 +72,8 @@ pub fn code(reason: ErrorReason) -> Code {
         | R::ApiKeyNotFound => Code::NotFound,
         R::UserEmailTaken
         | R::UserExternalIdTaken
+        | R::OrganizationExternalIdTaken
+        | R::MembershipExternalIdTaken
         | R::PasswordExists
         | R::OrganizationSlugTaken
         | R::MembershipExists

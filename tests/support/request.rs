@@ -5,15 +5,19 @@ use prost_reflect::{DynamicMessage, FieldDescriptor, Kind, MethodDescriptor, Ref
 use tenantry::pb::{self, create_api_key_request::Owner};
 
 use super::{
-    MISSING_ID, Test,
+    Answered as _, MISSING_ID, Test,
     given::{CHEAP_HASH, PASSWORD, unique},
 };
 
 /// Fields that requests leave empty.
-const OPTIONAL: [&str; 48] = [
+const OPTIONAL: [&str; 52] = [
     "avatar_url",
     "logo_url",
     "metadata",
+    "private_metadata",
+    "metadata_filter",
+    "private_metadata_filter",
+    "settings_filter",
     "settings",
     "email_verified",
     "permissions",
@@ -68,6 +72,7 @@ pub struct World {
     pub email: String,
     pub slug: String,
     pub organization_id: String,
+    pub organization_external_id: String,
     pub membership_id: String,
     pub role_id: String,
     /// The invited user, with a verified e-mail.
@@ -87,8 +92,22 @@ pub struct World {
 impl World {
     /// Creates a world.
     pub async fn make(t: &Test) -> Self {
-        let user = t.user("world").await;
-        let organization = t.organization(&user).await;
+        let request = pb::CreateUserRequest {
+            email: format!("{}@example.com", unique("world")),
+            name: "world".to_owned(),
+            external_id: unique("external-"),
+            ..Default::default()
+        };
+        let user = t.admin().users().create_user(request).await.answered().user.unwrap();
+        let request = pb::CreateOrganizationRequest {
+            name: "Acme".to_owned(),
+            slug: unique("acme-"),
+            owner_user_id: user.id.clone(),
+            external_id: unique("external-"),
+            ..Default::default()
+        };
+        let created = t.admin().organizations().create_organization(request).await.answered();
+        let organization = created.organization.unwrap();
         let account = t.oauth_account(&user).await;
         let role = t.role(&organization, "made", &["invoices:read"]).await;
         let invited = t.verified_user("invited").await;
@@ -106,6 +125,7 @@ impl World {
             invitation_id: invitation.id,
             invitation_token,
             organization_id: organization.id,
+            organization_external_id: organization.external_id,
             oauth_account_id: account.id,
             provider_user_id: account.provider_user_id,
             session_id: session.id,
@@ -121,10 +141,11 @@ impl World {
     pub fn missing() -> Self {
         let id = || MISSING_ID.to_owned();
         Self {
-            user: pb::User { id: id(), ..Default::default() },
+            user: pb::User { id: id(), external_id: "missing".to_owned(), ..Default::default() },
             email: "missing@example.com".to_owned(),
             slug: "missing".to_owned(),
             organization_id: id(),
+            organization_external_id: "missing".to_owned(),
             membership_id: id(),
             role_id: id(),
             invited: pb::User { id: id(), ..Default::default() },
@@ -173,6 +194,10 @@ impl World {
             "user_ids" => texts(&self.user.id),
             "organization_id" => text(&self.organization_id),
             "organization_ids" => texts(&self.organization_id),
+            "external_id" if method.name() == "GetUserByExternalId" => text(&self.user.external_id),
+            "external_id" if method.name() == "GetOrganizationByExternalId" => text(&self.organization_external_id),
+            // Set and filtered by in tests of their own.
+            "external_id" | "external_ids" | "emails" => None,
             "membership_id" => text(&self.membership_id),
             "role_id" => text(&self.role_id),
             "invitation_id" => text(&self.invitation_id),

@@ -97,6 +97,60 @@ async fn a_user_gets_everything_that_is_stored_about_it_and_no_secret(t: Arc<Tes
 }
 
 #[both]
+async fn neither_what_is_private_nor_other_persons_are_shown_to_the_user(t: Arc<Test>) {
+    let private = || object("rating", "canary-private");
+    let create = pb::CreateUserRequest {
+        email: "ada@example.com".to_owned(),
+        name: "Ada".to_owned(),
+        private_metadata: private(),
+        ..Default::default()
+    };
+    let ada = t.admin().users().create_user(create).await.answered().user.unwrap();
+    let (acme, bob) = (t.organization(&ada).await, t.user("canary-bob").await);
+    let own = t.with_key(&t.user_key(&ada).await);
+    let rename = pb::UpdateUserRequest {
+        user_id: ada.id.clone(),
+        name: "Ada L.".to_owned(),
+        update_mask: mask(&["name"]),
+        ..Default::default()
+    };
+    own.users().update_user(rename).await.unwrap();
+    let join = pb::CreateMembershipRequest {
+        organization_id: acme.id,
+        user_id: bob.id,
+        role: "member".to_owned(),
+        ..Default::default()
+    };
+    own.memberships().create_membership(join).await.unwrap();
+
+    let items = export(&own, &ada).await.unwrap();
+    assert!(events(&items).iter().any(|event| event.action == "user.updated" && !event.changes.is_empty()));
+    assert!(events(&items).iter().any(|event| event.action == "membership.created" && event.resource.is_none()));
+    let text = format!("{items:?}");
+    assert!(!text.contains("canary-private") && !text.contains("canary-bob"), "{text}");
+    // Platform admins see it in resources, as everywhere.
+    let items = export(&t.admin(), &ada).await.unwrap();
+    assert!(items.iter().any(|item| matches!(item, Item::User(user) if user.private_metadata == private())));
+    assert!(!format!("{:?}", events(&items)).contains("canary"));
+}
+
+#[both]
+async fn a_former_platform_admin_gets_its_own_calls(t: Arc<Test>) {
+    let (ada, eve) = (t.user("ada").await, t.user("eve").await);
+    let grant = pb::GrantPlatformAdminRequest { user_id: ada.id.clone(), ..Default::default() };
+    t.admin().users().grant_platform_admin(grant).await.unwrap();
+    let own = t.with_key(&t.user_key(&ada).await);
+    let suspend = pb::SuspendUserRequest { user_id: eve.id.clone(), ..Default::default() };
+    own.users().suspend_user(suspend).await.unwrap();
+    let revoke = pb::RevokePlatformAdminRequest { user_id: ada.id.clone(), ..Default::default() };
+    t.admin().users().revoke_platform_admin(revoke).await.unwrap();
+    let items = export(&own, &ada).await.unwrap();
+    let suspended = events(&items).into_iter().find(|event| event.resource_id == eve.id).unwrap();
+    let actor = suspended.actor.as_ref().unwrap();
+    assert!(actor.user_id == ada.id && !actor.ip_address.is_empty() && suspended.resource.is_none());
+}
+
+#[both]
 async fn only_the_user_itself_and_platform_admins_get_it(t: Arc<Test>) {
     let (ada, eve) = (t.user("ada").await, t.user("eve").await);
     let own = t.with_key(&t.user_key(&eve).await);

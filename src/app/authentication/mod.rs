@@ -16,7 +16,7 @@ use crate::{
     error::{Error, Precondition, Result},
     models::{
         Action, Call, Caller, Email, JsonObject, Name, NewMembership, NewOrganization, NewSession, NewUser,
-        Organization, OrganizationId, Permissions, Plaintext, Reach, RevokedReason, RoleName, SigningKey, Slug, User,
+        Organization, OrganizationId, Plaintext, Reach, RevokedReason, RoleName, SigningKey, Slug, User,
         session::{IpText, UserAgent},
     },
     security::access_token::Claims,
@@ -94,15 +94,12 @@ pub async fn sign_up<A: Answer>(app: &App, call: &Call, new: SignUp, answer: fn(
             logo_url: None,
             plan: None,
             settings: JsonObject::default(),
+            external_id: None,
+            private_metadata: JsonObject::default(),
             allow_reserved_slug: false,
         };
         let organization = new.to_organization(app.new_id(now), slug, app.plans.first(), now);
-        let owner = NewMembership {
-            user_id: user.id,
-            organization_id: organization.id,
-            role: RoleName::owner(),
-            permissions: Permissions::default(),
-        };
+        let owner = NewMembership::with_role(user.id, organization.id, RoleName::owner());
         let membership = owner.to_membership(app.new_id(now), now);
         (organization, membership)
     });

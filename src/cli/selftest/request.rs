@@ -139,6 +139,10 @@ impl Builder<'_> {
         if let Kind::Message(message) = field.kind()
             && message.package_name().starts_with("tenantry.")
         {
+            if message.name() == "MetadataFilter" {
+                // It would find nothing.
+                return None;
+            }
             return Some(Value::Message(self.build(&message, pick)));
         }
         match self.part(field) {
@@ -183,7 +187,9 @@ impl Builder<'_> {
             "plaintext_token" if is_about_invitations => Part::Names(|world| &world.invitation_token),
             "plaintext_token" => Part::Names(|world| &world.refresh_token),
             "access_token" if method == "IntrospectToken" => Part::Names(|world| &world.access_token),
-            "external_id" => Part::Needs(text(&new())),
+            "external_id" if method == "ImportUsers" => Part::Needs(text(&new())),
+            "external_id" | "external_ids" => self.external_id(field).map_or(Part::Optional, Part::Names),
+            "emails" => Part::Names(|world| &world.email),
             "password" | "new_password" => Part::Needs(text("a phrase of the selftest")),
             "password_hash" => Part::Needs(text(HASH)),
             "current_password" => Part::Needs(text("a phrase that nobody has")),
@@ -209,6 +215,18 @@ impl Builder<'_> {
                 Part::Unknown
             }
             _ => Part::Optional,
+        }
+    }
+
+    /// The external id that a field names; `None` if the field sets it or filters by it.
+    fn external_id(&self, field: &FieldDescriptor) -> Option<fn(&World) -> &str> {
+        match (field.parent_message().name(), self.variants.method.as_str()) {
+            ("OrganizationAndExternalId", _) => Some(|world| &world.membership_external_id),
+            (_, "GetUserByExternalId" | "BatchGetUsers") => Some(|world| &world.user_external_id),
+            (_, "GetOrganizationByExternalId" | "BatchGetOrganizations") => {
+                Some(|world| &world.organization_external_id)
+            }
+            _ => None,
         }
     }
 

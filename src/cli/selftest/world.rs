@@ -25,14 +25,17 @@ pub(super) struct World {
     /// The owner of its organization.
     pub(super) user_id: String,
     pub(super) email: String,
+    pub(super) user_external_id: String,
     /// A viewer.
     pub(super) colleague_id: String,
     /// Invited, not a member.
     pub(super) invited_id: String,
     pub(super) organization_id: String,
     pub(super) slug: String,
+    pub(super) organization_external_id: String,
     /// The membership of the colleague.
     pub(super) membership_id: String,
+    pub(super) membership_external_id: String,
     pub(super) role_id: String,
     pub(super) invitation_id: String,
     pub(super) invitation_token: String,
@@ -65,6 +68,7 @@ impl World {
             name: mark.clone(),
             slug: mark.clone(),
             owner_user_id: user.id.clone(),
+            external_id: format!("{mark}-organization"),
             ..Default::default()
         };
         let created: pb::CreateOrganizationResponse =
@@ -106,11 +110,14 @@ impl World {
         Ok(Self {
             email: user.email,
             user_id: user.id,
+            user_external_id: user.external_id,
             colleague_id: colleague.id,
             invited_id: invited.id,
             organization_id: organization.id,
             slug: organization.slug,
+            organization_external_id: organization.external_id,
             membership_id: membership.id,
+            membership_external_id: membership.external_id,
             role_id: role.role.ok_or_else(missing_part)?.id,
             invitation_id: invitation.invitation.ok_or_else(missing_part)?.id,
             invitation_token: invitation.plaintext_token,
@@ -133,11 +140,14 @@ impl World {
         Self {
             user_id: id().to_string(),
             email: address(&mark, "owner"),
+            user_external_id: format!("{mark}-owner"),
             colleague_id: id().to_string(),
             invited_id: id().to_string(),
             organization_id: id().to_string(),
             slug: mark.clone(),
+            organization_external_id: format!("{mark}-organization"),
             membership_id: id().to_string(),
+            membership_external_id: format!("{mark}-membership"),
             role_id: id().to_string(),
             invitation_token: secrets.mint_invitation_token(InvitationId(invitation)).0.expose().to_owned(),
             invitation_id: invitation.to_string(),
@@ -162,7 +172,7 @@ impl World {
     }
 
     /// All names, ids and secrets of the world.
-    pub(super) fn names(&self) -> [&str; 18] {
+    pub(super) fn names(&self) -> [&str; 21] {
         [
             &self.mark,
             &self.user_id,
@@ -182,6 +192,9 @@ impl World {
             &self.access_token,
             &self.api_key_id,
             &self.api_key,
+            &self.user_external_id,
+            &self.organization_external_id,
+            &self.membership_external_id,
         ]
     }
 
@@ -239,6 +252,7 @@ pub(super) async fn make_user(client: &Client, mark: &str, word: &str) -> Result
         email: address(mark, word),
         name: format!("{mark} {word}"),
         email_verified: true,
+        external_id: format!("{mark}-{word}"),
         ..Default::default()
     };
     let created: pb::CreateUserResponse = client.admin("UserService/CreateUser", &request).await?;
@@ -268,6 +282,7 @@ pub(super) async fn make_member(
         user_id: user_id.to_owned(),
         organization_id: organization_id.to_owned(),
         role: role.to_owned(),
+        external_id: user_id.to_owned(),
         ..Default::default()
     };
     let created: pb::CreateMembershipResponse = client.admin("MembershipService/CreateMembership", &request).await?;

@@ -76,8 +76,9 @@ pub fn list(lists: Lists<'_>, request: &pb::ListApiKeysRequest) -> Result<Listin
     let mut check = Validation::default();
     let page = check.page(lists, request);
     let owner = owner!(check, list_api_keys_request, &request.owner);
-    let (Some(page), Some(owner)) = (page, owner) else { return Err(check.failed()) };
-    Ok(Listing::new(ApiKeyFilter { owner, include_revoked: request.include_revoked }, page))
+    let metadata = check.metadata_filter("metadata_filter", request.metadata_filter.as_ref());
+    let (Some(page), Some(owner), Some(metadata)) = (page, owner, metadata) else { return Err(check.failed()) };
+    Ok(Listing::new(ApiKeyFilter { owner, include_revoked: request.include_revoked, metadata }, page))
 }
 
 /// Parses an UpdateApiKey request at `now`.
@@ -85,12 +86,12 @@ pub fn update(request: pb::UpdateApiKeyRequest, now: Timestamp) -> Result<(Targe
     let mut check = Validation::default();
     let id = check.id("api_key_id", &request.api_key_id);
     let fields = ["name", "scopes", "expires_at", "metadata", "allowed_ip_ranges", "rate_limit"];
-    let mask = check.mask(request.update_mask.as_ref(), &fields);
+    let mask = check.mask_with_keys(request.update_mask.as_ref(), &fields, &["metadata"]);
     let Some(mask) = mask else { return Err(check.failed()) };
     let name = mask.named("name", || check.field("name", Name::parse(&request.name)));
     let scopes = mask.named("scopes", || check.scopes("scopes", &request.scopes, 1));
     let expires_at = mask.named("expires_at", || expiry(&mut check, request.expires_at.as_ref(), now));
-    let metadata = mask.named("metadata", || check.object("metadata", request.metadata));
+    let metadata = check.object_changes(&mask, "metadata", request.metadata);
     let ranges = mask.named("allowed_ip_ranges", || ip_ranges(&mut check, &request.allowed_ip_ranges));
     let rate_limit = mask.named("rate_limit", || rate_limit(&mut check, request.rate_limit));
     let (

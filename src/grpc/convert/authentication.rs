@@ -51,6 +51,7 @@ pub fn sign_up(request: pb::SignUpRequest) -> Result<SignUp> {
         metadata: JsonObject::default(),
         email_verified: false,
         external_id: None,
+        private_metadata: JsonObject::default(),
     };
     Ok(SignUp { user, password, organization })
 }

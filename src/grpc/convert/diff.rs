@@ -11,15 +11,18 @@ use crate::{DESCRIPTOR_SET, models::ResourceType, pb};
 /// Fields that every change changes, and that carry no information.
 const LEFT_OUT: [&str; 2] = ["etag", "updated_at"];
 
-static POOL: LazyLock<DescriptorPool> = LazyLock::new(|| {
+pub(super) static POOL: LazyLock<DescriptorPool> = LazyLock::new(|| {
     let mut pool = DescriptorPool::new();
     // The access rules are read from the same bytes at startup, which fails if they cannot be decoded.
     let _ = pool.decode_file_descriptor_set(DESCRIPTOR_SET);
     pool
 });
 
+/// The field that only platform admins see.
+const PRIVATE: &str = "private_metadata";
+
 /// The message of a kind of resource.
-pub(super) fn descriptor(kind: ResourceType) -> Option<MessageDescriptor> {
+pub(super) fn descriptor_of(kind: ResourceType) -> Option<MessageDescriptor> {
     POOL.get_message_by_name(match kind {
         ResourceType::User => "tenantry.v1.User",
         ResourceType::Organization => "tenantry.v1.Organization",
@@ -32,9 +35,18 @@ pub(super) fn descriptor(kind: ResourceType) -> Option<MessageDescriptor> {
     })
 }
 
+/// An encoded message of a kind without what only platform admins see; `None` if it cannot be decoded.
+pub(super) fn without_private(kind: ResourceType, message: &[u8]) -> Option<Vec<u8>> {
+    let descriptor = descriptor_of(kind)?;
+    let Some(private) = descriptor.get_field_by_name(PRIVATE) else { return Some(message.to_vec()) };
+    let mut message = DynamicMessage::decode(descriptor, message).ok()?;
+    message.clear_field(&private);
+    Some(message.encode_to_vec())
+}
+
 /// The fields that differ between two encoded messages of one kind; `None` if they cannot be decoded.
 pub(super) fn changes(kind: ResourceType, before: Option<&[u8]>, after: Option<&[u8]>) -> Option<Vec<pb::FieldChange>> {
-    let descriptor = descriptor(kind)?;
+    let descriptor = descriptor_of(kind)?;
     let read = |bytes: Option<&[u8]>| match bytes {
         None => Some(None),
         Some(bytes) => DynamicMessage::decode(descriptor.clone(), bytes).ok().map(Some),

@@ -51,7 +51,7 @@ pub fn erased(event: &Event, person: &Person) -> Erased {
 
 /// A resource without personal data. Notes the e-mail of a user.
 fn resource(kind: ResourceType, bytes: &[u8], addresses: &mut Vec<NormalizedEmail>) -> Option<Vec<u8>> {
-    let descriptor = diff::descriptor(kind)?;
+    let descriptor = diff::descriptor_of(kind)?;
     let before = DynamicMessage::decode(descriptor.clone(), bytes).ok()?;
     if kind == ResourceType::User
         && let Some(email) = before.get_field_by_name("email")

@@ -9,7 +9,7 @@ use crate::{
     error::{Error, Result},
     models::{
         Action, Actor, ActorKind, Change, Event, EventFilter, EventId, OrganizationId, Origin, Person, Presented,
-        Principal, ResourceType, Sequence, State, Timestamp,
+        Principal, ResourceType, Seen, Sequence, State, Timestamp,
         event::{Details, View},
         stored::StoredText as _,
     },
@@ -111,12 +111,12 @@ pub fn of_change(change: Change, origin: &Origin, id: EventId, now: Timestamp, e
     event
 }
 
-/// A resource in a snapshot.
-pub fn snapshot_item(state: State) -> Item {
-    match state {
-        State::User(user) => Item::User(user.into()),
-        State::Organization(organization) => Item::Organization(organization.into()),
-        State::Membership(membership) => Item::Membership(membership.into()),
+/// A resource in a snapshot, for a reader who sees all of it or not.
+pub fn snapshot_item(Seen { resource, is_whole }: Seen<State>) -> Item {
+    match resource {
+        State::User(resource) => Item::User(Seen { resource, is_whole }.into()),
+        State::Organization(resource) => Item::Organization(Seen { resource, is_whole }.into()),
+        State::Membership(resource) => Item::Membership(Seen { resource, is_whole }.into()),
         State::Role(role) => Item::Role(role.into()),
         State::Invitation(invitation) => Item::Invitation(invitation.into()),
         State::OauthAccount(account) => Item::OauthAccount(account.into()),
@@ -125,11 +125,12 @@ pub fn snapshot_item(state: State) -> Item {
     }
 }
 
+/// The whole of a resource. [`visible`] leaves out what a reader does not see.
 fn message(state: State) -> Vec<u8> {
     match state {
-        State::User(user) => pb::User::from(user).encode_to_vec(),
-        State::Organization(organization) => pb::Organization::from(organization).encode_to_vec(),
-        State::Membership(membership) => pb::Membership::from(membership).encode_to_vec(),
+        State::User(user) => pb::User::from(Seen::whole(user)).encode_to_vec(),
+        State::Organization(organization) => pb::Organization::from(Seen::whole(organization)).encode_to_vec(),
+        State::Membership(membership) => pb::Membership::from(Seen::whole(membership)).encode_to_vec(),
         State::Role(role) => pb::Role::from(role).encode_to_vec(),
         State::Invitation(invitation) => pb::Invitation::from(invitation).encode_to_vec(),
         State::OauthAccount(account) => pb::OauthAccount::from(account).encode_to_vec(),
@@ -145,6 +146,15 @@ fn message(state: State) -> Vec<u8> {
 pub fn visible((sequence, event): (Sequence, Event), view: View) -> Result<pb::Event> {
     let unreadable = || Error::internal(format!("the details of the event {sequence} cannot be read"));
     let mut stored = Stored::decode(event.details.0.as_slice()).map_err(|_| unreadable())?;
+    if let (Some(kind), View::Organization | View::User(_)) = (event.resource_type, view) {
+        // From here on, nothing of it is left to be shown.
+        for resource in [&mut stored.before, &mut stored.after].into_iter().flatten() {
+            *resource = diff::without_private(kind, resource).ok_or_else(unreadable)?;
+        }
+        if let Some(member) = &mut stored.member {
+            *member = diff::without_private(ResourceType::User, member).ok_or_else(unreadable)?;
+        }
+    }
     let of_member = is_of_member(&event, view);
     if of_member {
         stored.before = not_deleted(stored.before).map_err(|_| unreadable())?;
@@ -221,6 +231,8 @@ fn not_deleted(bytes: Option<Vec<u8>>) -> std::result::Result<Option<Vec<u8>>, p
 fn shown(event: &Event, view: View) -> ActorVisibility {
     let of_the_platform = matches!(event.actor_kind, ActorKind::PlatformAdmin | ActorKind::System);
     match view {
+        // A user sees its own calls, also those from when it was a platform admin.
+        View::User(id) if event.actor_user_id == Some(id) => ActorVisibility::All,
         // Tenants learn that the platform acted, but not who.
         View::Organization | View::User(_) if of_the_platform => ActorVisibility::Kind,
         // What a user does with its own account is not the organization's: not from where, nor with which credential.
@@ -228,8 +240,8 @@ fn shown(event: &Event, view: View) -> ActorVisibility {
             let is_own = event.actor_user_id.is_some() && event.actor_user_id == event.user_id;
             if is_own { ActorVisibility::Owner } else { ActorVisibility::Kind }
         }
-        View::User(id) if event.actor_user_id != Some(id) => ActorVisibility::Owner,
-        View::Platform | View::Organization | View::User(_) => ActorVisibility::All,
+        View::User(_) => ActorVisibility::Owner,
+        View::Platform | View::Organization => ActorVisibility::All,
     }
 }
 

@@ -3,8 +3,11 @@
 use prost_types::{ListValue, Struct, Value as WireValue, value::Kind};
 use serde_json::{Map, Number, Value};
 
-use super::Validation;
-use crate::models::JsonObject;
+use super::{Mask, Validation};
+use crate::{
+    models::{JsonChanges, JsonObject, MetadataMatch},
+    pb,
+};
 
 /// 2^53 - 1. The 64-bit floats of the wire hold every whole number up to this, and beyond it not all: a client that sends one has already
 /// lost digits.
@@ -13,14 +16,39 @@ const MAX_EXACT: f64 = 9_007_199_254_740_991.0;
 impl Validation {
     /// A JSON object; empty if unset.
     pub fn object(&mut self, field: &str, wire: Option<Struct>) -> Option<JsonObject> {
-        let object = self.field(field, read_object(wire.unwrap_or_default(), 1))?;
-        let object = Value::Object(object);
-        if object.to_string().len().saturating_add(written_out(&object)) > JsonObject::MAX_BYTES {
-            self.violation(field, "must have at most 16 KiB as JSON, with numbers written out in full");
-            return None;
+        self.field(field, read_object(wire.unwrap_or_default(), 1).and_then(JsonObject::parse))
+    }
+
+    /// The changes of a JSON object: all of it, or the keys that the mask names. `Some(None)` if the mask names neither.
+    pub(super) fn object_changes(
+        &mut self,
+        mask: &Mask<'_>,
+        field: &str,
+        wire: Option<Struct>,
+    ) -> Option<Option<JsonChanges>> {
+        let keys: Vec<&String> = mask.keys_of(field).collect();
+        if keys.is_empty() {
+            return mask.named(field, || self.object(field, wire).map(JsonChanges::Replace));
         }
-        let Value::Object(object) = object else { return None };
-        Some(JsonObject(object))
+        let JsonObject(mut object) = self.object(field, wire)?;
+        let keys = keys.into_iter().map(|key| (key.clone(), object.remove(key))).collect();
+        Some(Some(JsonChanges::Keys(keys)))
+    }
+
+    /// A filter by a value of metadata, if it is set.
+    pub(super) fn metadata_filter(
+        &mut self,
+        field: &str,
+        filter: Option<&pb::MetadataFilter>,
+    ) -> Option<Option<MetadataMatch>> {
+        let Some(filter) = filter else { return Some(None) };
+        match MetadataMatch::parse(&filter.key, &filter.value) {
+            Ok(filter) => Some(Some(filter)),
+            Err((part, rule)) => {
+                self.violation(format!("{field}.{part}"), rule);
+                None
+            }
+        }
     }
 }
 
@@ -81,6 +109,11 @@ fn number(value: f64) -> Result<Value, &'static str> {
 /// A JSON object as a message.
 pub(super) fn object(object: JsonObject) -> Struct {
     Struct { fields: object.0.into_iter().map(|(key, value)| (key, write_value(value))).collect() }
+}
+
+/// Private metadata as a message, for a reader who sees it or not. Without a key it is unset, as for everybody who does not see it.
+pub(super) fn private(private: JsonObject, is_seen: bool) -> Option<Struct> {
+    (is_seen && !private.0.is_empty()).then(|| object(private))
 }
 
 fn write_value(value: Value) -> WireValue {

@@ -14,9 +14,11 @@ pub mod impact;
 pub mod invitation;
 mod json;
 mod list;
+mod mask;
 pub mod membership;
 pub mod oauth_account;
 pub mod organization;
+pub mod persons;
 pub mod refresh_token;
 pub mod role;
 pub mod session;
@@ -25,7 +27,7 @@ pub mod user;
 use std::{fmt::Display, ops::RangeInclusive, time::Duration};
 
 pub use list::{Listing, Lists};
-use prost_types::FieldMask;
+pub use mask::Mask;
 use uuid::Uuid;
 
 use crate::{
@@ -39,10 +41,6 @@ use crate::{
 pub struct Validation {
     violations: Vec<Violation>,
 }
-
-/// The paths of an update mask.
-#[derive(Debug)]
-pub struct Mask<'a>(&'a [String]);
 
 impl Validation {
     /// Maximum number of items of a batch: the largest answers fit into the 4 MiB that clients accept by default.
@@ -145,33 +143,12 @@ impl Validation {
         parsed.into_iter().collect()
     }
 
-    /// An update mask with known paths, at least one.
-    pub fn mask<'a>(&mut self, mask: Option<&'a FieldMask>, known: &[&str]) -> Option<Mask<'a>> {
-        let paths = mask.map_or(&[][..], |mask| &mask.paths);
-        if paths.is_empty() {
-            self.violation("update_mask", format!("must name at least one of {}", known.join(", ")));
-            return None;
-        }
-        if paths.iter().all(|path| known.contains(&path.as_str())) {
-            return Some(Mask(paths));
-        }
-        self.violation("update_mask", format!("must name nothing but {}", known.join(", ")));
-        None
-    }
-
     /// The error with the noted violations.
     pub fn failed(self) -> Error {
         if self.violations.is_empty() {
             return Error::internal("a request was refused without a violation");
         }
         Error::Invalid(self.violations)
-    }
-}
-
-impl Mask<'_> {
-    /// The value of a field that the mask names: `Some(None)` if it does not, `None` if it does and the field is invalid.
-    pub fn named<T>(&self, path: &str, value: impl FnOnce() -> Option<T>) -> Option<Option<T>> {
-        if self.0.iter().any(|named| named == path) { value().map(Some) } else { Some(None) }
     }
 }
 
@@ -191,13 +168,12 @@ pub fn id_of<Id: From<Uuid>>(field: &str, text: &str) -> Result<Id> {
     uuid(text).map_err(|rule| Error::invalid(field, rule))
 }
 
-/// The ids of a batch, each with its text; `None` for one that is not a UUID.
-///
-/// # Errors
-/// [`Error::Invalid`] for an empty batch or too many items.
-pub fn batch<Id: From<Uuid>>(field: &str, texts: Vec<String>) -> Result<Vec<(String, Option<Id>)>> {
-    batch_size(field, texts.len(), Validation::MAX_BATCH)?;
-    Ok(texts.into_iter().map(|text| (uuid(&text).ok(), text)).map(|(id, text)| (text, id)).collect())
+/// The items of a batch, each with its text; `None` for one that is malformed.
+pub type Batch<T> = Vec<(String, Option<T>)>;
+
+/// Reads the items of a batch.
+fn batch<T, E>(texts: Vec<String>, parse: impl Fn(&str) -> std::result::Result<T, E>) -> Batch<T> {
+    texts.into_iter().map(|text| (parse(&text).ok(), text)).map(|(item, text)| (text, item)).collect()
 }
 
 /// Refuses an empty batch and one of more than `most` items.

@@ -1,11 +1,13 @@
 //! Organizations on the wire.
 
-use super::{Listing, Lists, Target, Validation, json, time};
+use super::{Batch, Listing, Lists, Target, Validation, batch, batch_size, json, time, uuid};
 use crate::{
-    error::Result,
+    error::{Entity, Result},
+    grpc::status::not_found,
     models::{
-        Name, NewOrganization, Organization, OrganizationChanges, OrganizationFilter, OrganizationId,
-        OrganizationState, Plan, Resource as _, RoleName, Slug, StateFilter, WebUrl, organization::Transfer,
+        ExternalId, MetadataFilters, Name, NewOrganization, Organization, OrganizationChanges, OrganizationFilter,
+        OrganizationId, OrganizationState, Plan, Resource as _, RoleName, Seen, Slug, StateFilter, WebUrl,
+        organization::Transfer,
     },
     pb,
 };
@@ -19,13 +21,22 @@ pub fn create(request: pb::CreateOrganizationRequest) -> Result<NewOrganization>
     let logo_url = check.optional("logo_url", &request.logo_url, WebUrl::parse);
     let plan = check.optional("plan", &request.plan, Plan::parse);
     let settings = check.object("settings", request.settings);
-    let allow_reserved_slug = request.allow_reserved_slug;
-    let (Some(name), Some(slug), Some(owner_user_id), Some(logo_url), Some(plan), Some(settings)) =
-        (name, slug, owner_user_id, logo_url, plan, settings)
-    else {
-        return Err(check.failed());
-    };
-    Ok(NewOrganization { name, slug, owner_user_id, logo_url, plan, settings, allow_reserved_slug })
+    let external_id = check.optional("external_id", &request.external_id, ExternalId::parse);
+    let private_metadata = check.object("private_metadata", request.private_metadata);
+    let new = (|| {
+        Some(NewOrganization {
+            name: name?,
+            slug: slug?,
+            owner_user_id: owner_user_id?,
+            logo_url: logo_url?,
+            plan: plan?,
+            settings: settings?,
+            external_id: external_id?,
+            private_metadata: private_metadata?,
+            allow_reserved_slug: request.allow_reserved_slug,
+        })
+    })();
+    new.ok_or_else(|| check.failed())
 }
 
 /// Parses a ListOrganizations request.
@@ -37,34 +48,103 @@ pub fn list(lists: Lists<'_>, request: &pb::ListOrganizationsRequest) -> Result<
     let name_prefix =
         check.optional("name_prefix", &request.name_prefix, |text| Name::parse(text).map(|name| name.search_key()));
     let member_user_id = check.optional_id("member_user_id", &request.member_user_id);
-    let (Some(page), Some(plan), Some(state), Some(name_prefix), Some(member_user_id)) =
-        (page, plan, state, name_prefix, member_user_id)
-    else {
-        return Err(check.failed());
-    };
-    let state = state.unwrap_or_default();
-    Ok(Listing::new(OrganizationFilter { plan, state, name_prefix, member_user_id }, page))
+    let open = check.metadata_filter("settings_filter", request.settings_filter.as_ref());
+    let private = check.metadata_filter("private_metadata_filter", request.private_metadata_filter.as_ref());
+    let external_id = check.optional("external_id", &request.external_id, ExternalId::parse);
+    let filter = (|| {
+        Some(OrganizationFilter {
+            plan: plan?,
+            state: state?.unwrap_or_default(),
+            name_prefix: name_prefix?,
+            member_user_id: member_user_id?,
+            metadata: MetadataFilters { open: open?, private: private? },
+            external_id: external_id?,
+        })
+    })();
+    let (Some(filter), Some(page)) = (filter, page) else { return Err(check.failed()) };
+    Ok(Listing::new(filter, page))
 }
 
 /// Parses an UpdateOrganization request.
 pub fn update(request: pb::UpdateOrganizationRequest) -> Result<(Target<OrganizationId>, OrganizationChanges)> {
     let mut check = Validation::default();
     let id = check.id("organization_id", &request.organization_id);
-    let mask = check.mask(request.update_mask.as_ref(), &["name", "slug", "logo_url", "plan", "settings"]);
+    let fields = ["name", "slug", "logo_url", "plan", "settings", "external_id", "private_metadata"];
+    let mask = check.mask_with_keys(request.update_mask.as_ref(), &fields, &["settings", "private_metadata"]);
     let Some(mask) = mask else { return Err(check.failed()) };
     let name = mask.named("name", || check.field("name", Name::parse(&request.name)));
     let slug = mask.named("slug", || check.field("slug", Slug::parse(&request.slug)));
     let logo_url = mask.named("logo_url", || check.optional("logo_url", &request.logo_url, WebUrl::parse));
     let plan = mask.named("plan", || check.field("plan", Plan::parse(&request.plan)));
-    let settings = mask.named("settings", || check.object("settings", request.settings));
-    let (Some(id), Some(name), Some(slug), Some(logo_url), Some(plan), Some(settings)) =
-        (id, name, slug, logo_url, plan, settings)
-    else {
-        return Err(check.failed());
-    };
-    let allow_reserved_slug = request.allow_reserved_slug;
-    let changes = OrganizationChanges { name, slug, logo_url, plan, settings, allow_reserved_slug };
+    let settings = check.object_changes(&mask, "settings", request.settings);
+    let external_id =
+        mask.named("external_id", || check.optional("external_id", &request.external_id, ExternalId::parse));
+    let private_metadata = check.object_changes(&mask, "private_metadata", request.private_metadata);
+    let changes = (|| {
+        Some(OrganizationChanges {
+            name: name?,
+            slug: slug?,
+            logo_url: logo_url?,
+            plan: plan?,
+            settings: settings?,
+            external_id: external_id?,
+            private_metadata: private_metadata?,
+            allow_reserved_slug: request.allow_reserved_slug,
+        })
+    })();
+    let (Some(id), Some(changes)) = (id, changes) else { return Err(check.failed()) };
     Ok((Target { id, etag: request.etag }, changes))
+}
+
+/// Parses a GetOrganizationByExternalId request.
+///
+/// # Errors
+/// [`Error::Invalid`](crate::error::Error::Invalid) for an invalid id.
+pub fn get_by_external_id(request: &pb::GetOrganizationByExternalIdRequest) -> Result<ExternalId> {
+    let mut check = Validation::default();
+    check.field("external_id", ExternalId::parse(&request.external_id)).ok_or_else(|| check.failed())
+}
+
+/// The items of a BatchGetOrganizations request.
+#[derive(Debug)]
+pub struct OrganizationBatch {
+    /// By id.
+    pub ids: Batch<OrganizationId>,
+    /// By external id.
+    pub external_ids: Batch<ExternalId>,
+}
+
+/// Parses a BatchGetOrganizations request.
+///
+/// # Errors
+/// [`Error::Invalid`](crate::error::Error::Invalid) for an empty batch or too many items.
+pub fn batch_get(request: pb::BatchGetOrganizationsRequest) -> Result<OrganizationBatch> {
+    let count = request.organization_ids.len() + request.external_ids.len();
+    batch_size("organization_ids", count, Validation::MAX_BATCH)?;
+    let ids = batch(request.organization_ids, uuid);
+    Ok(OrganizationBatch { ids, external_ids: batch(request.external_ids, ExternalId::parse) })
+}
+
+/// The results of a batch of organizations, each with its item.
+pub fn batch_results(batch: OrganizationBatch, found: &[Seen<Organization>]) -> Vec<pb::BatchGetOrganizationsResult> {
+    use pb::batch_get_organizations_result::Outcome;
+    let position = |is: &dyn Fn(&Organization) -> bool| found.iter().find(|seen| is(&seen.resource));
+    let outcome = |valid: bool, organization: Option<&Seen<Organization>>| {
+        Some(match organization {
+            Some(organization) => Outcome::Organization(organization.clone().into()),
+            None if valid => Outcome::Error(not_found(Entity::Organization).into()),
+            None => Outcome::Error(pb::ErrorReason::InvalidArgument.into()),
+        })
+    };
+    let by_id = batch.ids.into_iter().map(|(organization_id, id)| {
+        let found = id.and_then(|id| position(&|organization| organization.id == id));
+        pb::BatchGetOrganizationsResult { organization_id, outcome: outcome(id.is_some(), found), ..Default::default() }
+    });
+    let by_external_id = batch.external_ids.into_iter().map(|(external_id, id)| {
+        let found = id.as_ref().and_then(|id| position(&|organization| organization.external_id.as_ref() == Some(id)));
+        pb::BatchGetOrganizationsResult { external_id, outcome: outcome(id.is_some(), found), ..Default::default() }
+    });
+    by_id.chain(by_external_id).collect()
 }
 
 /// Parses an UndeleteOrganization request: the organization, and its slug from now on, if set.
@@ -110,6 +190,7 @@ fn state_filter(state: i32) -> Option<StateFilter<OrganizationState>> {
     })
 }
 
+/// An organization without what only platform admins see.
 impl From<Organization> for pb::Organization {
     fn from(organization: Organization) -> Self {
         let state = match (organization.deleted_at, organization.state) {
@@ -129,6 +210,15 @@ impl From<Organization> for pb::Organization {
             created_at: Some(time(organization.created_at)),
             updated_at: Some(time(organization.updated_at)),
             deleted_at: organization.deleted_at.map(time),
+            external_id: organization.external_id.map(|id| id.as_str().to_owned()).unwrap_or_default(),
+            private_metadata: None,
         }
+    }
+}
+
+impl From<Seen<Organization>> for pb::Organization {
+    fn from(Seen { mut resource, is_whole }: Seen<Organization>) -> Self {
+        let private = std::mem::take(&mut resource.private_metadata);
+        Self { private_metadata: json::private(private, is_whole), ..resource.into() }
     }
 }

@@ -1,16 +1,17 @@
 //! Users on the wire.
 
-use super::{Listing, Lists, Validation, authentication, batch_size, json, time};
+use super::{Batch, Listing, Lists, Validation, authentication, batch, batch_size, json, time, uuid};
 use crate::{
     app::{
         own_user::OwnDeletion,
         target::Target,
         user_import::{ImportOutcome, ImportResult, ImportedUser},
     },
-    error::Result,
+    error::{Entity, Result},
+    grpc::status::not_found,
     models::{
-        Email, EmailPrefix, ExternalId, Name, NewUser, PasswordHash, Resource as _, StateFilter, User, UserChanges,
-        UserFilter, UserId, UserRestoration, UserState, WebUrl, session::IpText,
+        Email, EmailPrefix, ExternalId, MetadataFilters, Name, NewUser, PasswordHash, Resource as _, Seen, StateFilter,
+        User, UserChanges, UserFilter, UserId, UserRestoration, UserState, WebUrl, session::IpText,
     },
     pb::{self, imported_user_result::Outcome},
     security::password::{Hash, Limits},
@@ -26,10 +27,15 @@ pub fn create(request: pb::CreateUserRequest) -> Result<NewUser> {
     let name = check.field("name", Name::parse(&request.name));
     let avatar_url = check.optional("avatar_url", &request.avatar_url, WebUrl::parse);
     let metadata = check.object("metadata", request.metadata);
-    let (Some(email), Some(name), Some(avatar_url), Some(metadata)) = (email, name, avatar_url, metadata) else {
+    let external_id = check.optional("external_id", &request.external_id, ExternalId::parse);
+    let private_metadata = check.object("private_metadata", request.private_metadata);
+    let (Some(email), Some(name), Some(avatar_url), Some(metadata), Some(external_id), Some(private_metadata)) =
+        (email, name, avatar_url, metadata, external_id, private_metadata)
+    else {
         return Err(check.failed());
     };
-    Ok(NewUser { email, name, avatar_url, metadata, email_verified: request.email_verified, external_id: None })
+    let email_verified = request.email_verified;
+    Ok(NewUser { email, name, avatar_url, metadata, email_verified, external_id, private_metadata })
 }
 
 /// Parses a DeleteOwnUser request.
@@ -65,6 +71,7 @@ fn imported_user(user: pb::ImportedUser, limits: Limits) -> ImportedUser {
     let name = check.field("name", Name::parse(&user.name));
     let avatar_url = check.optional("avatar_url", &user.avatar_url, WebUrl::parse);
     let metadata = check.object("metadata", user.metadata);
+    let private_metadata = check.object("private_metadata", user.private_metadata);
     let hash = check.optional("password_hash", &user.password_hash, |text| {
         Hash::parse(text, limits).map(|_| PasswordHash::new(text.to_owned()))
     });
@@ -76,6 +83,7 @@ fn imported_user(user: pb::ImportedUser, limits: Limits) -> ImportedUser {
             metadata: metadata?,
             email_verified: user.email_verified,
             external_id: Some(external_id?),
+            private_metadata: private_metadata?,
         };
         Some((new, hash?))
     })();
@@ -112,33 +120,112 @@ pub fn list(lists: Lists<'_>, request: &pb::ListUsersRequest) -> Result<Listing<
     let email_prefix = check.optional("email_prefix", &request.email_prefix, EmailPrefix::parse);
     let created_from = check.optional_bound("created_from", request.created_from.as_ref());
     let created_before = check.optional_bound("created_before", request.created_before.as_ref());
-    let (Some(page), Some(organization_id), Some(state), Some(email_prefix), Some(created_from), Some(created_before)) =
-        (page, organization_id, state, email_prefix, created_from, created_before)
-    else {
-        return Err(check.failed());
-    };
-    let state = state.unwrap_or_default();
-    Ok(Listing::new(UserFilter { organization_id, state, email_prefix, created_from, created_before }, page))
+    let open = check.metadata_filter("metadata_filter", request.metadata_filter.as_ref());
+    let private = check.metadata_filter("private_metadata_filter", request.private_metadata_filter.as_ref());
+    let external_id = check.optional("external_id", &request.external_id, ExternalId::parse);
+    let filter = (|| {
+        Some(UserFilter {
+            organization_id: organization_id?,
+            state: state?.unwrap_or_default(),
+            email_prefix: email_prefix?,
+            created_from: created_from?,
+            created_before: created_before?,
+            metadata: MetadataFilters { open: open?, private: private? },
+            external_id: external_id?,
+        })
+    })();
+    let (Some(filter), Some(page)) = (filter, page) else { return Err(check.failed()) };
+    Ok(Listing::new(filter, page))
 }
 
 /// Parses an UpdateUser request: the user, the changes, and the access token.
 pub fn update(request: pb::UpdateUserRequest) -> Result<(Target<UserId>, UserChanges, String)> {
     let mut check = Validation::default();
     let id = check.id("user_id", &request.user_id);
-    let mask = check.mask(request.update_mask.as_ref(), &["email", "name", "avatar_url", "metadata", "email_verified"]);
+    let fields = ["email", "name", "avatar_url", "metadata", "email_verified", "external_id", "private_metadata"];
+    let mask = check.mask_with_keys(request.update_mask.as_ref(), &fields, &["metadata", "private_metadata"]);
     let Some(mask) = mask else { return Err(check.failed()) };
     let email = mask.named("email", || check.field("email", Email::parse(&request.email)));
     let name = mask.named("name", || check.field("name", Name::parse(&request.name)));
     let avatar_url = mask.named("avatar_url", || check.optional("avatar_url", &request.avatar_url, WebUrl::parse));
-    let metadata = mask.named("metadata", || check.object("metadata", request.metadata));
+    let metadata = check.object_changes(&mask, "metadata", request.metadata);
+    let external_id =
+        mask.named("external_id", || check.optional("external_id", &request.external_id, ExternalId::parse));
+    let private_metadata = check.object_changes(&mask, "private_metadata", request.private_metadata);
     let email_verified = mask.named("email_verified", || Some(request.email_verified));
-    let (Some(id), Some(email), Some(name), Some(avatar_url), Some(metadata), Some(email_verified)) =
-        (id, email, name, avatar_url, metadata, email_verified)
-    else {
-        return Err(check.failed());
-    };
-    let changes = UserChanges { email, name, avatar_url, metadata, email_verified };
+    let changes = (|| {
+        Some(UserChanges {
+            email: email?,
+            name: name?,
+            avatar_url: avatar_url?,
+            metadata: metadata?,
+            external_id: external_id?,
+            private_metadata: private_metadata?,
+            email_verified: email_verified?,
+        })
+    })();
+    let (Some(id), Some(changes)) = (id, changes) else { return Err(check.failed()) };
     Ok((Target { id, etag: request.etag }, changes, request.access_token))
+}
+
+/// Parses a GetUserByExternalId request.
+///
+/// # Errors
+/// [`Error::Invalid`](crate::error::Error::Invalid) for an invalid id.
+pub fn get_by_external_id(request: &pb::GetUserByExternalIdRequest) -> Result<ExternalId> {
+    let mut check = Validation::default();
+    check.field("external_id", ExternalId::parse(&request.external_id)).ok_or_else(|| check.failed())
+}
+
+/// The items of a BatchGetUsers request.
+#[derive(Debug)]
+pub struct UserBatch {
+    /// By id.
+    pub ids: Batch<UserId>,
+    /// By e-mail.
+    pub emails: Batch<Email>,
+    /// By external id.
+    pub external_ids: Batch<ExternalId>,
+}
+
+/// Parses a BatchGetUsers request.
+///
+/// # Errors
+/// [`Error::Invalid`](crate::error::Error::Invalid) for an empty batch or too many items.
+pub fn batch_get(request: pb::BatchGetUsersRequest) -> Result<UserBatch> {
+    let count = request.user_ids.len() + request.emails.len() + request.external_ids.len();
+    batch_size("user_ids", count, Validation::MAX_BATCH)?;
+    Ok(UserBatch {
+        ids: batch(request.user_ids, uuid),
+        emails: batch(request.emails, Email::parse),
+        external_ids: batch(request.external_ids, ExternalId::parse),
+    })
+}
+
+/// The results of a batch of users, each with its item.
+pub fn batch_results(batch: UserBatch, found: &[Seen<User>]) -> Vec<pb::BatchGetUsersResult> {
+    use pb::batch_get_users_result::Outcome;
+    let position = |is: &dyn Fn(&User) -> bool| found.iter().find(|seen| is(&seen.resource));
+    let outcome = |valid: bool, user: Option<&Seen<User>>| {
+        Some(match user {
+            Some(user) => Outcome::User(user.clone().into()),
+            None if valid => Outcome::Error(not_found(Entity::User).into()),
+            None => Outcome::Error(pb::ErrorReason::InvalidArgument.into()),
+        })
+    };
+    let by_id = batch.ids.into_iter().map(|(user_id, id)| {
+        let user = id.and_then(|id| position(&|user| user.id == id));
+        pb::BatchGetUsersResult { user_id, outcome: outcome(id.is_some(), user), ..Default::default() }
+    });
+    let by_email = batch.emails.into_iter().map(|(text, email)| {
+        let user = email.as_ref().and_then(|email| position(&|user| user.email_normalized == *email.normalized()));
+        pb::BatchGetUsersResult { email: text, outcome: outcome(email.is_some(), user), ..Default::default() }
+    });
+    let by_external_id = batch.external_ids.into_iter().map(|(external_id, id)| {
+        let user = id.as_ref().and_then(|id| position(&|user| user.external_id.as_ref() == Some(id)));
+        pb::BatchGetUsersResult { external_id, outcome: outcome(id.is_some(), user), ..Default::default() }
+    });
+    by_id.chain(by_email).chain(by_external_id).collect()
 }
 
 /// Parses an UndeleteUser request.
@@ -170,6 +257,7 @@ fn state_filter(state: i32) -> Option<StateFilter<UserState>> {
     })
 }
 
+/// A user without what only platform admins see.
 impl From<User> for pb::User {
     fn from(user: User) -> Self {
         let state = match (user.deleted_at, user.state) {
@@ -191,6 +279,14 @@ impl From<User> for pb::User {
             updated_at: Some(time(user.updated_at)),
             deleted_at: user.deleted_at.map(time),
             external_id: user.external_id.map(|id| id.as_str().to_owned()).unwrap_or_default(),
+            private_metadata: None,
         }
+    }
+}
+
+impl From<Seen<User>> for pb::User {
+    fn from(Seen { mut resource, is_whole }: Seen<User>) -> Self {
+        let private = std::mem::take(&mut resource.private_metadata);
+        Self { private_metadata: json::private(private, is_whole), ..resource.into() }
     }
 }

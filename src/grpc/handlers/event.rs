@@ -126,7 +126,7 @@ impl Export {
             let Some(last) = batch.last() else { return Ok(true) };
             after = last.subject().resource.map(|(_, id)| id);
             for resource in batch {
-                if !self.send_item(convert::event::snapshot_item(resource)).await? {
+                if !self.send_item(convert::event::snapshot_item(self.rights.caller.sees(resource))).await? {
                     return Ok(false);
                 }
             }

@@ -6,7 +6,7 @@ use super::{called_by, called_to_act, lists};
 use crate::{
     app::{self, App},
     grpc::convert,
-    models::MembershipId,
+    models::{MembershipId, Seen},
     pb::{self, membership_service_server::MembershipService},
 };
 
@@ -29,8 +29,9 @@ impl MembershipService for MembershipHandler {
         &self,
         request: Request<pb::CreateMembershipRequest>,
     ) -> Result<Response<pb::CreateMembershipResponse>, Status> {
-        let (call, new) = called_to_act(request, |r| convert::membership::create(&r))?;
-        let answer = |created| pb::CreateMembershipResponse { membership: Some(pb::Membership::from(created)) };
+        let (call, new) = called_to_act(request, convert::membership::create)?;
+        // Only platform admins create memberships directly.
+        let answer = |created| pb::CreateMembershipResponse { membership: Some(Seen::whole(created).into()) };
         Ok(Response::new(app::membership::create(&self.app, &call, &new, answer).await?))
     }
 
@@ -40,7 +41,7 @@ impl MembershipService for MembershipHandler {
     ) -> Result<Response<pb::GetMembershipResponse>, Status> {
         let (caller, request) = called_by(request)?;
         let key = convert::membership::get(request)?;
-        let membership = app::membership::get(&self.app, &caller, key).await?;
+        let membership = app::membership::get(&self.app, &caller, &key).await?;
         Ok(Response::new(pb::GetMembershipResponse { membership: Some(membership.into()) }))
     }
 
@@ -61,8 +62,8 @@ impl MembershipService for MembershipHandler {
         request: Request<pb::UpdateMembershipRequest>,
     ) -> Result<Response<pb::UpdateMembershipResponse>, Status> {
         let (call, (target, changes)) = called_to_act(request, convert::membership::update)?;
-        let answer = |(updated, preview)| pb::UpdateMembershipResponse {
-            membership: Some(pb::Membership::from(updated)),
+        let answer = |(updated, preview): (Seen<_>, _)| pb::UpdateMembershipResponse {
+            membership: Some(updated.into()),
             impact: convert::impact::optional(preview),
         };
         Ok(Response::new(app::membership::update(&self.app, &call, &target, &changes, answer).await?))

@@ -1,15 +1,12 @@
 //! `OrganizationService`.
 
-use std::collections::HashMap;
-
 use tonic::{Request, Response, Status};
 
 use super::{called_by, called_to_act, lists};
 use crate::{
     app::{self, App},
-    error::Entity,
-    grpc::{convert, status::not_found},
-    models::OrganizationId,
+    grpc::convert,
+    models::{ExternalId, OrganizationId, Seen},
     pb::{self, organization_service_server::OrganizationService},
 };
 
@@ -67,7 +64,7 @@ impl OrganizationService for OrganizationHandler {
         request: Request<pb::UpdateOrganizationRequest>,
     ) -> Result<Response<pb::UpdateOrganizationResponse>, Status> {
         let (call, (target, changes)) = called_to_act(request, convert::organization::update)?;
-        let answer = |updated| pb::UpdateOrganizationResponse { organization: Some(pb::Organization::from(updated)) };
+        let answer = |updated: Seen<_>| pb::UpdateOrganizationResponse { organization: Some(updated.into()) };
         Ok(Response::new(app::organization::update(&self.app, &call, &target, &changes, answer).await?))
     }
 
@@ -78,8 +75,8 @@ impl OrganizationService for OrganizationHandler {
         let (call, target) = called_to_act(request, |r| {
             convert::target::<OrganizationId>("organization_id", &r.organization_id, r.etag)
         })?;
-        let answer = |(deleted, preview)| pb::DeleteOrganizationResponse {
-            organization: Some(pb::Organization::from(deleted)),
+        let answer = |(deleted, preview): (Seen<_>, _)| pb::DeleteOrganizationResponse {
+            organization: Some(deleted.into()),
             impact: convert::impact::optional(preview),
         };
         Ok(Response::new(app::organization::delete(&self.app, &call, &target, answer).await?))
@@ -96,26 +93,27 @@ impl OrganizationService for OrganizationHandler {
         Ok(Response::new(pb::GetOrganizationBySlugResponse { organization, is_former_slug }))
     }
 
+    async fn get_organization_by_external_id(
+        &self,
+        request: Request<pb::GetOrganizationByExternalIdRequest>,
+    ) -> Result<Response<pb::GetOrganizationByExternalIdResponse>, Status> {
+        let (caller, request) = called_by(request)?;
+        let id = convert::organization::get_by_external_id(&request)?;
+        let organization = app::organization::get_by_external_id(&self.app, &caller, &id).await?;
+        Ok(Response::new(pb::GetOrganizationByExternalIdResponse { organization: Some(organization.into()) }))
+    }
+
     async fn batch_get_organizations(
         &self,
         request: Request<pb::BatchGetOrganizationsRequest>,
     ) -> Result<Response<pb::BatchGetOrganizationsResponse>, Status> {
-        use pb::batch_get_organizations_result::Outcome;
         let (caller, request) = called_by(request)?;
-        let batch = convert::batch("organization_ids", request.organization_ids)?;
-        let ids: Vec<OrganizationId> = batch.iter().filter_map(|(_, id)| *id).collect();
-        let found = app::organization::get_many(&self.app, &caller, &ids).await?;
-        let found: HashMap<OrganizationId, pb::Organization> =
-            found.into_iter().map(|organization| (organization.id, organization.into())).collect();
-        let results = batch.into_iter().map(|(organization_id, id)| {
-            let outcome = match id.map(|id| found.get(&id)) {
-                Some(Some(organization)) => Outcome::Organization(organization.clone()),
-                Some(None) => Outcome::Error(not_found(Entity::Organization).into()),
-                None => Outcome::Error(pb::ErrorReason::InvalidArgument.into()),
-            };
-            pb::BatchGetOrganizationsResult { organization_id, outcome: Some(outcome) }
-        });
-        Ok(Response::new(pb::BatchGetOrganizationsResponse { results: results.collect() }))
+        let batch = convert::organization::batch_get(request)?;
+        let ids: Vec<OrganizationId> = batch.ids.iter().filter_map(|(_, id)| *id).collect();
+        let external_ids: Vec<ExternalId> = batch.external_ids.iter().filter_map(|(_, id)| id.clone()).collect();
+        let found = app::organization::get_many(&self.app, &caller, &ids, &external_ids).await?;
+        let results = convert::organization::batch_results(batch, &found);
+        Ok(Response::new(pb::BatchGetOrganizationsResponse { results }))
     }
 
     async fn suspend_organization(
@@ -126,7 +124,7 @@ impl OrganizationService for OrganizationHandler {
             convert::target::<OrganizationId>("organization_id", &r.organization_id, r.etag)
         })?;
         let answer = |(suspended, preview)| pb::SuspendOrganizationResponse {
-            organization: Some(pb::Organization::from(suspended)),
+            organization: Some(Seen::whole(suspended).into()),
             impact: convert::impact::optional(preview),
         };
         Ok(Response::new(app::organization::suspend(&self.app, &call, &target, answer).await?))
@@ -139,7 +137,7 @@ impl OrganizationService for OrganizationHandler {
         let (call, target) = called_to_act(request, |r| {
             convert::target::<OrganizationId>("organization_id", &r.organization_id, r.etag)
         })?;
-        let answer = |active| pb::ReactivateOrganizationResponse { organization: Some(pb::Organization::from(active)) };
+        let answer = |active| pb::ReactivateOrganizationResponse { organization: Some(Seen::whole(active).into()) };
         Ok(Response::new(app::organization::reactivate(&self.app, &call, &target, answer).await?))
     }
 
@@ -148,8 +146,7 @@ impl OrganizationService for OrganizationHandler {
         request: Request<pb::UndeleteOrganizationRequest>,
     ) -> Result<Response<pb::UndeleteOrganizationResponse>, Status> {
         let (call, (target, restore_api_keys, slug)) = called_to_act(request, convert::organization::undelete)?;
-        let answer =
-            |restored| pb::UndeleteOrganizationResponse { organization: Some(pb::Organization::from(restored)) };
+        let answer = |restored| pb::UndeleteOrganizationResponse { organization: Some(Seen::whole(restored).into()) };
         let slug = slug.as_ref();
         Ok(Response::new(app::organization::undelete(&self.app, &call, &target, restore_api_keys, slug, answer).await?))
     }

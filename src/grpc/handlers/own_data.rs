@@ -9,6 +9,7 @@ use crate::{
     },
     error::Result,
     grpc::convert,
+    models::event::View,
     pb::{self, export_own_data_response::Item},
 };
 
@@ -44,9 +45,10 @@ fn item(datum: OwnDatum) -> Result<Item> {
         OwnDatum::Session(session) => Item::Session(session.into()),
         OwnDatum::ApiKey(key) => Item::ApiKey(key.into()),
         OwnDatum::Event(own) => {
-            let mut event = convert::event::visible(own.placed, own.view)?;
+            let mut event = convert::event::visible(own.placed, View::User(own.user_id))?;
             if own.is_of_call_only {
                 event.resource = None;
+                event.member = None;
                 event.changes = Vec::new();
             }
             Item::Event(event)

@@ -1,7 +1,5 @@
 //! `UserService`.
 
-use std::collections::HashMap;
-
 use tonic::{Request, Response, Status, Streaming};
 
 use super::{
@@ -13,16 +11,15 @@ use super::{
 };
 use crate::{
     app::{self, App, event::StreamRights, streams::StreamKind},
-    error::Entity,
-    grpc::{convert, status::not_found},
-    models::UserId,
+    grpc::convert,
+    models::{ExternalId, NormalizedEmail, Seen, User, UserId},
     pb::{self, user_service_server::UserService},
 };
 
 /// Full name of the client-streaming method.
 const IMPORT_USERS: &str = "tenantry.v1.UserService.ImportUsers";
 
-/// Serves `UserService`.
+/// Serves `UserService`. The answers of methods for platform admins only have all of a user.
 #[derive(Clone)]
 pub struct UserHandler {
     app: App,
@@ -45,7 +42,7 @@ impl UserService for UserHandler {
         request: Request<pb::CreateUserRequest>,
     ) -> Result<Response<pb::CreateUserResponse>, Status> {
         let (call, new) = called_to_act(request, convert::user::create)?;
-        let answer = |user| pb::CreateUserResponse { user: Some(pb::User::from(user)) };
+        let answer = |user| pb::CreateUserResponse { user: Some(Seen::whole(user).into()) };
         Ok(Response::new(app::user::create(&self.app, &call, new, answer).await?))
     }
 
@@ -73,7 +70,7 @@ impl UserService for UserHandler {
         request: Request<pb::UpdateUserRequest>,
     ) -> Result<Response<pb::UpdateUserResponse>, Status> {
         let (call, (target, changes, access_token)) = called_to_act(request, convert::user::update)?;
-        let answer = |updated| pb::UpdateUserResponse { user: Some(pb::User::from(updated)) };
+        let answer = |updated: Seen<User>| pb::UpdateUserResponse { user: Some(updated.into()) };
         Ok(Response::new(app::user::update(&self.app, &call, &target, &changes, &access_token, answer).await?))
     }
 
@@ -83,7 +80,7 @@ impl UserService for UserHandler {
     ) -> Result<Response<pb::DeleteUserResponse>, Status> {
         let (call, target) = called_to_act(request, |r| convert::target::<UserId>("user_id", &r.user_id, r.etag))?;
         let answer = |(deleted, preview)| pb::DeleteUserResponse {
-            user: Some(pb::User::from(deleted)),
+            user: Some(Seen::whole(deleted).into()),
             impact: convert::impact::optional(preview),
         };
         Ok(Response::new(app::user::delete(&self.app, &call, &target, answer).await?))
@@ -99,25 +96,29 @@ impl UserService for UserHandler {
         Ok(Response::new(pb::GetUserByEmailResponse { user: Some(user.into()) }))
     }
 
+    async fn get_user_by_external_id(
+        &self,
+        request: Request<pb::GetUserByExternalIdRequest>,
+    ) -> Result<Response<pb::GetUserByExternalIdResponse>, Status> {
+        let (caller, request) = called_by(request)?;
+        let id = convert::user::get_by_external_id(&request)?;
+        let user = app::user::get_by_external_id(&self.app, &caller, &id).await?;
+        Ok(Response::new(pb::GetUserByExternalIdResponse { user: Some(user.into()) }))
+    }
+
     async fn batch_get_users(
         &self,
         request: Request<pb::BatchGetUsersRequest>,
     ) -> Result<Response<pb::BatchGetUsersResponse>, Status> {
-        use pb::batch_get_users_result::Outcome;
         let (caller, request) = called_by(request)?;
-        let batch = convert::batch("user_ids", request.user_ids)?;
-        let ids: Vec<UserId> = batch.iter().filter_map(|(_, id)| *id).collect();
-        let found = app::user::get_many(&self.app, &caller, &ids).await?;
-        let found: HashMap<UserId, pb::User> = found.into_iter().map(|user| (user.id, user.into())).collect();
-        let results = batch.into_iter().map(|(user_id, id)| {
-            let outcome = match id.map(|id| found.get(&id)) {
-                Some(Some(user)) => Outcome::User(user.clone()),
-                Some(None) => Outcome::Error(not_found(Entity::User).into()),
-                None => Outcome::Error(pb::ErrorReason::InvalidArgument.into()),
-            };
-            pb::BatchGetUsersResult { user_id, outcome: Some(outcome) }
-        });
-        Ok(Response::new(pb::BatchGetUsersResponse { results: results.collect() }))
+        let batch = convert::user::batch_get(request)?;
+        let ids: Vec<UserId> = batch.ids.iter().filter_map(|(_, id)| *id).collect();
+        let emails: Vec<NormalizedEmail> =
+            batch.emails.iter().filter_map(|(_, email)| Some(email.as_ref()?.normalized().clone())).collect();
+        let external_ids: Vec<ExternalId> = batch.external_ids.iter().filter_map(|(_, id)| id.clone()).collect();
+        let found = app::user::get_many(&self.app, &caller, &ids, &emails, &external_ids).await?;
+        let results = convert::user::batch_results(batch, &found);
+        Ok(Response::new(pb::BatchGetUsersResponse { results }))
     }
 
     async fn suspend_user(
@@ -126,7 +127,7 @@ impl UserService for UserHandler {
     ) -> Result<Response<pb::SuspendUserResponse>, Status> {
         let (call, target) = called_to_act(request, |r| convert::target::<UserId>("user_id", &r.user_id, r.etag))?;
         let answer = |(suspended, preview)| pb::SuspendUserResponse {
-            user: Some(pb::User::from(suspended)),
+            user: Some(Seen::whole(suspended).into()),
             impact: convert::impact::optional(preview),
         };
         Ok(Response::new(app::user::suspend(&self.app, &call, &target, answer).await?))
@@ -137,7 +138,7 @@ impl UserService for UserHandler {
         request: Request<pb::ReactivateUserRequest>,
     ) -> Result<Response<pb::ReactivateUserResponse>, Status> {
         let (call, target) = called_to_act(request, |r| convert::target::<UserId>("user_id", &r.user_id, r.etag))?;
-        let answer = |active| pb::ReactivateUserResponse { user: Some(pb::User::from(active)) };
+        let answer = |active| pb::ReactivateUserResponse { user: Some(Seen::whole(active).into()) };
         Ok(Response::new(app::user::reactivate(&self.app, &call, &target, answer).await?))
     }
 
@@ -147,7 +148,7 @@ impl UserService for UserHandler {
     ) -> Result<Response<pb::UndeleteUserResponse>, Status> {
         let (call, (target, restoration)) = called_to_act(request, convert::user::undelete)?;
         let answer = |restored: app::user::Restored| pb::UndeleteUserResponse {
-            user: Some(restored.user.into()),
+            user: Some(Seen::whole(restored.user).into()),
             unlinked_oauth_accounts: restored.unlinked.into_iter().map(Into::into).collect(),
         };
         Ok(Response::new(app::user::undelete(&self.app, &call, &target, &restoration, answer).await?))
@@ -207,7 +208,7 @@ impl UserService for UserHandler {
         request: Request<pb::GrantPlatformAdminRequest>,
     ) -> Result<Response<pb::GrantPlatformAdminResponse>, Status> {
         let (call, target) = called_to_act(request, |r| convert::target::<UserId>("user_id", &r.user_id, r.etag))?;
-        let answer = |granted| pb::GrantPlatformAdminResponse { user: Some(pb::User::from(granted)) };
+        let answer = |granted| pb::GrantPlatformAdminResponse { user: Some(Seen::whole(granted).into()) };
         Ok(Response::new(app::platform_admin::grant(&self.app, &call, &target, answer).await?))
     }
 
@@ -216,7 +217,7 @@ impl UserService for UserHandler {
         request: Request<pb::RevokePlatformAdminRequest>,
     ) -> Result<Response<pb::RevokePlatformAdminResponse>, Status> {
         let (call, target) = called_to_act(request, |r| convert::target::<UserId>("user_id", &r.user_id, r.etag))?;
-        let answer = |revoked| pb::RevokePlatformAdminResponse { user: Some(pb::User::from(revoked)) };
+        let answer = |revoked| pb::RevokePlatformAdminResponse { user: Some(Seen::whole(revoked).into()) };
         Ok(Response::new(app::platform_admin::revoke(&self.app, &call, &target, answer).await?))
     }
 }

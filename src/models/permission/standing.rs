@@ -53,12 +53,11 @@ impl Standing {
 
     /// Everything that the member may do.
     pub fn allowed(self) -> Allowed {
-        let allowed = match self.overriding() {
-            Some(basis) => Allowed::of(basis),
-            None => {
-                let effective = self.by_role().and(&self.membership.permissions).effective();
-                Allowed { effective, ..Allowed::of(Basis::Role) }
-            }
+        let allowed = if let Some(basis) = self.overriding() {
+            Allowed::of(basis)
+        } else {
+            let effective = self.by_role().and(&self.membership.permissions).effective();
+            Allowed { effective, ..Allowed::of(Basis::Role) }
         };
         Allowed { membership: Some(self.membership), role: self.role, ..allowed }
     }

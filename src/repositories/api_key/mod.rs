@@ -1,11 +1,12 @@
 //! Storage of API keys.
 
+mod list;
 mod revoke;
 
 use diesel::{dsl::exists, prelude::*};
 use diesel_async::RunQueryDsl;
 
-use super::{delete_up_to, forget_user, reach::within, row};
+use super::{delete_up_to, forget_user, metadata, reach::within, row};
 use crate::{
     db::{
         Conn, ForUpdate, execute, query,
@@ -13,10 +14,9 @@ use crate::{
     },
     error::{Error, Result},
     models::{
-        Action, ApiKey, ApiKeyFilter, ApiKeyId, ApiKeyOwner, Credential, Cursor, Environment, HeldPermissions,
-        IpRanges, JsonObject, MembershipState, Name, Organization, OrganizationId, OrganizationState, OwnerState, Page,
-        PageRequest, Permissions, Principal, PrincipalId, Reach, Revision, RoleName, Scopes, SecretHash, Timestamp,
-        User, UserId, UserState, api_key::KeyPrefix,
+        Action, ApiKey, ApiKeyId, Credential, Environment, HeldPermissions, IpRanges, JsonObject, MembershipState,
+        Name, Organization, OrganizationId, OrganizationState, OwnerState, Permissions, Principal, PrincipalId, Reach,
+        Revision, RoleName, Scopes, SecretHash, Timestamp, User, UserId, UserState, api_key::KeyPrefix,
     },
     repositories::Locked,
 };
@@ -116,6 +116,7 @@ impl ApiKeyRepository<'_> {
     /// Stores a new API key. Takes no reach: the row is new.
     pub async fn insert(&mut self, key: &ApiKey) -> Result<()> {
         execute!(self.conn, diesel::insert_into(api_keys::table).values(ApiKeyRow::from(key)))?;
+        metadata::index(self.conn, key).await?;
         self.conn.made(Action::ApiKeyCreated, key);
         Ok(())
     }
@@ -203,22 +204,6 @@ impl ApiKeyRepository<'_> {
         found.map(read_credential).transpose()
     }
 
-    /// A page of API keys, in order of id.
-    pub async fn list(&mut self, reach: &Reach, filter: &ApiKeyFilter, page: &PageRequest) -> Result<Page<ApiKey>> {
-        let rows: Vec<ApiKeyRow> = query!(self.conn, c => {
-            let query = api_keys::table.select(ApiKeyRow::as_select()).into_boxed::<Backend>();
-            let mut query = owned!(query, filter.owner);
-            if !filter.include_revoked {
-                query = query.filter(api_keys::revoked_at.is_null());
-            }
-            if let Some(cursor) = &page.after {
-                query = query.filter(api_keys::id.gt(ApiKeyId(cursor.id)));
-            }
-            within!(api_keys, query, reach).order(api_keys::id).limit(page.limit()).load(c)
-        })?;
-        Ok(page.page(rows, |row| Cursor::by_id(row.id)))
-    }
-
     /// Locks an API key.
     pub async fn lock(&mut self, reach: &Reach, id: ApiKeyId) -> Result<Option<Locked<ApiKey>>> {
         let row: Option<ApiKeyRow> = query!(self.conn, c => {
@@ -237,6 +222,7 @@ impl ApiKeyRepository<'_> {
         };
         let found = api_keys::table.filter(api_keys::id.eq(key.id));
         execute!(self.conn, diesel::update(found).set(ApiKeyRow::from(&key)))?;
+        metadata::reindex(self.conn, &before, &key).await?;
         self.conn.changed(action, before, &key);
         Ok(key)
     }
@@ -299,7 +285,9 @@ impl ApiKeyRepository<'_> {
     pub async fn delete_of_user(&mut self, user: &Locked<User>, limit: i64) -> Result<usize> {
         let matches = api_keys::user_id.eq(user.id);
         let (found, rows) = delete_up_to!(limit, self.conn, api_keys: ApiKeyRow of ApiKeyId, matches);
-        self.conn.removed_all::<ApiKey, _>(Action::ApiKeyDeleted, rows);
+        let removed: Vec<ApiKey> = rows.into_iter().map(ApiKey::from).collect();
+        metadata::unindex(self.conn, &removed).await?;
+        self.conn.removed_all::<ApiKey, _>(Action::ApiKeyDeleted, removed);
         Ok(found)
     }
 
@@ -307,7 +295,9 @@ impl ApiKeyRepository<'_> {
     pub async fn delete_of_organization(&mut self, organization: &Locked<Organization>, limit: i64) -> Result<usize> {
         let matches = api_keys::organization_id.eq(organization.id);
         let (found, rows) = delete_up_to!(limit, self.conn, api_keys: ApiKeyRow of ApiKeyId, matches);
-        self.conn.removed_all::<ApiKey, _>(Action::ApiKeyDeleted, rows);
+        let removed: Vec<ApiKey> = rows.into_iter().map(ApiKey::from).collect();
+        metadata::unindex(self.conn, &removed).await?;
+        self.conn.removed_all::<ApiKey, _>(Action::ApiKeyDeleted, removed);
         Ok(found)
     }
 

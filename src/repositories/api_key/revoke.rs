@@ -8,7 +8,7 @@ use crate::{
     db::{query, schema::api_keys},
     error::Result,
     models::{Action, ApiKey, ApiKeyId, ApiKeyOwner, Organization, Timestamp, User},
-    repositories::{Locked, MAX_BATCH},
+    repositories::{Locked, MAX_BATCH, metadata},
 };
 
 impl ApiKeyRepository<'_> {
@@ -76,7 +76,9 @@ impl ApiKeyRepository<'_> {
                 let found = api_keys::table.filter(api_keys::id.eq_any(&ids)).filter(api_keys::revoked_at.is_not_null());
                 diesel::delete(found).returning(ApiKeyRow::as_returning()).get_results(c)
             })?;
-            self.conn.removed_all::<ApiKey, _>(Action::ApiKeyDeleted, rows);
+            let removed: Vec<ApiKey> = rows.into_iter().map(ApiKey::from).collect();
+            metadata::unindex(self.conn, &removed).await?;
+            self.conn.removed_all::<ApiKey, _>(Action::ApiKeyDeleted, removed);
         }
         Ok(())
     }

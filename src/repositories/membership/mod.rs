@@ -1,5 +1,6 @@
 //! Storage of memberships.
 
+mod by_value;
 mod members;
 
 use diesel::{dsl::exists, prelude::*};
@@ -7,7 +8,7 @@ use diesel_async::RunQueryDsl;
 
 pub use self::members::Member;
 use super::{
-    MAX_BATCH, compared, delete_up_to,
+    MAX_BATCH, compared, delete_up_to, metadata,
     reach::{first_within, within},
     role::RoleRow,
     row,
@@ -19,9 +20,10 @@ use crate::{
     },
     error::Result,
     models::{
-        Action, Change, Cursor, HeldPermissions, Membership, MembershipFilter, MembershipId, MembershipKey,
-        MembershipState, Organization, OrganizationId, OrganizationState, Page, PageRequest, Permissions, Reach,
-        Revision, Role, RoleName, Timestamp, User, UserId, UserState, permission::Standing,
+        Action, Change, Cursor, ExternalId, HeldPermissions, JsonObject, Membership, MembershipFilter, MembershipId,
+        MembershipKey, MembershipState, MetadataKind, Organization, OrganizationId, OrganizationState, Page,
+        PageRequest, Permissions, Reach, Revision, Role, RoleName, Timestamp, User, UserId, UserState,
+        permission::Standing,
     },
     repositories::Locked,
 };
@@ -36,6 +38,9 @@ row!(memberships: MembershipRow of Membership {
     state: MembershipState,
     created_at: Timestamp,
     updated_at: Timestamp,
+    external_id: Option<ExternalId>,
+    metadata: JsonObject,
+    private_metadata: JsonObject,
 });
 
 /// Repository of memberships.
@@ -47,12 +52,15 @@ impl MembershipRepository<'_> {
     /// Stores a new membership of a user that is locked or new. Takes no reach: the row is new.
     ///
     /// # Errors
-    /// [`Taken::Membership`](crate::error::Taken::Membership).
+    /// [`Taken::Membership`](crate::error::Taken::Membership),
+    /// [`Taken::MembershipExternalId`](crate::error::Taken::MembershipExternalId).
     pub async fn insert(&mut self, membership: &Membership, user: &User) -> Result<()> {
+        self.free_external_id(None, membership).await?;
         // The member's e-mail, copied here so that members can be searched by it; `UserRepository::save` keeps it up to date.
         let user_email = memberships::user_email.eq(user.email_normalized.as_str().to_owned());
         let values = (MembershipRow::from(membership), user_email);
         execute!(self.conn, diesel::insert_into(memberships::table).values(values))?;
+        metadata::index(self.conn, membership).await?;
         // With the event, the organization begins to see the user.
         let made = Change::new(Action::MembershipCreated, None, Some(membership.clone().into()));
         self.conn.record(Change { member: Some(user.clone()), ..made });
@@ -77,6 +85,9 @@ impl MembershipRepository<'_> {
                     .select(MembershipRow::as_select()),
                 reach
             )?,
+            MembershipKey::External(organization, external_id) => {
+                self.by_external_id(reach, organization, &external_id).await?
+            }
         };
         Ok(row.map(Membership::from))
     }
@@ -150,6 +161,12 @@ impl MembershipRepository<'_> {
         filter: &MembershipFilter,
         page: &PageRequest,
     ) -> Result<Page<Membership>> {
+        let driving = filter.metadata.driving(MetadataKind::Membership, MetadataKind::MembershipPrivate);
+        if let (Some(organization), None, None, Some(entry)) =
+            (filter.organization_id, filter.user_id, &filter.external_id, driving)
+        {
+            return self.list_by_entry(reach, organization, entry, filter, page).await;
+        }
         // A user reaches all of its own memberships; repeating that condition would hide the index from the planner.
         let is_own = matches!(*reach, Reach::User(own) if filter.user_id == Some(own));
         let reach = if is_own { &Reach::by_system() } else { reach };
@@ -163,10 +180,19 @@ impl MembershipRepository<'_> {
             }
             query = match &filter.role {
                 // A user has few memberships, so the role is only compared; those of an organization are found by an index.
-                Some(role) if filter.user_id.is_some() => query.filter(compared(memberships::role.eq(role))),
+                Some(role) if filter.user_id.is_some() || filter.external_id.is_some() => {
+                    query.filter(compared(memberships::role.eq(role)))
+                }
                 Some(role) => query.filter(memberships::role.eq(role)),
                 None => query,
             };
+            query = match &filter.external_id {
+                Some(id) if filter.user_id.is_some() => query.filter(compared(memberships::external_id.eq(id))),
+                Some(id) => query.filter(memberships::external_id.eq(id)),
+                None => query,
+            };
+            let entries = filter.metadata.of(MetadataKind::Membership, MetadataKind::MembershipPrivate);
+            query = metadata::compared_with_entries!(query, entries, memberships::id);
             if let Some(cursor) = &page.after {
                 query = query.filter(memberships::id.gt(MembershipId(cursor.id)));
             }
@@ -235,6 +261,9 @@ impl MembershipRepository<'_> {
                 MembershipKey::Ends(user, organization) => {
                     query.filter(memberships::user_id.eq(user)).filter(memberships::organization_id.eq(organization))
                 }
+                MembershipKey::External(organization, external_id) => query
+                    .filter(memberships::organization_id.eq(organization))
+                    .filter(memberships::external_id.eq(external_id)),
             };
             async { ForUpdate(within!(memberships, query, reach)).get_result(c).await.optional() }
         })?;
@@ -277,6 +306,9 @@ impl MembershipRepository<'_> {
     }
 
     /// Updates a locked membership. One that is as it was when locked is returned as it is, and nothing is written.
+    ///
+    /// # Errors
+    /// [`Taken::MembershipExternalId`](crate::error::Taken::MembershipExternalId).
     pub async fn save(&mut self, membership: Locked<Membership>, action: Action, now: Timestamp) -> Result<Membership> {
         // A transfer to a member who is an owner already changes only who is accountable.
         let written = if action == Action::MembershipOwnershipTransferred {
@@ -288,6 +320,7 @@ impl MembershipRepository<'_> {
             Ok(written) => written,
             Err(same) => return Ok(same),
         };
+        self.free_external_id(Some(&before), &membership).await?;
         let found = memberships::table.filter(memberships::id.eq(membership.id));
         execute!(self.conn, diesel::update(found).set(MembershipRow::from(&membership)))?;
         if action == Action::MembershipOwnershipTransferred {
@@ -297,6 +330,7 @@ impl MembershipRepository<'_> {
         } else if before.role.is_owner() && !(membership.role.is_owner() && membership.is_active()) {
             self.no_longer_accountable(membership.user_id, vec![membership.organization_id]).await?;
         }
+        metadata::reindex(self.conn, &before, &membership).await?;
         self.conn.changed(action, before, &membership);
         Ok(membership)
     }
@@ -366,7 +400,9 @@ impl MembershipRepository<'_> {
         if !owned.is_empty() {
             self.no_longer_accountable(user.id, owned).await?;
         }
-        self.conn.removed_all::<Membership, _>(Action::MembershipDeleted, rows);
+        let removed: Vec<Membership> = rows.into_iter().map(Membership::from).collect();
+        metadata::unindex(self.conn, &removed).await?;
+        self.conn.removed_all::<Membership, _>(Action::MembershipDeleted, removed);
         Ok(found)
     }
 
@@ -374,12 +410,15 @@ impl MembershipRepository<'_> {
     pub async fn delete_of_organization(&mut self, organization: &Locked<Organization>, limit: i64) -> Result<usize> {
         let matches = memberships::organization_id.eq(organization.id);
         let (found, rows) = delete_up_to!(limit, self.conn, memberships: MembershipRow of MembershipId, matches);
-        self.conn.removed_all::<Membership, _>(Action::MembershipDeleted, rows);
+        let removed: Vec<Membership> = rows.into_iter().map(Membership::from).collect();
+        metadata::unindex(self.conn, &removed).await?;
+        self.conn.removed_all::<Membership, _>(Action::MembershipDeleted, removed);
         Ok(found)
     }
 
     /// Deletes a locked membership.
     pub async fn delete(&mut self, membership: Locked<Membership>) -> Result<()> {
+        metadata::unindex(self.conn, [&*membership]).await?;
         execute!(self.conn, diesel::delete(memberships::table.filter(memberships::id.eq(membership.id))))?;
         if membership.role.is_owner() {
             self.no_longer_accountable(membership.user_id, vec![membership.organization_id]).await?;

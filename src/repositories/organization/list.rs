@@ -5,7 +5,7 @@ use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 
 use super::{
-    super::{between, compared, reach::within},
+    super::{between, compared, metadata::compared_with_entries, reach::within},
     OrganizationRepository, OrganizationRow,
 };
 use crate::{
@@ -15,8 +15,8 @@ use crate::{
     },
     error::Result,
     models::{
-        Cursor, Organization, OrganizationFilter, OrganizationId, Page, PageRequest, Reach, StateFilter, UserId,
-        text::prefix_end,
+        Cursor, MetadataKind, Organization, OrganizationFilter, OrganizationId, Page, PageRequest, Reach, StateFilter,
+        UserId, text::prefix_end,
     },
 };
 
@@ -52,14 +52,15 @@ macro_rules! compared_with {
         if let Some(plan) = &$filter.plan {
             query = query.filter(compared(organizations::plan.eq(plan)));
         }
-        query
+        let entries = $filter.metadata.of(MetadataKind::Organization, MetadataKind::OrganizationPrivate);
+        $crate::repositories::metadata::compared_with_entries!(query, entries, organizations::id)
     }};
 }
 
 /// A position in the order of name and id.
 type NamePlace = (String, OrganizationId);
 
-fn row_id(row: &OrganizationRow) -> Cursor {
+pub(super) fn row_id(row: &OrganizationRow) -> Cursor {
     Cursor::by_id(row.id)
 }
 
@@ -80,6 +81,15 @@ impl OrganizationRepository<'_> {
             Reach::User(id) => filter.member_user_id.or(Some(id)),
             Reach::Everything(_) | Reach::Organization(_) => filter.member_user_id,
         };
+        if let Some(external_id) = &filter.external_id {
+            return self.list_by_external_id(reach, external_id, filter, page).await;
+        }
+        let driving = filter.metadata.driving(MetadataKind::Organization, MetadataKind::OrganizationPrivate);
+        if let (None, None, Some(entry)) = (member_user_id, &filter.name_prefix, driving)
+            && reach.is_everything()
+        {
+            return self.list_by_entry(entry, filter, page).await;
+        }
         match (member_user_id, &filter.name_prefix) {
             (Some(id), None) => self.list_of_member(reach, id, filter, page).await,
             (Some(id), Some(prefix)) => self.list_of_member_by_name(reach, id, prefix.as_str(), filter, page).await,
@@ -117,6 +127,9 @@ impl OrganizationRepository<'_> {
             if let Some(last) = looked_to {
                 query = query.filter(organizations::id.le(last));
             }
+            // Only an organization's own key, which reaches a single row, gets here with such a filter.
+            let entries = filter.metadata.of(MetadataKind::Organization, MetadataKind::OrganizationPrivate);
+            query = compared_with_entries!(query, entries, organizations::id);
             within!(also deleted organizations, query, reach).order(organizations::id).limit(page.limit()).load(c)
         })?;
         Ok(page.page_looked_at(rows, looked_to.map(Cursor::by_id), row_id))
@@ -143,7 +156,8 @@ impl OrganizationRepository<'_> {
             }};
         }
         // An organization's own key reaches a single row, which is found by id.
-        let is_filtered = matches!(filter.state, StateFilter::Is(_)) || filter.plan.is_some();
+        let is_filtered =
+            matches!(filter.state, StateFilter::Is(_)) || filter.plan.is_some() || filter.metadata.is_any();
         let mut looked_to: Option<NamePlace> = None;
         if is_filtered && reach.is_everything() {
             looked_to = query!(self.conn, c => {
@@ -222,3 +236,5 @@ impl OrganizationRepository<'_> {
         Ok(page.page(rows, row_name))
     }
 }
+
+pub(super) use compared_with;

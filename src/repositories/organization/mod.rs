@@ -1,12 +1,13 @@
 //! Storage of organizations.
 
+mod by_value;
 mod list;
 mod slug;
 
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 
-use super::{MAX_BATCH, left, reach::within, row};
+use super::{MAX_BATCH, left, metadata, reach::within, row};
 use crate::{
     db::{
         Conn, ForUpdate, execute, query,
@@ -14,8 +15,8 @@ use crate::{
     },
     error::Result,
     models::{
-        Action, Impact, JsonObject, Name, Organization, OrganizationId, OrganizationState, Plan, Reach, Revision,
-        SearchKey, Slug, Timestamp, UserId, WebUrl,
+        Action, ExternalId, Impact, JsonObject, Name, Organization, OrganizationId, OrganizationState, Plan, Reach,
+        Revision, SearchKey, Slug, Timestamp, UserId, WebUrl,
     },
     repositories::Locked,
 };
@@ -33,6 +34,8 @@ row!(organizations: OrganizationRow of Organization {
     deleted_at: Option<Timestamp>,
     created_at: Timestamp,
     updated_at: Timestamp,
+    external_id: Option<ExternalId>,
+    private_metadata: JsonObject,
 });
 
 /// Repository of organizations.
@@ -58,11 +61,13 @@ impl OrganizationRepository<'_> {
     /// Takes no reach: the row is new.
     ///
     /// # Errors
-    /// [`Taken::OrganizationSlug`](crate::error::Taken::OrganizationSlug).
+    /// [`Taken::OrganizationSlug`](crate::error::Taken::OrganizationSlug),
+    /// [`Taken::OrganizationExternalId`](crate::error::Taken::OrganizationExternalId).
     pub async fn insert(&mut self, organization: &Organization, accountable: UserId) -> Result<()> {
         let accountable = organizations::accountable_user_id.eq(Some(accountable));
         let values = (OrganizationRow::from(organization), accountable);
         execute!(self.conn, diesel::insert_into(organizations::table).values(values))?;
+        metadata::index(self.conn, organization).await?;
         self.take_slug(&organization.slug).await?;
         self.conn.made(Action::OrganizationCreated, organization);
         Ok(())
@@ -128,7 +133,8 @@ impl OrganizationRepository<'_> {
     /// Updates a locked organization. One that is as it was when locked is returned as it is, and nothing is written.
     ///
     /// # Errors
-    /// [`Taken::OrganizationSlug`](crate::error::Taken::OrganizationSlug).
+    /// [`Taken::OrganizationSlug`](crate::error::Taken::OrganizationSlug),
+    /// [`Taken::OrganizationExternalId`](crate::error::Taken::OrganizationExternalId).
     pub async fn save(
         &mut self,
         organization: Locked<Organization>,
@@ -141,6 +147,7 @@ impl OrganizationRepository<'_> {
         };
         let found = organizations::table.filter(organizations::id.eq(organization.id));
         execute!(self.conn, diesel::update(found).set(OrganizationRow::from(&organization)))?;
+        metadata::reindex(self.conn, &before, &organization).await?;
         if before.slug != organization.slug {
             self.remember_slug(&before, &organization).await?;
         } else if action == Action::OrganizationUndeleted {
@@ -203,6 +210,7 @@ impl OrganizationRepository<'_> {
     /// Erases a locked organization and everything that depends on it.
     pub async fn delete(&mut self, organization: Locked<Organization>) -> Result<()> {
         while self.delete_dependents(&organization, MAX_BATCH).await? > 0 {}
+        metadata::unindex(self.conn, [&*organization]).await?;
         execute!(self.conn, diesel::delete(organizations::table.filter(organizations::id.eq(organization.id))))?;
         self.conn.removed(Action::OrganizationPurged, organization.into_inner());
         Ok(())

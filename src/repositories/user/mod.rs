@@ -7,7 +7,7 @@ use diesel_async::RunQueryDsl;
 use uuid::Uuid;
 
 use super::{
-    MAX_BATCH, compared, left,
+    MAX_BATCH, compared, left, metadata,
     reach::{first_within, within},
     row,
 };
@@ -39,6 +39,7 @@ row!(users: UserRow of User {
     created_at: Timestamp,
     updated_at: Timestamp,
     external_id: Option<ExternalId>,
+    private_metadata: JsonObject,
 });
 
 /// Repository of users.
@@ -50,9 +51,10 @@ impl UserRepository<'_> {
     /// Stores a new user. Takes no reach: the row is new.
     ///
     /// # Errors
-    /// [`Taken::UserEmail`].
+    /// [`Taken::UserEmail`], [`Taken::UserExternalId`].
     pub async fn insert(&mut self, user: &User) -> Result<()> {
         execute!(self.conn, diesel::insert_into(users::table).values(UserRow::from(user)))?;
+        metadata::index(self.conn, user).await?;
         self.conn.made(Action::UserCreated, user);
         Ok(())
     }
@@ -72,6 +74,36 @@ impl UserRepository<'_> {
             async { within!(users, query, reach).get_result(c).await.optional() }
         })?;
         Ok(row.map(User::from))
+    }
+
+    /// The user with this id in another system.
+    pub async fn get_by_external_id(&mut self, reach: &Reach, id: &ExternalId) -> Result<Option<User>> {
+        let row: Option<UserRow> = query!(self.conn, c => {
+            let query = users::table.filter(users::external_id.eq(id));
+            let query = query.select(UserRow::as_select()).into_boxed::<Backend>();
+            async { within!(users, query, reach).get_result(c).await.optional() }
+        })?;
+        Ok(row.map(User::from))
+    }
+
+    /// The users with these addresses, in any order.
+    pub async fn get_many_by_email(&mut self, reach: &Reach, emails: &[NormalizedEmail]) -> Result<Vec<User>> {
+        let rows: Vec<UserRow> = query!(self.conn, c => {
+            let query = users::table.filter(users::email_normalized.eq_any(emails));
+            let query = query.select(UserRow::as_select()).into_boxed::<Backend>();
+            within!(users, query, reach).load(c)
+        })?;
+        Ok(rows.into_iter().map(User::from).collect())
+    }
+
+    /// The users with these ids in another system, in any order.
+    pub async fn get_many_by_external_id(&mut self, reach: &Reach, ids: &[ExternalId]) -> Result<Vec<User>> {
+        let rows: Vec<UserRow> = query!(self.conn, c => {
+            let query = users::table.filter(users::external_id.eq_any(ids));
+            let query = query.select(UserRow::as_select()).into_boxed::<Backend>();
+            within!(users, query, reach).load(c)
+        })?;
+        Ok(rows.into_iter().map(User::from).collect())
     }
 
     /// The users with these ids, in any order.
@@ -172,6 +204,7 @@ impl UserRepository<'_> {
             let email = memberships::user_email.eq(user.email_normalized.as_str().to_owned());
             execute!(self.conn, diesel::update(own).set(email))?;
         }
+        metadata::reindex(self.conn, &before, &user).await?;
         if before.deleted_at != user.deleted_at {
             // A copy by which the links of deleted users do not count as taken; not a change of the links.
             let own = oauth_accounts::table.filter(oauth_accounts::user_id.eq(user.id));
@@ -276,6 +309,7 @@ impl UserRepository<'_> {
     /// Erases a locked user and everything that depends on it.
     pub async fn delete(&mut self, user: Locked<User>, now: Timestamp) -> Result<()> {
         while self.delete_dependents(&user, MAX_BATCH, now).await? > 0 {}
+        metadata::unindex(self.conn, [&*user]).await?;
         execute!(self.conn, diesel::delete(users::table.filter(users::id.eq(user.id))))?;
         self.conn.removed(Action::UserPurged, user.into_inner());
         Ok(())

@@ -12,7 +12,10 @@ use crate::{
         schema::{memberships, organizations, users},
     },
     error::Result,
-    models::{Cursor, OrganizationId, Page, PageRequest, StateFilter, User, UserFilter, UserId, text::prefix_end},
+    models::{
+        Cursor, MetadataKind, OrganizationId, Page, PageRequest, StateFilter, User, UserFilter, UserId,
+        text::prefix_end,
+    },
     repositories::reach::VISIBLE,
 };
 
@@ -184,7 +187,7 @@ impl UserRepository<'_> {
     }
 
     /// Appends those of the given users that pass the filter, in order, until the page is full.
-    async fn add(
+    pub(super) async fn add(
         &mut self,
         rows: &mut Vec<UserRow>,
         ids: &[UserId],

@@ -1,5 +1,6 @@
 //! Lists of users. Each is driven by one index; conditions that the index does not serve are compared row by row, up to a number of rows.
 
+mod by_value;
 mod members;
 
 use diesel::prelude::*;
@@ -20,7 +21,8 @@ use crate::{
     },
     error::Result,
     models::{
-        Cursor, OrganizationId, Page, PageRequest, Reach, StateFilter, User, UserFilter, UserId, text::prefix_end,
+        Cursor, MetadataKind, OrganizationId, Page, PageRequest, Reach, StateFilter, User, UserFilter, UserId,
+        text::prefix_end,
     },
     security::random::first_uuid_at,
 };
@@ -53,7 +55,8 @@ macro_rules! compared_with {
         if let Some(before) = $filter.created_before {
             query = query.filter(users::created_at.lt(before));
         }
-        query
+        let entries = $filter.metadata.of(MetadataKind::User, MetadataKind::UserPrivate);
+        $crate::repositories::metadata::compared_with_entries!(query, entries, users::id)
     }};
 }
 
@@ -126,6 +129,9 @@ impl UserRepository<'_> {
         {
             return Ok(page.page(Vec::<UserRow>::new(), row_id));
         }
+        if let Some(external_id) = &filter.external_id {
+            return self.list_by_external_id(reach, organization_id, external_id, filter, page).await;
+        }
         match (organization_id, *reach, &filter.email_prefix) {
             (Some(id), _, None) => self.list_members(&[id], None, filter, page).await,
             (Some(id), _, Some(prefix)) => self.list_members_by_email(&[id], None, prefix.as_str(), filter, page).await,
@@ -137,7 +143,10 @@ impl UserRepository<'_> {
                     Some(prefix) => self.list_members_by_email(&own, Some(user), prefix.as_str(), filter, page).await,
                 }
             }
-            (None, _, None) => self.list_all(filter, page).await,
+            (None, _, None) => match filter.metadata.driving(MetadataKind::User, MetadataKind::UserPrivate) {
+                Some(entry) => self.list_by_entry(entry, filter, page).await,
+                None => self.list_all(filter, page).await,
+            },
             (None, _, Some(prefix)) => self.list_all_by_email(prefix.as_str(), filter, page).await,
         }
     }
@@ -188,7 +197,7 @@ impl UserRepository<'_> {
             }};
         }
         let mut looked_to: Option<EmailPlace> = None;
-        if matches!(filter.state, StateFilter::Is(_)) || is_of_a_time(filter) {
+        if matches!(filter.state, StateFilter::Is(_)) || is_of_a_time(filter) || filter.metadata.is_any() {
             looked_to = query!(self.conn, c => {
                 let query = users::table.select((users::email_normalized, users::id)).into_boxed::<Backend>();
                 let last = searched!(query, &None::<EmailPlace>).limit(1).offset(page.look() - 1);

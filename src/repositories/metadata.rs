@@ -1,0 +1,156 @@
+//! Storage of metadata entries, by which lists are filtered. They are written in the change's own transaction, with their resource.
+//!
+//! No function here takes a reach: entries are read for a list that has one, and written with a row that is new or locked.
+
+use diesel::prelude::*;
+use diesel_async::RunQueryDsl;
+
+use crate::{
+    db::{Conn, StoreEntries, execute, query, schema::metadata_entries},
+    error::Result,
+    models::{
+        Cursor, MetadataKind, MetadataMatch, PageRequest, ResourceId,
+        metadata::{Described, MetadataEntry},
+    },
+};
+
+/// Maximum number of entries per statement.
+const MAX_ROWS: usize = 200;
+
+/// Stores the entries of a new resource.
+pub(super) async fn index(conn: &mut Conn, made: &impl Described) -> Result<()> {
+    store(conn, made.entries()).await
+}
+
+/// Stores the entries that a change of a resource has added or changed, and deletes those that it has removed.
+pub(super) async fn reindex<T: Described>(conn: &mut Conn, before: &T, after: &T) -> Result<()> {
+    if before.objects() == after.objects() {
+        return Ok(());
+    }
+    let (former, entries) = (before.entries(), after.entries());
+    for (kind, _) in after.objects() {
+        let is_kept = |key: &str| entries.iter().any(|entry| entry.kind == kind && entry.key == key);
+        let of_kind = former.iter().filter(|entry| entry.kind == kind && !is_kept(&entry.key));
+        let removed: Vec<String> = of_kind.map(|entry| entry.key.clone()).collect();
+        if !removed.is_empty() {
+            let id = after.resource_id();
+            query!(conn, c => {
+                let own = metadata_entries::table.filter(metadata_entries::kind.eq(kind));
+                let own = own.filter(metadata_entries::resource_id.eq(id)).filter(metadata_entries::key.eq_any(&removed));
+                diesel::delete(own).execute(c)
+            })?;
+        }
+    }
+    store(conn, entries.into_iter().filter(|entry| !former.contains(entry)).collect()).await
+}
+
+/// Deletes the entries of resources that are being deleted.
+pub(super) async fn unindex<'t, T: Described + 't>(
+    conn: &mut Conn,
+    removed: impl IntoIterator<Item = &'t T>,
+) -> Result<()> {
+    // Most resources have no metadata.
+    let removed = removed.into_iter().filter(|one| one.objects().iter().any(|(_, object)| !object.0.is_empty()));
+    let (mut kinds, mut ids): (Vec<MetadataKind>, Vec<ResourceId>) = (Vec::new(), Vec::new());
+    for one in removed {
+        kinds = one.objects().into_iter().map(|(kind, _)| kind).collect();
+        ids.push(one.resource_id());
+    }
+    if !ids.is_empty() {
+        query!(conn, c => {
+            let own = metadata_entries::table.filter(metadata_entries::kind.eq_any(&kinds));
+            diesel::delete(own.filter(metadata_entries::resource_id.eq_any(&ids))).execute(c)
+        })?;
+    }
+    Ok(())
+}
+
+async fn store(conn: &mut Conn, mut entries: Vec<MetadataEntry>) -> Result<()> {
+    while !entries.is_empty() {
+        let rest = entries.split_off(entries.len().min(MAX_ROWS));
+        execute!(conn, StoreEntries(entries))?;
+        entries = rest;
+    }
+    Ok(())
+}
+
+/// A walk through the resources with one value of a key, in order of id, until a page is full.
+pub(super) struct Walk<'f> {
+    kind: MetadataKind,
+    scope_id: ResourceId,
+    filter: &'f MetadataMatch,
+    /// Exclusive.
+    after: ResourceId,
+    /// Inclusive.
+    up_to: ResourceId,
+    step: i64,
+    /// Entries that may still be read for this page.
+    left: i64,
+    /// Whether there may be more entries than were read.
+    has_more: bool,
+}
+
+impl<'f> Walk<'f> {
+    /// Begins a walk through the resources of a scope with ids after one and up to another.
+    pub(super) fn new(
+        (kind, filter): (MetadataKind, &'f MetadataMatch),
+        scope_id: ResourceId,
+        (after, up_to): (ResourceId, ResourceId),
+        page: &PageRequest,
+    ) -> Self {
+        let after = page.after.as_ref().map_or(after, |cursor| after.max(ResourceId(cursor.id)));
+        Self { kind, scope_id, filter, after, up_to, step: page.limit(), left: page.look(), has_more: true }
+    }
+
+    /// The ids of the next resources, more each time. None at the end, and once a page has read as many as it may.
+    pub(super) async fn next(&mut self, conn: &mut Conn) -> Result<Vec<ResourceId>> {
+        let limit = self.step.min(self.left);
+        if limit <= 0 || !self.has_more {
+            return Ok(Vec::new());
+        }
+        let found: Vec<ResourceId> = query!(conn, c => {
+            metadata_entries::table
+                .filter(metadata_entries::kind.eq(self.kind))
+                .filter(metadata_entries::scope_id.eq(self.scope_id))
+                .filter(metadata_entries::key.eq(self.filter.key()))
+                .filter(metadata_entries::value.eq(self.filter.value()))
+                .filter(metadata_entries::resource_id.gt(self.after))
+                .filter(metadata_entries::resource_id.le(self.up_to))
+                .order(metadata_entries::resource_id)
+                .select(metadata_entries::resource_id)
+                .limit(limit)
+                .load(c)
+        })?;
+        let read = i64::try_from(found.len()).unwrap_or(i64::MAX);
+        self.has_more = read >= limit;
+        self.left = self.left.saturating_sub(read);
+        self.step = self.step.saturating_mul(2);
+        self.after = found.last().copied().unwrap_or(self.after);
+        Ok(found)
+    }
+
+    /// Where the next page begins if this one ends before it is full.
+    pub(super) fn looked_to(&self) -> Option<Cursor> {
+        self.has_more.then(|| Cursor::by_id(self.after))
+    }
+}
+
+/// Compares rows that another index found with a filter by metadata: one lookup per row.
+macro_rules! compared_with_entries {
+    ($query:expr, $filters:expr, $id:expr) => {{
+        let mut query = $query;
+        for (kind, filter) in $filters {
+            use $crate::db::schema::metadata_entries;
+            let entry = metadata_entries::table
+                .filter(metadata_entries::kind.eq(kind))
+                .filter(metadata_entries::resource_id.eq($id))
+                .filter(metadata_entries::key.eq(filter.key().to_owned()))
+                .select(metadata_entries::value)
+                .single_value();
+            query = query.filter($crate::repositories::compared(entry.eq(filter.value().to_owned())));
+        }
+        query
+    }};
+}
+
+pub(super) use compared_with_entries;

@@ -1,0 +1,119 @@
+//! Organizations by a value: of settings and metadata, or the external id.
+
+use std::collections::HashMap;
+
+use diesel::{dsl::exists, prelude::*};
+use diesel_async::RunQueryDsl;
+
+use super::{
+    OrganizationRepository, OrganizationRow,
+    list::{compared_with, row_id},
+};
+use crate::{
+    db::{
+        query,
+        schema::{memberships, organizations},
+    },
+    error::Result,
+    models::{
+        ExternalId, MetadataKind, MetadataMatch, Organization, OrganizationFilter, OrganizationId, Page, PageRequest,
+        Reach, ResourceId, StateFilter, metadata::DEPLOYMENT, text::prefix_end,
+    },
+    repositories::{
+        compared,
+        metadata::Walk,
+        reach::{VISIBLE, within},
+    },
+};
+
+impl OrganizationRepository<'_> {
+    /// The organization with this id in another system.
+    pub async fn get_by_external_id(&mut self, reach: &Reach, id: &ExternalId) -> Result<Option<Organization>> {
+        let row: Option<OrganizationRow> = query!(self.conn, c => {
+            let query = organizations::table.filter(organizations::external_id.eq(id));
+            let query = query.select(OrganizationRow::as_select()).into_boxed::<Backend>();
+            async { within!(organizations, query, reach).get_result(c).await.optional() }
+        })?;
+        Ok(row.map(Organization::from))
+    }
+
+    /// The organizations with these ids in another system, in any order.
+    pub async fn get_many_by_external_id(&mut self, reach: &Reach, ids: &[ExternalId]) -> Result<Vec<Organization>> {
+        let rows: Vec<OrganizationRow> = query!(self.conn, c => {
+            let query = organizations::table.filter(organizations::external_id.eq_any(ids));
+            let query = query.select(OrganizationRow::as_select()).into_boxed::<Backend>();
+            within!(organizations, query, reach).load(c)
+        })?;
+        Ok(rows.into_iter().map(Organization::from).collect())
+    }
+
+    /// A page of all organizations with a value in their settings or metadata, in order of id. Takes no reach: only platform admins list
+    /// all organizations.
+    pub(super) async fn list_by_entry(
+        &mut self,
+        entry: (MetadataKind, &MetadataMatch),
+        filter: &OrganizationFilter,
+        page: &PageRequest,
+    ) -> Result<Page<Organization>> {
+        let all = (DEPLOYMENT, ResourceId(uuid::Uuid::max()));
+        let mut walk = Walk::new(entry, DEPLOYMENT, all, page);
+        let mut rows: Vec<OrganizationRow> = Vec::new();
+        while rows.len() <= page.size {
+            let ids: Vec<OrganizationId> =
+                walk.next(self.conn).await?.into_iter().map(|id| OrganizationId(id.0)).collect();
+            if ids.is_empty() {
+                break;
+            }
+            for ids in ids.chunks(page.size.saturating_add(1)) {
+                let more: Vec<OrganizationRow> = query!(self.conn, c => {
+                    let query = organizations::table.filter(organizations::id.eq_any(ids));
+                    let query = query.select(OrganizationRow::as_select()).into_boxed::<Backend>();
+                    compared_with!(query, filter).load(c)
+                })?;
+                let mut more: HashMap<OrganizationId, OrganizationRow> =
+                    more.into_iter().map(|row| (row.id, row)).collect();
+                rows.extend(ids.iter().filter_map(|id| more.remove(id)));
+                if rows.len() > page.size {
+                    break;
+                }
+            }
+        }
+        Ok(page.page_looked_at(rows, walk.looked_to(), row_id))
+    }
+
+    /// A page of the organizations with an external id, in order of id: at most one of them is not deleted.
+    pub(super) async fn list_by_external_id(
+        &mut self,
+        reach: &Reach,
+        external_id: &ExternalId,
+        filter: &OrganizationFilter,
+        page: &PageRequest,
+    ) -> Result<Page<Organization>> {
+        let rows: Vec<OrganizationRow> = query!(self.conn, c => {
+            let query = organizations::table.filter(organizations::external_id.eq(external_id));
+            let mut query = query.select(OrganizationRow::as_select()).into_boxed::<Backend>();
+            query = match filter.state {
+                StateFilter::Deleted => query.filter(organizations::deleted_at.is_not_null()),
+                StateFilter::NotDeleted | StateFilter::Is(_) => query.filter(organizations::deleted_at.is_null()),
+            };
+            query = compared_with!(query, filter);
+            if let Some(prefix) = &filter.name_prefix {
+                let (from, to) = (prefix.as_str().to_owned(), prefix_end(prefix.as_str()));
+                query = query.filter(compared(organizations::name_normalized.ge(from)));
+                query = query.filter(compared(organizations::name_normalized.lt(to)));
+            }
+            if let Some(member) = filter.member_user_id {
+                query = query.filter(exists(
+                    VISIBLE
+                        .filter(VISIBLE.field(memberships::user_id).eq(member))
+                        .filter(VISIBLE.field(memberships::organization_id).eq(organizations::id)),
+                ));
+            }
+            if let Some(after) = &page.after {
+                query = query.filter(organizations::id.gt(OrganizationId(after.id)));
+            }
+            within!(also deleted organizations, query, reach).order(organizations::id).limit(page.limit()).load(c)
+        })?;
+        Ok(page.page(rows, row_id))
+    }
+}
