@@ -86,9 +86,9 @@ pub struct NewOrganization {
 }
 
 impl NewOrganization {
-    /// True if only platform admins can create it for its owner.
+    /// True if it sets what only platform admins set, besides the plan.
     pub fn is_of_the_platform(&self) -> bool {
-        self.plan != Plan::Free || self.external_id.is_some() || !self.private_metadata.0.is_empty()
+        self.allow_reserved_slug || self.external_id.is_some() || !self.private_metadata.0.is_empty()
     }
 
     /// The organization, not yet stored.

@@ -210,7 +210,7 @@ async fn platform_admins(
 /// Examines the organization's keys that are not revoked.
 async fn keys(conn: &mut Conn, listed: &Listed<'_>, after: Uuid, limit: i64) -> Result<Vec<Examined>> {
     let id = listed.organization.id;
-    let filter = ApiKeyFilter { owner: ApiKeyOwner::Organization(id), include_revoked: false };
+    let filter = ApiKeyFilter { owner: ApiKeyOwner::Organization(id), include_revoked: false, metadata: None };
     let size = usize::try_from(limit).unwrap_or(PageRequest::MAX_SIZE);
     let request = PageRequest { size, after: Some(Cursor::by_id(after)) };
     let page = conn.api_keys().list(&Reach::Organization(id), &filter, &request).await?;
