@@ -24,6 +24,7 @@ mod measure;
 mod operations;
 mod report;
 mod scale;
+mod search;
 mod server;
 mod sign_in;
 mod wire;

@@ -8,7 +8,7 @@ use tenantry::pb;
 use crate::{
     measure::{self, World},
     report::{Report, name},
-    server,
+    search, server,
     support::{Answered as _, Api, Backend, database::TestDatabase},
 };
 
@@ -26,9 +26,12 @@ pub async fn run(lasting: Duration, rounds: u64) -> Report {
         let serving = measure::started(&database, backend, &mut full);
         let api = serving.with_key(&key);
         let world = World::make(&api, &key).await;
+        let organization = search_of(&api, &database, backend, &mut full).await;
+        search::pages(&api, backend, &mut full, &organization).await;
         let (first, thousandth) = pages(&api).await;
         full.line(format!("{name}: page 1 of all users takes {first:.1?}, page 1,000 {thousandth:.1?}"));
         drop(serving);
+        search::create_user(&database, backend, &mut full, &key, lasting, rounds).await;
         for _ in 0..rounds {
             measure::measure(&database, &world, backend, &mut full, lasting).await;
         }
@@ -42,6 +45,23 @@ pub async fn run(lasting: Duration, rounds: u64) -> Report {
         database.remove().await;
     }
     full
+}
+
+/// Waits for the index of search, and adds the large organization. Returns its id.
+async fn search_of(api: &Api, database: &TestDatabase, backend: Backend, report: &mut Report) -> String {
+    let taken = search::indexed(database).await;
+    report.line(format!("{}: everything is in the index of search after {taken:.0?}", name(backend)));
+    let owner = api.users().list_users(pb::ListUsersRequest { page_size: 1, ..Default::default() }).await.answered();
+    let request = pb::CreateOrganizationRequest {
+        name: "Large".to_owned(),
+        slug: "large".to_owned(),
+        owner_user_id: owner.users[0].id.clone(),
+        ..Default::default()
+    };
+    let organization = api.organizations().create_organization(request).await.answered().organization.unwrap();
+    database.execute(&search::large_organization(backend)).await;
+    database.execute("ANALYZE").await;
+    organization.id
 }
 
 fn script(backend: Backend) -> &'static str {

@@ -360,6 +360,66 @@ async fn an_address_that_another_user_has_by_now_is_left_to_that_user(t: Arc<Tes
     assert!(events.iter().all(|event| event.is_erased));
 }
 
+/// The rows of the search index that list a gram.
+async fn grams(t: &Test) -> Vec<String> {
+    let bytes = match &t.database {
+        TestDatabase::Sqlite(_) => "hex(postings)",
+        TestDatabase::Postgres(_) => "encode(postings, 'hex')",
+    };
+    let rows = format!(
+        "SELECT kind || ' ' || segment || ' ' || bucket || ' ' || {bytes} AS value FROM cf_search_postings \
+         WHERE length(postings) > 0 ORDER BY kind, segment, bucket"
+    );
+    t.database.texts(&rows).await
+}
+
+/// Waits until everything is in the search index.
+async fn indexed(t: &Test) {
+    while !t.database.texts("SELECT 'x' AS value FROM cf_search_pending").await.is_empty() {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[both]
+async fn no_gram_of_an_erased_user_or_of_its_organization_is_left_in_the_search_index(t: Arc<Test>) {
+    let beginning = cursor(&t).await;
+    let other = t.organization(&t.user("other").await).await;
+    indexed(&t).await;
+    let before = grams(&t).await;
+    let create = pb::CreateUserRequest {
+        email: "quixote@example.com".to_owned(),
+        name: "Former Name".to_owned(),
+        ..Default::default()
+    };
+    let user = t.admin().users().create_user(create).await.answered().user.unwrap();
+    let sole = pb::CreateOrganizationRequest {
+        name: "Windmills".to_owned(),
+        slug: unique("windmills-"),
+        owner_user_id: user.id.clone(),
+        ..Default::default()
+    };
+    t.admin().organizations().create_organization(sole).await.unwrap();
+    indexed(&t).await;
+    // Both names are in the index.
+    let rename = pb::UpdateUserRequest {
+        user_id: user.id.clone(),
+        name: "Present".to_owned(),
+        update_mask: mask(&["name"]),
+        ..Default::default()
+    };
+    t.admin().users().update_user(rename).await.unwrap();
+    indexed(&t).await;
+    assert_ne!(grams(&t).await, before);
+    purge(&t, &user).await;
+    t.advance(SETTLED);
+    until_erased(&t.admin(), &beginning, &user).await;
+    assert_eq!(grams(&t).await, before);
+    // What is left is still found.
+    let search = pb::ListOrganizationsRequest { query: other.name[1..].to_owned(), ..Default::default() };
+    let found = t.admin().organizations().list_organizations(search).await.answered().organizations;
+    assert!(found.iter().any(|organization| organization.id == other.id));
+}
+
 /// Copies an event of a user many times.
 async fn many_events(t: &Test, user: &pb::User, count: u32) {
     let columns =

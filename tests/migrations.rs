@@ -53,12 +53,13 @@ async fn names(database: &TestDatabase) -> Vec<String> {
     database.texts(sql).await
 }
 
-/// The tables and columns in `src/db/schema.rs`.
+/// The tables and columns in `src/db/schema`.
 fn schema() -> BTreeMap<String, Vec<String>> {
-    let text = fs::read_to_string(format!("{REPOSITORY}/src/db/schema.rs")).unwrap();
+    let text =
+        ["mod", "search"].map(|file| fs::read_to_string(format!("{REPOSITORY}/src/db/schema/{file}.rs")).unwrap());
     let mut tables: BTreeMap<String, Vec<String>> = BTreeMap::new();
     let mut table = String::new();
-    for line in text.lines().map(str::trim) {
+    for line in text.iter().flat_map(|text| text.lines()).map(str::trim) {
         if let Some(name) = line.strip_prefix("#[sql_name = \"").and_then(|rest| rest.strip_suffix("\"]")) {
             name.clone_into(&mut table);
         } else if let Some((column, sql_type)) = line.trim_end_matches(',').split_once(" -> ") {

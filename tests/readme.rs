@@ -11,6 +11,7 @@ use crate::support::{
 const README: &str = include_str!("../README.md");
 const SETTINGS: &str = include_str!("../docs/settings.md");
 const TOUR: &str = include_str!("../docs/tour.md");
+const TEAM_PAGE: &str = include_str!("../docs/team-page.md");
 
 /// The section of the README under a heading.
 fn section(heading: &str) -> &'static str {
@@ -86,5 +87,14 @@ async fn the_tour_runs_as_it_is_printed() {
         "users:read",
     ] {
         assert!(text.contains(promised), "the tour promises {promised}:\n{text}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_team_page_runs_as_it_is_printed() {
+    let text = run(&shell(TEAM_PAGE)).await;
+    for promised in ["José Núñez", "\"total\": 3", "USER_STATE_SUSPENDED", "edsger@example.com", "linus@other.example"]
+    {
+        assert!(text.contains(promised), "the page promises {promised}:\n{text}");
     }
 }

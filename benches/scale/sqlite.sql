@@ -21,10 +21,11 @@ FROM made WHERE n < 100000 ORDER BY n;
 
 -- Thirty members per organization; the first is the owner.
 WITH RECURSIVE numbers(n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM numbers WHERE n < 2999999)
-INSERT OR IGNORE INTO cf_memberships (id, revision, user_id, organization_id, role, permissions, created_at, updated_at, user_email)
+INSERT OR IGNORE INTO cf_memberships (id, revision, user_id, organization_id, role, permissions, created_at, updated_at, user_email, user_search)
 SELECT unhex(printf('%012x7003', 1700000000000 + numbers.n) || '8' || substr(hex(randomblob(8)), 1, 15)), 1,
     (SELECT user FROM made WHERE made.n = (numbers.n * 7919) % 1000000), (SELECT organization FROM made WHERE made.n = numbers.n / 30),
-    CASE WHEN numbers.n % 30 = 0 THEN 'owner' ELSE 'member' END, '[]', 1700000000000000, 1700000000000000, 'user' || ((numbers.n * 7919) % 1000000) || '@example.org'
+    CASE WHEN numbers.n % 30 = 0 THEN 'owner' ELSE 'member' END, '[]', 1700000000000000, 1700000000000000, 'user' || ((numbers.n * 7919) % 1000000) || '@example.org',
+    'user ' || ((numbers.n * 7919) % 1000000) || char(10) || 'user' || ((numbers.n * 7919) % 1000000) || '@example.org'
 FROM numbers;
 
 WITH RECURSIVE numbers(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < 2500000)
@@ -38,6 +39,9 @@ INSERT INTO cf_sessions (id, revision, user_id, generation, secret_sealed, by_pa
 SELECT id, 1, user, 1, randomblob(32), 1, 4000000000000000, 4000000000000000, 4000000000000000, 1700000000000000, 1700000000000000 FROM (
     SELECT unhex(printf('%012x7005', 1700000000000 + numbers.n) || '8' || substr(hex(randomblob(8)), 1, 15)) AS id,
         (SELECT user FROM made WHERE made.n = numbers.n % 1000000) AS user FROM numbers);
+
+INSERT OR IGNORE INTO cf_search_pending (kind, id, changes) SELECT 1, id, 0 FROM cf_users;
+INSERT OR IGNORE INTO cf_search_pending (kind, id, changes) SELECT 2, id, 0 FROM cf_organizations;
 
 DROP TABLE made;
 COMMIT;

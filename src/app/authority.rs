@@ -159,7 +159,8 @@ pub(super) fn may_authenticate(caller: &Caller, user: &User) -> Result<()> {
     if user.is_platform_admin { scope(caller, AUTHENTICATE_PLATFORM_ADMINS) } else { Ok(()) }
 }
 
-fn scope(caller: &Caller, scope: &str) -> Result<()> {
+/// Refuses a credential without a scope.
+pub(super) fn scope(caller: &Caller, scope: &str) -> Result<()> {
     let needed = Scope::parse(scope).map_err(Error::internal)?;
     if caller.scopes.hold(&needed) { Ok(()) } else { Err(Error::Denied(Denial::ScopeMissing(scope.to_owned()))) }
 }

@@ -16,7 +16,7 @@ use crate::{
     error::Result,
     models::{
         Action, Change, Erasure, EventId, NormalizedEmail, Person, PersonId, Reach, ResourceId, ResourceType,
-        Timestamp, Trace, User, UserId, event::Subject,
+        Timestamp, Trace, User, UserId, event::Subject, search::Searched,
     },
     repositories::Locked,
     security::random::first_uuid_at,
@@ -54,14 +54,16 @@ pub(super) async fn purge(
     guards::no_organization_loses_its_last_owner(tx, &user).await?;
     while dependents(tx, &user, i64::MAX, now).await? > 0 {}
     tx.users().delete(user, now).await?;
-    parts.extend([Trace::About, Trace::By, Trace::Answers].map(|trace| Erasure::new(id, trace, id.into(), now)));
+    let of_user = [Trace::About, Trace::By, Trace::Answers, Trace::Search];
+    parts.extend(of_user.map(|trace| Erasure::new(id, trace, id.into(), now)));
     let addresses = tx.erasing_mut(id).map(|person| person.addresses.clone()).unwrap_or_default();
     parts.extend(addresses.into_iter().flat_map(|address| of_address(id, address, now)));
     let mut left = AT_ONCE;
     for part in &parts {
         tx.erasures().insert(part).await?;
     }
-    for mut part in parts {
+    // The index of search leads nowhere without the user, and rewriting it takes long.
+    for mut part in parts.into_iter().filter(|part| part.trace != Trace::Search) {
         let looked_at = rows(app, tx, &mut part, left, now).await?;
         left = left.saturating_sub(looked_at).max(1);
         // The job looks for the rest at once, even if there is none: afterwards it also removes old versions of rows.
@@ -119,7 +121,8 @@ async fn sole(tx: &mut Conn, user: &Locked<User>, also_existing: bool, now: Time
             if let Some(person) = tx.erasing_mut(user.id) {
                 person.organizations.push(id);
             }
-            parts.push(Erasure::new(user.id, Trace::Organization, PersonId(id.0), now));
+            let of_organization = [Trace::Organization, Trace::Search];
+            parts.extend(of_organization.map(|trace| Erasure::new(user.id, trace, PersonId(id.0), now)));
         }
     }
     Ok(parts)
@@ -151,6 +154,13 @@ async fn is_free(tx: &mut Conn, email: &NormalizedEmail) -> Result<bool> {
 async fn rows(app: &App, tx: &mut Conn, part: &mut Erasure, limit: i64, now: Timestamp) -> Result<i64> {
     let looked_at = match part.trace {
         Trace::Answers => tx.remembered_answers().erase(part.subject, limit).await?,
+        Trace::Search => {
+            // The id is that of a user or of an organization.
+            for searched in [Searched::Users, Searched::Organizations] {
+                tx.search().erase(searched, part.subject.0).await?;
+            }
+            0
+        }
         Trace::About | Trace::By | Trace::Address | Trace::Organization => events(app, tx, part, limit, now).await?,
     };
     Ok(i64::try_from(looked_at).unwrap_or(i64::MAX))

@@ -1,5 +1,7 @@
 //! Listing events, and reading them for the streams of events and of snapshots.
 
+use std::time::Duration;
+
 use tokio::sync::watch;
 
 use super::{
@@ -11,7 +13,7 @@ use crate::{
     error::{Error, Result},
     models::{
         Caller, Event, EventFilter, OrganizationId, Page, PageRequest, Reach, ResourceId, ResourceType, Scope,
-        Sequence, State, permission,
+        Sequence, State, Timestamp, permission,
     },
 };
 
@@ -22,6 +24,8 @@ const EVENTS: i64 = 32;
 const RESOURCES: i64 = 200;
 /// Maximum number of positions of the event stream that one read covers, however many of them match.
 const SCAN: Sequence = 5_000;
+/// An event whose change began before another one may follow that in the order, by no more than the time that a call may take.
+const LATE: Duration = Duration::from_mins(2);
 /// Maximum attempts at a snapshot. One fails if a change before its position is not committed yet.
 const SNAPSHOT_ATTEMPTS: u32 = 200;
 
@@ -41,6 +45,19 @@ pub struct OpenedWatch {
     pub settled: watch::Receiver<Sequence>,
     /// The position after which it begins.
     pub place: Sequence,
+    /// The time of its first event, if it begins at a time: some events after the position are earlier.
+    pub from: Option<Timestamp>,
+}
+
+/// Where a watch begins.
+#[derive(Clone, Copy, Debug)]
+pub enum WatchStart {
+    /// With the events from now on.
+    Now,
+    /// After a position.
+    After(Sequence),
+    /// With the first event at this time or later.
+    At(Timestamp),
 }
 
 /// The next events of a watch.
@@ -72,30 +89,34 @@ pub async fn list(
     list.await
 }
 
-/// Opens a watch. It begins after a position, or with the events from now on.
+/// Opens a watch. It begins after a position, at a time, or with the events from now on.
 ///
 /// # Errors
-/// [`Error::StreamLimitReached`]; [`Error::EventCursorExpired`] for a position after which events are no longer stored.
-pub async fn open_watch(
-    app: &App,
-    caller: &Caller,
-    filter: &EventFilter,
-    after: Option<Sequence>,
-) -> Result<OpenedWatch> {
+/// [`Error::StreamLimitReached`]; [`Error::EventCursorExpired`] for a position or a time after which events are no longer
+/// stored.
+pub async fn open_watch(app: &App, caller: &Caller, filter: &EventFilter, start: WatchStart) -> Result<OpenedWatch> {
     app.db.read(async |conn| may_see(conn, caller, filter.organization_id).await).await?;
     let slot = app.streams.open(caller, StreamKind::Watch)?;
     let settled = app.feed.follow();
-    let place = match after {
-        None => app.db.read(async |conn| conn.events().settled().await).await?,
-        Some(place) => {
+    let place = match start {
+        WatchStart::Now => app.db.read(async |conn| conn.events().settled().await).await?,
+        WatchStart::After(place) => {
             let (floor, last) = app.db.read(async |conn| conn.events().ends().await).await?;
             if !(floor..=last).contains(&place) {
                 return Err(Error::EventCursorExpired);
             }
             place
         }
+        WatchStart::At(time) => {
+            let earlier = time.before(LATE);
+            app.db.read(async |conn| conn.events().last_before(earlier).await).await?
+        }
     };
-    Ok(OpenedWatch { slot, settled, place })
+    let from = match start {
+        WatchStart::At(time) => Some(time),
+        WatchStart::Now | WatchStart::After(_) => None,
+    };
+    Ok(OpenedWatch { slot, settled, place, from })
 }
 
 /// Reads the next events of a watch after one position, up to another.

@@ -14,11 +14,15 @@ use crate::{
     db::Conn,
     error::{Entity, Error, Result, Taken},
     models::{
-        Action, Call, Caller, HeldPermissions, Impact, Membership, MembershipChanges, MembershipFilter, MembershipId,
-        MembershipKey, MembershipState, NewMembership, Organization, Page, PageRequest, Seen, User, permission,
+        Action, Call, Caller, Count, HeldPermissions, Impact, Member, MemberFilter, Membership, MembershipChanges,
+        MembershipFilter, MembershipId, MembershipKey, MembershipState, NewMembership, Organization, OrganizationId,
+        Page, PageRequest, RoleName, Seen, User, UserState, permission,
     },
     repositories::Locked,
 };
+
+/// The scope that shows the profiles of members.
+const READ_USERS: &str = "users:read";
 
 /// Creates a membership. An invitation to the user's verified e-mail ends.
 pub async fn create<A: Answer>(app: &App, call: &Call, new: &NewMembership, answer: fn(Membership) -> A) -> Result<A> {
@@ -69,6 +73,37 @@ pub async fn list(
         conn.memberships().list(&caller.reach(), filter, page).await
     });
     Ok(list.await?.map(|membership| caller.sees(membership)))
+}
+
+/// Lists a page of the members of an organization with their profiles.
+pub async fn list_members(
+    app: &App,
+    caller: &Caller,
+    filter: &MemberFilter,
+    page: &PageRequest,
+) -> Result<Page<Seen<Member>>> {
+    // What GetUser would show of each.
+    authority::scope(caller, READ_USERS)?;
+    let list = app.db.scan(async |conn| {
+        guards::visible_organization(conn, caller, filter.organization_id).await?;
+        conn.memberships().list_members(filter, page).await
+    });
+    Ok(list.await?.map(|member| caller.sees(member)))
+}
+
+/// Counts the members of an organization.
+pub async fn count_members(
+    app: &App,
+    caller: &Caller,
+    organization: OrganizationId,
+    state: Option<UserState>,
+    roles: &[RoleName],
+) -> Result<Count> {
+    let count = app.db.scan(async |conn| {
+        guards::visible_organization(conn, caller, organization).await?;
+        conn.memberships().count_members(organization, state, roles).await
+    });
+    count.await
 }
 
 /// Updates the fields of a membership that `changes` names. Invitations that its user sent to roles that the user no longer holds end.

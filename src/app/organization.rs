@@ -310,7 +310,7 @@ pub async fn undelete<A: Answer>(
                 tx.api_keys().revoke_of_organization(&organization, RESTORED, now).await?;
             }
             organization.deleted_at = None;
-            organization.apply(OrganizationChanges { slug: slug.cloned(), ..OrganizationChanges::default() });
+            organization.apply(OrganizationChanges { slug: slug.cloned(), ..OrganizationChanges::default() })?;
             tx.organizations().save(organization, Action::OrganizationUndeleted, now).await
         },
         answer,

@@ -188,7 +188,7 @@ async fn read(conn: &mut Conn, caller: &Caller, user: &User, part: Part, after: 
         Part::Events(trace) => {
             let subject = match trace {
                 Trace::Address => PersonId::of_address(&user.email_normalized),
-                Trace::About | Trace::By | Trace::Organization | Trace::Answers => user.id.into(),
+                Trace::About | Trace::By | Trace::Organization | Trace::Answers | Trace::Search => user.id.into(),
             };
             let rows = conn.events().of_person((trace, subject), after.map(EventId), EVENTS).await?;
             Batch::of(rows, EVENTS, |(_, event)| event.id.0, |placed| own_event(user.id, trace, placed))

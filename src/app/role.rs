@@ -67,7 +67,7 @@ pub async fn list(
         let is_full = rows.len() < built_in.len();
         // Asked for no more rows than the page has room for, the rest says only whether another page follows.
         let after = page.after.clone().filter(|cursor| cursor.text.is_none());
-        let rest = PageRequest { size: page.size.saturating_sub(rows.len()), after };
+        let rest = PageRequest { after, ..PageRequest::first(page.size.saturating_sub(rows.len())) };
         let custom = conn.roles().list(&caller.reach(), organization_id, &rest).await?;
         rows.extend(custom.rows.into_iter().map(|(cursor, role)| (cursor, RoleOf::Custom(role))));
         Ok(Page { rows, has_more: is_full || custom.has_more, looked_to: None })

@@ -283,7 +283,7 @@ pub async fn undelete<A: Answer>(
                 authority::account(tx, &call.caller, &user)?;
             }
             user.deleted_at = None;
-            user.apply(UserChanges { email: restoration.email.clone(), ..UserChanges::default() }, now);
+            user.apply(UserChanges { email: restoration.email.clone(), ..UserChanges::default() }, now)?;
             user.external_id = restoration.external_id.clone().or(user.external_id.take());
             let unlinked = tx.oauth_accounts().delete_taken(&user).await?;
             let user = ending::save_proven(tx, user, Action::UserUndeleted, now).await?;

@@ -6,6 +6,7 @@
 //! Every function that uses the database fails with [`Error::Unavailable`] if it cannot be reached.
 
 mod changes;
+mod counted;
 mod entries;
 mod erasing;
 mod error;
@@ -29,6 +30,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+pub(crate) use counted::Counted;
 pub(crate) use entries::StoreEntries;
 pub(crate) use error::to_error;
 pub(crate) use locking::{ForUpdate, KeepingSelected};

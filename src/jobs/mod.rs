@@ -1,6 +1,7 @@
 //! Background jobs. One driver starts them, counts their runs, restarts those that panic, and ends them; the server lists them.
 
 pub mod key_usage;
+pub mod search_index;
 pub mod sweep;
 
 use std::{pin::Pin, sync::Arc, time::Duration};

@@ -22,6 +22,8 @@ words! {
         Organization = "organization",
         /// Remembered answers about the user or about an address.
         Answers = "answers",
+        /// The index of search, about the user or about an organization that was purged with it.
+        Search = "search",
     }
 }
 

@@ -228,10 +228,6 @@ pub struct EventFilter {
     pub actor_api_key_id: Option<ApiKeyId>,
     /// Of these actions; `None` for all.
     pub actions: Option<Vec<Action>>,
-    /// At this time or later.
-    pub created_from: Option<Timestamp>,
-    /// Before this time.
-    pub created_before: Option<Timestamp>,
 }
 
 /// The perspective of a reader of events, which decides how much of an actor is visible.

@@ -29,7 +29,7 @@ pub struct Overflow {
 }
 
 impl JsonObject {
-    /// Maximum size of its compact text, in bytes.
+    /// Maximum size of its compact text, with numbers written out in full, in bytes.
     pub const MAX_BYTES: usize = 16 * 1024;
     /// Maximum nesting of objects and arrays, including the outermost.
     pub const MAX_LEVELS: usize = 16;
@@ -47,10 +47,23 @@ impl JsonObject {
             check_key(key)?;
         }
         let object = Value::Object(object);
-        if object.to_string().len() > Self::MAX_BYTES {
-            return Err("must have at most 16 KiB as JSON");
+        if object.to_string().len().saturating_add(written_out(&object)) > Self::MAX_BYTES {
+            return Err("must have at most 16 KiB as JSON, with numbers written out in full");
         }
         Self::from_stored(object).map_err(|_| "must be an object")
+    }
+}
+
+/// How many bytes longer the numbers of a value are without exponents, as PostgreSQL stores them: `1e-300` has 302 digits.
+fn written_out(value: &Value) -> usize {
+    match value {
+        Value::Number(number) => {
+            let written = number.as_f64().map_or(0, |number| format!("{number}").len());
+            written.saturating_sub(number.to_string().len())
+        }
+        Value::Array(values) => values.iter().map(written_out).sum(),
+        Value::Object(object) => object.values().map(written_out).sum(),
+        Value::Null | Value::Bool(_) | Value::String(_) => 0,
     }
 }
 

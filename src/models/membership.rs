@@ -1,8 +1,9 @@
 //! Memberships.
 
 use super::{
-    ExternalId, JsonChanges, JsonObject, MembershipId, MetadataFilters, OrganizationId, Permissions, Revision,
-    RoleName, Timestamp, UserId, json::Overflow, resource::resource, stored::words,
+    ExternalId, Fragment, JsonChanges, JsonObject, MembershipId, MetadataFilters, Name, OrganizationId, Permissions,
+    Revision, RoleName, Timestamp, UserId, UserState, WebUrl, email::GivenEmail, json::Overflow, resource::resource,
+    stored::words,
 };
 
 /// One user in one organization with one role.
@@ -166,4 +167,59 @@ pub struct MembershipFilter {
     pub metadata: MetadataFilters,
     /// With this id in another system.
     pub external_id: Option<ExternalId>,
+}
+
+/// A member of an organization.
+#[derive(Clone, Debug)]
+pub struct Member {
+    /// The membership.
+    pub membership: Membership,
+    /// What other members see of the user.
+    pub profile: Profile,
+}
+
+/// The part of a user that is listed with each membership.
+#[derive(Clone, Debug)]
+pub struct Profile {
+    /// The user.
+    pub user_id: UserId,
+    /// The address as given.
+    pub email: GivenEmail,
+    /// The display name.
+    pub name: Name,
+    /// The URL of a picture.
+    pub avatar_url: Option<WebUrl>,
+    /// The state. Members whose user is deleted are not listed.
+    pub state: UserState,
+    /// When the address was verified.
+    pub email_verified_at: Option<Timestamp>,
+    /// When a session last began.
+    pub last_sign_in_at: Option<Timestamp>,
+}
+
+/// The order of members.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum MemberOrder {
+    /// By when they joined, in the order of the page.
+    #[default]
+    Joined,
+    /// By folded name and e-mail.
+    Name,
+}
+
+/// A filter of the members of an organization.
+#[derive(Clone, Debug)]
+pub struct MemberFilter {
+    /// The organization.
+    pub organization_id: OrganizationId,
+    /// Whose name or address contains this.
+    pub fragment: Option<Fragment>,
+    /// With one of these roles; empty for any.
+    pub roles: Vec<RoleName>,
+    /// Whose user is in this state; `None` for every state but deleted.
+    pub state: Option<UserState>,
+    /// These users; `None` for any.
+    pub users: Option<Vec<UserId>>,
+    /// The order.
+    pub order: MemberOrder,
 }

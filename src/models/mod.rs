@@ -31,6 +31,7 @@ pub mod reserved_slug;
 pub mod resource;
 pub mod role;
 pub mod scope;
+pub mod search;
 pub mod secret;
 pub mod session;
 pub mod sign_in;
@@ -59,14 +60,17 @@ pub use impact::Impact;
 pub use invitation::{Invitation, InvitationFilter, InvitationKey, NewInvitation, ShownInvitation};
 pub use ip_range::{IpRange, IpRanges};
 pub use json::{JsonChanges, JsonObject};
-pub use membership::{Membership, MembershipChanges, MembershipFilter, MembershipKey, MembershipState, NewMembership};
+pub use membership::{
+    Member, MemberFilter, MemberOrder, Membership, MembershipChanges, MembershipFilter, MembershipKey, MembershipState,
+    NewMembership, Profile,
+};
 pub use metadata::{MetadataFilters, MetadataKind, MetadataMatch};
 pub use oauth_account::{NewOauthAccount, OauthAccount, OauthAccountFilter, ProviderAccount, ProviderTokens};
 pub use one_time_token::{OneTimeToken, Purpose};
 pub use organization::{
     NewOrganization, Organization, OrganizationChanges, OrganizationFilter, OrganizationState, StateFilter,
 };
-pub use page::{Cursor, Page, PageRequest};
+pub use page::{Count, Cursor, Order, Page, PageRequest, Period};
 pub use password::Password;
 pub use permission::HeldPermissions;
 pub use plan::{Plan, Plans};
@@ -75,6 +79,7 @@ pub use reserved_slug::ReservedSlugs;
 pub use resource::{Resource, Revision};
 pub use role::{BuiltInRole, NewRole, Role, RoleChanges, RoleKey, RoleName, RoleOf};
 pub use scope::{Permissions, RequiredScope, Scope, Scopes};
+pub use search::Fragment;
 pub use secret::{PasswordHash, Plaintext, Sealed, SecretHash, SecretPrefix};
 pub use session::{Generation, NewSession, RevokedReason, Session, TokenState};
 pub use sign_in::{AccountId, Failures, Source};

@@ -1,8 +1,8 @@
 //! Organizations.
 
 use super::{
-    ExternalId, JsonChanges, JsonObject, MetadataFilters, Name, OrganizationId, Plan, Revision, RoleName, SearchKey,
-    Slug, Timestamp, UserId, WebUrl, json::Overflow, resource::resource, stored::words,
+    ExternalId, Fragment, JsonChanges, JsonObject, MetadataFilters, Name, OrganizationId, Plan, Revision, RoleName,
+    SearchKey, Slug, Timestamp, UserId, WebUrl, json::Overflow, resource::resource, search::searchable, stored::words,
 };
 
 /// A tenant.
@@ -146,6 +146,11 @@ impl Organization {
         self.state == OrganizationState::Active && self.deleted_at.is_none()
     }
 
+    /// The text that the organization is searched by.
+    pub fn searched(&self) -> String {
+        searchable(&[self.name.as_str(), self.slug.as_str()])
+    }
+
     /// Applies `changes`.
     pub fn apply(&mut self, changes: OrganizationChanges) -> Result<(), Overflow> {
         // Without `..`: a forgotten field does not compile.
@@ -196,6 +201,8 @@ pub struct OrganizationFilter {
     pub name_prefix: Option<SearchKey>,
     /// With this user as a member.
     pub member_user_id: Option<UserId>,
+    /// Whose name or slug contains this.
+    pub fragment: Option<Fragment>,
     /// With these values in their settings and private metadata.
     pub metadata: MetadataFilters,
     /// With this id in another system.

@@ -2,6 +2,8 @@
 
 use uuid::Uuid;
 
+use super::Timestamp;
+
 /// Maximum number of rows scanned for a page of default size. A page of 50 without a match then costs about as much as a full one.
 const LOOK: i64 = 1000;
 
@@ -26,11 +28,60 @@ impl Cursor {
     }
 }
 
+/// The order of a list by creation time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Order {
+    /// In creation order.
+    #[default]
+    OldestFirst,
+    /// In reverse.
+    NewestFirst,
+}
+
+/// A half-open range of time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Period {
+    /// At this time or later.
+    pub from: Option<Timestamp>,
+    /// Before this time.
+    pub before: Option<Timestamp>,
+}
+
+impl Period {
+    /// True if it includes every time.
+    pub fn is_all(&self) -> bool {
+        self.from.is_none() && self.before.is_none()
+    }
+}
+
+/// A number of rows, counted up to [`Count::MOST`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Count {
+    /// The number; [`Count::MOST`] if there are more.
+    pub total: i64,
+    /// Whether there are more.
+    pub is_more: bool,
+}
+
+impl Count {
+    /// The greatest number that is counted.
+    pub const MOST: i64 = 10_000;
+
+    /// The result of a count that ends one row after [`Count::MOST`].
+    pub fn of(counted: i64) -> Self {
+        Self { total: counted.min(Self::MOST), is_more: counted > Self::MOST }
+    }
+}
+
 /// A requested page.
 #[derive(Clone, Debug)]
 pub struct PageRequest {
     /// Number of rows, 1 to [`PageRequest::MAX_SIZE`].
     pub size: usize,
+    /// The order of the list, if it is by creation time.
+    pub order: Order,
+    /// When the rows were created.
+    pub created: Period,
     /// The end of the page before; `None` for the first page.
     pub after: Option<Cursor>,
 }
@@ -54,6 +105,11 @@ impl PageRequest {
         }
     }
 
+    /// The first page of everything, oldest first.
+    pub fn first(size: usize) -> Self {
+        Self { size, order: Order::default(), created: Period::default(), after: None }
+    }
+
     /// Maximum number of rows to scan for matches of a filter without an index. A page may therefore end with fewer rows than requested;
     /// the next one continues there.
     pub fn look(&self) -> i64 {
@@ -63,6 +119,18 @@ impl PageRequest {
     /// Builds the page from the rows of a query with [`PageRequest::limit`]. `cursor` returns the position of a row.
     pub fn page<R, T: From<R>>(&self, rows: Vec<R>, cursor: impl Fn(&R) -> Cursor) -> Page<T> {
         self.page_looked_at(rows, None, cursor)
+    }
+
+    /// As [`PageRequest::page`], with the rows that a condition accepts. The next page continues after the last row of all.
+    pub fn page_of<R, T: From<R>>(
+        &self,
+        rows: Vec<R>,
+        cursor: impl Fn(&R) -> Cursor,
+        is_accepted: impl Fn(&R) -> bool,
+    ) -> Page<T> {
+        let looked_to = rows.last().filter(|_| rows.len() > self.size).map(&cursor);
+        let rows = rows.into_iter().filter(|row| is_accepted(row)).collect();
+        self.page_looked_at(rows, looked_to, cursor)
     }
 
     /// As [`PageRequest::page`], for a query that scanned only up to `looked_to`, if set.

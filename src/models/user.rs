@@ -1,13 +1,14 @@
 //! Users.
 
 use super::{
-    Email, EmailPrefix, JsonChanges, JsonObject, MetadataFilters, Name, NormalizedEmail, OrganizationId, Revision,
-    Timestamp, UserId, WebUrl,
+    Email, EmailPrefix, Fragment, JsonChanges, JsonObject, MetadataFilters, Name, NormalizedEmail, OrganizationId,
+    Period, Revision, Timestamp, UserId, WebUrl,
     characters::exact,
     email::GivenEmail,
     json::Overflow,
     organization::StateFilter,
     resource::resource,
+    search::searchable,
     stored::{stored_as_is, words},
 };
 
@@ -42,6 +43,8 @@ pub struct User {
     pub updated_at: Timestamp,
     /// The id of the user in another system.
     pub external_id: Option<ExternalId>,
+    /// When a session last began. Not part of the revision, and not in events.
+    pub last_sign_in_at: Option<Timestamp>,
     /// Free-form metadata that only platform admins see.
     pub private_metadata: JsonObject,
 }
@@ -122,6 +125,7 @@ impl NewUser {
             created_at: now,
             updated_at: now,
             external_id: self.external_id,
+            last_sign_in_at: None,
             private_metadata: self.private_metadata,
         }
     }
@@ -170,6 +174,11 @@ impl User {
         self.state == UserState::Active && self.deleted_at.is_none()
     }
 
+    /// The text that the user is searched by.
+    pub fn searched(&self) -> String {
+        searchable(&[self.name.as_str(), self.email_normalized.as_str()])
+    }
+
     /// Applies `changes` at `now`. A different address is unverified, unless the caller vouches for it; another spelling of the same one
     /// stays verified.
     pub fn apply(&mut self, changes: UserChanges, now: Timestamp) -> Result<(), Overflow> {
@@ -212,10 +221,12 @@ pub struct UserFilter {
     pub state: StateFilter<UserState>,
     /// Whose normalized address starts with this; orders the list by address.
     pub email_prefix: Option<EmailPrefix>,
-    /// Created at this time or later.
-    pub created_from: Option<Timestamp>,
-    /// Created before this time.
-    pub created_before: Option<Timestamp>,
+    /// Whose name or normalized address contains this.
+    pub fragment: Option<Fragment>,
+    /// Last changed at this time or later.
+    pub updated_from: Option<Timestamp>,
+    /// When a session last began. A user who never signed in is before every time.
+    pub last_sign_in: Period,
     /// With these values in their metadata.
     pub metadata: MetadataFilters,
     /// With this id in another system.
@@ -247,7 +258,8 @@ mod tests {
         user.apply(to("eve@example.com")?, now).map_err(|over| over.rule)?;
         assert!(user.email_verified_at.is_none());
         let vouched = UserChanges { email_verified: Some(true), ..UserChanges::default() };
-        user.apply(UserChanges { email: Some(Email::parse("eva@example.com")?), ..vouched }, now);
+        user.apply(UserChanges { email: Some(Email::parse("eva@example.com")?), ..vouched }, now)
+            .map_err(|over| over.rule)?;
         assert!(user.email_verified_at.is_some());
         Ok(())
     }

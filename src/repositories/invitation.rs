@@ -6,9 +6,9 @@ use diesel::{dsl::exists, prelude::*};
 use diesel_async::RunQueryDsl;
 
 use super::{
-    MAX_BATCH, compared, delete_up_to, forget_user,
+    MAX_BATCH, Span, compared, delete_up_to, forget_user, in_period,
     reach::{everything, within},
-    row,
+    row, spanned,
 };
 use crate::{
     db::{
@@ -91,10 +91,9 @@ impl InvitationRepository<'_> {
                         .filter(compared(is_active.single_value()))
                 }
             };
-            if let Some(cursor) = &page.after {
-                query = query.filter(invitations::id.gt(InvitationId(cursor.id)));
-            }
-            within!(invitations, query, reach).order(invitations::id).limit(page.limit()).load(c)
+            let query = in_period!(query, invitations::created_at, page.created);
+            let query = spanned!(query, invitations::id, InvitationId, Span::of(page), page.order);
+            within!(invitations, query, reach).limit(page.limit()).load(c)
         })?;
         Ok(page.page(rows, |row| Cursor::by_id(row.id)))
     }

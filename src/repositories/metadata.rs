@@ -9,9 +9,10 @@ use crate::{
     db::{Conn, StoreEntries, execute, query, schema::metadata_entries},
     error::Result,
     models::{
-        Cursor, MetadataKind, MetadataMatch, PageRequest, ResourceId,
+        Cursor, MetadataKind, MetadataMatch, Order, PageRequest, ResourceId,
         metadata::{Described, MetadataEntry},
     },
+    repositories::{Span, spanned},
 };
 
 /// Maximum number of entries per statement.
@@ -74,15 +75,16 @@ async fn store(conn: &mut Conn, mut entries: Vec<MetadataEntry>) -> Result<()> {
     Ok(())
 }
 
-/// A walk through the resources with one value of a key, in order of id, until a page is full.
+/// A walk through the resources with one value of a key, in the order of a list, until a page is full.
 pub(super) struct Walk<'f> {
     kind: MetadataKind,
     scope_id: ResourceId,
     filter: &'f MetadataMatch,
-    /// Exclusive.
-    after: ResourceId,
-    /// Inclusive.
-    up_to: ResourceId,
+    /// What is left.
+    span: Span,
+    order: Order,
+    /// The last resource that was read.
+    last: Option<ResourceId>,
     step: i64,
     /// Entries that may still be read for this page.
     left: i64,
@@ -91,15 +93,23 @@ pub(super) struct Walk<'f> {
 }
 
 impl<'f> Walk<'f> {
-    /// Begins a walk through the resources of a scope with ids after one and up to another.
+    /// Begins a walk through the resources of a scope.
     pub(super) fn new(
         (kind, filter): (MetadataKind, &'f MetadataMatch),
         scope_id: ResourceId,
-        (after, up_to): (ResourceId, ResourceId),
         page: &PageRequest,
     ) -> Self {
-        let after = page.after.as_ref().map_or(after, |cursor| after.max(ResourceId(cursor.id)));
-        Self { kind, scope_id, filter, after, up_to, step: page.limit(), left: page.look(), has_more: true }
+        Self {
+            kind,
+            scope_id,
+            filter,
+            span: Span::of(page),
+            order: page.order,
+            last: None,
+            step: page.limit(),
+            left: page.look(),
+            has_more: true,
+        }
     }
 
     /// The ids of the next resources, more each time. None at the end, and once a page has read as many as it may.
@@ -109,29 +119,29 @@ impl<'f> Walk<'f> {
             return Ok(Vec::new());
         }
         let found: Vec<ResourceId> = query!(conn, c => {
-            metadata_entries::table
+            let entries = metadata_entries::table
                 .filter(metadata_entries::kind.eq(self.kind))
                 .filter(metadata_entries::scope_id.eq(self.scope_id))
                 .filter(metadata_entries::key.eq(self.filter.key()))
                 .filter(metadata_entries::value.eq(self.filter.value()))
-                .filter(metadata_entries::resource_id.gt(self.after))
-                .filter(metadata_entries::resource_id.le(self.up_to))
-                .order(metadata_entries::resource_id)
                 .select(metadata_entries::resource_id)
-                .limit(limit)
-                .load(c)
+                .into_boxed::<Backend>();
+            spanned!(entries, metadata_entries::resource_id, ResourceId, self.span, self.order).limit(limit).load(c)
         })?;
         let read = i64::try_from(found.len()).unwrap_or(i64::MAX);
         self.has_more = read >= limit;
         self.left = self.left.saturating_sub(read);
         self.step = self.step.saturating_mul(2);
-        self.after = found.last().copied().unwrap_or(self.after);
+        if let Some(last) = found.last() {
+            self.span = self.span.beyond(last.0, self.order);
+            self.last = Some(*last);
+        }
         Ok(found)
     }
 
     /// Where the next page begins if this one ends before it is full.
     pub(super) fn looked_to(&self) -> Option<Cursor> {
-        self.has_more.then(|| Cursor::by_id(self.after))
+        self.last.filter(|_| self.has_more).map(Cursor::by_id)
     }
 }
 

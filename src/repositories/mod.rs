@@ -21,8 +21,10 @@ mod reach;
 mod remembered_answer;
 mod role;
 mod sealing_key;
+mod search;
 mod session;
 mod signing_key;
+mod span;
 mod user;
 
 pub use self::{
@@ -38,6 +40,7 @@ pub use self::{
     remembered_answer::{ClaimedRequest, RememberedAnswerRepository},
     role::RoleRepository,
     sealing_key::SealingKeyRepository,
+    search::SearchRepository,
     session::{Presented, SessionRepository},
     signing_key::SigningKeyRepository,
     user::UserRepository,
@@ -47,6 +50,7 @@ use crate::{
     models::{Action, Change, State},
 };
 pub use locked::Locked;
+use span::Span;
 
 impl Conn {
     /// Users.
@@ -67,6 +71,11 @@ impl Conn {
     /// Roles.
     pub fn roles(&mut self) -> RoleRepository<'_> {
         RoleRepository { conn: self }
+    }
+
+    /// The index of search.
+    pub fn search(&mut self) -> SearchRepository<'_> {
+        SearchRepository { conn: self }
     }
 
     /// Invitations.
@@ -220,6 +229,31 @@ macro_rules! forget_user {
     }};
 }
 
+/// Restricts a list in order of id to a span, and orders it.
+macro_rules! spanned {
+    ($query:expr, $id:expr, $Id:ident, $span:expr, $order:expr) => {{
+        let query = $query.filter($id.gt($Id($span.after))).filter($id.le($Id($span.up_to)));
+        match $order {
+            $crate::models::Order::OldestFirst => query.order($id),
+            $crate::models::Order::NewestFirst => query.order($id.desc()),
+        }
+    }};
+}
+
+/// Compares the creation times of rows with a period. A span of ids has found them, to the millisecond.
+macro_rules! in_period {
+    ($query:expr, $time:expr, $period:expr) => {{
+        let mut query = $query;
+        if let Some(from) = $period.from {
+            query = query.filter($crate::repositories::compared($time.ge(from)));
+        }
+        if let Some(before) = $period.before {
+            query = query.filter($crate::repositories::compared($time.lt(before)));
+        }
+        query
+    }};
+}
+
 /// Rows whose text begins with a prefix, after one position and up to another, ordered by a text column and an id. There is one bound at
 /// each end: given two, SQLite seeks to the first and scans to the other.
 macro_rules! between {
@@ -254,4 +288,4 @@ fn left(limit: i64, removed: usize) -> i64 {
 /// Maximum rows per statement: SQLite binds at most 32,766 values.
 const MAX_BATCH: i64 = 10_000;
 
-use {between, delete_up_to, forget_user, row};
+use {between, delete_up_to, forget_user, in_period, row, spanned};

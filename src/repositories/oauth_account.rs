@@ -3,7 +3,7 @@
 use diesel::{alias, dsl::exists, prelude::*};
 use diesel_async::RunQueryDsl;
 
-use super::{compared, delete_up_to, reach::within, row};
+use super::{Span, compared, delete_up_to, in_period, reach::within, row, spanned};
 use crate::{
     db::{
         Conn, ForUpdate, execute, query,
@@ -99,10 +99,9 @@ impl OauthAccountRepository<'_> {
             if let Some(provider) = &filter.provider {
                 query = query.filter(oauth_accounts::provider.eq(provider));
             }
-            if let Some(cursor) = &page.after {
-                query = query.filter(oauth_accounts::id.gt(OauthAccountId(cursor.id)));
-            }
-            within!(oauth_accounts, query, reach).order(oauth_accounts::id).limit(page.limit()).load(c)
+            let query = in_period!(query, oauth_accounts::created_at, page.created);
+            let query = spanned!(query, oauth_accounts::id, OauthAccountId, Span::of(page), page.order);
+            within!(oauth_accounts, query, reach).limit(page.limit()).load(c)
         })?;
         Ok(page.page(rows, |row| Cursor::by_id(row.id)))
     }

@@ -256,14 +256,6 @@ impl PasswordRepository<'_> {
         self.conn.record(Change::nothing(action, State::from(user.clone()).subject()));
     }
 
-    /// Stores the time of a sign-in. The user's revision stays the same: no decision depends on it.
-    pub async fn signed_in(&mut self, user: &User, now: Timestamp) -> Result<()> {
-        let found = users::table.filter(users::id.eq(user.id));
-        execute!(self.conn, diesel::update(found).set(users::last_sign_in_at.eq(Some(now))))?;
-        self.happened(user, Action::UserSignedIn);
-        Ok(())
-    }
-
     /// Deletes a locked user's password. False if it has none.
     pub async fn remove(&mut self, user: &User) -> Result<bool> {
         let removed = query!(self.conn, c => {

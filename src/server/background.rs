@@ -9,7 +9,7 @@ use crate::{
     config::ServeArgs,
     http::port::Port,
     interceptors::RateLimit,
-    jobs::{Job, key_usage, sweep},
+    jobs::{Job, key_usage, search_index, sweep},
     transport::Tls,
 };
 
@@ -36,6 +36,7 @@ pub(super) fn jobs(app: &App, parts: Parts, args: &ServeArgs) -> Vec<Job> {
         Job::periodic("key_usage", args.usage_interval, with(app(), key_usage::write)).also_at_stop(),
         Job::periodic("sign_in_failures", SECOND, with(app(), attempts::write)).also_at_stop(),
         Job::periodic("signing_keys", SECOND, with(app(), move |app| signing_keys::maintain(app, schedule))),
+        Job::periodic("search_index", SECOND, with(app(), search_index::absorb)),
         Job::periodic("erasure", SECOND, with(app(), erasure::run)),
         Job::periodic(
             "health",

@@ -44,6 +44,11 @@ async fn single_keys_are_set_and_keys_are_found_by_them(t: Arc<Test>) {
     let of_acme: Vec<String> = keys[..3].iter().map(|key| key.id.clone()).collect();
     for key in [t.user_key(&ada).await, t.organization_key(&acme).await, t.admin_key.clone()] {
         assert_eq!(found(&t.with_key(&key), list.clone()).await, of_acme);
+        let newest = pb::ListApiKeysRequest { order: pb::Order::NewestFirst.into(), ..list.clone() };
+        let reversed: Vec<String> = of_acme.iter().rev().cloned().collect();
+        assert_eq!(found(&t.with_key(&key), newest.clone()).await, reversed);
+        let unnamed = pb::ListApiKeysRequest { query: "nothing".to_owned(), ..newest };
+        assert_eq!(found(&t.with_key(&key), unnamed).await, Vec::<String>::new());
     }
     let request = update(&keys[0], &["metadata.service"], object("service", "crm"));
     let after = t.admin().api_keys().update_api_key(request).await.answered().api_key.unwrap();

@@ -78,6 +78,8 @@ pub static METHODS: [(&str, Rule); 98] = [
     ("CreateMembership", of_platform(4, "memberships:write")),
     ("GetMembership", rule(1, "memberships:read")),
     ("ListMemberships", rule(1, "memberships:read")),
+    ("ListMembers", rule(1, "memberships:read")),
+    ("CountMembers", rule(1, "memberships:read")),
     ("UpdateMembership", rule(6, "memberships:write")),
     ("DeleteMembership", rule(3, "memberships:write")),
     ("DisableMembership", rule(4, "memberships:write")),
@@ -307,6 +309,8 @@ pub enum Call {
         organization: usize,
     },
     ListMemberships(usize),
+    ListMembers(usize),
+    CountMembers(usize),
     UpdateMembership {
         user: usize,
         organization: usize,
@@ -946,6 +950,8 @@ impl<'a> Draw<'a> {
                 Call::GetMembership { user: self.member_of(organization), organization }
             }
             "ListMemberships" => Call::ListMemberships(self.any_organization()),
+            "ListMembers" => Call::ListMembers(self.any_organization()),
+            "CountMembers" => Call::CountMembers(self.any_organization()),
             "UpdateMembership" => {
                 let organization = self.any_organization();
                 let user = self.member_of(organization);

@@ -1136,7 +1136,12 @@ impl Model {
                     && self.organization_exists(*organization)
                     && (who.user == Some(*user) || self.sees_organization(who, *organization))
             }
-            Call::ListMemberships(organization) => self.sees_organization(who, *organization),
+            Call::ListMemberships(organization) | Call::CountMembers(organization) => {
+                self.sees_organization(who, *organization)
+            }
+            Call::ListMembers(organization) => {
+                who.scopes.has("users:read") && self.sees_organization(who, *organization)
+            }
             Call::UpdateMembership { user, organization, role, extra } => {
                 let Some(before) = self.organizations[*organization].members.get(user) else { return Some(false) };
                 let role = role.unwrap_or(before.role);
@@ -2099,6 +2104,8 @@ fn assert_changes_nothing(call: &Call) {
         | Call::ListInvitations(_)
         | Call::GetMembership { .. }
         | Call::ListMemberships(_)
+        | Call::ListMembers(_)
+        | Call::CountMembers(_)
         | Call::GetOauthAccount(_)
         | Call::ListOauthAccounts(_)
         | Call::GetOauthAccountByProvider(_)

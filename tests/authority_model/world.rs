@@ -942,6 +942,16 @@ impl World {
                 let request = pb::ListMembershipsRequest { organization_id, ..Default::default() };
                 api.memberships().list_memberships(request).await?;
             }
+            Call::ListMembers(organization) => {
+                let organization_id = self.organization_id(*organization);
+                let request = pb::ListMembersRequest { organization_id, ..Default::default() };
+                api.memberships().list_members(request).await?;
+            }
+            Call::CountMembers(organization) => {
+                let organization_id = self.organization_id(*organization);
+                let request = pb::CountMembersRequest { organization_id, ..Default::default() };
+                api.memberships().count_members(request).await?;
+            }
             Call::UpdateMembership { user, organization, role, extra } => {
                 let paths: Vec<&str> = role.iter().map(|_| "role").chain(extra.iter().map(|_| "permissions")).collect();
                 let request = pb::UpdateMembershipRequest {

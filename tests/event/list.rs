@@ -195,6 +195,85 @@ async fn a_tenant_sees_its_own_events_and_of_the_platform_only_that_it_acted(t: 
 }
 
 #[both]
+async fn events_are_listed_oldest_first_when_asked(t: Arc<Test>) {
+    let ada = t.user("ada").await;
+    t.suspend(&ada).await;
+    t.reactivate(&ada).await;
+    let of_ada = pb::ListEventsRequest { user_id: ada.id.clone(), ..Default::default() };
+    let oldest = pb::ListEventsRequest { order: pb::Order::OldestFirst.into(), ..of_ada.clone() };
+    let expected = ["user.created", "user.suspended", "user.reactivated"];
+    assert_eq!(actions(&list(&t.admin(), oldest.clone()).await), expected);
+    // By actions alone, and page by page.
+    let (mut seen, mut page_token) = (Vec::new(), String::new());
+    loop {
+        let request = pb::ListEventsRequest {
+            actions: vec!["user.*".to_owned()],
+            user_id: String::new(),
+            created_from: ada.created_at,
+            page_size: 1,
+            page_token,
+            ..oldest.clone()
+        };
+        let page = t.admin().events().list_events(request).await.answered();
+        seen.extend(page.events);
+        page_token = page.next_page_token;
+        if page_token.is_empty() {
+            break;
+        }
+    }
+    assert_eq!(actions(&seen), expected);
+    assert_eq!(list(&t.admin(), of_ada).await[0].action, "user.reactivated");
+}
+
+#[both]
+async fn events_are_found_by_address_method_and_metadata_as_far_as_they_are_shown(t: Arc<Test>) {
+    let ada = t.user("ada").await;
+    let key = t.user_key(&ada).await;
+    for (name, ticket) in [("A", "ABC-1"), ("B", "ABC-2"), ("C", "")] {
+        let mut request = tonic::Request::new(pb::UpdateUserRequest {
+            user_id: ada.id.clone(),
+            name: name.to_owned(),
+            update_mask: mask(&["name"]),
+            ..Default::default()
+        });
+        if !ticket.is_empty() {
+            request.metadata_mut().insert("x-event-ticket", ticket.parse().unwrap());
+        }
+        t.with_key(if name == "B" { &t.admin_key } else { &key }).users().update_user(request).await.unwrap();
+    }
+    let of_ada = pb::ListEventsRequest { user_id: ada.id.clone(), ..Default::default() };
+    let count = async |api: &crate::support::Api, request: pb::ListEventsRequest| list(api, request).await.len();
+    let (admin, own) = (t.admin(), t.with_key(&key));
+    let method = pb::ListEventsRequest { method: "tenantry.v1.UserService.UpdateUser".to_owned(), ..of_ada.clone() };
+    assert_eq!(count(&admin, method).await, 3);
+    let key_of = |value: &str| pb::ListEventsRequest {
+        metadata_key: "ticket".to_owned(),
+        metadata_value: value.to_owned(),
+        ..of_ada.clone()
+    };
+    assert_eq!((count(&admin, key_of("")).await, count(&admin, key_of("ABC-2")).await), (2, 1));
+    // Ada does not see with which metadata, and from where, the platform acted.
+    assert_eq!((count(&own, key_of("")).await, count(&own, key_of("ABC-2")).await), (1, 0));
+    let from = |address: &str| pb::ListEventsRequest { ip_address: address.to_owned(), ..of_ada.clone() };
+    assert_eq!(count(&admin, from("192.0.2.1")).await, 0);
+    assert_eq!(count(&own, from("127.0.0.1")).await, 2);
+    assert_eq!(count(&own, from("::ffff:127.0.0.1")).await, 2);
+    let paged = pb::ListEventsRequest { page_size: 1, ..from("127.0.0.1") };
+    let first = own.events().list_events(paged.clone()).await.answered();
+    let second = pb::ListEventsRequest { page_token: first.next_page_token, ..paged };
+    let second = own.events().list_events(second).await.answered();
+    assert_ne!(first.events[0].id, second.events[0].id);
+    for request in [
+        from("localhost"),
+        pb::ListEventsRequest { method: "x".repeat(513), ..of_ada.clone() },
+        pb::ListEventsRequest { metadata_value: "x".to_owned(), ..of_ada.clone() },
+        pb::ListEventsRequest { order: 9, ..of_ada.clone() },
+    ] {
+        refused(admin.events().list_events(request).await, ErrorReason::InvalidArgument);
+    }
+}
+
+#[both]
 async fn who_administers_an_organization_sees_what_happens_to_its_members(t: Arc<Test>) {
     let (ada, bob) = (t.user("ada").await, t.user("bob").await);
     let acme = t.organization(&ada).await;
@@ -206,8 +285,22 @@ async fn who_administers_an_organization_sees_what_happens_to_its_members(t: Arc
     assert_eq!(actions(&seen), ["user.suspended", "membership.created", "membership.created", "organization.created"]);
     assert_eq!(seen[0].actor, Some(pb::Actor { kind: pb::ActorKind::PlatformAdmin.into(), ..Default::default() }));
     // The same event as the one about the user, which a platform admin sees in full.
-    let in_full = list(&t.admin(), of_acme).await.remove(0);
+    let in_full = list(&t.admin(), of_acme.clone()).await.remove(0);
     assert_eq!((in_full.sequence, in_full.method.as_str()), (seen[0].sequence, "tenantry.v1.UserService.SuspendUser"));
+    // In the other order, and page by page, too.
+    let (mut oldest, mut page_token) = (Vec::new(), String::new());
+    loop {
+        let order = pb::Order::OldestFirst.into();
+        let request = pb::ListEventsRequest { order, page_size: 1, page_token, ..of_acme.clone() };
+        let page = owner.events().list_events(request).await.answered();
+        oldest.extend(page.events);
+        page_token = page.next_page_token;
+        if page_token.is_empty() {
+            break;
+        }
+    }
+    oldest.reverse();
+    assert_eq!(oldest, seen);
     // Without the organization, the owner sees only what is about the owner.
     assert!(!actions(&list(&owner, pb::ListEventsRequest::default()).await).contains(&"user.suspended"));
 }

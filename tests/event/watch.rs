@@ -163,3 +163,27 @@ async fn a_server_that_stops_tells_its_watchers_to_resume(t: Arc<Test>) {
     let (status, ()) = tokio::join!(watch.end(), async { server.stop().await.unwrap() });
     assert_eq!((status.code(), reason_of(&status).as_str()), (Code::Unavailable, "UNAVAILABLE"));
 }
+
+#[both]
+async fn a_watch_from_a_time_tells_everything_since_and_nothing_before(t: Arc<Test>) {
+    let before = users(&t, 3).await;
+    t.advance(crate::support::DAY);
+    let since = users(&t, 3).await;
+    let from = |user: &pb::User| pb::WatchEventsRequest { start_time: user.created_at, ..Default::default() };
+    let mut watch = Watch::open(&t.admin(), from(&since[0])).await.unwrap();
+    assert_eq!(read_to(&mut watch, &since[2]).await, ids(&since));
+    let mut watch = Watch::open(&t.admin(), from(&before[1])).await.unwrap();
+    assert_eq!(read_to(&mut watch, &since[2]).await, ids(&[&before[1..], &since[..]].concat()));
+    // Long before the first event that was ever stored.
+    let start_time = Some(prost_types::Timestamp { seconds: 0, nanos: 0 });
+    let always = pb::WatchEventsRequest { start_time, ..Default::default() };
+    let mut watch = Watch::open(&t.admin(), always.clone()).await.unwrap();
+    let all = read_to(&mut watch, &since[2]).await;
+    assert!(ids(&before).iter().all(|id| all.contains(id)));
+    let both = pb::WatchEventsRequest { cursor: watch.cursor.clone(), ..always.clone() };
+    refused(t.admin().events().watch_events(both).await, ErrorReason::InvalidArgument);
+    // Once events have been deleted, the answer to a time before them would have a gap.
+    t.database.execute("UPDATE cf_event_floor SET sequence = 2").await;
+    let expired = Watch::open(&t.admin(), always).await.err().unwrap();
+    assert_eq!(reason_of(&expired), "EVENT_CURSOR_EXPIRED");
+}

@@ -46,3 +46,18 @@ async fn an_unknown_user_is_not_found(t: Arc<Test>) {
     let list = t.with_key(&t.organization_key(&acme).await).memberships().list_memberships(request).await;
     refused(list, ErrorReason::UserNotFound);
 }
+
+#[both]
+async fn memberships_are_listed_newest_first_and_by_time(t: Arc<Test>) {
+    let ada = t.user("ada").await;
+    let acme = t.organization(&ada).await;
+    let viewer = t.member(&t.user("bob").await, &acme, "viewer").await;
+    t.member(&t.user("eve").await, &acme, "member").await;
+    let of_acme = pb::ListMembershipsRequest { organization_id: acme.id.clone(), ..Default::default() };
+    let newest = pb::ListMembershipsRequest { order: pb::Order::NewestFirst.into(), ..of_acme.clone() };
+    assert_eq!(roles(&t, newest.clone()).await, ["member", "viewer", "owner"]);
+    let since = pb::ListMembershipsRequest { created_from: viewer.created_at, ..newest };
+    assert_eq!(roles(&t, since).await, ["member", "viewer"]);
+    let before = pb::ListMembershipsRequest { created_before: viewer.created_at, ..of_acme };
+    assert_eq!(roles(&t, before).await, ["owner"]);
+}

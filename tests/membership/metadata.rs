@@ -79,7 +79,12 @@ async fn private_metadata_is_for_platform_admins_only(t: Arc<Test>) {
     let whole = updated(&t.admin(), secret).await.unwrap();
     assert_eq!(whole.private_metadata, object("risk", "canary"));
     assert_eq!(t.membership(&ada.id, &acme.id).await, Some(whole.clone()));
-    let open = pb::Membership { private_metadata: None, ..whole };
+    let open = pb::Membership { private_metadata: None, ..whole.clone() };
+    let team = pb::ListMembersRequest { organization_id: acme.id.clone(), ..Default::default() };
+    for (api, shown) in [(&t.admin(), &whole), (&api, &open)] {
+        let members = api.memberships().list_members(team.clone()).await.answered().members;
+        assert_eq!(members[0].membership.as_ref(), Some(shown));
+    }
     let list = pb::ListMembershipsRequest { organization_id: acme.id.clone(), ..Default::default() };
     assert_eq!(api.memberships().list_memberships(list.clone()).await.answered().memberships, [open.clone()]);
     let filter = pb::ListMembershipsRequest { private_metadata_filter: having("risk", "canary"), ..list };
@@ -172,6 +177,9 @@ async fn memberships_are_found_by_their_metadata(t: Arc<Test>) {
     };
     for key in [t.user_key(&ada).await, t.organization_key(&acme).await, t.admin_key.clone()] {
         assert_eq!(found(&t.with_key(&key), list.clone()).await, of_acme);
+        let newest = pb::ListMembershipsRequest { order: pb::Order::NewestFirst.into(), ..list.clone() };
+        let reversed: Vec<String> = of_acme.iter().rev().cloned().collect();
+        assert_eq!(found(&t.with_key(&key), newest).await, reversed);
     }
     let viewers = pb::ListMembershipsRequest { role: "viewer".to_owned(), ..list.clone() };
     assert_eq!(found(&t.admin(), viewers).await, of_acme[..1]);

@@ -70,3 +70,40 @@ async fn a_caller_lists_what_it_reaches(t: Arc<Test>) {
         refused(list, ErrorReason::PlatformAdminRequired);
     }
 }
+
+#[both]
+async fn organizations_are_found_by_a_part_of_their_name_or_slug(t: Arc<Test>) {
+    let (ada, bob) = (t.user("ada").await, t.user("bob").await);
+    for (owner, name) in [(&ada, "Café Zürich"), (&ada, "Zebra Works"), (&bob, "Works of Bob")] {
+        make(&t, owner, name, "free").await;
+    }
+    let by = |query: &str| pb::ListOrganizationsRequest { query: query.to_owned(), ..Default::default() };
+    let pending = "SELECT CAST(count(*) AS text) AS value FROM cf_search_pending";
+    for _ in 0..2 {
+        assert_eq!(names(&t, by("WORKS")).await, ["Zebra Works", "Works of Bob"]);
+        assert_eq!(names(&t, by("cafe z")).await, ["Café Zürich"]);
+        assert_eq!(names(&t, by("cafe-z")).await, ["Café Zürich"], "by the slug");
+        assert_eq!(names(&t, by("e")).await, ["Café Zürich", "Zebra Works"]);
+        assert_eq!(names(&t, by("%")).await, Vec::<String>::new());
+        let newest = pb::ListOrganizationsRequest { order: pb::Order::NewestFirst.into(), ..by("works") };
+        assert_eq!(names(&t, newest).await, ["Works of Bob", "Zebra Works"]);
+        let of_ada = pb::ListOrganizationsRequest { member_user_id: ada.id.clone(), ..by("works") };
+        assert_eq!(names(&t, of_ada).await, ["Zebra Works"]);
+        while t.database.texts(pending).await != ["0"] {
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    }
+    // Others find nothing but their own.
+    let own = t.with_key(&t.user_key(&bob).await).organizations().list_organizations(by("works")).await.answered();
+    assert_eq!(own.organizations.len(), 1);
+    let key = t.organization_key(&own.organizations[0]).await;
+    for (query, count) in [("works", 1), ("zebra", 0)] {
+        let page = t.with_key(&key).organizations().list_organizations(by(query)).await.answered();
+        assert_eq!(page.organizations.len(), count);
+    }
+    for request in
+        [by(&"x".repeat(101)), by(" "), pb::ListOrganizationsRequest { name_prefix: "a".to_owned(), ..by("a") }]
+    {
+        refused(t.admin().organizations().list_organizations(request).await, ErrorReason::InvalidArgument);
+    }
+}

@@ -153,3 +153,33 @@ async fn a_list_by_external_id_finds_the_one_within_reach(t: Arc<Test>) {
     let of_eve = pb::ListOrganizationsRequest { member_user_id: eve.id.clone(), ..by("billing-1") };
     assert_eq!(found(&t.admin(), of_eve).await.len(), 0);
 }
+
+#[both]
+async fn filters_by_value_combine_with_a_search_and_an_order(t: Arc<Test>) {
+    let ada = t.user("ada").await;
+    let mut ids = Vec::new();
+    for (name, color) in [("Acme One", "red"), ("Acme Two", "blue"), ("Acme Three", "red"), ("Other", "red")] {
+        let request = pb::CreateOrganizationRequest {
+            name: name.to_owned(),
+            owner_user_id: ada.id.clone(),
+            settings: object("color", color),
+            external_id: name.to_owned(),
+            ..Default::default()
+        };
+        ids.push(t.admin().organizations().create_organization(request).await.answered().organization.unwrap().id);
+    }
+    let red = with("color", "red");
+    let newest = pb::ListOrganizationsRequest { order: pb::Order::NewestFirst.into(), ..red };
+    let expected = [ids[3].clone(), ids[2].clone(), ids[0].clone()];
+    let searched = pb::ListOrganizationsRequest { query: "acme".to_owned(), ..newest.clone() };
+    for key in [t.admin_key.clone(), t.user_key(&ada).await] {
+        let api = t.with_key(&key);
+        assert_eq!(found(&api, newest.clone()).await, expected);
+        assert_eq!(found(&api, searched.clone()).await, expected[1..]);
+        for (query, count) in [("two", 1), ("one", 0)] {
+            let external_id = "Acme Two".to_owned();
+            let query = pb::ListOrganizationsRequest { query: query.to_owned(), external_id, ..Default::default() };
+            assert_eq!(found(&api, query).await, ids[1..][..count]);
+        }
+    }
+}

@@ -39,13 +39,32 @@ pub async fn fill(database: &TestDatabase, count: usize) {
             "SELECT column_name::text AS value FROM information_schema.columns WHERE table_name = 'cf_memberships'"
         }
     };
-    if database.texts(columns).await.iter().any(|column| column == "user_email") {
+    let columns = database.texts(columns).await;
+    if columns.iter().any(|column| column == "user_email") {
         database
             .execute(
                 "UPDATE cf_memberships SET user_email = (SELECT email_normalized FROM cf_users \
                  WHERE cf_users.id = cf_memberships.user_id) WHERE user_email = ''",
             )
             .await;
+    }
+    if columns.iter().any(|column| column == "user_search") {
+        let line = if matches!(database, TestDatabase::Sqlite(_)) { "char(10)" } else { "chr(10)" };
+        database
+            .execute(&format!(
+                "UPDATE cf_memberships SET user_search = (SELECT lower(name) || {line} || email_normalized FROM cf_users \
+                 WHERE cf_users.id = cf_memberships.user_id), user_state = (SELECT CASE WHEN deleted_at IS NULL THEN state \
+                 ELSE 'deleted' END FROM cf_users WHERE cf_users.id = cf_memberships.user_id) WHERE user_search = ''"
+            ))
+            .await;
+        for (kind, table) in [(1, "cf_users"), (2, "cf_organizations")] {
+            database
+                .execute(&format!(
+                    "INSERT INTO cf_search_pending (kind, id, changes) SELECT {kind}, id, 0 FROM {table} WHERE true \
+                     ON CONFLICT DO NOTHING"
+                ))
+                .await;
+        }
     }
 }
 
@@ -280,6 +299,24 @@ impl Small {
         match field.name() {
             "organization_id" => texts(&[("own", &self.organization.id), ("crowd", &crowd)]),
             "user_id" | "member_user_id" | "actor_user_id" => texts(&[("own", &self.user.id), ("crowd", &of_crowd)]),
+            "created_by" => texts(&[("own", &self.user.id), ("crowd", &of_crowd)]),
+            "user_ids" => [("own", &self.user.id), ("crowd", &of_crowd)]
+                .map(|(word, id)| (word.to_owned(), Value::List(vec![Value::String(id.clone())])))
+                .to_vec(),
+            // In everybody's name, in that of few, and in nobody's.
+            "query" => texts(&[("shared", "shared"), ("own", "ada"), ("nobody", "sharedx"), ("e", "e")]),
+            "ip_address" => texts(&[("nobody", "192.0.2.1")]),
+            "method" => texts(&[("nobody", "tenantry.v1.UserService.NoMethod")]),
+            "metadata_key" => texts(&[("nobody", "nobody")]),
+            "metadata_value" => texts(&[("nobody", "nobody")]),
+            "roles" => [vec!["owner"], vec!["owner", "viewer"]]
+                .map(|roles| {
+                    let values = roles.iter().map(|role| Value::String((*role).to_owned())).collect();
+                    (roles.join("+"), Value::List(values))
+                })
+                .to_vec(),
+            "order" if field.parent_message().name() == "ListMembersRequest" => numbers(&[2, 3]),
+            "order" => numbers(&[2]),
             "api_key_id" => texts(&[("own", &self.key_id), ("crowd", &id(5, 0))]),
             "permission" => texts(&[("of all", "roles:read"), ("of few", "organizations:delete"), ("other", "a:b")]),
             "actor_api_key_id" => texts(&[("own", &self.key_id), ("crowd", &id(5, 0))]),
@@ -305,7 +342,15 @@ impl Small {
             "actions" => ["user.suspended", "user.*"]
                 .map(|action| (action.to_owned(), Value::List(vec![Value::String(action.to_owned())])))
                 .to_vec(),
-            "created_from" | "created_before" => {
+            "created_from"
+            | "created_before"
+            | "expires_from"
+            | "expires_before"
+            | "last_used_from"
+            | "last_used_before"
+            | "updated_from"
+            | "last_sign_in_from"
+            | "last_sign_in_before" => {
                 let at = |seconds: i64| {
                     let mut message = DynamicMessage::new(field.kind().as_message().unwrap().clone());
                     message.transcode_from(&Timestamp { seconds, nanos: 0 }).unwrap();

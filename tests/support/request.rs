@@ -10,7 +10,7 @@ use super::{
 };
 
 /// Fields that requests leave empty.
-const OPTIONAL: [&str; 52] = [
+const OPTIONAL: [&str; 66] = [
     "avatar_url",
     "logo_url",
     "metadata",
@@ -57,10 +57,24 @@ const OPTIONAL: [&str; 52] = [
     "rate_limit",
     "revoke_api_keys",
     "restore_api_keys",
-    "external_id",
     "email_verified_by_provider",
     "purge_sole_organizations",
     "delete_sole_organizations",
+    "order",
+    "query",
+    "roles",
+    "created_by",
+    "expires_from",
+    "expires_before",
+    "last_used_from",
+    "last_used_before",
+    "method",
+    "metadata_key",
+    "metadata_value",
+    "start_time",
+    "updated_from",
+    "last_sign_in_from",
+    "last_sign_in_before",
     "display_name",
     "allow_reserved_slug",
 ];

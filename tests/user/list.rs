@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tenantry::pb::{self, ErrorReason};
 
-use crate::support::{Answered as _, DAY, Test, both, refused, time_in};
+use crate::support::{Answered as _, Api, DAY, Test, both, mask, refused, time_in};
 
 async fn emails(t: &Test, request: pb::ListUsersRequest) -> Vec<String> {
     let page = t.admin().users().list_users(request).await.answered();
@@ -100,4 +100,178 @@ async fn a_foreign_organization_is_not_found(t: Arc<Test>) {
     refused(t.with_key(&key).users().list_users(request).await, ErrorReason::OrganizationNotFound);
     let own = t.with_key(&key).users().list_users(pb::ListUsersRequest::default()).await.answered();
     assert_eq!(own.users, [eve]);
+}
+
+/// All users that a query finds, read page by page.
+async fn found(api: &Api, request: pb::ListUsersRequest) -> Vec<String> {
+    let (mut seen, mut page_token) = (Vec::new(), String::new());
+    loop {
+        let request = pb::ListUsersRequest { page_token, page_size: 2, ..request.clone() };
+        let page = api.users().list_users(request).await.answered();
+        seen.extend(page.users.into_iter().map(|user| user.name));
+        page_token = page.next_page_token;
+        if page_token.is_empty() {
+            return seen;
+        }
+    }
+}
+
+async fn named(t: &Test, name: &str, email: &str) -> pb::User {
+    let request = pb::CreateUserRequest { name: name.to_owned(), email: email.to_owned(), ..Default::default() };
+    t.admin().users().create_user(request).await.answered().user.unwrap()
+}
+
+fn query(text: &str) -> pb::ListUsersRequest {
+    pb::ListUsersRequest { query: text.to_owned(), ..Default::default() }
+}
+
+/// Waits until the index holds everything that is stored.
+async fn indexed(t: &Test) {
+    let pending = "SELECT CAST(count(*) AS text) AS value FROM cf_search_pending";
+    while t.database.texts(pending).await != ["0"] {
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+}
+
+#[both]
+async fn users_are_found_by_a_part_of_their_name_or_email_before_and_after_they_are_indexed(t: Arc<Test>) {
+    for (name, email) in [
+        ("Ada Lovelace", "ada@analytical.test"),
+        ("Grace Hopper", "grace.hopper@navy.test"),
+        ("José Núñez", "jose@acme.test"),
+        ("王小明", "ming@acme.test"),
+        ("Νίκος", "nikos@acme.test"),
+        ("100% _real_", "real@acme.test"),
+    ] {
+        named(&t, name, email).await;
+    }
+    let api = t.admin();
+    for _ in 0..2 {
+        for (text, expected) in [
+            ("love", vec!["Ada Lovelace"]),
+            ("LOVELACE", vec!["Ada Lovelace"]),
+            ("hopper@na", vec!["Grace Hopper"]),
+            ("nunez", vec!["José Núñez"]),
+            ("jose nu", vec!["José Núñez"]),
+            ("王", vec!["王小明"]),
+            ("小明", vec!["王小明"]),
+            ("ΝΙΚΟΣ", vec!["Νίκος"]),
+            ("@acme.test", vec!["José Núñez", "王小明", "Νίκος", "100% _real_"]),
+            ("%", vec!["100% _real_"]),
+            ("_r", vec!["100% _real_"]),
+            ("zq", vec![]),
+            ("lovelace hopper", vec![]),
+        ] {
+            assert_eq!(found(&api, query(text)).await, expected, "{text}");
+        }
+        let newest = pb::ListUsersRequest { order: pb::Order::NewestFirst.into(), ..query("@acme.test") };
+        assert_eq!(found(&api, newest).await, ["100% _real_", "Νίκος", "王小明", "José Núñez"]);
+        indexed(&t).await;
+    }
+}
+
+#[both]
+async fn a_user_is_found_by_its_present_name_alone(t: Arc<Test>) {
+    let user = named(&t, "Before", "someone@acme.test").await;
+    let api = t.admin();
+    let rename = |name: &str| pb::UpdateUserRequest {
+        user_id: user.id.clone(),
+        name: name.to_owned(),
+        update_mask: mask(&["name"]),
+        ..Default::default()
+    };
+    for name in ["Middle", "Xylo", "Quarz"] {
+        indexed(&t).await;
+        api.users().update_user(rename(name)).await.unwrap();
+        for _ in 0..2 {
+            assert_eq!(found(&api, query(name)).await, [name]);
+            assert_eq!(found(&api, query("before")).await, Vec::<String>::new());
+            indexed(&t).await;
+        }
+    }
+    let delete = pb::DeleteUserRequest { user_id: user.id.clone(), ..Default::default() };
+    api.users().delete_user(delete).await.unwrap();
+    assert_eq!(found(&api, query("quarz")).await, Vec::<String>::new());
+    let deleted = pb::ListUsersRequest { state: pb::UserState::Deleted.into(), ..query("quarz") };
+    assert_eq!(found(&api, deleted.clone()).await, ["Quarz"]);
+    api.users().purge_user(pb::PurgeUserRequest { user_id: user.id.clone(), ..Default::default() }).await.unwrap();
+    assert_eq!(found(&api, deleted).await, Vec::<String>::new());
+}
+
+#[both]
+async fn a_search_shows_no_more_than_the_caller_reaches(t: Arc<Test>) {
+    let (ada, bob) = (named(&t, "Ada Smith", "a@acme.test").await, named(&t, "Bob Smith", "b@acme.test").await);
+    named(&t, "Eve Smith", "e@other.test").await;
+    let acme = t.organization(&ada).await;
+    t.member(&bob, &acme, "member").await;
+    let in_acme = pb::ListUsersRequest { organization_id: acme.id.clone(), ..query("smith") };
+    assert_eq!(found(&t.admin(), in_acme.clone()).await, ["Ada Smith", "Bob Smith"]);
+    assert_eq!(found(&t.admin(), query("smith")).await, ["Ada Smith", "Bob Smith", "Eve Smith"]);
+    for key in [t.organization_key(&acme).await, t.user_key(&ada).await] {
+        let api = t.with_key(&key);
+        assert_eq!(found(&api, query("smith")).await, ["Ada Smith", "Bob Smith"]);
+        assert_eq!(found(&api, query("bob")).await, ["Bob Smith"]);
+        assert_eq!(found(&api, query("eve")).await, Vec::<String>::new());
+        assert_eq!(found(&api, in_acme.clone()).await, ["Ada Smith", "Bob Smith"]);
+    }
+    let alone = named(&t, "Solo Smith", "s@acme.test").await;
+    let api = t.with_key(&t.user_key(&alone).await);
+    assert_eq!(found(&api, query("smith")).await, ["Solo Smith"]);
+    assert_eq!(found(&api, query("ada")).await, Vec::<String>::new());
+}
+
+#[both]
+async fn users_are_listed_newest_first_for_every_caller(t: Arc<Test>) {
+    let (ada, bob, eve) = (t.user("ada").await, t.user("bob").await, t.user("eve").await);
+    for members in [[&bob, &eve], [&eve, &bob]] {
+        let organization = t.organization(&ada).await;
+        for user in members {
+            t.member(user, &organization, "member").await;
+        }
+    }
+    let newest = pb::ListUsersRequest { order: pb::Order::NewestFirst.into(), ..Default::default() };
+    let expected = [eve.name, bob.name, ada.name.clone()];
+    assert_eq!(found(&t.with_key(&t.user_key(&ada).await), newest.clone()).await, expected);
+    assert_eq!(found(&t.admin(), newest).await[..3], expected);
+}
+
+#[both]
+async fn a_search_that_cannot_be_is_refused(t: Arc<Test>) {
+    let prefixed = pb::ListUsersRequest { email_prefix: "a".to_owned(), ..Default::default() };
+    for request in [
+        query(&"x".repeat(101)),
+        query(&"x".repeat(10_000)),
+        query("   "),
+        query("\u{301}"),
+        query("a\u{202E}b"),
+        pb::ListUsersRequest { query: "a".to_owned(), ..prefixed.clone() },
+        pb::ListUsersRequest { order: pb::Order::NewestFirst.into(), ..prefixed },
+        pb::ListUsersRequest { order: 9, ..Default::default() },
+    ] {
+        refused(t.admin().users().list_users(request).await, ErrorReason::InvalidArgument);
+    }
+}
+
+#[both]
+async fn users_are_listed_by_their_last_change_and_sign_in(t: Arc<Test>) {
+    let (never, early, ..) = (t.user("never").await, t.signed_in_user("early").await.0);
+    t.advance(10 * DAY);
+    let (late, ..) = t.signed_in_user("late").await;
+    let found = async |request: pb::ListUsersRequest| {
+        let mut emails = emails(&t, request).await;
+        emails.retain(|email| email != "admin@tenantry.local");
+        emails
+    };
+    let since = pb::ListUsersRequest { last_sign_in_from: late.created_at, ..Default::default() };
+    assert_eq!(found(since).await, std::slice::from_ref(&late.email));
+    let absent = pb::ListUsersRequest { last_sign_in_before: late.created_at, ..Default::default() };
+    assert_eq!(found(absent.clone()).await, [never.email.clone(), early.email.clone()]);
+    let acme = t.organization(&early).await;
+    t.member(&late, &acme, "member").await;
+    let in_acme = pb::ListUsersRequest { organization_id: acme.id, ..absent };
+    assert_eq!(found(in_acme).await, std::slice::from_ref(&early.email));
+    let changed = pb::ListUsersRequest { updated_from: late.created_at, ..Default::default() };
+    assert_eq!(found(changed.clone()).await, std::slice::from_ref(&late.email));
+    t.suspend(&never).await;
+    assert_eq!(found(changed).await, [never.email, late.email]);
 }

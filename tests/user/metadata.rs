@@ -315,3 +315,44 @@ async fn a_list_by_external_id_finds_the_one_within_reach(t: Arc<Test>) {
     let deleted = pb::ListUsersRequest { state: pb::UserState::Deleted.into(), ..by("crm-eve") };
     assert_eq!(found(&t.admin(), deleted).await, ["eve"]);
 }
+
+#[both]
+async fn filters_by_value_combine_with_a_search_an_order_and_a_period(t: Arc<Test>) {
+    let mut made = Vec::new();
+    for (name, tier) in [("Ada Smith", "gold"), ("Bob Smith", "free"), ("Eve Smith", "gold"), ("Zoe Jones", "gold")] {
+        let request = pb::CreateUserRequest {
+            email: format!("{}@example.com", unique("combined")),
+            name: name.to_owned(),
+            metadata: object("tier", tier),
+            external_id: name.to_owned(),
+            ..Default::default()
+        };
+        made.push(t.admin().users().create_user(request).await.answered().user.unwrap());
+        t.advance(1);
+    }
+    let api = t.admin();
+    let gold = with("tier", "gold");
+    let newest = pb::ListUsersRequest { order: pb::Order::NewestFirst.into(), ..gold.clone() };
+    assert_eq!(found(&api, newest.clone()).await, ["Zoe Jones", "Eve Smith", "Ada Smith"]);
+    let early = pb::ListUsersRequest { created_before: made[3].created_at, ..newest };
+    assert_eq!(found(&api, early.clone()).await, ["Eve Smith", "Ada Smith"]);
+    let late = pb::ListUsersRequest { created_from: made[2].created_at, ..early };
+    assert_eq!(found(&api, late).await, ["Eve Smith"]);
+    let smiths = pb::ListUsersRequest { query: "smith".to_owned(), ..gold.clone() };
+    assert_eq!(found(&api, smiths).await, ["Ada Smith", "Eve Smith"]);
+    let named = pb::ListUsersRequest { external_id: "Eve Smith".to_owned(), ..Default::default() };
+    for (query, expected) in [("smi", vec!["Eve Smith"]), ("jon", vec![])] {
+        assert_eq!(found(&api, pb::ListUsersRequest { query: query.to_owned(), ..named.clone() }).await, expected);
+    }
+    let acme = t.organization(&made[0]).await;
+    for user in &made[1..] {
+        t.member(user, &acme, "member").await;
+    }
+    let of_acme = pb::ListUsersRequest {
+        organization_id: acme.id,
+        query: "smith".to_owned(),
+        order: pb::Order::NewestFirst.into(),
+        ..gold
+    };
+    assert_eq!(found(&api, of_acme).await, ["Eve Smith", "Ada Smith"]);
+}

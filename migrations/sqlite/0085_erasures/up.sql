@@ -8,7 +8,7 @@ CREATE INDEX cf_events_address_idx ON cf_events (address, id) WHERE address IS N
 CREATE TABLE cf_erasures (
     user_id blob NOT NULL,
     trace text NOT NULL
-        CONSTRAINT cf_erasures_trace_check CHECK (trace IN ('about', 'by', 'address', 'organization', 'answers')),
+        CONSTRAINT cf_erasures_trace_check CHECK (trace IN ('about', 'by', 'address', 'organization', 'answers', 'search')),
     -- The user, the digest of an address, or the organization.
     subject blob NOT NULL,
     requested_at integer NOT NULL,

@@ -150,7 +150,7 @@ pub async fn sign_in<A: Answer>(app: &App, call: &Call, asked: SignIn, answer: f
             authority::proven_session(tx);
             let standing = session::standing(tx, &issued.session, issued.session.organization_id).await?;
             proof.rehash(tx).await?;
-            tx.passwords().signed_in(&user, now).await?;
+            tx.passwords().happened(&user, Action::UserSignedIn);
             session::start(app, tx, &user, &issued.session, now).await?;
             let session = session::with_access_token(app, IssuedSession { standing, ..issued.clone() }, now)?;
             Ok(SignedIn { user: user.into_inner(), session })

@@ -207,12 +207,12 @@ async fn platform_admins(
     Ok(examined.collect())
 }
 
-/// Examines the organization's keys that are not revoked.
+/// Examines the organization's keys.
 async fn keys(conn: &mut Conn, listed: &Listed<'_>, after: Uuid, limit: i64) -> Result<Vec<Examined>> {
     let id = listed.organization.id;
-    let filter = ApiKeyFilter { owner: ApiKeyOwner::Organization(id), include_revoked: false, metadata: None };
+    let filter = ApiKeyFilter::all(ApiKeyOwner::Organization(id));
     let size = usize::try_from(limit).unwrap_or(PageRequest::MAX_SIZE);
-    let request = PageRequest { size, after: Some(Cursor::by_id(after)) };
+    let request = PageRequest { after: Some(Cursor::by_id(after)), ..PageRequest::first(size) };
     let page = conn.api_keys().list(&Reach::Organization(id), &filter, &request).await?;
     let examined = page.rows.into_iter().map(|(cursor, key)| {
         let has = unusable(&key, listed.now).is_none()

@@ -76,9 +76,26 @@ pub fn list(lists: Lists<'_>, request: &pb::ListApiKeysRequest) -> Result<Listin
     let mut check = Validation::default();
     let page = check.page(lists, request);
     let owner = owner!(check, list_api_keys_request, &request.owner);
+    let fragment = check.fragment(&request.query);
+    let created_by = check.optional_id("created_by", &request.created_by);
+    let range = [request.expires_from.as_ref(), request.expires_before.as_ref()];
+    let expires = check.period("expires_from", "expires_before", range);
+    let range = [request.last_used_from.as_ref(), request.last_used_before.as_ref()];
+    let last_used = check.period("last_used_from", "last_used_before", range);
     let metadata = check.metadata_filter("metadata_filter", request.metadata_filter.as_ref());
-    let (Some(page), Some(owner), Some(metadata)) = (page, owner, metadata) else { return Err(check.failed()) };
-    Ok(Listing::new(ApiKeyFilter { owner, include_revoked: request.include_revoked, metadata }, page))
+    let filter = (|| {
+        Some(ApiKeyFilter {
+            owner: owner?,
+            include_revoked: request.include_revoked,
+            fragment: fragment?,
+            created_by: created_by?,
+            expires: expires?,
+            last_used: last_used?,
+            metadata: metadata?,
+        })
+    })();
+    let (Some(filter), Some(page)) = (filter, page) else { return Err(check.failed()) };
+    Ok(Listing::new(filter, page))
 }
 
 /// Parses an UpdateApiKey request at `now`.

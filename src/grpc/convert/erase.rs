@@ -3,12 +3,12 @@
 use prost::Message as _;
 use prost_reflect::{DynamicMessage, FieldDescriptor, Kind};
 
-use super::{diff, event::Stored};
+use super::{diff, stored_event::Stored};
 use crate::models::{Email, Erased, Event, NormalizedEmail, Person, ResourceType, event::Details};
 
 /// Texts of resources that say nothing about a person: ids of this service, and words of its own. Every other text, list and document is
 /// erased, so that a new field is erased unless it is added here. `external_id` and `provider_user_id` are ids of persons elsewhere.
-const KEPT: [&str; 12] = [
+const KEPT: [&str; 13] = [
     "id",
     "user_id",
     "organization_id",
@@ -21,6 +21,7 @@ const KEPT: [&str; 12] = [
     "scopes",
     "provider",
     "prefix",
+    "plan",
 ];
 
 /// What is left of an event after a person was erased from it. Of the person's own resources, ids, times, states and permissions are

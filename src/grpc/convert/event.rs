@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, HashMap};
 
 use prost::Message;
 
-use super::{Listing, Lists, Validation, diff, erase, specified, time};
+use super::{Listing, Lists, Validation, diff, erase, event_filter::CallFilter, specified, stored_event::Stored, time};
 use crate::{
+    app::event::WatchStart,
     error::{Error, Result},
     models::{
         Action, Actor, ActorKind, Change, Event, EventFilter, EventId, OrganizationId, Origin, Person, Presented,
-        Principal, ResourceType, Seen, Sequence, State, Timestamp,
+        Principal, ResourceType, Seen, Sequence, State, Timestamp, User,
         event::{Details, View},
         stored::StoredText as _,
     },
@@ -19,38 +20,6 @@ use crate::{
 
 /// Maximum number of entries of an action filter.
 const MAX_ACTIONS: usize = 20;
-
-/// The stored part of an event beyond its columns. Resources are stored as their own messages, which never carry a secret; the field
-/// changes are derived from them.
-#[derive(Clone, PartialEq, Message)]
-pub(super) struct Stored {
-    #[prost(bytes = "vec", optional, tag = "1")]
-    pub(super) before: Option<Vec<u8>>,
-    #[prost(bytes = "vec", optional, tag = "2")]
-    pub(super) after: Option<Vec<u8>>,
-    #[prost(string, tag = "3")]
-    method: String,
-    #[prost(string, tag = "4")]
-    call_id: String,
-    #[prost(string, tag = "5")]
-    pub(super) ip_address: String,
-    #[prost(string, tag = "6")]
-    request_id: String,
-    #[prost(btree_map = "string, string", tag = "7")]
-    pub(super) metadata: BTreeMap<String, String>,
-    #[prost(string, tag = "8")]
-    reason: String,
-    #[prost(uint32, tag = "9")]
-    count: u32,
-    #[prost(string, tag = "10")]
-    session: String,
-    /// The user of a created membership, as its message.
-    #[prost(bytes = "vec", optional, tag = "11")]
-    pub(super) member: Option<Vec<u8>>,
-    /// Set once personal data was erased from it.
-    #[prost(bool, tag = "12")]
-    pub(super) erased: bool,
-}
 
 /// The event of a change. Of persons who are being erased it records nothing but ids.
 pub fn of_change(change: Change, origin: &Origin, id: EventId, now: Timestamp, erasing: &[Person]) -> Event {
@@ -83,7 +52,7 @@ pub fn of_change(change: Change, origin: &Origin, id: EventId, now: Timestamp, e
         request_id: origin.request_id.map(|id| id.to_string()).unwrap_or_default(),
         metadata: origin.metadata.clone(),
         session,
-        member: change.member.map(|user| pb::User::from(user).encode_to_vec()),
+        member: change.member.map(|user| without_sign_in(Seen::whole(user)).encode_to_vec()),
         count: refusal.as_ref().map_or(0, |refusal| refusal.count),
         reason: refusal.map(|refusal| refusal.reason).unwrap_or_default(),
         erased: false,
@@ -114,7 +83,7 @@ pub fn of_change(change: Change, origin: &Origin, id: EventId, now: Timestamp, e
 /// A resource in a snapshot, for a reader who sees all of it or not.
 pub fn snapshot_item(Seen { resource, is_whole }: Seen<State>) -> Item {
     match resource {
-        State::User(resource) => Item::User(Seen { resource, is_whole }.into()),
+        State::User(resource) => Item::User(without_sign_in(Seen { resource, is_whole })),
         State::Organization(resource) => Item::Organization(Seen { resource, is_whole }.into()),
         State::Membership(resource) => Item::Membership(Seen { resource, is_whole }.into()),
         State::Role(role) => Item::Role(role.into()),
@@ -125,10 +94,15 @@ pub fn snapshot_item(Seen { resource, is_whole }: Seen<State>) -> Item {
     }
 }
 
+/// A user as of a revision. The last sign-in is not part of it: it has no event of its own, so a mirror could not follow it.
+fn without_sign_in(user: Seen<User>) -> pb::User {
+    pb::User { last_sign_in_at: None, ..user.into() }
+}
+
 /// The whole of a resource. [`visible`] leaves out what a reader does not see.
 fn message(state: State) -> Vec<u8> {
     match state {
-        State::User(user) => pb::User::from(Seen::whole(user)).encode_to_vec(),
+        State::User(user) => without_sign_in(Seen::whole(user)).encode_to_vec(),
         State::Organization(organization) => pb::Organization::from(Seen::whole(organization)).encode_to_vec(),
         State::Membership(membership) => pb::Membership::from(Seen::whole(membership)).encode_to_vec(),
         State::Role(role) => pb::Role::from(role).encode_to_vec(),
@@ -291,7 +265,7 @@ fn read_kind(number: i32) -> Option<Option<ResourceType>> {
 }
 
 /// Parses a ListEvents request.
-pub fn list(lists: Lists<'_>, request: &pb::ListEventsRequest) -> Result<Listing<EventFilter>> {
+pub fn list(lists: Lists<'_>, request: &pb::ListEventsRequest) -> Result<(Listing<EventFilter>, CallFilter)> {
     let mut check = Validation::default();
     let page = check.page(lists, request);
     let organization_id = check.optional_id("organization_id", &request.organization_id);
@@ -301,8 +275,6 @@ pub fn list(lists: Lists<'_>, request: &pb::ListEventsRequest) -> Result<Listing
     let actor_user_id = check.optional_id("actor_user_id", &request.actor_user_id);
     let actor_api_key_id = check.optional_id("actor_api_key_id", &request.actor_api_key_id);
     let actions = actions(&mut check, &request.actions, resource_type.map(|kind| kind.into_iter().collect()));
-    let created_from = check.optional_bound("created_from", request.created_from.as_ref());
-    let created_before = check.optional_bound("created_before", request.created_before.as_ref());
     let filter = (|| {
         Some(EventFilter {
             organization_id: organization_id?,
@@ -311,16 +283,15 @@ pub fn list(lists: Lists<'_>, request: &pb::ListEventsRequest) -> Result<Listing
             actor_user_id: actor_user_id?,
             actor_api_key_id: actor_api_key_id?,
             actions: actions?,
-            created_from: created_from?,
-            created_before: created_before?,
         })
     })();
-    let (Some(filter), Some(page)) = (filter, page) else { return Err(check.failed()) };
-    Ok(Listing::new(filter, page))
+    let of_call = CallFilter::parse(&mut check, request);
+    let (Some(filter), Some(page), Some(of_call)) = (filter, page, of_call) else { return Err(check.failed()) };
+    Ok((Listing::new(filter, page), of_call))
 }
 
-/// Parses a WatchEvents request: the filter, and the position to begin after; `None` for now.
-pub fn watch(cursors: &EventCursors, request: &pb::WatchEventsRequest) -> Result<(EventFilter, Option<Sequence>)> {
+/// Parses a WatchEvents request: the filter, and where to begin.
+pub fn watch(cursors: &EventCursors, request: &pb::WatchEventsRequest) -> Result<(EventFilter, WatchStart)> {
     let mut check = Validation::default();
     let organization_id = check.optional_id("organization_id", &request.organization_id);
     let resource_types = kinds(&mut check, &request.resource_types);
@@ -328,10 +299,20 @@ pub fn watch(cursors: &EventCursors, request: &pb::WatchEventsRequest) -> Result
     let cursor = check.optional("cursor", &request.cursor, |text| {
         cursors.read(text).ok_or("must be a cursor of WatchEvents or ExportSnapshot")
     });
-    let (Some(organization_id), Some(actions), Some(cursor)) = (organization_id, actions, cursor) else {
+    let time = check.optional_bound("start_time", request.start_time.as_ref());
+    let is_one = request.cursor.is_empty() || request.start_time.is_none();
+    let is_one = check.field("start_time", is_one.then_some(()).ok_or("must be unset with cursor"));
+    let (Some(organization_id), Some(actions), Some(cursor), Some(time), Some(())) =
+        (organization_id, actions, cursor, time, is_one)
+    else {
         return Err(check.failed());
     };
-    Ok((EventFilter { organization_id, actions, ..EventFilter::default() }, cursor))
+    let start = match (cursor, time) {
+        (Some(place), _) => WatchStart::After(place),
+        (None, Some(time)) => WatchStart::At(time),
+        (None, None) => WatchStart::Now,
+    };
+    Ok((EventFilter { organization_id, actions, ..EventFilter::default() }, start))
 }
 
 /// Parses an ExportSnapshot request: the organization, if any, and the kinds in their order.

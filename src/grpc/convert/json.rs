@@ -52,19 +52,6 @@ impl Validation {
     }
 }
 
-/// How many bytes longer the numbers of a value are without exponents, as PostgreSQL stores them: `1e-300` has 302 digits.
-fn written_out(value: &Value) -> usize {
-    match value {
-        Value::Number(number) => {
-            let written = number.as_f64().map_or(0, |number| format!("{number}").len());
-            written.saturating_sub(number.to_string().len())
-        }
-        Value::Array(values) => values.iter().map(written_out).sum(),
-        Value::Object(object) => object.values().map(written_out).sum(),
-        Value::Null | Value::Bool(_) | Value::String(_) => 0,
-    }
-}
-
 fn read_object(wire: Struct, level: usize) -> Result<Map<String, Value>, &'static str> {
     if level > JsonObject::MAX_LEVELS {
         return Err("must have at most 16 levels");

@@ -4,7 +4,7 @@ use prost::Message;
 
 use super::Validation;
 use crate::{
-    models::{Page, PageRequest, Reach},
+    models::{Fragment, Order, Page, PageRequest, Period, Reach},
     pb,
     security::page_token::{ListIdentity, PageTokens},
 };
@@ -19,32 +19,72 @@ pub(super) trait ListRequest: Message + Clone + Default {
 
     /// `page_size` and `page_token`.
     fn page(&mut self) -> (&mut i32, &mut String);
+
+    /// `order`; `None` for an unknown number.
+    fn order(&self) -> Option<pb::Order> {
+        Some(pb::Order::Unspecified)
+    }
+
+    /// `created_from` and `created_before`.
+    fn created(&self) -> [Option<&prost_types::Timestamp>; 2] {
+        [None, None]
+    }
 }
 
 macro_rules! list_requests {
-    ($($request:ident of $service:ident.$method:ident),+ $(,)?) => {$(
+    ($($request:ident of $service:ident.$method:ident $(by $order:ident)? $(with $created:ident)?),+ $(,)?) => {$(
         impl ListRequest for pb::$request {
             const METHOD: &'static str = concat!(stringify!($service), ".", stringify!($method));
 
             fn page(&mut self) -> (&mut i32, &mut String) {
                 (&mut self.page_size, &mut self.page_token)
             }
+
+            $(
+                fn order(&self) -> Option<pb::Order> {
+                    pb::Order::try_from(self.$order).ok()
+                }
+            )?
+
+            $(
+                fn $created(&self) -> [Option<&prost_types::Timestamp>; 2] {
+                    [self.created_from.as_ref(), self.created_before.as_ref()]
+                }
+            )?
         }
     )+};
 }
 
 list_requests!(
-    ListUsersRequest of UserService.ListUsers,
-    ListOrganizationsRequest of OrganizationService.ListOrganizations,
-    ListMembershipsRequest of MembershipService.ListMemberships,
+    ListUsersRequest of UserService.ListUsers by order with created,
+    ListOrganizationsRequest of OrganizationService.ListOrganizations by order with created,
+    ListMembershipsRequest of MembershipService.ListMemberships by order with created,
+    ListMembersRequest of MembershipService.ListMembers with created,
     ListRolesRequest of RoleService.ListRoles,
-    ListInvitationsRequest of InvitationService.ListInvitations,
-    ListOauthAccountsRequest of OauthAccountService.ListOauthAccounts,
-    ListSessionsRequest of SessionService.ListSessions,
-    ListApiKeysRequest of ApiKeyService.ListApiKeys,
+    ListInvitationsRequest of InvitationService.ListInvitations by order with created,
+    ListOauthAccountsRequest of OauthAccountService.ListOauthAccounts by order with created,
+    ListSessionsRequest of SessionService.ListSessions by order with created,
+    ListApiKeysRequest of ApiKeyService.ListApiKeys by order with created,
     ListPrincipalsWithPermissionRequest of AuthorizationService.ListPrincipalsWithPermission,
-    ListEventsRequest of EventService.ListEvents,
 );
+
+impl ListRequest for pb::ListEventsRequest {
+    const METHOD: &'static str = "EventService.ListEvents";
+
+    fn page(&mut self) -> (&mut i32, &mut String) {
+        (&mut self.page_size, &mut self.page_token)
+    }
+
+    /// Newest first unless specified.
+    fn order(&self) -> Option<pb::Order> {
+        let order = pb::Order::try_from(self.order).ok()?;
+        Some(if order == pb::Order::Unspecified { pb::Order::NewestFirst } else { order })
+    }
+
+    fn created(&self) -> [Option<&prost_types::Timestamp>; 2] {
+        [self.created_from.as_ref(), self.created_before.as_ref()]
+    }
+}
 
 /// The means to read and write page tokens for one caller.
 #[derive(Clone, Copy)]
@@ -112,7 +152,45 @@ impl Validation {
             self.field("page_token", cursor.ok_or("must be the next_page_token of this list with the same filters"))
                 .map(Some)
         };
-        Some((PageRequest { size: size?, after: after? }, identity))
+        let order = self.field("order", order(request.order()));
+        let created = self.period("created_from", "created_before", request.created());
+        Some((PageRequest { size: size?, after: after?, order: order?, created: created? }, identity))
+    }
+
+    /// A range of times: each end may be unset.
+    pub(super) fn period(
+        &mut self,
+        from_field: &str,
+        before_field: &str,
+        [from, before]: [Option<&prost_types::Timestamp>; 2],
+    ) -> Option<Period> {
+        let from = self.optional_bound(from_field, from);
+        let before = self.optional_bound(before_field, before);
+        Some(Period { from: from?, before: before? })
+    }
+
+    /// A fragment to search for; it may be empty.
+    pub(super) fn fragment(&mut self, text: &str) -> Option<Option<Fragment>> {
+        self.optional("query", text, Fragment::parse)
+    }
+
+    /// Refuses what a list in order of a prefix cannot do.
+    pub(super) fn is_by_prefix(&mut self, prefix_field: &str, prefix: &str, order: i32, query: &str) -> Option<()> {
+        if prefix.is_empty() {
+            return Some(());
+        }
+        let rule = format!("must be unset with {prefix_field}");
+        let by_order = self.field("order", if order == 0 { Ok(()) } else { Err(&rule) });
+        let by_query = self.field("query", if query.is_empty() { Ok(()) } else { Err(&rule) });
+        by_order.and(by_query)
+    }
+}
+
+fn order(order: Option<pb::Order>) -> Result<Order, &'static str> {
+    match order {
+        Some(pb::Order::Unspecified | pb::Order::OldestFirst) => Ok(Order::OldestFirst),
+        Some(pb::Order::NewestFirst) => Ok(Order::NewestFirst),
+        None => Err("must be one of the enum's values"),
     }
 }
 

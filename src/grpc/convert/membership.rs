@@ -1,15 +1,19 @@
 //! Memberships on the wire.
 
-use super::{Listing, Lists, Validation, json, texts, time};
+use super::{Listing, Lists, Validation, json, texts, time, uuid};
 use crate::{
     app::target::Target,
     error::{Error, Result},
     models::{
-        ExternalId, Membership, MembershipChanges, MembershipFilter, MembershipId, MembershipKey, MembershipState,
-        MetadataFilters, NewMembership, Resource as _, RoleName, Seen,
+        Count, ExternalId, Member, MemberFilter, MemberOrder, Membership, MembershipChanges, MembershipFilter,
+        MembershipId, MembershipKey, MembershipState, MetadataFilters, NewMembership, Order, OrganizationId,
+        PageRequest, Resource as _, RoleName, Seen, UserId, UserState,
     },
     pb::{self, get_membership_request::Key},
 };
+
+/// Maximum number of roles in a filter.
+const MAX_ROLES: usize = 20;
 
 /// Parses a CreateMembership request.
 pub fn create(request: pb::CreateMembershipRequest) -> Result<NewMembership> {
@@ -89,6 +93,79 @@ pub fn list(lists: Lists<'_>, request: &pb::ListMembershipsRequest) -> Result<Li
     Ok(Listing::new(filter, page))
 }
 
+/// Parses a ListMembers request.
+pub fn list_members(lists: Lists<'_>, request: &pb::ListMembersRequest) -> Result<Listing<MemberFilter>> {
+    let mut check = Validation::default();
+    let page = check.page(lists, request);
+    let organization_id = check.id("organization_id", &request.organization_id);
+    let fragment = check.fragment(&request.query);
+    let roles = roles(&mut check, &request.roles);
+    let state = check.optional_choice("state", member_state(request.state));
+    let users = users(&mut check, &request.user_ids);
+    let order = check.field("order", member_order(request.order));
+    let filter = (|| {
+        let (order, by_time) = order?;
+        let (page, identity) = page?;
+        let (organization_id, fragment) = (organization_id?, fragment?);
+        let filter = MemberFilter { organization_id, fragment, roles: roles?, state: state?, users: users?, order };
+        Some(Listing::new(filter, (PageRequest { order: by_time, ..page }, identity)))
+    })();
+    filter.ok_or_else(|| check.failed())
+}
+
+/// Parses a CountMembers request: the organization, the state of the users, and the roles.
+pub fn count_members(request: &pb::CountMembersRequest) -> Result<(OrganizationId, Option<UserState>, Vec<RoleName>)> {
+    let mut check = Validation::default();
+    let organization_id = check.id("organization_id", &request.organization_id);
+    let roles = roles(&mut check, &request.roles);
+    let state = check.optional_choice("state", member_state(request.state));
+    let (Some(organization_id), Some(roles), Some(state)) = (organization_id, roles, state) else {
+        return Err(check.failed());
+    };
+    Ok((organization_id, state, roles))
+}
+
+fn roles(check: &mut Validation, texts: &[String]) -> Option<Vec<RoleName>> {
+    if texts.len() > MAX_ROLES {
+        check.violation("roles", format!("must have at most {MAX_ROLES} items"));
+        return None;
+    }
+    check.items("roles", texts, |text| RoleName::parse(text))
+}
+
+/// `None` for no restriction.
+fn users(check: &mut Validation, texts: &[String]) -> Option<Option<Vec<UserId>>> {
+    if texts.len() > Validation::MAX_BATCH {
+        check.violation("user_ids", format!("must have at most {} items", Validation::MAX_BATCH));
+        return None;
+    }
+    let ids = check.items("user_ids", texts, |text| uuid(text))?;
+    Some(Some(ids).filter(|ids| !ids.is_empty()))
+}
+
+/// The state of a member's user: `None` for an unknown number or a deleted one.
+fn member_state(state: i32) -> Option<Option<UserState>> {
+    match pb::UserState::try_from(state).ok()? {
+        pb::UserState::Unspecified => Some(None),
+        pb::UserState::Active => Some(Some(UserState::Active)),
+        pb::UserState::Suspended => Some(Some(UserState::Suspended)),
+        pb::UserState::Deleted => None,
+    }
+}
+
+fn member_order(order: i32) -> std::result::Result<(MemberOrder, Order), &'static str> {
+    Ok(match pb::MemberOrder::try_from(order).map_err(|_| "must be one of the enum's values")? {
+        pb::MemberOrder::Unspecified | pb::MemberOrder::OldestFirst => (MemberOrder::Joined, Order::OldestFirst),
+        pb::MemberOrder::NewestFirst => (MemberOrder::Joined, Order::NewestFirst),
+        pb::MemberOrder::Name => (MemberOrder::Name, Order::OldestFirst),
+    })
+}
+
+/// A count as the answer of CountMembers.
+pub fn counted(count: Count) -> pb::CountMembersResponse {
+    pb::CountMembersResponse { total: i32::try_from(count.total).unwrap_or(i32::MAX), is_more: count.is_more }
+}
+
 /// Parses an UpdateMembership request.
 pub fn update(request: pb::UpdateMembershipRequest) -> Result<(Target<MembershipId>, MembershipChanges)> {
     let mut check = Validation::default();
@@ -113,6 +190,26 @@ pub fn update(request: pb::UpdateMembershipRequest) -> Result<(Target<Membership
     })();
     let (Some(id), Some(changes)) = (id, changes) else { return Err(check.failed()) };
     Ok((Target { id, etag: request.etag }, changes))
+}
+
+impl From<Seen<Member>> for pb::Member {
+    fn from(Seen { resource: member, is_whole }: Seen<Member>) -> Self {
+        let state = match member.profile.state {
+            UserState::Active => pb::UserState::Active,
+            UserState::Suspended => pb::UserState::Suspended,
+        };
+        let profile = pb::MemberProfile {
+            user_id: member.profile.user_id.to_string(),
+            email: member.profile.email.as_str().to_owned(),
+            name: member.profile.name.as_str().to_owned(),
+            avatar_url: member.profile.avatar_url.map(|url| url.as_str().to_owned()).unwrap_or_default(),
+            state: state.into(),
+            email_verified_at: member.profile.email_verified_at.map(time),
+            last_sign_in_at: member.profile.last_sign_in_at.map(time),
+        };
+        let membership = Seen { resource: member.membership, is_whole };
+        Self { membership: Some(membership.into()), profile: Some(profile) }
+    }
 }
 
 fn wire_state(state: MembershipState) -> pb::MembershipState {

@@ -10,6 +10,7 @@ pub mod call;
 mod diff;
 pub mod erase;
 pub mod event;
+pub mod event_filter;
 pub mod impact;
 pub mod invitation;
 mod json;
@@ -22,6 +23,7 @@ pub mod persons;
 pub mod refresh_token;
 pub mod role;
 pub mod session;
+mod stored_event;
 pub mod user;
 
 use std::{fmt::Display, ops::RangeInclusive, time::Duration};

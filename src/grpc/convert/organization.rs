@@ -51,12 +51,16 @@ pub fn list(lists: Lists<'_>, request: &pb::ListOrganizationsRequest) -> Result<
     let open = check.metadata_filter("settings_filter", request.settings_filter.as_ref());
     let private = check.metadata_filter("private_metadata_filter", request.private_metadata_filter.as_ref());
     let external_id = check.optional("external_id", &request.external_id, ExternalId::parse);
+    let fragment = check.fragment(&request.query);
+    let by_prefix = check.is_by_prefix("name_prefix", &request.name_prefix, request.order, &request.query);
     let filter = (|| {
+        by_prefix?;
         Some(OrganizationFilter {
             plan: plan?,
             state: state?.unwrap_or_default(),
             name_prefix: name_prefix?,
             member_user_id: member_user_id?,
+            fragment: fragment?,
             metadata: MetadataFilters { open: open?, private: private? },
             external_id: external_id?,
         })

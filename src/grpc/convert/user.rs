@@ -118,18 +118,23 @@ pub fn list(lists: Lists<'_>, request: &pb::ListUsersRequest) -> Result<Listing<
     let organization_id = check.optional_id("organization_id", &request.organization_id);
     let state = check.optional_choice("state", state_filter(request.state).map(Some));
     let email_prefix = check.optional("email_prefix", &request.email_prefix, EmailPrefix::parse);
-    let created_from = check.optional_bound("created_from", request.created_from.as_ref());
-    let created_before = check.optional_bound("created_before", request.created_before.as_ref());
+    let fragment = check.fragment(&request.query);
+    let by_prefix = check.is_by_prefix("email_prefix", &request.email_prefix, request.order, &request.query);
+    let updated_from = check.optional_bound("updated_from", request.updated_from.as_ref());
+    let range = [request.last_sign_in_from.as_ref(), request.last_sign_in_before.as_ref()];
+    let last_sign_in = check.period("last_sign_in_from", "last_sign_in_before", range);
     let open = check.metadata_filter("metadata_filter", request.metadata_filter.as_ref());
     let private = check.metadata_filter("private_metadata_filter", request.private_metadata_filter.as_ref());
     let external_id = check.optional("external_id", &request.external_id, ExternalId::parse);
     let filter = (|| {
+        by_prefix?;
         Some(UserFilter {
             organization_id: organization_id?,
             state: state?.unwrap_or_default(),
             email_prefix: email_prefix?,
-            created_from: created_from?,
-            created_before: created_before?,
+            fragment: fragment?,
+            updated_from: updated_from?,
+            last_sign_in: last_sign_in?,
             metadata: MetadataFilters { open: open?, private: private? },
             external_id: external_id?,
         })
@@ -279,6 +284,7 @@ impl From<User> for pb::User {
             updated_at: Some(time(user.updated_at)),
             deleted_at: user.deleted_at.map(time),
             external_id: user.external_id.map(|id| id.as_str().to_owned()).unwrap_or_default(),
+            last_sign_in_at: user.last_sign_in_at.map(time),
             private_metadata: None,
         }
     }

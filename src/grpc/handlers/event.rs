@@ -16,7 +16,7 @@ use crate::{
     },
     error::{Error, Result},
     grpc::convert,
-    models::{EventFilter, OrganizationId, Page, ResourceType, Sequence},
+    models::{EventFilter, OrganizationId, Page, ResourceType, Sequence, Timestamp},
     pb::{self, event_service_server::EventService, export_snapshot_response::Item},
 };
 
@@ -50,6 +50,8 @@ struct Watch {
     filter: EventFilter,
     /// Every event up to here was sent or does not match the filter.
     place: Sequence,
+    /// Earlier events are left out.
+    from: Option<Timestamp>,
     sender: Sender<pb::WatchEventsResponse>,
     heartbeat: Instant,
 }
@@ -82,6 +84,9 @@ impl Watch {
         let view = self.filter.view(self.filter.reach(self.rights.caller.reach()));
         for event in batch.events {
             self.place = event.0;
+            if self.from.is_some_and(|from| event.1.created_at < from) {
+                continue;
+            }
             if !self.send(Some(convert::event::visible(event, view)?)).await? {
                 return Ok(false);
             }
@@ -149,13 +154,14 @@ impl EventService for EventHandler {
     ) -> Result<Response<pb::ListEventsResponse>, Status> {
         let (caller, request) = called_by(request)?;
         let lists = lists(&self.app, &caller);
-        let listing = convert::event::list(lists, &request)?;
-        let page = app::event::list(&self.app, &caller, &listing.filter, &listing.page).await?;
+        let (listing, of_call) = convert::event::list(lists, &request)?;
+        let examined = of_call.examined(&listing.page);
+        let page = app::event::list(&self.app, &caller, &listing.filter, &examined).await?;
         let view = listing.filter.view(caller.reach());
         let visible = |(cursor, event)| Ok((cursor, convert::event::visible(event, view)?));
         let rows = page.rows.into_iter().map(visible).collect::<Result<Vec<_>>>()?;
-        let (events, next_page_token) =
-            listing.answer(lists, Page { rows, has_more: page.has_more, looked_to: page.looked_to });
+        let page = Page { rows, has_more: page.has_more, looked_to: page.looked_to };
+        let (events, next_page_token) = listing.answer(lists, of_call.matches(page, listing.page.size));
         Ok(Response::new(pb::ListEventsResponse { events, next_page_token }))
     }
 
@@ -164,13 +170,13 @@ impl EventService for EventHandler {
         request: Request<pb::WatchEventsRequest>,
     ) -> Result<Response<Self::WatchEventsStream>, Status> {
         let (rights, request) = rights(request)?;
-        let (filter, after) = convert::event::watch(&self.app.cursors, &request)?;
-        let opened = app::event::open_watch(&self.app, &rights.caller, &filter, after).await?;
-        let OpenedWatch { slot, settled, place } = opened;
+        let (filter, start) = convert::event::watch(&self.app.cursors, &request)?;
+        let opened = app::event::open_watch(&self.app, &rights.caller, &filter, start).await?;
+        let OpenedWatch { slot, settled, place, from } = opened;
         let app = self.app.clone();
         let follow = |sender| {
             let heartbeat = Instant::now();
-            Watch { app, rights, filter, place, sender, heartbeat }.follow(settled)
+            Watch { app, rights, filter, place, from, sender, heartbeat }.follow(settled)
         };
         Ok(Response::new(stream(&self.app.shutdown, slot, self.app.policy.stream_timeout, follow)))
     }

@@ -57,6 +57,28 @@ impl MembershipService for MembershipHandler {
         Ok(Response::new(pb::ListMembershipsResponse { memberships, next_page_token }))
     }
 
+    async fn list_members(
+        &self,
+        request: Request<pb::ListMembersRequest>,
+    ) -> Result<Response<pb::ListMembersResponse>, Status> {
+        let (caller, request) = called_by(request)?;
+        let lists = lists(&self.app, &caller);
+        let listing = convert::membership::list_members(lists, &request)?;
+        let page = app::membership::list_members(&self.app, &caller, &listing.filter, &listing.page).await?;
+        let (members, next_page_token) = listing.answer(lists, page);
+        Ok(Response::new(pb::ListMembersResponse { members, next_page_token }))
+    }
+
+    async fn count_members(
+        &self,
+        request: Request<pb::CountMembersRequest>,
+    ) -> Result<Response<pb::CountMembersResponse>, Status> {
+        let (caller, request) = called_by(request)?;
+        let (organization, state, roles) = convert::membership::count_members(&request)?;
+        let count = app::membership::count_members(&self.app, &caller, organization, state, &roles).await?;
+        Ok(Response::new(convert::membership::counted(count)))
+    }
+
     async fn update_membership(
         &self,
         request: Request<pb::UpdateMembershipRequest>,

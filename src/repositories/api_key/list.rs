@@ -1,11 +1,14 @@
-//! Lists of the API keys of an owner.
+//! Lists of API keys: driven by the owner. What its index does not serve is compared row by row, up to a number of rows.
 
 use std::collections::HashMap;
 
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 
-use super::{ApiKeyRepository, ApiKeyRow, owned};
+use super::{
+    super::{Span, compared, in_period, reach::within, spanned},
+    ApiKeyRepository, ApiKeyRow, owned,
+};
 use crate::{
     db::{
         query,
@@ -14,36 +17,77 @@ use crate::{
     error::Result,
     models::{
         ApiKey, ApiKeyFilter, ApiKeyId, ApiKeyOwner, Cursor, MetadataKind, MetadataMatch, Page, PageRequest, Reach,
-        ResourceId, metadata::DEPLOYMENT,
+        ResourceId,
     },
-    repositories::{compared, metadata::Walk, reach::within},
+    repositories::metadata::Walk,
 };
+
+/// Compares what the owner's index does not serve.
+macro_rules! filtered {
+    ($query:expr, $filter:expr, $page:expr) => {{
+        let mut query = in_period!($query, api_keys::created_at, $page.created);
+        if !$filter.include_revoked {
+            query = query.filter(compared(api_keys::revoked_at.is_null()));
+        }
+        if let Some(fragment) = &$filter.fragment {
+            query = query.filter(compared(api_keys::name_search.like(fragment.pattern()).escape('\\')));
+        }
+        if let Some(user) = $filter.created_by {
+            // Who of the platform created a key is not shown, so it cannot be searched either.
+            let shown = api_keys::created_by.eq(user).and(api_keys::by_platform.eq(false));
+            query = query.filter(compared(shown));
+        }
+        query = in_period!(query, api_keys::expires_at, $filter.expires);
+        if let Some(from) = $filter.last_used.from {
+            query = query.filter(compared(api_keys::last_used_at.ge(from)));
+        }
+        if let Some(before) = $filter.last_used.before {
+            let unused = api_keys::last_used_at.is_null().or(api_keys::last_used_at.lt(before));
+            query = query.filter(compared(unused));
+        }
+        query
+    }};
+}
+
+/// True if a filter has conditions beyond what the owner's index serves.
+fn is_partial(filter: &ApiKeyFilter) -> bool {
+    filter.fragment.is_some()
+        || filter.created_by.is_some()
+        || !filter.include_revoked
+        || !filter.expires.is_all()
+        || !filter.last_used.is_all()
+}
 
 fn row_id(row: &ApiKeyRow) -> Cursor {
     Cursor::by_id(row.id)
 }
 
 impl ApiKeyRepository<'_> {
-    /// A page of API keys, in order of id.
+    /// A page of API keys, in order of creation.
     pub async fn list(&mut self, reach: &Reach, filter: &ApiKeyFilter, page: &PageRequest) -> Result<Page<ApiKey>> {
         if let Some(entry) = &filter.metadata {
             return self.list_by_entry(reach, entry, filter, page).await;
         }
+        let span = Span::of(page);
+        let mut looked_to: Option<ApiKeyId> = None;
+        if is_partial(filter) {
+            looked_to = query!(self.conn, c => {
+                let query = owned!(api_keys::table.select(api_keys::id).into_boxed::<Backend>(), filter.owner);
+                let last = spanned!(query, api_keys::id, ApiKeyId, span, page.order).limit(1).offset(page.look() - 1);
+                async { last.get_result(c).await.optional() }
+            })?;
+        }
+        let span = looked_to.map_or(span, |last| span.until(last.0, page.order));
         let rows: Vec<ApiKeyRow> = query!(self.conn, c => {
             let query = api_keys::table.select(ApiKeyRow::as_select()).into_boxed::<Backend>();
-            let mut query = owned!(query, filter.owner);
-            if !filter.include_revoked {
-                query = query.filter(api_keys::revoked_at.is_null());
-            }
-            if let Some(cursor) = &page.after {
-                query = query.filter(api_keys::id.gt(ApiKeyId(cursor.id)));
-            }
-            within!(api_keys, query, reach).order(api_keys::id).limit(page.limit()).load(c)
+            let query = filtered!(owned!(query, filter.owner), filter, page);
+            let query = spanned!(query, api_keys::id, ApiKeyId, span, page.order);
+            within!(api_keys, query, reach).limit(page.limit()).load(c)
         })?;
-        Ok(page.page(rows, row_id))
+        Ok(page.page_looked_at(rows, looked_to.map(Cursor::by_id), row_id))
     }
 
-    /// A page of the keys of an owner with a value in their metadata, in order of id.
+    /// A page of the keys of an owner with a value in their metadata, in order of creation.
     async fn list_by_entry(
         &mut self,
         reach: &Reach,
@@ -55,8 +99,7 @@ impl ApiKeyRepository<'_> {
             ApiKeyOwner::Organization(id) => ResourceId(id.0),
             ApiKeyOwner::User(id) => ResourceId(id.0),
         };
-        let all = (DEPLOYMENT, ResourceId(uuid::Uuid::max()));
-        let mut walk = Walk::new((MetadataKind::ApiKey, entry), owner, all, page);
+        let mut walk = Walk::new((MetadataKind::ApiKey, entry), owner, page);
         let mut rows: Vec<ApiKeyRow> = Vec::new();
         while rows.len() <= page.size {
             let ids: Vec<ApiKeyId> = walk.next(self.conn).await?.into_iter().map(|id| ApiKeyId(id.0)).collect();
@@ -65,10 +108,7 @@ impl ApiKeyRepository<'_> {
             }
             let more: Vec<ApiKeyRow> = query!(self.conn, c => {
                 let query = api_keys::table.filter(api_keys::id.eq_any(&ids));
-                let mut query = query.select(ApiKeyRow::as_select()).into_boxed::<Backend>();
-                if !filter.include_revoked {
-                    query = query.filter(compared(api_keys::revoked_at.is_null()));
-                }
+                let query = filtered!(query.select(ApiKeyRow::as_select()).into_boxed::<Backend>(), filter, page);
                 within!(api_keys, query, reach).load(c)
             })?;
             let mut more: HashMap<ApiKeyId, ApiKeyRow> = more.into_iter().map(|row| (row.id, row)).collect();

@@ -17,6 +17,7 @@ use crate::{
         Action, ApiKey, ApiKeyId, Credential, Environment, HeldPermissions, IpRanges, JsonObject, MembershipState,
         Name, Organization, OrganizationId, OrganizationState, OwnerState, Permissions, Principal, PrincipalId, Reach,
         Revision, RoleName, Scopes, SecretHash, Timestamp, User, UserId, UserState, api_key::KeyPrefix,
+        search::searchable,
     },
     repositories::Locked,
 };
@@ -115,7 +116,8 @@ pub struct ApiKeyRepository<'c> {
 impl ApiKeyRepository<'_> {
     /// Stores a new API key. Takes no reach: the row is new.
     pub async fn insert(&mut self, key: &ApiKey) -> Result<()> {
-        execute!(self.conn, diesel::insert_into(api_keys::table).values(ApiKeyRow::from(key)))?;
+        let values = (ApiKeyRow::from(key), api_keys::name_search.eq(searchable(&[key.name.as_str()])));
+        execute!(self.conn, diesel::insert_into(api_keys::table).values(values))?;
         metadata::index(self.conn, key).await?;
         self.conn.made(Action::ApiKeyCreated, key);
         Ok(())
@@ -221,7 +223,8 @@ impl ApiKeyRepository<'_> {
             Err(same) => return Ok(same),
         };
         let found = api_keys::table.filter(api_keys::id.eq(key.id));
-        execute!(self.conn, diesel::update(found).set(ApiKeyRow::from(&key)))?;
+        let columns = (ApiKeyRow::from(&key), api_keys::name_search.eq(searchable(&[key.name.as_str()])));
+        execute!(self.conn, diesel::update(found).set(columns))?;
         metadata::reindex(self.conn, &before, &key).await?;
         self.conn.changed(action, before, &key);
         Ok(key)

@@ -1,12 +1,10 @@
 //! Lists of events. Each is driven by one index; conditions that the index does not serve are compared row by row, up to a number of rows.
 
-use std::cmp::Reverse;
-
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 
 use super::{
-    super::{compared, reach::within},
+    super::{Span, compared, reach::within, spanned},
     EventRepository, EventRow, Placed, PlacedRow, seen_by,
 };
 use crate::{
@@ -16,10 +14,9 @@ use crate::{
     },
     error::Result,
     models::{
-        Action, ActorKind, ApiKeyId, Cursor, EventFilter, EventId, OrganizationId, Page, PageRequest, Reach,
+        Action, ActorKind, ApiKeyId, Cursor, EventFilter, EventId, Order, OrganizationId, Page, PageRequest, Reach,
         ResourceId, Sequence, UserId,
     },
-    security::random::first_uuid_at,
 };
 
 /// What finds a list's events in order: one index or, for an organization and for actions, the merge of several of its ranges. Indexes of
@@ -72,27 +69,9 @@ fn asks_for_several(filter: &EventFilter) -> bool {
     asked.into_iter().filter(|asked| *asked).count() > 1
 }
 
-/// Applies a list's time range, page and order to the column with the id of the event, down to `looked_to` if given. There is one bound at
-/// each end: given two, SQLite seeks to the first and scans to the other.
-macro_rules! in_time {
-    ($query:expr, $id:expr, $filter:expr, $page:expr, $looked_to:expr) => {{
-        let mut query = $query;
-        let from = $filter.created_from.map(|from| EventId(first_uuid_at(from)));
-        if let Some(from) = from.max($looked_to) {
-            query = query.filter($id.ge(from));
-        }
-        let before = $filter.created_before.map(|before| EventId(first_uuid_at(before)));
-        let before = before.into_iter().chain($page.after.as_ref().map(|cursor| EventId(cursor.id))).min();
-        if let Some(before) = before {
-            query = query.filter($id.lt(before));
-        }
-        query.order($id.desc())
-    }};
-}
-
 /// Restricts a query to what an index finds, in the order of the list.
 macro_rules! searched {
-    ($query:expr, $index:expr, $filter:expr, $page:expr, $looked_to:expr) => {{
+    ($query:expr, $index:expr, $span:expr, $page:expr) => {{
         let query = match $index {
             Index::Everything => $query,
             Index::Resource(id) => $query.filter(events::resource_id.eq(id)),
@@ -100,7 +79,7 @@ macro_rules! searched {
             Index::ActorApiKey(id) => $query.filter(events::actor_api_key_id.eq(id)),
             Index::ActorUser(id) => $query.filter(events::actor_user_id.eq(id)),
         };
-        in_time!(query, events::id, $filter, $page, $looked_to)
+        spanned!(query, events::id, EventId, $span, $page.order)
     }};
 }
 
@@ -133,7 +112,7 @@ macro_rules! matching {
 }
 
 impl EventRepository<'_> {
-    /// A page of events, newest first, in order of id.
+    /// A page of events, in order of id.
     pub async fn list(&mut self, reach: &Reach, filter: &EventFilter, page: &PageRequest) -> Result<Page<Placed>> {
         // Without an organization, a user sees only events about itself, which one index finds.
         let own = match *reach {
@@ -152,39 +131,41 @@ impl EventRepository<'_> {
         let index = match Driver::of(&filter) {
             Driver::Index(index) => index,
             Driver::Organization(id) => return self.list_of_organization(id, reach, &filter, page).await,
-            // The index on actions is ordered within each action; a page is merged from the newest events of each.
+            // The index on actions is ordered within each action; a page is merged from the first events of each.
             Driver::Actions => {
                 let actions = filter.actions.as_deref().unwrap_or_default();
-                let rows = self.heads(reach, &filter, actions, page).await?;
+                let rows = self.heads(reach, actions, page).await?;
                 return Ok(page.page(rows.into_iter().map(PlacedRow).collect(), PlacedRow::cursor));
             }
         };
-        let mut looked_to = None;
+        let span = Span::of(page);
+        let mut looked_to: Option<EventId> = None;
         if asks_for_several(&filter) {
             looked_to = query!(self.conn, c => {
                 let query = events::table.select(events::id).into_boxed::<Backend>();
-                let last = searched!(query, index, &filter, page, None::<EventId>).limit(1).offset(page.look() - 1);
+                let last = searched!(query, index, span, page).limit(1).offset(page.look() - 1);
                 async { last.get_result(c).await.optional() }
             })?;
         }
-        let rows = self.looked_at(reach, &filter, index, looked_to, page).await?;
+        let span = looked_to.map_or(span, |last| span.until(last.0, page.order));
+        let rows = self.looked_at(reach, &filter, index, span, page).await?;
         let looked_to = looked_to.map(Cursor::by_id);
         let rows = rows.into_iter().map(PlacedRow).collect();
         Ok(page.page_looked_at(rows, looked_to, PlacedRow::cursor))
     }
 
-    /// The newest events that pass the filter, down to the last row to be examined.
+    /// The first events of a span that pass the filter.
     async fn looked_at(
         &mut self,
         reach: &Reach,
         filter: &EventFilter,
         index: Index,
-        looked_to: Option<EventId>,
+        span: Span,
         page: &PageRequest,
     ) -> Result<Vec<(Sequence, EventRow)>> {
         query!(self.conn, c => {
             let query = events::table.select((events::sequence, EventRow::as_select())).into_boxed::<Backend>();
-            let query = searched!(query, index, filter, page, looked_to);
+            let query = searched!(query, index, span, page);
             // The index's own condition is compared once more, which costs nothing.
             let mut query = matching!(query, reach, filter);
             if let Some(id) = filter.organization_id {
@@ -197,7 +178,7 @@ impl EventRepository<'_> {
         })
     }
 
-    /// A page of the events that an organization sees: the newest of its own and of its members, merged.
+    /// A page of the events that an organization sees: the first of its own and of its members, merged.
     async fn list_of_organization(
         &mut self,
         organization: OrganizationId,
@@ -205,37 +186,39 @@ impl EventRepository<'_> {
         filter: &EventFilter,
         page: &PageRequest,
     ) -> Result<Page<Placed>> {
+        let span = Span::of(page);
         let is_filtered = asks_for_several(filter);
         let limit = if is_filtered { page.look() } else { page.limit() };
         let mut ids: Vec<EventId> = query!(self.conn, c => {
             let own = events::table.filter(events::organization_id.eq(organization));
             let own = own.select(events::id).into_boxed::<Backend>();
-            in_time!(own, events::id, filter, page, None::<EventId>).limit(limit).load(c)
+            spanned!(own, events::id, EventId, span, page.order).limit(limit).load(c)
         })?;
         let of_members: Vec<EventId> = query!(self.conn, c => {
             let seen = member_events::table.filter(member_events::organization_id.eq(organization));
             let seen = seen.select(member_events::event_id).into_boxed::<Backend>();
-            in_time!(seen, member_events::event_id, filter, page, None::<EventId>).limit(limit).load(c)
+            spanned!(seen, member_events::event_id, EventId, span, page.order).limit(limit).load(c)
         })?;
         ids.extend(of_members);
-        ids.sort_unstable_by_key(|id| Reverse(*id));
+        sort(&mut ids, page.order, |id| *id);
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
         ids.truncate(limit);
         let looked_to = ids.last().copied().filter(|_| is_filtered && ids.len() == limit);
-        let rows: Vec<(Sequence, EventRow)> = query!(self.conn, c => {
+        let mut rows: Vec<(Sequence, EventRow)> = query!(self.conn, c => {
             let query = events::table.select((events::sequence, EventRow::as_select())).into_boxed::<Backend>();
             let query = matching!(query.filter(events::id.eq_any(&ids)), reach, filter);
-            query.order(events::id.desc()).limit(page.limit()).load(c)
+            query.load(c)
         })?;
+        sort(&mut rows, page.order, |(_, row)| row.id);
+        rows.truncate(usize::try_from(page.limit()).unwrap_or(usize::MAX));
         let rows = rows.into_iter().map(PlacedRow).collect();
         Ok(page.page_looked_at(rows, looked_to.map(Cursor::by_id), PlacedRow::cursor))
     }
 
-    /// The newest events of the given actions, one page. Only a reach of everything lists by action alone.
+    /// The first events of the given actions, one page. Only a reach of everything lists by action alone.
     async fn heads(
         &mut self,
         reach: &Reach,
-        filter: &EventFilter,
         actions: &[Action],
         page: &PageRequest,
     ) -> Result<Vec<(Sequence, EventRow)>> {
@@ -244,18 +227,26 @@ impl EventRepository<'_> {
             let more: Vec<EventId> = query!(self.conn, c => {
                 let query = events::table.select(events::id).into_boxed::<Backend>();
                 let query = query.filter(events::action.eq(*action));
-                in_time!(query, events::id, filter, page, None::<EventId>).limit(page.limit()).load(c)
+                spanned!(query, events::id, EventId, Span::of(page), page.order).limit(page.limit()).load(c)
             })?;
             ids.extend(more);
         }
-        ids.sort_unstable_by_key(|id| Reverse(*id));
+        sort(&mut ids, page.order, |id| *id);
         ids.truncate(usize::try_from(page.limit()).unwrap_or(usize::MAX));
         let mut rows: Vec<(Sequence, EventRow)> = query!(self.conn, c => {
             let query = events::table.select((events::sequence, EventRow::as_select())).into_boxed::<Backend>();
             within!(events, query.filter(events::id.eq_any(&ids)), reach).load(c)
         })?;
-        rows.sort_unstable_by_key(|(_, row)| Reverse(row.id));
+        sort(&mut rows, page.order, |(_, row)| row.id);
         Ok(rows)
+    }
+}
+
+/// Sorts events by id, in the order of a list.
+fn sort<T>(events: &mut [T], order: Order, id: impl Fn(&T) -> EventId) {
+    events.sort_unstable_by_key(id);
+    if order == Order::NewestFirst {
+        events.reverse();
     }
 }
 

@@ -21,6 +21,7 @@ use crate::{
         ResourceType, Revision, Sequence, Timestamp, UserId,
         event::{Details, Subject},
     },
+    security::random::first_uuid_at,
 };
 
 row!(events: EventRow of Event {
@@ -191,6 +192,25 @@ impl EventRepository<'_> {
         let floor = self.floor().await?;
         let last: Option<Sequence> = query!(self.conn, c => events::table.select(max(events::sequence)).get_result(c))?;
         Ok((floor, last.unwrap_or(floor).max(floor)))
+    }
+
+    /// The position of the last event before a time; that of the last deleted event if there is none. Takes no reach: it reveals only the
+    /// order.
+    ///
+    /// # Errors
+    /// [`Error::EventCursorExpired`] if events after the time have been deleted.
+    pub async fn last_before(&mut self, time: Timestamp) -> Result<Sequence> {
+        let place: Option<Sequence> = query!(self.conn, c => {
+            let earlier = events::table.filter(events::id.lt(EventId(first_uuid_at(time))));
+            let last = earlier.order(events::id.desc()).select(events::sequence).limit(1);
+            async move { last.get_result(c).await.optional() }
+        })?;
+        match (place, self.floor().await?) {
+            (Some(place), floor) => Ok(place.max(floor)),
+            // Events have been deleted, and perhaps some of the asked ones.
+            (None, 1..) => Err(Error::EventCursorExpired),
+            (None, floor) => Ok(floor),
+        }
     }
 
     async fn floor(&mut self) -> Result<Sequence> {

@@ -20,8 +20,8 @@ macro_rules! traced {
             Trace::By => query.filter(events::actor_user_id.eq(UserId($subject.0))),
             Trace::Address => query.filter(events::address.eq($subject)),
             Trace::Organization => query.filter(events::organization_id.eq(OrganizationId($subject.0))),
-            // It leads to no events.
-            Trace::Answers => query.filter(events::sequence.lt(0)),
+            // They lead to no events.
+            Trace::Answers | Trace::Search => query.filter(events::sequence.lt(0)),
         };
         if let Some(after) = $after {
             query = query.filter(events::id.gt(after));

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use diesel::{dsl::exists, prelude::*};
 use diesel_async::RunQueryDsl;
 
-use super::{MembershipRepository, MembershipRow, compared};
+use super::{MembershipRepository, MembershipRow, compared, in_period};
 use crate::{
     db::{
         query,
@@ -14,7 +14,7 @@ use crate::{
     error::Result,
     models::{
         Action, Cursor, ExternalId, Membership, MembershipFilter, MembershipId, MetadataKind, MetadataMatch,
-        OrganizationId, Page, PageRequest, Reach, ResourceId, metadata::DEPLOYMENT,
+        OrganizationId, Page, PageRequest, Reach, ResourceId,
     },
     repositories::{
         metadata::{Walk, compared_with_entries},
@@ -38,7 +38,7 @@ impl MembershipRepository<'_> {
         })
     }
 
-    /// A page of the memberships of an organization with a value in their metadata, in order of id.
+    /// A page of the memberships of an organization with a value in their metadata, in order of creation.
     pub(super) async fn list_by_entry(
         &mut self,
         reach: &Reach,
@@ -47,8 +47,7 @@ impl MembershipRepository<'_> {
         filter: &MembershipFilter,
         page: &PageRequest,
     ) -> Result<Page<Membership>> {
-        let all = (DEPLOYMENT, ResourceId(uuid::Uuid::max()));
-        let mut walk = Walk::new(entry, ResourceId(organization.0), all, page);
+        let mut walk = Walk::new(entry, ResourceId(organization.0), page);
         let mut rows: Vec<MembershipRow> = Vec::new();
         while rows.len() <= page.size {
             let ids: Vec<MembershipId> = walk.next(self.conn).await?.into_iter().map(|id| MembershipId(id.0)).collect();
@@ -58,7 +57,8 @@ impl MembershipRepository<'_> {
             let more: Vec<MembershipRow> = query!(self.conn, c => {
                 let query = memberships::table.filter(memberships::id.eq_any(&ids));
                 let query = query.filter(compared(memberships::organization_id.eq(organization)));
-                let mut query = query.select(MembershipRow::as_select()).into_boxed::<Backend>();
+                let query = query.select(MembershipRow::as_select()).into_boxed::<Backend>();
+                let mut query = in_period!(query, memberships::created_at, page.created);
                 if let Some(role) = &filter.role {
                     query = query.filter(compared(memberships::role.eq(role)));
                 }

@@ -1,6 +1,8 @@
 //! Storage of memberships.
 
 mod by_value;
+mod count;
+mod list;
 mod members;
 
 use diesel::{dsl::exists, prelude::*};
@@ -8,10 +10,11 @@ use diesel_async::RunQueryDsl;
 
 pub use self::members::Member;
 use super::{
-    MAX_BATCH, compared, delete_up_to, metadata,
+    MAX_BATCH, Span, compared, delete_up_to, in_period, metadata,
     reach::{first_within, within},
     role::RoleRow,
-    row,
+    row, spanned,
+    user::MemberCopy,
 };
 use crate::{
     db::{
@@ -20,10 +23,9 @@ use crate::{
     },
     error::Result,
     models::{
-        Action, Change, Cursor, ExternalId, HeldPermissions, JsonObject, Membership, MembershipFilter, MembershipId,
-        MembershipKey, MembershipState, MetadataKind, Organization, OrganizationId, OrganizationState, Page,
-        PageRequest, Permissions, Reach, Revision, Role, RoleName, Timestamp, User, UserId, UserState,
-        permission::Standing,
+        Action, Change, ExternalId, HeldPermissions, JsonObject, Membership, MembershipId, MembershipKey,
+        MembershipState, Organization, OrganizationId, OrganizationState, Permissions, Reach, Revision, Role, RoleName,
+        Timestamp, User, UserId, UserState, permission::Standing,
     },
     repositories::Locked,
 };
@@ -56,9 +58,14 @@ impl MembershipRepository<'_> {
     /// [`Taken::MembershipExternalId`](crate::error::Taken::MembershipExternalId).
     pub async fn insert(&mut self, membership: &Membership, user: &User) -> Result<()> {
         self.free_external_id(None, membership).await?;
-        // The member's e-mail, copied here so that members can be searched by it; `UserRepository::save` keeps it up to date.
-        let user_email = memberships::user_email.eq(user.email_normalized.as_str().to_owned());
-        let values = (MembershipRow::from(membership), user_email);
+        // Copies of the member's data, by which members are searched; `UserRepository::save` keeps them up to date.
+        let copy = MemberCopy::of(user);
+        let columns = (
+            memberships::user_email.eq(copy.email),
+            memberships::user_search.eq(copy.search),
+            memberships::user_state.eq(copy.state),
+        );
+        let values = (MembershipRow::from(membership), columns);
         execute!(self.conn, diesel::insert_into(memberships::table).values(values))?;
         metadata::index(self.conn, membership).await?;
         // With the event, the organization begins to see the user.
@@ -152,104 +159,6 @@ impl MembershipRepository<'_> {
     ) -> Result<HeldPermissions> {
         let own = self.conn.roles().given(organization, role).await?;
         Ok(HeldPermissions::by(role, given).and(&own.unwrap_or_default()))
-    }
-
-    /// A page of memberships, in order of id.
-    pub async fn list(
-        &mut self,
-        reach: &Reach,
-        filter: &MembershipFilter,
-        page: &PageRequest,
-    ) -> Result<Page<Membership>> {
-        let driving = filter.metadata.driving(MetadataKind::Membership, MetadataKind::MembershipPrivate);
-        if let (Some(organization), None, None, Some(entry)) =
-            (filter.organization_id, filter.user_id, &filter.external_id, driving)
-        {
-            return self.list_by_entry(reach, organization, entry, filter, page).await;
-        }
-        // A user reaches all of its own memberships; repeating that condition would hide the index from the planner.
-        let is_own = matches!(*reach, Reach::User(own) if filter.user_id == Some(own));
-        let reach = if is_own { &Reach::by_system() } else { reach };
-        let rows: Vec<MembershipRow> = query!(self.conn, c => {
-            let mut query = memberships::table.select(MembershipRow::as_select()).into_boxed::<Backend>();
-            if let Some(id) = filter.organization_id {
-                query = query.filter(memberships::organization_id.eq(id));
-            }
-            if let Some(id) = filter.user_id {
-                query = query.filter(memberships::user_id.eq(id));
-            }
-            query = match &filter.role {
-                // A user has few memberships, so the role is only compared; those of an organization are found by an index.
-                Some(role) if filter.user_id.is_some() || filter.external_id.is_some() => {
-                    query.filter(compared(memberships::role.eq(role)))
-                }
-                Some(role) => query.filter(memberships::role.eq(role)),
-                None => query,
-            };
-            query = match &filter.external_id {
-                Some(id) if filter.user_id.is_some() => query.filter(compared(memberships::external_id.eq(id))),
-                Some(id) => query.filter(memberships::external_id.eq(id)),
-                None => query,
-            };
-            let entries = filter.metadata.of(MetadataKind::Membership, MetadataKind::MembershipPrivate);
-            query = metadata::compared_with_entries!(query, entries, memberships::id);
-            if let Some(cursor) = &page.after {
-                query = query.filter(memberships::id.gt(MembershipId(cursor.id)));
-            }
-            within!(memberships, query, reach).order(memberships::id).limit(page.limit()).load(c)
-        })?;
-        Ok(page.page(rows, |row| Cursor::by_id(row.id)))
-    }
-
-    /// Number of memberships of a locked organization, including those of deleted users.
-    pub async fn count(&mut self, organization: &Locked<Organization>) -> Result<i64> {
-        query!(self.conn, c => {
-            memberships::table.filter(memberships::organization_id.eq(organization.id)).count().get_result(c)
-        })
-    }
-
-    /// Number of members of a locked organization, without deleted users.
-    pub async fn count_shown(&mut self, organization: &Locked<Organization>) -> Result<i64> {
-        query!(self.conn, c => {
-            memberships::table
-                .inner_join(users::table.on(users::id.eq(memberships::user_id)))
-                .filter(memberships::organization_id.eq(organization.id))
-                .filter(compared(users::deleted_at.is_null()))
-                .count()
-                .get_result(c)
-        })
-    }
-
-    /// Number of memberships of a locked user, including those in deleted organizations.
-    pub async fn count_of_user(&mut self, user: &Locked<User>) -> Result<i64> {
-        query!(self.conn, c => {
-            memberships::table.filter(memberships::user_id.eq(user.id)).count().get_result(c)
-        })
-    }
-
-    /// Number of memberships of a locked user, without those in deleted organizations.
-    pub async fn count_shown_of_user(&mut self, user: &Locked<User>) -> Result<i64> {
-        query!(self.conn, c => {
-            memberships::table
-                .inner_join(organizations::table.on(organizations::id.eq(memberships::organization_id)))
-                .filter(memberships::user_id.eq(user.id))
-                .filter(compared(organizations::deleted_at.is_null()))
-                .count()
-                .get_result(c)
-        })
-    }
-
-    /// Number of organizations owned by a user, without deleted ones. Takes no reach: all of them count.
-    pub async fn count_owned_by(&mut self, user: UserId) -> Result<i64> {
-        query!(self.conn, c => {
-            memberships::table
-                .inner_join(organizations::table.on(organizations::id.eq(memberships::organization_id)))
-                .filter(memberships::user_id.eq(user))
-                .filter(memberships::role.eq(RoleName::OWNER))
-                .filter(organizations::deleted_at.is_null())
-                .count()
-                .get_result(c)
-        })
     }
 
     /// Locks a membership. Lock its organization first.

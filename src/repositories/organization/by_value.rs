@@ -7,7 +7,7 @@ use diesel_async::RunQueryDsl;
 
 use super::{
     OrganizationRepository, OrganizationRow,
-    list::{compared_with, row_id},
+    list::{compared_with, has_fragment, row_id},
 };
 use crate::{
     db::{
@@ -17,12 +17,13 @@ use crate::{
     error::Result,
     models::{
         ExternalId, MetadataKind, MetadataMatch, Organization, OrganizationFilter, OrganizationId, Page, PageRequest,
-        Reach, ResourceId, StateFilter, metadata::DEPLOYMENT, text::prefix_end,
+        Reach, StateFilter, metadata::DEPLOYMENT, text::prefix_end,
     },
     repositories::{
-        compared,
+        Span, compared, in_period,
         metadata::Walk,
         reach::{VISIBLE, within},
+        spanned,
     },
 };
 
@@ -47,7 +48,7 @@ impl OrganizationRepository<'_> {
         Ok(rows.into_iter().map(Organization::from).collect())
     }
 
-    /// A page of all organizations with a value in their settings or metadata, in order of id. Takes no reach: only platform admins list
+    /// A page of all organizations with a value in their settings or metadata, in order of creation. Takes no reach: only platform admins list
     /// all organizations.
     pub(super) async fn list_by_entry(
         &mut self,
@@ -55,8 +56,7 @@ impl OrganizationRepository<'_> {
         filter: &OrganizationFilter,
         page: &PageRequest,
     ) -> Result<Page<Organization>> {
-        let all = (DEPLOYMENT, ResourceId(uuid::Uuid::max()));
-        let mut walk = Walk::new(entry, DEPLOYMENT, all, page);
+        let mut walk = Walk::new(entry, DEPLOYMENT, page);
         let mut rows: Vec<OrganizationRow> = Vec::new();
         while rows.len() <= page.size {
             let ids: Vec<OrganizationId> =
@@ -68,7 +68,7 @@ impl OrganizationRepository<'_> {
                 let more: Vec<OrganizationRow> = query!(self.conn, c => {
                     let query = organizations::table.filter(organizations::id.eq_any(ids));
                     let query = query.select(OrganizationRow::as_select()).into_boxed::<Backend>();
-                    compared_with!(query, filter).load(c)
+                    compared_with!(query, filter, page).load(c)
                 })?;
                 let mut more: HashMap<OrganizationId, OrganizationRow> =
                     more.into_iter().map(|row| (row.id, row)).collect();
@@ -81,7 +81,7 @@ impl OrganizationRepository<'_> {
         Ok(page.page_looked_at(rows, walk.looked_to(), row_id))
     }
 
-    /// A page of the organizations with an external id, in order of id: at most one of them is not deleted.
+    /// A page of the organizations with an external id, in order of creation: at most one of them is not deleted.
     pub(super) async fn list_by_external_id(
         &mut self,
         reach: &Reach,
@@ -96,7 +96,7 @@ impl OrganizationRepository<'_> {
                 StateFilter::Deleted => query.filter(organizations::deleted_at.is_not_null()),
                 StateFilter::NotDeleted | StateFilter::Is(_) => query.filter(organizations::deleted_at.is_null()),
             };
-            query = compared_with!(query, filter);
+            query = compared_with!(query, filter, page);
             if let Some(prefix) = &filter.name_prefix {
                 let (from, to) = (prefix.as_str().to_owned(), prefix_end(prefix.as_str()));
                 query = query.filter(compared(organizations::name_normalized.ge(from)));
@@ -109,11 +109,10 @@ impl OrganizationRepository<'_> {
                         .filter(VISIBLE.field(memberships::organization_id).eq(organizations::id)),
                 ));
             }
-            if let Some(after) = &page.after {
-                query = query.filter(organizations::id.gt(OrganizationId(after.id)));
-            }
-            within!(also deleted organizations, query, reach).order(organizations::id).limit(page.limit()).load(c)
+            let query = spanned!(query, organizations::id, OrganizationId, Span::of(page), page.order);
+            within!(also deleted organizations, query, reach).limit(page.limit()).load(c)
         })?;
-        Ok(page.page(rows, row_id))
+        let Some(fragment) = &filter.fragment else { return Ok(page.page(rows, row_id)) };
+        Ok(page.page_of(rows, row_id, |row| has_fragment(row, fragment)))
     }
 }

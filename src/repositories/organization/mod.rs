@@ -16,7 +16,7 @@ use crate::{
     error::Result,
     models::{
         Action, ExternalId, Impact, JsonObject, Name, Organization, OrganizationId, OrganizationState, Plan, Reach,
-        Revision, SearchKey, Slug, Timestamp, UserId, WebUrl,
+        Revision, SearchKey, Slug, Timestamp, UserId, WebUrl, search::Searched,
     },
     repositories::Locked,
 };
@@ -67,6 +67,7 @@ impl OrganizationRepository<'_> {
         let accountable = organizations::accountable_user_id.eq(Some(accountable));
         let values = (OrganizationRow::from(organization), accountable);
         execute!(self.conn, diesel::insert_into(organizations::table).values(values))?;
+        self.conn.search().made(Searched::Organizations, organization.id.0).await?;
         metadata::index(self.conn, organization).await?;
         self.take_slug(&organization.slug).await?;
         self.conn.made(Action::OrganizationCreated, organization);
@@ -147,6 +148,9 @@ impl OrganizationRepository<'_> {
         };
         let found = organizations::table.filter(organizations::id.eq(organization.id));
         execute!(self.conn, diesel::update(found).set(OrganizationRow::from(&organization)))?;
+        if before.searched() != organization.searched() {
+            self.conn.search().changed(Searched::Organizations, organization.id.0).await?;
+        }
         metadata::reindex(self.conn, &before, &organization).await?;
         if before.slug != organization.slug {
             self.remember_slug(&before, &organization).await?;

@@ -10,8 +10,9 @@ use diesel_async::RunQueryDsl;
 use uuid::Uuid;
 
 use super::{
+    Span, in_period,
     reach::{first_within, within},
-    row,
+    row, spanned,
 };
 use crate::{
     db::{
@@ -93,8 +94,11 @@ macro_rules! live {
 use live;
 
 impl SessionRepository<'_> {
-    /// Stores a new session of a locked user.
-    pub async fn insert(&mut self, _user: &Locked<User>, session: &Session) -> Result<()> {
+    /// Stores a new session of a locked user, whose last sign-in it is.
+    pub async fn insert(&mut self, user: &Locked<User>, session: &Session) -> Result<()> {
+        // The user's revision stays the same: no decision depends on it.
+        let found = users::table.filter(users::id.eq(user.id));
+        execute!(self.conn, diesel::update(found).set(users::last_sign_in_at.eq(Some(session.created_at))))?;
         execute!(self.conn, diesel::insert_into(sessions::table).values(SessionRow::from(session)))?;
         self.conn.made(Action::SessionCreated, session);
         Ok(())
@@ -120,11 +124,10 @@ impl SessionRepository<'_> {
     ) -> Result<Page<Session>> {
         let rows: Vec<SessionRow> = query!(self.conn, c => {
             let query = sessions::table.filter(sessions::user_id.eq(user_id)).filter(live!(now));
-            let mut query = query.select(SessionRow::as_select()).into_boxed::<Backend>();
-            if let Some(cursor) = &page.after {
-                query = query.filter(sessions::id.gt(SessionId(cursor.id)));
-            }
-            within!(sessions, query, reach).order(sessions::id).limit(page.limit()).load(c)
+            let query = query.select(SessionRow::as_select()).into_boxed::<Backend>();
+            let query = in_period!(query, sessions::created_at, page.created);
+            let query = spanned!(query, sessions::id, SessionId, Span::of(page), page.order);
+            within!(sessions, query, reach).limit(page.limit()).load(c)
         })?;
         Ok(page.page(rows, |row| Cursor::by_id(row.id)))
     }

@@ -19,7 +19,7 @@ use crate::{
     error::{Error, Result, Taken},
     models::{
         Action, ExternalId, Impact, JsonObject, Name, NormalizedEmail, OrganizationId, Reach, Revision, Timestamp,
-        User, UserId, UserState, WebUrl, email::GivenEmail,
+        User, UserId, UserState, WebUrl, email::GivenEmail, search::Searched,
     },
     repositories::Locked,
 };
@@ -39,8 +39,35 @@ row!(users: UserRow of User {
     created_at: Timestamp,
     updated_at: Timestamp,
     external_id: Option<ExternalId>,
+    last_sign_in_at: Option<Timestamp>,
     private_metadata: JsonObject,
 });
+
+/// What each membership of a user stores of it.
+#[derive(PartialEq, Eq)]
+pub(super) struct MemberCopy {
+    pub(super) email: String,
+    pub(super) search: String,
+    pub(super) state: &'static str,
+}
+
+impl MemberCopy {
+    /// The state of a deleted user.
+    pub(super) const DELETED: &'static str = "deleted";
+
+    pub(super) fn of(user: &User) -> Self {
+        let state = if user.deleted_at.is_some() { Self::DELETED } else { Self::state(user.state) };
+        Self { email: user.email_normalized.as_str().to_owned(), search: user.searched(), state }
+    }
+
+    /// The state of a user that is not deleted.
+    pub(super) fn state(state: UserState) -> &'static str {
+        match state {
+            UserState::Active => "active",
+            UserState::Suspended => "suspended",
+        }
+    }
+}
 
 /// Repository of users.
 pub struct UserRepository<'c> {
@@ -54,6 +81,7 @@ impl UserRepository<'_> {
     /// [`Taken::UserEmail`], [`Taken::UserExternalId`].
     pub async fn insert(&mut self, user: &User) -> Result<()> {
         execute!(self.conn, diesel::insert_into(users::table).values(UserRow::from(user)))?;
+        self.conn.search().made(Searched::Users, user.id.0).await?;
         metadata::index(self.conn, user).await?;
         self.conn.made(Action::UserCreated, user);
         Ok(())
@@ -198,11 +226,19 @@ impl UserRepository<'_> {
         };
         let found = users::table.filter(users::id.eq(user.id));
         execute!(self.conn, diesel::update(found).set(UserRow::from(&user)))?;
-        if before.email_normalized != user.email_normalized {
-            // A copy by which members of an organization are searched; not a change of the memberships.
+        if before.searched() != user.searched() {
+            self.conn.search().changed(Searched::Users, user.id.0).await?;
+        }
+        let copy = MemberCopy::of(&user);
+        if copy != MemberCopy::of(&before) {
+            // Copies by which members of an organization are searched and filtered; not a change of the memberships.
             let own = memberships::table.filter(memberships::user_id.eq(user.id));
-            let email = memberships::user_email.eq(user.email_normalized.as_str().to_owned());
-            execute!(self.conn, diesel::update(own).set(email))?;
+            let columns = (
+                memberships::user_email.eq(copy.email),
+                memberships::user_search.eq(copy.search),
+                memberships::user_state.eq(copy.state),
+            );
+            execute!(self.conn, diesel::update(own).set(columns))?;
         }
         metadata::reindex(self.conn, &before, &user).await?;
         if before.deleted_at != user.deleted_at {

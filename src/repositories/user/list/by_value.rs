@@ -3,7 +3,9 @@
 use diesel::{dsl::exists, prelude::*};
 use diesel_async::RunQueryDsl;
 
-use super::{Range, UserRepository, UserRow, compared, compared_with, row_id};
+use super::{
+    Span, UserRepository, UserRow, compared, compared_with, in_period, row_id, search::has_fragment, since, spanned,
+};
 use crate::{
     db::{
         query,
@@ -11,8 +13,8 @@ use crate::{
     },
     error::Result,
     models::{
-        ExternalId, MetadataKind, MetadataMatch, OrganizationId, Page, PageRequest, Reach, ResourceId, StateFilter,
-        User, UserFilter, UserId, metadata::DEPLOYMENT, text::prefix_end,
+        ExternalId, MetadataKind, MetadataMatch, OrganizationId, Page, PageRequest, Reach, StateFilter, User,
+        UserFilter, UserId, metadata::DEPLOYMENT, text::prefix_end,
     },
     repositories::{
         metadata::Walk,
@@ -21,16 +23,14 @@ use crate::{
 };
 
 impl UserRepository<'_> {
-    /// A page of all users with a value in their metadata, in order of id. Takes no reach: only platform admins list all users.
+    /// A page of all users with a value in their metadata, in order of creation. Takes no reach: only platform admins list all users.
     pub(super) async fn list_by_entry(
         &mut self,
         entry: (MetadataKind, &MetadataMatch),
         filter: &UserFilter,
         page: &PageRequest,
     ) -> Result<Page<User>> {
-        let range = Range::of(filter, page);
-        let range = (ResourceId(range.after.0), ResourceId(range.up_to.0));
-        let mut walk = Walk::new(entry, DEPLOYMENT, range, page);
+        let mut walk = Walk::new(entry, DEPLOYMENT, page);
         let mut rows: Vec<UserRow> = Vec::new();
         while rows.len() <= page.size {
             let ids: Vec<UserId> = walk.next(self.conn).await?.into_iter().map(|id| UserId(id.0)).collect();
@@ -42,7 +42,7 @@ impl UserRepository<'_> {
         Ok(page.page_looked_at(rows, walk.looked_to(), row_id))
     }
 
-    /// A page of the users with an external id, in order of id: at most one of them is not deleted.
+    /// A page of the users with an external id, in order of creation: at most one of them is not deleted.
     pub(super) async fn list_by_external_id(
         &mut self,
         reach: &Reach,
@@ -58,7 +58,7 @@ impl UserRepository<'_> {
                 StateFilter::Deleted => query.filter(users::deleted_at.is_not_null()),
                 StateFilter::NotDeleted | StateFilter::Is(_) => query.filter(users::deleted_at.is_null()),
             };
-            query = compared_with!(query, filter);
+            query = compared_with!(query, filter, page);
             if let Some(prefix) = &filter.email_prefix {
                 let (from, to) = (prefix.as_str().to_owned(), prefix_end(prefix.as_str()));
                 query = query.filter(compared(users::email_normalized.ge(from)));
@@ -71,11 +71,10 @@ impl UserRepository<'_> {
                         .filter(VISIBLE.field(memberships::organization_id).eq(id)),
                 ));
             }
-            if let Some(after) = &page.after {
-                query = query.filter(users::id.gt(UserId(after.id)));
-            }
-            within!(also deleted users, query, reach).order(users::id).limit(page.limit()).load(c)
+            let query = spanned!(query, users::id, UserId, Span::of(page), page.order);
+            within!(also deleted users, query, reach).limit(page.limit()).load(c)
         })?;
-        Ok(page.page(rows, row_id))
+        let Some(fragment) = &filter.fragment else { return Ok(page.page(rows, row_id)) };
+        Ok(page.page_of(rows, row_id, |row| has_fragment(row, fragment)))
     }
 }

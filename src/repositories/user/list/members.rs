@@ -5,7 +5,9 @@ use std::collections::HashMap;
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 
-use super::{EmailPlace, LAST_ID, Range, UserRepository, UserRow, between, compared, compared_with, row_email, row_id};
+use super::{
+    EmailPlace, LAST_ID, Span, UserRepository, UserRow, between, compared, compared_with, row_email, row_id, since,
+};
 use crate::{
     db::{
         query,
@@ -13,10 +15,10 @@ use crate::{
     },
     error::Result,
     models::{
-        Cursor, MetadataKind, OrganizationId, Page, PageRequest, StateFilter, User, UserFilter, UserId,
+        Cursor, MetadataKind, Order, OrganizationId, Page, PageRequest, StateFilter, User, UserFilter, UserId,
         text::prefix_end,
     },
-    repositories::reach::VISIBLE,
+    repositories::{in_period, reach::VISIBLE, spanned},
 };
 
 /// Members of each organization read in the first step, in addition to the organization's share of a page.
@@ -33,6 +35,25 @@ fn first_step(organizations: &[OrganizationId], page: &PageRequest) -> i64 {
     STEP + page.limit() / i64::try_from(organizations.len().max(1)).unwrap_or(i64::MAX)
 }
 
+/// Restricts members to those with a fragment in their name or e-mail.
+macro_rules! with_fragment {
+    ($query:expr, $filter:expr) => {
+        match &$filter.fragment {
+            Some(fragment) => $query.filter(compared(memberships::user_search.like(fragment.pattern()).escape('\\'))),
+            None => $query,
+        }
+    };
+}
+
+/// Members in order of id.
+struct Members {
+    ids: Vec<UserId>,
+    /// Up to where these are all; `None` if to the end.
+    end: Option<UserId>,
+    /// Members that were read.
+    looked: i64,
+}
+
 impl UserRepository<'_> {
     /// A page of the members of organizations without duplicates, plus the user `beside`. The members of each are read in order and merged,
     /// and of each no more are read than may be on the page. Takes no reach: the organizations come from it.
@@ -43,67 +64,92 @@ impl UserRepository<'_> {
         filter: &UserFilter,
         page: &PageRequest,
     ) -> Result<Page<User>> {
-        let mut range = Range::of(filter, page);
+        let beside = self.itself(beside, filter).await?;
+        let mut span = Span::of(page);
         let mut step = first_step(organizations, page);
+        if filter.fragment.is_some() {
+            // Few of those that are read may be found.
+            step = page.look() / i64::try_from(organizations.len().max(1)).unwrap_or(i64::MAX) + 1;
+        }
         let (mut rows, mut looked): (Vec<UserRow>, i64) = (Vec::new(), 0);
         loop {
-            let (mut found, end) = self.members(organizations, range, step).await?;
-            looked += i64::try_from(found.len()).unwrap_or(i64::MAX);
-            found.extend(beside.filter(|user| range.up_to(end).contains(*user)));
-            found.sort_unstable();
-            found.dedup();
-            self.add(&mut rows, &found, filter, page).await?;
-            if rows.len() > page.size || end.is_none() || looked >= page.look() {
-                return Ok(page.page_looked_at(rows, end.map(Cursor::by_id), row_id));
+            let Members { mut ids, end, looked: more } =
+                self.members(organizations, filter, span, page.order, step).await?;
+            looked += more;
+            let covered = end.map_or(span, |end| span.until(end.0, page.order));
+            ids.extend(beside.filter(|user| covered.contains(user.0)));
+            ids.sort_unstable();
+            ids.dedup();
+            if page.order == Order::NewestFirst {
+                ids.reverse();
             }
-            (range, step) = (range.after(end), step.saturating_mul(2));
+            self.add(&mut rows, &ids, filter, page).await?;
+            match end {
+                Some(end) if rows.len() <= page.size && looked < page.look() => span = span.beyond(end.0, page.order),
+                end => return Ok(page.page_looked_at(rows, end.map(Cursor::by_id), row_id)),
+            }
+            step = step.saturating_mul(2);
         }
     }
 
-    /// The members of organizations within a range, up to a position; `None` if these are all. The position is the nearest of those `step`
+    /// The user itself, unless a fragment leaves it out.
+    async fn itself(&mut self, user: Option<UserId>, filter: &UserFilter) -> Result<Option<UserId>> {
+        let (Some(id), Some(fragment)) = (user, &filter.fragment) else { return Ok(user) };
+        let row: Option<UserRow> = query!(self.conn, c => {
+            let query = users::table.filter(users::id.eq(id)).select(UserRow::as_select());
+            async move { query.get_result(c).await.optional() }
+        })?;
+        Ok(row.map(User::from).filter(|user| fragment.is_in(&user.searched())).map(|user| user.id))
+    }
+
+    /// The members of organizations within a span, up to a position; `None` if these are all. The position is the nearest of those `step`
     /// members ahead in each organization, so no member before it is missed.
     async fn members(
         &mut self,
         organizations: &[OrganizationId],
-        range: Range,
+        filter: &UserFilter,
+        span: Span,
+        order: Order,
         step: i64,
-    ) -> Result<(Vec<UserId>, Option<UserId>)> {
-        if let [organization] = organizations {
-            let found: Vec<UserId> = query!(self.conn, c => {
-                memberships::table
-                    .filter(memberships::organization_id.eq(organization))
-                    .filter(memberships::user_id.gt(range.after))
-                    .filter(memberships::user_id.le(range.up_to))
-                    .select(memberships::user_id)
-                    .order(memberships::user_id)
-                    .limit(step)
-                    .load(c)
+    ) -> Result<Members> {
+        if let ([organization], None) = (organizations, &filter.fragment) {
+            let ids: Vec<UserId> = query!(self.conn, c => {
+                let query = memberships::table.select(memberships::user_id).into_boxed::<Backend>();
+                let query = query.filter(memberships::organization_id.eq(organization));
+                spanned!(query, memberships::user_id, UserId, span, order).limit(step).load(c)
             })?;
-            let end = end_of(&found, step);
-            return Ok((found, end));
+            let (end, looked) = (end_of(&ids, step), i64::try_from(ids.len()).unwrap_or(i64::MAX));
+            return Ok(Members { ids, end, looked });
         }
         let ends: Vec<Option<UserId>> = query!(self.conn, c => {
+            let id = VISIBLE.field(memberships::user_id);
             let further = VISIBLE
                 .filter(VISIBLE.field(memberships::organization_id).eq(organizations::id))
-                .filter(VISIBLE.field(memberships::user_id).gt(range.after))
-                .filter(VISIBLE.field(memberships::user_id).le(range.up_to))
-                .select(VISIBLE.field(memberships::user_id))
-                .order(VISIBLE.field(memberships::user_id))
-                .offset(step);
-            let own = organizations::table.filter(organizations::id.eq_any(organizations));
-            own.select(further.single_value()).load(c)
+                .filter(id.gt(UserId(span.after)))
+                .filter(id.le(UserId(span.up_to)))
+                .select(id);
+            let own = organizations::table.filter(organizations::id.eq_any(organizations)).into_boxed::<Backend>();
+            match order {
+                Order::OldestFirst => own.select(further.order(id).offset(step).single_value()).load(c),
+                Order::NewestFirst => own.select(further.order(id.desc()).offset(step).single_value()).load(c),
+            }
         })?;
-        let end = ends.into_iter().flatten().min();
-        let range = range.up_to(end);
-        let found = query!(self.conn, c => {
-            memberships::table
+        let ends = ends.into_iter().flatten();
+        let end = match order {
+            Order::OldestFirst => ends.min(),
+            Order::NewestFirst => ends.max(),
+        };
+        let span = end.map_or(span, |end| span.until(end.0, order));
+        let ids: Vec<UserId> = query!(self.conn, c => {
+            let query = memberships::table.select(memberships::user_id).into_boxed::<Backend>();
+            let query = query
                 .filter(memberships::organization_id.eq_any(organizations))
-                .filter(memberships::user_id.gt(range.after))
-                .filter(memberships::user_id.le(range.up_to))
-                .select(memberships::user_id)
-                .load(c)
+                .filter(memberships::user_id.gt(UserId(span.after)))
+                .filter(memberships::user_id.le(UserId(span.up_to)));
+            with_fragment!(query, filter).load(c)
         })?;
-        Ok((found, end))
+        let each = i64::try_from(organizations.len()).unwrap_or(i64::MAX);
+        Ok(Members { ids, end, looked: each.saturating_mul(step) })
     }
 
     /// Like [`Self::list_members`], for members whose e-mail has this prefix, in order of e-mail and id.
@@ -197,7 +243,7 @@ impl UserRepository<'_> {
         for ids in ids.chunks(page.size.saturating_add(1)) {
             let more: Vec<UserRow> = query!(self.conn, c => {
                 let query = users::table.filter(users::id.eq_any(ids)).select(UserRow::as_select());
-                compared_with!(query.into_boxed::<Backend>(), filter).load(c)
+                compared_with!(query.into_boxed::<Backend>(), filter, page).load(c)
             })?;
             let mut more: HashMap<UserId, UserRow> = more.into_iter().map(|row| (row.id, row)).collect();
             rows.extend(ids.iter().filter_map(|id| more.remove(id)));

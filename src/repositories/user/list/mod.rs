@@ -2,6 +2,7 @@
 
 mod by_value;
 mod members;
+mod search;
 
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
@@ -9,8 +10,9 @@ use uuid::Uuid;
 
 use super::{
     super::{
-        between, compared,
+        Span, between, compared, in_period,
         reach::{OWN, organizations_of},
+        spanned,
     },
     UserRepository, UserRow,
 };
@@ -24,7 +26,6 @@ use crate::{
         Cursor, MetadataKind, OrganizationId, Page, PageRequest, Reach, StateFilter, User, UserFilter, UserId,
         text::prefix_end,
     },
-    security::random::first_uuid_at,
 };
 
 /// Filters by state, where the list is driven by the index of the state.
@@ -40,7 +41,7 @@ macro_rules! in_state {
 
 /// Compares the state and the creation time of rows that another index found.
 macro_rules! compared_with {
-    ($query:expr, $filter:expr) => {{
+    ($query:expr, $filter:expr, $page:expr) => {{
         let mut query = $query;
         query = match $filter.state {
             StateFilter::NotDeleted => query.filter(compared(users::deleted_at.is_null())),
@@ -49,54 +50,34 @@ macro_rules! compared_with {
             }
             StateFilter::Deleted => query.filter(compared(users::deleted_at.is_not_null())),
         };
-        if let Some(from) = $filter.created_from {
-            query = query.filter(users::created_at.ge(from));
+        since!(in_period!(query, users::created_at, $page.created), $filter)
+    }};
+}
+
+/// Compares the last change and the last sign-in.
+macro_rules! since {
+    ($query:expr, $filter:expr) => {{
+        let mut query = $query;
+        if let Some(from) = $filter.updated_from {
+            query = query.filter(compared(users::updated_at.ge(from)));
         }
-        if let Some(before) = $filter.created_before {
-            query = query.filter(users::created_at.lt(before));
+        if let Some(from) = $filter.last_sign_in.from {
+            query = query.filter(compared(users::last_sign_in_at.ge(from)));
+        }
+        if let Some(before) = $filter.last_sign_in.before {
+            let absent = users::last_sign_in_at.is_null().or(users::last_sign_in_at.lt(before));
+            query = query.filter(compared(absent));
         }
         let entries = $filter.metadata.of(MetadataKind::User, MetadataKind::UserPrivate);
         $crate::repositories::metadata::compared_with_entries!(query, entries, users::id)
     }};
 }
 
-/// The range of ids in a list. There is one bound at each end: given two, SQLite seeks to the first and scans to the other. Ids begin with
-/// the creation time, so times are bounds of ids.
-#[derive(Clone, Copy)]
-struct Range {
-    /// Exclusive; no user has the nil id.
-    after: UserId,
-    /// Inclusive.
-    up_to: UserId,
+/// True if the filter has conditions that no index serves.
+fn is_partial(filter: &UserFilter) -> bool {
+    filter.updated_from.is_some() || !filter.last_sign_in.is_all() || filter.metadata.is_any()
 }
 
-impl Range {
-    fn of(filter: &UserFilter, page: &PageRequest) -> Self {
-        let before = |time| UserId(Uuid::from_u128(first_uuid_at(time).as_u128().saturating_sub(1)));
-        Self {
-            after: filter.created_from.map_or(FIRST_ID, before),
-            up_to: filter.created_before.map_or(LAST_ID, before),
-        }
-        .after(page.after.as_ref().map(|cursor| UserId(cursor.id)))
-    }
-
-    /// The part after `id`.
-    fn after(self, id: Option<UserId>) -> Self {
-        Self { after: id.map_or(self.after, |id| id.max(self.after)), ..self }
-    }
-
-    /// The part up to and including `id`.
-    fn up_to(self, id: Option<UserId>) -> Self {
-        Self { up_to: id.map_or(self.up_to, |id| id.min(self.up_to)), ..self }
-    }
-
-    fn contains(self, id: UserId) -> bool {
-        self.after < id && id <= self.up_to
-    }
-}
-
-/// Before every id.
-const FIRST_ID: UserId = UserId(Uuid::nil());
 /// After every id.
 const LAST_ID: UserId = UserId(Uuid::max());
 
@@ -111,13 +92,8 @@ fn row_email(row: &UserRow) -> Cursor {
     Cursor::by_text((row.email_normalized.as_str().to_owned(), row.id))
 }
 
-/// True if the filter restricts the creation time.
-fn is_of_a_time(filter: &UserFilter) -> bool {
-    filter.created_from.is_some() || filter.created_before.is_some()
-}
-
 impl UserRepository<'_> {
-    /// A page of users, in order of id, or of address and id if the filter has a prefix. Deleted ones are listed only for a reach of
+    /// A page of users, in order of creation, or of address and id if the filter has a prefix. Deleted ones are listed only for a reach of
     /// everything.
     pub async fn list(&mut self, reach: &Reach, filter: &UserFilter, page: &PageRequest) -> Result<Page<User>> {
         let organization_id = match *reach {
@@ -131,6 +107,12 @@ impl UserRepository<'_> {
         }
         if let Some(external_id) = &filter.external_id {
             return self.list_by_external_id(reach, organization_id, external_id, filter, page).await;
+        }
+        if let Some(fragment) = &filter.fragment
+            && organization_id.is_none()
+            && reach.is_everything()
+        {
+            return self.search_all(fragment, filter, page).await;
         }
         match (organization_id, *reach, &filter.email_prefix) {
             (Some(id), _, None) => self.list_members(&[id], None, filter, page).await,
@@ -168,19 +150,22 @@ impl UserRepository<'_> {
 
     /// A page of all users.
     async fn list_all(&mut self, filter: &UserFilter, page: &PageRequest) -> Result<Page<User>> {
+        let span = Span::of(page);
+        let mut looked_to: Option<UserId> = None;
+        if is_partial(filter) {
+            looked_to = query!(self.conn, c => {
+                let query = in_state!(users::table.select(users::id).into_boxed::<Backend>(), filter);
+                let last = spanned!(query, users::id, UserId, span, page.order).limit(1).offset(page.look() - 1);
+                async { last.get_result(c).await.optional() }
+            })?;
+        }
+        let span = looked_to.map_or(span, |last| span.until(last.0, page.order));
         let rows: Vec<UserRow> = query!(self.conn, c => {
             let query = in_state!(users::table.select(UserRow::as_select()).into_boxed::<Backend>(), filter);
-            let range = Range::of(filter, page);
-            let mut query = query.filter(users::id.gt(range.after)).filter(users::id.le(range.up_to));
-            if let Some(from) = filter.created_from {
-                query = query.filter(users::created_at.ge(from));
-            }
-            if let Some(before) = filter.created_before {
-                query = query.filter(users::created_at.lt(before));
-            }
-            query.order(users::id).limit(page.limit()).load(c)
+            let query = since!(in_period!(query, users::created_at, page.created), filter);
+            spanned!(query, users::id, UserId, span, page.order).limit(page.limit()).load(c)
         })?;
-        Ok(page.page(rows, row_id))
+        Ok(page.page_looked_at(rows, looked_to.map(Cursor::by_id), row_id))
     }
 
     /// A page of all users whose e-mail has this prefix.
@@ -197,7 +182,7 @@ impl UserRepository<'_> {
             }};
         }
         let mut looked_to: Option<EmailPlace> = None;
-        if matches!(filter.state, StateFilter::Is(_)) || is_of_a_time(filter) || filter.metadata.is_any() {
+        if matches!(filter.state, StateFilter::Is(_)) || !page.created.is_all() || is_partial(filter) {
             looked_to = query!(self.conn, c => {
                 let query = users::table.select((users::email_normalized, users::id)).into_boxed::<Backend>();
                 let last = searched!(query, &None::<EmailPlace>).limit(1).offset(page.look() - 1);
@@ -207,10 +192,10 @@ impl UserRepository<'_> {
         let rows: Vec<UserRow> = query!(self.conn, c => {
             let query = users::table.select(UserRow::as_select()).into_boxed::<Backend>();
             let query = searched!(query, &looked_to);
-            compared_with!(query, filter).limit(page.limit()).load(c)
+            compared_with!(query, filter, page).limit(page.limit()).load(c)
         })?;
         Ok(page.page_looked_at(rows, looked_to.map(Cursor::by_text), row_email))
     }
 }
 
-use compared_with;
+use {compared_with, since};

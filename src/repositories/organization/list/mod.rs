@@ -1,11 +1,13 @@
 //! Lists of organizations. Each is driven by one index; conditions that the index does not serve are compared row by row, up to a number of
 //! rows.
 
+mod search;
+
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 
 use super::{
-    super::{between, compared, metadata::compared_with_entries, reach::within},
+    super::{Span, between, compared, in_period, metadata::compared_with_entries, reach::within, spanned},
     OrganizationRepository, OrganizationRow,
 };
 use crate::{
@@ -22,8 +24,9 @@ use crate::{
 
 /// Filters by state and plan, where the list is driven by their index.
 macro_rules! in_state {
-    ($query:expr, $filter:expr) => {{
+    ($query:expr, $filter:expr, $page:expr) => {{
         let mut query = $query;
+        query = in_period!(query, organizations::created_at, $page.created);
         query = match $filter.state {
             StateFilter::NotDeleted => query.filter(organizations::deleted_at.is_null()),
             StateFilter::Is(state) => {
@@ -40,8 +43,9 @@ macro_rules! in_state {
 
 /// Compares the state and the plan of rows that another index found.
 macro_rules! compared_with {
-    ($query:expr, $filter:expr) => {{
+    ($query:expr, $filter:expr, $page:expr) => {{
         let mut query = $query;
+        query = in_period!(query, organizations::created_at, $page.created);
         query = match $filter.state {
             StateFilter::NotDeleted => query.filter(compared(organizations::deleted_at.is_null())),
             StateFilter::Is(state) => query
@@ -84,6 +88,13 @@ impl OrganizationRepository<'_> {
         if let Some(external_id) = &filter.external_id {
             return self.list_by_external_id(reach, external_id, filter, page).await;
         }
+        if let Some(fragment) = &filter.fragment {
+            return match (member_user_id, *reach) {
+                (Some(id), _) => self.search_of_member(reach, id, fragment, filter, page).await,
+                (None, Reach::Organization(id)) => self.search_one(id, fragment, filter, page).await,
+                (None, _) => self.search_all(fragment, filter, page).await,
+            };
+        }
         let driving = filter.metadata.driving(MetadataKind::Organization, MetadataKind::OrganizationPrivate);
         if let (None, None, Some(entry)) = (member_user_id, &filter.name_prefix, driving)
             && reach.is_everything()
@@ -105,32 +116,27 @@ impl OrganizationRepository<'_> {
         filter: &OrganizationFilter,
         page: &PageRequest,
     ) -> Result<Page<Organization>> {
+        let span = Span::of(page);
         // No index returns the deleted organizations of one plan in order.
         let mut looked_to: Option<OrganizationId> = None;
         if matches!(filter.state, StateFilter::Deleted) && filter.plan.is_some() {
             looked_to = query!(self.conn, c => {
                 let query = organizations::table.select(organizations::id).into_boxed::<Backend>();
-                let mut query = query.filter(organizations::deleted_at.is_not_null());
-                if let Some(after) = &page.after {
-                    query = query.filter(organizations::id.gt(OrganizationId(after.id)));
-                }
-                let last = query.order(organizations::id).limit(1).offset(page.look() - 1);
+                let query = query.filter(organizations::deleted_at.is_not_null());
+                let query = spanned!(query, organizations::id, OrganizationId, span, page.order);
+                let last = query.limit(1).offset(page.look() - 1);
                 async { last.get_result(c).await.optional() }
             })?;
         }
         let rows: Vec<OrganizationRow> = query!(self.conn, c => {
             let query = organizations::table.select(OrganizationRow::as_select()).into_boxed::<Backend>();
-            let mut query = in_state!(query, filter);
-            if let Some(after) = &page.after {
-                query = query.filter(organizations::id.gt(OrganizationId(after.id)));
-            }
-            if let Some(last) = looked_to {
-                query = query.filter(organizations::id.le(last));
-            }
+            let query = in_state!(query, filter, page);
+            let span = looked_to.map_or(span, |last| span.until(last.0, page.order));
+            let query = spanned!(query, organizations::id, OrganizationId, span, page.order);
             // Only an organization's own key, which reaches a single row, gets here with such a filter.
             let entries = filter.metadata.of(MetadataKind::Organization, MetadataKind::OrganizationPrivate);
-            query = compared_with_entries!(query, entries, organizations::id);
-            within!(also deleted organizations, query, reach).order(organizations::id).limit(page.limit()).load(c)
+            let query = compared_with_entries!(query, entries, organizations::id);
+            within!(also deleted organizations, query, reach).limit(page.limit()).load(c)
         })?;
         Ok(page.page_looked_at(rows, looked_to.map(Cursor::by_id), row_id))
     }
@@ -156,8 +162,10 @@ impl OrganizationRepository<'_> {
             }};
         }
         // An organization's own key reaches a single row, which is found by id.
-        let is_filtered =
-            matches!(filter.state, StateFilter::Is(_)) || filter.plan.is_some() || filter.metadata.is_any();
+        let is_filtered = matches!(filter.state, StateFilter::Is(_))
+            || filter.plan.is_some()
+            || filter.metadata.is_any()
+            || !page.created.is_all();
         let mut looked_to: Option<NamePlace> = None;
         if is_filtered && reach.is_everything() {
             looked_to = query!(self.conn, c => {
@@ -170,7 +178,7 @@ impl OrganizationRepository<'_> {
         let rows: Vec<OrganizationRow> = query!(self.conn, c => {
             let query = organizations::table.select(OrganizationRow::as_select()).into_boxed::<Backend>();
             let query = searched!(query, &looked_to);
-            let query = compared_with!(query, filter);
+            let query = compared_with!(query, filter, page);
             within!(also deleted organizations, query, reach).limit(page.limit()).load(c)
         })?;
         Ok(page.page_looked_at(rows, looked_to.map(Cursor::by_text), row_name))
@@ -188,14 +196,10 @@ impl OrganizationRepository<'_> {
             let joined = memberships::table
                 .inner_join(organizations::table.on(organizations::id.eq(memberships::organization_id)));
             let query = joined.filter(memberships::user_id.eq(member)).select(OrganizationRow::as_select());
-            let mut query = compared_with!(query.into_boxed::<Backend>(), filter);
-            if let Some(after) = &page.after {
-                query = query.filter(memberships::organization_id.gt(OrganizationId(after.id)));
-            }
-            within!(also deleted organizations, query, reach)
-                .order(memberships::organization_id)
-                .limit(page.limit())
-                .load(c)
+            let query = compared_with!(query.into_boxed::<Backend>(), filter, page);
+            let span = Span::of(page);
+            let query = spanned!(query, memberships::organization_id, OrganizationId, span, page.order);
+            within!(also deleted organizations, query, reach).limit(page.limit()).load(c)
         })?;
         Ok(page.page(rows, row_id))
     }
@@ -218,7 +222,7 @@ impl OrganizationRepository<'_> {
             let query = organizations::table
                 .filter(organizations::id.eq_any(&own))
                 .select((organizations::name_normalized, organizations::id));
-            let query = compared_with!(query.into_boxed::<Backend>(), filter)
+            let query = compared_with!(query.into_boxed::<Backend>(), filter, page)
                 .filter(compared(organizations::name_normalized.ge(prefix.to_owned())))
                 .filter(compared(organizations::name_normalized.lt(prefix_end(prefix))));
             within!(also deleted organizations, query, reach).load(c)
@@ -237,4 +241,4 @@ impl OrganizationRepository<'_> {
     }
 }
 
-pub(super) use compared_with;
+pub(super) use {compared_with, search::has_fragment};

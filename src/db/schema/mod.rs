@@ -1,5 +1,11 @@
 //! Every table. Written by hand; a test compares it with the migrated schema on both databases.
 
+mod erasure;
+mod search;
+
+pub(crate) use erasure::{answer_persons, erasures};
+pub(crate) use search::{search_members, search_pending, search_postings, search_segments};
+
 diesel::table! {
     use diesel::sql_types::*;
     use crate::db::types::{Id, Instant, JsonDoc};
@@ -68,6 +74,8 @@ diesel::table! {
         metadata -> JsonDoc,
         private_metadata -> JsonDoc,
         state -> Text,
+        user_search -> Text,
+        user_state -> Text,
     }
 }
 
@@ -153,6 +161,7 @@ diesel::table! {
         rate_limit -> BigInt,
         by_platform -> Bool,
         disabled_at -> Nullable<Instant>,
+        name_search -> Text,
     }
 }
 
@@ -221,33 +230,6 @@ diesel::table! {
         request_id -> Id,
         answer -> Nullable<Binary>,
         created_at -> Instant,
-    }
-}
-
-diesel::table! {
-    use diesel::sql_types::*;
-    use crate::db::types::Id;
-
-    #[sql_name = "cf_answer_persons"]
-    answer_persons (credential_id, request_id, person) {
-        credential_id -> Id,
-        request_id -> Id,
-        person -> Id,
-    }
-}
-
-diesel::table! {
-    use diesel::sql_types::*;
-    use crate::db::types::{Id, Instant};
-
-    #[sql_name = "cf_erasures"]
-    erasures (user_id, trace, subject) {
-        user_id -> Id,
-        trace -> Text,
-        subject -> Id,
-        requested_at -> Instant,
-        due_at -> Instant,
-        reached -> Nullable<Id>,
     }
 }
 

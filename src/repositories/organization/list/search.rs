@@ -1,0 +1,123 @@
+//! Search of organizations by a part of the name or the slug.
+
+use std::collections::HashMap;
+
+use diesel::prelude::*;
+use diesel_async::RunQueryDsl;
+
+use super::{OrganizationRepository, OrganizationRow, Span, compared, compared_with, in_period, row_id, within};
+use crate::{
+    db::{
+        query,
+        schema::{memberships, organizations},
+    },
+    error::Result,
+    models::{
+        Cursor, Fragment, MetadataKind, Order, Organization, OrganizationFilter, OrganizationId, Page, PageRequest,
+        Reach, StateFilter, UserId,
+        search::{Searched, searchable},
+    },
+    repositories::search::Progress,
+};
+
+/// Ids read by one statement.
+const IDS: usize = 1000;
+
+/// True if the name or the slug of an organization contains a fragment.
+pub(in crate::repositories::organization) fn has_fragment(row: &OrganizationRow, fragment: &Fragment) -> bool {
+    fragment.is_in(&searchable(&[row.name.as_str(), row.slug.as_str()]))
+}
+
+impl OrganizationRepository<'_> {
+    /// A page of all organizations with a fragment, in order of creation. Takes no reach: the caller reaches all organizations.
+    pub(super) async fn search_all(
+        &mut self,
+        fragment: &Fragment,
+        filter: &OrganizationFilter,
+        page: &PageRequest,
+    ) -> Result<Page<Organization>> {
+        let everything = Reach::by_system();
+        let mut span = Span::of(page);
+        let (mut rows, mut progress): (Vec<OrganizationRow>, _) = (Vec::new(), Progress::default());
+        loop {
+            let mut search = self.conn.search();
+            let found = search.step(Searched::Organizations, fragment, span, page.order, &mut progress).await?;
+            let (asked, others) = found.ids.split_at(found.ids.len().min(progress.left()));
+            for ids in asked.chunks(page.size.saturating_add(1)) {
+                let ids: Vec<OrganizationId> = ids.iter().copied().map(OrganizationId).collect();
+                rows.extend(self.with_fragment(&everything, &ids, fragment, filter, page).await?);
+                progress.compared(ids.len());
+                if rows.len() > page.size {
+                    break;
+                }
+            }
+            let looked_to = if others.is_empty() { found.looked_to } else { asked.last().copied() };
+            match looked_to {
+                Some(end) if rows.len() <= page.size && !progress.is_over() => span = span.beyond(end, page.order),
+                end => return Ok(page.page_looked_at(rows, end.map(Cursor::by_id), row_id)),
+            }
+        }
+    }
+
+    /// A page of a member's organizations with a fragment. Examines all of the member's organizations, of which there are at most 1,000
+    /// unless platform admins have added more.
+    pub(super) async fn search_of_member(
+        &mut self,
+        reach: &Reach,
+        member: UserId,
+        fragment: &Fragment,
+        filter: &OrganizationFilter,
+        page: &PageRequest,
+    ) -> Result<Page<Organization>> {
+        let mut own: Vec<OrganizationId> = query!(self.conn, c => {
+            let own = memberships::table.filter(memberships::user_id.eq(member));
+            own.select(memberships::organization_id).load(c)
+        })?;
+        let span = Span::of(page);
+        own.retain(|id| span.contains(id.0));
+        own.sort_unstable();
+        if page.order == Order::NewestFirst {
+            own.reverse();
+        }
+        let mut rows = Vec::new();
+        for ids in own.chunks(IDS) {
+            rows.extend(self.with_fragment(reach, ids, fragment, filter, page).await?);
+            if rows.len() > page.size {
+                break;
+            }
+        }
+        Ok(page.page(rows, row_id))
+    }
+
+    /// The organization of an organization's own key, if it has the fragment.
+    pub(super) async fn search_one(
+        &mut self,
+        id: OrganizationId,
+        fragment: &Fragment,
+        filter: &OrganizationFilter,
+        page: &PageRequest,
+    ) -> Result<Page<Organization>> {
+        let own: &[OrganizationId] = if Span::of(page).contains(id.0) { &[id] } else { &[] };
+        let rows = self.with_fragment(&Reach::Organization(id), own, fragment, filter, page).await?;
+        Ok(page.page(rows, row_id))
+    }
+
+    /// Those of the given organizations that pass the filter and have the fragment, in the given order.
+    async fn with_fragment(
+        &mut self,
+        reach: &Reach,
+        ids: &[OrganizationId],
+        fragment: &Fragment,
+        filter: &OrganizationFilter,
+        page: &PageRequest,
+    ) -> Result<Vec<OrganizationRow>> {
+        let rows: Vec<OrganizationRow> = query!(self.conn, c => {
+            let query = organizations::table.filter(organizations::id.eq_any(ids)).select(OrganizationRow::as_select());
+            let query = compared_with!(query.into_boxed::<Backend>(), filter, page);
+            within!(also deleted organizations, query, reach).load(c)
+        })?;
+        let rows = rows.into_iter().filter(|row| has_fragment(row, fragment));
+        let mut rows: HashMap<OrganizationId, OrganizationRow> = rows.map(|row| (row.id, row)).collect();
+        Ok(ids.iter().filter_map(|id| rows.remove(id)).collect())
+    }
+}

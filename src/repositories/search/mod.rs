@@ -1,0 +1,255 @@
+//! The index of search: what may contain a fragment, in order of id. The caller compares the texts of what it finds.
+//!
+//! A change notes the resource as pending in its own transaction, and a job moves pending ones into the segments (`absorb.rs`). A search
+//! reads both, so that its result never depends on how far the job is.
+
+mod absorb;
+mod erase;
+
+use std::collections::BTreeMap;
+
+use diesel::prelude::*;
+use diesel_async::RunQueryDsl;
+use uuid::Uuid;
+
+use crate::{
+    db::{
+        Conn, ForUpdate, execute, query,
+        schema::{search_members, search_pending, search_postings, search_segments},
+    },
+    error::{Error, Result},
+    models::{
+        Fragment, Order, ResourceId,
+        search::{self, CHUNK, Gram, Places, Postings, Searched},
+    },
+    repositories::Span,
+};
+
+/// Rows of ids of a segment that the key has room for.
+const CHUNKS: i64 = 2048;
+/// Pending resources that one step of a search returns: all of them are compared.
+const PENDING: i64 = 250;
+/// Segments that the first step of a search reads, and that each further step does: a page reads at most [`SEGMENTS`].
+const STEPS: (i64, i64) = (8, 120);
+/// Segments that a page reads.
+const SEGMENTS: i64 = 128;
+/// Rows that a page compares with the fragment.
+const COMPARED: usize = 250;
+
+/// What one step of a search found.
+pub(super) struct Found {
+    /// What may contain the fragment, in order.
+    pub(super) ids: Vec<Uuid>,
+    /// The last id up to which the step has looked; `None` if to the end.
+    pub(super) looked_to: Option<Uuid>,
+}
+
+/// How much of a page's search is done.
+#[derive(Default)]
+pub(super) struct Progress {
+    segments: i64,
+    compared: usize,
+}
+
+impl Progress {
+    /// Counts rows that were compared.
+    pub(super) fn compared(&mut self, rows: usize) {
+        self.compared += rows;
+    }
+
+    /// True if the page must end here, and continue with its token.
+    pub(super) fn is_over(&self) -> bool {
+        self.segments >= SEGMENTS || self.compared >= COMPARED
+    }
+
+    /// Rows that may still be compared.
+    pub(super) fn left(&self) -> usize {
+        COMPARED.saturating_sub(self.compared)
+    }
+}
+
+/// The id and the number of a segment that may have members within a span, and its first and last id.
+type Segment = (i64, ResourceId, ResourceId);
+
+/// Repository of the index.
+pub struct SearchRepository<'c> {
+    pub(super) conn: &'c mut Conn,
+}
+
+impl SearchRepository<'_> {
+    /// Notes a new resource. Takes no reach: the row is new.
+    pub(super) async fn made(&mut self, searched: Searched, id: Uuid) -> Result<()> {
+        let row = (
+            search_pending::kind.eq(searched.stored()),
+            search_pending::id.eq(ResourceId(id)),
+            search_pending::changes.eq(0),
+        );
+        execute!(self.conn, diesel::insert_into(search_pending::table).values(row))
+    }
+
+    /// Notes that a searched text of a locked resource has changed. Waits for the job if that is reading the former one.
+    pub(super) async fn changed(&mut self, searched: Searched, id: Uuid) -> Result<()> {
+        let row = (
+            search_pending::kind.eq(searched.stored()),
+            search_pending::id.eq(ResourceId(id)),
+            search_pending::changes.eq(0),
+        );
+        let again = search_pending::changes.eq(search_pending::changes + 1);
+        let upsert = diesel::insert_into(search_pending::table)
+            .values(row)
+            .on_conflict((search_pending::kind, search_pending::id))
+            .do_update()
+            .set(again);
+        execute!(self.conn, upsert)
+    }
+
+    /// The next step of a search within a span. Takes no reach: the caller adds its own to the rows that it reads.
+    pub(super) async fn step(
+        &mut self,
+        searched: Searched,
+        fragment: &Fragment,
+        span: Span,
+        order: Order,
+        progress: &mut Progress,
+    ) -> Result<Found> {
+        let kind = searched.stored();
+        let count = if progress.segments == 0 { STEPS.0 } else { STEPS.1 };
+        progress.segments += count;
+        let segments = self.segments(kind, span, order, count).await?;
+        let is_end = i64::try_from(segments.len()).is_ok_and(|found| found < count);
+        let looked_to = segments.last().filter(|_| !is_end).map(|(_, first, last)| match order {
+            Order::OldestFirst => last.0,
+            Order::NewestFirst => first.0,
+        });
+        let span = looked_to.map_or(span, |end| span.until(end, order));
+        let pending = self.pending(kind, span, order).await?;
+        let cut = usize::try_from(PENDING).is_ok_and(|most| pending.len() >= most);
+        let looked_to = pending.last().copied().filter(|_| cut).or(looked_to);
+        let span = looked_to.map_or(span, |end| span.until(end, order));
+        let mut ids = self.members(kind, fragment, &segments).await?;
+        ids.extend(pending);
+        ids.retain(|id| span.contains(*id));
+        ids.sort_unstable();
+        ids.dedup();
+        if order == Order::NewestFirst {
+            ids.reverse();
+        }
+        Ok(Found { ids, looked_to })
+    }
+
+    /// Segments that may have members within a span, in order.
+    async fn segments(&mut self, kind: i64, span: Span, order: Order, limit: i64) -> Result<Vec<Segment>> {
+        query!(self.conn, c => {
+            let columns = (search_segments::segment, search_segments::first_id, search_segments::last_id);
+            let query = search_segments::table.select(columns).into_boxed::<Backend>();
+            let query = query.filter(search_segments::kind.eq(kind));
+            match order {
+                Order::OldestFirst => query
+                    .filter(search_segments::last_id.gt(ResourceId(span.after)))
+                    .order(search_segments::last_id),
+                Order::NewestFirst => query
+                    .filter(search_segments::first_id.le(ResourceId(span.up_to)))
+                    .order(search_segments::first_id.desc()),
+            }
+            .limit(limit)
+            .load(c)
+        })
+    }
+
+    /// The first pending ids within a span.
+    async fn pending(&mut self, kind: i64, span: Span, order: Order) -> Result<Vec<Uuid>> {
+        let ids: Vec<ResourceId> = query!(self.conn, c => {
+            let query = search_pending::table.select(search_pending::id).into_boxed::<Backend>();
+            let query = query
+                .filter(search_pending::kind.eq(kind))
+                .filter(search_pending::id.gt(ResourceId(span.after)))
+                .filter(search_pending::id.le(ResourceId(span.up_to)));
+            match order {
+                Order::OldestFirst => query.order(search_pending::id),
+                Order::NewestFirst => query.order(search_pending::id.desc()),
+            }
+            .limit(PENDING)
+            .load(c)
+        })?;
+        Ok(ids.into_iter().map(|id| id.0).collect())
+    }
+
+    /// The members of segments that have all grams of a fragment.
+    async fn members(&mut self, kind: i64, fragment: &Fragment, segments: &[Segment]) -> Result<Vec<Uuid>> {
+        let grams = fragment.grams();
+        let buckets: Vec<i64> = grams.iter().map(|gram| stored_bucket(*gram)).collect();
+        let numbers: Vec<i64> = segments.iter().map(|(segment, ..)| *segment).collect();
+        if numbers.is_empty() {
+            return Ok(Vec::new());
+        }
+        let rows: Vec<(i64, i64, Vec<u8>)> = query!(self.conn, c => {
+            search_postings::table
+                .filter(search_postings::kind.eq(kind))
+                .filter(search_postings::segment.eq_any(&numbers))
+                .filter(search_postings::bucket.eq_any(&buckets))
+                .select((search_postings::segment, search_postings::bucket, search_postings::postings))
+                .load(c)
+        })?;
+        let mut of_segment: BTreeMap<i64, Vec<Places>> = BTreeMap::new();
+        for (segment, bucket, row) in rows {
+            for gram in grams.iter().filter(|gram| stored_bucket(**gram) == bucket) {
+                of_segment.entry(segment).or_default().push(Postings::find(&row, *gram).ok_or_else(malformed)?);
+            }
+        }
+        let mut wanted: BTreeMap<i64, Vec<usize>> = BTreeMap::new();
+        for (segment, lists) in of_segment {
+            // A gram without a row occurs nowhere in the segment.
+            if lists.len() == grams.len() {
+                for place in search::common(&lists) {
+                    let place = usize::from(place);
+                    let chunk = segment * CHUNKS + i64::try_from(place / CHUNK).map_err(|_| malformed())?;
+                    wanted.entry(chunk).or_default().push(place % CHUNK);
+                }
+            }
+        }
+        let chunks: Vec<i64> = wanted.keys().copied().collect();
+        let ids = self.chunks(kind, &chunks).await?;
+        let found = wanted.iter().flat_map(|(chunk, places)| {
+            let of_chunk = ids.get(chunk);
+            places.iter().filter_map(move |place| of_chunk?.get(*place).copied())
+        });
+        Ok(found.collect())
+    }
+
+    /// Keeps others from writing the index until the transaction ends.
+    async fn lock(&mut self, kind: i64) -> Result<()> {
+        let _: i64 = query!(self.conn, c => {
+            let lock = search_segments::table.filter(search_segments::kind.eq(kind)).filter(search_segments::segment.eq(0));
+            ForUpdate(lock.select(search_segments::size)).get_result(c)
+        })?;
+        Ok(())
+    }
+
+    /// Ids of members by chunk.
+    async fn chunks(&mut self, kind: i64, chunks: &[i64]) -> Result<BTreeMap<i64, Vec<Uuid>>> {
+        let mut found = BTreeMap::new();
+        if chunks.is_empty() {
+            return Ok(found);
+        }
+        let rows: Vec<(i64, Vec<u8>)> = query!(self.conn, c => {
+            search_members::table
+                .filter(search_members::kind.eq(kind))
+                .filter(search_members::chunk.eq_any(chunks))
+                .select((search_members::chunk, search_members::ids))
+                .load(c)
+        })?;
+        for (chunk, bytes) in rows {
+            let ids: std::result::Result<Vec<Uuid>, _> = bytes.chunks(16).map(Uuid::from_slice).collect();
+            found.insert(chunk, ids.map_err(|_| malformed())?);
+        }
+        Ok(found)
+    }
+}
+
+fn stored_bucket(gram: Gram) -> i64 {
+    i64::try_from(search::bucket(gram)).unwrap_or_default()
+}
+
+fn malformed() -> Error {
+    Error::internal("a row of the search index is malformed")
+}

@@ -1,0 +1,70 @@
+//! Search of all users by a part of the name or the e-mail.
+
+use std::collections::HashMap;
+
+use diesel::prelude::*;
+use diesel_async::RunQueryDsl;
+
+use super::{Span, UserRepository, UserRow, compared_with, row_id, since};
+use crate::{
+    db::{query, schema::users},
+    error::Result,
+    models::{
+        Cursor, Fragment, MetadataKind, Page, PageRequest, StateFilter, User, UserFilter, UserId,
+        search::{Searched, searchable},
+    },
+    repositories::{compared, in_period, search::Progress},
+};
+
+/// True if the name or the e-mail of a user contains a fragment.
+pub(super) fn has_fragment(row: &UserRow, fragment: &Fragment) -> bool {
+    fragment.is_in(&searchable(&[row.name.as_str(), row.email_normalized.as_str()]))
+}
+
+impl UserRepository<'_> {
+    /// A page of all users with a fragment in their name or e-mail, in order of creation. Takes no reach: the caller reaches all users.
+    pub(super) async fn search_all(
+        &mut self,
+        fragment: &Fragment,
+        filter: &UserFilter,
+        page: &PageRequest,
+    ) -> Result<Page<User>> {
+        let mut span = Span::of(page);
+        let (mut rows, mut progress): (Vec<UserRow>, _) = (Vec::new(), Progress::default());
+        loop {
+            let found = self.conn.search().step(Searched::Users, fragment, span, page.order, &mut progress).await?;
+            let left = found.ids.len().min(progress.left());
+            let (asked, others) = found.ids.split_at(left);
+            for ids in asked.chunks(page.size.saturating_add(1)) {
+                let ids: Vec<UserId> = ids.iter().copied().map(UserId).collect();
+                rows.extend(self.with_fragment(&ids, fragment, filter, page).await?);
+                progress.compared(ids.len());
+                if rows.len() > page.size {
+                    break;
+                }
+            }
+            let looked_to = if others.is_empty() { found.looked_to } else { asked.last().copied() };
+            match looked_to {
+                Some(end) if rows.len() <= page.size && !progress.is_over() => span = span.beyond(end, page.order),
+                end => return Ok(page.page_looked_at(rows, end.map(Cursor::by_id), row_id)),
+            }
+        }
+    }
+
+    /// Those of the given users that pass the filter and have the fragment, in the given order.
+    async fn with_fragment(
+        &mut self,
+        ids: &[UserId],
+        fragment: &Fragment,
+        filter: &UserFilter,
+        page: &PageRequest,
+    ) -> Result<Vec<UserRow>> {
+        let rows: Vec<UserRow> = query!(self.conn, c => {
+            let query = users::table.filter(users::id.eq_any(ids)).select(UserRow::as_select());
+            compared_with!(query.into_boxed::<Backend>(), filter, page).load(c)
+        })?;
+        let rows = rows.into_iter().filter(|row| has_fragment(row, fragment));
+        let mut rows: HashMap<UserId, UserRow> = rows.map(|row| (row.id, row)).collect();
+        Ok(ids.iter().filter_map(|id| rows.remove(id)).collect())
+    }
+}
