@@ -40,8 +40,13 @@ fn kinds(items: &[Item]) -> Vec<&'static str> {
 }
 
 fn events(items: &[Item]) -> Vec<&pb::Event> {
-    let event = |item| if let Item::Event(event) = item { Some(event) } else { None };
-    items.iter().filter_map(event).collect()
+    let mut events = Vec::new();
+    for item in items {
+        if let Item::Event(event) = item {
+            events.push(event);
+        }
+    }
+    events
 }
 
 #[both]
