@@ -27,6 +27,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         take_encoded(&mut set, path).ok_or(format!("{path} is not a field of a message"))?;
         generator = generator.bytes(path);
     }
+    // Ordered, so that an answer that is remembered and decoded has the same bytes when it is encoded again.
+    generator = generator.btree_map(".tenantry.v1.BatchItemError.metadata");
     let mut config = tonic_prost_build::Config::new();
     // An answer is examined by the name of its message.
     config.enable_type_names();

@@ -317,6 +317,21 @@ async fn a_repeated_request_about_an_erased_user_is_neither_answered_nor_done_ag
 }
 
 #[both]
+async fn a_repeated_batch_about_an_erased_user_is_not_answered(t: Arc<Test>) {
+    let (ada, bob) = (t.user("ada").await, t.user("bob").await);
+    let suspend = |user: &pb::User| pb::SuspendUserRequest { user_id: user.id.clone(), ..Default::default() };
+    let request = pb::BatchSuspendUsersRequest {
+        requests: vec![suspend(&ada), suspend(&bob)],
+        request_id: Uuid::new_v4().to_string(),
+    };
+    for _ in 0..2 {
+        t.admin().users().batch_suspend_users(request.clone()).await.unwrap();
+    }
+    purge(&t, &bob).await;
+    refused(t.admin().users().batch_suspend_users(request).await, ErrorReason::UserNotFound);
+}
+
+#[both]
 async fn an_invitation_to_an_erased_address_is_gone_and_its_tenant_is_told(t: Arc<Test>) {
     let person = person(&t).await;
     let key = t.with_key(&t.organization_key(&person.organization).await);

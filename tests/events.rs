@@ -48,8 +48,20 @@ pub async fn ready(t: &Test, method: &MethodDescriptor) -> (World, Vec<u8>) {
     let mut request = world.request(method);
     match method.name() {
         "CreateMembership" => request.set_field_by_name("user_id", Value::String(other.id.clone())),
-        "DeleteUser" | "DeleteOwnUser" | "SuspendUser" | "PurgeUser" | "DeleteMembership" | "UpdateMembership"
-        | "DisableMembership" => {
+        "BatchCreateMemberships" => {
+            let items = request.get_field_by_name_mut("requests").unwrap().as_list_mut().unwrap();
+            items[0].as_message_mut().unwrap().set_field_by_name("user_id", Value::String(other.id.clone()));
+        }
+        "DeleteUser"
+        | "DeleteOwnUser"
+        | "SuspendUser"
+        | "PurgeUser"
+        | "DeleteMembership"
+        | "UpdateMembership"
+        | "DisableMembership"
+        | "BatchSuspendUsers"
+        | "BatchDeleteMemberships"
+        | "BatchUpdateMemberships" => {
             t.member(&other, &organization, "owner").await;
         }
         "EnableMembership" => {
@@ -71,7 +83,7 @@ pub async fn ready(t: &Test, method: &MethodDescriptor) -> (World, Vec<u8>) {
         // The world's user already has mailed tokens, which are returned again without an event.
         "StartEmailVerification" => request.set_field_by_name("user_id", Value::String(other.id.clone())),
         "StartPasswordReset" => request.set_field_by_name("email", Value::String(other.email.clone())),
-        "ReactivateUser" => {
+        "ReactivateUser" | "BatchReactivateUsers" => {
             t.member(&other, &organization, "owner").await;
             t.suspend(&world.user).await;
         }

@@ -20,6 +20,7 @@ mod attacks;
 mod authentication;
 mod authority_model;
 mod authorization;
+mod batches;
 mod clients;
 mod command_line;
 mod connections;

@@ -63,6 +63,19 @@ impl App {
             // A request already remembered takes no more room.
             return self.answered(call).await?.ok_or(Error::RequestMemoryFull(wait));
         }
+        self.change_in_room(call, work, answer).await
+    }
+
+    /// As [`App::change_or_refuse`], for a call that has taken its room among the remembered requests.
+    ///
+    /// # Errors
+    /// Those of [`App::change_or_refuse`].
+    pub(super) async fn change_in_room<T, A, F>(&self, call: &Call, work: F, answer: fn(T) -> A) -> Result<A>
+    where
+        T: Send,
+        A: Answer,
+        for<'tx> F: Work<&'tx mut Conn, Result<Result<T>>, Running: Send> + Copy + Send + Sync,
+    {
         let now = self.now();
         let done = self.db.transaction(async |tx| {
             let claimed = match self.claim(tx, call, now).await? {
@@ -214,6 +227,16 @@ where
     done.await
 }
 
+/// Refuses changes that give authority which nobody has decided on. The service itself may give any.
+pub(super) fn all_is_granted(tx: &Conn, origin: &Origin) -> Result<()> {
+    match (origin.actor, tx.ungranted()) {
+        (Actor::Caller { .. }, Some(change)) => {
+            Err(Error::internal(format!("{:?} gives authority that was not granted", change.action)))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Writes the events of the changes of a transaction. Returns which cached API keys they outdate once it commits. It is the last step
 /// before the commit.
 async fn write_events(
@@ -222,9 +245,7 @@ async fn write_events(
     origin: &Origin,
     now: Timestamp,
 ) -> Result<Vec<Invalidation>> {
-    if let (Actor::Caller { .. }, Some(change)) = (origin.actor, tx.ungranted()) {
-        return Err(Error::internal(format!("{:?} gives authority that was not granted", change.action)));
-    }
+    all_is_granted(tx, origin)?;
     let (changes, erasing) = (tx.take_changes(), tx.erasing().to_vec());
     // In order, so that events with the same timestamp are listed in the order in which they happened.
     let mut ids: Vec<_> = changes.iter().map(|_| random::uuid(now)).collect();

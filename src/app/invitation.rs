@@ -35,35 +35,37 @@ pub async fn create<A: Answer>(
     new: &NewInvitation,
     answer: fn(IssuedInvitation) -> A,
 ) -> Result<A> {
+    app.change(call, async |tx| create_in(app, tx, call, new).await, answer).await
+}
+
+/// Creates an invitation in a transaction.
+pub(super) async fn create_in(app: &App, tx: &mut Conn, call: &Call, new: &NewInvitation) -> Result<IssuedInvitation> {
     let (caller, now) = (&call.caller, app.now());
+    let organization = guards::lock_organization(tx, caller, new.organization_id).await?;
+    let held = guards::may_change(tx, caller, &organization, permission::WRITE_INVITATIONS).await?;
+    let given = guards::has_role(tx, organization.id, &new.role).await?;
+    authority::permissions(tx, &held, None, &given)?;
+    let members = Reach::Organization(organization.id);
+    if tx.users().get_by_email(&members, new.email.normalized()).await?.is_some() {
+        return Err(Error::Taken(Taken::Member));
+    }
+    let former = tx.invitations().lock_to(&organization, new.email.normalized()).await?;
+    if former.as_ref().is_some_and(|former| !former.is_expired(now)) {
+        return Err(Error::Taken(Taken::Invitation));
+    }
+    // The invitation that is replaced does not count.
+    let replaced = i64::from(former.is_some());
+    let count = async { Ok(tx.invitations().count(&organization).await? - replaced) };
+    guards::has_room(Limit::Invitations, MAX_INVITATIONS, count).await?;
+    if let Some(former) = former {
+        tx.invitations().delete(former, Action::InvitationExpired).await?;
+    }
     let id = app.new_id(now);
-    let (plaintext, hash) = app.secrets.mint_invitation_token(id);
+    let (plaintext_token, hash) = app.secrets.mint_invitation_token(id);
     let invitation = new.to_invitation(id, hash, caller.maker(None), now);
-    app.change(
-        call,
-        async |tx| {
-            let organization = guards::lock_organization(tx, caller, new.organization_id).await?;
-            let held = guards::may_change(tx, caller, &organization, permission::WRITE_INVITATIONS).await?;
-            let given = guards::has_role(tx, organization.id, &new.role).await?;
-            authority::permissions(tx, &held, None, &given)?;
-            let members = Reach::Organization(organization.id);
-            if tx.users().get_by_email(&members, new.email.normalized()).await?.is_some() {
-                return Err(Error::Taken(Taken::Member));
-            }
-            if let Some(former) = tx.invitations().lock_to(&organization, new.email.normalized()).await? {
-                if !former.is_expired(now) {
-                    return Err(Error::Taken(Taken::Invitation));
-                }
-                tx.invitations().delete(former, Action::InvitationExpired).await?;
-            }
-            guards::has_room(Limit::Invitations, MAX_INVITATIONS, tx.invitations().count(&organization)).await?;
-            tx.invitations().insert(&organization, &invitation).await?;
-            let invitation = ShownInvitation::new(invitation.clone(), &organization);
-            Ok(IssuedInvitation { invitation, plaintext_token: plaintext.clone() })
-        },
-        answer,
-    )
-    .await
+    tx.invitations().insert(&organization, &invitation).await?;
+    let invitation = ShownInvitation::new(invitation, &organization);
+    Ok(IssuedInvitation { invitation, plaintext_token })
 }
 
 /// Gets an invitation by id or by token. The holder of a token can see its invitation.

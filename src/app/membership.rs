@@ -26,27 +26,29 @@ const READ_USERS: &str = "users:read";
 
 /// Creates a membership. An invitation to the user's verified e-mail ends.
 pub async fn create<A: Answer>(app: &App, call: &Call, new: &NewMembership, answer: fn(Membership) -> A) -> Result<A> {
+    app.change(call, async |tx| create_in(app, tx, call, new).await, answer).await
+}
+
+/// Creates a membership in a transaction.
+pub(super) async fn create_in(app: &App, tx: &mut Conn, call: &Call, new: &NewMembership) -> Result<Membership> {
     let (caller, now) = (&call.caller, app.now());
+    let user = guards::lock_user(tx, caller, new.user_id).await?;
+    if new.role.is_owner() {
+        guards::active_user(&user)?;
+    }
+    let organization = guards::lock_organization(tx, caller, new.organization_id).await?;
+    has_room(tx, caller, &user, &organization, app.policy.max_members).await?;
+    let given = guards::has_role(tx, new.organization_id, &new.role).await?.and(&new.permissions);
+    let held = guards::held(tx, caller, organization.id).await?;
+    authority::permissions(tx, &held, None, &given)?;
+    // Decided by a read and not by the unique index, so that a batch knows whose refusal it is.
+    if exists(tx, caller, &user, &organization).await? {
+        return Err(Error::Taken(Taken::Membership));
+    }
     let membership = new.to_membership(app.new_id(now), now);
-    app.change(
-        call,
-        async |tx| {
-            let user = guards::lock_user(tx, caller, new.user_id).await?;
-            if new.role.is_owner() {
-                guards::active_user(&user)?;
-            }
-            let organization = guards::lock_organization(tx, caller, new.organization_id).await?;
-            has_room(tx, caller, &user, &organization, app.policy.max_members).await?;
-            let given = guards::has_role(tx, new.organization_id, &new.role).await?.and(&new.permissions);
-            let held = guards::held(tx, caller, organization.id).await?;
-            authority::permissions(tx, &held, None, &given)?;
-            tx.memberships().insert(&membership, &user).await?;
-            ending::invitation_of_member(tx, &organization, &user).await?;
-            Ok(membership.clone())
-        },
-        answer,
-    )
-    .await
+    tx.memberships().insert(&membership, &user).await?;
+    ending::invitation_of_member(tx, &organization, &user).await?;
+    Ok(membership)
 }
 
 /// Gets a membership by its id, or by its user and organization.
@@ -114,49 +116,53 @@ pub async fn update<A: Answer>(
     changes: &MembershipChanges,
     answer: fn((Seen<Membership>, Option<Preview>)) -> A,
 ) -> Result<A> {
+    app.change(call, async |tx| update_in(app, tx, call, target, changes).await, answer).await
+}
+
+/// Updates a membership in a transaction.
+pub(super) async fn update_in(
+    app: &App,
+    tx: &mut Conn,
+    call: &Call,
+    target: &Target<MembershipId>,
+    changes: &MembershipChanges,
+) -> Result<(Seen<Membership>, Option<Preview>)> {
     let (caller, now) = (&call.caller, app.now());
-    app.change(
-        call,
-        async |tx| {
-            let mut dry_run = DryRun::of(call);
-            let found = find(tx.memberships().get(&caller.reach(), MembershipKey::Id(target.id)).await?)?;
-            if changes.role.as_ref().is_some_and(|role| role.is_owner() && !found.role.is_owner()) {
-                let most = app.policy.max_organizations;
-                dry_run.rule(guards::lock_new_owner(tx, caller, found.user_id, most).await)?;
-            }
-            let (organization, mut membership) = lock(tx, caller, &found).await?;
-            let held = guards::may(tx, caller, organization.id, permission::WRITE_MEMBERSHIPS).await?;
-            if changes.private_metadata.is_some() {
-                guards::platform_admin(caller)?;
-            }
-            dry_run.rule(guards::is_open_to(caller, &organization))?;
-            let before = guards::held_by(tx, &membership).await?;
-            held.outranks(&before)?;
-            target.check_etag(&*membership)?;
-            if changes.role.as_ref().is_some_and(|role| !role.is_owner()) {
-                dry_run.rule(guards::keeps_an_owner(tx, &membership).await)?;
-            }
-            membership.apply(changes.clone())?;
-            let given = tx.roles().given(membership.organization_id, &membership.role).await?;
-            if changes.role.is_some() && given.is_none() {
-                return Err(Error::NotFound(Entity::Role));
-            }
-            let after = HeldPermissions::by(&membership.role, &membership.permissions).and(&given.unwrap_or_default());
-            authority::permissions(tx, &held, Some(&before), &after)?;
-            let preview = dry_run.preview(async { Ok(Impact::of_memberships(1)) }).await?;
-            if preview.is_some() {
-                return Ok((caller.sees(membership.into_inner()), preview));
-            }
-            let revision = membership.revision;
-            let membership = tx.memberships().save(membership, Action::MembershipUpdated, now).await?;
-            if membership.revision != revision {
-                ending::with_membership(tx, &organization, membership.user_id, now).await?;
-            }
-            Ok((caller.sees(membership), None))
-        },
-        answer,
-    )
-    .await
+    let mut dry_run = DryRun::of(call);
+    let found = find(tx.memberships().get(&caller.reach(), MembershipKey::Id(target.id)).await?)?;
+    if changes.role.as_ref().is_some_and(|role| role.is_owner() && !found.role.is_owner()) {
+        let most = app.policy.max_organizations;
+        dry_run.rule(guards::lock_new_owner(tx, caller, found.user_id, most).await)?;
+    }
+    let (organization, mut membership) = lock(tx, caller, &found).await?;
+    let held = guards::may(tx, caller, organization.id, permission::WRITE_MEMBERSHIPS).await?;
+    if changes.private_metadata.is_some() {
+        guards::platform_admin(caller)?;
+    }
+    dry_run.rule(guards::is_open_to(caller, &organization))?;
+    let before = guards::held_by(tx, &membership).await?;
+    held.outranks(&before)?;
+    target.check_etag(&*membership)?;
+    if changes.role.as_ref().is_some_and(|role| !role.is_owner()) {
+        dry_run.rule(guards::keeps_an_owner(tx, &membership).await)?;
+    }
+    membership.apply(changes.clone())?;
+    let given = tx.roles().given(membership.organization_id, &membership.role).await?;
+    if changes.role.is_some() && given.is_none() {
+        return Err(Error::NotFound(Entity::Role));
+    }
+    let after = HeldPermissions::by(&membership.role, &membership.permissions).and(&given.unwrap_or_default());
+    authority::permissions(tx, &held, Some(&before), &after)?;
+    let preview = dry_run.preview(async { Ok(Impact::of_memberships(1)) }).await?;
+    if preview.is_some() {
+        return Ok((caller.sees(membership.into_inner()), preview));
+    }
+    let revision = membership.revision;
+    let membership = tx.memberships().save(membership, Action::MembershipUpdated, now).await?;
+    if membership.revision != revision {
+        ending::with_membership(tx, &organization, membership.user_id, now).await?;
+    }
+    Ok((caller.sees(membership), None))
 }
 
 /// Deletes a membership: the caller's own, or one that the caller may write and outranks.
@@ -166,27 +172,25 @@ pub async fn delete<A: Answer>(
     target: &Target<MembershipId>,
     answer: fn(()) -> A,
 ) -> Result<A> {
+    app.change(call, async |tx| delete_in(app, tx, call, target).await, answer).await
+}
+
+/// Deletes a membership in a transaction.
+pub(super) async fn delete_in(app: &App, tx: &mut Conn, call: &Call, target: &Target<MembershipId>) -> Result<()> {
     let (caller, now) = (&call.caller, app.now());
-    app.change(
-        call,
-        async |tx| {
-            let found = find(tx.memberships().get(&caller.reach(), MembershipKey::Id(target.id)).await?)?;
-            let (organization, membership) = lock(tx, caller, &found).await?;
-            if caller.user_id() == Some(membership.user_id) {
-                guards::is_open_to(caller, &organization)?;
-            } else {
-                let held = guards::may_change(tx, caller, &organization, permission::WRITE_MEMBERSHIPS).await?;
-                held.outranks(&guards::held_by(tx, &membership).await?)?;
-            }
-            target.check_etag(&*membership)?;
-            guards::keeps_an_owner(tx, &membership).await?;
-            let user = membership.user_id;
-            tx.memberships().delete(membership).await?;
-            ending::with_membership(tx, &organization, user, now).await
-        },
-        answer,
-    )
-    .await
+    let found = find(tx.memberships().get(&caller.reach(), MembershipKey::Id(target.id)).await?)?;
+    let (organization, membership) = lock(tx, caller, &found).await?;
+    if caller.user_id() == Some(membership.user_id) {
+        guards::is_open_to(caller, &organization)?;
+    } else {
+        let held = guards::may_change(tx, caller, &organization, permission::WRITE_MEMBERSHIPS).await?;
+        held.outranks(&guards::held_by(tx, &membership).await?)?;
+    }
+    target.check_etag(&*membership)?;
+    guards::keeps_an_owner(tx, &membership).await?;
+    let user = membership.user_id;
+    tx.memberships().delete(membership).await?;
+    ending::with_membership(tx, &organization, user, now).await
 }
 
 /// Refuses a membership that would exceed the limit of its user or, with `most`, of its organization.
@@ -201,9 +205,18 @@ async fn has_room(
         Ok(()) => guards::may_join_another(tx, caller, user).await,
         full => full,
     };
+    guards::room_or_taken(room, exists(tx, caller, user, organization), Taken::Membership).await
+}
+
+/// True if a user is a member of an organization.
+async fn exists(
+    tx: &mut Conn,
+    caller: &Caller,
+    user: &Locked<User>,
+    organization: &Locked<Organization>,
+) -> Result<bool> {
     let key = MembershipKey::Ends(user.id, organization.id);
-    let exists = async { Ok(tx.memberships().get(&caller.reach(), key).await?.is_some()) };
-    guards::room_or_taken(room, exists, Taken::Membership).await
+    Ok(tx.memberships().get(&caller.reach(), key).await?.is_some())
 }
 
 /// Disables a membership that the caller may write and outranks. A disabled one is left unchanged. What its user gave as a member ends

@@ -6,6 +6,7 @@ pub mod attempts;
 pub mod authentication;
 mod authority;
 pub mod authorization;
+pub mod batch;
 pub mod change;
 pub mod credentials;
 pub mod dry_run;
@@ -45,7 +46,7 @@ use uuid::Uuid;
 
 use crate::{
     app::{
-        admission::Overload, attempts::Attempts, credentials::Credentials, feed::Feed, hashing::Hashing,
+        admission::Overload, attempts::Attempts, batch::Turns, credentials::Credentials, feed::Feed, hashing::Hashing,
         request_memory::RequestMemory, shares::Shares, shutdown::Shutdown, signing_keys::SigningKeys, streams::Streams,
     },
     clock::Clock,
@@ -102,6 +103,8 @@ pub struct AppParts {
     pub shares: Shares,
     /// The budget of remembered requests per owner.
     pub request_memory: RequestMemory,
+    /// The turns of batches.
+    pub turns: Turns,
     /// The settings.
     pub policy: Policy,
     /// The plans on offer.

@@ -157,36 +157,39 @@ pub async fn suspend<A: Answer>(
     target: &Target<UserId>,
     answer: fn((User, Option<Preview>)) -> A,
 ) -> Result<A> {
+    app.change(call, async |tx| suspend_in(app, tx, call, target).await, answer).await
+}
+
+/// Suspends a user in a transaction.
+pub(super) async fn suspend_in(
+    app: &App,
+    tx: &mut Conn,
+    call: &Call,
+    target: &Target<UserId>,
+) -> Result<(User, Option<Preview>)> {
     let now = app.now();
-    app.change(
-        call,
-        async |tx| {
-            let mut dry_run = DryRun::of(call);
-            let mut user = guards::lock_user(tx, &call.caller, target.id).await?;
-            target.check_etag(&*user)?;
-            dry_run.rule(guards::platform_keeps_an_admin(tx, &user).await)?;
-            if user.state == UserState::Suspended {
-                let preview = dry_run.preview(async { Ok(Impact::default()) }).await?;
-                return Ok((user.into_inner(), preview));
-            }
-            // Suspension is for emergencies: owning an organization does not protect from it.
-            let organizations_without_owner = guards::orphaned_without(tx, &user).await?;
-            user.state = UserState::Suspended;
-            let count = async {
-                let impact = tx.users().impact(&user, now).await?;
-                Ok(Impact { organizations_without_owner, ..impact })
-            };
-            let preview = dry_run.preview(count).await?;
-            if preview.is_some() {
-                return Ok((user.into_inner(), preview));
-            }
-            let user = tx.users().save(user, Action::UserSuspended, now).await?;
-            ending::with_user(tx, &user, now).await?;
-            Ok((user, None))
-        },
-        answer,
-    )
-    .await
+    let mut dry_run = DryRun::of(call);
+    let mut user = guards::lock_user(tx, &call.caller, target.id).await?;
+    target.check_etag(&*user)?;
+    dry_run.rule(guards::platform_keeps_an_admin(tx, &user).await)?;
+    if user.state == UserState::Suspended {
+        let preview = dry_run.preview(async { Ok(Impact::default()) }).await?;
+        return Ok((user.into_inner(), preview));
+    }
+    // Suspension is for emergencies: owning an organization does not protect from it.
+    let organizations_without_owner = guards::orphaned_without(tx, &user).await?;
+    user.state = UserState::Suspended;
+    let count = async {
+        let impact = tx.users().impact(&user, now).await?;
+        Ok(Impact { organizations_without_owner, ..impact })
+    };
+    let preview = dry_run.preview(count).await?;
+    if preview.is_some() {
+        return Ok((user.into_inner(), preview));
+    }
+    let user = tx.users().save(user, Action::UserSuspended, now).await?;
+    ending::with_user(tx, &user, now).await?;
+    Ok((user, None))
 }
 
 /// Reactivates a suspended user. An active one is left unchanged.
@@ -196,22 +199,19 @@ pub async fn reactivate<A: Answer>(
     target: &Target<UserId>,
     answer: fn(User) -> A,
 ) -> Result<A> {
-    let now = app.now();
-    app.change(
-        call,
-        async |tx| {
-            let mut user = guards::lock_user(tx, &call.caller, target.id).await?;
-            target.check_etag(&*user)?;
-            if user.state == UserState::Active {
-                return Ok(user.into_inner());
-            }
-            authority::standing(tx, &call.caller, &user)?;
-            user.state = UserState::Active;
-            tx.users().save(user, Action::UserReactivated, now).await
-        },
-        answer,
-    )
-    .await
+    app.change(call, async |tx| reactivate_in(app, tx, call, target).await, answer).await
+}
+
+/// Reactivates a user in a transaction.
+pub(super) async fn reactivate_in(app: &App, tx: &mut Conn, call: &Call, target: &Target<UserId>) -> Result<User> {
+    let mut user = guards::lock_user(tx, &call.caller, target.id).await?;
+    target.check_etag(&*user)?;
+    if user.state == UserState::Active {
+        return Ok(user.into_inner());
+    }
+    authority::standing(tx, &call.caller, &user)?;
+    user.state = UserState::Active;
+    tx.users().save(user, Action::UserReactivated, app.now()).await
 }
 
 /// Deletes a user, which can be restored for a while. Its sessions, the invitations it sent and the tokens mailed to it end.

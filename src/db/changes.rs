@@ -21,14 +21,28 @@ impl Conn {
         }
     }
 
-    /// The first recorded change that grants authority which `app::authority` has not permitted.
+    /// The first change of the current item that grants authority which `app::authority` has not permitted.
     pub(crate) fn ungranted(&self) -> Option<&Change> {
-        self.changes.iter().find(|change| change.gives().is_some_and(|grant| !self.granted.contains(&grant)))
+        let of_item = self.changes.get(self.settled..).unwrap_or_default();
+        of_item.iter().find(|change| change.gives().is_some_and(|grant| !self.granted.contains(&grant)))
+    }
+
+    /// Number of changes recorded so far.
+    pub(crate) fn recorded(&self) -> usize {
+        self.changes.len()
+    }
+
+    /// Ends one item of a transaction that has several, once [`Conn::ungranted`] has found nothing. What was permitted for it is not
+    /// permitted for the next one.
+    pub(crate) fn end_item(&mut self) {
+        self.settled = self.changes.len();
+        self.granted.clear();
     }
 
     /// Changes recorded since the last call. The caller writes their events.
     pub(crate) fn take_changes(&mut self) -> Vec<Change> {
         self.actions.extend(self.changes.iter().map(|change| change.action));
+        self.settled = 0;
         std::mem::take(&mut self.changes)
     }
 }

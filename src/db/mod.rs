@@ -75,8 +75,10 @@ pub struct Conn {
     changes: Vec<Change>,
     /// Actions of the events written in this transaction.
     actions: Vec<Action>,
-    /// Authority that may be granted in this transaction.
+    /// Authority that may be granted in this transaction, or for its current item.
     granted: Vec<Grant>,
+    /// Number of changes of items that have ended.
+    settled: usize,
     /// Persons whom this transaction erases.
     erasing: Vec<Person>,
 }
@@ -352,7 +354,7 @@ impl Database {
 
 impl Conn {
     fn new(handle: Handle) -> Self {
-        Self { handle, changes: Vec::new(), actions: Vec::new(), granted: Vec::new(), erasing: Vec::new() }
+        Self { handle, changes: Vec::new(), actions: Vec::new(), granted: Vec::new(), settled: 0, erasing: Vec::new() }
     }
 
     /// Ends a snapshot and returns the connection to its pool.

@@ -120,6 +120,20 @@ impl Error {
         Self::Internal(text.into().into())
     }
 
+    /// True if it refuses one item of a batch and says nothing about the others: the item breaks a rule, or the caller may not do it. Every
+    /// other error is one of the whole call.
+    pub fn is_of_item(&self) -> bool {
+        matches!(
+            self,
+            Self::Invalid(_)
+                | Self::NotFound(_)
+                | Self::Taken(_)
+                | Self::Precondition(_)
+                | Self::Denied(_)
+                | Self::EtagMismatch
+        )
+    }
+
     /// A single invalid field.
     pub fn invalid(field: &str, rule: &str) -> Self {
         Self::Invalid(vec![Violation { field: field.to_owned(), rule: rule.to_owned() }])

@@ -1,6 +1,9 @@
 //! The one place where errors become statuses: code, reason, details. Server faults are logged here, once.
 
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::{BTreeMap, HashMap},
+    time::Duration,
+};
 
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, PreconditionViolation, StatusExt as _};
@@ -107,6 +110,49 @@ pub fn reason(error: &Error) -> ErrorReason {
     classify(error).1
 }
 
+/// True for the reasons of PERMISSION_DENIED.
+pub fn is_denial(reason: ErrorReason) -> bool {
+    use ErrorReason as R;
+    matches!(
+        reason,
+        R::ScopeMissing
+            | R::PlatformAdminRequired
+            | R::ApiKeyRequired
+            | R::RoleInsufficient
+            | R::RateNotHeld
+            | R::FormerSecret
+            | R::ScopeNotHeld
+            | R::ExpiryNotHeld
+            | R::IpRangeNotHeld
+    )
+}
+
+/// Returns the details of an error as the metadata of its `ErrorInfo`.
+pub fn metadata(error: &Error) -> BTreeMap<String, String> {
+    let entries = match error {
+        Error::Taken(taken) => vec![("field", taken.field().to_owned())],
+        Error::Denied(Denial::ScopeMissing(scope) | Denial::ScopeNotHeld(scope)) => vec![("scope", scope.clone())],
+        Error::Denied(Denial::RoleInsufficient(permission)) => vec![("permission", permission.clone())],
+        Error::Precondition(Precondition::LimitReached(limit, most)) => {
+            vec![("limit", limit.name().to_owned()), ("most", most.to_string())]
+        }
+        Error::RateLimited { per_second, .. } => vec![("calls_per_second", per_second.to_string())],
+        Error::PasswordUnacceptable { rule, .. } => {
+            let (name, bound) = match rule {
+                Unacceptable::TooShort(least) => ("TOO_SHORT", Some(("least", least))),
+                Unacceptable::TooLong(most) => ("TOO_LONG", Some(("most", most))),
+                Unacceptable::Common => ("COMMON", None),
+                Unacceptable::Personal => ("PERSONAL", None),
+            };
+            let bound = bound.map(|(bound, number)| (bound, number.to_string()));
+            std::iter::once(("rule", name.to_owned())).chain(bound).collect()
+        }
+        Error::Internal(_) => vec![("request_id", telemetry::request_id())],
+        _ => Vec::new(),
+    };
+    entries.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+}
+
 /// Returns the reason for an entity that does not exist.
 pub fn not_found(entity: Entity) -> ErrorReason {
     match entity {
@@ -126,7 +172,6 @@ impl From<Error> for Status {
     fn from(error: Error) -> Self {
         let (code, reason) = classify(&error);
         let mut details = ErrorDetails::new();
-        let mut metadata = HashMap::new();
         match &error {
             Error::Invalid(violations) => {
                 for violation in violations {
@@ -136,19 +181,6 @@ impl From<Error> for Status {
             Error::NotFound(entity) => {
                 details.set_resource_info(entity.type_name(), "", "", "");
             }
-            Error::Taken(taken) => {
-                metadata.insert("field".to_owned(), taken.field().to_owned());
-            }
-            Error::Denied(Denial::ScopeMissing(scope) | Denial::ScopeNotHeld(scope)) => {
-                metadata.insert("scope".to_owned(), scope.clone());
-            }
-            Error::Denied(Denial::RoleInsufficient(permission)) => {
-                metadata.insert("permission".to_owned(), permission.clone());
-            }
-            Error::Precondition(Precondition::LimitReached(limit, most)) => {
-                metadata.insert("limit".to_owned(), limit.name().to_owned());
-                metadata.insert("most".to_owned(), most.to_string());
-            }
             Error::Precondition(Precondition::LastOwner(organizations)) => {
                 let violation = |id: &_| PreconditionViolation::new("LAST_OWNER", format!("organizations/{id}"), "");
                 details.set_precondition_failure(organizations.iter().map(violation).collect::<Vec<_>>());
@@ -156,23 +188,14 @@ impl From<Error> for Status {
             Error::TooManyAttempts(wait) | Error::RequestMemoryFull(wait) => {
                 details.set_retry_info(Some(*wait));
             }
-            Error::RateLimited { per_second, wait } => {
+            Error::RateLimited { wait, .. } => {
                 details.set_retry_info(Some(*wait));
-                metadata.insert("calls_per_second".to_owned(), per_second.to_string());
             }
             Error::SlugReserved(field) => {
                 details.add_bad_request_violation(*field, "must not be a reserved slug");
             }
             Error::PasswordUnacceptable { field, rule } => {
                 details.add_bad_request_violation(*field, rule.words());
-                let (name, bound) = match rule {
-                    Unacceptable::TooShort(least) => ("TOO_SHORT", Some(("least", least))),
-                    Unacceptable::TooLong(most) => ("TOO_LONG", Some(("most", most))),
-                    Unacceptable::Common => ("COMMON", None),
-                    Unacceptable::Personal => ("PERSONAL", None),
-                };
-                metadata.insert("rule".to_owned(), name.to_owned());
-                metadata.extend(bound.map(|(bound, number)| (bound.to_owned(), number.to_string())));
             }
             Error::NoSigningKey => {
                 tracing::error!(
@@ -192,11 +215,10 @@ impl From<Error> for Status {
             }
             Error::Internal(source) => {
                 tracing::error!(error = chain(source.as_ref()), "internal error");
-                metadata.insert("request_id".to_owned(), telemetry::request_id());
             }
             _ => {}
         }
-        details.set_error_info(reason_text(reason), DOMAIN, metadata);
+        details.set_error_info(reason_text(reason), DOMAIN, metadata(&error).into_iter().collect::<HashMap<_, _>>());
         Status::with_error_details(code, error.to_string(), details)
     }
 }

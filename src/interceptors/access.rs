@@ -209,7 +209,8 @@ impl Intercept for AccessTable {
     async fn before(&self, parts: &mut Parts) -> Result<()> {
         let method = self.0.get(parts.uri.path()).filter(|_| parts.uri.query().is_none());
         let method = method.ok_or(Error::MethodUnknown)?;
-        if let (true, Access::Scope { scope, .. }) = (method.is_stream, &method.access) {
+        let is_long = method.is_stream || method.priority == Priority::Import;
+        if let (true, Access::Scope { scope, .. }) = (is_long, &method.access) {
             parts.extensions.insert(RequiredScope(scope.clone()));
         }
         parts.extensions.insert(Arc::clone(method));

@@ -18,7 +18,7 @@ use crate::{
     error::chain,
     grpc::convert::call::CallContext,
     models::{
-        Action, Actor, Caller, Change, CredentialId, Origin, Principal, PrincipalId, Timestamp,
+        Action, Actor, Caller, Change, CredentialId, DeniedItems, Origin, Principal, PrincipalId, Timestamp,
         event::{Refusal, Subject},
     },
     telemetry,
@@ -167,16 +167,26 @@ impl Layer for Audit {
         let caller = parts.extensions.get::<Caller>();
         let caller = caller.map(|caller| (caller.principal, caller.accountable, caller.presented));
         let seen = CallInfo::of(&parts);
-        let response = next.call(Request::from_parts(parts, body)).await;
-        let denied =
-            Status::from_header_map(response.headers()).filter(|status| status.code() == Code::PermissionDenied);
-        if let (Some((owner, accountable, presented)), Some(status)) = (caller, denied) {
-            let reason = status.get_details_error_info().map(|info| info.reason).unwrap_or_default();
-            let change = Change::nothing(Action::CallDenied, subject(owner));
+        let mut response = next.call(Request::from_parts(parts, body)).await;
+        let Some((owner, accountable, presented)) = caller else { return response };
+        let denied = denials(&mut response);
+        if !denied.is_empty() {
             let origin = seen.origin(Actor::Caller { owner, presented });
-            Box::pin(self.refused(origin, accountable, presented.id(), change, &reason)).await;
+            for reason in denied {
+                let change = Change::nothing(Action::CallDenied, subject(owner));
+                Box::pin(self.refused(origin.clone(), accountable, presented.id(), change, &reason)).await;
+            }
         }
         response
+    }
+}
+
+/// The reasons for which a call, or items of a batch, were denied.
+fn denials(response: &mut Response<Body>) -> Vec<String> {
+    let denied = Status::from_header_map(response.headers()).filter(|status| status.code() == Code::PermissionDenied);
+    match denied {
+        Some(status) => vec![status.get_details_error_info().map(|info| info.reason).unwrap_or_default()],
+        None => response.extensions_mut().remove::<DeniedItems>().map(|denied| denied.0).unwrap_or_default(),
     }
 }
 

@@ -48,6 +48,10 @@ pub enum Actor {
     },
 }
 
+/// The reasons for which items of a batch were denied, as an extension of its response: they have events like those of denied calls.
+#[derive(Clone, Debug)]
+pub struct DeniedItems(pub Vec<String>);
+
 /// A request that may be sent again and takes effect once.
 #[derive(Clone, Debug)]
 pub struct Once {

@@ -47,7 +47,7 @@ pub use api_key::{
     ApiKey, ApiKeyChanges, ApiKeyFilter, ApiKeyOwner, Credential, Environment, NewApiKey, OwnerState, Use, Verdict,
 };
 pub use authority::Grant;
-pub use call::{Actor, Call, Once, Origin};
+pub use call::{Actor, Call, DeniedItems, Once, Origin};
 pub use caller::{Caller, Presented, Principal, Reach, Seen};
 pub use email::{Email, EmailPrefix, NormalizedEmail};
 pub use erasure::{Erased, Erasure, Person, Trace};

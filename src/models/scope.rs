@@ -114,7 +114,7 @@ pub fn strings(json: Value) -> Result<Vec<String>, String> {
     items.into_iter().map(text).collect()
 }
 
-/// The scope that the method of a stream requires. The stream checks it again while it runs.
+/// The scope that the method of a stream or of a batch requires. They check it again while they run.
 #[derive(Clone, Debug)]
 pub struct RequiredScope(pub Scope);
 

@@ -31,7 +31,7 @@ const fn of_platform(weight: usize, scope: &'static str) -> Rule {
 }
 
 /// All methods that are called. Methods that hash a password have low weights: they cost more than all others together.
-pub static METHODS: [(&str, Rule); 100] = [
+pub static METHODS: [(&str, Rule); 106] = [
     ("CreateApiKey", rule(6, "api_keys:write")),
     ("GetApiKey", rule(1, "api_keys:read")),
     ("ListApiKeys", rule(1, "api_keys:read")),
@@ -132,6 +132,12 @@ pub static METHODS: [(&str, Rule); 100] = [
     ("GrantPlatformAdmin", of_platform(3, "platform_admins:write")),
     ("ImportUsers", of_platform(1, "users:write")),
     ("RevokePlatformAdmin", of_platform(2, "platform_admins:write")),
+    ("BatchCreateInvitations", rule(3, "invitations:write")),
+    ("BatchCreateMemberships", of_platform(2, "memberships:write")),
+    ("BatchUpdateMemberships", rule(3, "memberships:write")),
+    ("BatchDeleteMemberships", rule(2, "memberships:write")),
+    ("BatchSuspendUsers", of_platform(2, "users:write")),
+    ("BatchReactivateUsers", of_platform(2, "users:write")),
 ];
 
 /// Scopes of the methods that give authority.
@@ -432,6 +438,13 @@ pub enum Call {
     GrantPlatformAdmin(usize),
     ImportUsers,
     RevokePlatformAdmin(usize),
+    /// Batches of one item: the call by itself.
+    BatchCreateInvitations(Box<Call>),
+    BatchCreateMemberships(Box<Call>),
+    BatchUpdateMemberships(Box<Call>),
+    BatchDeleteMemberships(Box<Call>),
+    BatchSuspendUsers(Box<Call>),
+    BatchReactivateUsers(Box<Call>),
 }
 
 impl Call {
@@ -440,6 +453,19 @@ impl Call {
         let text = format!("{self:?}");
         let name = text.split(|c: char| !c.is_ascii_alphanumeric()).next().unwrap_or_default();
         METHODS.iter().map(|(method, _)| *method).find(|method| *method == name).unwrap()
+    }
+
+    /// The item of a batch.
+    pub fn item(&self) -> Option<&Self> {
+        match self {
+            Self::BatchCreateInvitations(item)
+            | Self::BatchCreateMemberships(item)
+            | Self::BatchUpdateMemberships(item)
+            | Self::BatchDeleteMemberships(item)
+            | Self::BatchSuspendUsers(item)
+            | Self::BatchReactivateUsers(item) => Some(item),
+            _ => None,
+        }
     }
 
     fn rule(&self) -> &'static Rule {
@@ -703,6 +729,18 @@ impl<'a> Draw<'a> {
 
     /// Draws a call of a method. `None` if there is no resource for it.
     pub fn call(&mut self, method: &str) -> Option<Call> {
+        let batch: Option<(&str, fn(Box<Call>) -> Call)> = match method {
+            "BatchCreateInvitations" => Some(("CreateInvitation", Call::BatchCreateInvitations)),
+            "BatchCreateMemberships" => Some(("CreateMembership", Call::BatchCreateMemberships)),
+            "BatchUpdateMemberships" => Some(("UpdateMembership", Call::BatchUpdateMemberships)),
+            "BatchDeleteMemberships" => Some(("DeleteMembership", Call::BatchDeleteMemberships)),
+            "BatchSuspendUsers" => Some(("SuspendUser", Call::BatchSuspendUsers)),
+            "BatchReactivateUsers" => Some(("ReactivateUser", Call::BatchReactivateUsers)),
+            _ => None,
+        };
+        if let Some((single, batch)) = batch {
+            return self.call(single).map(|item| batch(Box::new(item)));
+        }
         // Each group passes other methods on to the next one.
         self.draw_key_changes(method)
     }

@@ -751,6 +751,8 @@ impl Model {
     }
 
     fn allows_to(&self, who: &Who, call: &Call) -> Expected {
+        // An item of a batch is decided as the call by itself.
+        let call = call.item().unwrap_or(call);
         // Each group passes other calls on to the next one.
         self.allows_key_changes(who, call)
     }
@@ -1610,6 +1612,7 @@ impl Model {
     /// Effects of a successful call.
     pub fn done(&mut self, credential: Credential, call: &Call, answer: &Answer) {
         let Some(who) = self.who(credential) else { return };
+        let call = call.item().unwrap_or(call);
         // Each group passes other calls on to the next one.
         self.done_key_changes(&who, call, answer);
         self.end_pointless_invitations();

@@ -1,14 +1,19 @@
 //! The server under test: makes calls, compares them with the model, and finally tests every credential.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::{
+    collections::HashMap,
+    sync::atomic::{AtomicUsize, Ordering},
+};
 
 use prost::Message as _;
 use tenantry::pb::{
-    self, accept_invitation_request, batch_check_permissions_result, batch_verify_api_keys_result,
-    check_permission_request, create_api_key_request, decline_invitation_request, get_invitation_request,
-    get_membership_request, get_role_request, imported_user_result, list_api_keys_request, list_invitations_request,
+    self, accept_invitation_request, batch_check_permissions_result, batch_invitation_result, batch_membership_result,
+    batch_user_result, batch_verify_api_keys_result, check_permission_request, create_api_key_request,
+    decline_invitation_request, get_invitation_request, get_membership_request, get_role_request, imported_user_result,
+    list_api_keys_request, list_invitations_request,
 };
 use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt as _};
 
 use super::{
     Counts,
@@ -20,7 +25,7 @@ use crate::support::{
     given::{CHEAP_HASH, Issued as _, unique},
     mask,
     random::Random,
-    refusal::reason_of,
+    refusal::{code, name, reason_of},
     time_in,
 };
 
@@ -402,6 +407,9 @@ impl World {
     async fn call(&self, credential: Credential, call: &Call) -> Result<Answer, Status> {
         let _guard = if locks_admins(call) { Some(ADMINS.lock().await) } else { None };
         let api = self.api(credential);
+        if let Some(answer) = self.call_batches(&api, call).await? {
+            return Ok(answer);
+        }
         if let Some(answer) = self.call_key_changes(&api, call).await? {
             return Ok(answer);
         }
@@ -451,6 +459,101 @@ impl World {
             return Ok(answer);
         }
         panic!("add a request for {call:?}")
+    }
+
+    fn new_invitation(
+        &self,
+        organization: usize,
+        address: &super::calls::Address,
+        role: &str,
+    ) -> pb::CreateInvitationRequest {
+        pb::CreateInvitationRequest {
+            organization_id: self.organization_id(organization),
+            email: self.model.address(address),
+            role: role.to_owned(),
+            ..Default::default()
+        }
+    }
+
+    fn new_membership(
+        &self,
+        user: usize,
+        organization: usize,
+        role: &str,
+        extra: &[&str],
+    ) -> pb::CreateMembershipRequest {
+        pb::CreateMembershipRequest {
+            user_id: self.user_id(user),
+            organization_id: self.organization_id(organization),
+            role: role.to_owned(),
+            permissions: texts(extra),
+            ..Default::default()
+        }
+    }
+
+    fn changed_membership(
+        &self,
+        user: usize,
+        organization: usize,
+        role: Option<&str>,
+        extra: Option<&[&str]>,
+    ) -> pb::UpdateMembershipRequest {
+        let paths: Vec<&str> = role.iter().map(|_| "role").chain(extra.iter().map(|_| "permissions")).collect();
+        pb::UpdateMembershipRequest {
+            membership_id: self.membership_id(user, organization),
+            role: role.unwrap_or_default().to_owned(),
+            permissions: texts(extra.unwrap_or_default()),
+            update_mask: mask(&paths),
+            ..Default::default()
+        }
+    }
+
+    /// Batches of one item, whose result is that of the call.
+    async fn call_batches(&self, api: &Api, call: &Call) -> Result<Option<Answer>, Status> {
+        let Some(item) = call.item() else { return Ok(None) };
+        let mut answer = Answer::default();
+        match item {
+            Call::CreateInvitation { organization, address, role } => {
+                let requests = vec![self.new_invitation(*organization, address, role)];
+                let request = pb::BatchCreateInvitationsRequest { requests, ..Default::default() };
+                let done = api.invitations().batch_create_invitations(request).await?.into_inner().results.remove(0);
+                answer.text = done.plaintext_token;
+                answer.id = match done.outcome.unwrap() {
+                    batch_invitation_result::Outcome::Invitation(made) => made.id,
+                    batch_invitation_result::Outcome::InvitationId(id) => id,
+                    batch_invitation_result::Outcome::Error(error) => return Err(refusal_of_item(&error)),
+                };
+            }
+            Call::CreateMembership { user, organization, role, extra } => {
+                let requests = vec![self.new_membership(*user, *organization, role, extra)];
+                let request = pb::BatchCreateMembershipsRequest { requests, ..Default::default() };
+                let done = api.memberships().batch_create_memberships(request).await?.into_inner().results;
+                answer.id = id_of_membership(done)?;
+            }
+            Call::UpdateMembership { user, organization, role, extra } => {
+                let requests = vec![self.changed_membership(*user, *organization, *role, extra.as_deref())];
+                let request = pb::BatchUpdateMembershipsRequest { requests, ..Default::default() };
+                id_of_membership(api.memberships().batch_update_memberships(request).await?.into_inner().results)?;
+            }
+            Call::DeleteMembership { user, organization } => {
+                let membership_id = self.membership_id(*user, *organization);
+                let requests = vec![pb::DeleteMembershipRequest { membership_id, ..Default::default() }];
+                let request = pb::BatchDeleteMembershipsRequest { requests, ..Default::default() };
+                id_of_membership(api.memberships().batch_delete_memberships(request).await?.into_inner().results)?;
+            }
+            Call::SuspendUser(user) => {
+                let requests = vec![pb::SuspendUserRequest { user_id: self.user_id(*user), ..Default::default() }];
+                let request = pb::BatchSuspendUsersRequest { requests, ..Default::default() };
+                is_done_to_user(&api.users().batch_suspend_users(request).await?.into_inner().results)?;
+            }
+            Call::ReactivateUser(user) => {
+                let requests = vec![pb::ReactivateUserRequest { user_id: self.user_id(*user), ..Default::default() }];
+                let request = pb::BatchReactivateUsersRequest { requests, ..Default::default() };
+                is_done_to_user(&api.users().batch_reactivate_users(request).await?.into_inner().results)?;
+            }
+            other => panic!("add a batch of {other:?}"),
+        }
+        Ok(Some(answer))
     }
 
     /// API keys: creation and changes.
@@ -877,12 +980,7 @@ impl World {
         let mut answer = Answer::default();
         match call {
             Call::CreateInvitation { organization, address, role } => {
-                let request = pb::CreateInvitationRequest {
-                    organization_id: self.organization_id(*organization),
-                    email: self.model.address(address),
-                    role: (*role).to_owned(),
-                    ..Default::default()
-                };
+                let request = self.new_invitation(*organization, address, role);
                 let made = api.invitations().create_invitation(request).await?.into_inner();
                 (answer.id, answer.text) = (made.invitation.unwrap().id, made.plaintext_token);
             }
@@ -924,13 +1022,7 @@ impl World {
         let mut answer = Answer::default();
         match call {
             Call::CreateMembership { user, organization, role, extra } => {
-                let request = pb::CreateMembershipRequest {
-                    user_id: self.user_id(*user),
-                    organization_id: self.organization_id(*organization),
-                    role: (*role).to_owned(),
-                    permissions: texts(extra),
-                    ..Default::default()
-                };
+                let request = self.new_membership(*user, *organization, role, extra);
                 answer.id = api.memberships().create_membership(request).await?.into_inner().membership.unwrap().id;
             }
             Call::GetMembership { user, organization } => {
@@ -953,14 +1045,7 @@ impl World {
                 api.memberships().count_members(request).await?;
             }
             Call::UpdateMembership { user, organization, role, extra } => {
-                let paths: Vec<&str> = role.iter().map(|_| "role").chain(extra.iter().map(|_| "permissions")).collect();
-                let request = pb::UpdateMembershipRequest {
-                    membership_id: self.membership_id(*user, *organization),
-                    role: role.unwrap_or_default().to_owned(),
-                    permissions: texts(extra.as_deref().unwrap_or_default()),
-                    update_mask: mask(&paths),
-                    ..Default::default()
-                };
+                let request = self.changed_membership(*user, *organization, *role, extra.as_deref());
                 api.memberships().update_membership(request).await?;
             }
             Call::DeleteMembership { user, organization } => {
@@ -1456,10 +1541,33 @@ impl World {
     }
 }
 
+/// The refusal of the item of a batch, as that of a call.
+fn refusal_of_item(error: &pb::BatchItemError) -> Status {
+    let details = ErrorDetails::with_error_info(name(error.reason()), "tenantry", HashMap::new());
+    Status::with_error_details(code(error.reason()), error.message.clone(), details)
+}
+
+/// The id of the only membership of a batch.
+fn id_of_membership(mut results: Vec<pb::BatchMembershipResult>) -> Result<String, Status> {
+    match results.remove(0).outcome.unwrap() {
+        batch_membership_result::Outcome::Membership(membership) => Ok(membership.id),
+        batch_membership_result::Outcome::MembershipId(id) => Ok(id),
+        batch_membership_result::Outcome::Error(error) => Err(refusal_of_item(&error)),
+    }
+}
+
+/// The outcome for the only user of a batch.
+fn is_done_to_user(results: &[pb::BatchUserResult]) -> Result<(), Status> {
+    match results[0].outcome.as_ref().unwrap() {
+        batch_user_result::Outcome::Error(error) => Err(refusal_of_item(error)),
+        _ => Ok(()),
+    }
+}
+
 /// True if a call locks all platform admins.
 fn locks_admins(call: &Call) -> bool {
     matches!(
-        call,
+        call.item().unwrap_or(call),
         Call::GrantPlatformAdmin(_)
             | Call::RevokePlatformAdmin(_)
             | Call::SuspendUser(_)

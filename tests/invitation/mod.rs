@@ -1,6 +1,7 @@
 //! `InvitationService`, a file per method.
 
 mod accept;
+pub mod batch_create;
 mod create;
 mod decline;
 mod get;

@@ -1,5 +1,8 @@
 //! `MembershipService`, a file per method.
 
+pub mod batch_create;
+mod batch_delete;
+pub mod batch_update;
 mod count_members;
 mod create;
 mod delete;

@@ -1,7 +1,9 @@
 //! Builds requests for any method from the descriptor set and a world of resources that they can name.
 
 use prost::Message as _;
-use prost_reflect::{DynamicMessage, FieldDescriptor, Kind, MethodDescriptor, ReflectMessage as _, Value};
+use prost_reflect::{
+    DynamicMessage, FieldDescriptor, Kind, MessageDescriptor, MethodDescriptor, ReflectMessage as _, Value,
+};
 use tenantry::pb::{self, create_api_key_request::Owner};
 
 use super::{
@@ -177,8 +179,13 @@ impl World {
 
     /// A valid request of a method about this world.
     pub fn request(&self, method: &MethodDescriptor) -> DynamicMessage {
-        let mut request = DynamicMessage::new(method.input());
-        for field in method.input().fields() {
+        self.message(method, &method.input())
+    }
+
+    /// A valid request, or item of a request, of a method.
+    fn message(&self, method: &MethodDescriptor, message: &MessageDescriptor) -> DynamicMessage {
+        let mut request = DynamicMessage::new(message.clone());
+        for field in message.fields() {
             let second_of_oneof =
                 field.containing_oneof().and_then(|oneof| oneof.fields().next()).is_some_and(|first| first != field);
             if second_of_oneof {
@@ -245,7 +252,8 @@ impl World {
         let text = |text: &str| Some(Value::String(text.to_owned()));
         let texts = |text: &str| Some(Value::List(vec![Value::String(text.to_owned())]));
         // Calls that create or write use new names; other calls name existing resources.
-        let makes = ["Create", "Update", "Link", "SignUp"].iter().any(|verb| method.name().starts_with(verb));
+        let name = method.name().trim_start_matches("Batch");
+        let makes = ["Create", "Update", "Link", "SignUp"].iter().any(|verb| name.starts_with(verb));
         match field.name() {
             "new_email" => text(&format!("{}@example.com", unique("new"))),
             "email" if makes => text(&format!("{}@example.com", unique("made"))),
@@ -278,6 +286,11 @@ impl World {
     /// Messages, and lists of them.
     fn message_value(&self, method: &MethodDescriptor, field: &FieldDescriptor) -> Option<Value> {
         match field.name() {
+            // The items of a batch.
+            "requests" => {
+                let Kind::Message(message) = field.kind() else { return None };
+                Some(Value::List(vec![Value::Message(self.message(method, &message))]))
+            }
             "checks" => {
                 let Kind::Message(message) = field.kind() else { return None };
                 let check = pb::CheckPermissionRequest {
@@ -307,7 +320,7 @@ impl World {
             "update_mask" => {
                 let path = ["name", "role", "description"]
                     .into_iter()
-                    .find(|path| method.input().get_field_by_name(path).is_some());
+                    .find(|path| field.parent_message().get_field_by_name(path).is_some());
                 let mask = prost_types::FieldMask { paths: path.into_iter().map(str::to_owned).collect() };
                 let Kind::Message(message) = field.kind() else { return None };
                 Some(Value::Message(DynamicMessage::decode(message, mask.encode_to_vec().as_slice()).unwrap()))

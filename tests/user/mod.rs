@@ -1,6 +1,8 @@
 //! `UserService`, a file per method.
 
 mod batch_get;
+mod batch_reactivate;
+pub mod batch_suspend;
 mod create;
 mod delete;
 mod delete_own;

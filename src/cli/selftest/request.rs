@@ -165,7 +165,8 @@ impl Builder<'_> {
         let Variants { service, method, run, .. } = self.variants;
         let is_about_invitations = service == "InvitationService";
         // Calls that create or write use new names; other calls name existing resources.
-        let makes = ["Create", "Update", "Link"].iter().any(|verb| method.starts_with(verb));
+        let of_item = method.trim_start_matches("Batch");
+        let makes = ["Create", "Update", "Link"].iter().any(|verb| of_item.starts_with(verb));
         let is_role_name = field.parent_message().name() == "OrganizationAndRoleName";
         let new = || format!("{run}{}", random::base62(12).to_lowercase());
         match field.name() {
@@ -207,7 +208,7 @@ impl Builder<'_> {
             // The first meaningful environment; the organization as a resource type.
             "environment" => Part::Needs(Value::EnumNumber(1)),
             "resource_types" => Part::Needs(Value::EnumNumber(2)),
-            "update_mask" => self.mask(field).map_or(Part::Optional, Part::Needs),
+            "update_mask" => mask(field).map_or(Part::Optional, Part::Needs),
             "request_id" => Part::Optional,
             name if field.kind() == Kind::String
                 && (name.ends_with("_id") || name.ends_with("_ids") || name.starts_with("plaintext_")) =>
@@ -229,16 +230,16 @@ impl Builder<'_> {
             _ => None,
         }
     }
+}
 
-    /// An update mask with a field of the request.
-    fn mask(&self, field: &FieldDescriptor) -> Option<Value> {
-        let Kind::Message(message) = field.kind() else { return None };
-        let path = ["name", "role", "description"]
-            .into_iter()
-            .find(|path| self.variants.input.get_field_by_name(path).is_some())?;
-        let mask = prost_types::FieldMask { paths: vec![path.to_owned()] };
-        DynamicMessage::decode(message, mask.encode_to_vec().as_slice()).ok().map(Value::Message)
-    }
+/// An update mask with a field of the message that has the mask.
+fn mask(field: &FieldDescriptor) -> Option<Value> {
+    let Kind::Message(message) = field.kind() else { return None };
+    let path = ["name", "role", "description"]
+        .into_iter()
+        .find(|path| field.parent_message().get_field_by_name(path).is_some())?;
+    let mask = prost_types::FieldMask { paths: vec![path.to_owned()] };
+    DynamicMessage::decode(message, mask.encode_to_vec().as_slice()).ok().map(Value::Message)
 }
 
 /// A string value.

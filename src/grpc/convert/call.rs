@@ -70,7 +70,9 @@ changes! {
         PurgeUserRequest of PurgeUser,
         DeleteOwnUserRequest of DeleteOwnUser,
         GrantPlatformAdminRequest of GrantPlatformAdmin,
-        RevokePlatformAdminRequest of RevokePlatformAdmin;
+        RevokePlatformAdminRequest of RevokePlatformAdmin,
+        BatchSuspendUsersRequest of BatchSuspendUsers,
+        BatchReactivateUsersRequest of BatchReactivateUsers;
     OrganizationService:
         CreateOrganizationRequest of CreateOrganization,
         UpdateOrganizationRequest of UpdateOrganization,
@@ -86,7 +88,10 @@ changes! {
         UpdateMembershipRequest of UpdateMembership with validate_only,
         DeleteMembershipRequest of DeleteMembership,
         DisableMembershipRequest of DisableMembership,
-        EnableMembershipRequest of EnableMembership;
+        EnableMembershipRequest of EnableMembership,
+        BatchCreateMembershipsRequest of BatchCreateMemberships,
+        BatchUpdateMembershipsRequest of BatchUpdateMemberships,
+        BatchDeleteMembershipsRequest of BatchDeleteMemberships;
     RoleService:
         CreateRoleRequest of CreateRole,
         UpdateRoleRequest of UpdateRole,
@@ -96,7 +101,8 @@ changes! {
         ResendInvitationRequest of ResendInvitation,
         RevokeInvitationRequest of RevokeInvitation,
         AcceptInvitationRequest of AcceptInvitation,
-        DeclineInvitationRequest of DeclineInvitation;
+        DeclineInvitationRequest of DeclineInvitation,
+        BatchCreateInvitationsRequest of BatchCreateInvitations;
     OauthAccountService:
         LinkOauthAccountRequest of LinkOauthAccount,
         SetOauthAccountTokensRequest of SetOauthAccountTokens,
@@ -159,6 +165,18 @@ impl CallContext {
                 }
                 Err(rule) => context.violation("request_id", rule.to_owned()),
             }
+        }
+        context
+    }
+
+    /// The context of an item of a batch. The batch has the request id and the metadata.
+    pub(super) fn of_item<R: Act>(item: &mut R) -> Self {
+        let mut context = Self::default();
+        if item.request_id().is_some_and(|id| !id.is_empty()) {
+            context.violation("request_id", "must be empty: the request id is that of the batch".to_owned());
+        }
+        if item.validate_only() {
+            context.violation("validate_only", "must be false in a batch".to_owned());
         }
         context
     }

@@ -6,6 +6,7 @@
 pub mod api_key;
 pub mod authentication;
 pub mod authorization;
+pub mod batch;
 pub mod call;
 mod diff;
 pub mod erase;

@@ -2,9 +2,9 @@
 
 use tonic::{Request, Response, Status};
 
-use super::{called_by, called_to_act, lists};
+use super::{batch_response, called_by, called_to_act, lists, scope_of};
 use crate::{
-    app::{self, App, invitation::IssuedInvitation},
+    app::{self, App, batch::BatchCall, invitation::IssuedInvitation},
     grpc::convert,
     models::InvitationId,
     pb::{self, invitation_service_server::InvitationService},
@@ -97,5 +97,17 @@ impl InvitationService for InvitationHandler {
         let (call, (key, user_id)) = called_to_act(request, convert::invitation::decline)?;
         let answer = |()| pb::DeclineInvitationResponse {};
         Ok(Response::new(app::invitation::decline(&self.app, &call, &key, user_id, answer).await?))
+    }
+
+    async fn batch_create_invitations(
+        &self,
+        request: Request<pb::BatchCreateInvitationsRequest>,
+    ) -> Result<Response<pb::BatchCreateInvitationsResponse>, Status> {
+        let scope = scope_of(&request)?;
+        let (call, items) =
+            called_to_act(request, |r| convert::batch::items(r.requests, |r| convert::invitation::create(&r)))?;
+        let called = BatchCall { call: &call, scope: &scope };
+        let answer = convert::batch::created_invitations;
+        Ok(batch_response(app::batch::create_invitations(&self.app, &called, &items, answer).await?))
     }
 }

@@ -2,9 +2,9 @@
 
 use tonic::{Request, Response, Status};
 
-use super::{called_by, called_to_act, lists};
+use super::{batch_response, called_by, called_to_act, lists, scope_of};
 use crate::{
-    app::{self, App},
+    app::{self, App, batch::BatchCall},
     grpc::convert,
     models::{MembershipId, Seen},
     pb::{self, membership_service_server::MembershipService},
@@ -119,5 +119,42 @@ impl MembershipService for MembershipHandler {
             called_to_act(request, |r| convert::target::<MembershipId>("membership_id", &r.membership_id, r.etag))?;
         let answer = |updated| pb::EnableMembershipResponse { membership: Some(pb::Membership::from(updated)) };
         Ok(Response::new(app::membership::enable(&self.app, &call, &target, answer).await?))
+    }
+
+    async fn batch_create_memberships(
+        &self,
+        request: Request<pb::BatchCreateMembershipsRequest>,
+    ) -> Result<Response<pb::BatchCreateMembershipsResponse>, Status> {
+        let scope = scope_of(&request)?;
+        let (call, items) = called_to_act(request, |r| convert::batch::items(r.requests, convert::membership::create))?;
+        let called = BatchCall { call: &call, scope: &scope };
+        let answer = convert::batch::created_memberships;
+        Ok(batch_response(app::batch::create_memberships(&self.app, &called, &items, answer).await?))
+    }
+
+    async fn batch_update_memberships(
+        &self,
+        request: Request<pb::BatchUpdateMembershipsRequest>,
+    ) -> Result<Response<pb::BatchUpdateMembershipsResponse>, Status> {
+        let scope = scope_of(&request)?;
+        let (call, items) = called_to_act(request, |r| convert::batch::items(r.requests, convert::membership::update))?;
+        let called = BatchCall { call: &call, scope: &scope };
+        let answer = convert::batch::updated_memberships;
+        Ok(batch_response(app::batch::update_memberships(&self.app, &called, &items, answer).await?))
+    }
+
+    async fn batch_delete_memberships(
+        &self,
+        request: Request<pb::BatchDeleteMembershipsRequest>,
+    ) -> Result<Response<pb::BatchDeleteMembershipsResponse>, Status> {
+        let scope = scope_of(&request)?;
+        let (call, items) = called_to_act(request, |r| {
+            convert::batch::items(r.requests, |r: pb::DeleteMembershipRequest| {
+                convert::target::<MembershipId>("membership_id", &r.membership_id, r.etag)
+            })
+        })?;
+        let called = BatchCall { call: &call, scope: &scope };
+        let answer = convert::batch::deleted_memberships;
+        Ok(batch_response(app::batch::delete_memberships(&self.app, &called, &items, answer).await?))
     }
 }

@@ -30,7 +30,7 @@ pub use organization::OrganizationHandler;
 pub use refresh_token::RefreshTokenHandler;
 pub use role::RoleHandler;
 pub use session::SessionHandler;
-use tonic::Request;
+use tonic::{Request, Response};
 pub use user::UserHandler;
 
 use crate::{
@@ -38,9 +38,10 @@ use crate::{
     error::{Error, Result},
     grpc::convert::{
         Lists,
+        batch::Denials,
         call::{Act, CallContext},
     },
-    models::{Actor, Call, Caller, Origin, RequiredScope, Scope},
+    models::{Actor, Call, Caller, DeniedItems, Origin, RequiredScope, Scope},
     telemetry,
 };
 
@@ -51,10 +52,10 @@ fn called_by<T>(mut request: Request<T>) -> Result<(Caller, T)> {
     Ok((caller, request.into_inner()))
 }
 
-/// The scope that a streaming method requires. The interceptors have checked it; the stream rechecks it while it runs.
+/// The scope that a stream or a batch requires. The interceptors have checked it; it is rechecked while the call runs.
 fn scope_of<T>(request: &Request<T>) -> Result<Scope> {
     let required = request.extensions().get::<RequiredScope>();
-    required.map(|required| required.0.clone()).ok_or_else(|| Error::internal("a stream was opened without a scope"))
+    required.map(|required| required.0.clone()).ok_or_else(|| Error::internal("a long call came without a scope"))
 }
 
 /// Splits the request of a method that records events into the call, with its idempotency key and metadata, and the result of `parse`.
@@ -79,6 +80,16 @@ fn called_to_act<R: Act, T>(mut request: Request<R>, parse: impl FnOnce(R) -> Re
         request_id: context.once.as_ref().map(|once| once.request_id),
     };
     Ok((Call { caller, origin, validate_only, once: context.once }, parsed))
+}
+
+/// The response to a batch. Its denied items have events, which `interceptors/audit.rs` writes.
+fn batch_response<A: Denials>(answer: A) -> Response<A> {
+    let denied = answer.denials();
+    let mut response = Response::new(answer);
+    if !denied.is_empty() {
+        response.extensions_mut().insert(DeniedItems(denied));
+    }
+    response
 }
 
 /// Splits the request of a client-streaming method that records events.

@@ -3,14 +3,14 @@
 use tonic::{Request, Response, Status, Streaming};
 
 use super::{
-    called_by, called_to_act, called_to_stream, lists,
+    batch_response, called_by, called_to_act, called_to_stream, lists,
     own_data::Export,
     scope_of,
     stream::{Messages, stream},
     user_import::Import,
 };
 use crate::{
-    app::{self, App, event::StreamRights, streams::StreamKind},
+    app::{self, App, batch::BatchCall, event::StreamRights, streams::StreamKind},
     grpc::convert,
     models::{ExternalId, NormalizedEmail, Seen, User, UserId},
     pb::{self, user_service_server::UserService},
@@ -219,5 +219,35 @@ impl UserService for UserHandler {
         let (call, target) = called_to_act(request, |r| convert::target::<UserId>("user_id", &r.user_id, r.etag))?;
         let answer = |revoked| pb::RevokePlatformAdminResponse { user: Some(Seen::whole(revoked).into()) };
         Ok(Response::new(app::platform_admin::revoke(&self.app, &call, &target, answer).await?))
+    }
+
+    async fn batch_suspend_users(
+        &self,
+        request: Request<pb::BatchSuspendUsersRequest>,
+    ) -> Result<Response<pb::BatchSuspendUsersResponse>, Status> {
+        let scope = scope_of(&request)?;
+        let (call, items) = called_to_act(request, |r| {
+            convert::batch::items(r.requests, |r: pb::SuspendUserRequest| {
+                convert::target::<UserId>("user_id", &r.user_id, r.etag)
+            })
+        })?;
+        let called = BatchCall { call: &call, scope: &scope };
+        let answer = convert::batch::suspended_users;
+        Ok(batch_response(app::batch::suspend_users(&self.app, &called, &items, answer).await?))
+    }
+
+    async fn batch_reactivate_users(
+        &self,
+        request: Request<pb::BatchReactivateUsersRequest>,
+    ) -> Result<Response<pb::BatchReactivateUsersResponse>, Status> {
+        let scope = scope_of(&request)?;
+        let (call, items) = called_to_act(request, |r| {
+            convert::batch::items(r.requests, |r: pb::ReactivateUserRequest| {
+                convert::target::<UserId>("user_id", &r.user_id, r.etag)
+            })
+        })?;
+        let called = BatchCall { call: &call, scope: &scope };
+        let answer = convert::batch::reactivated_users;
+        Ok(batch_response(app::batch::reactivate_users(&self.app, &called, &items, answer).await?))
     }
 }

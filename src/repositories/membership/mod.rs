@@ -1,5 +1,6 @@
 //! Storage of memberships.
 
+mod batch;
 mod by_value;
 mod count;
 mod list;

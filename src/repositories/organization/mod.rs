@@ -104,6 +104,15 @@ impl OrganizationRepository<'_> {
         Ok(row.map(|row| Locked::new(row.into())))
     }
 
+    /// Locks organizations in order of id, for a transaction that changes things in several.
+    pub async fn lock_in_order(&mut self, reach: &Reach, ids: &[OrganizationId]) -> Result<()> {
+        let _: Vec<OrganizationId> = query!(self.conn, c => {
+            let query = organizations::table.filter(organizations::id.eq_any(ids)).select(organizations::id);
+            ForUpdate(within!(organizations, query.into_boxed::<Backend>(), reach).order(organizations::id)).load(c)
+        })?;
+        Ok(())
+    }
+
     /// Locks an organization that may be deleted.
     pub async fn lock_including_deleted(
         &mut self,

@@ -152,6 +152,15 @@ impl UserRepository<'_> {
         Ok(row.map(|row| Locked::new(row.into())))
     }
 
+    /// Locks users in order of id, for a transaction that changes several.
+    pub async fn lock_in_order(&mut self, reach: &Reach, ids: &[UserId]) -> Result<()> {
+        let _: Vec<UserId> = query!(self.conn, c => {
+            let query = users::table.filter(users::id.eq_any(ids)).select(users::id).into_boxed::<Backend>();
+            ForUpdate(within!(users, query, reach).order(users::id)).load(c)
+        })?;
+        Ok(())
+    }
+
     /// Locks a user that may be deleted.
     pub async fn lock_including_deleted(&mut self, reach: &Reach, id: UserId) -> Result<Option<Locked<User>>> {
         let row: Option<UserRow> = query!(self.conn, c => {
@@ -181,6 +190,18 @@ impl UserRepository<'_> {
         query!(self.conn, c => {
             let admins = users::table.filter(users::is_platform_admin).filter(users::id.gt(after));
             admins.order(users::id).select(users::id).limit(limit).load(c)
+        })
+    }
+
+    /// The active platform admins. Takes no reach: only platform admins suspend.
+    pub async fn active_platform_admins(&mut self) -> Result<Vec<UserId>> {
+        query!(self.conn, c => {
+            users::table
+                .filter(users::is_platform_admin)
+                .filter(users::state.eq(UserState::Active))
+                .filter(users::deleted_at.is_null())
+                .select(users::id)
+                .load(c)
         })
     }
 
