@@ -29,7 +29,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     // Ordered, so that an answer that is remembered and decoded has the same bytes when it is encoded again.
     generator = generator.btree_map(".tenantry.v1.BatchItemError.metadata");
-    generator.compile_fds(set)?;
+    let mut config = tonic_prost_build::Config::new();
+    // An answer is examined by the name of its message.
+    config.enable_type_names();
+    generator.compile_fds_with_config(set, config)?;
     Ok(())
 }
 

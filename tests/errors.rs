@@ -276,6 +276,10 @@ async fn provoke_authentication(scene: Scene<'_>, reason: ErrorReason) -> Provok
             let request = pb::VerifyPasswordRequest { user_id: world.user.id, password, ..Default::default() };
             done(admin.authentication().verify_password(request).await.map(drop))
         }
+        R::ProofRequired => {
+            let request = pb::DeleteOwnUserRequest { user_id: world.user.id, ..Default::default() };
+            done(admin.users().delete_own_user(request).await.map(drop))
+        }
         R::OneTimeTokenRejected => {
             let plaintext_token = "cf_ev_x".to_owned();
             let request = pb::ConfirmEmailVerificationRequest { plaintext_token, ..Default::default() };

@@ -26,6 +26,7 @@ mod command_line;
 mod connections;
 mod contract;
 mod crash;
+mod erasure;
 mod errors;
 mod event;
 mod events;

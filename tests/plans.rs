@@ -16,7 +16,7 @@ const SMALL: [&str; 4] = ["cf_event_floor", "cf_sealing_keys", "cf_signing_keys"
 async fn call_everything(t: &Test) {
     for _ in 0..2 {
         let world = World::make(t).await;
-        let organization = tenantry::pb::Organization { id: world.organization_id.clone(), ..Default::default() };
+        let organization = pb::Organization { id: world.organization_id.clone(), ..Default::default() };
         let keys = [t.organization_key(&organization).await, t.user_key(&world.user).await, t.admin_key.clone()];
         for method in raw::methods_about_something() {
             for key in &keys {
@@ -24,6 +24,11 @@ async fn call_everything(t: &Test) {
                 // A refused call has sent its statements too.
                 let _ = raw::call(&t.anonymous(), &raw::path(&method), request, raw::bearer(&[key])).await;
             }
+        }
+        // Erases persons, of whom one owns an organization alone.
+        for user_id in [world.user.id, world.invited.id] {
+            let purge = pb::PurgeUserRequest { user_id, purge_sole_organizations: true, ..Default::default() };
+            let _ = t.admin().users().purge_user(purge).await;
         }
     }
 }

@@ -5,8 +5,8 @@ use crate::{
     app::{App, credentials::Invalidation},
     clock::Clock,
     db::{Conn, Database, Work, fault},
-    error::{Error, Result, Taken},
-    models::{Actor, Call, Change, Event, EventId, Once, Origin, Sealed, Timestamp},
+    error::{Entity, Error, Result, Taken},
+    models::{Actor, Call, Change, Event, EventId, Once, Origin, Person, PersonId, Sealed, Timestamp, erasure},
     repositories::ClaimedRequest,
     security::{
         random,
@@ -24,10 +24,13 @@ pub trait Answer: Sized + Send + Sync {
     /// # Errors
     /// [`Error::Internal`] for malformed bytes.
     fn from_bytes(bytes: &[u8]) -> Result<Self>;
+
+    /// The users, and the addresses of invitations, whose data an encoded answer holds.
+    fn persons(bytes: &[u8]) -> Vec<PersonId>;
 }
 
-/// Encodes the event of a change.
-pub type EncodeEvent = fn(Change, &Origin, EventId, Timestamp) -> Event;
+/// Encodes the event of a change, without the data of persons who are being erased.
+pub type EncodeEvent = fn(Change, &Origin, EventId, Timestamp, &[Person]) -> Event;
 
 impl App {
     /// Makes a change for a call. `work` does it and returns models; `answer` turns them into the answer. A repeated request gets the
@@ -133,8 +136,11 @@ impl App {
         self.open(call, once, &sealed).map(Claim::Answered)
     }
 
-    /// Opens a remembered answer if it belongs to the same request.
+    /// Opens a remembered answer if it belongs to the same request. One about a person who was erased since is gone.
     fn open<A: Answer>(&self, call: &Call, once: &Once, sealed: &Sealed) -> Result<A> {
+        if sealed.is_erased() {
+            return Err(Error::NotFound(Entity::User));
+        }
         let opened = self.keys.open(sealed, place(call)).map_err(Error::SealedValueUnreadable)?;
         let Some((fingerprint, answer)) = opened.split_first_chunk::<32>() else {
             return Err(Error::internal("a remembered answer is too short"));
@@ -147,8 +153,14 @@ impl App {
 
     async fn remember<A: Answer>(&self, tx: &mut Conn, call: &Call, claimed: ClaimedRequest, answer: &A) -> Result<()> {
         let Some(once) = &call.once else { return Ok(()) };
-        let answer = seal(&self.keys, call, &once.fingerprint, answer);
-        tx.remembered_answers().remember(claimed, answer).await
+        let answer = zeroize::Zeroizing::new(answer.to_bytes());
+        // What a call is about, and what its answer shows: an unchanged resource has no change, and the answer to a started change of an
+        // e-mail names no user.
+        let mut persons = [A::persons(&answer), erasure::persons_in_changes(tx.changes())].concat();
+        persons.sort_unstable();
+        persons.dedup();
+        let answer = seal(&self.keys, call, &once.fingerprint, &answer);
+        tx.remembered_answers().remember(claimed, answer, &persons).await
     }
 }
 
@@ -161,9 +173,9 @@ enum Claim<A> {
 }
 
 /// All answers are sealed, because they may carry secrets.
-fn seal(keys: &KeyRing, call: &Call, fingerprint: &[u8; 32], answer: &impl Answer) -> Sealed {
+fn seal(keys: &KeyRing, call: &Call, fingerprint: &[u8; 32], answer: &[u8]) -> Sealed {
     let mut plaintext = zeroize::Zeroizing::new(fingerprint.to_vec());
-    plaintext.extend(answer.to_bytes());
+    plaintext.extend(answer);
     keys.seal(&plaintext, place(call))
 }
 
@@ -234,7 +246,7 @@ async fn write_events(
     now: Timestamp,
 ) -> Result<Vec<Invalidation>> {
     all_is_granted(tx, origin)?;
-    let changes = tx.take_changes();
+    let (changes, erasing) = (tx.take_changes(), tx.erasing().to_vec());
     // In order, so that events with the same timestamp are listed in the order in which they happened.
     let mut ids: Vec<_> = changes.iter().map(|_| random::uuid(now)).collect();
     ids.sort_unstable();
@@ -245,7 +257,7 @@ async fn write_events(
         }
     }
     let events = changes.into_iter().zip(ids);
-    let events: Vec<_> = events.map(|(change, id)| encode(change, origin, id.into(), now)).collect();
+    let events: Vec<_> = events.map(|(change, id)| encode(change, origin, id.into(), now, &erasing)).collect();
     tx.events().insert(&events).await?;
     Ok(forgotten)
 }

@@ -11,6 +11,7 @@ pub mod change;
 pub mod credentials;
 pub mod dry_run;
 mod ending;
+pub mod erasure;
 pub mod event;
 pub mod feed;
 mod guards;
@@ -20,6 +21,8 @@ pub mod invitation;
 pub mod membership;
 pub mod oauth_account;
 pub mod organization;
+pub mod own_data;
+pub mod own_user;
 pub mod platform_admin;
 mod proof;
 pub mod refresh_token;
@@ -49,7 +52,7 @@ use crate::{
     clock::Clock,
     db::{Database, reads::BatchedReads},
     error::Error,
-    models::{ApiKey, Organization, Plans, ReservedSlugs, Timestamp, User, session::Lifetimes},
+    models::{ApiKey, Erased, Event, Organization, Person, Plans, ReservedSlugs, Timestamp, User, session::Lifetimes},
     security::{
         event_cursor::EventCursors, page_token::PageTokens, password, random, sealing::KeyRing, token::SecretPrefixes,
     },
@@ -117,6 +120,8 @@ pub struct AppParts {
 pub struct Encoders {
     /// Encodes the event of a change.
     pub event: change::EncodeEvent,
+    /// Erases a person from an event.
+    pub erase: fn(&Event, &Person) -> Erased,
     /// Encodes an API key as verifications return it.
     pub api_key: fn(ApiKey) -> Vec<u8>,
     /// The reason of an error, for events of refused calls.

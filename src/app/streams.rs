@@ -40,6 +40,8 @@ pub enum StreamKind {
     Verify,
     /// Imports users.
     Import,
+    /// Sends what is stored about a user.
+    OwnData,
 }
 
 /// The right to have a stream open, until it is dropped.

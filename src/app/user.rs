@@ -4,7 +4,7 @@ use super::{
     App, authority,
     change::Answer,
     dry_run::{DryRun, Preview},
-    ending, guards,
+    ending, erasure, guards,
     shown::PresentedCredentials,
     target::Target,
 };
@@ -294,7 +294,8 @@ pub async fn undelete<A: Answer>(
     .await
 }
 
-/// Removes a user and all its data for good; with `sole_organizations` also the organizations that have no other member.
+/// Erases a user; with `sole_organizations` also the organizations that have no other member. The call is answered once what is left to
+/// erase is stored.
 pub async fn purge<A: Answer>(
     app: &App,
     call: &Call,
@@ -309,18 +310,7 @@ pub async fn purge<A: Answer>(
             let user = find(tx.users().lock_including_deleted(&caller.reach(), target.id).await?)?;
             target.check_etag(&*user)?;
             guards::platform_keeps_an_admin(tx, &user).await?;
-            if sole_organizations {
-                for id in guards::orphaned_without(tx, &user).await? {
-                    let organization = tx.organizations().lock(&caller.reach(), id).await?;
-                    if let Some(organization) = organization
-                        && tx.memberships().count_shown(&organization).await? == 1
-                    {
-                        tx.organizations().delete(organization).await?;
-                    }
-                }
-            }
-            guards::no_organization_loses_its_last_owner(tx, &user).await?;
-            tx.users().delete(user, now).await
+            erasure::purge(app, tx, user, sole_organizations, now).await
         },
         answer,
     )

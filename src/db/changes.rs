@@ -9,6 +9,11 @@ impl Conn {
         self.changes.push(change);
     }
 
+    /// The changes recorded so far.
+    pub(crate) fn changes(&self) -> &[Change] {
+        &self.changes
+    }
+
     /// Permits a grant. Only `app::authority`, which makes that decision, calls it.
     pub(crate) fn grant(&mut self, grant: Grant) {
         if !self.granted.contains(&grant) {

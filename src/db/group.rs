@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use diesel::{ConnectionResult, QueryResult, connection::SimpleConnection as _};
+use diesel::{ConnectionResult, QueryResult, RunQueryDsl as _, connection::SimpleConnection as _};
 use diesel_async::sync_connection_wrapper::SyncConnectionWrapper;
 use tokio::{
     sync::{Mutex, Notify, OwnedMutexGuard, oneshot},
@@ -122,6 +122,30 @@ impl Writer {
             group.has_open_member = true;
         }
         Ok(member)
+    }
+}
+
+impl Writer {
+    /// Copies the log to the database and truncates it: it holds every page as it was before later changes. False if a reader needs it.
+    pub(super) async fn truncate_log(&self) -> Result<bool> {
+        #[derive(diesel::QueryableByName)]
+        struct Checkpoint {
+            #[diesel(sql_type = diesel::sql_types::Integer)]
+            busy: i32,
+        }
+        let mut state = Arc::clone(&self.state).lock_owned().await;
+        // A checkpoint runs outside of any transaction.
+        state.commit();
+        let truncated = run(&mut state.connection, |connection| {
+            tokio::task::block_in_place(|| {
+                diesel::sql_query("PRAGMA wal_checkpoint(TRUNCATE)").get_result::<Checkpoint>(connection)
+            })
+        });
+        match truncated {
+            Ok(Checkpoint { busy }) => Ok(busy == 0),
+            Err(error) if is_busy(&error) => Ok(false),
+            Err(error) => Err(to_error(error)),
+        }
     }
 }
 
@@ -242,7 +266,7 @@ mod tests {
 
     use std::{future::poll_fn, pin::Pin, task::Poll};
 
-    use diesel::{QueryableByName, RunQueryDsl as _, sql_query, sql_types::BigInt};
+    use diesel::{QueryableByName, sql_query, sql_types::BigInt};
 
     use super::*;
 

@@ -8,6 +8,7 @@
 mod changes;
 mod counted;
 mod entries;
+mod erasing;
 mod error;
 pub mod fault;
 mod group;
@@ -43,7 +44,7 @@ use tokio::sync::Notify;
 use crate::{
     config::{DatabaseArgs, DatabaseUrl},
     error::{Error, Result},
-    models::{Action, Change, Grant, stored::StoredText as _},
+    models::{Action, Change, Grant, Person, stored::StoredText as _},
     security::random,
     telemetry::metrics::seconds,
 };
@@ -78,6 +79,8 @@ pub struct Conn {
     granted: Vec<Grant>,
     /// Number of changes of items that have ended.
     settled: usize,
+    /// Persons whom this transaction erases.
+    erasing: Vec<Person>,
 }
 
 /// The variants that `query!` dispatches on.
@@ -351,7 +354,7 @@ impl Database {
 
 impl Conn {
     fn new(handle: Handle) -> Self {
-        Self { handle, changes: Vec::new(), actions: Vec::new(), granted: Vec::new(), settled: 0 }
+        Self { handle, changes: Vec::new(), actions: Vec::new(), granted: Vec::new(), settled: 0, erasing: Vec::new() }
     }
 
     /// Ends a snapshot and returns the connection to its pool.

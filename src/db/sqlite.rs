@@ -128,6 +128,10 @@ impl Pools {
         self.writer.begin().await.map(Handle::Writer)
     }
 
+    pub(super) async fn truncate_log(&self) -> Result<bool> {
+        self.writer.truncate_log().await
+    }
+
     pub(super) async fn point(&self) -> Result<Handle> {
         self.points.get_owned().await.map(Handle::Reader).map_err(pool_error)
     }
@@ -206,7 +210,7 @@ pub(super) fn connect(path: &str, access: Access, timeout: Duration) -> Connecti
         connection.batch_execute(&format!("PRAGMA busy_timeout = {timeout};"))?;
         connection.batch_execute(&format!(
             "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA trusted_schema = OFF; \
-             PRAGMA temp_store = MEMORY; PRAGMA query_only = {query_only}; PRAGMA cache_size = -{cache_kib}; \
+             PRAGMA temp_store = MEMORY; PRAGMA secure_delete = ON; PRAGMA query_only = {query_only}; PRAGMA cache_size = -{cache_kib}; \
              PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES};"
         ))?;
         sql_query(Pragmas::QUERY).get_result(&mut connection)

@@ -19,9 +19,9 @@ use uuid::Uuid;
 use crate::models::{
     AccountId, Action, ActorKind, ApiKeyId, CredentialId, Environment, EventId, ExternalId, InvitationId, IpRanges,
     JsonObject, MembershipId, MembershipState, MetadataKind, Name, NormalizedEmail, OauthAccountId, OneTimeTokenId,
-    OrganizationId, OrganizationState, PasswordHash, Plan, PublicKey, Purpose, RequestId, ResourceId, ResourceType,
-    RevokedReason, RoleId, RoleName, Scopes, Sealed, SearchKey, SecretHash, SessionId, SigningAlgorithm, SigningKeyId,
-    Slug, Source, Timestamp, UserId, UserState, WebUrl,
+    OrganizationId, OrganizationState, PasswordHash, PersonId, Plan, PublicKey, Purpose, RequestId, ResourceId,
+    ResourceType, RevokedReason, RoleId, RoleName, Scopes, Sealed, SearchKey, SecretHash, SessionId, SigningAlgorithm,
+    SigningKeyId, Slug, Source, Timestamp, Trace, UserId, UserState, WebUrl,
     api_key::KeyPrefix,
     email::GivenEmail,
     event::Details,
@@ -147,6 +147,7 @@ ids!(
     SigningKeyId,
     CredentialId,
     AccountId,
+    PersonId,
 );
 
 column_value!(Timestamp as Instant);
@@ -240,6 +241,7 @@ texts!(
     Source,
     Purpose,
     SigningAlgorithm,
+    Trace,
     MetadataKind,
 );
 

@@ -73,6 +73,8 @@ pub enum Precondition {
     OneTimeTokenRejected,
     /// The account has credentials, and none was shown.
     CredentialRequired,
+    /// The user has not just proven its identity.
+    ProofRequired,
 }
 
 impl Precondition {
@@ -111,6 +113,9 @@ impl Precondition {
             Self::OneTimeTokenRejected => "the token cannot be used; start again",
             Self::CredentialRequired => {
                 "the account has credentials and none was presented; send an access token of the user, or reset the password"
+            }
+            Self::ProofRequired => {
+                "the user must prove its identity: send the password or, for a user without one, the access token of a session that has just begun"
             }
             Self::EmailNotVerified => "the user has not verified its e-mail; present the token of the invitation",
         }

@@ -81,6 +81,7 @@ fn classify(error: &Error) -> (Code, ErrorReason) {
                 Precondition::PasswordRejected => R::PasswordRejected,
                 Precondition::OneTimeTokenRejected => R::OneTimeTokenRejected,
                 Precondition::CredentialRequired => R::CredentialRequired,
+                Precondition::ProofRequired => R::ProofRequired,
             },
         ),
         Error::EtagMismatch => (Code::Aborted, R::EtagMismatch),

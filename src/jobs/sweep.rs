@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::{
-    app::App,
+    app::{App, erasure},
     db::Conn,
     error::{Result, chain},
     models::{Reach, Timestamp},
@@ -56,7 +56,7 @@ impl Kind {
         let policy = &app.policy;
         match self {
             Self::Sessions => tx.sessions().delete_expired(now.before(EXPIRED_FOR), limit).await,
-            Self::Users => user(tx, now.before(policy.restore_window), limit, now).await,
+            Self::Users => user(app, tx, now.before(policy.restore_window), limit, now).await,
             Self::Organizations => organization(tx, now.before(policy.restore_window), limit).await,
             Self::RememberedAnswers => {
                 tx.remembered_answers().delete_before(now.before(policy.request_memory), limit).await
@@ -69,18 +69,14 @@ impl Kind {
 }
 
 /// Deletes resources that depend on one user deleted before `before`, and the user along with the last of them.
-async fn user(tx: &mut Conn, before: Timestamp, limit: i64, now: Timestamp) -> Result<usize> {
+async fn user(app: &App, tx: &mut Conn, before: Timestamp, limit: i64, now: Timestamp) -> Result<usize> {
     let Some(id) = tx.users().deleted_before(before, 1).await?.pop() else { return Ok(0) };
     let user = tx.users().lock_including_deleted(&Reach::by_system(), id).await?;
     // It may have been restored or purged meanwhile.
     let Some(user) = user.filter(|user| user.deleted_at.is_some_and(|deleted_at| deleted_at < before)) else {
         return Ok(1);
     };
-    let removed = tx.users().delete_dependents(&user, limit, now).await?;
-    if i64::try_from(removed).unwrap_or(i64::MAX) < limit {
-        tx.users().delete(user, now).await?;
-    }
-    Ok(removed + 1)
+    erasure::sweep(app, tx, user, limit, now).await
 }
 
 /// Deletes resources that depend on one organization deleted before `before`, and the organization along with the last of them.

@@ -18,6 +18,8 @@ words! {
         UserUndeleted = "user.undeleted",
         /// A user was purged.
         UserPurged = "user.purged",
+        /// Nothing that identifies a purged user is stored any more.
+        UserErased = "user.erased",
         /// A user was suspended.
         UserSuspended = "user.suspended",
         /// A user was reactivated.

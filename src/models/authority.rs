@@ -56,6 +56,7 @@ impl Action {
             | A::OrganizationUpdated
             | A::UserDeleted
             | A::UserPurged
+            | A::UserErased
             | A::UserSuspended
             | A::UserPlatformAdminRevoked
             | A::UserSignedIn

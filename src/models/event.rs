@@ -1,8 +1,8 @@
 //! Events: what happened, as it is stored.
 
 use super::{
-    ApiKey, ApiKeyId, EventId, Invitation, Membership, OauthAccount, Organization, OrganizationId, Reach, ResourceId,
-    Revision, Role, Session, Timestamp, User, UserId, action::Action, stored::words,
+    ApiKey, ApiKeyId, EventId, Invitation, Membership, OauthAccount, Organization, OrganizationId, PersonId, Reach,
+    ResourceId, Revision, Role, Session, Timestamp, User, UserId, action::Action, stored::words,
 };
 
 /// The position of an event in the order of all events.
@@ -196,6 +196,8 @@ pub struct Event {
     pub resource_id: Option<ResourceId>,
     /// The revision of the resource.
     pub revision: Revision,
+    /// The address that it names, if it is about an invitation.
+    pub address: Option<PersonId>,
     /// Everything else, encoded.
     pub details: Details,
 }

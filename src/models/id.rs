@@ -59,4 +59,6 @@ ids! {
     CredentialId,
     /// The id of a request, the same when it is sent again.
     RequestId,
+    /// The id of a person in what is stored: that of a user, or the digest of an e-mail address.
+    PersonId,
 }

@@ -9,6 +9,7 @@ pub mod call;
 pub mod caller;
 pub mod characters;
 pub mod email;
+pub mod erasure;
 pub mod event;
 pub mod fold;
 pub mod id;
@@ -49,10 +50,11 @@ pub use authority::Grant;
 pub use call::{Actor, Call, DeniedItems, Once, Origin};
 pub use caller::{Caller, Presented, Principal, Reach, Seen};
 pub use email::{Email, EmailPrefix, NormalizedEmail};
+pub use erasure::{Erased, Erasure, Person, Trace};
 pub use event::{ActorKind, Change, Event, EventFilter, ResourceType, Sequence, State};
 pub use id::{
     ApiKeyId, CredentialId, EventId, InvitationId, MembershipId, OauthAccountId, OneTimeTokenId, OrganizationId,
-    PrincipalId, RequestId, ResourceId, RoleId, SessionId, SigningKeyId, UserId,
+    PersonId, PrincipalId, RequestId, ResourceId, RoleId, SessionId, SigningKeyId, UserId,
 };
 pub use impact::Impact;
 pub use invitation::{Invitation, InvitationFilter, InvitationKey, NewInvitation, ShownInvitation};

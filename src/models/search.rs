@@ -169,6 +169,19 @@ impl Postings {
         }
     }
 
+    /// Removes a place from all grams. True if one of them had it.
+    pub fn remove(&mut self, place: u16) -> bool {
+        let mut had = false;
+        self.0.retain(|_, places| {
+            if let Ok(at) = places.binary_search(&place) {
+                places.remove(at);
+                had = true;
+            }
+            !places.is_empty()
+        });
+        had
+    }
+
     /// The stored form.
     pub fn encode(&self) -> Vec<u8> {
         let mut bytes = Vec::new();
@@ -290,7 +303,9 @@ mod tests {
             let bytes = postings.encode();
             prop_assert_eq!(Postings::find(&bytes, gram), Some(places.into_iter().collect()));
             prop_assert_eq!(Postings::find(&bytes, gram.wrapping_add(2)), Some(vec![]));
-            prop_assert_eq!(Postings::decode(&bytes), Some(postings));
+            prop_assert_eq!(Postings::decode(&bytes).as_ref(), Some(&postings));
+            prop_assert!(postings.remove(7) && !postings.remove(7));
+            prop_assert_eq!(Postings::find(&postings.encode(), gram.wrapping_add(1)), Some(vec![]));
         }
 
         #[test]

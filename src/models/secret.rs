@@ -119,6 +119,16 @@ impl Sealed {
         Self(bytes)
     }
 
+    /// What is left of a value that was erased.
+    pub fn erased() -> Self {
+        Self(Vec::new())
+    }
+
+    /// True if the value was erased.
+    pub fn is_erased(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// The sealed bytes.
     pub fn as_bytes(&self) -> &[u8] {
         &self.0

@@ -285,6 +285,39 @@ impl InvitationRepository<'_> {
         Ok(found)
     }
 
+    /// Deletes up to `limit` invitations to an address of a user who is being erased and returns how many were found. Takes no reach: the
+    /// address is erased in every organization.
+    pub async fn delete_to(&mut self, email: &NormalizedEmail, limit: i64) -> Result<usize> {
+        let matches = invitations::email_normalized.eq(email);
+        let (found, rows) = delete_up_to!(limit, self.conn, invitations: InvitationRow of InvitationId, matches);
+        self.conn.removed_all::<Invitation, _>(Action::InvitationRevoked, rows);
+        Ok(found)
+    }
+
+    /// Up to `limit` invitations after one, in order of id: those to a user's address, or those that the user sent. Takes no reach: the
+    /// user is the caller's own.
+    pub async fn of_person(
+        &mut self,
+        user: &User,
+        sent: bool,
+        after: Option<InvitationId>,
+        limit: i64,
+    ) -> Result<Vec<Invitation>> {
+        let rows: Vec<InvitationRow> = query!(self.conn, c => {
+            let mut query = invitations::table.select(InvitationRow::as_select()).into_boxed::<Backend>();
+            query = if sent {
+                query.filter(invitations::invited_by.eq(user.id))
+            } else {
+                query.filter(invitations::email_normalized.eq(&user.email_normalized))
+            };
+            if let Some(after) = after {
+                query = query.filter(invitations::id.gt(after));
+            }
+            query.order(invitations::id).limit(limit).load(c)
+        })?;
+        Ok(rows.into_iter().map(Invitation::from).collect())
+    }
+
     /// Deletes up to `limit` invitations that expired before `before` and returns how many were found. Takes no reach: only the service
     /// itself calls it.
     pub async fn delete_expired(&mut self, before: Timestamp, limit: i64) -> Result<usize> {

@@ -7,6 +7,7 @@
 //! Every method fails with [`Error::Unavailable`](crate::error::Error::Unavailable) if the database cannot be reached.
 
 mod api_key;
+mod erasure;
 mod event;
 mod invitation;
 mod locked;
@@ -28,6 +29,7 @@ mod user;
 
 pub use self::{
     api_key::ApiKeyRepository,
+    erasure::ErasureRepository,
     event::EventRepository,
     invitation::InvitationRepository,
     membership::{Member, MembershipRepository},
@@ -114,6 +116,11 @@ impl Conn {
     /// Events.
     pub fn events(&mut self) -> EventRepository<'_> {
         EventRepository { conn: self }
+    }
+
+    /// Erasures that are not complete.
+    pub fn erasures(&mut self) -> ErasureRepository<'_> {
+        ErasureRepository { conn: self }
     }
 
     /// Remembered answers.

@@ -6,9 +6,12 @@ use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 
 use crate::{
-    db::{Conn, execute, query, schema::remembered_answers},
+    db::{
+        Conn, execute, query,
+        schema::{answer_persons, remembered_answers},
+    },
     error::Result,
-    models::{CredentialId, RequestId, Sealed, Timestamp},
+    models::{CredentialId, PersonId, RequestId, Sealed, Timestamp},
 };
 
 /// Repository of remembered answers. An answer belongs to the credential that made the request; that replaces a reach.
@@ -71,10 +74,39 @@ impl RememberedAnswerRepository<'_> {
         Ok(inserted > 0)
     }
 
-    /// Stores the answer to a claimed request.
-    pub async fn remember(&mut self, request: ClaimedRequest, answer: Sealed) -> Result<()> {
+    /// Stores the answer to a claimed request, and whose data it holds.
+    pub async fn remember(&mut self, request: ClaimedRequest, answer: Sealed, persons: &[PersonId]) -> Result<()> {
         let found = remembered_answers::table.find((request.0, request.1));
-        execute!(self.conn, diesel::update(found).set(remembered_answers::answer.eq(Some(answer))))
+        execute!(self.conn, diesel::update(found).set(remembered_answers::answer.eq(Some(answer))))?;
+        for person in persons {
+            let row = (
+                answer_persons::credential_id.eq(request.0),
+                answer_persons::request_id.eq(request.1),
+                answer_persons::person.eq(*person),
+            );
+            execute!(self.conn, diesel::insert_into(answer_persons::table).values(row))?;
+        }
+        Ok(())
+    }
+
+    /// Empties up to `limit` answers that hold data of a person, and returns how many. The requests stay answered: sent again, they change
+    /// nothing.
+    pub async fn erase(&mut self, person: PersonId, limit: i64) -> Result<usize> {
+        let found: Vec<(CredentialId, RequestId)> = query!(self.conn, c => {
+            answer_persons::table
+                .filter(answer_persons::person.eq(person))
+                .select((answer_persons::credential_id, answer_persons::request_id))
+                .limit(limit)
+                .load(c)
+        })?;
+        for (credential, request) in &found {
+            let answer = remembered_answers::table.find((*credential, *request));
+            let nothing = remembered_answers::answer.eq(Some(Sealed::erased()));
+            execute!(self.conn, diesel::update(answer).set(nothing))?;
+            let person = answer_persons::table.find((*credential, *request, person));
+            execute!(self.conn, diesel::delete(person))?;
+        }
+        Ok(found.len())
     }
 
     /// Releases a claimed request without an answer: sent again, it is a new request.

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use tokio::net::TcpListener;
 
 use crate::{
-    app::{App, attempts, health::Health, signing_keys},
+    app::{App, attempts, erasure, health::Health, signing_keys},
     config::ServeArgs,
     http::port::Port,
     interceptors::RateLimit,
@@ -37,6 +37,7 @@ pub(super) fn jobs(app: &App, parts: Parts, args: &ServeArgs) -> Vec<Job> {
         Job::periodic("sign_in_failures", SECOND, with(app(), attempts::write)).also_at_stop(),
         Job::periodic("signing_keys", SECOND, with(app(), move |app| signing_keys::maintain(app, schedule))),
         Job::periodic("search_index", SECOND, with(app(), search_index::absorb)),
+        Job::periodic("erasure", SECOND, with(app(), erasure::run)),
         Job::periodic(
             "health",
             SECOND,

@@ -2,6 +2,7 @@
 
 mod authority;
 mod deleted;
+mod erasure;
 mod lists;
 mod load;
 mod sessions;

@@ -31,7 +31,7 @@ const fn of_platform(weight: usize, scope: &'static str) -> Rule {
 }
 
 /// All methods that are called. Methods that hash a password have low weights: they cost more than all others together.
-pub static METHODS: [(&str, Rule); 104] = [
+pub static METHODS: [(&str, Rule); 106] = [
     ("CreateApiKey", rule(6, "api_keys:write")),
     ("GetApiKey", rule(1, "api_keys:read")),
     ("ListApiKeys", rule(1, "api_keys:read")),
@@ -127,6 +127,8 @@ pub static METHODS: [(&str, Rule); 104] = [
     ("ReactivateUser", of_platform(4, "users:write")),
     ("UndeleteUser", of_platform(5, "users:write")),
     ("PurgeUser", of_platform(1, "users:write")),
+    ("DeleteOwnUser", rule(3, "authentication:write")),
+    ("ExportOwnData", rule(1, "personal_data:read")),
     ("GrantPlatformAdmin", of_platform(3, "platform_admins:write")),
     ("ImportUsers", of_platform(1, "users:write")),
     ("RevokePlatformAdmin", of_platform(2, "platform_admins:write")),
@@ -427,6 +429,12 @@ pub enum Call {
         user: usize,
         sole: bool,
     },
+    DeleteOwnUser {
+        user: usize,
+        right: bool,
+        sole: bool,
+    },
+    ExportOwnData(usize),
     GrantPlatformAdmin(usize),
     ImportUsers,
     RevokePlatformAdmin(usize),
@@ -1092,6 +1100,12 @@ impl<'a> Draw<'a> {
                 let sole = self.random.percent(50) && self.model.users[user].state == State::Active;
                 Call::PurgeUser { user, sole }
             }
+            "DeleteOwnUser" => Call::DeleteOwnUser {
+                user: self.user_who(|user| user.password.is_some()),
+                right: self.random.percent(80),
+                sole: self.random.percent(50),
+            },
+            "ExportOwnData" => Call::ExportOwnData(self.any_user()),
             "GrantPlatformAdmin" => Call::GrantPlatformAdmin(self.any_user()),
             "RevokePlatformAdmin" => Call::RevokePlatformAdmin(self.user_who(|user| user.admin)),
             _ => return self.draw_users(method),

@@ -59,7 +59,7 @@ const NAMES: [&str; 48] = [
 ];
 
 /// Scopes for keys of users.
-pub const SCOPES: [&str; 31] = [
+pub const SCOPES: [&str; 32] = [
     "organizations:read",
     "organizations:write",
     "organizations:delete",
@@ -87,6 +87,7 @@ pub const SCOPES: [&str; 31] = [
     "oauth_accounts:write",
     "oauth_account_tokens:read",
     "permissions:check",
+    "personal_data:read",
     "platform_admins:write",
     "platform_admins:authenticate",
     "invoices:*",
@@ -240,6 +241,8 @@ pub enum State {
 pub struct User {
     pub id: String,
     pub email: String,
+    /// The e-mails that it had before.
+    pub former_emails: Vec<String>,
     pub verified: bool,
     pub password: Option<&'static str>,
     pub admin: bool,
@@ -1297,6 +1300,10 @@ impl Model {
                     !goes_too && !self.has_owner_without(organization, Some(*user))
                 });
             }
+            Call::DeleteOwnUser { .. } => return self.allows_own_deletion(who, call),
+            Call::ExportOwnData(user) => {
+                self.is_own(who, *user) || (who.admin && self.users[*user].state == State::Deleted)
+            }
             Call::SuspendUser(user) => self.user_exists(*user),
             Call::ReactivateUser(user) => {
                 let may = self.user_exists(*user);
@@ -1320,6 +1327,21 @@ impl Model {
             }
             Call::RevokePlatformAdmin(user) => self.user_exists(*user),
             _ => return self.allows_users(who, call),
+        })
+    }
+
+    /// A user who deletes itself with its password.
+    fn allows_own_deletion(&self, who: &Who, call: &Call) -> Expected {
+        let Call::DeleteOwnUser { user, right, sole } = call else { return None };
+        let is_proven = *right && self.users[*user].password.is_some();
+        if !(self.is_own(who, *user) && self.is_active(*user) && is_proven && self.may_authenticate(who, *user)) {
+            return Some(false);
+        }
+        self.may_go(*user, |organization| {
+            let is_open =
+                self.organization_is_active(organization) || (who.admin && self.organization_exists(organization));
+            let goes_too = *sole && is_open && self.is_sole_member(*user, organization);
+            !goes_too && !self.has_owner_without(organization, Some(*user))
         })
     }
 
@@ -1480,7 +1502,16 @@ impl Model {
 
     fn new_user(&mut self, id: &str, email: String, verified: bool, password: Option<&'static str>) {
         let (id, links) = (id.to_owned(), Vec::new());
-        self.users.push(User { id, email, verified, password, admin: false, state: State::Active, links });
+        self.users.push(User {
+            id,
+            email,
+            former_emails: vec![],
+            verified,
+            password,
+            admin: false,
+            state: State::Active,
+            links,
+        });
     }
 
     fn new_organization(&mut self, answer: &Answer, owner: usize, owner_membership: &str) {
@@ -1511,6 +1542,32 @@ impl Model {
         for session in self.sessions.iter_mut().filter(|session| session.organization == Some(organization)) {
             session.live = false;
         }
+    }
+
+    /// Ends the invitations to every address that a purged user had, unless another user has it now.
+    fn end_invitations_to(&mut self, user: usize) {
+        let addresses: Vec<String> =
+            self.users[user].former_emails.iter().chain([&self.users[user].email]).cloned().collect();
+        for address in addresses.into_iter().filter(|address| self.email_is_free(address, None)).collect::<Vec<_>>() {
+            for invitation in self.invitations.iter_mut().filter(|invitation| invitation.address == address) {
+                invitation.standing = Standing::Gone;
+            }
+        }
+    }
+
+    /// True if an organization is purged together with a user. A deleted one without another member goes too, because it could be restored
+    /// only with an owner.
+    fn is_purged_with(&self, user: usize, organization: usize, sole: bool) -> bool {
+        let found = &self.organizations[organization];
+        let others = || found.members.keys().filter(|other| **other != user);
+        let is_owner = found.members.get(&user).is_some_and(|member| member.role == "owner");
+        is_owner
+            && match found.state {
+                State::Active | State::Suspended => sole && !others().any(|other| self.user_exists(*other)),
+                State::Deleted if sole => !others().any(|other| self.user_exists(*other)),
+                State::Deleted => others().next().is_none(),
+                State::Purged => false,
+            }
     }
 
     /// A user is suspended or deleted.
@@ -1647,7 +1704,8 @@ impl Model {
             }
             Call::ConfirmEmailChange { mail, .. } => {
                 let Mail { user, address, .. } = self.mails[*mail].clone();
-                self.users[user].email = address;
+                let former = std::mem::replace(&mut self.users[user].email, address);
+                self.users[user].former_emails.push(former);
                 self.verified(user);
             }
             _ => self.done_passwords(who, call, answer),
@@ -1964,15 +2022,23 @@ impl Model {
                     }
                 }
             }
+            Call::DeleteOwnUser { user, sole, .. } => {
+                for at in 0..self.organizations.len() {
+                    if *sole && self.is_sole_member(*user, at) {
+                        self.organizations[at].state = State::Deleted;
+                        self.end_sessions_for(at);
+                    }
+                }
+                self.put_away(*user, State::Deleted);
+            }
             Call::PurgeUser { user, sole } => {
-                if *sole {
-                    for at in 0..self.organizations.len() {
-                        if self.is_sole_member(*user, at) {
-                            self.purge_organization(at);
-                        }
+                for at in 0..self.organizations.len() {
+                    if self.is_purged_with(*user, at, *sole) {
+                        self.purge_organization(at);
                     }
                 }
                 self.put_away(*user, State::Purged);
+                self.end_invitations_to(*user);
                 for organization in &mut self.organizations {
                     organization.members.remove(user);
                 }
@@ -2001,7 +2067,8 @@ impl Model {
                 let was_verified = self.users[*user].verified;
                 let address = email.as_ref().map(|address| self.address(address));
                 if let Some(address) = address.filter(|address| self.users[*user].email != *address) {
-                    self.users[*user].email = address;
+                    let former = std::mem::replace(&mut self.users[*user].email, address);
+                    self.users[*user].former_emails.push(former);
                     self.users[*user].verified = false;
                     self.end_mails(*user);
                 }
@@ -2026,6 +2093,7 @@ fn assert_changes_nothing(call: &Call) {
         | Call::BatchVerifyApiKeys(_)
         | Call::VerifyStream(_)
         | Call::VerifyPassword { .. }
+        | Call::ExportOwnData(_)
         | Call::GetSigningKeys
         | Call::IntrospectToken(..)
         | Call::CheckPermission { .. }

@@ -164,6 +164,7 @@ impl World {
             self.model.users.push(model::User {
                 id,
                 email: row.email,
+                former_emails: vec![],
                 verified: row.email_verified,
                 password: (!row.password_hash.is_empty()).then_some(PASSWORDS[0]),
                 admin: false,
@@ -1275,6 +1276,19 @@ impl World {
                 let request = pb::PurgeUserRequest { user_id, purge_sole_organizations, ..Default::default() };
                 api.users().purge_user(request).await?;
             }
+            Call::DeleteOwnUser { user, right, sole } => {
+                let request = pb::DeleteOwnUserRequest {
+                    user_id: self.user_id(*user),
+                    password: self.password(*user, *right),
+                    delete_sole_organizations: *sole,
+                    ..Default::default()
+                };
+                api.users().delete_own_user(request).await?;
+            }
+            Call::ExportOwnData(user) => {
+                let request = pb::ExportOwnDataRequest { user_id: self.user_id(*user) };
+                api.users().export_own_data(request).await?.into_inner().message().await?;
+            }
             Call::GrantPlatformAdmin(user) => {
                 let request = pb::GrantPlatformAdminRequest { user_id: self.user_id(*user), ..Default::default() };
                 api.users().grant_platform_admin(request).await?;
@@ -1559,6 +1573,7 @@ fn locks_admins(call: &Call) -> bool {
             | Call::SuspendUser(_)
             | Call::ReactivateUser(_)
             | Call::DeleteUser(_)
+            | Call::DeleteOwnUser { .. }
             | Call::UndeleteUser { .. }
             | Call::PurgeUser { .. }
     )

@@ -96,6 +96,7 @@ pub fn code(reason: ErrorReason) -> Code {
         | R::SignInRejected
         | R::PasswordRejected
         | R::CredentialRequired
+        | R::ProofRequired
         | R::OneTimeTokenRejected
         | R::RefreshTokenRejected => Code::FailedPrecondition,
         R::EtagMismatch | R::Conflict | R::StreamTooSlow => Code::Aborted,

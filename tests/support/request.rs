@@ -12,7 +12,7 @@ use super::{
 };
 
 /// Fields that requests leave empty.
-const OPTIONAL: [&str; 65] = [
+const OPTIONAL: [&str; 66] = [
     "avatar_url",
     "logo_url",
     "metadata",
@@ -61,6 +61,7 @@ const OPTIONAL: [&str; 65] = [
     "restore_api_keys",
     "email_verified_by_provider",
     "purge_sole_organizations",
+    "delete_sole_organizations",
     "order",
     "query",
     "roles",

@@ -5,6 +5,8 @@ mod batch_reactivate;
 pub mod batch_suspend;
 mod create;
 mod delete;
+mod delete_own;
+mod export_own_data;
 mod get;
 mod get_by_email;
 pub mod get_by_external_id;

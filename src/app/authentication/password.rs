@@ -178,7 +178,7 @@ pub async fn remove<A: Answer>(app: &App, call: &Call, user_id: UserId, answer: 
 }
 
 /// Compares a presented password with that of its user. The user must be the caller's own unless the caller is a platform admin.
-async fn prove(app: &App, call: &Call, presented: PresentedPassword) -> Result<Proof> {
+pub(in crate::app) async fn prove(app: &App, call: &Call, presented: PresentedPassword) -> Result<Proof> {
     let found = app.db.read(async |conn| {
         let user = guards::own_user(conn, &call.caller, presented.user_id).await?;
         let stored = conn.passwords().get(&user).await?;

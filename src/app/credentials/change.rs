@@ -65,7 +65,8 @@ impl Invalidation {
             | A::MembershipRoleRemoved => {
                 subject.user_id.zip(subject.organization_id).map(|(user, own)| Self::Standing(user, own))
             }
-            A::UserSignedIn
+            A::UserErased
+            | A::UserSignedIn
             | A::UserSignInFailed
             | A::UserPasswordVerified
             | A::UserPasswordSet

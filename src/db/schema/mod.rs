@@ -1,7 +1,9 @@
 //! Every table. Written by hand; a test compares it with the migrated schema on both databases.
 
+mod erasure;
 mod search;
 
+pub(crate) use erasure::{answer_persons, erasures};
 pub(crate) use search::{search_members, search_pending, search_postings, search_segments};
 
 diesel::table! {
@@ -195,6 +197,7 @@ diesel::table! {
         resource_id -> Nullable<Id>,
         revision -> BigInt,
         details -> Binary,
+        address -> Nullable<Id>,
     }
 }
 

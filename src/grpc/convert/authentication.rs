@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// A presented password. Only its size is checked, not the rules for new ones.
-fn password(check: &mut Validation, field: &str, password: String) -> Option<Plaintext> {
+pub(super) fn password(check: &mut Validation, field: &str, password: String) -> Option<Plaintext> {
     let password = Plaintext::new(password);
     let rule = match password.expose().len() {
         0 => Err("must not be empty"),

@@ -68,6 +68,7 @@ changes! {
         ReactivateUserRequest of ReactivateUser,
         UndeleteUserRequest of UndeleteUser,
         PurgeUserRequest of PurgeUser,
+        DeleteOwnUserRequest of DeleteOwnUser,
         GrantPlatformAdminRequest of GrantPlatformAdmin,
         RevokePlatformAdminRequest of RevokePlatformAdmin,
         BatchSuspendUsersRequest of BatchSuspendUsers,

@@ -11,7 +11,7 @@ use crate::{DESCRIPTOR_SET, models::ResourceType, pb};
 /// Fields that every change changes, and that carry no information.
 const LEFT_OUT: [&str; 2] = ["etag", "updated_at"];
 
-static POOL: LazyLock<DescriptorPool> = LazyLock::new(|| {
+pub(super) static POOL: LazyLock<DescriptorPool> = LazyLock::new(|| {
     let mut pool = DescriptorPool::new();
     // The access rules are read from the same bytes at startup, which fails if they cannot be decoded.
     let _ = pool.decode_file_descriptor_set(DESCRIPTOR_SET);
@@ -21,7 +21,8 @@ static POOL: LazyLock<DescriptorPool> = LazyLock::new(|| {
 /// The field that only platform admins see.
 const PRIVATE: &str = "private_metadata";
 
-fn descriptor_of(kind: ResourceType) -> Option<MessageDescriptor> {
+/// The message of a kind of resource.
+pub(super) fn descriptor_of(kind: ResourceType) -> Option<MessageDescriptor> {
     POOL.get_message_by_name(match kind {
         ResourceType::User => "tenantry.v1.User",
         ResourceType::Organization => "tenantry.v1.Organization",

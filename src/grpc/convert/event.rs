@@ -4,13 +4,13 @@ use std::collections::{BTreeMap, HashMap};
 
 use prost::Message;
 
-use super::{Listing, Lists, Validation, diff, event_filter::CallFilter, specified, time};
+use super::{Listing, Lists, Validation, diff, erase, event_filter::CallFilter, specified, stored_event::Stored, time};
 use crate::{
     app::event::WatchStart,
     error::{Error, Result},
     models::{
-        Action, Actor, ActorKind, Change, Event, EventFilter, EventId, OrganizationId, Origin, Presented, Principal,
-        ResourceType, Seen, Sequence, State, Timestamp, User,
+        Action, Actor, ActorKind, Change, Event, EventFilter, EventId, OrganizationId, Origin, Person, Presented,
+        Principal, ResourceType, Seen, Sequence, State, Timestamp, User,
         event::{Details, View},
         stored::StoredText as _,
     },
@@ -21,37 +21,8 @@ use crate::{
 /// Maximum number of entries of an action filter.
 const MAX_ACTIONS: usize = 20;
 
-/// The stored part of an event beyond its columns. Resources are stored as their own messages, which never carry a secret; the field
-/// changes are derived from them.
-#[derive(Clone, PartialEq, Message)]
-struct Stored {
-    #[prost(bytes = "vec", optional, tag = "1")]
-    before: Option<Vec<u8>>,
-    #[prost(bytes = "vec", optional, tag = "2")]
-    after: Option<Vec<u8>>,
-    #[prost(string, tag = "3")]
-    method: String,
-    #[prost(string, tag = "4")]
-    call_id: String,
-    #[prost(string, tag = "5")]
-    ip_address: String,
-    #[prost(string, tag = "6")]
-    request_id: String,
-    #[prost(btree_map = "string, string", tag = "7")]
-    metadata: BTreeMap<String, String>,
-    #[prost(string, tag = "8")]
-    reason: String,
-    #[prost(uint32, tag = "9")]
-    count: u32,
-    #[prost(string, tag = "10")]
-    session: String,
-    /// The user of a created membership, as its message.
-    #[prost(bytes = "vec", optional, tag = "11")]
-    member: Option<Vec<u8>>,
-}
-
-/// The event of a change.
-pub fn of_change(change: Change, origin: &Origin, id: EventId, now: Timestamp) -> Event {
+/// The event of a change. Of persons who are being erased it records nothing but ids.
+pub fn of_change(change: Change, origin: &Origin, id: EventId, now: Timestamp, erasing: &[Person]) -> Event {
     let api_key = |presented| match presented {
         Presented::ApiKey { id, .. } => Some(id),
         Presented::Session(_) => None,
@@ -70,6 +41,7 @@ pub fn of_change(change: Change, origin: &Origin, id: EventId, now: Timestamp) -
         Actor::Caller { presented: Presented::Session(id), .. } => id.to_string(),
         Actor::Caller { .. } | Actor::System => String::new(),
     };
+    let address = change.address();
     let refusal = change.refusal;
     let stored = Stored {
         before: change.before.map(message),
@@ -83,8 +55,9 @@ pub fn of_change(change: Change, origin: &Origin, id: EventId, now: Timestamp) -
         member: change.member.map(|user| without_sign_in(Seen::whole(user)).encode_to_vec()),
         count: refusal.as_ref().map_or(0, |refusal| refusal.count),
         reason: refusal.map(|refusal| refusal.reason).unwrap_or_default(),
+        erased: false,
     };
-    Event {
+    let mut event = Event {
         id,
         created_at: now,
         action: change.action,
@@ -97,8 +70,14 @@ pub fn of_change(change: Change, origin: &Origin, id: EventId, now: Timestamp) -
         resource_type: change.subject.resource.map(|(kind, _)| kind),
         resource_id: change.subject.resource.map(|(_, id)| id),
         revision: change.subject.revision,
+        address,
         details: Details(stored.encode_to_vec()),
+    };
+    for person in erasing {
+        event.details = erase::erased(&event, person).details;
+        event.address = event.address.filter(|_| !person.is_subject_of(&event));
     }
+    event
 }
 
 /// A resource in a snapshot, for a reader who sees all of it or not.
@@ -187,6 +166,7 @@ pub fn visible((sequence, event): (Sequence, Event), view: View) -> Result<pb::E
         request_id: of_call(stored.request_id),
         reason: reason.into(),
         count: i32::try_from(stored.count).unwrap_or(i32::MAX),
+        is_erased: stored.erased,
         actor: Some(pb::Actor {
             kind: wire_actor_kind(event.actor_kind).into(),
             user_id: text(event.actor_user_id.filter(|_| shown != ActorVisibility::Kind)),
@@ -225,6 +205,8 @@ fn not_deleted(bytes: Option<Vec<u8>>) -> std::result::Result<Option<Vec<u8>>, p
 fn shown(event: &Event, view: View) -> ActorVisibility {
     let of_the_platform = matches!(event.actor_kind, ActorKind::PlatformAdmin | ActorKind::System);
     match view {
+        // A user sees its own calls, also those from when it was a platform admin.
+        View::User(id) if event.actor_user_id == Some(id) => ActorVisibility::All,
         // Tenants learn that the platform acted, but not who.
         View::Organization | View::User(_) if of_the_platform => ActorVisibility::Kind,
         // What a user does with its own account is not the organization's: not from where, nor with which credential.
@@ -232,8 +214,8 @@ fn shown(event: &Event, view: View) -> ActorVisibility {
             let is_own = event.actor_user_id.is_some() && event.actor_user_id == event.user_id;
             if is_own { ActorVisibility::Owner } else { ActorVisibility::Kind }
         }
-        View::User(id) if event.actor_user_id != Some(id) => ActorVisibility::Owner,
-        View::Platform | View::Organization | View::User(_) => ActorVisibility::All,
+        View::User(_) => ActorVisibility::Owner,
+        View::Platform | View::Organization => ActorVisibility::All,
     }
 }
 

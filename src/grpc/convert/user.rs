@@ -1,8 +1,9 @@
 //! Users on the wire.
 
-use super::{Batch, Listing, Lists, Validation, batch, batch_size, json, time, uuid};
+use super::{Batch, Listing, Lists, Validation, authentication, batch, batch_size, json, time, uuid};
 use crate::{
     app::{
+        own_user::OwnDeletion,
         target::Target,
         user_import::{ImportOutcome, ImportResult, ImportedUser},
     },
@@ -10,7 +11,7 @@ use crate::{
     grpc::status::not_found,
     models::{
         Email, EmailPrefix, ExternalId, MetadataFilters, Name, NewUser, PasswordHash, Resource as _, Seen, StateFilter,
-        User, UserChanges, UserFilter, UserId, UserRestoration, UserState, WebUrl,
+        User, UserChanges, UserFilter, UserId, UserRestoration, UserState, WebUrl, session::IpText,
     },
     pb::{self, imported_user_result::Outcome},
     security::password::{Hash, Limits},
@@ -35,6 +36,22 @@ pub fn create(request: pb::CreateUserRequest) -> Result<NewUser> {
     };
     let email_verified = request.email_verified;
     Ok(NewUser { email, name, avatar_url, metadata, email_verified, external_id, private_metadata })
+}
+
+/// Parses a DeleteOwnUser request.
+pub fn delete_own(request: pb::DeleteOwnUserRequest) -> Result<OwnDeletion> {
+    let mut check = Validation::default();
+    let user_id = check.id("user_id", &request.user_id);
+    let ip_address = check.optional("ip_address", &request.ip_address, IpText::parse);
+    let password = if request.password.is_empty() {
+        Some(None)
+    } else {
+        authentication::password(&mut check, "password", request.password).map(Some)
+    };
+    let (Some(user_id), Some(ip_address), Some(password)) = (user_id, ip_address, password) else {
+        return Err(check.failed());
+    };
+    Ok(OwnDeletion { user_id, password, ip_address, sole_organizations: request.delete_sole_organizations })
 }
 
 /// Parses a batch of ImportUsers.

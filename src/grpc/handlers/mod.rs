@@ -9,6 +9,7 @@ mod invitation;
 mod membership;
 mod oauth_account;
 mod organization;
+mod own_data;
 mod refresh_token;
 mod role;
 mod session;

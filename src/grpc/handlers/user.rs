@@ -3,12 +3,14 @@
 use tonic::{Request, Response, Status, Streaming};
 
 use super::{
-    batch_response, called_by, called_to_act, called_to_stream, lists, scope_of,
+    batch_response, called_by, called_to_act, called_to_stream, lists,
+    own_data::Export,
+    scope_of,
     stream::{Messages, stream},
     user_import::Import,
 };
 use crate::{
-    app::{self, App, batch::BatchCall, streams::StreamKind},
+    app::{self, App, batch::BatchCall, event::StreamRights, streams::StreamKind},
     grpc::convert,
     models::{ExternalId, NormalizedEmail, Seen, User, UserId},
     pb::{self, user_service_server::UserService},
@@ -33,6 +35,7 @@ impl UserHandler {
 #[tonic::async_trait]
 impl UserService for UserHandler {
     type ImportUsersStream = Messages<pb::ImportUsersResponse>;
+    type ExportOwnDataStream = Messages<pb::ExportOwnDataResponse>;
 
     async fn create_user(
         &self,
@@ -160,6 +163,32 @@ impl UserService for UserHandler {
         })?;
         let answer = |()| pb::PurgeUserResponse {};
         Ok(Response::new(app::user::purge(&self.app, &call, &target, sole_organizations, answer).await?))
+    }
+
+    async fn delete_own_user(
+        &self,
+        request: Request<pb::DeleteOwnUserRequest>,
+    ) -> Result<Response<pb::DeleteOwnUserResponse>, Status> {
+        let (call, wish) = called_to_act(request, convert::user::delete_own)?;
+        let answer = |deleted: app::own_user::Deleted| pb::DeleteOwnUserResponse {
+            user: Some(pb::User::from(deleted.user)),
+            deleted_organization_ids: deleted.organizations.iter().map(ToString::to_string).collect(),
+        };
+        Ok(Response::new(app::own_user::delete(&self.app, &call, wish, answer).await?))
+    }
+
+    async fn export_own_data(
+        &self,
+        request: Request<pb::ExportOwnDataRequest>,
+    ) -> Result<Response<Self::ExportOwnDataStream>, Status> {
+        let scope = scope_of(&request)?;
+        let (caller, request) = called_by(request)?;
+        let id = convert::id_of("user_id", &request.user_id)?;
+        let rights = StreamRights { caller, scope };
+        let (slot, data) = app::own_data::open(&self.app, &rights, id).await?;
+        let export = Export { app: self.app.clone(), rights, data };
+        let messages = stream(&self.app.shutdown, slot, self.app.policy.stream_timeout, |sender| export.send(sender));
+        Ok(Response::new(messages))
     }
 
     async fn import_users(

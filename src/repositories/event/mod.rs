@@ -1,6 +1,7 @@
 //! Storage of events, and their order.
 
 mod list;
+mod person;
 
 use std::time::Duration;
 
@@ -16,8 +17,8 @@ use crate::{
     },
     error::{Error, Result},
     models::{
-        Action, ActorKind, ApiKeyId, Event, EventFilter, EventId, OrganizationId, Reach, ResourceId, ResourceType,
-        Revision, Sequence, Timestamp, UserId,
+        Action, ActorKind, ApiKeyId, Event, EventFilter, EventId, OrganizationId, PersonId, Reach, ResourceId,
+        ResourceType, Revision, Sequence, Timestamp, UserId,
         event::{Details, Subject},
     },
     security::random::first_uuid_at,
@@ -36,6 +37,7 @@ row!(events: EventRow of Event {
     resource_type: Option<ResourceType>,
     resource_id: Option<ResourceId>,
     revision: Revision,
+    address: Option<PersonId>,
     details: Details,
 });
 

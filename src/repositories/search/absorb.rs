@@ -76,10 +76,7 @@ impl SearchRepository<'_> {
     pub async fn absorb(&mut self, searched: Searched, limit: i64) -> Result<usize> {
         let kind = searched.stored();
         // One process at a time.
-        let _: i64 = query!(self.conn, c => {
-            let lock = search_segments::table.filter(search_segments::kind.eq(kind)).filter(search_segments::segment.eq(0));
-            ForUpdate(lock.select(search_segments::size)).get_result(c)
-        })?;
+        self.lock(kind).await?;
         let ids: Vec<ResourceId> = query!(self.conn, c => {
             let query = search_pending::table
                 .filter(search_pending::kind.eq(kind))

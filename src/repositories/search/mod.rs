@@ -4,6 +4,7 @@
 //! reads both, so that its result never depends on how far the job is.
 
 mod absorb;
+mod erase;
 
 use std::collections::BTreeMap;
 
@@ -13,7 +14,7 @@ use uuid::Uuid;
 
 use crate::{
     db::{
-        Conn, execute, query,
+        Conn, ForUpdate, execute, query,
         schema::{search_members, search_pending, search_postings, search_segments},
     },
     error::{Error, Result},
@@ -213,6 +214,15 @@ impl SearchRepository<'_> {
             places.iter().filter_map(move |place| of_chunk?.get(*place).copied())
         });
         Ok(found.collect())
+    }
+
+    /// Keeps others from writing the index until the transaction ends.
+    async fn lock(&mut self, kind: i64) -> Result<()> {
+        let _: i64 = query!(self.conn, c => {
+            let lock = search_segments::table.filter(search_segments::kind.eq(kind)).filter(search_segments::segment.eq(0));
+            ForUpdate(lock.select(search_segments::size)).get_result(c)
+        })?;
+        Ok(())
     }
 
     /// Ids of members by chunk.

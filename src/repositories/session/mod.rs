@@ -177,6 +177,19 @@ impl SessionRepository<'_> {
         Ok(())
     }
 
+    /// A batch of a user's sessions, ended or not, in order of id. Takes no reach: the user is the caller's own.
+    pub async fn of_person(&mut self, user: UserId, after: Option<SessionId>, limit: i64) -> Result<Vec<Session>> {
+        let rows: Vec<SessionRow> = query!(self.conn, c => {
+            let of_user = sessions::table.filter(sessions::user_id.eq(user));
+            let mut query = of_user.select(SessionRow::as_select()).into_boxed::<Backend>();
+            if let Some(after) = after {
+                query = query.filter(sessions::id.gt(after));
+            }
+            query.order(sessions::id).limit(limit).load(c)
+        })?;
+        Ok(rows.into_iter().map(Session::from).collect())
+    }
+
     /// A batch of all live sessions within reach, in order of id.
     pub async fn export(
         &mut self,
