@@ -87,7 +87,10 @@ pub async fn pages(api: &Api, backend: Backend, report: &mut Report, organizatio
         told(what, time);
     }
     let count = pb::CountMembersRequest { organization_id: organization_id.to_owned(), ..Default::default() };
-    told("CountMembers", timed(async || _ = api.memberships().count_members(count.clone()).await.answered()).await);
+    let counted = timed(async || {
+        api.memberships().count_members(count.clone()).await.answered();
+    });
+    told("CountMembers", counted.await);
     for (what, query, organization) in [
         ("ListUsers over all, the fragment an address ends with", "@example.org", ""),
         ("ListUsers over all, two frequent characters", "us", ""),
