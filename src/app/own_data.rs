@@ -23,7 +23,6 @@ const RESOURCES: i64 = 100;
 const EVENTS: i64 = 32;
 
 /// Something that is stored about a user.
-#[expect(clippy::large_enum_variant, reason = "few are held at once")]
 pub enum OwnDatum {
     /// The user.
     User(Seen<User>),

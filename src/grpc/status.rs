@@ -185,10 +185,7 @@ impl From<Error> for Status {
                 let violation = |id: &_| PreconditionViolation::new("LAST_OWNER", format!("organizations/{id}"), "");
                 details.set_precondition_failure(organizations.iter().map(violation).collect::<Vec<_>>());
             }
-            Error::TooManyAttempts(wait) | Error::RequestMemoryFull(wait) => {
-                details.set_retry_info(Some(*wait));
-            }
-            Error::RateLimited { wait, .. } => {
+            Error::TooManyAttempts(wait) | Error::RequestMemoryFull(wait) | Error::RateLimited { wait, .. } => {
                 details.set_retry_info(Some(*wait));
             }
             Error::SlugReserved(field) => {

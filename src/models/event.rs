@@ -46,7 +46,6 @@ words! {
 
 /// A resource as it was at one moment.
 #[derive(Clone, Debug)]
-#[expect(clippy::large_enum_variant, reason = "few are held at once, and each for one change")]
 pub enum State {
     /// A user.
     User(User),

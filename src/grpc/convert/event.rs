@@ -1,6 +1,6 @@
 //! Events: from changes to stored events, and from those to the wire.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
 use prost::Message;
 

@@ -91,7 +91,7 @@ mod tests {
             is_platform_admin: true,
             ..Default::default()
         };
-        let response = pb::UpdateUserResponse { user: Some(user), ..Default::default() };
+        let response = pb::UpdateUserResponse { user: Some(user) };
         let persons = in_message(&pb::UpdateUserResponse::full_name(), &response.encode_to_vec());
         assert_eq!(persons, [PersonId(user_id)]);
 

@@ -29,11 +29,11 @@ type Added = Vec<(Gram, u16)>;
 
 /// A segment that members are added to.
 #[derive(Clone)]
-struct Open {
-    number: i64,
+pub(super) struct Open {
+    pub(super) number: i64,
     first: Uuid,
     last: Uuid,
-    size: usize,
+    pub(super) size: usize,
     /// What is added.
     added: Vec<(Uuid, String)>,
 }
@@ -154,7 +154,7 @@ impl SearchRepository<'_> {
         Ok(older.into_values().chain(full).filter(|open| !open.added.is_empty()).collect())
     }
 
-    async fn segment_of(&mut self, kind: i64, id: Uuid) -> Result<Open> {
+    pub(super) async fn segment_of(&mut self, kind: i64, id: Uuid) -> Result<Open> {
         let found = query!(self.conn, c => {
             opened!()
                 .filter(search_segments::kind.eq(kind))
@@ -242,7 +242,9 @@ impl SearchRepository<'_> {
             for (bucket, added) in some {
                 let mut postings =
                     Postings::decode(stored.get(bucket).map_or(&[], Vec::as_slice)).ok_or_else(malformed)?;
-                added.iter().for_each(|(gram, place)| postings.add(*gram, *place));
+                for (gram, place) in added {
+                    postings.add(*gram, *place);
+                }
                 let row = (
                     search_postings::kind.eq(kind),
                     search_postings::segment.eq(number),
