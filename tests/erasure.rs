@@ -57,7 +57,6 @@ async fn person(t: &Test) -> Person {
         external_id: of("external"),
         email_verified: true,
         request_id: Uuid::new_v4().to_string(),
-        ..Default::default()
     };
     let user = admin.users().create_user(create).await.answered().user.unwrap();
     let request = pb::UpdateUserRequest {
@@ -291,7 +290,6 @@ async fn a_repeated_request_about_an_erased_user_is_neither_answered_nor_done_ag
         user_id: person.user.id.clone(),
         new_email: "another@example.com".to_owned(),
         request_id: Uuid::new_v4().to_string(),
-        ..Default::default()
     };
     t.admin().authentication().start_email_change(change.clone()).await.unwrap();
     // Its answer shows an invitation, and not to whom.

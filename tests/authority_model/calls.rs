@@ -188,6 +188,9 @@ pub enum Change {
     Rate(u32),
 }
 
+/// A batch of one call.
+type BatchOf = fn(Box<Call>) -> Call;
+
 /// A call. Users, organizations, keys and other resources are indexes into the model.
 #[derive(Clone, Debug)]
 pub enum Call {
@@ -729,7 +732,7 @@ impl<'a> Draw<'a> {
 
     /// Draws a call of a method. `None` if there is no resource for it.
     pub fn call(&mut self, method: &str) -> Option<Call> {
-        let batch: Option<(&str, fn(Box<Call>) -> Call)> = match method {
+        let batch: Option<(&str, BatchOf)> = match method {
             "BatchCreateInvitations" => Some(("CreateInvitation", Call::BatchCreateInvitations)),
             "BatchCreateMemberships" => Some(("CreateMembership", Call::BatchCreateMemberships)),
             "BatchUpdateMemberships" => Some(("UpdateMembership", Call::BatchUpdateMemberships)),

@@ -44,7 +44,7 @@ async fn a_disabled_membership_gives_nothing_and_is_still_seen(t: Arc<Test>) {
     refused(api.memberships().list_memberships(members.clone()).await, ErrorReason::OrganizationNotFound);
     // The member sees its own membership, so that an application can show why the organization is gone.
     let own = pb::ListMembershipsRequest { user_id: bob.id.clone(), ..Default::default() };
-    assert_eq!(api.memberships().list_memberships(own).await.answered().memberships, [disabled.clone()]);
+    assert_eq!(api.memberships().list_memberships(own).await.answered().memberships, std::slice::from_ref(&disabled));
     let seen = t.with_key(&t.user_key(&ada).await).memberships().list_memberships(members).await.answered();
     assert!(seen.memberships.contains(&disabled));
     let again = t.admin().memberships().disable_membership(disable(&bobs)).await.answered();

@@ -86,7 +86,10 @@ async fn private_metadata_is_for_platform_admins_only(t: Arc<Test>) {
         assert_eq!(members[0].membership.as_ref(), Some(shown));
     }
     let list = pb::ListMembershipsRequest { organization_id: acme.id.clone(), ..Default::default() };
-    assert_eq!(api.memberships().list_memberships(list.clone()).await.answered().memberships, [open.clone()]);
+    assert_eq!(
+        api.memberships().list_memberships(list.clone()).await.answered().memberships,
+        std::slice::from_ref(&open)
+    );
     let filter = pb::ListMembershipsRequest { private_metadata_filter: having("risk", "canary"), ..list };
     refused(api.memberships().list_memberships(filter.clone()).await, ErrorReason::PlatformAdminRequired);
     assert_eq!(found(&t.admin(), filter).await, std::slice::from_ref(&open.id));

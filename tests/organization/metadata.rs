@@ -83,7 +83,7 @@ async fn private_metadata_is_for_platform_admins_only(t: Arc<Test>) {
         let api = t.with_key(&key);
         assert_eq!(api.organizations().get_organization(get.clone()).await.answered().organization, Some(open.clone()));
         let listed = api.organizations().list_organizations(pb::ListOrganizationsRequest::default()).await.answered();
-        assert_eq!(listed.organizations, [open.clone()]);
+        assert_eq!(listed.organizations, std::slice::from_ref(&open));
         let filter =
             pb::ListOrganizationsRequest { private_metadata_filter: having("risk", "canary"), ..Default::default() };
         refused(api.organizations().list_organizations(filter).await, ErrorReason::PlatformAdminRequired);

@@ -39,7 +39,7 @@ async fn the_newest_session_comes_first_when_asked(t: Arc<Test>) {
     let rest = pb::ListSessionsRequest { page_token: first.next_page_token, ..newest.clone() };
     assert_eq!(t.admin().sessions().list_sessions(rest).await.answered().sessions, std::slice::from_ref(&one));
     let since = pb::ListSessionsRequest { created_from: two.created_at, ..list(&ada) };
-    assert_eq!(t.admin().sessions().list_sessions(since).await.answered().sessions, [two.clone()]);
+    assert_eq!(t.admin().sessions().list_sessions(since).await.answered().sessions, std::slice::from_ref(&two));
     let before = pb::ListSessionsRequest { created_before: two.created_at, ..newest };
     assert_eq!(t.admin().sessions().list_sessions(before).await.answered().sessions, [one]);
     // The last sign-in of the user is the beginning of the newest session.

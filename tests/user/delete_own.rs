@@ -130,7 +130,7 @@ async fn organizations_without_another_member_go_along_if_asked(t: Arc<Test>) {
     t.admin().organizations().reactivate_organization(reactivate).await.unwrap();
 
     let deleted = api.users().delete_own_user(with_sole()).await.answered();
-    assert_eq!(deleted.deleted_organization_ids, [sole.id.clone()]);
+    assert_eq!(deleted.deleted_organization_ids, std::slice::from_ref(&sole.id));
     refused(t.admin().organizations().get_organization(get(&sole)).await, ErrorReason::OrganizationNotFound);
     t.admin().organizations().get_organization(get(&shared)).await.unwrap();
     // Both can be restored.
