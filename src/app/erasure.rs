@@ -56,20 +56,34 @@ pub(super) async fn purge(
     tx.users().delete(user, now).await?;
     let of_user = [Trace::About, Trace::By, Trace::Answers, Trace::Search];
     parts.extend(of_user.map(|trace| Erasure::new(id, trace, id.into(), now)));
-    let addresses = tx.erasing_mut(id).map(|person| person.addresses.clone()).unwrap_or_default();
-    parts.extend(addresses.into_iter().flat_map(|address| of_address(id, address, now)));
-    let mut left = AT_ONCE;
+    let addresses = addresses_of(tx, id);
+    parts.extend(addresses.iter().flat_map(|address| of_address(id, *address, now)));
     for part in &parts {
         tx.erasures().insert(part).await?;
     }
     // The index of search leads nowhere without the user, and rewriting it takes long.
-    for mut part in parts.into_iter().filter(|part| part.trace != Trace::Search) {
+    parts.retain(|part| part.trace != Trace::Search);
+    let left = at_once(app, tx, parts, AT_ONCE, now).await?;
+    // The events have led to these.
+    let former = addresses_of(tx, id).into_iter().filter(|address| !addresses.contains(address));
+    let parts = former.flat_map(|address| of_address(id, address, now)).collect();
+    at_once(app, tx, parts, left, now).await.map(drop)
+}
+
+/// The addresses that lead to a user whom the transaction erases.
+fn addresses_of(tx: &mut Conn, user: UserId) -> Vec<PersonId> {
+    tx.erasing_mut(user).map(|person| person.addresses.clone()).unwrap_or_default()
+}
+
+/// Looks at up to about `left` rows of stored parts, and returns how many may still be looked at.
+async fn at_once(app: &App, tx: &mut Conn, parts: Vec<Erasure>, mut left: i64, now: Timestamp) -> Result<i64> {
+    for mut part in parts {
         let looked_at = rows(app, tx, &mut part, left, now).await?;
         left = left.saturating_sub(looked_at).max(1);
         // The job looks for the rest at once, even if there is none: afterwards it also removes old versions of rows.
         tx.erasures().save(&part).await?;
     }
-    Ok(())
+    Ok(left)
 }
 
 /// Erases up to about `limit` resources that depend on a locked user whose restore window has ended, and the user along with the last of

@@ -218,6 +218,8 @@ pub struct MemberFilter {
     pub roles: Vec<RoleName>,
     /// Whose user is in this state; `None` for every state but deleted.
     pub state: Option<UserState>,
+    /// Whose membership is in this state; `None` for any.
+    pub membership_state: Option<MembershipState>,
     /// These users; `None` for any.
     pub users: Option<Vec<UserId>>,
     /// The order.

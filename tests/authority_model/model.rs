@@ -7,7 +7,7 @@ use super::calls::{Address, Call, Change, Owner, Subject};
 
 /// All scopes and permissions that the model distinguishes. `resource:?` is every permission of a resource that has no name yet, `?:?`
 /// every other unnamed permission, and `?:owner` what an owner holds beyond any list of names.
-const NAMES: [&str; 48] = [
+const NAMES: [&str; 50] = [
     "organizations:read",
     "organizations:write",
     "organizations:delete",
@@ -46,6 +46,8 @@ const NAMES: [&str; 48] = [
     "oauth_account_tokens:?",
     "permissions:check",
     "permissions:?",
+    "personal_data:read",
+    "personal_data:?",
     "platform_admins:write",
     "platform_admins:authenticate",
     "platform_admins:?",
@@ -189,7 +191,9 @@ impl Set {
     }
 
     pub fn has(self, name: &str) -> bool {
-        self.covers(Self::of(&[name]))
+        let named = Self::of(&[name]);
+        assert_ne!(named.0, 0, "{name} is not among the names");
+        self.covers(named)
     }
 
     pub fn and(self, other: Self) -> Self {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tenantry::pb::{self, ErrorReason, MemberOrder, create_api_key_request::Owner};
+use tenantry::pb::{self, ErrorReason, MemberOrder, MembershipState, create_api_key_request::Owner};
 
 use crate::support::{Answered as _, Api, Test, both, mask, refused};
 
@@ -82,6 +82,9 @@ async fn members_are_searched_and_filtered_in_every_order(t: Arc<Test>) {
     let (acme, users) = team(&t).await;
     t.suspend(&users[1]).await;
     let api = t.admin();
+    let membership_id = t.membership(&users[2].id, &acme.id).await.unwrap().id;
+    let disable = pb::DisableMembershipRequest { membership_id, ..Default::default() };
+    api.memberships().disable_membership(disable).await.unwrap();
     for order in [MemberOrder::OldestFirst, MemberOrder::NewestFirst, MemberOrder::Name] {
         let base = pb::ListMembersRequest { order: order.into(), ..of(&acme) };
         let found = async |request: pb::ListMembersRequest| {
@@ -110,6 +113,9 @@ async fn members_are_searched_and_filtered_in_every_order(t: Arc<Test>) {
         assert_eq!(found(pb::ListMembersRequest { roles, ..base.clone() }).await, ["Åsa"]);
         let state = pb::UserState::Suspended.into();
         assert_eq!(found(pb::ListMembersRequest { state, ..base.clone() }).await, ["Bob"]);
+        let state = |state: MembershipState| pb::ListMembersRequest { membership_state: state.into(), ..base.clone() };
+        assert_eq!(found(state(MembershipState::Disabled)).await, ["Åsa"]);
+        assert_eq!(found(state(MembershipState::Active)).await, ["Ada", "Bob", "Zoë"]);
         let user_ids = vec![users[0].id.clone(), users[3].id.clone(), users[1].id.clone()];
         assert_eq!(found(pb::ListMembersRequest { user_ids, ..base.clone() }).await, ["Ada", "Bob", "Zoë"]);
     }

@@ -101,13 +101,22 @@ pub fn list_members(lists: Lists<'_>, request: &pb::ListMembersRequest) -> Resul
     let fragment = check.fragment(&request.query);
     let roles = roles(&mut check, &request.roles);
     let state = check.optional_choice("state", member_state(request.state));
+    let membership_state = check.optional_choice("membership_state", membership_state(request.membership_state));
     let users = users(&mut check, &request.user_ids);
     let order = check.field("order", member_order(request.order));
     let filter = (|| {
         let (order, by_time) = order?;
         let (page, identity) = page?;
         let (organization_id, fragment) = (organization_id?, fragment?);
-        let filter = MemberFilter { organization_id, fragment, roles: roles?, state: state?, users: users?, order };
+        let filter = MemberFilter {
+            organization_id,
+            fragment,
+            roles: roles?,
+            state: state?,
+            membership_state: membership_state?,
+            users: users?,
+            order,
+        };
         Some(Listing::new(filter, (PageRequest { order: by_time, ..page }, identity)))
     })();
     filter.ok_or_else(|| check.failed())
@@ -151,6 +160,14 @@ fn member_state(state: i32) -> Option<Option<UserState>> {
         pb::UserState::Suspended => Some(Some(UserState::Suspended)),
         pb::UserState::Deleted => None,
     }
+}
+
+fn membership_state(state: i32) -> Option<Option<MembershipState>> {
+    Some(match pb::MembershipState::try_from(state).ok()? {
+        pb::MembershipState::Unspecified => None,
+        pb::MembershipState::Active => Some(MembershipState::Active),
+        pb::MembershipState::Disabled => Some(MembershipState::Disabled),
+    })
 }
 
 fn member_order(order: i32) -> std::result::Result<(MemberOrder, Order), &'static str> {

@@ -38,6 +38,9 @@ macro_rules! filtered {
             Some(state) => query.filter(compared(memberships::user_state.eq(MemberCopy::state(state)))),
             None => query.filter(compared(memberships::user_state.ne(MemberCopy::DELETED))),
         };
+        if let Some(state) = $filter.membership_state {
+            query = query.filter(compared(memberships::state.eq(state)));
+        }
         if !$filter.roles.is_empty() {
             query = query.filter(compared(memberships::role.eq_any(&$filter.roles)));
         }
@@ -99,6 +102,7 @@ impl<'a> Driver<'a> {
     /// True if the filter has conditions beyond what the index serves. Nearly all members are not deleted.
     fn is_partial(self, filter: &MemberFilter) -> bool {
         filter.fragment.is_some()
+            || filter.membership_state.is_some()
             || match self {
                 Self::Role(_) => filter.state.is_some(),
                 Self::State(_) | Self::Organization => !filter.roles.is_empty(),
@@ -224,8 +228,11 @@ impl MembershipRepository<'_> {
         page: &PageRequest,
     ) -> Result<(Vec<FoundRow>, Option<Cursor>)> {
         let after: Option<NamePlace> = page.after.as_ref().map(|_| page.begin(""));
-        let is_partial =
-            filter.fragment.is_some() || !filter.roles.is_empty() || filter.state.is_some() || !page.created.is_all();
+        let is_partial = filter.fragment.is_some()
+            || filter.membership_state.is_some()
+            || filter.state.is_some()
+            || !filter.roles.is_empty()
+            || !page.created.is_all();
         let mut looked_to: Option<NamePlace> = None;
         if is_partial {
             looked_to = query!(self.conn, c => {
