@@ -58,7 +58,7 @@ pub(super) async fn create_in(app: &App, tx: &mut Conn, call: &Call, new: &NewIn
     let count = async { Ok(tx.invitations().count(&organization).await? - replaced) };
     guards::has_room(Limit::Invitations, MAX_INVITATIONS, count).await?;
     if let Some(former) = former {
-        tx.invitations().delete(former, Action::InvitationExpired).await?;
+        tx.invitations().make_way(former).await?;
     }
     let id = app.new_id(now);
     let (plaintext_token, hash) = app.secrets.mint_invitation_token(id);

@@ -277,6 +277,15 @@ impl InvitationRepository<'_> {
         Ok(())
     }
 
+    /// Deletes a locked invitation that has expired, so that the next statement can insert one to the same address. It runs at once:
+    /// deferred, the two would be one statement, whose insert would still see it.
+    pub async fn make_way(&mut self, expired: Locked<Invitation>) -> Result<()> {
+        let id = expired.id;
+        query!(self.conn, c => diesel::delete(invitations::table.filter(invitations::id.eq(id))).execute(c))?;
+        self.conn.removed(Action::InvitationExpired, expired.into_inner());
+        Ok(())
+    }
+
     /// Deletes up to `limit` invitations of a locked organization and returns how many.
     pub async fn delete_of_organization(&mut self, organization: &Locked<Organization>, limit: i64) -> Result<usize> {
         let matches = invitations::organization_id.eq(organization.id);
