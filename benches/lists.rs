@@ -66,6 +66,7 @@ type Measured = (Duration, usize, String);
 async fn measure(t: &Test, backend: Backend) -> String {
     let begun = Instant::now();
     crowd::fill(&t.database, CROWD).await;
+    crowd::index(&t.database).await;
     t.database.execute("ANALYZE").await;
     let small = Small::make(t).await;
     eprintln!("  {}: filled in {:.0?}", name(backend), begun.elapsed());

@@ -66,11 +66,12 @@ async fn what_was_written_is_there_after_a_restart(backend: Backend) {
     let token = api.refresh_tokens().create_refresh_token(session).await.answered().issued().plaintext_token;
     let rotate = pb::RotateRefreshTokenRequest { plaintext_token: token, ..Default::default() };
     api.refresh_tokens().rotate_refresh_token(rotate.clone()).await.unwrap();
+    let get = pb::GetUserRequest { user_id: ada.id.clone() };
+    let ada = api.users().get_user(get.clone()).await.answered().user.unwrap();
     server.stop().await.unwrap();
 
     let server = start(&database.url(), &[]).await.unwrap();
     let api = Api::new(server.address, key);
-    let get = pb::GetUserRequest { user_id: ada.id.clone() };
     assert_eq!(api.users().get_user(get).await.answered().user.unwrap(), ada);
     // The use of a rotated token is still known too.
     api.refresh_tokens().rotate_refresh_token(rotate).await.unwrap_err();

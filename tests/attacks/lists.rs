@@ -125,6 +125,7 @@ async fn t1_every_list_costs_a_page_for_every_caller_with_each_filter(t: Arc<Tes
 #[both(long)]
 async fn slow_t1_every_list_costs_a_page_for_every_caller_with_every_pair_of_filters(t: Arc<Test>) {
     let small = small_beside_a_crowd(&t).await;
+    crowd::index(&t.database).await;
     cost_a_page(&t, &small, |_| true).await;
     analyze(&t).await;
     cost_a_page(&t, &small, |_| true).await;

@@ -57,14 +57,23 @@ pub async fn fill(database: &TestDatabase, count: usize) {
                  ELSE 'deleted' END FROM cf_users WHERE cf_users.id = cf_memberships.user_id) WHERE user_search = ''"
             ))
             .await;
-        for (kind, table) in [(1, "cf_users"), (2, "cf_organizations")] {
-            database
-                .execute(&format!(
-                    "INSERT INTO cf_search_pending (kind, id, changes) SELECT {kind}, id, 0 FROM {table} WHERE true \
-                     ON CONFLICT DO NOTHING"
-                ))
-                .await;
-        }
+    }
+}
+
+/// Lets a running server put the crowd into the index of search, and waits until it is there. A debug build takes minutes for a large
+/// crowd.
+#[allow(dead_code, reason = "tests that are not about search do without")]
+pub async fn index(database: &TestDatabase) {
+    for (kind, table) in [(1, "cf_users"), (2, "cf_organizations")] {
+        database
+            .execute(&format!(
+                "INSERT INTO cf_search_pending (kind, id, changes) SELECT {kind}, id, 0 FROM {table} WHERE true \
+                 ON CONFLICT DO NOTHING"
+            ))
+            .await;
+    }
+    while database.texts("SELECT CAST(count(*) AS text) AS value FROM cf_search_pending").await != ["0"] {
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
     }
 }
 

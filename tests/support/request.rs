@@ -12,7 +12,7 @@ use super::{
 };
 
 /// Fields that requests leave empty.
-const OPTIONAL: [&str; 66] = [
+const OPTIONAL: [&str; 67] = [
     "avatar_url",
     "logo_url",
     "metadata",
@@ -79,6 +79,7 @@ const OPTIONAL: [&str; 66] = [
     "last_sign_in_before",
     "display_name",
     "allow_reserved_slug",
+    "membership_state",
 ];
 
 /// One resource of every kind, all of one owner.

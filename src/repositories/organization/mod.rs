@@ -130,6 +130,9 @@ impl OrganizationRepository<'_> {
     /// Locks organizations in order of id, so that their owners cannot change and none is restored meanwhile, and returns those that are
     /// not deleted. Takes no reach: a departing user leaves every organization it owns, including those the caller cannot see.
     pub async fn lock_many(&mut self, ids: &[OrganizationId]) -> Result<Vec<OrganizationId>> {
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
         let locked: Vec<(OrganizationId, Option<Timestamp>)> = query!(self.conn, c => {
             let query = organizations::table
                 .filter(organizations::id.eq_any(ids))

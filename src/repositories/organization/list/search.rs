@@ -97,8 +97,10 @@ impl OrganizationRepository<'_> {
         filter: &OrganizationFilter,
         page: &PageRequest,
     ) -> Result<Page<Organization>> {
-        let own: &[OrganizationId] = if Span::of(page).contains(id.0) { &[id] } else { &[] };
-        let rows = self.with_fragment(&Reach::Organization(id), own, fragment, filter, page).await?;
+        let mut rows = Vec::new();
+        if Span::of(page).contains(id.0) {
+            rows = self.with_fragment(&Reach::Organization(id), &[id], fragment, filter, page).await?;
+        }
         Ok(page.page(rows, row_id))
     }
 
