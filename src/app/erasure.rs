@@ -257,7 +257,7 @@ struct Step {
     begun: Instant,
     /// True if nothing was due.
     is_idle: bool,
-    /// Parts for which there is nothing left to do, and beside which nothing is left of their users.
+    /// Parts with nothing left to do, each the last one of its user.
     last: Vec<Erasure>,
 }
 

@@ -19,8 +19,8 @@ use crate::{
 const MAX_ROWS: usize = 200;
 
 /// Stores the entries of a new resource.
-pub(super) async fn index(conn: &mut Conn, made: &impl Described) -> Result<()> {
-    store(conn, made.entries()).await
+pub(super) async fn index(conn: &mut Conn, resource: &impl Described) -> Result<()> {
+    store(conn, resource.entries()).await
 }
 
 /// Stores the entries that a change of a resource has added or changed, and deletes those that it has removed.

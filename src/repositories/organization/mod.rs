@@ -67,7 +67,7 @@ impl OrganizationRepository<'_> {
         let accountable = organizations::accountable_user_id.eq(Some(accountable));
         let values = (OrganizationRow::from(organization), accountable);
         execute!(self.conn, diesel::insert_into(organizations::table).values(values))?;
-        self.conn.search().made(Searched::Organizations, organization.id.0).await?;
+        self.conn.search().note_new(Searched::Organizations, organization.id.0).await?;
         metadata::index(self.conn, organization).await?;
         self.take_slug(&organization.slug).await?;
         self.conn.made(Action::OrganizationCreated, organization);

@@ -78,7 +78,7 @@ pub struct SearchRepository<'c> {
 
 impl SearchRepository<'_> {
     /// Notes a new resource. Takes no reach: the row is new.
-    pub(super) async fn made(&mut self, searched: Searched, id: Uuid) -> Result<()> {
+    pub(super) async fn note_new(&mut self, searched: Searched, id: Uuid) -> Result<()> {
         let row = (
             search_pending::kind.eq(searched.stored()),
             search_pending::id.eq(ResourceId(id)),

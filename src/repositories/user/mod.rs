@@ -81,7 +81,7 @@ impl UserRepository<'_> {
     /// [`Taken::UserEmail`], [`Taken::UserExternalId`].
     pub async fn insert(&mut self, user: &User) -> Result<()> {
         execute!(self.conn, diesel::insert_into(users::table).values(UserRow::from(user)))?;
-        self.conn.search().made(Searched::Users, user.id.0).await?;
+        self.conn.search().note_new(Searched::Users, user.id.0).await?;
         metadata::index(self.conn, user).await?;
         self.conn.made(Action::UserCreated, user);
         Ok(())
