@@ -336,6 +336,7 @@ impl Small {
             "role" => texts(&[("owner", "owner"), ("viewer", "viewer")]),
             "provider" => texts(&[("github", "github")]),
             "state" => numbers(&[1, 2, 3]),
+            "membership_state" => numbers(&[1, 2]),
             "plan" => texts(&[("free", "free"), ("enterprise", "enterprise")]),
             "resource_type" => numbers(&[1, 8]),
             "external_id" => texts(&[("nobody", "nobody")]),

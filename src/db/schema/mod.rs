@@ -49,9 +49,9 @@ diesel::table! {
         created_at -> Instant,
         updated_at -> Instant,
         accountable_user_id -> Nullable<Id>,
+        plan -> Text,
         external_id -> Nullable<Text>,
         private_metadata -> JsonDoc,
-        plan -> Text,
     }
 }
 
@@ -70,10 +70,10 @@ diesel::table! {
         created_at -> Instant,
         updated_at -> Instant,
         user_email -> Text,
+        state -> Text,
         external_id -> Nullable<Text>,
         metadata -> JsonDoc,
         private_metadata -> JsonDoc,
-        state -> Text,
         user_search -> Text,
         user_state -> Text,
     }
