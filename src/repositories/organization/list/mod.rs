@@ -230,6 +230,9 @@ impl OrganizationRepository<'_> {
         places.retain(|place| *place > after);
         places.sort_unstable();
         places.truncate(usize::try_from(page.limit()).unwrap_or(usize::MAX));
+        if places.is_empty() {
+            return Ok(page.page(Vec::<OrganizationRow>::new(), row_name));
+        }
         let ids: Vec<OrganizationId> = places.iter().map(|(_, id)| *id).collect();
         let mut rows: Vec<OrganizationRow> = query!(self.conn, c => {
             let query = organizations::table.filter(organizations::id.eq_any(&ids));
