@@ -229,10 +229,17 @@ macro_rules! forget_user {
     }};
 }
 
-/// Restricts a list in order of id to a span, and orders it.
+/// Restricts a list in order of id to a span, and orders it. An end that restricts nothing is left out: without statistics, PostgreSQL
+/// takes a range with two ends for a small one, and sorts it instead of reading it in order.
 macro_rules! spanned {
     ($query:expr, $id:expr, $Id:ident, $span:expr, $order:expr) => {{
-        let query = $query.filter($id.gt($Id($span.after))).filter($id.le($Id($span.up_to)));
+        let (mut query, span) = ($query, $span);
+        if !span.after.is_nil() {
+            query = query.filter($id.gt($Id(span.after)));
+        }
+        if !span.up_to.is_max() {
+            query = query.filter($id.le($Id(span.up_to)));
+        }
         match $order {
             $crate::models::Order::OldestFirst => query.order($id),
             $crate::models::Order::NewestFirst => query.order($id.desc()),
