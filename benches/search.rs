@@ -45,9 +45,7 @@ pub fn large_organization(backend: Backend) -> String {
 /// Waits until the index holds everything. Returns how long that took.
 pub async fn indexed(database: &TestDatabase) -> Duration {
     let begun = Instant::now();
-    while database.texts("SELECT CAST(count(*) AS text) AS value FROM cf_search_pending").await != ["0"] {
-        tokio::time::sleep(Duration::from_millis(500)).await;
-    }
+    database.indexed().await;
     begun.elapsed()
 }
 

@@ -386,18 +386,11 @@ async fn grams(t: &Test) -> Vec<String> {
     t.database.texts(&rows).await
 }
 
-/// Waits until everything is in the search index.
-async fn indexed(t: &Test) {
-    while !t.database.texts("SELECT 'x' AS value FROM cf_search_pending").await.is_empty() {
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-}
-
 #[both]
 async fn no_gram_of_an_erased_user_or_of_its_organization_is_left_in_the_search_index(t: Arc<Test>) {
     let beginning = cursor(&t).await;
     let other = t.organization(&t.user("other").await).await;
-    indexed(&t).await;
+    t.database.indexed().await;
     let before = grams(&t).await;
     let create = pb::CreateUserRequest {
         email: "quixote@example.com".to_owned(),
@@ -412,7 +405,7 @@ async fn no_gram_of_an_erased_user_or_of_its_organization_is_left_in_the_search_
         ..Default::default()
     };
     t.admin().organizations().create_organization(sole).await.unwrap();
-    indexed(&t).await;
+    t.database.indexed().await;
     // Both names are in the index.
     let rename = pb::UpdateUserRequest {
         user_id: user.id.clone(),
@@ -421,7 +414,7 @@ async fn no_gram_of_an_erased_user_or_of_its_organization_is_left_in_the_search_
         ..Default::default()
     };
     t.admin().users().update_user(rename).await.unwrap();
-    indexed(&t).await;
+    t.database.indexed().await;
     assert_ne!(grams(&t).await, before);
     purge(&t, &user).await;
     t.advance(SETTLED);

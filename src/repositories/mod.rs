@@ -27,6 +27,8 @@ mod signing_key;
 mod span;
 mod user;
 
+use std::{collections::HashMap, hash::Hash};
+
 pub use self::{
     api_key::ApiKeyRepository,
     erasure::ErasureRepository,
@@ -275,6 +277,12 @@ macro_rules! between {
             None => query.filter($text.lt(prefix_end($prefix))),
         }
     }};
+}
+
+/// Rows that were found by their ids, in the order of the ids.
+fn in_order_of<I: Eq + Hash, R>(ids: &[I], rows: impl IntoIterator<Item = R>, id: impl Fn(&R) -> I) -> Vec<R> {
+    let mut rows: HashMap<I, R> = rows.into_iter().map(|row| (id(&row), row)).collect();
+    ids.iter().filter_map(|id| rows.remove(id)).collect()
 }
 
 // A condition compared row by row and never used to search an index, on either database: `condition IS TRUE`. A list is driven by one

@@ -563,7 +563,7 @@ impl<'a> Draw<'a> {
         if all.is_empty() || self.random.percent(15) { self.member_of(organization) } else { self.random.one(&all) }
     }
 
-    /// A disabled key; any key if there is none.
+    /// A disabled key if there is one, else any key.
     fn switched_key(&mut self) -> usize {
         let all: Vec<usize> = (1..self.model.keys.len()).filter(|key| self.model.keys[*key].disabled).collect();
         if all.is_empty() || self.random.percent(15) { self.any_key() } else { self.random.one(&all) }

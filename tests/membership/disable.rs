@@ -121,7 +121,7 @@ async fn the_last_active_owner_stays(t: Arc<Test>) {
     refused(t.admin().memberships().disable_membership(disable(&adas)).await, ErrorReason::LastOwner);
     let bobs = t.member(&bob, &acme, "owner").await;
     t.disable(&bobs).await;
-    // A disabled owner is none.
+    // A disabled owner does not count as an owner.
     refused(t.admin().memberships().disable_membership(disable(&adas)).await, ErrorReason::LastOwner);
     let delete = pb::DeleteMembershipRequest { membership_id: adas.id.clone(), ..Default::default() };
     refused(t.admin().memberships().delete_membership(delete).await, ErrorReason::LastOwner);

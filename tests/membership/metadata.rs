@@ -36,7 +36,7 @@ async fn found(api: &Api, request: pb::ListMembershipsRequest) -> Vec<String> {
 }
 
 #[both]
-async fn whoever_may_write_a_membership_writes_its_metadata_and_external_id(t: Arc<Test>) {
+async fn a_caller_who_may_write_a_membership_writes_its_metadata_and_external_id(t: Arc<Test>) {
     let (ada, bob) = (t.user("ada").await, t.user("bob").await);
     let acme = t.organization(&ada).await;
     let request = pb::CreateMembershipRequest {

@@ -78,7 +78,6 @@ async fn organizations_are_found_by_a_part_of_their_name_or_slug(t: Arc<Test>) {
         make(&t, owner, name, "free").await;
     }
     let by = |query: &str| pb::ListOrganizationsRequest { query: query.to_owned(), ..Default::default() };
-    let pending = "SELECT CAST(count(*) AS text) AS value FROM cf_search_pending";
     for _ in 0..2 {
         assert_eq!(names(&t, by("WORKS")).await, ["Zebra Works", "Works of Bob"]);
         assert_eq!(names(&t, by("cafe z")).await, ["Café Zürich"]);
@@ -89,9 +88,7 @@ async fn organizations_are_found_by_a_part_of_their_name_or_slug(t: Arc<Test>) {
         assert_eq!(names(&t, newest).await, ["Works of Bob", "Zebra Works"]);
         let of_ada = pb::ListOrganizationsRequest { member_user_id: ada.id.clone(), ..by("works") };
         assert_eq!(names(&t, of_ada).await, ["Zebra Works"]);
-        while t.database.texts(pending).await != ["0"] {
-            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-        }
+        t.database.indexed().await;
     }
     // Others find nothing but their own.
     let own = t.with_key(&t.user_key(&bob).await).organizations().list_organizations(by("works")).await.answered();

@@ -72,9 +72,7 @@ pub async fn index(database: &TestDatabase) {
             ))
             .await;
     }
-    while database.texts("SELECT CAST(count(*) AS text) AS value FROM cf_search_pending").await != ["0"] {
-        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
-    }
+    database.indexed().await;
 }
 
 /// Stores the metadata entries of the crowd, if the database has a table for them.

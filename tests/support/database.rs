@@ -142,6 +142,13 @@ impl TestDatabase {
         rows
     }
 
+    /// Waits until the job has moved everything that is pending into the index of search.
+    pub async fn indexed(&self) {
+        while !self.texts("SELECT 'x' AS value FROM cf_search_pending LIMIT 1").await.is_empty() {
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    }
+
     /// All stored bytes: of the SQLite files, or of a dump of all rows.
     pub async fn bytes(&self) -> Vec<u8> {
         match self {

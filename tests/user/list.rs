@@ -125,14 +125,6 @@ fn query(text: &str) -> pb::ListUsersRequest {
     pb::ListUsersRequest { query: text.to_owned(), ..Default::default() }
 }
 
-/// Waits until the index holds everything that is stored.
-async fn indexed(t: &Test) {
-    let pending = "SELECT CAST(count(*) AS text) AS value FROM cf_search_pending";
-    while t.database.texts(pending).await != ["0"] {
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-    }
-}
-
 #[both]
 async fn users_are_found_by_a_part_of_their_name_or_email_before_and_after_they_are_indexed(t: Arc<Test>) {
     for (name, email) in [
@@ -166,7 +158,7 @@ async fn users_are_found_by_a_part_of_their_name_or_email_before_and_after_they_
         }
         let newest = pb::ListUsersRequest { order: pb::Order::NewestFirst.into(), ..query("@acme.test") };
         assert_eq!(found(&api, newest).await, ["100% _real_", "Νίκος", "王小明", "José Núñez"]);
-        indexed(&t).await;
+        t.database.indexed().await;
     }
 }
 
@@ -181,12 +173,12 @@ async fn a_user_is_found_by_its_present_name_alone(t: Arc<Test>) {
         ..Default::default()
     };
     for name in ["Middle", "Xylo", "Quarz"] {
-        indexed(&t).await;
+        t.database.indexed().await;
         api.users().update_user(rename(name)).await.unwrap();
         for _ in 0..2 {
             assert_eq!(found(&api, query(name)).await, [name]);
             assert_eq!(found(&api, query("before")).await, Vec::<String>::new());
-            indexed(&t).await;
+            t.database.indexed().await;
         }
     }
     let delete = pb::DeleteUserRequest { user_id: user.id.clone(), ..Default::default() };

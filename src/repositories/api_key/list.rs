@@ -1,12 +1,10 @@
 //! Lists of API keys: driven by the owner. What its index does not serve is compared row by row, up to a number of rows.
 
-use std::collections::HashMap;
-
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 
 use super::{
-    super::{Span, compared, in_period, reach::within, spanned},
+    super::{Span, compared, in_order_of, in_period, reach::within, spanned},
     ApiKeyRepository, ApiKeyRow, owned,
 };
 use crate::{
@@ -111,8 +109,7 @@ impl ApiKeyRepository<'_> {
                 let query = filtered!(query.select(ApiKeyRow::as_select()).into_boxed::<Backend>(), filter, page);
                 within!(api_keys, query, reach).load(c)
             })?;
-            let mut more: HashMap<ApiKeyId, ApiKeyRow> = more.into_iter().map(|row| (row.id, row)).collect();
-            rows.extend(ids.iter().filter_map(|id| more.remove(id)));
+            rows.extend(in_order_of(&ids, more, |row| row.id));
         }
         Ok(page.page_looked_at(rows, walk.looked_to(), row_id))
     }

@@ -194,7 +194,7 @@ impl EventRepository<'_> {
         Ok((floor, last.unwrap_or(floor).max(floor)))
     }
 
-    /// The position of the last event before a time; that of the last deleted event if there is none. Takes no reach: it reveals only the
+    /// The position of the last event before a time; without one, that of the last deleted event. Takes no reach: it reveals only the
     /// order.
     ///
     /// # Errors

@@ -1,7 +1,5 @@
 //! Memberships by a value: of metadata, or the external id.
 
-use std::collections::HashMap;
-
 use diesel::{dsl::exists, prelude::*};
 use diesel_async::RunQueryDsl;
 
@@ -17,6 +15,7 @@ use crate::{
         OrganizationId, Page, PageRequest, Reach, ResourceId,
     },
     repositories::{
+        in_order_of,
         metadata::{Walk, compared_with_entries},
         reach::within,
     },
@@ -66,8 +65,7 @@ impl MembershipRepository<'_> {
                 query = compared_with_entries!(query, entries, memberships::id);
                 within!(memberships, query, reach).load(c)
             })?;
-            let mut more: HashMap<MembershipId, MembershipRow> = more.into_iter().map(|row| (row.id, row)).collect();
-            rows.extend(ids.iter().filter_map(|id| more.remove(id)));
+            rows.extend(in_order_of(&ids, more, |row| row.id));
         }
         Ok(page.page_looked_at(rows, walk.looked_to(), |row| Cursor::by_id(row.id)))
     }

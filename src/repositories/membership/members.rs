@@ -53,6 +53,9 @@ macro_rules! members {
                 users::is_platform_admin,
             ))
     };
+    ($organization:expr, after $after:expr, $limit:expr) => {
+        members!($organization).filter(memberships::id.gt($after)).order(memberships::id).limit($limit)
+    };
 }
 
 fn read(rows: Vec<MemberRow>) -> Vec<Member> {
@@ -77,7 +80,7 @@ impl MembershipRepository<'_> {
         limit: i64,
     ) -> Result<Vec<Member>> {
         let rows: Vec<MemberRow> = query!(self.conn, c => {
-            members!(organization).filter(memberships::id.gt(after)).order(memberships::id).limit(limit).load(c)
+            members!(organization, after after, limit).load(c)
         })?;
         Ok(read(rows))
     }
@@ -91,12 +94,7 @@ impl MembershipRepository<'_> {
         limit: i64,
     ) -> Result<Vec<Member>> {
         let rows: Vec<MemberRow> = query!(self.conn, c => {
-            members!(organization)
-                .filter(memberships::role.eq(role))
-                .filter(memberships::id.gt(after))
-                .order(memberships::id)
-                .limit(limit)
-                .load(c)
+            members!(organization, after after, limit).filter(memberships::role.eq(role)).load(c)
         })?;
         Ok(read(rows))
     }
@@ -109,12 +107,7 @@ impl MembershipRepository<'_> {
         limit: i64,
     ) -> Result<Vec<Member>> {
         let rows: Vec<MemberRow> = query!(self.conn, c => {
-            members!(organization)
-                .filter(IsNotEmpty::new(memberships::permissions))
-                .filter(memberships::id.gt(after))
-                .order(memberships::id)
-                .limit(limit)
-                .load(c)
+            members!(organization, after after, limit).filter(IsNotEmpty::new(memberships::permissions)).load(c)
         })?;
         Ok(read(rows))
     }

@@ -1,7 +1,5 @@
 //! Organizations by a value: of settings and metadata, or the external id.
 
-use std::collections::HashMap;
-
 use diesel::{dsl::exists, prelude::*};
 use diesel_async::RunQueryDsl;
 
@@ -20,7 +18,7 @@ use crate::{
         Reach, StateFilter, metadata::DEPLOYMENT, text::prefix_end,
     },
     repositories::{
-        Span, compared, in_period,
+        Span, compared, in_order_of, in_period,
         metadata::Walk,
         reach::{VISIBLE, within},
         spanned,
@@ -74,9 +72,7 @@ impl OrganizationRepository<'_> {
                     let query = query.select(OrganizationRow::as_select()).into_boxed::<Backend>();
                     compared_with!(query, filter, page).load(c)
                 })?;
-                let mut more: HashMap<OrganizationId, OrganizationRow> =
-                    more.into_iter().map(|row| (row.id, row)).collect();
-                rows.extend(ids.iter().filter_map(|id| more.remove(id)));
+                rows.extend(in_order_of(ids, more, |row| row.id));
                 if rows.len() > page.size {
                     break;
                 }

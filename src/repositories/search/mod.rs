@@ -62,9 +62,13 @@ impl Progress {
         self.segments >= SEGMENTS || self.compared >= COMPARED
     }
 
-    /// Rows that may still be compared.
-    pub(super) fn left(&self) -> usize {
-        COMPARED.saturating_sub(self.compared)
+    /// The part of a step that may still be compared, and the last id up to which the search has looked with it; `None` if to the end.
+    pub(super) fn part<'f>(&self, found: &'f Found) -> (&'f [Uuid], Option<Uuid>) {
+        let left = COMPARED.saturating_sub(self.compared);
+        match found.ids.split_at_checked(left) {
+            Some((part, others)) if !others.is_empty() => (part, part.last().copied()),
+            _ => (&found.ids, found.looked_to),
+        }
     }
 }
 

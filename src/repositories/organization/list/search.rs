@@ -1,7 +1,5 @@
 //! Search of organizations by a part of the name or the slug.
 
-use std::collections::HashMap;
-
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 
@@ -17,7 +15,7 @@ use crate::{
         Reach, StateFilter, UserId,
         search::{Searched, searchable},
     },
-    repositories::search::Progress,
+    repositories::{in_order_of, search::Progress},
 };
 
 /// Ids read by one statement.
@@ -42,7 +40,7 @@ impl OrganizationRepository<'_> {
         loop {
             let mut search = self.conn.search();
             let found = search.step(Searched::Organizations, fragment, span, page.order, &mut progress).await?;
-            let (asked, others) = found.ids.split_at(found.ids.len().min(progress.left()));
+            let (asked, looked_to) = progress.part(&found);
             for ids in asked.chunks(page.size.saturating_add(1)) {
                 let ids: Vec<OrganizationId> = ids.iter().copied().map(OrganizationId).collect();
                 rows.extend(self.with_fragment(&everything, &ids, fragment, filter, page).await?);
@@ -51,7 +49,6 @@ impl OrganizationRepository<'_> {
                     break;
                 }
             }
-            let looked_to = if others.is_empty() { found.looked_to } else { asked.last().copied() };
             match looked_to {
                 Some(end) if rows.len() <= page.size && !progress.is_over() => span = span.beyond(end, page.order),
                 end => return Ok(page.page_looked_at(rows, end.map(Cursor::by_id), row_id)),
@@ -118,8 +115,6 @@ impl OrganizationRepository<'_> {
             let query = compared_with!(query.into_boxed::<Backend>(), filter, page);
             within!(also deleted organizations, query, reach).load(c)
         })?;
-        let rows = rows.into_iter().filter(|row| has_fragment(row, fragment));
-        let mut rows: HashMap<OrganizationId, OrganizationRow> = rows.map(|row| (row.id, row)).collect();
-        Ok(ids.iter().filter_map(|id| rows.remove(id)).collect())
+        Ok(in_order_of(ids, rows.into_iter().filter(|row| has_fragment(row, fragment)), |row| row.id))
     }
 }

@@ -1,7 +1,5 @@
 //! Lists of members of several organizations, merged in order.
 
-use std::collections::HashMap;
-
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 
@@ -18,7 +16,7 @@ use crate::{
         Cursor, MetadataKind, Order, OrganizationId, Page, PageRequest, StateFilter, User, UserFilter, UserId,
         text::prefix_end,
     },
-    repositories::{in_period, reach::VISIBLE, spanned},
+    repositories::{in_order_of, in_period, reach::VISIBLE, spanned},
 };
 
 /// Members of each organization read in the first step, in addition to the organization's share of a page.
@@ -245,8 +243,7 @@ impl UserRepository<'_> {
                 let query = users::table.filter(users::id.eq_any(ids)).select(UserRow::as_select());
                 compared_with!(query.into_boxed::<Backend>(), filter, page).load(c)
             })?;
-            let mut more: HashMap<UserId, UserRow> = more.into_iter().map(|row| (row.id, row)).collect();
-            rows.extend(ids.iter().filter_map(|id| more.remove(id)));
+            rows.extend(in_order_of(ids, more, |row| row.id));
             if rows.len() > page.size {
                 break;
             }

@@ -1,7 +1,5 @@
 //! Search of all users by a part of the name or the e-mail.
 
-use std::collections::HashMap;
-
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 
@@ -13,7 +11,7 @@ use crate::{
         Cursor, Fragment, MetadataKind, Page, PageRequest, StateFilter, User, UserFilter, UserId,
         search::{Searched, searchable},
     },
-    repositories::{compared, in_period, search::Progress},
+    repositories::{compared, in_order_of, in_period, search::Progress},
 };
 
 /// True if the name or the e-mail of a user contains a fragment.
@@ -33,8 +31,7 @@ impl UserRepository<'_> {
         let (mut rows, mut progress): (Vec<UserRow>, _) = (Vec::new(), Progress::default());
         loop {
             let found = self.conn.search().step(Searched::Users, fragment, span, page.order, &mut progress).await?;
-            let left = found.ids.len().min(progress.left());
-            let (asked, others) = found.ids.split_at(left);
+            let (asked, looked_to) = progress.part(&found);
             for ids in asked.chunks(page.size.saturating_add(1)) {
                 let ids: Vec<UserId> = ids.iter().copied().map(UserId).collect();
                 rows.extend(self.with_fragment(&ids, fragment, filter, page).await?);
@@ -43,7 +40,6 @@ impl UserRepository<'_> {
                     break;
                 }
             }
-            let looked_to = if others.is_empty() { found.looked_to } else { asked.last().copied() };
             match looked_to {
                 Some(end) if rows.len() <= page.size && !progress.is_over() => span = span.beyond(end, page.order),
                 end => return Ok(page.page_looked_at(rows, end.map(Cursor::by_id), row_id)),
@@ -63,8 +59,6 @@ impl UserRepository<'_> {
             let query = users::table.filter(users::id.eq_any(ids)).select(UserRow::as_select());
             compared_with!(query.into_boxed::<Backend>(), filter, page).load(c)
         })?;
-        let rows = rows.into_iter().filter(|row| has_fragment(row, fragment));
-        let mut rows: HashMap<UserId, UserRow> = rows.map(|row| (row.id, row)).collect();
-        Ok(ids.iter().filter_map(|id| rows.remove(id)).collect())
+        Ok(in_order_of(ids, rows.into_iter().filter(|row| has_fragment(row, fragment)), |row| row.id))
     }
 }
