@@ -23,16 +23,6 @@ fn id(kind: usize, number: usize) -> String {
 /// Fills a database with `count` users, all members of one organization; a tenth as many organizations, each with an owner; and `count`
 /// events, all about that one organization and by one user with one key.
 pub async fn fill(database: &TestDatabase, count: usize) {
-    let statements = match database {
-        TestDatabase::Sqlite(_) => sqlite(count),
-        TestDatabase::Postgres(_) => postgres(count),
-    };
-    // One statement at a time, since a running server writes too.
-    for statement in statements {
-        database.execute(&statement).await;
-    }
-    fill_entries(database).await;
-    // Backfills existing rows as the migration does.
     let columns = match database {
         TestDatabase::Sqlite(_) => "SELECT name AS value FROM pragma_table_info('cf_memberships')",
         TestDatabase::Postgres(_) => {
@@ -40,24 +30,15 @@ pub async fn fill(database: &TestDatabase, count: usize) {
         }
     };
     let columns = database.texts(columns).await;
-    if columns.iter().any(|column| column == "user_email") {
-        database
-            .execute(
-                "UPDATE cf_memberships SET user_email = (SELECT email_normalized FROM cf_users \
-                 WHERE cf_users.id = cf_memberships.user_id) WHERE user_email = ''",
-            )
-            .await;
+    let statements = match database {
+        TestDatabase::Sqlite(_) => sqlite(count, &columns),
+        TestDatabase::Postgres(_) => postgres(count, &columns),
+    };
+    // One statement at a time, since a running server writes too, and every row complete: updating rows of a server could deadlock with it.
+    for statement in statements {
+        database.execute(&statement).await;
     }
-    if columns.iter().any(|column| column == "user_search") {
-        let line = if matches!(database, TestDatabase::Sqlite(_)) { "char(10)" } else { "chr(10)" };
-        database
-            .execute(&format!(
-                "UPDATE cf_memberships SET user_search = (SELECT lower(name) || {line} || email_normalized FROM cf_users \
-                 WHERE cf_users.id = cf_memberships.user_id), user_state = (SELECT CASE WHEN deleted_at IS NULL THEN state \
-                 ELSE 'deleted' END FROM cf_users WHERE cf_users.id = cf_memberships.user_id) WHERE user_search = ''"
-            ))
-            .await;
-    }
+    fill_entries(database).await;
 }
 
 /// Lets a running server put the crowd into the index of search, and waits until it is there. A debug build takes minutes for a large
@@ -90,7 +71,7 @@ async fn fill_entries(database: &TestDatabase) {
     }
 }
 
-fn sqlite(count: usize) -> Vec<String> {
+fn sqlite(count: usize, columns: &[String]) -> Vec<String> {
     statements(
         &Words {
             id: |kind, number| format!("unhex(printf('%012x700{kind}8%015x', {BEGUN} + {number}, {number}))"),
@@ -98,16 +79,19 @@ fn sqlite(count: usize) -> Vec<String> {
                 format!("WITH RECURSIVE s(n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM s WHERE n < {})", to - 1)
             },
             time: format!("({BEGUN} + n) * 1000"),
+            yesterday: "(unixepoch() - 86400) * 1000000",
+            line: "char(10)",
             no: "0",
             bytes: "x''",
             hash: "randomblob(32)",
             prefix: "printf('cf_live_%012X', n)",
         },
         count,
+        columns,
     )
 }
 
-fn postgres(count: usize) -> Vec<String> {
+fn postgres(count: usize, columns: &[String]) -> Vec<String> {
     statements(
         &Words {
             id: |kind, number| {
@@ -117,12 +101,15 @@ fn postgres(count: usize) -> Vec<String> {
             },
             series: |to| format!("WITH s AS (SELECT generate_series(0, {}) AS n)", to - 1),
             time: format!("to_timestamp(({BEGUN} + n) / 1000.0)"),
+            yesterday: "now() - interval '1 day'",
+            line: "chr(10)",
             no: "false",
             bytes: "''",
             hash: "sha256(convert_to(n::text, 'UTF8'))",
             prefix: "'cf_live_' || upper(lpad(to_hex(n), 12, '0'))",
         },
         count,
+        columns,
     )
 }
 
@@ -153,21 +140,34 @@ struct Words {
     /// A CTE `s` with the given number of rows, numbered by `n`.
     series: fn(usize) -> String,
     time: String,
+    /// A time that is not yet past the restore window, so that the server does not sweep what was deleted then.
+    yesterday: &'static str,
+    /// A line feed.
+    line: &'static str,
     no: &'static str,
     bytes: &'static str,
     hash: &'static str,
     prefix: &'static str,
 }
 
-fn statements(words: &Words, count: usize) -> Vec<String> {
-    let Words { id, series, time, no, bytes, hash, prefix } = words;
+fn statements(words: &Words, count: usize, columns: &[String]) -> Vec<String> {
+    let Words { id, series, time, yesterday, line, no, bytes, hash, prefix } = words;
     let (user, organization, membership, event, key) = (id(1, "n"), id(2, "n"), id(3, "n"), id(4, "n"), id(5, "n"));
     let (first_user, crowd, of_owner, first_key) = (id(1, "0"), id(2, "0"), id(6, "n"), id(5, "0"));
     let (few, keys, many) = (series(count / 10), series(count.min(1000)), series(count));
     let (from, json, list) = ("FROM s", "'{}'", "'[]'");
-    let deleted = |every: usize| format!("CASE WHEN n % {every} = 7 THEN {time} END");
+    let deleted = |every: usize| format!("CASE WHEN n % {every} = 7 THEN {yesterday} END");
     let rare =
         |every: usize, rare: &str, usual: &str| format!("CASE WHEN n % {every} = 3 THEN '{rare}' ELSE '{usual}' END");
+    // Columns that repeat what is in the user, as far as the schema has them.
+    let of_user = [
+        ("user_email", "'shared' || n || '@example.net'".to_owned()),
+        ("user_search", format!("'shared' || {line} || 'shared' || n || '@example.net'")),
+        ("user_state", format!("CASE WHEN n % 997 = 7 THEN 'deleted' ELSE {} END", rare(1000, "suspended", "active"))),
+    ];
+    let of_user = of_user.iter().filter(|(column, _)| columns.iter().any(|other| other == column));
+    let (names, values): (String, String) =
+        of_user.map(|(column, value)| (format!(", {column}"), format!(", {value}"))).unzip();
     vec![
         format!(
             "INSERT INTO cf_users (id, revision, email, email_normalized, name, is_platform_admin, state, metadata, deleted_at, \
@@ -185,13 +185,13 @@ fn statements(words: &Words, count: usize) -> Vec<String> {
             deleted(997),
         ),
         format!(
-            "INSERT INTO cf_memberships (id, revision, user_id, organization_id, role, permissions, created_at, updated_at) {many} \
-             SELECT {membership}, 1, {user}, {crowd}, {}, {list}, {time}, {time} {from}",
+            "INSERT INTO cf_memberships (id, revision, user_id, organization_id, role, permissions, created_at, updated_at{names}) \
+             {many} SELECT {membership}, 1, {user}, {crowd}, {}, {list}, {time}, {time}{values} {from}",
             rare(1000, "owner", "member"),
         ),
         format!(
-            "INSERT INTO cf_memberships (id, revision, user_id, organization_id, role, permissions, created_at, updated_at) {few} \
-             SELECT {of_owner}, 1, {user}, {organization}, 'owner', {list}, {time}, {time} {from} WHERE n > 0",
+            "INSERT INTO cf_memberships (id, revision, user_id, organization_id, role, permissions, created_at, updated_at{names}) \
+             {few} SELECT {of_owner}, 1, {user}, {organization}, 'owner', {list}, {time}, {time}{values} {from} WHERE n > 0",
         ),
         format!(
             "INSERT INTO cf_api_keys (id, revision, organization_id, name, prefix, secret_hash, scopes, environment, metadata, \
