@@ -101,6 +101,9 @@ async fn migrate(args: &MigrateArgs) -> Result<(), String> {
 async fn try_isolation(args: &IsolationArgs) -> Result<(), String> {
     let report = selftest::isolation(&args.endpoint, args.ca.as_deref(), &selftest::Key::new(&args.api_key.0)?).await?;
     println!("{report}");
+    if args.by_caller {
+        println!("\n{}", report.by_caller());
+    }
     if report.is_good() { Ok(()) } else { Err("the isolation of tenants is not proven; see the table".to_owned()) }
 }
 

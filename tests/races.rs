@@ -1,14 +1,11 @@
-//! Pairs of concurrent calls that must not both succeed, in rounds. Other races are tested with their methods: accept and accept in
+//! Pairs of concurrent calls that must not both succeed. Other races are tested with their methods: accept and accept in
 //! `invitation/accept.rs`, rotate and verify in `api_key/rotate.rs`, demote and demote in `membership/update.rs`.
 
 use std::sync::Arc;
 
 use tenantry::pb::{self, ErrorReason};
 
-use crate::support::{Answered as _, Test, both, mask, refusal::reason_of, refused};
-
-/// Number of rounds of each race.
-const ROUNDS: usize = 200;
+use crate::support::{Answered as _, Test, both, mask, refusal::reason_of, refused, rounds};
 
 #[both]
 async fn removing_one_owner_while_the_other_is_demoted_leaves_one(t: Arc<Test>) {
@@ -21,7 +18,7 @@ async fn removing_one_owner_while_the_other_is_demoted_leaves_one(t: Arc<Test>) 
         ..Default::default()
     };
     let adas = t.membership(&ada.id, &acme.id).await.unwrap();
-    for round in 0..ROUNDS {
+    for round in 0..rounds(40) {
         let bobs = t.member(&bob, &acme, "owner").await;
         let remove = pb::DeleteMembershipRequest { membership_id: bobs.id.clone(), ..Default::default() };
         let demote = pb::UpdateMembershipRequest {
@@ -53,7 +50,7 @@ async fn removing_one_owner_while_the_other_is_demoted_leaves_one(t: Arc<Test>) 
 #[both]
 async fn no_token_works_once_its_user_is_suspended_however_it_is_rotated(t: Arc<Test>) {
     let ada = t.user("ada").await;
-    for round in 0..ROUNDS {
+    for round in 0..rounds(40) {
         let (_, token) = t.session(&ada).await;
         let (rotated, ()) = tokio::join!(t.rotate(&token), t.suspend(&ada));
         let successor = match rotated {
@@ -75,7 +72,7 @@ async fn no_token_works_once_its_user_is_suspended_however_it_is_rotated(t: Arc<
 async fn no_key_works_once_its_owner_is_suspended_however_it_is_used(t: Arc<Test>) {
     let ada = t.user("ada").await;
     let key = t.with_key(&t.user_key(&ada).await);
-    for _ in 0..ROUNDS {
+    for _ in 0..rounds(40) {
         let (mut users, get) = (key.users(), || pb::GetUserRequest { user_id: ada.id.clone() });
         let (_, ()) = tokio::join!(users.get_user(get()), t.suspend(&ada));
         refused(key.users().get_user(get()).await, ErrorReason::Unauthenticated);

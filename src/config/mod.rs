@@ -92,6 +92,10 @@ pub struct IsolationArgs {
     #[arg(long, value_name = "FILE")]
     pub ca: Option<PathBuf>,
 
+    /// Also print how each kind of caller is answered
+    #[arg(long)]
+    pub by_caller: bool,
+
     /// API key of a platform admin, with all scopes. Set the variable to keep the key out of process lists
     #[arg(long, env = "TENANTRY_API_KEY", value_name = "KEY", hide_env_values = true)]
     pub api_key: SecretText,

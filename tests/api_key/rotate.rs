@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use tenantry::pb::{self, ApiKeyVerdict, ErrorReason, create_api_key_request::Owner};
 
-use crate::support::{Answered as _, Api, MISSING_ID, Test, both, question, refused, time_in};
+use crate::support::{Answered as _, Api, MISSING_ID, Test, both, question, refused, rounds, time_in};
 
 fn rotate(key: &pb::ApiKey, overlap_seconds: i64) -> pb::RotateApiKeyRequest {
     let overlap = Some(prost_types::Duration { seconds: overlap_seconds, nanos: 0 });
@@ -133,7 +133,7 @@ async fn a_stream_that_a_retired_secret_opened_ends(t: Arc<Test>) {
 async fn while_a_key_is_rotated_neither_secret_is_refused(t: Arc<Test>) {
     let verifier = t.admin();
     let (key, mut text) = t.key(Owner::UserId(t.user("ada").await.id), &["*"]).await;
-    for round in 0..200 {
+    for round in 0..rounds(40) {
         let (mut keys, request) = (t.admin().api_keys(), rotate(&key, 3600));
         let (rotated, before) = tokio::join!(keys.rotate_api_key(request), async {
             let mut verdicts = Vec::new();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tenantry::pb::{self, ErrorReason};
 
 use super::{by_id, by_token, get};
-use crate::support::{Answered as _, Test, both, refused};
+use crate::support::{Answered as _, Test, both, refused, rounds};
 
 #[both]
 async fn the_invited_becomes_a_member_with_the_role_of_the_invitation_and_the_token_is_used(t: Arc<Test>) {
@@ -99,7 +99,7 @@ async fn what_stands_in_the_way_leaves_the_invitation_as_it_is(t: Arc<Test>) {
 #[both]
 async fn however_many_accept_at_once_one_membership_is_made(t: Arc<Test>) {
     let acme = t.organization(&t.user("ada").await).await;
-    for round in 0..200 {
+    for round in 0..rounds(40) {
         let bob = t.verified_user("bob").await;
         let (made, token) = t.invitation(&acme, &bob.email, "member").await;
         let (first, second) = (t.admin(), t.with_key(&t.admin_key));

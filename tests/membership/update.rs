@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tenantry::pb::{self, ErrorReason, create_api_key_request};
 
-use crate::support::{Answered as _, MISSING_ID, Test, both, mask, refused};
+use crate::support::{Answered as _, MISSING_ID, Test, both, mask, refused, rounds};
 
 fn role(membership: &pb::Membership, role: &str) -> pb::UpdateMembershipRequest {
     pb::UpdateMembershipRequest {
@@ -103,7 +103,7 @@ async fn r44_two_owners_that_demote_each_other_at_once_leave_one(t: Arc<Test>) {
     let adas = t.membership(&ada.id, &acme.id).await.unwrap();
     let bobs = t.member(&bob, &acme, "owner").await;
     let (by_ada, by_bob) = (t.with_key(&t.user_key(&ada).await), t.with_key(&t.user_key(&bob).await));
-    for round in 0..500 {
+    for round in 0..rounds(60) {
         let (mut one, mut two) = (by_ada.memberships(), by_bob.memberships());
         let (one, two) =
             tokio::join!(one.update_membership(role(&bobs, "member")), two.update_membership(role(&adas, "member")),);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tenantry::pb::{self, ErrorReason};
 
-use crate::support::{Test, both, refused};
+use crate::support::{Test, both, refused, rounds};
 
 fn leave(organization: &pb::Organization) -> pb::LeaveOrganizationRequest {
     pb::LeaveOrganizationRequest { organization_id: organization.id.clone(), ..Default::default() }
@@ -45,7 +45,7 @@ async fn the_last_owner_stays(t: Arc<Test>) {
 async fn of_two_owners_who_leave_at_once_one_stays(t: Arc<Test>) {
     let (ada, bob) = (t.user("ada").await, t.user("bob").await);
     let (adas, bobs) = (t.with_key(&t.user_key(&ada).await), t.with_key(&t.user_key(&bob).await));
-    for round in 0..100 {
+    for round in 0..rounds(30) {
         let acme = t.organization(&ada).await;
         t.member(&bob, &acme, "owner").await;
         let (mut one, mut other) = (adas.organizations(), bobs.organizations());

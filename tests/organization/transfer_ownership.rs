@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tenantry::pb::{self, ErrorReason};
 
-use crate::support::{Answered as _, Test, both, refused};
+use crate::support::{Answered as _, Test, both, refused, rounds};
 
 fn transfer(organization: &pb::Organization, to: &pb::User) -> pb::TransferOwnershipRequest {
     pb::TransferOwnershipRequest {
@@ -65,7 +65,7 @@ async fn it_takes_all_that_an_owner_holds(t: Arc<Test>) {
 #[both]
 async fn of_two_transfers_at_once_one_is_done_and_an_owner_stays(t: Arc<Test>) {
     let (ada, bob, carl) = (t.user("ada").await, t.user("bob").await, t.user("carl").await);
-    for round in 0..50 {
+    for round in 0..rounds(20) {
         let acme = t.organization(&ada).await;
         t.member(&bob, &acme, "admin").await;
         t.member(&carl, &acme, "admin").await;

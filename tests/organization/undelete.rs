@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tenantry::pb::{self, ErrorReason};
 
-use crate::support::{Answered as _, DAY, Test, both, refused};
+use crate::support::{Answered as _, DAY, Test, both, refused, rounds};
 
 fn undelete(organization: &pb::Organization) -> pb::UndeleteOrganizationRequest {
     pb::UndeleteOrganizationRequest {
@@ -25,7 +25,7 @@ async fn delete(t: &Test, organization: &pb::Organization) {
 
 #[both]
 async fn an_organization_restored_while_its_owner_goes_is_not_without_one(t: Arc<Test>) {
-    for round in 0..100 {
+    for round in 0..rounds(30) {
         let ada = t.user("ada").await;
         let acme = t.organization(&ada).await;
         let delete = pb::DeleteOrganizationRequest { organization_id: acme.id.clone(), ..Default::default() };

@@ -8,7 +8,7 @@ use tenantry::{
     security::token::{SecretPrefixes, SessionSecret},
 };
 
-use crate::support::{DAY, Test, both, held::Held, refused};
+use crate::support::{DAY, Test, both, held::Held, refused, rounds};
 
 #[both]
 async fn a_token_is_traded_for_its_successor_and_works_once(t: Arc<Test>) {
@@ -41,7 +41,7 @@ async fn order_needs_no_time(t: Arc<Test>) {
 async fn of_64_that_present_one_token_at_once_one_wins(t: Arc<Test>) {
     let ada = t.user("ada").await;
     let clients: Vec<_> = (0..8).map(|_| t.admin()).collect();
-    for round in 0..200 {
+    for round in 0..rounds(24) {
         let (_, token) = t.session(&ada).await;
         let calls = (0..64).map(|call| {
             let mut tokens = clients[call % clients.len()].refresh_tokens();
@@ -64,7 +64,7 @@ async fn of_64_that_present_one_token_at_once_one_wins(t: Arc<Test>) {
 #[both]
 async fn a_revocation_ends_a_session_however_fast_it_is_rotated(t: Arc<Test>) {
     let ada = t.user("ada").await;
-    for round in 0..100 {
+    for round in 0..rounds(24) {
         let (first, mut token) = t.session(&ada).await;
         let rotate = async {
             let mut rotations = 0;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tenantry::pb::{self, ErrorReason};
 
-use crate::support::{MISSING_ID, Test, both, mask, refused};
+use crate::support::{MISSING_ID, Test, both, mask, refused, rounds};
 
 fn delete(role: &pb::Role) -> pb::DeleteRoleRequest {
     pb::DeleteRoleRequest { role_id: role.id.clone(), ..Default::default() }
@@ -50,7 +50,7 @@ async fn a_role_is_not_deleted_while_it_is_given(t: Arc<Test>) {
         update_mask: mask(&["role"]),
         ..Default::default()
     };
-    for round in 0..50 {
+    for round in 0..rounds(20) {
         let role = t.role(&acme, "billing", &[]).await;
         let (mut roles, mut memberships) = (t.admin().roles(), t.admin().memberships());
         let (deleted, given) =

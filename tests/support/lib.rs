@@ -258,6 +258,11 @@ impl Api {
     }
 }
 
+/// Number of rounds of a race: `count` times `TENANTRY_TEST_ROUNDS`, which `make test-slow` sets.
+pub fn rounds(count: usize) -> usize {
+    count * std::env::var("TENANTRY_TEST_ROUNDS").map_or(1, |times| times.parse().expect("a number of rounds"))
+}
+
 /// An update mask.
 pub fn mask(paths: &[&str]) -> Option<prost_types::FieldMask> {
     Some(prost_types::FieldMask { paths: paths.iter().map(ToString::to_string).collect() })

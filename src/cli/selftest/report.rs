@@ -105,7 +105,7 @@ fn list(words: &BTreeSet<&'static str>) -> String {
 
 impl Report {
     /// The answers of each method as text: first for the caller's own ids, then for another tenant's, by kind of caller.
-    pub fn matrix(&self) -> String {
+    pub fn by_caller(&self) -> String {
         let mut lines = Vec::new();
         for row in &self.rows {
             lines.push(format!("{}: {}", row.method, list(&row.own)));
