@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use crate::support::{
     Answered as _, Backend, Test, both, database,
-    follow::{actions, list},
+    follow::{actions, list, newest, since},
     raw,
     refusal::{name, reason_of},
     refused,
@@ -161,7 +161,7 @@ async fn every_method_that_changes_something_leaves_its_event(t: Arc<Test>) {
     for method in raw::methods() {
         let (world, request) = ready(&t, &method).await;
         let key = t.admin_key_for(&method).await;
-        let last = list(&t.admin(), pb::ListEventsRequest::default()).await[0].sequence;
+        let last = newest(&t.admin()).await;
         let request_id = Uuid::new_v4().to_string();
         let mut request = prost_reflect::DynamicMessage::decode(method.input(), request.as_slice()).unwrap();
         let changes = method.input().get_field_by_name("request_id").is_some();
@@ -174,8 +174,7 @@ async fn every_method_that_changes_something_leaves_its_event(t: Arc<Test>) {
         let answer = raw::call(&t.anonymous(), &raw::path(&method), encode(&request), metadata).await;
         let answer = answer.unwrap_or_else(|status| panic!("{}: {status:?}", method.full_name()));
 
-        let events = list(&t.admin(), pb::ListEventsRequest::default()).await;
-        let events: Vec<pb::Event> = events.into_iter().filter(|event| event.sequence > last).collect();
+        let events = since(&t.admin(), last).await;
         let (found, emits) = (actions(&events), emits(&method));
         let counted = found.iter().filter(|action| emits.first().is_some_and(|first| first == *action)).count();
         assert_eq!(counted, emits.len().min(1), "{}: {found:?}", method.full_name());
@@ -244,11 +243,10 @@ async fn what_an_erased_user_takes_along_is_told(t: Arc<Test>) {
         ..Default::default()
     };
     let made = own.api_keys().create_api_key(made).await.answered().api_key.unwrap();
-    let last = list(&t.admin(), pb::ListEventsRequest::default()).await[0].sequence;
+    let last = newest(&t.admin()).await;
     let purge = pb::PurgeUserRequest { user_id: world.user.id.clone(), ..Default::default() };
     t.admin().users().purge_user(purge).await.unwrap();
-    let mut events = list(&t.admin(), pb::ListEventsRequest::default()).await;
-    events.retain(|event| event.sequence > last);
+    let events = since(&t.admin(), last).await;
     let told: BTreeSet<(&str, &str)> =
         events.iter().map(|event| (event.action.as_str(), event.resource_id.as_str())).collect();
     let expected = [

@@ -13,7 +13,7 @@ use tenantry::{clock::Clock as _, pb};
 use crate::support::{
     Answered as _, Backend, DAY, Test, both,
     database::TestDatabase,
-    follow::{Watch, actions, list},
+    follow::{Watch, actions, newest, since},
     run,
 };
 
@@ -78,7 +78,7 @@ async fn expired_sessions_go_and_live_ones_stay(t: Arc<Test>) {
     let (rotated, _) = t.rotate(&live).await.unwrap();
     let (old, text) = t.session(&ada).await;
     t.rotate(&text).await.unwrap();
-    let last = list(&t.admin(), pb::ListEventsRequest::default()).await[0].sequence;
+    let last = newest(&t.admin()).await;
     assert_eq!(count(&t, "cf_sessions").await, 2);
     expired_sessions(&t, &ada.id, 2_500).await;
     becomes(&t, "cf_sessions", 2).await;
@@ -89,8 +89,7 @@ async fn expired_sessions_go_and_live_ones_stay(t: Arc<Test>) {
     t.advance(DAY * 3);
     becomes(&t, "cf_sessions", 1).await;
     // No response depends on it, so it leaves no event.
-    let events = list(&t.admin(), pb::ListEventsRequest::default()).await;
-    assert_eq!(events.iter().filter(|event| event.sequence > last).count(), 1);
+    assert_eq!(since(&t.admin(), last).await.len(), 1);
     assert_ne!(rotated.id, old.id);
 }
 
@@ -110,7 +109,7 @@ async fn tombstones_go_with_all_that_hangs_on_them(t: Arc<Test>) {
         .await
         .unwrap();
     admin.users().delete_user(pb::DeleteUserRequest { user_id: bob.id.clone(), ..Default::default() }).await.unwrap();
-    let last = list(&admin, pb::ListEventsRequest::default()).await[0].sequence;
+    let last = newest(&admin).await;
     t.advance(Duration::from_mins(24 * 60 - 1));
     // When the second one is swept, a whole sweep has passed since the first.
     for _ in 0..2 {
@@ -124,8 +123,7 @@ async fn tombstones_go_with_all_that_hangs_on_them(t: Arc<Test>) {
     for (table, rows) in [("cf_memberships", 0), ("cf_api_keys", 1), ("cf_oauth_accounts", 0), ("cf_sessions", 0)] {
         assert_eq!(count(&t, table).await, rows, "{table}");
     }
-    let mut events = list(&admin, pb::ListEventsRequest::default()).await;
-    events.retain(|event| event.sequence > last);
+    let events = since(&admin, last).await;
     let mut told = actions(&events);
     told.sort_unstable();
     assert_eq!(

@@ -8,7 +8,7 @@ use crate::{
     batches::ids,
     support::{
         Answered as _, Api, MISSING_ID, Test, both,
-        follow::{actions, list},
+        follow::{actions, newest, since},
         refused,
     },
 };
@@ -67,7 +67,7 @@ async fn each_item_is_answered_on_its_own_in_the_order_asked(t: Arc<Test>) {
         new(&carl.id, &initech, "admin"),
         pb::CreateMembershipRequest { request_id: MISSING_ID.to_owned(), ..new(&carl.id, &acme, "member") },
     ];
-    let last = list(&t.admin(), pb::ListEventsRequest::default()).await[0].sequence;
+    let last = newest(&t.admin()).await;
     let results = create(&t.admin(), items).await;
     let expected = [
         None,
@@ -89,8 +89,7 @@ async fn each_item_is_answered_on_its_own_in_the_order_asked(t: Arc<Test>) {
     assert_eq!(fields, ["user_id", "role", "permissions[0]"]);
     let Some(Outcome::Error(error)) = &results[3].outcome else { panic!() };
     assert_eq!((error.metadata["field"].as_str(), error.field_violations.len()), ("user_id", 0));
-    let mut events = list(&t.admin(), pb::ListEventsRequest::default()).await;
-    events.retain(|event| event.sequence > last);
+    let events = since(&t.admin(), last).await;
     assert_eq!(actions(&events), ["membership.created", "membership.created"]);
     assert_eq!(events[1].resource_id, membership(&results[0]).id, "in the order asked");
 }

@@ -7,7 +7,7 @@ use tenantry::pb::{self, ErrorReason, batch_membership_result::Outcome};
 use super::batch_create::reasons;
 use crate::support::{
     Answered as _, Api, MISSING_ID, Test, both,
-    follow::{actions, list},
+    follow::{actions, newest, since},
 };
 
 fn end(membership: &pb::Membership) -> pb::DeleteMembershipRequest {
@@ -29,7 +29,7 @@ async fn each_item_is_answered_on_its_own_and_a_second_time_it_is_gone(t: Arc<Te
     let nobody = pb::Membership { id: "x".to_owned(), ..Default::default() };
     let stale = pb::DeleteMembershipRequest { etag: "r0".to_owned(), ..end(&carls) };
     let items = vec![end(&bobs), end(&adas), end(&bobs), stale, end(&missing), end(&nobody), end(&carls)];
-    let last = list(&t.admin(), pb::ListEventsRequest::default()).await[0].sequence;
+    let last = newest(&t.admin()).await;
     let results = delete(&t.with_key(&t.user_key(&ada).await), items).await;
     let expected = [
         None,
@@ -45,8 +45,8 @@ async fn each_item_is_answered_on_its_own_and_a_second_time_it_is_gone(t: Arc<Te
     assert_eq!(results[6].outcome, Some(Outcome::MembershipId(carls.id)));
     assert_eq!(t.membership(&bob.id, &acme.id).await, None);
     assert_eq!(t.membership(&ada.id, &acme.id).await, Some(adas));
-    let mut events = list(&t.admin(), pb::ListEventsRequest::default()).await;
-    events.retain(|event| event.sequence > last && event.action != "api_key.created");
+    let mut events = since(&t.admin(), last).await;
+    events.retain(|event| event.action != "api_key.created");
     assert_eq!(actions(&events), ["membership.deleted", "membership.deleted"]);
 }
 

@@ -71,6 +71,27 @@ pub async fn list(api: &Api, request: pb::ListEventsRequest) -> Vec<pb::Event> {
     api.events().list_events(request).await.answered().events
 }
 
+/// The sequence number of the newest event that a caller sees.
+pub async fn newest(api: &Api) -> i64 {
+    let request = pb::ListEventsRequest { page_size: 1, ..Default::default() };
+    api.events().list_events(request).await.answered().events[0].sequence
+}
+
+/// The events after the one with a sequence number, newest first.
+pub async fn since(api: &Api, sequence: i64) -> Vec<pb::Event> {
+    let mut events: Vec<pb::Event> = Vec::new();
+    let mut request = pb::ListEventsRequest { page_size: 100, ..Default::default() };
+    loop {
+        let page = api.events().list_events(request.clone()).await.answered();
+        let is_last = page.next_page_token.is_empty() || page.events.iter().any(|event| event.sequence <= sequence);
+        events.extend(page.events.into_iter().filter(|event| event.sequence > sequence));
+        if is_last {
+            return events;
+        }
+        request.page_token = page.next_page_token;
+    }
+}
+
 /// The actions of events.
 pub fn actions(events: &[pb::Event]) -> Vec<&str> {
     events.iter().map(|event| event.action.as_str()).collect()

@@ -7,7 +7,7 @@ use tenantry::pb::{self, ErrorReason, create_api_key_request::Owner};
 use super::batch_suspend::states;
 use crate::support::{
     Answered as _, Api, MISSING_ID, Test, both,
-    follow::{actions, list},
+    follow::{actions, newest, since},
 };
 
 fn reactivate(id: &str) -> pb::ReactivateUserRequest {
@@ -26,7 +26,7 @@ async fn each_user_is_reactivated_on_its_own(t: Arc<Test>) {
     t.suspend(&ada).await;
     t.suspend(&bob).await;
     let stale = pb::ReactivateUserRequest { etag: bob.etag.clone(), ..reactivate(&bob.id) };
-    let last = list(&t.admin(), pb::ListEventsRequest::default()).await[0].sequence;
+    let last = newest(&t.admin()).await;
     let items = vec![reactivate(&ada.id), stale, reactivate(&carl.id), reactivate(MISSING_ID), reactivate("x")];
     let results = reactivate_all(&t.admin(), items).await;
     let expected = [
@@ -39,8 +39,7 @@ async fn each_user_is_reactivated_on_its_own(t: Arc<Test>) {
     assert_eq!(states(&results), expected);
     t.with_key(&key).users().get_user(pb::GetUserRequest { user_id: ada.id.clone() }).await.unwrap();
     assert_eq!(t.reload_user(&bob.id).await.state(), pb::UserState::Suspended);
-    let mut events = list(&t.admin(), pb::ListEventsRequest::default()).await;
-    events.retain(|event| event.sequence > last);
+    let events = since(&t.admin(), last).await;
     assert_eq!(actions(&events), ["user.reactivated"]);
 }
 

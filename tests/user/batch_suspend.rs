@@ -8,7 +8,7 @@ use crate::{
     batches::ids,
     support::{
         Answered as _, MISSING_ID, Test, both,
-        follow::{actions, list},
+        follow::{actions, newest, since},
         refused,
     },
 };
@@ -39,7 +39,7 @@ async fn each_user_is_suspended_on_its_own_with_all_that_ends_with_it(t: Arc<Tes
     let acme = t.organization(&ada).await;
     let key = t.user_key(&ada).await;
     let (_, token) = t.session(&bob).await;
-    let last = list(&t.admin(), pb::ListEventsRequest::default()).await[0].sequence;
+    let last = newest(&t.admin()).await;
     let items = vec![
         suspend(&ada.id),
         suspend(MISSING_ID),
@@ -64,8 +64,8 @@ async fn each_user_is_suspended_on_its_own_with_all_that_ends_with_it(t: Arc<Tes
     let get = pb::GetUserRequest { user_id: ada.id.clone() };
     refused(t.with_key(&key).users().get_user(get).await, ErrorReason::Unauthenticated);
     refused(t.rotate(&token).await, ErrorReason::RefreshTokenRejected);
-    let mut events = list(&t.admin(), pb::ListEventsRequest::default()).await;
-    events.retain(|event| event.sequence > last && event.action != "api_key.rejected");
+    let mut events = since(&t.admin(), last).await;
+    events.retain(|event| event.action != "api_key.rejected");
     let mut told = actions(&events);
     told.sort_unstable();
     assert_eq!(told, ["session.revoked", "user.suspended", "user.suspended"]);
