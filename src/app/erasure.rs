@@ -2,7 +2,7 @@
 //! small enough that no writer waits long for one.
 //!
 //! What is left to do is stored with the purge, one row for each index that leads to the person, so that it survives a crash. Each row is
-//! looked at once more after [`SETTLE`], for calls that had begun before the purge and ended after it. When the last row of a user is
+//! looked at once more after `SETTLE`, for calls that had begun before the purge and ended after it. When the last row of a user is
 //! done, the event `user.erased` says that nothing is left.
 
 use std::{

@@ -28,7 +28,7 @@ impl Database {
     /// copied to the database and truncated. False if a reader still needs them. PostgreSQL removes them by itself, when it vacuums.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] if the database cannot be used.
+    /// `Error::Unavailable` if the database cannot be used.
     pub async fn forget_old_versions(&self) -> Result<bool> {
         match &self.pools {
             Pools::Sqlite(pools) => pools.truncate_log().await,
