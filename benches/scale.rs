@@ -24,9 +24,11 @@ pub async fn run(lasting: Duration, rounds: u64) -> Report {
         database.execute(script(backend)).await;
         full.line(format!("{name}: filled in {:.0?}", begun.elapsed()));
         let serving = measure::started(&database, backend, &mut full);
+        let taken = search::indexed(&database).await;
+        full.line(format!("{name}: everything is in the index of search after {taken:.0?}"));
         let api = serving.with_key(&key);
         let world = World::make(&api, &key).await;
-        let organization = search_of(&api, &database, backend, &mut full).await;
+        let organization = large_organization(&api, &database, backend).await;
         search::pages(&api, backend, &mut full, &organization).await;
         let (first, thousandth) = pages(&api).await;
         full.line(format!("{name}: page 1 of all users takes {first:.1?}, page 1,000 {thousandth:.1?}"));
@@ -47,10 +49,8 @@ pub async fn run(lasting: Duration, rounds: u64) -> Report {
     full
 }
 
-/// Waits for the index of search, and adds the large organization. Returns its id.
-async fn search_of(api: &Api, database: &TestDatabase, backend: Backend, report: &mut Report) -> String {
-    let taken = search::indexed(database).await;
-    report.line(format!("{}: everything is in the index of search after {taken:.0?}", name(backend)));
+/// Adds the large organization. Returns its id.
+async fn large_organization(api: &Api, database: &TestDatabase, backend: Backend) -> String {
     let owner = api.users().list_users(pb::ListUsersRequest { page_size: 1, ..Default::default() }).await.answered();
     let request = pb::CreateOrganizationRequest {
         name: "Large".to_owned(),

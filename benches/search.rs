@@ -37,7 +37,8 @@ pub fn large_organization(backend: Backend) -> String {
         "INSERT INTO cf_memberships (id, revision, user_id, organization_id, role, permissions, created_at, updated_at, user_email, \
          user_search, user_state) SELECT {id}, 1, id, (SELECT id FROM cf_organizations WHERE slug = 'large'), 'member', '[]', created_at, \
          created_at, email_normalized, lower(name) || {line} || email_normalized, 'active' FROM cf_users WHERE name LIKE 'User %' \
-         ORDER BY id LIMIT {}",
+         AND id NOT IN (SELECT user_id FROM cf_memberships JOIN cf_organizations ON cf_organizations.id = organization_id WHERE slug = 'large') \
+         ORDER BY cf_users.id LIMIT {}",
         MEMBERS - 1
     )
 }
