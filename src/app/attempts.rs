@@ -50,8 +50,8 @@ pub enum Origins {
 impl Origins {
     /// The origin of a call that may report an address. Only platform admins may report one: any other caller could name an address to
     /// have it refused.
-    pub fn of(caller: &Caller, told: Option<IpAddr>) -> Self {
-        match told {
+    pub fn of(caller: &Caller, reported: Option<IpAddr>) -> Self {
+        match reported {
             Some(address) if caller.is_platform_admin() => Self::Address(network(address)),
             _ => Self::Caller(caller.presented.id()),
         }

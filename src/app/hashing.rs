@@ -195,11 +195,11 @@ impl HashingPermit {
     /// # Errors
     /// [`Error::Internal`] if the thread fails.
     pub async fn make(self, password: Plaintext) -> Result<PasswordHash> {
-        let made = self.run(move |inner, memory| {
+        let hashed = self.run(move |inner, memory| {
             let settings = &inner.settings;
             make(normal(password.expose()).as_bytes(), settings.cost, &settings.peppers, memory)
         });
-        made.await?.ok_or_else(|| Error::internal("a password cannot be hashed with these settings"))
+        hashed.await?.ok_or_else(|| Error::internal("a password cannot be hashed with these settings"))
     }
 
     /// Runs slow work on a blocking thread.

@@ -85,7 +85,7 @@ pub async fn list_members(
     filter: &MemberFilter,
     page: &PageRequest,
 ) -> Result<Page<Seen<Member>>> {
-    // What GetUser would show of each.
+    // The list shows of each what GetUser would.
     authority::scope(caller, READ_USERS)?;
     let list = app.db.scan(async |conn| {
         guards::visible_organization(conn, caller, filter.organization_id).await?;

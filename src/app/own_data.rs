@@ -132,7 +132,7 @@ impl OwnData {
     }
 }
 
-/// What was read at once.
+/// Data read at once.
 #[derive(Default)]
 struct Batch {
     data: Vec<OwnDatum>,

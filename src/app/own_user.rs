@@ -32,7 +32,7 @@ pub struct OwnDeletion {
     pub sole_organizations: bool,
 }
 
-/// What was deleted.
+/// A deleted user, and the organizations deleted with it.
 pub struct Deleted {
     /// The user.
     pub user: User,
@@ -40,7 +40,7 @@ pub struct Deleted {
     pub organizations: Vec<OrganizationId>,
 }
 
-/// What proves that the user itself wants to be deleted.
+/// Proof that the user itself wants to be deleted.
 enum Evidence {
     /// The password.
     Password(Box<Proof>),

@@ -131,7 +131,7 @@ async fn store(
     Ok(results)
 }
 
-/// What the users of a batch are stored in order of.
+/// The key by which the users of a batch are ordered before they are stored.
 fn in_order(user: &User) -> (Option<&str>, &str) {
     (user.external_id.as_ref().map(ExternalId::as_str), user.email_normalized.as_str())
 }

@@ -109,19 +109,19 @@ impl Kinds {
             self.looked = Some(now);
             self.of.retain(|_, of| {
                 of.forget(now, &mut self.all);
-                !of.kinds.is_empty() || of.others.as_ref().is_some_and(|told| told.is_recent(now))
+                !of.kinds.is_empty() || of.others.as_ref().is_some_and(|recorded| recorded.is_recent(now))
             });
         }
         let of = self.of.entry(owner).or_default();
-        if let Some(told) = of.kinds.get_mut(&kind) {
-            return told.again(now);
+        if let Some(recorded) = of.kinds.get_mut(&kind) {
+            return recorded.again(now);
         }
         if of.kinds.len() >= MAX_KINDS_OF_OWNER {
             of.forget(now, &mut self.all);
         }
         if of.kinds.len() >= MAX_KINDS_OF_OWNER || self.all >= MAX_KINDS {
             return match &mut of.others {
-                Some(told) => told.again(now),
+                Some(recorded) => recorded.again(now),
                 none => {
                     *none = Some(LastRecorded { at: now, since: 0 });
                     Some(1)
@@ -138,7 +138,7 @@ impl KindsOfOwner {
     /// Removes expired kinds.
     fn forget(&mut self, now: Timestamp, all: &mut usize) {
         let before = self.kinds.len();
-        self.kinds.retain(|_, told| told.is_recent(now));
+        self.kinds.retain(|_, recorded| recorded.is_recent(now));
         *all -= before - self.kinds.len();
     }
 }
@@ -248,8 +248,8 @@ mod tests {
     fn refusals_beyond_an_owners_kinds_are_one_and_nobody_elses_are_lost() {
         let mut kinds = Kinds::default();
         let now = Timestamp::from_micros(0).unwrap_or_else(|| unreachable!());
-        let told = (0..1000).filter(|number| kinds.admit(owner(1), kind(*number), now).is_some()).count();
-        assert_eq!(told, MAX_KINDS_OF_OWNER + 1);
+        let recorded = (0..1000).filter(|number| kinds.admit(owner(1), kind(*number), now).is_some()).count();
+        assert_eq!(recorded, MAX_KINDS_OF_OWNER + 1);
         assert_eq!(kinds.admit(owner(2), kind(1), now), Some(1));
         assert_eq!(kinds.admit((owner(1).0, true), kind(1), now), Some(1), "it is counted separately");
         // After the interval, the folded refusals are recorded together.

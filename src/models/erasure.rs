@@ -28,7 +28,7 @@ words! {
 }
 
 impl PersonId {
-    /// A digest of an address. It hides nothing from a reader who can guess the address: it is stored beside the address, and erased with
+    /// A digest of an address. It hides nothing from a reader who can guess the address: it is stored next to the address, and erased with
     /// it.
     pub fn of_address(email: &NormalizedEmail) -> Self {
         let digest: [u8; 32] = Sha256::digest(email.as_str()).into();
@@ -72,7 +72,7 @@ impl Person {
 /// The rest of an event after a person was erased from it.
 #[derive(Clone, Debug)]
 pub struct Erased {
-    /// What is left.
+    /// The details that remain.
     pub details: Details,
     /// Addresses that the person had when the event happened.
     pub addresses: Vec<NormalizedEmail>,

@@ -174,7 +174,7 @@ pub struct MembershipFilter {
 pub struct Member {
     /// The membership.
     pub membership: Membership,
-    /// What other members see of the user.
+    /// The part of the user that other members see.
     pub profile: Profile,
 }
 

@@ -142,7 +142,7 @@ impl BuiltInRole {
         }
     }
 
-    /// What it is for.
+    /// Its purpose.
     pub fn description(self) -> &'static str {
         match self {
             Self::Owner => "Holds every permission, and can transfer and delete the organization",

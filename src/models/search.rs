@@ -24,7 +24,7 @@ const LONGEST: usize = 3;
 /// Separates texts. No text that is searched contains it.
 const SEPARATOR: char = '\n';
 
-/// What is searched.
+/// The kinds of resources that can be searched.
 #[derive(Clone, Copy, Debug)]
 pub enum Searched {
     /// Users, by name and e-mail.

@@ -119,7 +119,7 @@ impl Sealed {
         Self(bytes)
     }
 
-    /// What is left of a value that was erased.
+    /// The value that replaces an erased one.
     pub fn erased() -> Self {
         Self(Vec::new())
     }

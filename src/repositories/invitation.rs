@@ -55,7 +55,7 @@ impl InvitationRepository<'_> {
     /// [`Taken::Invitation`](crate::error::Taken::Invitation).
     pub async fn insert(&mut self, _organization: &Locked<Organization>, invitation: &Invitation) -> Result<()> {
         execute!(self.conn, diesel::insert_into(invitations::table).values(InvitationRow::from(invitation)))?;
-        self.conn.made(Action::InvitationCreated, invitation);
+        self.conn.created(Action::InvitationCreated, invitation);
         Ok(())
     }
 

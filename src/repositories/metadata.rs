@@ -80,7 +80,7 @@ pub(super) struct Walk<'f> {
     kind: MetadataKind,
     scope_id: ResourceId,
     filter: &'f MetadataMatch,
-    /// What is left.
+    /// The ids still to be read.
     span: Span,
     order: Order,
     /// The last resource that was read.

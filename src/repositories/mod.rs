@@ -136,7 +136,7 @@ impl Conn {
     }
 
     /// Records the creation of a resource.
-    fn made<T: Into<State> + Clone>(&mut self, action: Action, after: &T) {
+    fn created<T: Into<State> + Clone>(&mut self, action: Action, after: &T) {
         self.record(Change::new(action, None, Some(after.clone().into())));
     }
 

@@ -51,7 +51,7 @@ impl OauthAccountRepository<'_> {
     /// [`Taken::OauthAccount`](crate::error::Taken::OauthAccount).
     pub async fn insert(&mut self, account: &OauthAccount) -> Result<()> {
         execute!(self.conn, diesel::insert_into(oauth_accounts::table).values(OauthAccountRow::from(account)))?;
-        self.conn.made(Action::OauthAccountLinked, account);
+        self.conn.created(Action::OauthAccountLinked, account);
         Ok(())
     }
 

@@ -45,7 +45,7 @@ impl RoleRepository<'_> {
     /// [`Taken::Role`](crate::error::Taken::Role).
     pub async fn insert(&mut self, _organization: &Locked<Organization>, role: &Role) -> Result<()> {
         execute!(self.conn, diesel::insert_into(roles::table).values(RoleRow::from(role)))?;
-        self.conn.made(Action::RoleCreated, role);
+        self.conn.created(Action::RoleCreated, role);
         Ok(())
     }
 

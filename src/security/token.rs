@@ -267,7 +267,7 @@ mod tests {
             let read = cf().read_refresh_token(text.expose()).unwrap();
             assert!(read.session == id && read.generation == generation);
             assert!(secret.has_made(&read) && !other.has_made(&read));
-            assert_eq!(cf().refresh_token(&secret, id, generation).expose(), text.expose(), "it can be told again");
+            assert_eq!(cf().refresh_token(&secret, id, generation).expose(), text.expose(), "it can be derived again");
             // No other token, of the same or another session, has the same tag.
             assert!(!secret.has_made(&PresentedToken { generation: generation ^ 1, ..read }));
             assert!(!secret.has_made(&PresentedToken { session: SessionId(Uuid::nil()), ..read }));

@@ -34,7 +34,7 @@ use crate::{config::NetworkArgs, error::chain, transport::answers::Answers};
 /// Pause after the system could not accept a connection, for example because no file descriptors are left.
 const REST: Duration = Duration::from_millis(100);
 /// Minimum interval between log messages about that.
-const TELL: Duration = Duration::from_secs(10);
+const LOG_EVERY: Duration = Duration::from_secs(10);
 
 /// A request with its body as received.
 pub type Request = http::Request<RequestBody>;
@@ -72,7 +72,7 @@ impl Transport {
         let transport = Arc::new(self);
         let (stopping, stopped) = watch::channel(());
         let mut stop = pin!(stop);
-        let mut told: Option<Instant> = None;
+        let mut logged: Option<Instant> = None;
         loop {
             let accepted = tokio::select! {
                 () = &mut stop => break,
@@ -87,8 +87,8 @@ impl Transport {
                 }
                 Err(error) if is_the_peers(&error) => {}
                 Err(error) => {
-                    if told.is_none_or(|told| told.elapsed() > TELL) {
-                        told = Some(Instant::now());
+                    if logged.is_none_or(|logged| logged.elapsed() > LOG_EVERY) {
+                        logged = Some(Instant::now());
                         tracing::warn!(error = chain(&error), "cannot accept connections");
                     }
                     tokio::time::sleep(REST).await;

@@ -59,19 +59,19 @@ impl Tls {
 
     /// Checks the files periodically. Changed files apply to new connections; files that cannot be used are logged and change nothing.
     pub async fn follow(self: Arc<Self>) {
-        let mut told = None;
+        let mut logged = None;
         loop {
             tokio::time::sleep(self.args.tls_reload_interval).await;
             let tls = Arc::clone(&self);
             let reloaded = tokio::task::spawn_blocking(move || tls.reload()).await;
             match reloaded.unwrap_or_else(|error| Err(error.to_string())) {
                 Ok(true) => tracing::info!("reloaded the changed TLS files for new connections"),
-                Ok(false) => told = None,
+                Ok(false) => logged = None,
                 // Logged once, not at every check.
-                Err(error) if told.as_ref() == Some(&error) => {}
+                Err(error) if logged.as_ref() == Some(&error) => {}
                 Err(error) => {
                     tracing::error!(error, "the TLS files cannot be used; keeping the previous ones");
-                    told = Some(error);
+                    logged = Some(error);
                 }
             }
         }

@@ -49,7 +49,7 @@ impl Part {
     }
 }
 
-/// What a list is about.
+/// The subject of a list.
 struct Listed<'a> {
     organization: &'a Organization,
     permission: &'a Scope,

@@ -44,7 +44,7 @@ pub type Items<T> = [std::result::Result<T, Vec<Violation>>];
 pub struct ItemResult<T> {
     /// Its position in the request, from 0.
     pub index: usize,
-    /// What it did, or why it was refused.
+    /// The result of an item, or why it was refused.
     pub outcome: Result<T>,
 }
 
@@ -81,11 +81,11 @@ impl Turns {
     }
 }
 
-/// What a batch does to its items.
+/// The work of a batch on its items.
 trait Batch: Sync {
     /// An item.
     type Item: Sync;
-    /// What an item leaves.
+    /// The result of an item.
     type Done: Send;
 
     /// Takes the locks of all items of a part, in order.

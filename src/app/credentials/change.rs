@@ -159,7 +159,7 @@ pub(super) struct Changes {
     /// How often everything was invalidated.
     everything: AtomicU64,
     counts: Box<[AtomicU64]>,
-    told: broadcast::Sender<Invalidation>,
+    subscribers: broadcast::Sender<Invalidation>,
 }
 
 /// The values of counters at some moment.
@@ -175,7 +175,7 @@ impl Default for Changes {
             all: AtomicU64::new(0),
             everything: AtomicU64::new(0),
             counts: (0..COUNTS).map(|_| AtomicU64::new(0)).collect(),
-            told: broadcast::channel(BACKLOG).0,
+            subscribers: broadcast::channel(BACKLOG).0,
         }
     }
 }
@@ -208,11 +208,11 @@ impl Changes {
             None => self.everything.fetch_add(1, SeqCst),
         };
         // Fails if there is no listener.
-        let _ = self.told.send(forgotten);
+        let _ = self.subscribers.send(forgotten);
     }
 
     pub(super) fn forgotten(&self) -> broadcast::Receiver<Invalidation> {
-        self.told.subscribe()
+        self.subscribers.subscribe()
     }
 
     fn count(&self, id: Uuid) -> (u16, u64) {

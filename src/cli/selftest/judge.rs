@@ -50,7 +50,10 @@ pub(super) async fn outside(
                 let (a, b) = tokio::join!(client.call(method, key, &of_foreign), client.call(method, key, &of_missing));
                 row.calls += 2;
                 tells_nothing(caller, &a, &of_foreign, &named, row);
-                found = match (is_an_answer(&a) && is_an_answer(&b), told(&a, &named, own) == told(&b, &missing, own)) {
+                found = match (
+                    is_an_answer(&a) && is_an_answer(&b),
+                    rendered(&a, &named, own) == rendered(&b, &missing, own),
+                ) {
                     (false, _) => Compared::NoAnswer,
                     (true, false) => Compared::Different,
                     (true, true) => Compared::Alike,
@@ -173,7 +176,7 @@ fn tells_nothing(caller: &Caller, outcome: &Outcome, asked: &DynamicMessage, for
 }
 
 /// Renders an answer without times, and with the names of the request's world replaced by placeholders.
-fn told(outcome: &Outcome, other: &World, own: &World) -> String {
+fn rendered(outcome: &Outcome, other: &World, own: &World) -> String {
     let mut said = match outcome {
         Ok(answer) => {
             let mut answer = answer.clone();

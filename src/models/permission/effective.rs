@@ -73,7 +73,7 @@ fn minimal(permissions: &Permissions) -> Permissions {
     permissions.iter().filter(|permission| !is_covered(permission)).cloned().collect()
 }
 
-/// What a subject may do in an organization, and why.
+/// The permissions of a subject in an organization, and their sources.
 #[derive(Clone, Debug)]
 pub struct Allowed {
     /// Everything that is allowed.
@@ -89,7 +89,7 @@ pub struct Allowed {
 }
 
 impl Allowed {
-    /// What a decision without a membership allows: everything to a platform admin, and nothing otherwise.
+    /// The permissions of a decision without a membership: everything to a platform admin, and nothing otherwise.
     pub fn of(basis: Basis) -> Self {
         let effective = match basis {
             Basis::PlatformAdmin => HeldPermissions::everything().effective(),
@@ -98,7 +98,7 @@ impl Allowed {
         Self { effective, basis, membership: None, role: None, key: None }
     }
 
-    /// What an organization's own key may do there.
+    /// The permissions of an organization's own key there.
     pub fn of_own_key(key: &ApiKey) -> Self {
         let effective = HeldPermissions::by_own_key(&key.scopes).effective();
         Self { effective, ..Self::of(Basis::OrganizationKey) }
@@ -112,7 +112,7 @@ impl Allowed {
         Self { effective, basis, key: Some(key), ..self }
     }
 
-    /// What the membership's role gives, whether or not it is in force.
+    /// The permissions of the membership's role, whether or not it is in force.
     pub fn role_gives(&self) -> EffectivePermissions {
         let own = self.role.as_ref().map(|role| role.permissions.clone()).unwrap_or_default();
         let gives = |membership: &Membership| HeldPermissions::by(&membership.role, &own).effective();

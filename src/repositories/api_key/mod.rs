@@ -119,7 +119,7 @@ impl ApiKeyRepository<'_> {
         let values = (ApiKeyRow::from(key), api_keys::name_search.eq(searchable(&[key.name.as_str()])));
         execute!(self.conn, diesel::insert_into(api_keys::table).values(values))?;
         metadata::index(self.conn, key).await?;
-        self.conn.made(Action::ApiKeyCreated, key);
+        self.conn.created(Action::ApiKeyCreated, key);
         Ok(())
     }
 

@@ -70,8 +70,8 @@ impl MembershipRepository<'_> {
         execute!(self.conn, diesel::insert_into(memberships::table).values(values))?;
         metadata::index(self.conn, membership).await?;
         // With the event, the organization begins to see the user.
-        let made = Change::new(Action::MembershipCreated, None, Some(membership.clone().into()));
-        self.conn.record(Change { member: Some(user.clone()), ..made });
+        let created = Change::new(Action::MembershipCreated, None, Some(membership.clone().into()));
+        self.conn.record(Change { member: Some(user.clone()), ..created });
         Ok(())
     }
 

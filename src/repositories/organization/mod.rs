@@ -70,7 +70,7 @@ impl OrganizationRepository<'_> {
         self.conn.search().note_new(Searched::Organizations, organization.id.0).await?;
         metadata::index(self.conn, organization).await?;
         self.take_slug(&organization.slug).await?;
-        self.conn.made(Action::OrganizationCreated, organization);
+        self.conn.created(Action::OrganizationCreated, organization);
         Ok(())
     }
 

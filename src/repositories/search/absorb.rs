@@ -34,7 +34,7 @@ pub(super) struct Open {
     first: Uuid,
     last: Uuid,
     pub(super) size: usize,
-    /// What is added.
+    /// Added rows.
     added: Vec<(Uuid, String)>,
 }
 

@@ -36,9 +36,9 @@ const SEGMENTS: i64 = 128;
 /// Rows that a page compares with the fragment.
 const COMPARED: usize = 250;
 
-/// What one step of a search found.
+/// The finds of one step of a search.
 pub(super) struct Found {
-    /// What may contain the fragment, in order.
+    /// Ids of rows that may contain the fragment, in order.
     pub(super) ids: Vec<Uuid>,
     /// The last id up to which the step has looked; `None` if to the end.
     pub(super) looked_to: Option<Uuid>,

@@ -100,7 +100,7 @@ impl SessionRepository<'_> {
         let found = users::table.filter(users::id.eq(user.id));
         execute!(self.conn, diesel::update(found).set(users::last_sign_in_at.eq(Some(session.created_at))))?;
         execute!(self.conn, diesel::insert_into(sessions::table).values(SessionRow::from(session)))?;
-        self.conn.made(Action::SessionCreated, session);
+        self.conn.created(Action::SessionCreated, session);
         Ok(())
     }
 

@@ -43,7 +43,7 @@ row!(users: UserRow of User {
     private_metadata: JsonObject,
 });
 
-/// What each membership of a user stores of it.
+/// The part of a user that each of its memberships stores too.
 #[derive(PartialEq, Eq)]
 pub(super) struct MemberCopy {
     pub(super) email: String,
@@ -83,7 +83,7 @@ impl UserRepository<'_> {
         execute!(self.conn, diesel::insert_into(users::table).values(UserRow::from(user)))?;
         self.conn.search().note_new(Searched::Users, user.id.0).await?;
         metadata::index(self.conn, user).await?;
-        self.conn.made(Action::UserCreated, user);
+        self.conn.created(Action::UserCreated, user);
         Ok(())
     }
 

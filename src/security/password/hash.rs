@@ -231,8 +231,8 @@ impl Hash {
             }
             Scheme::Bcrypt { cost } => match <[u8; 16]>::try_from(self.salt.as_slice()) {
                 Ok(salt) => match bcrypt_of(password, *cost, salt) {
-                    Some(made) => {
-                        digest.copy_from_slice(&made);
+                    Some(computed) => {
+                        digest.copy_from_slice(&computed);
                         true
                     }
                     None => false,
@@ -311,7 +311,7 @@ fn bcrypt_of(password: &[u8], cost: u32, salt: [u8; 16]) -> Option<[u8; 23]> {
     key.push(0);
     key.truncate(BCRYPT_BYTES);
     let digest = bcrypt::bcrypt(cost, salt, &key);
-    let mut made = [0; 23];
-    made.copy_from_slice(&digest[..23]);
-    Some(made)
+    let mut computed = [0; 23];
+    computed.copy_from_slice(&digest[..23]);
+    Some(computed)
 }

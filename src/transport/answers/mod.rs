@@ -165,7 +165,7 @@ impl Answers {
         let bytes = data.len().max(LEAST);
         let held = match reserved {
             Some(mut held) if held.used.amount() >= bytes => {
-                held.made(bytes);
+                held.finish(bytes);
                 held
             }
             reserved => {
@@ -277,7 +277,7 @@ impl Budget {
 
 impl HeldBytes {
     /// The answer is finished and has this many bytes.
-    fn made(&mut self, bytes: usize) {
+    fn finish(&mut self, bytes: usize) {
         let reserved = self.used.amount();
         self.used.shrink(bytes);
         self.is_made = true;

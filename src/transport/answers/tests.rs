@@ -95,7 +95,7 @@ async fn nobody_waits_behind_an_owner_that_holds_its_limit_and_calls_that_ended_
     assert_eq!((answers.0.waiting.load(SeqCst), answers.0.all.load(SeqCst)), (0, 0));
 }
 
-/// What a future returns without waiting.
+/// The output of a future that need not wait.
 async fn now<F: Future + Unpin>(future: &mut F) -> Option<F::Output> {
     tokio::time::timeout(Duration::ZERO, future).await.ok()
 }

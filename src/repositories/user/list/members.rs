@@ -53,16 +53,16 @@ struct Members {
 }
 
 impl UserRepository<'_> {
-    /// A page of the members of organizations without duplicates, plus the user `beside`. The members of each are read in order and merged,
+    /// A page of the members of organizations without duplicates, plus the user `including`. The members of each are read in order and merged,
     /// and of each no more are read than may be on the page. Takes no reach: the organizations come from it.
     pub(super) async fn list_members(
         &mut self,
         organizations: &[OrganizationId],
-        beside: Option<UserId>,
+        including: Option<UserId>,
         filter: &UserFilter,
         page: &PageRequest,
     ) -> Result<Page<User>> {
-        let beside = self.itself(beside, filter).await?;
+        let including = self.itself(including, filter).await?;
         let mut span = Span::of(page);
         let mut step = first_step(organizations, page);
         if filter.fragment.is_some() {
@@ -75,7 +75,7 @@ impl UserRepository<'_> {
                 self.members(organizations, filter, span, page.order, step).await?;
             looked += more;
             let covered = end.map_or(span, |end| span.until(end.0, page.order));
-            ids.extend(beside.filter(|user| covered.contains(user.0)));
+            ids.extend(including.filter(|user| covered.contains(user.0)));
             ids.sort_unstable();
             ids.dedup();
             if page.order == Order::NewestFirst {
@@ -155,13 +155,13 @@ impl UserRepository<'_> {
     pub(super) async fn list_members_by_email(
         &mut self,
         organizations: &[OrganizationId],
-        beside: Option<UserId>,
+        including: Option<UserId>,
         prefix: &str,
         filter: &UserFilter,
         page: &PageRequest,
     ) -> Result<Page<User>> {
         let mut itself: Option<EmailPlace> = None;
-        if let Some(user) = beside {
+        if let Some(user) = including {
             itself = query!(self.conn, c => {
                 let query = users::table.filter(users::id.eq(user)).select((users::email_normalized, users::id));
                 async move { query.get_result(c).await.optional() }
