@@ -29,10 +29,8 @@ use crate::{
 const CHUNKS: i64 = 2048;
 /// Pending resources that one step of a search returns: all of them are compared.
 const PENDING: i64 = 250;
-/// Segments that the first step of a search reads, and that each further step does: a page reads at most [`SEGMENTS`].
-const STEPS: (i64, i64) = (8, 120);
-/// Segments that a page reads.
-const SEGMENTS: i64 = 128;
+/// Segments that the steps of a page read: few at first, since a frequent fragment fills the page from one.
+const STEPS: [i64; 3] = [1, 7, 24];
 /// Rows that a page compares with the fragment.
 const COMPARED: usize = 250;
 
@@ -47,7 +45,7 @@ pub(super) struct Found {
 /// How much of a page's search is done.
 #[derive(Default)]
 pub(super) struct Progress {
-    segments: i64,
+    steps: usize,
     compared: usize,
 }
 
@@ -59,7 +57,7 @@ impl Progress {
 
     /// True if the page must end here, and continue with its token.
     pub(super) fn is_over(&self) -> bool {
-        self.segments >= SEGMENTS || self.compared >= COMPARED
+        self.steps >= STEPS.len() || self.compared >= COMPARED
     }
 
     /// The part of a step that may still be compared, and the last id up to which the search has looked with it; `None` if to the end.
@@ -117,8 +115,8 @@ impl SearchRepository<'_> {
         progress: &mut Progress,
     ) -> Result<Found> {
         let kind = searched.stored();
-        let count = if progress.segments == 0 { STEPS.0 } else { STEPS.1 };
-        progress.segments += count;
+        let count = STEPS.get(progress.steps).copied().unwrap_or(1);
+        progress.steps += 1;
         let segments = self.segments(kind, span, order, count).await?;
         let is_end = i64::try_from(segments.len()).is_ok_and(|found| found < count);
         let looked_to = segments.last().filter(|_| !is_end).map(|(_, first, last)| match order {
