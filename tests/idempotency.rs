@@ -12,7 +12,7 @@ use crate::{
     support::{
         Answered as _, Backend, Test, both,
         database::TestDatabase,
-        follow::{actions, list, newest},
+        follow::{actions, list},
         given::Issued as _,
         raw, refused,
         request::encode,
@@ -44,12 +44,12 @@ async fn every_method_that_changes_something_answers_the_same_request_alike(t: A
             raw::call(&t.anonymous(), &raw::path(&method), encode(&request), raw::bearer(&[&t.admin_key])).await
         };
         let first = send().await.unwrap_or_else(|status| panic!("{}: {status:?}", method.full_name()));
-        let (rows, event) = (t.database.rows().await, newest(&t.admin()).await);
+        let (rows, events) = (t.database.rows().await, list(&t.admin(), pb::ListEventsRequest::default()).await);
         for _ in 0..2 {
             assert!(send().await.unwrap() == first, "{}", method.full_name());
         }
         assert_eq!(t.database.rows().await, rows, "{}", method.full_name());
-        assert_eq!(newest(&t.admin()).await, event);
+        assert_eq!(list(&t.admin(), pb::ListEventsRequest::default()).await, events);
 
         // The same id with other contents is refused.
         let other = DynamicMessage::new(method.input());

@@ -10,7 +10,7 @@ use tenantry::pb::{
 use crate::{
     authentication::{introspect_token::forged, part},
     support::{
-        Answered as _, DAY, Test, both, follow::newest, given::CHEAP_HASH, mask, object, question, raw, refused,
+        Answered as _, DAY, Test, both, follow::list, given::CHEAP_HASH, mask, object, question, raw, refused,
         request::World, time_in,
     },
 };
@@ -347,7 +347,7 @@ async fn u12_a_password_has_a_policy_and_a_bounded_hash_that_is_renewed_and_nobo
 #[both]
 async fn u14_a_sign_up_is_all_or_nothing(t: Arc<Test>) {
     let taken = t.organization(&t.user("owner").await).await;
-    let before = (t.database.rows().await, newest(&t.admin()).await);
+    let before = (t.database.rows().await, list(&t.admin(), pb::ListEventsRequest::default()).await);
     let request = pb::SignUpRequest {
         email: "new@example.com".to_owned(),
         name: "New".to_owned(),
@@ -358,7 +358,7 @@ async fn u14_a_sign_up_is_all_or_nothing(t: Arc<Test>) {
     };
     // The organization is created after the user and the password.
     refused(t.admin().authentication().sign_up(request.clone()).await, ErrorReason::OrganizationSlugTaken);
-    assert_eq!((t.database.rows().await, newest(&t.admin()).await), before);
+    assert_eq!((t.database.rows().await, list(&t.admin(), pb::ListEventsRequest::default()).await), before);
     let request = pb::SignUpRequest { organization_slug: "harbour".to_owned(), ..request };
     t.admin().authentication().sign_up(request).await.unwrap();
 }

@@ -11,7 +11,7 @@ use crate::{
     events::ready,
     support::{
         Answered as _, Test, both,
-        follow::newest,
+        follow::list,
         mask, raw,
         refusal::{fields, reason_of},
         refused,
@@ -258,12 +258,12 @@ async fn call(t: &Test, method: &MethodDescriptor, request: &DynamicMessage) -> 
 async fn changes_nothing(t: &Test, method: &MethodDescriptor, request: &DynamicMessage, expected: &DynamicMessage) {
     // The key of this call is created first.
     t.admin_key_for(method).await;
-    let before = (t.database.rows().await, newest(&t.admin()).await);
+    let before = (t.database.rows().await, list(&t.admin(), pb::ListEventsRequest::default()).await);
     let key = t.admin_key.clone();
     let answer = raw::call(&t.anonymous(), &raw::path(method), encode(request), raw::bearer(&[&key])).await;
     let answer = answer.unwrap_or_else(|status| panic!("{}: {status:?}", method.full_name()));
     assert_eq!(&DynamicMessage::decode(method.output(), answer.as_slice()).unwrap(), expected, "{request:?}");
-    let after = (t.database.rows().await, newest(&t.admin()).await);
+    let after = (t.database.rows().await, list(&t.admin(), pb::ListEventsRequest::default()).await);
     assert!(before == after, "{} left a trace: {request:?}", method.full_name());
 }
 
