@@ -112,7 +112,7 @@ impl Hashing {
 
     /// The limits that an imported hash must respect.
     pub fn limits(&self) -> Limits {
-        Limits { memory_kib: self.0.settings.memory_kib }
+        Limits { memory_kib: self.0.settings.memory_kib, cost: self.0.settings.cost }
     }
 
     /// The hash to compare a presented password with. If no hash is stored, or it exceeds the limits of this process, a decoy that takes as

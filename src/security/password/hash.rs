@@ -18,8 +18,8 @@ const MAX_SALT: usize = 128;
 const DIGEST: std::ops::RangeInclusive<usize> = 16..=128;
 /// Maximum length of a hash.
 const MAX_TEXT: usize = 512;
-/// Maximum work of a hash: about half a second on a slow core. For Argon2 in KiB times passes, for scrypt in blocks times lanes, for bcrypt
-/// its cost, for PBKDF2 its rounds.
+/// Maximum work of a hash: about half a second on a slow core. For Argon2 in KiB times passes, or that of a new hash if it is more; for
+/// scrypt in blocks times lanes, for bcrypt its cost, for PBKDF2 its rounds.
 const MAX_ARGON2: u64 = 1 << 20;
 const MAX_SCRYPT: u64 = 1 << 21;
 /// bcrypt ignores the password after this many bytes.
@@ -38,11 +38,20 @@ pub struct Cost {
     pub lanes: u32,
 }
 
+impl Cost {
+    /// Its work in KiB times passes.
+    fn work(self) -> u64 {
+        u64::from(self.memory_kib) * u64::from(self.passes)
+    }
+}
+
 /// Limits on the cost of a hash.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
     /// Memory in KiB.
     pub memory_kib: u32,
+    /// The cost of a new hash, which is within the limits whatever its work.
+    pub cost: Cost,
 }
 
 /// Working memory for one hash at a time. It grows as needed and is kept.
@@ -161,7 +170,7 @@ impl Hash {
             return Err("must have a salt of at most 128 bytes and a hash of 16 to 128 bytes");
         }
         let is_light = match self.scheme {
-            Scheme::Argon2 { cost, .. } => u64::from(cost.memory_kib) * u64::from(cost.passes) <= MAX_ARGON2,
+            Scheme::Argon2 { cost, .. } => cost.work() <= MAX_ARGON2.max(limits.cost.work()),
             Scheme::Bcrypt { cost } => BCRYPT_COSTS.contains(&cost),
             Scheme::Scrypt { log_n, r, p } => {
                 let blocks = 1_u64.checked_shl(log_n.into()).filter(|_| log_n < 32).unwrap_or(u64::MAX);
