@@ -1,6 +1,10 @@
 //! Moves new and changed users and organizations into the index of search, in batches.
 
-use crate::{app::App, error::Result, models::search::Searched};
+use crate::{
+    app::App,
+    error::{Error, Result},
+    models::search::Searched,
+};
 
 /// Moved in one transaction, so that no other writer waits long for it.
 const BATCH: usize = 1024;
@@ -10,15 +14,30 @@ const BATCH: usize = 1024;
 /// # Errors
 /// The first error; what is left is moved by the next run.
 pub async fn absorb(app: App) -> Result<()> {
-    let limit = i64::try_from(BATCH).unwrap_or(i64::MAX);
     for searched in [Searched::Users, Searched::Organizations] {
         // Asked first, since most runs find nothing: a transaction would hold the writer.
         while app.db.read(async |conn| conn.search().has_pending(searched).await).await? {
-            let absorbed = app.change_by_system(async |tx| tx.search().absorb(searched, limit).await).await?;
-            if absorbed < BATCH {
+            let last = append(&app, searched).await?;
+            // After a whole segment many more are coming, which the next run adds at less cost.
+            if !app.change_by_system(async |tx| tx.search().absorb(searched, BATCH, last).await).await? {
                 break;
             }
         }
     }
     Ok(())
+}
+
+/// Adds whole segments while there are enough pending resources, and returns the last id of the last one.
+async fn append(app: &App, searched: Searched) -> Result<Option<uuid::Uuid>> {
+    let mut last = None;
+    while let Some(batch) = app.db.scan(async |conn| conn.search().batch(searched).await).await? {
+        let encoded = tokio::task::spawn_blocking(|| batch.encode()).await;
+        let segment = &encoded.map_err(|error| Error::Internal(Box::new(error)))??;
+        let appended = app.change_by_system(async |tx| tx.search().append(searched, segment).await).await?;
+        if appended.is_none() {
+            break;
+        }
+        last = appended;
+    }
+    Ok(last)
 }

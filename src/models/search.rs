@@ -158,14 +158,20 @@ const BITS: u16 = u16::MAX;
 const BIT_BYTES: usize = SEGMENT / 8;
 
 impl Postings {
-    /// Adds a place.
-    pub fn add(&mut self, gram: Gram, place: u16) {
-        let places = self.0.entry(gram).or_default();
-        // Nearly always the last one: a segment grows at its end.
-        if places.last().is_none_or(|last| *last < place) {
-            places.push(place);
-        } else if let Err(at) = places.binary_search(&place) {
-            places.insert(at, place);
+    /// Adds places of grams.
+    pub fn extend(&mut self, mut added: Vec<(Gram, u16)>) {
+        added.sort_unstable();
+        for of_gram in added.chunk_by(|one, next| one.0 == next.0) {
+            let Some((gram, _)) = of_gram.first() else { continue };
+            let places = self.0.entry(*gram).or_default();
+            for (_, place) in of_gram {
+                // Nearly always the last one: a segment grows at its end.
+                if places.last().is_none_or(|last| last < place) {
+                    places.push(*place);
+                } else if let Err(at) = places.binary_search(place) {
+                    places.insert(at, *place);
+                }
+            }
         }
     }
 
@@ -296,10 +302,9 @@ mod tests {
         #[test]
         fn postings_are_read_as_they_were_written(places in proptest::collection::btree_set(0_u16..5000, 1..3000), gram: u32) {
             let mut postings = Postings::default();
-            for place in &places {
-                postings.add(gram, *place);
-            }
-            postings.add(gram.wrapping_add(1), 7);
+            let (some, others): (Vec<u16>, Vec<u16>) = places.iter().partition(|place| **place % 3 == 0);
+            postings.extend(some.into_iter().map(|place| (gram, place)).collect());
+            postings.extend(others.into_iter().map(|place| (gram, place)).chain([(gram.wrapping_add(1), 7)]).collect());
             let bytes = postings.encode();
             prop_assert_eq!(Postings::find(&bytes, gram), Some(places.into_iter().collect()));
             prop_assert_eq!(Postings::find(&bytes, gram.wrapping_add(2)), Some(vec![]));

@@ -1,6 +1,6 @@
 //! The job of the index: moves pending resources into segments.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use diesel::{prelude::*, upsert::excluded};
 use diesel_async::RunQueryDsl;
@@ -19,23 +19,34 @@ use crate::{
     },
 };
 
-/// Rows read by one statement.
-const ROWS: usize = 500;
 /// Ids read by one statement.
-const IDS: usize = 1000;
+pub(super) const IDS: usize = 1000;
 
 /// The grams of a bucket that members are added to, each with the place of the member.
-type Added = Vec<(Gram, u16)>;
+pub(super) type Added = Vec<(Gram, u16)>;
+
+/// Encoded rows of postings, by bucket.
+pub(super) type PostingRows = Vec<(i64, Vec<u8>)>;
+/// Encoded rows of members, by chunk.
+pub(super) type MemberRows = BTreeMap<i64, Vec<u8>>;
 
 /// A segment that members are added to.
 #[derive(Clone)]
 pub(super) struct Open {
     pub(super) number: i64,
     first: Uuid,
-    last: Uuid,
+    pub(super) last: Uuid,
     pub(super) size: usize,
-    /// Added rows.
+    /// Added resources, each with its searched text, in order of id.
     added: Vec<(Uuid, String)>,
+}
+
+/// The members of a segment with added ones.
+pub(super) struct Grown {
+    /// The rows that change.
+    members: MemberRows,
+    size: usize,
+    pub(super) last: Uuid,
 }
 
 impl Open {
@@ -44,9 +55,63 @@ impl Open {
         Ok(Self { number, first: first.0, last: last.0, size, added: Vec::new() })
     }
 
-    fn is_full(&self) -> bool {
-        self.size + self.added.len() >= SEGMENT
+    /// An empty segment after this one, with its first members.
+    pub(super) fn next(&self, first: Uuid, added: Vec<(Uuid, String)>) -> Self {
+        Self { number: self.number + 1, first, last: first, size: 0, added }
     }
+
+    /// The number of members that it has room for.
+    pub(super) fn room(&self) -> usize {
+        SEGMENT.saturating_sub(self.size + self.added.len())
+    }
+
+    fn chunk(&self, place: usize) -> Result<i64> {
+        i64::try_from(place / CHUNK).map(|chunk| self.number * CHUNKS + chunk).map_err(|_| malformed())
+    }
+
+    /// Adds to the segment, which has `members` by chunk. Returns the added grams by bucket, too.
+    pub(super) fn grown(&self, mut members: BTreeMap<i64, Vec<Uuid>>) -> Result<(Grown, Vec<(i64, Added)>)> {
+        let mut places: HashMap<Uuid, usize> = members.values().flatten().copied().zip(0..).collect();
+        let mut size = self.size;
+        let mut changed: BTreeSet<i64> = BTreeSet::new();
+        let mut postings: Vec<Added> = Vec::new();
+        postings.resize_with(BUCKETS, Vec::new);
+        for (id, text) in &self.added {
+            let place = *places.entry(*id).or_insert(size);
+            if place == size {
+                let chunk = self.chunk(place)?;
+                members.entry(chunk).or_default().push(*id);
+                changed.insert(chunk);
+                size += 1;
+            }
+            let place =
+                u16::try_from(place).map_err(|_| Error::internal("a segment of the search index is too large"))?;
+            for gram in grams(text) {
+                if let Some(added) = postings.get_mut(bucket(gram)) {
+                    added.push((gram, place));
+                }
+            }
+        }
+        members.retain(|chunk, _| changed.contains(chunk));
+        let bytes = |ids: Vec<Uuid>| ids.into_iter().flat_map(Uuid::into_bytes).collect();
+        let grown = Grown {
+            members: members.into_iter().map(|(chunk, ids)| (chunk, bytes(ids))).collect(),
+            size,
+            last: self.added.iter().map(|(id, _)| *id).fold(self.last, Ord::max),
+        };
+        Ok((grown, (0..).zip(postings).filter(|(_, added)| !added.is_empty()).collect()))
+    }
+}
+
+/// Adds to rows of postings, and returns the rows that change.
+pub(super) fn encoded(added: Vec<(i64, Added)>, stored: &HashMap<i64, Vec<u8>>) -> Result<PostingRows> {
+    let row = |(bucket, added): (i64, Added)| {
+        let stored = stored.get(&bucket).map_or(&[][..], Vec::as_slice);
+        let mut postings = Postings::decode(stored).ok_or_else(malformed)?;
+        postings.extend(added);
+        Ok((bucket, postings.encode()))
+    };
+    added.into_iter().map(row).collect()
 }
 
 /// The columns of [`Open`].
@@ -72,28 +137,35 @@ impl SearchRepository<'_> {
         Ok(first.is_some())
     }
 
-    /// Moves up to `limit` pending resources into the index, and returns how many. Takes no reach: only the service itself calls it.
-    pub async fn absorb(&mut self, searched: Searched, limit: i64) -> Result<usize> {
+    /// Moves up to `limit` pending resources into the index, of those with an id up to `last` if there is one. True if it has reached the
+    /// limit, so that there may be more. Takes no reach: only the service itself calls it.
+    pub async fn absorb(&mut self, searched: Searched, limit: usize, last: Option<Uuid>) -> Result<bool> {
         let kind = searched.stored();
         // One process at a time.
         self.lock(kind).await?;
+        let newest = self.newest(kind).await?;
+        // Filled exactly, so that whole segments can follow.
+        let limit = if newest.room() > 0 { limit.min(newest.room()) } else { limit };
+        let most = i64::try_from(limit).map_err(|_| malformed())?;
         let ids: Vec<ResourceId> = query!(self.conn, c => {
             let query = search_pending::table
                 .filter(search_pending::kind.eq(kind))
+                .filter(search_pending::id.le(ResourceId(last.unwrap_or(Uuid::max()))))
                 .order(search_pending::id)
                 .select(search_pending::id)
-                .limit(limit);
+                .limit(most);
             // A change that has not ended is waited for: its text is read below.
             ForUpdate(query).load(c)
         })?;
-        let mut texts = Vec::new();
-        for ids in ids.chunks(IDS) {
-            texts.extend(self.texts(searched, ids).await?);
-        }
-        texts.sort_unstable();
-        for open in self.distribute(kind, texts).await? {
+        let texts = self.texts(searched, &ids).await?;
+        for open in self.distribute(kind, newest, texts).await? {
             self.fill(kind, &open).await?;
         }
+        self.no_longer_pending(kind, &ids).await?;
+        Ok(ids.len() >= limit)
+    }
+
+    pub(super) async fn no_longer_pending(&mut self, kind: i64, ids: &[ResourceId]) -> Result<()> {
         for ids in ids.chunks(IDS) {
             query!(self.conn, c => {
                 let done = search_pending::table
@@ -102,11 +174,20 @@ impl SearchRepository<'_> {
                 diesel::delete(done).execute(c)
             })?;
         }
-        Ok(ids.len())
+        Ok(())
     }
 
-    /// The searched texts of resources; those that no longer exist are left out.
-    async fn texts(&mut self, searched: Searched, ids: &[ResourceId]) -> Result<Vec<(Uuid, String)>> {
+    /// The searched texts of resources, in order of id; those that no longer exist are left out.
+    pub(super) async fn texts(&mut self, searched: Searched, ids: &[ResourceId]) -> Result<Vec<(Uuid, String)>> {
+        let mut texts = Vec::new();
+        for ids in ids.chunks(IDS) {
+            texts.extend(self.some_texts(searched, ids).await?);
+        }
+        texts.sort_unstable();
+        Ok(texts)
+    }
+
+    async fn some_texts(&mut self, searched: Searched, ids: &[ResourceId]) -> Result<Vec<(Uuid, String)>> {
         match searched {
             Searched::Users => {
                 let ids: Vec<UserId> = ids.iter().map(|id| UserId(id.0)).collect();
@@ -129,12 +210,16 @@ impl SearchRepository<'_> {
         }
     }
 
-    /// Finds the segment of each of some texts, in order of id. A new segment begins after the last id of all others.
-    async fn distribute(&mut self, kind: i64, texts: Vec<(Uuid, String)>) -> Result<Vec<Open>> {
+    /// The last segment.
+    pub(super) async fn newest(&mut self, kind: i64) -> Result<Open> {
         let last = query!(self.conn, c => {
             opened!().filter(search_segments::kind.eq(kind)).order(search_segments::segment.desc()).limit(1).get_result(c)
         })?;
-        let mut newest = Open::read(last)?;
+        Open::read(last)
+    }
+
+    /// Finds the segment of each of some texts, in order of id. A new segment begins after the last id of all others.
+    async fn distribute(&mut self, kind: i64, mut newest: Open, texts: Vec<(Uuid, String)>) -> Result<Vec<Open>> {
         let (mut older, mut full): (BTreeMap<i64, Open>, Vec<Open>) = (BTreeMap::new(), Vec::new());
         for (id, text) in texts {
             if id < newest.first {
@@ -143,8 +228,8 @@ impl SearchRepository<'_> {
                 older.entry(open.number).or_insert(open).added.push((id, text));
                 continue;
             }
-            if newest.is_full() && id > newest.last {
-                let next = Open { number: newest.number + 1, first: id, last: id, size: 0, added: Vec::new() };
+            if newest.room() == 0 && id > newest.last {
+                let next = newest.next(id, Vec::new());
                 full.push(std::mem::replace(&mut newest, next));
             }
             newest.last = newest.last.max(id);
@@ -168,47 +253,39 @@ impl SearchRepository<'_> {
 
     /// Adds members to a segment, and grams of those that it has.
     async fn fill(&mut self, kind: i64, open: &Open) -> Result<()> {
-        let chunk_of = |place: usize| {
-            i64::try_from(place / CHUNK).map(|chunk| open.number * CHUNKS + chunk).map_err(|_| malformed())
-        };
-        let mut members: BTreeMap<i64, Vec<Uuid>> = BTreeMap::new();
-        let mut places: HashMap<Uuid, usize> = HashMap::new();
+        let mut members = BTreeMap::new();
         if open.size > 0 {
             let chunks: Vec<i64> =
-                (0..open.size.div_ceil(CHUNK)).map(|chunk| chunk_of(chunk * CHUNK)).collect::<Result<_>>()?;
+                (0..open.size).step_by(CHUNK).map(|place| open.chunk(place)).collect::<Result<_>>()?;
             members = self.chunks(kind, &chunks).await?;
-            places.extend(members.values().flatten().copied().zip(0..));
         }
-        let mut size = open.size;
-        let mut written: BTreeMap<i64, Vec<u8>> = BTreeMap::new();
-        let mut added: Vec<Added> = Vec::new();
-        added.resize_with(BUCKETS, Vec::new);
-        for (id, text) in &open.added {
-            let place = *places.entry(*id).or_insert(size);
-            if place == size {
-                let chunk = chunk_of(place)?;
-                let ids = members.entry(chunk).or_default();
-                ids.push(*id);
-                written.insert(chunk, ids.iter().flat_map(|id| *id.as_bytes()).collect());
-                size += 1;
-            }
-            let place =
-                u16::try_from(place).map_err(|_| Error::internal("a segment of the search index is too large"))?;
-            for gram in grams(text) {
-                if let Some(added) = added.get_mut(bucket(gram)) {
-                    added.push((gram, place));
-                }
-            }
+        let (grown, added) = open.grown(members)?;
+        let mut stored: HashMap<i64, Vec<u8>> = HashMap::new();
+        if open.size > 0 {
+            let buckets: Vec<i64> = added.iter().map(|(bucket, _)| *bucket).collect();
+            let rows: Vec<(i64, Vec<u8>)> = query!(self.conn, c => {
+                search_postings::table
+                    .filter(search_postings::kind.eq(kind))
+                    .filter(search_postings::segment.eq(open.number))
+                    .filter(search_postings::bucket.eq_any(&buckets))
+                    .select((search_postings::bucket, search_postings::postings))
+                    .load(c)
+            })?;
+            stored.extend(rows);
         }
-        self.write_postings(kind, open, added).await?;
-        self.write_members(kind, written).await?;
-        let last = open.added.iter().map(|(id, _)| *id).fold(open.last, Ord::max);
-        let size = i64::try_from(size).map_err(|_| malformed())?;
+        self.write(kind, open, &grown, &encoded(added, &stored)?).await
+    }
+
+    /// Writes a segment with its added members and the rows of postings that change.
+    pub(super) async fn write(&mut self, kind: i64, open: &Open, grown: &Grown, postings: &PostingRows) -> Result<()> {
+        self.write_postings(kind, open.number, postings).await?;
+        self.write_members(kind, &grown.members).await?;
+        let size = i64::try_from(grown.size).map_err(|_| malformed())?;
         let row = (
             search_segments::kind.eq(kind),
             search_segments::segment.eq(open.number),
             search_segments::first_id.eq(ResourceId(open.first)),
-            search_segments::last_id.eq(ResourceId(last)),
+            search_segments::last_id.eq(ResourceId(grown.last)),
             search_segments::size.eq(size),
         );
         let upsert = diesel::insert_into(search_segments::table)
@@ -222,49 +299,28 @@ impl SearchRepository<'_> {
         execute!(self.conn, upsert)
     }
 
-    async fn write_postings(&mut self, kind: i64, open: &Open, added: Vec<Added>) -> Result<()> {
-        let number = open.number;
-        let added: Vec<(i64, Added)> = (0..).zip(added).filter(|(_, added)| !added.is_empty()).collect();
-        for some in added.chunks(ROWS) {
-            let mut stored: HashMap<i64, Vec<u8>> = HashMap::new();
-            if open.size > 0 {
-                let buckets: Vec<i64> = some.iter().map(|(bucket, _)| *bucket).collect();
-                let rows: Vec<(i64, Vec<u8>)> = query!(self.conn, c => {
-                    search_postings::table
-                        .filter(search_postings::kind.eq(kind))
-                        .filter(search_postings::segment.eq(number))
-                        .filter(search_postings::bucket.eq_any(&buckets))
-                        .select((search_postings::bucket, search_postings::postings))
-                        .load(c)
-                })?;
-                stored.extend(rows);
-            }
-            for (bucket, added) in some {
-                let mut postings =
-                    Postings::decode(stored.get(bucket).map_or(&[], Vec::as_slice)).ok_or_else(malformed)?;
-                for (gram, place) in added {
-                    postings.add(*gram, *place);
-                }
-                let row = (
-                    search_postings::kind.eq(kind),
-                    search_postings::segment.eq(number),
-                    search_postings::bucket.eq(*bucket),
-                    search_postings::postings.eq(postings.encode()),
-                );
-                let upsert = diesel::insert_into(search_postings::table)
-                    .values(row)
-                    .on_conflict((search_postings::kind, search_postings::segment, search_postings::bucket))
-                    .do_update()
-                    .set(search_postings::postings.eq(excluded(search_postings::postings)));
-                execute!(self.conn, upsert)?;
-            }
+    async fn write_postings(&mut self, kind: i64, number: i64, rows: &PostingRows) -> Result<()> {
+        for (bucket, postings) in rows {
+            let row = (
+                search_postings::kind.eq(kind),
+                search_postings::segment.eq(number),
+                search_postings::bucket.eq(*bucket),
+                search_postings::postings.eq(postings.clone()),
+            );
+            let upsert = diesel::insert_into(search_postings::table)
+                .values(row)
+                .on_conflict((search_postings::kind, search_postings::segment, search_postings::bucket))
+                .do_update()
+                .set(search_postings::postings.eq(excluded(search_postings::postings)));
+            execute!(self.conn, upsert)?;
         }
         Ok(())
     }
 
-    async fn write_members(&mut self, kind: i64, written: BTreeMap<i64, Vec<u8>>) -> Result<()> {
-        for (chunk, ids) in written {
-            let row = (search_members::kind.eq(kind), search_members::chunk.eq(chunk), search_members::ids.eq(ids));
+    async fn write_members(&mut self, kind: i64, rows: &MemberRows) -> Result<()> {
+        for (chunk, ids) in rows {
+            let row =
+                (search_members::kind.eq(kind), search_members::chunk.eq(*chunk), search_members::ids.eq(ids.clone()));
             let upsert = diesel::insert_into(search_members::table)
                 .values(row)
                 .on_conflict((search_members::kind, search_members::chunk))

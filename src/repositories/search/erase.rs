@@ -8,7 +8,10 @@ use super::{CHUNKS, SearchRepository, malformed};
 use crate::{
     db::{execute, query, schema::search_postings},
     error::Result,
-    models::search::{BUCKETS, CHUNK, Postings, Searched},
+    models::{
+        ResourceId,
+        search::{BUCKETS, CHUNK, Postings, Searched},
+    },
 };
 
 /// Buckets read at once.
@@ -21,6 +24,7 @@ impl SearchRepository<'_> {
         let kind = searched.stored();
         // The job could otherwise add what it has read before the resource was deleted.
         self.lock(kind).await?;
+        self.no_longer_pending(kind, &[ResourceId(id)]).await?;
         let Some((segment, place)) = self.place_of(kind, id).await? else { return Ok(()) };
         let step = i64::try_from(STEP).map_err(|_| malformed())?;
         let buckets = i64::try_from(BUCKETS).map_err(|_| malformed())?;
