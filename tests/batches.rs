@@ -108,8 +108,8 @@ async fn a_repeated_batch_of_several_parts_gets_the_same_bytes_and_changes_nothi
     let call = async || raw::call(&t.anonymous(), path, bytes.clone(), raw::bearer(&[&t.admin_key])).await.unwrap();
     let (first, same) = tokio::join!(call(), call());
     assert!(first == same, "two at once have one effect");
-    let made: pb::BatchCreateMembershipsResponse = prost::Message::decode(first.as_slice()).unwrap();
-    let reasons = membership::batch_create::reasons(&made.results);
+    let created: pb::BatchCreateMembershipsResponse = prost::Message::decode(first.as_slice()).unwrap();
+    let reasons = membership::batch_create::reasons(&created.results);
     assert_eq!(reasons.iter().filter(|reason| reason.is_none()).count(), 69);
     let (rows, events) = (t.database.rows().await, list(&t.admin(), pb::ListEventsRequest::default()).await);
     for _ in 0..2 {

@@ -179,7 +179,7 @@ async fn dying(url: &str) -> Serving {
 }
 
 #[both]
-async fn an_answer_lost_between_commit_and_response_is_told_again(backend: Backend) {
+async fn an_answer_lost_between_commit_and_response_is_reported_again(backend: Backend) {
     let database = TestDatabase::empty(backend).await;
     let server = start(&database.url()).await;
     let key = server.first_admin_key.clone().unwrap();
@@ -203,14 +203,14 @@ async fn an_answer_lost_between_commit_and_response_is_told_again(backend: Backe
 
     let server = start(&database.url()).await;
     let api = server.with_key(&key);
-    let told = api.refresh_tokens().create_refresh_token((*session).clone()).await.answered().issued();
+    let reported = api.refresh_tokens().create_refresh_token((*session).clone()).await.answered().issued();
     let again = api.refresh_tokens().create_refresh_token((*session).clone()).await.answered().issued();
-    assert_eq!(told, again);
+    assert_eq!(reported, again);
     assert_eq!(database.texts(rows).await.len(), 1, "one session");
     drop(server);
 
     // The same for a rotation: a client that lost the successor does not trigger reuse detection.
-    let rotate = pb::RotateRefreshTokenRequest { plaintext_token: told.plaintext_token, request_id: request_id() };
+    let rotate = pb::RotateRefreshTokenRequest { plaintext_token: reported.plaintext_token, request_id: request_id() };
     let server = dying(&database.url()).await;
     server.with_key(&key).refresh_tokens().rotate_refresh_token(rotate.clone()).await.unwrap_err();
     drop(server);

@@ -216,11 +216,11 @@ async fn assert_erased(t: &Test, person: &Person, cursor: &str) {
     }
     // Ids, actions and times are left, and no address of the person.
     let own = listed.iter().filter(|event| event.user_id == person.user.id).collect::<Vec<_>>();
-    let told: BTreeSet<&str> = own.iter().map(|event| event.action.as_str()).collect();
+    let reported: BTreeSet<&str> = own.iter().map(|event| event.action.as_str()).collect();
     for action in
         ["user.created", "user.updated", "session.created", "oauth_account.linked", "call.denied", "user.purged"]
     {
-        assert!(told.contains(action), "{action} is missing: {told:?}");
+        assert!(reported.contains(action), "{action} is missing: {reported:?}");
     }
     assert!(own.iter().all(|event| event.created_at.is_some() && event.metadata.is_empty()));
     assert!(own.iter().filter(|event| event.action != "user.erased").all(|event| event.is_erased), "{own:?}");
@@ -330,7 +330,7 @@ async fn a_repeated_batch_about_an_erased_user_is_not_answered(t: Arc<Test>) {
 }
 
 #[both]
-async fn an_invitation_to_an_erased_address_is_gone_and_its_tenant_is_told(t: Arc<Test>) {
+async fn an_invitation_to_an_erased_address_is_gone_and_its_tenant_is_reported(t: Arc<Test>) {
     let person = person(&t).await;
     let key = t.with_key(&t.organization_key(&person.organization).await);
     let of_tenant = || pb::ListInvitationsRequest {

@@ -397,9 +397,9 @@ async fn provoke_taken(scene: Scene<'_>, reason: ErrorReason) -> Provoked {
 async fn provoke_roles_and_invitations(scene: Scene<'_>, reason: ErrorReason) -> Provoked {
     let Scene { t, admin, owner, world, organization, .. } = scene;
     match reason {
-        R::RoleExists => done(owner.roles().create_role(role(&organization.id, "made")).await.map(drop)),
+        R::RoleExists => done(owner.roles().create_role(role(&organization.id, "created")).await.map(drop)),
         R::RoleInUse => {
-            t.member(&t.user("bob").await, &organization, "made").await;
+            t.member(&t.user("bob").await, &organization, "created").await;
             let request = pb::DeleteRoleRequest { role_id: world.role_id, ..Default::default() };
             done(owner.roles().delete_role(request).await.map(drop))
         }
@@ -577,8 +577,8 @@ async fn provoke_server_limits(scene: Scene<'_>, reason: ErrorReason) -> Provoke
                     owner_user_id: owner_user_id.clone(),
                     ..Default::default()
                 };
-                let made = admin.organizations().create_organization(request).await?.into_inner();
-                organization_ids.push(made.organization.unwrap().id);
+                let created = admin.organizations().create_organization(request).await?.into_inner();
+                organization_ids.push(created.organization.unwrap().id);
             }
             let request = pb::BatchGetOrganizationsRequest { organization_ids, ..Default::default() };
             done(admin.organizations().batch_get_organizations(request).await.map(drop))

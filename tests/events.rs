@@ -195,14 +195,15 @@ async fn every_method_that_changes_something_leaves_its_event(t: Arc<Test>) {
             // The secrets of the world and those in the answer.
             let bytes = event.encode_to_vec();
             let text = String::from_utf8_lossy(&bytes);
-            let told = String::from_utf8_lossy(&answer).into_owned();
+            let reported = String::from_utf8_lossy(&answer).into_owned();
             let secrets = ["cf_live_", "cf_rt_", "cf_inv_"]
                 .iter()
-                .flat_map(|prefix| told.split(prefix).skip(1).map(str::to_owned).collect::<Vec<_>>());
+                .flat_map(|prefix| reported.split(prefix).skip(1).map(str::to_owned).collect::<Vec<_>>());
             let secrets = secrets.map(|text| text.chars().take_while(char::is_ascii_alphanumeric).collect::<String>());
             // Without the public part of a key.
-            let told = secrets.filter(|text| text.len() >= 40).map(|text| text[12..40].to_owned());
-            for secret in told.chain([world.plaintext_token.clone(), world.plaintext_key.clone(), "canary".to_owned()])
+            let reported = secrets.filter(|text| text.len() >= 40).map(|text| text[12..40].to_owned());
+            for secret in
+                reported.chain([world.plaintext_token.clone(), world.plaintext_key.clone(), "canary".to_owned()])
             {
                 assert!(!text.contains(&secret), "{}", method.full_name());
             }
@@ -230,33 +231,33 @@ async fn a_change_whose_event_cannot_be_written_is_not_made(t: Arc<Test>) {
 }
 
 #[both]
-async fn what_an_erased_user_takes_along_is_told(t: Arc<Test>) {
+async fn what_an_erased_user_takes_along_is_reported(t: Arc<Test>) {
     let (world, other) = (World::make(&t).await, t.user("other").await);
     let organization = pb::Organization { id: world.organization_id.clone(), ..Default::default() };
     t.member(&other, &organization, "owner").await;
     let own = t.with_key(&t.user_key(&world.user).await);
-    let made = pb::CreateApiKeyRequest {
+    let created = pb::CreateApiKeyRequest {
         owner: Some(Owner::OrganizationId(organization.id.clone())),
-        name: "made".to_owned(),
+        name: "created".to_owned(),
         scopes: vec!["users:read".to_owned()],
         environment: pb::ApiKeyEnvironment::Live.into(),
         ..Default::default()
     };
-    let made = own.api_keys().create_api_key(made).await.answered().api_key.unwrap();
+    let created = own.api_keys().create_api_key(created).await.answered().api_key.unwrap();
     let last = newest(&t.admin()).await;
     let purge = pb::PurgeUserRequest { user_id: world.user.id.clone(), ..Default::default() };
     t.admin().users().purge_user(purge).await.unwrap();
     let events = since(&t.admin(), last).await;
-    let told: BTreeSet<(&str, &str)> =
+    let reported: BTreeSet<(&str, &str)> =
         events.iter().map(|event| (event.action.as_str(), event.resource_id.as_str())).collect();
     let expected = [
         ("membership.deleted", world.membership_id.as_str()),
         ("oauth_account.unlinked", &world.oauth_account_id),
         ("session.revoked", &world.session_id),
-        ("api_key.creator_erased", &made.id),
+        ("api_key.creator_erased", &created.id),
         ("user.purged", &world.user.id),
     ];
-    assert!(expected.iter().all(|one| told.contains(one)), "{told:?}");
+    assert!(expected.iter().all(|one| reported.contains(one)), "{reported:?}");
     assert_eq!(actions(&events).iter().filter(|action| **action == "api_key.deleted").count(), 1);
     assert_eq!(events.len(), expected.len() + 1);
     let gone = events.iter().find(|event| event.action == "membership.deleted").unwrap();
@@ -264,7 +265,7 @@ async fn what_an_erased_user_takes_along_is_told(t: Arc<Test>) {
 }
 
 #[both]
-async fn denied_calls_are_told_once_and_then_together(t: Arc<Test>) {
+async fn denied_calls_are_reported_once_and_then_together(t: Arc<Test>) {
     let ada = t.user("ada").await;
     let key = t.user_key(&ada).await;
     let create =
@@ -288,7 +289,7 @@ async fn denied_calls_are_told_once_and_then_together(t: Arc<Test>) {
 }
 
 #[both]
-async fn a_refused_key_is_told_to_its_owner(t: Arc<Test>) {
+async fn a_refused_key_is_reported_to_its_owner(t: Arc<Test>) {
     let ada = t.user("ada").await;
     let (key, text) = t.key(Owner::UserId(ada.id.clone()), &["*"]).await;
     let revoke = pb::RevokeApiKeyRequest { api_key_id: key.id.clone(), ..Default::default() };
@@ -307,7 +308,7 @@ async fn a_refused_key_is_told_to_its_owner(t: Arc<Test>) {
 }
 
 #[both]
-async fn reuse_of_a_token_and_the_opening_of_tokens_are_told(t: Arc<Test>) {
+async fn reuse_of_a_token_and_the_opening_of_tokens_are_reported(t: Arc<Test>) {
     let ada = t.user("ada").await;
     let (token, text) = t.session(&ada).await;
     t.rotate(&text).await.unwrap();

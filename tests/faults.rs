@@ -224,18 +224,18 @@ fn is_unavailable(status: &Status) -> bool {
 
 /// Creates users until it is over. A call that fails with UNAVAILABLE is retried on the next server; every other error is a failure.
 async fn create(servers: Vec<Api>, is_over: Arc<AtomicBool>) -> Vec<String> {
-    let (mut made, mut at) = (Vec::new(), 0);
+    let (mut created, mut at) = (Vec::new(), 0);
     while !is_over.load(Ordering::Relaxed) {
         let request = pb::CreateUserRequest { request_id: uuid::Uuid::new_v4().to_string(), ..new_user() };
         loop {
             match servers[at % servers.len()].users().create_user(request.clone()).await {
-                Ok(answer) => break made.push(answer.into_inner().user.unwrap().id),
+                Ok(answer) => break created.push(answer.into_inner().user.unwrap().id),
                 Err(status) if is_unavailable(&status) => at += 1,
                 Err(status) => panic!("neither OK nor UNAVAILABLE: {status:?}"),
             }
         }
     }
-    made
+    created
 }
 
 /// Waits for the end of a process. Returns its exit code and the wait.

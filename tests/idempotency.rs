@@ -67,15 +67,15 @@ async fn every_method_that_changes_something_answers_the_same_request_alike(t: A
 #[both]
 async fn another_request_under_the_same_id_is_refused(t: Arc<Test>) {
     let request_id = id();
-    let made = t.admin().users().create_user(named("a@example.com", &request_id)).await.answered().user.unwrap();
+    let created = t.admin().users().create_user(named("a@example.com", &request_id)).await.answered().user.unwrap();
     let status =
         refused(t.admin().users().create_user(named("b@example.com", &request_id)).await, ErrorReason::RequestIdReused);
     assert_eq!(tonic_types::StatusExt::get_details_error_info(&status).unwrap().metadata["field"], "request_id");
     // Another method with the same fields is another request.
-    let suspend = pb::SuspendUserRequest { user_id: made.id.clone(), request_id: id(), ..Default::default() };
+    let suspend = pb::SuspendUserRequest { user_id: created.id.clone(), request_id: id(), ..Default::default() };
     t.admin().users().suspend_user(suspend.clone()).await.unwrap();
     let delete =
-        pb::DeleteUserRequest { user_id: made.id.clone(), request_id: suspend.request_id, ..Default::default() };
+        pb::DeleteUserRequest { user_id: created.id.clone(), request_id: suspend.request_id, ..Default::default() };
     refused(t.admin().users().delete_user(delete).await, ErrorReason::RequestIdReused);
     let get = pb::GetUserByEmailRequest { email: "b@example.com".to_owned() };
     refused(t.admin().users().get_user_by_email(get).await, ErrorReason::UserNotFound);
@@ -175,8 +175,8 @@ async fn of_64_calls_with_one_id_at_once_one_has_an_effect(t: Arc<Test>) {
             let (mut users, request) = (t.admin().users(), request.clone());
             calls.spawn(async move { users.create_user(request).await.answered().user.unwrap() });
         }
-        let made: HashSet<String> = calls.join_all().await.into_iter().map(|user| format!("{user:?}")).collect();
-        assert_eq!(made.len(), 1, "round {round}");
+        let created: HashSet<String> = calls.join_all().await.into_iter().map(|user| format!("{user:?}")).collect();
+        assert_eq!(created.len(), 1, "round {round}");
     }
     let events =
         list(&t.admin(), pb::ListEventsRequest { actions: vec!["user.created".to_owned()], ..Default::default() })
@@ -205,8 +205,8 @@ async fn of_64_calls_to_two_processes_one_has_an_effect(backend: Backend) {
             let (mut users, request) = (servers[call % 2].with_key(&key).users(), request.clone());
             calls.spawn(async move { users.create_user(request).await.answered().user.unwrap() });
         }
-        let made: HashSet<String> = calls.join_all().await.into_iter().map(|user| format!("{user:?}")).collect();
-        assert_eq!(made.len(), 1, "round {round}");
+        let created: HashSet<String> = calls.join_all().await.into_iter().map(|user| format!("{user:?}")).collect();
+        assert_eq!(created.len(), 1, "round {round}");
     }
     assert_eq!(database.texts("SELECT email AS value FROM cf_users").await.len(), 6);
     drop(servers);

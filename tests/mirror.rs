@@ -292,8 +292,8 @@ impl TenantWriter {
                 let email = user.into_inner().user.unwrap().email;
                 let role = self.random.one(&["member", "clerk"]).to_owned();
                 let create = pb::CreateInvitationRequest { organization_id, email, role, ..Default::default() };
-                let Ok(made) = self.api.invitations().create_invitation(create).await else { return false };
-                self.add(|people| &mut people.invitations, made.into_inner().invitation.unwrap().id);
+                let Ok(created) = self.api.invitations().create_invitation(create).await else { return false };
+                self.add(|people| &mut people.invitations, created.into_inner().invitation.unwrap().id);
                 true
             }
             1 => {
@@ -306,8 +306,8 @@ impl TenantWriter {
                 let permissions = vec!["invoices:read".to_owned()];
                 let name = "clerk".to_owned();
                 let create = pb::CreateRoleRequest { organization_id, name, permissions, ..Default::default() };
-                let Ok(made) = self.api.roles().create_role(create).await else { return false };
-                self.add(|people| &mut people.roles, made.into_inner().role.unwrap().id);
+                let Ok(created) = self.api.roles().create_role(create).await else { return false };
+                self.add(|people| &mut people.roles, created.into_inner().role.unwrap().id);
                 true
             }
             3 => {
@@ -322,8 +322,8 @@ impl TenantWriter {
                     environment: pb::ApiKeyEnvironment::Live.into(),
                     ..Default::default()
                 };
-                let Ok(made) = self.api.api_keys().create_api_key(create).await else { return false };
-                self.add(|people| &mut people.keys, made.into_inner().api_key.unwrap().id);
+                let Ok(created) = self.api.api_keys().create_api_key(create).await else { return false };
+                self.add(|people| &mut people.keys, created.into_inner().api_key.unwrap().id);
                 true
             }
             _ => {
@@ -346,16 +346,16 @@ async fn tenant(admin: &Api, word: &str) -> (String, String) {
         owner_user_id,
         ..Default::default()
     };
-    let made = admin.organizations().create_organization(create).await.unwrap().into_inner().organization.unwrap();
+    let created = admin.organizations().create_organization(create).await.unwrap().into_inner().organization.unwrap();
     let create = pb::CreateApiKeyRequest {
-        owner: Some(pb::create_api_key_request::Owner::OrganizationId(made.id.clone())),
+        owner: Some(pb::create_api_key_request::Owner::OrganizationId(created.id.clone())),
         name: "mirror".to_owned(),
         scopes: vec!["*".to_owned()],
         environment: pb::ApiKeyEnvironment::Live.into(),
         ..Default::default()
     };
     let key = admin.api_keys().create_api_key(create).await.unwrap().into_inner().plaintext_key;
-    (made.id, key)
+    (created.id, key)
 }
 
 /// Follows one organization with its own key until it is renamed to the end.

@@ -363,8 +363,8 @@ impl World {
             role: role.to_owned(),
             ..Default::default()
         };
-        let made = self.api(actor).memberships().create_membership(request).await?.into_inner().membership.unwrap();
-        self.model.members.insert(user, (made.id, role));
+        let created = self.api(actor).memberships().create_membership(request).await?.into_inner().membership.unwrap();
+        self.model.members.insert(user, (created.id, role));
         // Nothing is left to accept.
         self.model.invitations.remove(&user);
         Ok(())
@@ -426,8 +426,8 @@ impl World {
             permissions: texts(permissions),
             ..Default::default()
         };
-        let made = self.api(actor).roles().create_role(request).await?.into_inner().role.unwrap();
-        self.model.roles.insert(name, (made.id, permissions.to_vec()));
+        let created = self.api(actor).roles().create_role(request).await?.into_inner().role.unwrap();
+        self.model.roles.insert(name, (created.id, permissions.to_vec()));
         Ok(())
     }
 
@@ -462,8 +462,8 @@ impl World {
             role: role.to_owned(),
             ..Default::default()
         };
-        let made = self.api(actor).invitations().create_invitation(request).await?.into_inner();
-        let (id, token) = (made.invitation.unwrap().id, made.plaintext_token);
+        let created = self.api(actor).invitations().create_invitation(request).await?.into_inner();
+        let (id, token) = (created.invitation.unwrap().id, created.plaintext_token);
         self.model.invitations.insert(user, Invitation { id, role, token, sender: actor, expired: false });
         Ok(())
     }
@@ -487,9 +487,9 @@ impl World {
         let token = self.model.invitations.get(&user).map_or("cf_inv_none", |invitation| &invitation.token).to_owned();
         let key = Some(accept_invitation_request::Key::PlaintextToken(token));
         let request = pb::AcceptInvitationRequest { key, ..Default::default() };
-        let made = self.api(Actor::User(user)).invitations().accept_invitation(request).await?.into_inner();
+        let created = self.api(Actor::User(user)).invitations().accept_invitation(request).await?.into_inner();
         let role = self.model.invitations.remove(&user).unwrap().role;
-        self.model.members.insert(user, (made.membership.unwrap().id, role));
+        self.model.members.insert(user, (created.membership.unwrap().id, role));
         Ok(())
     }
 
@@ -504,21 +504,25 @@ impl World {
     async fn create_key(&mut self, actor: Actor) -> Result<(), Status> {
         let request = pb::CreateApiKeyRequest {
             owner: Some(Owner::OrganizationId(self.organization_id.clone())),
-            name: "made".to_owned(),
+            name: "created".to_owned(),
             scopes: vec!["users:read".to_owned()],
             environment: 1,
             ..Default::default()
         };
-        let made = self.api(actor).api_keys().create_api_key(request).await?.into_inner();
-        self.model.keys.push(Key { id: made.api_key.unwrap().id, texts: vec![made.plaintext_key], revoked: false });
+        let created = self.api(actor).api_keys().create_api_key(request).await?.into_inner();
+        self.model.keys.push(Key {
+            id: created.api_key.unwrap().id,
+            texts: vec![created.plaintext_key],
+            revoked: false,
+        });
         Ok(())
     }
 
     async fn rotate_key(&mut self, actor: Actor, key: usize) -> Result<(), Status> {
         let request = pb::RotateApiKeyRequest { api_key_id: self.key_id(key), ..Default::default() };
-        let made = self.api(actor).api_keys().rotate_api_key(request).await?.into_inner();
+        let created = self.api(actor).api_keys().rotate_api_key(request).await?.into_inner();
         let texts = &mut self.model.keys[key].texts;
-        texts.push(made.plaintext_key);
+        texts.push(created.plaintext_key);
         // The previous secret works a while longer; older ones do not.
         texts.drain(..texts.len().saturating_sub(2));
         Ok(())
@@ -579,7 +583,8 @@ impl World {
         let organization_id = || self.organization_id.clone();
         let all = pb::ListMembershipsRequest { organization_id: organization_id(), ..Default::default() };
         let members = self.admin.memberships().list_memberships(all).await.answered().memberships;
-        let members: BTreeSet<_> = members.into_iter().map(|made| (made.id, made.user_id, made.role)).collect();
+        let members: BTreeSet<_> =
+            members.into_iter().map(|created| (created.id, created.user_id, created.role)).collect();
         let expected = self.model.members.iter();
         let expected: BTreeSet<_> =
             expected.map(|(user, (id, role))| (id.clone(), self.user_id(*user), (*role).to_owned())).collect();
@@ -589,7 +594,7 @@ impl World {
         let all = pb::ListRolesRequest { organization_id: organization_id(), ..Default::default() };
         let roles = self.admin.roles().list_roles(all).await.answered().roles;
         let roles = roles.into_iter().filter(|role| !role.is_built_in);
-        let roles: BTreeSet<_> = roles.map(|made| (made.id, made.name, made.permissions)).collect();
+        let roles: BTreeSet<_> = roles.map(|created| (created.id, created.name, created.permissions)).collect();
         let sorted = |permissions: &[&str]| {
             permissions.iter().map(ToString::to_string).collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>()
         };
@@ -601,10 +606,11 @@ impl World {
         let filter = Some(list_invitations_request::Filter::OrganizationId(organization_id()));
         let all = pb::ListInvitationsRequest { filter, ..Default::default() };
         let invitations = self.admin.invitations().list_invitations(all).await.answered().invitations;
-        let invitations: BTreeSet<_> = invitations.into_iter().map(|made| (made.id, made.email, made.role)).collect();
+        let invitations: BTreeSet<_> =
+            invitations.into_iter().map(|created| (created.id, created.email, created.role)).collect();
         let expected = self.model.invitations.iter();
         let expected: BTreeSet<_> = expected
-            .map(|(user, made)| (made.id.clone(), self.users[*user].0.email.clone(), made.role.to_owned()))
+            .map(|(user, created)| (created.id.clone(), self.users[*user].0.email.clone(), created.role.to_owned()))
             .collect();
         assert_eq!(invitations, expected, "{what}");
 
@@ -612,8 +618,11 @@ impl World {
         let all = pb::ListApiKeysRequest { owner, include_revoked: true, ..Default::default() };
         let keys = self.admin.api_keys().list_api_keys(all).await.answered().api_keys;
         // Without the key that the organization calls with.
-        let keys: BTreeSet<_> =
-            keys.into_iter().filter(|key| key.name == "made").map(|key| (key.id, key.revoked_at.is_some())).collect();
+        let keys: BTreeSet<_> = keys
+            .into_iter()
+            .filter(|key| key.name == "created")
+            .map(|key| (key.id, key.revoked_at.is_some()))
+            .collect();
         let expected: BTreeSet<_> = self.model.keys.iter().map(|key| (key.id.clone(), key.revoked)).collect();
         assert_eq!(keys, expected, "{what}");
     }

@@ -13,7 +13,7 @@ use tenantry::{
     pb::{self, ErrorReason, create_api_key_request::Owner},
     security::{
         random::to_base62,
-        sealing::{KeyRing, Place},
+        sealing::{KeyRing, SealedAt},
         token::{SecretPrefixes, SessionSecret},
     },
 };
@@ -75,7 +75,7 @@ async fn r16_each_use_makes_the_next_token_and_ends_the_one_before(t: Arc<Test>)
 }
 
 #[both]
-async fn r17_a_retired_token_ends_its_session_and_its_access_tokens_and_is_told(t: Arc<Test>) {
+async fn r17_a_retired_token_ends_its_session_and_its_access_tokens_and_is_reported(t: Arc<Test>) {
     let (user, first) = session(&t).await;
     let second = refresh(&t, &first.plaintext_token).await.unwrap();
     let third = refresh(&t, &second.plaintext_token).await.unwrap();
@@ -119,7 +119,7 @@ async fn r21_a_session_that_was_ended_stays_so_however_it_is_refreshed_meanwhile
 }
 
 #[both]
-async fn r22_an_answer_that_was_lost_is_told_again_to_the_same_request_only(t: Arc<Test>) {
+async fn r22_an_answer_that_was_lost_is_reported_again_to_the_same_request_only(t: Arc<Test>) {
     let (_, first) = session(&t).await;
     let request = pb::RefreshRequest {
         plaintext_token: first.plaintext_token.clone(),
@@ -711,7 +711,7 @@ async fn token_of(t: &Test, session: &pb::Session, generation: i64) -> String {
     let hex = t.database.texts(&query).await.remove(0);
     let sealed = (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap()).collect();
     let (row, owner) = (session.id.parse::<uuid::Uuid>().unwrap(), session.user_id.parse().unwrap());
-    let place = Place { table: "cf_sessions", column: "secret_sealed", row, owner };
+    let place = SealedAt { table: "cf_sessions", column: "secret_sealed", row, owner };
     let secret = KeyRing::parse(SEALING_KEYS).unwrap().open(&tenantry::models::Sealed::new(sealed), place).unwrap();
     SecretPrefixes::default()
         .refresh_token(&SessionSecret::from_bytes(&secret).unwrap(), row.into(), generation)

@@ -139,14 +139,18 @@ async fn secrets_begin_with_the_prefix_of_the_deployment_and_former_ones_work_wh
         environment: 1,
         ..Default::default()
     };
-    let made = api.api_keys().create_api_key(new).await.answered();
-    assert!(made.plaintext_key.starts_with("acme_live_") && made.plaintext_key.len() == 71, "{}", made.plaintext_key);
-    assert_eq!(made.api_key.unwrap().prefix, made.plaintext_key[..22]);
+    let created = api.api_keys().create_api_key(new).await.answered();
+    assert!(
+        created.plaintext_key.starts_with("acme_live_") && created.plaintext_key.len() == 71,
+        "{}",
+        created.plaintext_key
+    );
+    assert_eq!(created.api_key.unwrap().prefix, created.plaintext_key[..22]);
     let verdict = async |api: &Api, key: &str| {
         let verify = pb::VerifyApiKeyRequest { question: question(key) };
         api.api_keys().verify_api_key(verify).await.answered().verification.unwrap().verdict()
     };
-    for key in [&old_key, &made.plaintext_key] {
+    for key in [&old_key, &created.plaintext_key] {
         assert_eq!(verdict(&api, key).await, pb::ApiKeyVerdict::Valid);
     }
     server.stop().await.unwrap();
@@ -155,9 +159,9 @@ async fn secrets_begin_with_the_prefix_of_the_deployment_and_former_ones_work_wh
     let server = start(&url, &["--secret-prefix", "acme"]).await.unwrap();
     let former = Api::new(server.address, Some(old_key.clone()));
     former.users().list_users(pb::ListUsersRequest::default()).await.unwrap_err();
-    let api = Api::new(server.address, Some(made.plaintext_key.clone()));
+    let api = Api::new(server.address, Some(created.plaintext_key.clone()));
     assert_eq!(verdict(&api, &old_key).await, pb::ApiKeyVerdict::Unknown);
-    assert_eq!(verdict(&api, &made.plaintext_key).await, pb::ApiKeyVerdict::Valid);
+    assert_eq!(verdict(&api, &created.plaintext_key).await, pb::ApiKeyVerdict::Valid);
     let mailed = api.authentication().start_password_reset(start_reset).await.answered().plaintext_token;
     assert!(mailed.starts_with("acme_pr_"), "{mailed}");
     server.stop().await.unwrap();

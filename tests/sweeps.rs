@@ -124,10 +124,10 @@ async fn tombstones_go_with_all_that_hangs_on_them(t: Arc<Test>) {
         assert_eq!(count(&t, table).await, rows, "{table}");
     }
     let events = since(&admin, last).await;
-    let mut told = actions(&events);
-    told.sort_unstable();
+    let mut reported = actions(&events);
+    reported.sort_unstable();
     assert_eq!(
-        told,
+        reported,
         [
             "api_key.deleted",
             "api_key.deleted",

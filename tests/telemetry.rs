@@ -188,11 +188,11 @@ async fn the_metrics_count_what_happened_and_name_nobody(t: Arc<Test>) {
     t.with_key("cf_live_wrong").users().list_users(pb::ListUsersRequest::default()).await.unwrap_err();
     // A reused token.
     let user_id = world.user.id.clone();
-    let made = admin
+    let created = admin
         .refresh_tokens()
         .create_refresh_token(pb::CreateRefreshTokenRequest { user_id, ..Default::default() })
         .await;
-    let plaintext_token = made.unwrap().into_inner().issued().plaintext_token;
+    let plaintext_token = created.unwrap().into_inner().issued().plaintext_token;
     let rotate = || pb::RotateRefreshTokenRequest { plaintext_token: plaintext_token.clone(), ..Default::default() };
     admin.refresh_tokens().rotate_refresh_token(rotate()).await.unwrap();
     refused(admin.refresh_tokens().rotate_refresh_token(rotate()).await, pb::ErrorReason::RefreshTokenRejected);

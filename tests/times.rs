@@ -83,10 +83,10 @@ async fn a_key_can_give_the_end_that_its_owner_reads(t: Arc<Test>) {
         expires_at: Some(expires_at),
         ..Default::default()
     };
-    let made = t.admin().api_keys().create_api_key(request(ends)).await.answered();
-    let stored = made.api_key.unwrap().expires_at.unwrap();
+    let created = t.admin().api_keys().create_api_key(request(ends)).await.answered();
+    let stored = created.api_key.unwrap().expires_at.unwrap();
     assert_eq!(stored, Timestamp { nanos: 123_000_000, ..ends });
-    let mut keys = t.with_key(&made.plaintext_key).api_keys();
+    let mut keys = t.with_key(&created.plaintext_key).api_keys();
     for given in [stored, truncated(stored), Timestamp { nanos: stored.nanos + 999_999, ..stored }] {
         let given = keys.create_api_key(request(given)).await.answered().api_key.unwrap();
         assert_eq!(given.expires_at, Some(stored));

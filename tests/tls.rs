@@ -206,7 +206,7 @@ async fn plaintext_reaches_other_machines_only_if_somebody_asks_for_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn files_that_cannot_be_used_are_named_and_not_told() {
+async fn files_that_cannot_be_used_are_named_and_not_reported() {
     let (authority, directory) = (Authority::new(), tempfile::tempdir().unwrap());
     let path = |name: &str| directory.path().join(name).display().to_string();
     let ((certificate, key), (_, other)) = (authority.issue("localhost"), authority.issue("localhost"));

@@ -21,14 +21,14 @@ fn new_user() -> pb::CreateUserRequest {
 }
 
 #[both]
-async fn a_connection_takes_as_many_calls_at_once_as_is_told(t: Arc<Test>) {
+async fn a_connection_takes_as_many_calls_at_once_as_is_reported(t: Arc<Test>) {
     let connection = Connection::open(&t).await;
     connection.call(LIST_USERS, &[], &pb::ListUsersRequest::default()).await.unwrap();
     assert_eq!(connection.requests.current_max_send_streams(), 128);
 }
 
 #[both]
-async fn a_client_that_waits_no_time_is_told_that_it_is_over_and_nothing_is_done(t: Arc<Test>) {
+async fn a_client_that_waits_no_time_is_reported_that_it_is_over_and_nothing_is_done(t: Arc<Test>) {
     let connection = Connection::open(&t).await;
     refused(connection.call(CREATE_USER, &[("grpc-timeout", "0n")], &new_user()).await, ErrorReason::DeadlineExceeded);
     connection.call(CREATE_USER, &[], &new_user()).await.unwrap();

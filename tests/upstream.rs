@@ -52,12 +52,12 @@ async fn u2_every_method_needs_a_credential_and_the_actor_is_the_caller(t: Arc<T
         role: "member".to_owned(),
         ..Default::default()
     };
-    let made = owner.invitations().create_invitation(request).await.answered();
-    assert_eq!(made.invitation.clone().unwrap().invited_by, world.user.id);
-    let key = Some(accept_invitation_request::Key::PlaintextToken(made.plaintext_token));
+    let created = owner.invitations().create_invitation(request).await.answered();
+    assert_eq!(created.invitation.clone().unwrap().invited_by, world.user.id);
+    let key = Some(accept_invitation_request::Key::PlaintextToken(created.plaintext_token));
     let as_eve = pb::AcceptInvitationRequest { key, user_id: eve.id.clone(), ..Default::default() };
     refused(owner.invitations().accept_invitation(as_eve).await, ErrorReason::UserNotFound);
-    let request = pb::ListEventsRequest { resource_id: made.invitation.unwrap().id, ..Default::default() };
+    let request = pb::ListEventsRequest { resource_id: created.invitation.unwrap().id, ..Default::default() };
     let events = t.admin().events().list_events(request).await.answered().events;
     assert_eq!(events[0].actor.as_ref().unwrap().user_id, world.user.id);
 }
@@ -108,8 +108,8 @@ async fn u4_an_invitation_is_hashed_bound_to_its_address_used_once_and_gives_no_
         let (mut invitations, request) = (t.admin().invitations(), accept(&bob));
         accepts.spawn(async move { invitations.accept_invitation(request).await });
     }
-    let (made, refusals): (Vec<_>, Vec<_>) = accepts.join_all().await.into_iter().partition(Result::is_ok);
-    assert_eq!((made.len(), refusals.len()), (1, 19));
+    let (created, refusals): (Vec<_>, Vec<_>) = accepts.join_all().await.into_iter().partition(Result::is_ok);
+    assert_eq!((created.len(), refusals.len()), (1, 19));
     for refusal in refusals {
         refused(refusal, ErrorReason::InvitationNotFound);
     }
@@ -432,9 +432,9 @@ async fn u17_the_database_holds_no_provider_token_and_a_moved_one_does_not_open(
 
 #[both]
 async fn u18_pages_have_an_order_and_an_end(t: Arc<Test>) {
-    let mut made = vec![t.first_admin().await.id];
+    let mut created = vec![t.first_admin().await.id];
     for name in 0..25 {
-        made.push(t.user(&format!("u{name}")).await.id);
+        created.push(t.user(&format!("u{name}")).await.id);
     }
     let mut request = pb::ListUsersRequest { page_size: 7, ..Default::default() };
     let mut sizes = Vec::new();
@@ -448,7 +448,7 @@ async fn u18_pages_have_an_order_and_an_end(t: Arc<Test>) {
         }
         request.page_token = page.next_page_token;
     }
-    assert_eq!((sizes, seen), (vec![7, 7, 7, 5], made));
+    assert_eq!((sizes, seen), (vec![7, 7, 7, 5], created));
 }
 
 #[both]

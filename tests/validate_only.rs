@@ -40,7 +40,7 @@ async fn with_validate_only_every_method_that_has_it_changes_nothing_and_can_be_
 }
 
 #[both]
-async fn what_hangs_on_a_user_is_counted_and_every_blocker_told(t: Arc<Test>) {
+async fn what_hangs_on_a_user_is_counted_and_every_blocker_reported(t: Arc<Test>) {
     let admin = t.first_admin().await;
     let acme = t.organization(&admin).await;
     let other = t.organization(&t.user("ada").await).await;

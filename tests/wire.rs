@@ -208,17 +208,17 @@ async fn what_breaks_the_protocol_is_reset_or_ends_the_connection(t: Arc<Test>) 
 }
 
 #[both]
-async fn r71_the_limits_of_a_connection_are_told(t: Arc<Test>) {
+async fn r71_the_limits_of_a_connection_are_reported(t: Arc<Test>) {
     let mut raw = Raw::open(t.address, &[]).await;
     let settings = raw.next_of(&[SETTINGS]).await.unwrap();
-    let told: Vec<(u16, u32)> = settings
+    let reported: Vec<(u16, u32)> = settings
         .payload
         .chunks(6)
         .map(|pair| (u16::from_be_bytes([pair[0], pair[1]]), u32::from_be_bytes(pair[2..].try_into().unwrap())))
         .collect();
-    assert!(told.contains(&(3, 128)), "concurrent streams: {told:?}");
-    assert!(told.contains(&(6, 16 * 1024)), "header list: {told:?}");
-    assert!(told.iter().all(|(name, value)| *name != 5 || *value == 16 * 1024), "frame: {told:?}");
+    assert!(reported.contains(&(3, 128)), "concurrent streams: {reported:?}");
+    assert!(reported.contains(&(6, 16 * 1024)), "header list: {reported:?}");
+    assert!(reported.iter().all(|(name, value)| *name != 5 || *value == 16 * 1024), "frame: {reported:?}");
 }
 
 #[both(options = ["--handshake-timeout", "200ms"])]
@@ -258,7 +258,7 @@ async fn a_stream_without_a_body_ends_at_the_timeout(t: Arc<Test>) {
 }
 
 #[both(options = ["--connection-age", "300ms"])]
-async fn a_connection_that_is_old_is_told_to_go_and_what_is_in_flight_is_answered(t: Arc<Test>) {
+async fn a_connection_that_is_old_is_reported_to_go_and_what_is_in_flight_is_answered(t: Arc<Test>) {
     let held = Held::by_another_process(&t).await;
     let connection = Connection::open(&t).await;
     let new = pb::CreateUserRequest {
@@ -389,8 +389,8 @@ async fn how_often_a_key_calls_is_said_by_platform_admins_and_inherited(t: Arc<T
         ..Default::default()
     };
     let admin = t.admin();
-    let made = admin.api_keys().create_api_key(new(500)).await.answered();
-    let own = t.with_key(&made.plaintext_key);
+    let created = admin.api_keys().create_api_key(new(500)).await.answered();
+    let own = t.with_key(&created.plaintext_key);
     refused(own.api_keys().create_api_key(new(1000)).await, ErrorReason::PlatformAdminRequired);
     let child = own.api_keys().create_api_key(new(0)).await.answered().api_key.unwrap();
     assert_eq!(child.rate_limit, 500);

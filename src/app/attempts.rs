@@ -19,7 +19,10 @@ use crate::{
     app::App,
     db::Database,
     error::Result,
-    models::{Action, Caller, Change, CredentialId, Origin, State, User, UserId, event::Refusal, ip_range::network},
+    models::{
+        Action, Caller, Change, CredentialId, Origin, PrincipalId, State, User, UserId, event::Refusal,
+        ip_range::network,
+    },
 };
 
 /// Maximum number of tracked callers or addresses, and of pending events. Beyond it the least exhausted origins, or further events, are
@@ -43,8 +46,8 @@ pub enum Origins {
     /// An address reported by an application, which knows where its users are. The application is not counted as well: one address that
     /// tries many passwords must not use up the limit of all its users.
     Address(IpAddr),
-    /// The calling credential.
-    Caller(CredentialId),
+    /// The owner who is accountable for the calling credential.
+    Caller(PrincipalId),
 }
 
 impl Origins {
@@ -53,7 +56,7 @@ impl Origins {
     pub fn of(caller: &Caller, reported: Option<IpAddr>) -> Self {
         match reported {
             Some(address) if caller.is_platform_admin() => Self::Address(network(address)),
-            _ => Self::Caller(caller.presented.id()),
+            _ => Self::Caller(caller.accountable),
         }
     }
 }
@@ -62,7 +65,7 @@ impl Origins {
 pub struct Attempts {
     limits: Limits,
     addresses: Mutex<HashMap<IpAddr, Instant>>,
-    callers: Mutex<HashMap<CredentialId, Instant>>,
+    callers: Mutex<HashMap<PrincipalId, Instant>>,
     failed: Mutex<HashMap<(Option<UserId>, CredentialId), Failed>>,
     failures: Family<[(&'static str, &'static str); 1], Counter>,
     stand_ins: Mutex<(Option<Instant>, Arc<[UserId]>)>,
@@ -205,7 +208,7 @@ mod tests {
         let wait = attempts.wait(&address(1)).unwrap();
         assert_eq!(wait, Duration::from_secs(10));
         assert_eq!(attempts.wait(&address(2)), None);
-        assert_eq!(attempts.wait(&Origins::Caller(CredentialId(Uuid::nil()))), None);
+        assert_eq!(attempts.wait(&Origins::Caller(PrincipalId(Uuid::nil()))), None);
         tokio::time::advance(wait).await;
         assert_eq!(attempts.wait(&address(1)), None);
         attempts.count(address(1));

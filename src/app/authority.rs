@@ -11,7 +11,7 @@ use crate::{
     models::{
         ApiKey, Caller, Grant, HeldPermissions, Scope, User,
         api_key::covers_rate,
-        permission::{self, Lack},
+        permission::{self, MissingAuthority},
     },
 };
 
@@ -20,11 +20,11 @@ const AUTHENTICATE_PLATFORM_ADMINS: &str = "platform_admins:authenticate";
 /// The scope to create, restore and remove platform admins.
 const WRITE_PLATFORM_ADMINS: &str = "platform_admins:write";
 
-impl From<Lack> for Error {
-    fn from(lack: Lack) -> Self {
-        Self::Denied(match lack {
-            Lack::Standing(permission) => Denial::RoleInsufficient(permission),
-            Lack::Scope(scope) => Denial::ScopeNotHeld(scope),
+impl From<MissingAuthority> for Error {
+    fn from(missing: MissingAuthority) -> Self {
+        Self::Denied(match missing {
+            MissingAuthority::Standing(permission) => Denial::RoleInsufficient(permission),
+            MissingAuthority::Scope(scope) => Denial::ScopeNotHeld(scope),
         })
     }
 }

@@ -10,7 +10,7 @@ use crate::{
     repositories::ClaimedRequest,
     security::{
         random,
-        sealing::{KeyRing, Place},
+        sealing::{KeyRing, SealedAt},
     },
 };
 
@@ -180,9 +180,9 @@ fn seal(keys: &KeyRing, call: &Call, fingerprint: &[u8; 32], answer: &[u8]) -> S
 }
 
 /// The row and column that a sealed answer belongs to.
-fn place(call: &Call) -> Place<'static> {
+fn place(call: &Call) -> SealedAt<'static> {
     let row = call.once.as_ref().map(|once| once.request_id.0).unwrap_or_default();
-    Place { table: "cf_remembered_answers", column: "answer", row, owner: call.caller.presented.id().0 }
+    SealedAt { table: "cf_remembered_answers", column: "answer", row, owner: call.caller.presented.id().0 }
 }
 
 impl App {

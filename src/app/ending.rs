@@ -5,7 +5,7 @@ use crate::{
     db::Conn,
     error::Result,
     models::{Action, Organization, Reach, Timestamp, User, UserId},
-    repositories::Locked,
+    repositories::{Locked, SentInvitations},
 };
 
 /// Ends the tokens that were mailed to a user, and with them pending changes of the e-mail.
@@ -17,12 +17,12 @@ pub(super) async fn mailed_tokens(tx: &mut Conn, user: &User) -> Result<()> {
 pub(super) async fn with_user(tx: &mut Conn, user: &User, now: Timestamp) -> Result<()> {
     session::end_all(tx, user.id, None, now).await?;
     mailed_tokens(tx, user).await?;
-    tx.invitations().expire_sent_by(user.id, None, false, now).await
+    tx.invitations().expire_sent_by(user.id, SentInvitations::All, now).await
 }
 
 /// Ends the invitations that a former platform admin sent as one.
 pub(super) async fn with_platform_administration(tx: &mut Conn, user: &User, now: Timestamp) -> Result<()> {
-    tx.invitations().expire_sent_by(user.id, None, true, now).await
+    tx.invitations().expire_sent_by(user.id, SentInvitations::AsPlatformAdmin, now).await
 }
 
 /// Ends the invitations to a locked organization that a user sent as a member, to roles that the user no longer holds.
@@ -46,7 +46,7 @@ pub(super) async fn with_membership(
     if beyond.is_empty() {
         return Ok(());
     }
-    tx.invitations().expire_sent_by(user, Some((organization, &beyond)), false, now).await
+    tx.invitations().expire_sent_by(user, SentInvitations::ToRoles(organization, &beyond), now).await
 }
 
 /// Ends the invitation of a member's verified address to a locked organization: there is nothing left to accept.
@@ -88,9 +88,18 @@ pub(super) async fn save_proven(tx: &mut Conn, user: Locked<User>, action: Actio
 }
 
 /// Ends what a stranger may have created in an account whose e-mail is proven for the first time without a credential of the account:
-/// API keys, sessions, links to providers and mailed tokens. Returns the numbers of keys and of sessions.
-pub(super) async fn with_first_proof(tx: &mut Conn, user: &Locked<User>, now: Timestamp) -> Result<(i64, i64)> {
-    let keys = tx.api_keys().revoke_of_user(user, "the e-mail was proven for the first time", now).await?;
+/// API keys, also those it created for organizations, sessions, links to providers, mailed tokens, sent invitations and the password.
+pub(super) async fn with_first_proof(tx: &mut Conn, user: &Locked<User>, now: Timestamp) -> Result<()> {
+    with_first_password(tx, user, now).await?;
+    tx.passwords().remove(user).await.map(drop)
+}
+
+/// The same for a proof that sets a password, which replaces a former one. Returns the numbers of API keys and of sessions.
+pub(super) async fn with_first_password(tx: &mut Conn, user: &Locked<User>, now: Timestamp) -> Result<(i64, i64)> {
+    let reason = "the e-mail was proven for the first time";
+    let mut keys = tx.api_keys().revoke_of_user(user, reason, now).await?;
+    keys += tx.api_keys().revoke_created_by(user, reason, now).await?;
+    tx.invitations().expire_sent_by(user.id, SentInvitations::All, now).await?;
     let sessions = session::end_all(tx, user.id, None, now).await?;
     while tx.oauth_accounts().delete_of_user(user, i64::MAX).await? > 0 {}
     mailed_tokens(tx, user).await?;

@@ -7,7 +7,7 @@ use crate::{
         ApiKey, ApiKeyId, Caller, HeldPermissions, Membership, MetadataFilters, Organization, OrganizationId,
         OrganizationState, Plan, Plans, Presented, Principal, Reach, ReservedSlugs, RoleName, Scope, SessionId, Slug,
         StateFilter, Timestamp, Use, User, UserId, UserState, Verdict,
-        permission::{self, Lack},
+        permission::{self, MissingAuthority},
     },
     repositories::Locked,
 };
@@ -26,7 +26,7 @@ pub(super) fn platform_admin(caller: &Caller) -> Result<()> {
     if caller.is_platform_admin() { Ok(()) } else { Err(Error::Denied(Denial::NotPlatformAdmin)) }
 }
 
-/// Refuses a caller whose credential, its scope, or its owner's standing as a platform admin has ended since it was presented.
+/// Refuses a caller whose credential, one of its scopes, or its owner's standing as a platform admin has ended since it was presented.
 pub(super) async fn still_holds(conn: &mut Conn, caller: &Caller, scope: &Scope, now: Timestamp) -> Result<()> {
     let (id, prefix) = match caller.presented {
         Presented::ApiKey { id, prefix } => (id, prefix),
@@ -37,7 +37,11 @@ pub(super) async fn still_holds(conn: &mut Conn, caller: &Caller, scope: &Scope,
     if credential.standing(&used, now) != Verdict::Valid {
         return Err(Error::Unauthenticated);
     }
-    if caller.is_platform_admin() { platform_admin(&credential.caller(prefix)) } else { Ok(()) }
+    let now = credential.caller(prefix);
+    if now.scopes.first_not_held(&caller.scopes).is_some() {
+        return Err(Error::Unauthenticated);
+    }
+    if caller.is_platform_admin() { platform_admin(&now) } else { Ok(()) }
 }
 
 /// Refuses a caller whose access token or session has ended since it was presented.
@@ -109,8 +113,10 @@ pub(super) async fn has_room(limit: Limit, most: u32, count: impl Future<Output 
 /// would otherwise be no room.
 pub(super) async fn has_room_for_member(tx: &mut Conn, organization: &Locked<Organization>, most: u32) -> Result<()> {
     match has_room(Limit::Members, most, tx.memberships().count(organization)).await {
-        Ok(()) => Ok(()),
-        Err(_) => has_room(Limit::Members, most, tx.memberships().count_shown(organization)).await,
+        Err(Error::Precondition(Precondition::LimitReached(..))) => {
+            has_room(Limit::Members, most, tx.memberships().count_shown(organization)).await
+        }
+        counted => counted,
     }
 }
 
@@ -202,8 +208,8 @@ pub(super) async fn may(
     let held = held(conn, caller, organization).await?;
     match held.require(permission) {
         Ok(()) => Ok(held),
-        Err(Lack::Standing(permission)) => Err(Error::Denied(Denial::RoleInsufficient(permission))),
-        Err(Lack::Scope(scope)) => Err(Error::Denied(Denial::ScopeMissing(scope))),
+        Err(MissingAuthority::Standing(permission)) => Err(Error::Denied(Denial::RoleInsufficient(permission))),
+        Err(MissingAuthority::Scope(scope)) => Err(Error::Denied(Denial::ScopeMissing(scope))),
     }
 }
 
@@ -275,6 +281,7 @@ pub(super) async fn visible_key(conn: &mut Conn, caller: &Caller, id: ApiKeyId) 
         && let Some((key, held)) = conn.api_keys().get_as_member(user, id).await?
         && let Some(organization) = key.organization_id
         && held.covers(permission::READ_API_KEYS)
+        && caller.scopes.cover(permission::READ_API_KEYS)
     {
         return Ok((key, Reach::Organization(organization)));
     }
@@ -283,17 +290,24 @@ pub(super) async fn visible_key(conn: &mut Conn, caller: &Caller, id: ApiKeyId) 
 
 /// True if the caller sees the keys of an organization within its reach.
 pub(super) async fn sees_keys(conn: &mut Conn, caller: &Caller, organization: OrganizationId) -> Result<bool> {
-    Ok(match caller.reach() {
+    let stands = match caller.reach() {
         Reach::Everything(_) => true,
         Reach::Organization(own) => own == organization,
         Reach::User(_) => held(conn, caller, organization).await?.covers(permission::READ_API_KEYS),
-    })
+    };
+    Ok(stands && caller.scopes.cover(permission::READ_API_KEYS))
 }
 
-/// Locks a user who is to become an owner. Refuses one who is suspended or already owns `most` organizations.
-pub(super) async fn lock_new_owner(tx: &mut Conn, caller: &Caller, id: UserId, most: u32) -> Result<()> {
-    let user = lock_active_user(tx, caller, id).await?;
-    may_own_another(tx, caller, &user, most).await
+/// Locks a user who is to become an owner. The inner result is the refusal of one who is suspended or already owns `most` organizations.
+pub(super) async fn lock_new_owner(tx: &mut Conn, caller: &Caller, id: UserId, most: u32) -> Result<Result<()>> {
+    let checked = async {
+        let user = lock_active_user(tx, caller, id).await?;
+        may_own_another(tx, caller, &user, most).await
+    };
+    match checked.await {
+        Err(refusal @ Error::Precondition(_)) => Ok(Err(refusal)),
+        checked => checked.map(Ok),
+    }
 }
 
 /// Refuses to make a locked user the owner of more than `most` organizations. Platform admins are exempt.

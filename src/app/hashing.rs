@@ -184,8 +184,8 @@ impl HashingPermit {
             }
             // A hash of only part of the password also matches a mistyped one; hashing that as a whole would make it the only valid one.
             let stays = is_current || !with.hash.identifies(bytes);
-            let anew = (!stays).then(|| make(normal.as_bytes(), settings.cost, &settings.peppers, memory));
-            Comparison::Matches(anew.flatten())
+            let rehashed = (!stays).then(|| make(normal.as_bytes(), settings.cost, &settings.peppers, memory));
+            Comparison::Matches(rehashed.flatten())
         })
         .await
     }

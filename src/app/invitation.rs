@@ -5,7 +5,9 @@
 
 use std::time::Duration;
 
-use super::{App, authority, change::Answer, ending, guards, shown::PresentedCredentials, target::Target};
+use super::{
+    App, authority, change::Answer, ending, guards, presented_credentials::PresentedCredentials, target::Target,
+};
 use crate::{
     db::Conn,
     error::{Entity, Error, Limit, Precondition, Result, Taken},
@@ -58,11 +60,11 @@ pub(super) async fn create_in(app: &App, tx: &mut Conn, call: &Call, new: &NewIn
     let count = async { Ok(tx.invitations().count(&organization).await? - replaced) };
     guards::has_room(Limit::Invitations, MAX_INVITATIONS, count).await?;
     if let Some(former) = former {
-        tx.invitations().make_way(former).await?;
+        tx.invitations().make_room(former).await?;
     }
     let id = app.new_id(now);
     let (plaintext_token, hash) = app.secrets.mint_invitation_token(id);
-    let invitation = new.to_invitation(id, hash, caller.maker(None), now);
+    let invitation = new.to_invitation(id, hash, caller, now);
     tx.invitations().insert(&organization, &invitation).await?;
     let invitation = ShownInvitation::new(invitation, &organization);
     Ok(IssuedInvitation { invitation, plaintext_token })
@@ -126,7 +128,7 @@ pub async fn resend<A: Answer>(
             // The new token gives what the invitation gives.
             authority::permissions(tx, &held, None, &given)?;
             target.check_etag(&*invitation)?;
-            (invitation.invited_by, invitation.by_platform) = caller.maker(None);
+            invitation.sent_by(caller);
             invitation.token_hash = hash.clone();
             invitation.expires_at = now.after(life);
             let invitation = tx.invitations().save(invitation, Action::InvitationResent, now).await?;
@@ -157,8 +159,8 @@ pub async fn revoke<A: Answer>(
     .await
 }
 
-/// Accepts an invitation: the caller's user, or the named one, becomes a member. A token also proves the user's mailbox. `access_token`
-/// is one of the user's, or empty.
+/// Accepts an invitation: the caller's user, or the named one, becomes a member. A token that only the platform has seen before it was
+/// mailed also proves the user's mailbox. `access_token` is one of the user's, or empty.
 pub async fn accept<A: Answer>(
     app: &App,
     call: &Call,
@@ -169,7 +171,7 @@ pub async fn accept<A: Answer>(
 ) -> Result<A> {
     let (caller, now) = (&call.caller, app.now());
     let user_id = answering_user(caller, user_id)?;
-    let shown = &PresentedCredentials::read(app, caller, access_token, now).await?;
+    let credentials = &PresentedCredentials::read(app, caller, access_token, now).await?;
     let presented = PresentedInvitation::read(app, key)?;
     let membership_id = app.new_id(now);
     app.change_or_refuse(
@@ -201,9 +203,11 @@ pub async fn accept<A: Answer>(
             let membership = new.to_membership(membership_id, now);
             authority::by_invitation(tx);
             tx.memberships().insert(&membership, &user).await?;
+            // A tenant that sent the invitation has seen its token, so the token proves nothing about the mailbox.
+            let is_proof = presented.token_hash.is_some() && invitation.by_platform;
             tx.invitations().delete(invitation, Action::InvitationAccepted).await?;
-            if presented.token_hash.is_some() && user.email_verified_at.is_none() {
-                verify_by_invitation(tx, caller, user, shown, now).await?;
+            if is_proof && user.email_verified_at.is_none() {
+                verify_by_invitation(tx, caller, user, credentials, now).await?;
             }
             Ok(Ok(membership))
         },
@@ -297,7 +301,7 @@ async fn lock_to_manage(
 async fn inviter_still_covers(tx: &mut Conn, invitation: &Invitation) -> Result<()> {
     let Some(inviter) = invitation.invited_by else { return Ok(()) };
     let user = tx.users().get(&Reach::by_secret(), inviter).await?.filter(User::is_active);
-    let stands = match user {
+    let is_covered = match user {
         None => false,
         Some(user) if invitation.by_platform => user.is_platform_admin,
         Some(user) if user.is_platform_admin => true,
@@ -306,7 +310,7 @@ async fn inviter_still_covers(tx: &mut Conn, invitation: &Invitation) -> Result<
             guards::covers_role(tx, &held, invitation.organization_id, &invitation.role).await?
         }
     };
-    if stands { Ok(()) } else { Err(Error::Precondition(Precondition::InvitationExpired)) }
+    if is_covered { Ok(()) } else { Err(Error::Precondition(Precondition::InvitationExpired)) }
 }
 
 /// Refuses a user who has not proven to own the invited address, by the token that was mailed to it or by a verified e-mail.
@@ -325,20 +329,19 @@ fn has_verified_email(user: &User) -> Result<()> {
 }
 
 /// Verifies the e-mail of a user who presented the token that was mailed to it. Credentials that a stranger may have created before are
-/// removed, unless the call has shown a credential of the account.
+/// removed, unless the call has presented a credential of the account.
 async fn verify_by_invitation(
     tx: &mut Conn,
     caller: &Caller,
     mut user: Locked<User>,
-    shown: &PresentedCredentials,
+    presented: &PresentedCredentials,
     now: Timestamp,
 ) -> Result<()> {
-    if shown.is_of(tx, &user, now).await? {
+    if presented.is_of(tx, &user, now).await? {
         ending::mailed_tokens(tx, &user).await?;
     } else {
         authority::account(tx, caller, &user)?;
         ending::with_first_proof(tx, &user, now).await?;
-        tx.passwords().remove(&user).await?;
     }
     authority::proven_account(tx);
     user.email_verified_at = Some(now);
@@ -358,7 +361,7 @@ async fn visible(conn: &mut Conn, caller: &Caller, presented: &PresentedInvitati
             guards::may(conn, caller, found.organization_id, permission::READ_INVITATIONS).await.map(|_| found)
         }
     };
-    let (Err(_), Reach::User(user)) = (&seen, caller.reach()) else { return seen };
+    let (Err(Error::NotFound(_) | Error::Denied(_)), Reach::User(user)) = (&seen, caller.reach()) else { return seen };
     // The invited user sees the invitation without seeing the organization.
     let own = conn.invitations().get(&Reach::by_secret(), presented.id).await?;
     let user = conn.users().get(&caller.reach(), user).await?;

@@ -131,9 +131,10 @@ pub(super) async fn update_in(
     let (caller, now) = (&call.caller, app.now());
     let mut dry_run = DryRun::of(call);
     let found = find(tx.memberships().get(&caller.reach(), MembershipKey::Id(target.id)).await?)?;
+    // The user is locked before the organization, but only a caller that may change the membership learns of a limit.
+    let mut new_owner = Ok(());
     if changes.role.as_ref().is_some_and(|role| role.is_owner() && !found.role.is_owner()) {
-        let most = app.policy.max_organizations;
-        dry_run.rule(guards::lock_new_owner(tx, caller, found.user_id, most).await)?;
+        new_owner = guards::lock_new_owner(tx, caller, found.user_id, app.policy.max_organizations).await?;
     }
     let (organization, mut membership) = lock(tx, caller, &found).await?;
     let held = guards::may(tx, caller, organization.id, permission::WRITE_MEMBERSHIPS).await?;
@@ -154,6 +155,7 @@ pub(super) async fn update_in(
     }
     let after = HeldPermissions::by(&membership.role, &membership.permissions).and(&given.unwrap_or_default());
     authority::permissions(tx, &held, Some(&before), &after)?;
+    dry_run.rule(new_owner)?;
     if changes.external_id.is_some() {
         external_id_is_free(tx, caller, &membership).await?;
     }

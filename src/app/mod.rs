@@ -24,6 +24,7 @@ pub mod organization;
 pub mod own_data;
 pub mod own_user;
 pub mod platform_admin;
+mod presented_credentials;
 mod proof;
 pub mod refresh_token;
 pub mod reported_keys;
@@ -31,7 +32,6 @@ pub mod request_memory;
 pub mod role;
 pub mod session;
 pub mod shares;
-mod shown;
 pub mod shutdown;
 pub mod signing_keys;
 pub mod streams;
@@ -77,7 +77,7 @@ pub struct AppParts {
     pub pages: PageTokens,
     /// Issues and opens cursors of the event stream.
     pub cursors: EventCursors,
-    /// The event stream and its open streams.
+    /// The position up to which events are complete.
     pub feed: Feed,
     /// The open streams.
     pub streams: Streams,
@@ -93,7 +93,7 @@ pub struct AppParts {
     pub hashing: Hashing,
     /// The rules for new passwords.
     pub passwords: password::Policy,
-    /// Limits on wrong passwords and tokens.
+    /// Limits on wrong passwords, and their events.
     pub attempts: Attempts,
     /// The signing keys of access tokens.
     pub signing_keys: SigningKeys,

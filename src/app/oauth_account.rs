@@ -10,7 +10,7 @@ use crate::{
         Action, Call, Caller, Change, NewOauthAccount, NormalizedEmail, OauthAccount, OauthAccountFilter,
         OauthAccountId, Page, PageRequest, Plaintext, ProviderAccount, ProviderTokens, Reach, Sealed, State,
     },
-    security::sealing::{KeyRing, OpenError, Place},
+    security::sealing::{KeyRing, OpenError, SealedAt},
 };
 
 /// Maximum number of accounts of a user.
@@ -37,7 +37,6 @@ pub async fn link<A: Answer>(
             let is_first_proof = is_vouched && user.email_verified_at.is_none();
             if is_first_proof {
                 ending::with_first_proof(tx, &user, now).await?;
-                tx.passwords().remove(&user).await?;
             }
             let mut accounts = tx.oauth_accounts();
             let room = guards::has_room(Limit::OauthAccounts, MAX_ACCOUNTS, accounts.count_of_user(&user)).await;
@@ -137,7 +136,7 @@ pub async fn unlink<A: Answer>(
 /// Stores tokens in an account, each sealed for its column of this row. A token that is stored already keeps its sealing, so that storing it
 /// again changes nothing, unless the sealing key has changed.
 fn seal(keys: &KeyRing, account: &mut OauthAccount, tokens: &ProviderTokens) {
-    let seal = |token: &Option<Plaintext>, stored: &Option<Sealed>, place: Place<'static>| {
+    let seal = |token: &Option<Plaintext>, stored: &Option<Sealed>, place: SealedAt<'static>| {
         let token = token.as_ref()?.expose().as_bytes();
         let is_stored = |stored: &&Sealed| {
             keys.is_by_primary(stored) && keys.open(stored, place).is_ok_and(|opened| opened.ct_eq(token).into())
@@ -167,8 +166,8 @@ fn open(keys: &KeyRing, account: &OauthAccount) -> Result<ProviderTokens> {
 }
 
 /// The columns that the two tokens of an account are sealed for.
-fn places(account: &OauthAccount) -> [Place<'static>; 2] {
-    ["access_token", "refresh_token"].map(|column| Place {
+fn places(account: &OauthAccount) -> [SealedAt<'static>; 2] {
+    ["access_token", "refresh_token"].map(|column| SealedAt {
         table: "cf_oauth_accounts",
         column,
         row: account.id.0,

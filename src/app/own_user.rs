@@ -20,7 +20,7 @@ use crate::{
 /// How long ago a user without a password may have signed in.
 const RECENT: Duration = Duration::from_mins(10);
 
-/// The wish of a user to be deleted.
+/// A request to delete oneself.
 pub struct OwnDeletion {
     /// The user.
     pub user_id: UserId,
@@ -50,13 +50,13 @@ enum Evidence {
 
 /// Deletes a user who has just proven its identity; with `sole_organizations` also the organizations that have no other member. All of
 /// them can be restored for a while.
-pub async fn delete<A: Answer>(app: &App, call: &Call, wish: OwnDeletion, answer: fn(Deleted) -> A) -> Result<A> {
+pub async fn delete<A: Answer>(app: &App, call: &Call, deletion: OwnDeletion, answer: fn(Deleted) -> A) -> Result<A> {
     if let Some(answered) = app.answered(call).await? {
         return Ok(answered);
     }
     let (caller, now) = (&call.caller, app.now());
-    let (user_id, sole_organizations) = (wish.user_id, wish.sole_organizations);
-    let evidence = &Box::pin(prove(app, call, wish)).await?;
+    let (user_id, sole_organizations) = (deletion.user_id, deletion.sole_organizations);
+    let evidence = &Box::pin(prove(app, call, deletion)).await?;
     app.change(
         call,
         async |tx| {
@@ -83,8 +83,8 @@ pub async fn delete<A: Answer>(app: &App, call: &Call, wish: OwnDeletion, answer
 
 /// Checks the password or, for a user without one who presents none, that the caller's session has just begun. An access token alone is
 /// not enough: it may be stolen, and its session old.
-async fn prove(app: &App, call: &Call, wish: OwnDeletion) -> Result<Evidence> {
-    let OwnDeletion { user_id, password, ip_address, .. } = wish;
+async fn prove(app: &App, call: &Call, deletion: OwnDeletion) -> Result<Evidence> {
+    let OwnDeletion { user_id, password, ip_address, .. } = deletion;
     if let Some(password) = password {
         let presented = PresentedPassword { user_id, password, ip_address };
         return Ok(Evidence::Password(Box::new(password::prove(app, call, presented).await?)));

@@ -79,9 +79,7 @@ fn stand_in(app: &App, email: &NormalizedEmail, stand_ins: &[UserId]) -> Option<
 
 /// A digest of an address that cannot be computed without the keys of the service.
 fn digest(app: &App, purpose: &str, email: &NormalizedEmail) -> [u8; TAG_BYTES] {
-    let keys = app.keys.derive(purpose);
-    let key = keys.first().map(|key| key.as_slice()).unwrap_or_default();
-    tag(key, &[email.as_stored().as_bytes()])
+    tag(app.keys.derive_primary(purpose).as_slice(), &[email.as_stored().as_bytes()])
 }
 
 /// The principal whose share of the hashing queue a call uses: the accountable owner of its credential. `None` for platform admins.

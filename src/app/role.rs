@@ -70,7 +70,7 @@ pub async fn list(
         let rest = PageRequest { after, ..PageRequest::first(page.size.saturating_sub(rows.len())) };
         let custom = conn.roles().list(&caller.reach(), organization_id, &rest).await?;
         rows.extend(custom.rows.into_iter().map(|(cursor, role)| (cursor, RoleOf::Custom(role))));
-        Ok(Page { rows, has_more: is_full || custom.has_more, looked_to: None })
+        Ok(Page { rows, has_more: is_full || custom.has_more, searched_to: None })
     });
     list.await
 }

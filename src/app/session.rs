@@ -14,11 +14,11 @@ use crate::{
         RoleName, Session, SessionId, Timestamp, TokenState, User, UserId,
         permission::{self, HeldPermissions, Standing},
     },
-    repositories::{self, Locked},
+    repositories::{self, Locked, SentInvitations},
     security::{
         access_token::Claims,
         random,
-        sealing::Place,
+        sealing::SealedAt,
         token::{PresentedToken, SessionSecret},
     },
 };
@@ -70,7 +70,7 @@ impl<'a> RefreshAttempt<'a> {
 
 /// A session that was read before the transaction that refreshes it. The first attempt of the transaction takes it; retries read the
 /// session again.
-pub(super) struct PrefetchedSession(Mutex<Option<repositories::Presented>>);
+pub(super) struct PrefetchedSession(Mutex<Option<repositories::PresentedSession>>);
 
 /// Gets a live session.
 pub async fn get(app: &App, caller: &Caller, id: SessionId) -> Result<Session> {
@@ -133,7 +133,7 @@ pub(super) fn token_rejected() -> Error {
 /// A new session, not yet stored, and its first refresh token.
 pub(super) fn create(app: &App, call: &Call, new: &NewSession, now: Timestamp) -> IssuedSession {
     let (id, secret): (SessionId, _) = (app.new_id(now), SessionSecret::random());
-    let place = Place { row: id.0, owner: new.user_id.0, ..PLACE };
+    let place = SealedAt { row: id.0, owner: new.user_id.0, ..PLACE };
     let sealed = app.keys.seal(secret.as_bytes(), place);
     let session = new.to_session(id, sealed, call.caller.api_key_id(), app.policy.lifetimes, now);
     issue(app, session, &secret, None)
@@ -151,19 +151,20 @@ pub(super) async fn start(
     tx.sessions().insert(user, session).await
 }
 
-/// Ends the sessions of a user except one, and returns how many ended.
+/// Ends the sessions of a user except one, with the invitations that were sent in them, and returns how many sessions ended.
 pub(super) async fn end_all(tx: &mut Conn, user: UserId, except: Option<SessionId>, now: Timestamp) -> Result<i64> {
+    tx.invitations().expire_sent_by(user, SentInvitations::InSessions { except }, now).await?;
     let ended = tx.sessions().end_of_user(user, except, RevokedReason::RevokedAll, now).await?;
     Ok(i64::try_from(ended).unwrap_or(i64::MAX))
 }
 
 /// The row and column that the sealed secret of a session belongs to.
-const PLACE: Place<'static> =
-    Place { table: "cf_sessions", column: "secret_sealed", row: Uuid::nil(), owner: Uuid::nil() };
+const PLACE: SealedAt<'static> =
+    SealedAt { table: "cf_sessions", column: "secret_sealed", row: Uuid::nil(), owner: Uuid::nil() };
 
 /// Opens the secret from which the tokens of a session are derived.
 fn secret_of(app: &App, session: &Session) -> Result<SessionSecret> {
-    let place = Place { row: session.id.0, owner: session.user_id.0, ..PLACE };
+    let place = SealedAt { row: session.id.0, owner: session.user_id.0, ..PLACE };
     let secret = app.keys.open(&session.secret_sealed, place).map_err(Error::SealedValueUnreadable)?;
     SessionSecret::from_bytes(&secret).ok_or_else(|| Error::internal("a sealed secret of a session is invalid"))
 }
@@ -177,7 +178,7 @@ pub(super) async fn find_by_token(
 ) -> Result<Option<Session>> {
     let Some(token) = app.secrets.read_refresh_token(presented.expose()) else { return Ok(None) };
     let Some(session) = tx.sessions().get(reach, token.session).await? else { return Ok(None) };
-    let is_own = secret_of(app, &session)?.has_made(&token);
+    let is_own = secret_of(app, &session)?.has_issued(&token);
     let is_made = is_own && session.state_of(token.generation) != TokenState::Unknown;
     Ok(is_made.then_some(session))
 }
@@ -214,7 +215,7 @@ pub(super) async fn refresh(
     let session = presented.session();
     let secret = secret_of(app, session)?;
     // A caller with a forged token, or one of another application, learns nothing and ends nothing.
-    if !secret.has_made(token) || !session.goes_on_with(attempt.call.caller.api_key_id()) {
+    if !secret.has_issued(token) || !session.can_be_refreshed_by(attempt.call.caller.api_key_id()) {
         return Ok(None);
     }
     match session.state_of(token.generation) {
@@ -233,7 +234,7 @@ async fn rotate(
     app: &App,
     tx: &mut Conn,
     attempt: &RefreshAttempt<'_>,
-    presented: repositories::Presented,
+    presented: repositories::PresentedSession,
     secret: &SessionSecret,
     now: Timestamp,
 ) -> Result<Option<IssuedSession>> {
@@ -263,7 +264,7 @@ fn is_in_grace(app: &App, session: &Session, now: Timestamp) -> bool {
 async fn reissue(
     app: &App,
     tx: &mut Conn,
-    presented: repositories::Presented,
+    presented: repositories::PresentedSession,
     secret: &SessionSecret,
     now: Timestamp,
 ) -> Result<Option<IssuedSession>> {

@@ -19,7 +19,7 @@ use crate::{
     security::{
         access_token::{self, Claims, Parties, Signing, Verifying},
         random,
-        sealing::{KeyRing, Place},
+        sealing::{KeyRing, SealedAt},
     },
 };
 
@@ -160,8 +160,8 @@ async fn read(db: &Database, sealing: &KeyRing) -> Result<Arc<KeySet>> {
 }
 
 /// The row and column of a sealed private key. Its owner is the service.
-fn place(id: SigningKeyId) -> Place<'static> {
-    Place { table: "cf_signing_keys", column: "private_key", row: id.0, owner: uuid::Uuid::nil() }
+fn place(id: SigningKeyId) -> SealedAt<'static> {
+    SealedAt { table: "cf_signing_keys", column: "private_key", row: id.0, owner: uuid::Uuid::nil() }
 }
 
 /// The rotation schedule.

@@ -5,7 +5,7 @@ use super::{
     change::Answer,
     dry_run::{DryRun, Preview},
     ending, erasure, guards,
-    shown::PresentedCredentials,
+    presented_credentials::PresentedCredentials,
     target::Target,
 };
 use crate::{
@@ -102,7 +102,7 @@ pub async fn update<A: Answer>(
     answer: fn(Seen<User>) -> A,
 ) -> Result<A> {
     let (caller, now) = (&call.caller, app.now());
-    let shown = &PresentedCredentials::read(app, caller, access_token, now).await?;
+    let presented = &PresentedCredentials::read(app, caller, access_token, now).await?;
     app.change(
         call,
         async |tx| {
@@ -110,7 +110,7 @@ pub async fn update<A: Answer>(
             if caller.user_id() != Some(user.id) || changes.are_of_the_platform() {
                 guards::platform_admin(caller)?;
             }
-            if changes.email.as_ref().is_some_and(|email| *email.normalized() != user.email_normalized) {
+            if user.has_other_email(changes.email.as_ref()) {
                 // Other callers must prove the new mailbox: see AuthenticationService.StartEmailChange.
                 guards::platform_admin(caller)?;
                 authority::account(tx, caller, &user)?;
@@ -123,9 +123,10 @@ pub async fn update<A: Answer>(
             let was_verified = user.email_verified_at.is_some();
             user.apply(changes.clone(), now)?;
             if !was_verified && user.email_verified_at.is_some() {
-                vouch(tx, caller, &user, shown, now).await?;
+                vouch(tx, caller, &user, presented, now).await?;
             }
-            Ok(caller.sees(tx.users().save(user, Action::UserUpdated, now).await?))
+            // A verified address may be that of an invitation to an organization that the user is a member of.
+            Ok(caller.sees(ending::save_proven(tx, user, Action::UserUpdated, now).await?))
         },
         answer,
     )
@@ -133,21 +134,20 @@ pub async fn update<A: Answer>(
 }
 
 /// Accepts the word of a platform admin as the first proof of a user's e-mail. Credentials that a stranger may have created before are
-/// removed, unless the call has shown a credential of the account.
+/// removed, unless the call has presented a credential of the account.
 async fn vouch(
     tx: &mut Conn,
     caller: &Caller,
     user: &Locked<User>,
-    shown: &PresentedCredentials,
+    presented: &PresentedCredentials,
     now: Timestamp,
 ) -> Result<()> {
     authority::account(tx, caller, user)?;
     // A platform admin that vouches for itself does so with a credential of the account.
-    if caller.user_id() == Some(user.id) || shown.is_of(tx, user, now).await? {
+    if caller.user_id() == Some(user.id) || presented.is_of(tx, user, now).await? {
         return ending::mailed_tokens(tx, user).await;
     }
-    ending::with_first_proof(tx, user, now).await?;
-    tx.passwords().remove(user).await.map(drop)
+    ending::with_first_proof(tx, user, now).await
 }
 
 /// Suspends a user. Its sessions, the invitations it sent and the tokens mailed to it end. A suspended user is left unchanged.
@@ -279,7 +279,7 @@ pub async fn undelete<A: Answer>(
             if !restoration.restore_api_keys {
                 tx.api_keys().revoke_of_user(&user, RESTORED, now).await?;
             }
-            if restoration.email.as_ref().is_some_and(|email| *email.normalized() != user.email_normalized) {
+            if user.has_other_email(restoration.email.as_ref()) {
                 authority::account(tx, &call.caller, &user)?;
             }
             user.deleted_at = None;

@@ -19,7 +19,7 @@ use crate::{
 const ATTEMPTS: usize = 5;
 
 /// How often a waiting batch asks for a place.
-const ASK_AGAIN: Duration = Duration::from_millis(20);
+const RETRY_INTERVAL: Duration = Duration::from_millis(20);
 
 /// A user to import.
 pub struct ImportedUser {
@@ -78,7 +78,7 @@ async fn place(app: &App) -> Result<Place<'_>> {
     let give_up = Instant::now() + app.policy.stream_timeout;
     loop {
         match app.overload.place(Priority::Import) {
-            Err(_) if Instant::now() < give_up => tokio::time::sleep(ASK_AGAIN).await,
+            Err(_) if Instant::now() < give_up => tokio::time::sleep(RETRY_INTERVAL).await,
             place => return place,
         }
     }

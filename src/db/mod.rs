@@ -305,12 +305,12 @@ impl Database {
     where
         for<'tx> F: Work<&'tx mut Conn, Result<T>, Running: Send>,
     {
-        let asked = Instant::now();
+        let started = Instant::now();
         let begun = match &self.pools {
             Pools::Sqlite(pools) => pools.begin().await.map(Handle::Sqlite),
             Pools::Postgres(pools) => pools.begin().await.map(Handle::Postgres),
         };
-        self.waits.observe(asked.elapsed().as_secs_f64());
+        self.waits.observe(started.elapsed().as_secs_f64());
         let mut tx = Conn::new(begun?);
         let done = match boxed(work(&mut tx)).await {
             Ok(_) if !tx.changes.is_empty() => {

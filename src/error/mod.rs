@@ -37,10 +37,10 @@ pub enum Error {
     #[error("the resource has changed since its etag was read; read it again")]
     EtagMismatch,
     /// Concurrent transactions collided.
-    #[error("concurrent calls kept changing the same rows; nothing was changed, repeat the call")]
+    #[error("concurrent calls kept changing the same rows; nothing was changed, retry the call")]
     Conflict,
     /// The database cannot be reached, or does not answer in time.
-    #[error("the database could not be used in time; repeat the call later")]
+    #[error("the database did not respond in time; retry later")]
     Unavailable(#[source] Box<dyn StdError + Send + Sync>),
     /// By the clock of this process, no key signs access tokens yet.
     #[error("no access token can be signed yet; repeat the call later")]
@@ -49,10 +49,10 @@ pub enum Error {
     #[error("the call took longer than the server's request timeout")]
     DeadlineExceeded,
     /// The request message did not arrive soon after the headers.
-    #[error("the request message did not come in time; repeat the call")]
+    #[error("the request message did not arrive in time; retry the call")]
     RequestTooSlow,
     /// The request cannot be decoded as the message of the method.
-    #[error("the request is not the message of this method, or nests too deep")]
+    #[error("the request is not a valid message of this method, or is nested too deeply")]
     RequestMalformed,
     /// The request message is too large.
     #[error("the request message is larger than the server accepts")]
@@ -64,7 +64,7 @@ pub enum Error {
     #[error("events after the cursor are no longer stored, or it is from another database; begin with ExportSnapshot")]
     EventCursorExpired,
     /// The client does not take the messages of a stream in time.
-    #[error("the client did not take the stream's messages in time; resume from the last cursor")]
+    #[error("the client did not read the stream's messages in time; resume from the last cursor")]
     StreamTooSlow,
     /// A stream without a credential has reached its maximum age.
     #[error("the stream has reached the maximum age of one without a credential; open another one")]
@@ -87,7 +87,7 @@ pub enum Error {
     #[error("too many requests with a request id are being remembered; repeat the call later, or without a request id")]
     RequestMemoryFull(Duration),
     /// The answer message is too large.
-    #[error("the answer would be larger than the server sends; ask for less at once")]
+    #[error("the response would exceed the maximum size; request less at once")]
     AnswerTooLarge,
     /// There were too many wrong passwords. The next attempt is accepted after the given time.
     #[error("too many wrong passwords from this address or this caller; repeat the call later")]
@@ -170,7 +170,7 @@ pub enum Entity {
     Invitation,
     /// An OAuth account.
     OauthAccount,
-    /// A refresh token.
+    /// A session.
     Session,
     /// An API key.
     ApiKey,

@@ -86,7 +86,7 @@ impl Precondition {
             Self::OrganizationSuspended => "the organization is suspended",
             Self::ApiKeyRevoked => "the API key is revoked",
             Self::MembershipDisabled => "the membership is disabled; enable it first",
-            Self::RoleInUse => "memberships or invitations have the role; give them another one first",
+            Self::RoleInUse => "memberships or invitations still use the role; change them to another role first",
             Self::LimitReached(Limit::Roles, _) => "the organization has the maximum number of roles; delete one first",
             Self::LimitReached(Limit::Members, _) => {
                 "the organization has the maximum number of members; end a membership first"

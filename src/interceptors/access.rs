@@ -147,9 +147,9 @@ fn gives(
         let list = value.as_ref().and_then(Value::as_message).and_then(|message| message.get_field_by_name(field));
         list.as_deref().and_then(Value::as_list).map(<[Value]>::to_vec).unwrap_or_default()
     };
-    let mut said = Vec::new();
+    let mut declared = Vec::new();
     for number in list(GIVES, "grants").iter().filter_map(Value::as_enum_number) {
-        said.push(match pb::Grant::try_from(number) {
+        declared.push(match pb::Grant::try_from(number) {
             Ok(pb::Grant::ApiKey) => Grant::ApiKey,
             Ok(pb::Grant::Permissions) => Grant::Permissions,
             Ok(pb::Grant::Session) => Grant::Session,
@@ -159,28 +159,28 @@ fn gives(
             Ok(pb::Grant::Unspecified) | Err(_) => return Err("the gives option contains an unknown grant"),
         });
     }
-    let mut given = Vec::new();
+    let mut possible = Vec::new();
     for action in list(EMITS, "actions").iter().filter_map(Value::as_str) {
         let action =
             Action::from_stored(action.to_owned()).map_err(|_| "the emits option contains an unknown action")?;
-        given.extend(action.gives());
+        possible.extend(action.gives());
     }
-    for grants in [&mut said, &mut given] {
+    for grants in [&mut declared, &mut possible] {
         grants.sort_unstable();
         grants.dedup();
     }
-    if said != given {
+    if declared != possible {
         return Err("the gives option does not match what the events of the method give");
     }
     // An API key obtained with an access token would outlast its session.
     match access {
-        Access::Scope { api_key: false, .. } if said.contains(&Grant::ApiKey) => {
+        Access::Scope { api_key: false, .. } if declared.contains(&Grant::ApiKey) => {
             Err("a method that gives API keys must take an API key")
         }
-        Access::Public | Access::AnyKey if !said.is_empty() => {
-            Err("a method that gives authority must ask for a scope")
+        Access::Public | Access::AnyKey if !declared.is_empty() => {
+            Err("a method that gives authority must require a scope")
         }
-        _ => Ok(said),
+        _ => Ok(declared),
     }
 }
 
@@ -188,14 +188,15 @@ fn gives(
 fn priority(pool: &DescriptorPool, method: &MethodDescriptor) -> std::result::Result<Priority, &'static str> {
     use pb::Priority as P;
     let options = method.options();
-    let said = pool.get_extension_by_name(OPTION).map(|extension| options.get_extension(&extension).into_owned());
-    let said = said.as_ref().and_then(Value::as_message).and_then(|access| access.get_field_by_name("priority"));
-    let said = said.as_deref().and_then(Value::as_enum_number).unwrap_or_default();
+    let declared = pool.get_extension_by_name(OPTION).map(|extension| options.get_extension(&extension).into_owned());
+    let declared =
+        declared.as_ref().and_then(Value::as_message).and_then(|access| access.get_field_by_name("priority"));
+    let declared = declared.as_deref().and_then(Value::as_enum_number).unwrap_or_default();
     let only_reads = || {
         let level = options.get_field_by_name("idempotency_level");
         level.as_deref().and_then(Value::as_enum_number) == Some(NO_SIDE_EFFECTS)
     };
-    match P::try_from(said).map_err(|_| "the priority is unknown")? {
+    match P::try_from(declared).map_err(|_| "the priority is unknown")? {
         P::Unspecified if only_reads() => Ok(Priority::Read),
         P::Unspecified => Ok(Priority::Write),
         P::Verify => Ok(Priority::Verify),

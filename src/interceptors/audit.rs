@@ -33,7 +33,7 @@ const MAX_KINDS_OF_OWNER: usize = 100;
 const MAX_KINDS: usize = 100_000;
 
 /// Minimum interval between scans of all owners while there are too many kinds.
-const LOOK: Duration = Duration::from_secs(1);
+const SCAN_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Records events of refusals.
 #[derive(Clone)]
@@ -55,7 +55,7 @@ struct Kinds {
     /// Number of kinds over all owners.
     all: usize,
     /// Time of the last scan of all owners for expired kinds.
-    looked: Option<Timestamp>,
+    scanned_at: Option<Timestamp>,
 }
 
 #[derive(Default)]
@@ -105,8 +105,8 @@ impl Kinds {
     /// The number of refusals to record now, if any.
     fn admit(&mut self, owner: RefusalOwner, kind: RefusalKind, now: Timestamp) -> Option<u32> {
         // Not on every refusal, because the scan visits all owners.
-        if self.all >= MAX_KINDS && self.looked.is_none_or(|looked| now >= looked.after(LOOK)) {
-            self.looked = Some(now);
+        if self.all >= MAX_KINDS && self.scanned_at.is_none_or(|scanned_at| now >= scanned_at.after(SCAN_INTERVAL)) {
+            self.scanned_at = Some(now);
             self.of.retain(|_, of| {
                 of.forget(now, &mut self.all);
                 !of.kinds.is_empty() || of.others.as_ref().is_some_and(|recorded| recorded.is_recent(now))

@@ -1,6 +1,8 @@
 //! Background jobs. One driver starts them, counts their runs, restarts those that panic, and ends them; the server lists them.
 
+pub mod erasure;
 pub mod key_usage;
+mod pace;
 pub mod search_index;
 pub mod sweep;
 

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::pace::Pace;
 use crate::{
     app::{App, erasure},
     db::Conn,
@@ -9,13 +10,7 @@ use crate::{
     models::{Reach, Timestamp},
 };
 
-/// If a batch, including its commit, takes longer than this, the next one is smaller; if it takes less than half, the next one is larger.
-const BATCH_TIME: Duration = Duration::from_millis(10);
-/// Rows of the first batch, and the minimum and maximum of any.
-const ROWS: (i64, i64, i64) = (100, 10, 5_000);
-/// Minimum pause between two batches. Otherwise the pause is as long as the batch was, which leaves half of the time to others.
-const MIN_PAUSE: Duration = Duration::from_millis(2);
-/// How long after its expiry a session is deleted. A session about to be refreshed, because it had not expired when its token was presented
+/// How long after the day of its expiry a session is deleted. A session about to be refreshed, because it had not expired when its token was presented
 /// or has not by the clock of another process, must not be deleted meanwhile.
 const EXPIRED_FOR: Duration = Duration::from_hours(1);
 /// How long an expired invitation can be sent again.
@@ -116,9 +111,10 @@ pub async fn run(app: App) -> Result<()> {
 /// Deletes everything a job finds now, and returns the number of rows.
 async fn sweep(app: &App, kind: Kind) -> Result<usize> {
     let now = app.now();
-    let (mut limit, min, max) = ROWS;
+    let mut pace = Pace::new(100, 10, 5_000);
     let mut swept = 0;
     loop {
+        let limit = pace.limit();
         let batch = app.change_by_system(async |tx| {
             // From here on other writers wait. The time this transaction waited for them does not count.
             let begun = Instant::now();
@@ -130,11 +126,6 @@ async fn sweep(app: &App, kind: Kind) -> Result<usize> {
             return Ok(swept);
         }
         swept += removed;
-        limit = match took {
-            took if took > BATCH_TIME => (limit / 2).max(min),
-            took if took < BATCH_TIME / 2 => (limit + limit / 4).min(max),
-            _ => limit,
-        };
-        tokio::time::sleep(took.max(MIN_PAUSE)).await;
+        pace.after(took).await;
     }
 }

@@ -23,7 +23,7 @@ const BLACK_FLAG: char = '\u{1F3F4}';
 const TAGS: std::ops::RangeInclusive<char> = '\u{E0020}'..='\u{E007E}';
 const END_OF_TAGS: char = '\u{E007F}';
 
-/// True for characters that no text may contain: controls, line and paragraph separators, formatting of direction, which can disguise a text
+/// True for characters that no text may contain: controls, line and paragraph separators, bidirectional formatting characters, which can disguise a text
 /// as another, and noncharacters.
 pub fn is_forbidden(c: char) -> bool {
     c.is_control()
@@ -55,7 +55,7 @@ fn is_visible(c: char) -> bool {
 /// them. Something must be visible.
 pub fn shown(text: &str, layout: &[char]) -> Result<(), &'static str> {
     if text.chars().any(|c| is_forbidden(c) && !layout.contains(&c)) {
-        return Err("must not contain control characters or formatting of direction");
+        return Err("must not contain control or bidirectional formatting characters");
     }
     let chars: Vec<char> = text.chars().collect();
     let is_fine = |(at, c): (usize, &char)| {
@@ -71,7 +71,7 @@ pub fn shown(text: &str, layout: &[char]) -> Result<(), &'static str> {
 /// Checks a text that must be unique and has no canonical form: nothing invisible may make two of them look alike.
 pub fn exact(text: &str) -> Result<(), &'static str> {
     if text.chars().any(|c| is_forbidden(c) || is_invisible(c)) {
-        Err("must not contain control characters, formatting of direction or invisible characters")
+        Err("must not contain control, bidirectional formatting or invisible characters")
     } else {
         Ok(())
     }

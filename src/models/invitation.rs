@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::{
-    InvitationId, Name, NormalizedEmail, Organization, OrganizationId, Plaintext, Revision, RoleName, SecretHash,
-    Timestamp, User, UserId, WebUrl,
+    Caller, InvitationId, Name, NormalizedEmail, Organization, OrganizationId, Plaintext, Revision, RoleName,
+    SecretHash, SessionId, Timestamp, User, UserId, WebUrl,
     email::{Email, GivenEmail},
     resource::resource,
     text::Lines,
@@ -33,6 +33,8 @@ pub struct Invitation {
     pub invited_by: Option<UserId>,
     /// True if that user acted as a platform admin, whose name is hidden from tenants.
     pub by_platform: bool,
+    /// The session whose access token sent it last.
+    pub session_id: Option<SessionId>,
     /// When it expires.
     pub expires_at: Timestamp,
     /// When it was created.
@@ -47,6 +49,12 @@ impl Invitation {
     /// True once it can no longer be accepted.
     pub fn is_expired(&self, now: Timestamp) -> bool {
         self.expires_at <= now
+    }
+
+    /// Notes who sent it.
+    pub fn sent_by(&mut self, sender: &Caller) {
+        (self.invited_by, self.by_platform) = sender.maker(None);
+        self.session_id = sender.session();
     }
 
     /// True if the user has the invited address.
@@ -94,11 +102,11 @@ impl NewInvitation {
         &self,
         id: InvitationId,
         token_hash: SecretHash,
-        (invited_by, by_platform): (Option<UserId>, bool),
+        sender: &Caller,
         now: Timestamp,
     ) -> Invitation {
         let (email, email_normalized) = self.email.clone().into_parts();
-        Invitation {
+        let mut invitation = Invitation {
             id,
             revision: 1,
             organization_id: self.organization_id,
@@ -107,12 +115,15 @@ impl NewInvitation {
             role: self.role.clone(),
             message: self.message.clone(),
             token_hash,
-            invited_by,
-            by_platform,
+            invited_by: None,
+            by_platform: false,
+            session_id: None,
             expires_at: now.after(self.life),
             created_at: now,
             updated_at: now,
-        }
+        };
+        invitation.sent_by(sender);
+        invitation
     }
 }
 

@@ -128,23 +128,23 @@ impl PageRequest {
         cursor: impl Fn(&R) -> Cursor,
         is_accepted: impl Fn(&R) -> bool,
     ) -> Page<T> {
-        let looked_to = rows.last().filter(|_| rows.len() > self.size).map(&cursor);
+        let searched_to = rows.last().filter(|_| rows.len() > self.size).map(&cursor);
         let rows = rows.into_iter().filter(|row| is_accepted(row)).collect();
-        self.page_looked_at(rows, looked_to, cursor)
+        self.page_looked_at(rows, searched_to, cursor)
     }
 
-    /// As [`PageRequest::page`], for a query that scanned only up to `looked_to`, if set.
+    /// As [`PageRequest::page`], for a query that scanned only up to `searched_to`, if set.
     pub fn page_looked_at<R, T: From<R>>(
         &self,
         mut rows: Vec<R>,
-        looked_to: Option<Cursor>,
+        searched_to: Option<Cursor>,
         cursor: impl Fn(&R) -> Cursor,
     ) -> Page<T> {
         let is_full = rows.len() > self.size;
         rows.truncate(self.size);
         let rows = rows.into_iter().map(|row| (cursor(&row), T::from(row))).collect();
-        let looked_to = looked_to.filter(|_| !is_full);
-        Page { rows, has_more: is_full || looked_to.is_some(), looked_to }
+        let searched_to = searched_to.filter(|_| !is_full);
+        Page { rows, has_more: is_full || searched_to.is_some(), searched_to }
     }
 }
 
@@ -152,7 +152,7 @@ impl<T> Page<T> {
     /// The same page of other rows.
     pub fn map<U>(self, row: impl Fn(T) -> U) -> Page<U> {
         let rows = self.rows.into_iter().map(|(cursor, one)| (cursor, row(one))).collect();
-        Page { rows, has_more: self.has_more, looked_to: self.looked_to }
+        Page { rows, has_more: self.has_more, searched_to: self.searched_to }
     }
 }
 
@@ -164,5 +164,5 @@ pub struct Page<T> {
     /// Whether there may be more rows.
     pub has_more: bool,
     /// Where the next page begins, if that is not after the last row: the scan ended there.
-    pub looked_to: Option<Cursor>,
+    pub searched_to: Option<Cursor>,
 }

@@ -150,7 +150,7 @@ fn sweep_at(expires_at: Timestamp) -> Timestamp {
 
 impl Session {
     /// True if a caller with this API key may continue the session.
-    pub fn goes_on_with(&self, api_key_id: Option<ApiKeyId>) -> bool {
+    pub fn can_be_refreshed_by(&self, api_key_id: Option<ApiKeyId>) -> bool {
         self.api_key_id.is_none() || self.api_key_id == api_key_id
     }
 

@@ -174,6 +174,14 @@ impl User {
         self.state == UserState::Active && self.deleted_at.is_none()
     }
 
+    /// True if an address may belong to another mailbox than this user's. Only the case of ASCII letters never matters: a mail server may
+    /// treat other spellings with the same normalized form as different addresses.
+    pub fn has_other_email(&self, email: Option<&Email>) -> bool {
+        email.is_some_and(|email| {
+            *email.normalized() != self.email_normalized || !email.as_str().eq_ignore_ascii_case(self.email.as_str())
+        })
+    }
+
     /// The text that the user is searched by.
     pub fn searched(&self) -> String {
         searchable(&[self.name.as_str(), self.email_normalized.as_str()])

@@ -18,8 +18,8 @@ use crate::{
     error::Result,
     models::{
         Action, Cursor, Invitation, InvitationFilter, InvitationId, Name, NormalizedEmail, Organization,
-        OrganizationId, OrganizationState, Page, PageRequest, Reach, Revision, RoleName, SecretHash, ShownInvitation,
-        Timestamp, User, UserId, WebUrl, email::GivenEmail, text::Lines,
+        OrganizationId, OrganizationState, Page, PageRequest, Reach, Revision, RoleName, SecretHash, SessionId,
+        ShownInvitation, Timestamp, User, UserId, WebUrl, email::GivenEmail, text::Lines,
     },
     repositories::Locked,
 };
@@ -35,10 +35,27 @@ row!(invitations: InvitationRow of Invitation {
     token_hash: SecretHash,
     invited_by: Option<UserId>,
     by_platform: bool,
+    session_id: Option<SessionId>,
     expires_at: Timestamp,
     created_at: Timestamp,
     updated_at: Timestamp,
 });
+
+/// Some of the invitations that a user sent.
+#[derive(Clone, Copy)]
+pub enum SentInvitations<'a> {
+    /// All of them.
+    All,
+    /// Those sent as a platform admin.
+    AsPlatformAdmin,
+    /// Those sent as a member, to some roles of one organization.
+    ToRoles(&'a Locked<Organization>, &'a [RoleName]),
+    /// Those sent with an access token, unless it belongs to one session.
+    InSessions {
+        /// That session.
+        except: Option<SessionId>,
+    },
+}
 
 /// Maximum number of organizations that one read of invitations to a member returns.
 const MAX_ENDED: i64 = 100;
@@ -101,7 +118,7 @@ impl InvitationRepository<'_> {
     /// Adds to an invitation the name and the logo of its organization. `None` if that was purged meanwhile. Takes no reach: a caller that
     /// sees an invitation sees both.
     pub async fn shown_one(&mut self, invitation: Invitation) -> Result<Option<ShownInvitation>> {
-        let page = Page { rows: vec![(Cursor::by_id(invitation.id), invitation)], has_more: false, looked_to: None };
+        let page = Page { rows: vec![(Cursor::by_id(invitation.id), invitation)], has_more: false, searched_to: None };
         Ok(self.shown(page).await?.rows.pop().map(|(_, shown)| shown))
     }
 
@@ -124,7 +141,7 @@ impl InvitationRepository<'_> {
             Some((cursor, ShownInvitation { invitation, organization_name, organization_logo_url }))
         };
         let rows = page.rows.into_iter().filter_map(shown).collect();
-        Ok(Page { rows, has_more: page.has_more, looked_to: page.looked_to })
+        Ok(Page { rows, has_more: page.has_more, searched_to: page.searched_to })
     }
 
     /// Number of invitations of a locked organization.
@@ -224,28 +241,26 @@ impl InvitationRepository<'_> {
         })
     }
 
-    /// Expires pending invitations sent by a user: all of them, those to some roles of one organization, or those sent as a platform admin.
-    /// Another user may send them again.
-    pub async fn expire_sent_by(
-        &mut self,
-        user: UserId,
-        roles: Option<(&Locked<Organization>, &[RoleName])>,
-        only_by_platform: bool,
-        now: Timestamp,
-    ) -> Result<()> {
+    /// Expires pending invitations sent by a user. Another user may send them again. Takes no reach: the caller has locked the user.
+    pub async fn expire_sent_by(&mut self, user: UserId, sent: SentInvitations<'_>, now: Timestamp) -> Result<()> {
         loop {
             let found: Vec<(InvitationId, Timestamp)> = query!(self.conn, c => {
-                let sent = invitations::table.filter(invitations::invited_by.eq(user));
-                let sent = sent.filter(invitations::expires_at.gt(now)).order(invitations::id);
-                let mut sent = sent.select((invitations::id, invitations::expires_at)).into_boxed::<Backend>();
-                if let Some((organization, roles)) = roles {
-                    sent = sent.filter(invitations::organization_id.eq(organization.id));
-                    sent = sent.filter(invitations::by_platform.eq(false)).filter(invitations::role.eq_any(roles));
-                }
-                if only_by_platform {
-                    sent = sent.filter(invitations::by_platform.eq(true));
-                }
-                sent.limit(MAX_BATCH).load(c)
+                let query = invitations::table.filter(invitations::invited_by.eq(user));
+                let query = query.filter(invitations::expires_at.gt(now)).order(invitations::id);
+                let query = query.select((invitations::id, invitations::expires_at)).into_boxed::<Backend>();
+                let query = match sent {
+                    SentInvitations::All => query,
+                    SentInvitations::AsPlatformAdmin => query.filter(invitations::by_platform.eq(true)),
+                    SentInvitations::ToRoles(organization, roles) => query
+                        .filter(invitations::organization_id.eq(organization.id))
+                        .filter(invitations::by_platform.eq(false))
+                        .filter(invitations::role.eq_any(roles)),
+                    SentInvitations::InSessions { except: None } => query.filter(invitations::session_id.is_not_null()),
+                    SentInvitations::InSessions { except: Some(session) } => {
+                        query.filter(invitations::session_id.ne(session))
+                    }
+                };
+                query.limit(MAX_BATCH).load(c)
             })?;
             if found.is_empty() {
                 return Ok(());
@@ -279,7 +294,7 @@ impl InvitationRepository<'_> {
 
     /// Deletes a locked invitation that has expired, so that the next statement can insert one to the same address. It runs at once:
     /// deferred, the two would be one statement, whose insert would still see it.
-    pub async fn make_way(&mut self, expired: Locked<Invitation>) -> Result<()> {
+    pub async fn make_room(&mut self, expired: Locked<Invitation>) -> Result<()> {
         let id = expired.id;
         query!(self.conn, c => diesel::delete(invitations::table.filter(invitations::id.eq(id))).execute(c))?;
         self.conn.removed(Action::InvitationExpired, expired.into_inner());

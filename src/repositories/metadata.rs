@@ -140,7 +140,7 @@ impl<'f> Walk<'f> {
     }
 
     /// Where the next page begins if this one ends before it is full.
-    pub(super) fn looked_to(&self) -> Option<Cursor> {
+    pub(super) fn searched_to(&self) -> Option<Cursor> {
         self.last.filter(|_| self.has_more).map(Cursor::by_id)
     }
 }

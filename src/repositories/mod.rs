@@ -33,7 +33,7 @@ pub use self::{
     api_key::ApiKeyRepository,
     erasure::ErasureRepository,
     event::EventRepository,
-    invitation::InvitationRepository,
+    invitation::{InvitationRepository, SentInvitations},
     membership::{Member, MembershipRepository},
     oauth_account::OauthAccountRepository,
     one_time_token::OneTimeTokenRepository,
@@ -43,7 +43,7 @@ pub use self::{
     role::RoleRepository,
     sealing_key::SealingKeyRepository,
     search::SearchRepository,
-    session::{Presented, SessionRepository},
+    session::{PresentedSession, SessionRepository},
     signing_key::SigningKeyRepository,
     user::UserRepository,
 };

@@ -35,7 +35,7 @@ struct Key {
 
 /// The place that a sealed value belongs to. It cannot be opened anywhere else.
 #[derive(Clone, Copy, Debug)]
-pub struct Place<'a> {
+pub struct SealedAt<'a> {
     /// The table.
     pub table: &'a str,
     /// The column.
@@ -95,7 +95,7 @@ impl KeyRing {
 
     /// Seals a value for a place.
     #[expect(clippy::expect_used, reason = "a ring is never empty, and sealing a few KiB cannot fail")]
-    pub fn seal(&self, plaintext: &[u8], place: Place<'_>) -> Sealed {
+    pub fn seal(&self, plaintext: &[u8], place: SealedAt<'_>) -> Sealed {
         let key = self.keys.first().expect("a ring has a key");
         let nonce = random::bytes::<NONCE_BYTES>();
         let aad = place.aad(&key.id);
@@ -111,7 +111,7 @@ impl KeyRing {
     ///
     /// # Errors
     /// [`OpenError`].
-    pub fn open(&self, sealed: &Sealed, place: Place<'_>) -> Result<Zeroizing<Vec<u8>>, OpenError> {
+    pub fn open(&self, sealed: &Sealed, place: SealedAt<'_>) -> Result<Zeroizing<Vec<u8>>, OpenError> {
         let (id, nonce, ciphertext) = split(sealed.as_bytes()).ok_or(OpenError::Altered)?;
         let key = self.keys.iter().find(|key| key.id.as_bytes() == id).ok_or(OpenError::UnknownKey)?;
         let aad = place.aad(&key.id);
@@ -126,11 +126,21 @@ impl KeyRing {
 
     /// Derives a key for another purpose from each key of the ring, the sealing key's first. A derived key cannot open sealed values.
     pub fn derive(&self, purpose: &str) -> Vec<Zeroizing<[u8; KEY_BYTES]>> {
-        self.keys.iter().map(|key| Zeroizing::new(mac(key.bytes.as_slice(), &[purpose.as_bytes()]))).collect()
+        self.keys.iter().map(|key| key.derive(purpose)).collect()
+    }
+
+    /// Derives a key for another purpose from the sealing key.
+    #[expect(clippy::expect_used, reason = "a ring is never empty")]
+    pub fn derive_primary(&self, purpose: &str) -> Zeroizing<[u8; KEY_BYTES]> {
+        self.keys.first().expect("a ring has a key").derive(purpose)
     }
 }
 
 impl Key {
+    fn derive(&self, purpose: &str) -> Zeroizing<[u8; KEY_BYTES]> {
+        Zeroizing::new(mac(self.bytes.as_slice(), &[purpose.as_bytes()]))
+    }
+
     fn cipher(&self) -> XChaCha20Poly1305 {
         XChaCha20Poly1305::new((&*self.bytes).into())
     }
@@ -142,7 +152,7 @@ impl fmt::Debug for KeyRing {
     }
 }
 
-impl Place<'_> {
+impl SealedAt<'_> {
     /// The associated data: the place and the key. Length prefixes separate the parts.
     fn aad(&self, key_id: &str) -> Vec<u8> {
         let mut aad = vec![VERSION];
@@ -198,8 +208,8 @@ mod tests {
         KeyRing::parse(&KeyRing::generate()).unwrap()
     }
 
-    fn place(row: u128) -> Place<'static> {
-        Place { table: "t", column: "c", row: Uuid::from_u128(row), owner: Uuid::from_u128(9) }
+    fn place(row: u128) -> SealedAt<'static> {
+        SealedAt { table: "t", column: "c", row: Uuid::from_u128(row), owner: Uuid::from_u128(9) }
     }
 
     #[test]
@@ -209,8 +219,8 @@ mod tests {
         assert_eq!(ring.open(&sealed, place(1)).unwrap().as_slice(), b"canary");
         assert!(!sealed.as_bytes().windows(6).any(|bytes| bytes == b"canary"));
         assert_eq!(ring.open(&sealed, place(2)), Err(OpenError::Altered));
-        assert_eq!(ring.open(&sealed, Place { column: "d", ..place(1) }), Err(OpenError::Altered));
-        assert_eq!(ring.open(&sealed, Place { owner: Uuid::nil(), ..place(1) }), Err(OpenError::Altered));
+        assert_eq!(ring.open(&sealed, SealedAt { column: "d", ..place(1) }), Err(OpenError::Altered));
+        assert_eq!(ring.open(&sealed, SealedAt { owner: Uuid::nil(), ..place(1) }), Err(OpenError::Altered));
     }
 
     #[test]

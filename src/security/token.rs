@@ -82,7 +82,7 @@ impl SessionSecret {
     }
 
     /// True if a token was made with this secret. Compares in constant time.
-    pub fn has_made(&self, token: &PresentedToken) -> bool {
+    pub fn has_issued(&self, token: &PresentedToken) -> bool {
         self.tag(token.session, token.generation).ct_eq(&token.tag).into()
     }
 
@@ -142,7 +142,7 @@ impl SecretPrefixes {
     }
 
     /// Takes a presented refresh token apart, or answers `None` if no token ever looked like it. Whether its session made it only the
-    /// session's secret can tell: [`SessionSecret::has_made`].
+    /// session's secret can tell: [`SessionSecret::has_issued`].
     pub fn read_refresh_token(&self, presented: &str) -> Option<PresentedToken> {
         let start = self.start_of(REFRESH_TOKEN, presented)?;
         let body = body(presented, start + ID_CHARS + GENERATION_CHARS + TAG_CHARS)?;
@@ -266,11 +266,11 @@ mod tests {
             let text = cf().refresh_token(&secret, id, generation);
             let read = cf().read_refresh_token(text.expose()).unwrap();
             assert!(read.session == id && read.generation == generation);
-            assert!(secret.has_made(&read) && !other.has_made(&read));
+            assert!(secret.has_issued(&read) && !other.has_issued(&read));
             assert_eq!(cf().refresh_token(&secret, id, generation).expose(), text.expose(), "it can be derived again");
             // No other token, of the same or another session, has the same tag.
-            assert!(!secret.has_made(&PresentedToken { generation: generation ^ 1, ..read }));
-            assert!(!secret.has_made(&PresentedToken { session: SessionId(Uuid::nil()), ..read }));
+            assert!(!secret.has_issued(&PresentedToken { generation: generation ^ 1, ..read }));
+            assert!(!secret.has_issued(&PresentedToken { session: SessionId(Uuid::nil()), ..read }));
         }
     }
 
@@ -281,12 +281,12 @@ mod tests {
         let (next, tag) = (cf().refresh_token(&secret, id, 6), &text.expose()[39..83]);
         let forged = |body: &str| format!("{body}{}", checksum(body));
         let spliced = cf().read_refresh_token(&forged(&format!("{}{tag}", &next.expose()[..39]))).unwrap();
-        assert!(spliced.generation == 6 && !secret.has_made(&spliced));
+        assert!(spliced.generation == 6 && !secret.has_issued(&spliced));
         for at in 39..83 {
             let mut changed = text.expose()[..83].to_owned().into_bytes();
             changed[at] = if changed[at] == b'1' { b'0' } else { b'1' };
             let changed = cf().read_refresh_token(&forged(std::str::from_utf8(&changed).unwrap()));
-            assert!(changed.is_none_or(|changed| !secret.has_made(&changed)), "{at}");
+            assert!(changed.is_none_or(|changed| !secret.has_issued(&changed)), "{at}");
         }
     }
 
@@ -345,7 +345,7 @@ mod tests {
             [
                 by.read_api_key(&texts[0]).is_some(),
                 by.read_api_key(&texts[1]).is_some(),
-                by.read_refresh_token(&texts[2]).is_some_and(|token| secret.has_made(&token)),
+                by.read_refresh_token(&texts[2]).is_some_and(|token| secret.has_issued(&token)),
                 by.read_invitation_token(&texts[3]).is_some(),
                 by.read_one_time_token(Purpose::PasswordReset, &texts[4]).is_some(),
             ]

@@ -5,11 +5,11 @@ use std::{sync::Arc, time::Duration};
 use tokio::net::TcpListener;
 
 use crate::{
-    app::{App, attempts, erasure, health::Health, signing_keys},
+    app::{App, attempts, health::Health, signing_keys},
     config::ServeArgs,
     http::port::Port,
     interceptors::RateLimit,
-    jobs::{Job, key_usage, search_index, sweep},
+    jobs::{Job, erasure, key_usage, search_index, sweep},
     transport::Tls,
 };
 

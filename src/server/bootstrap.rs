@@ -17,7 +17,7 @@ use crate::{
     },
     security::{
         random,
-        sealing::{KeyRing, OpenError, Place},
+        sealing::{KeyRing, OpenError, SealedAt},
         token::SecretPrefixes,
     },
 };
@@ -29,8 +29,8 @@ const FIRST_ADMIN_EMAIL: &str = "admin@tenantry.local";
 const FIRST_ADMIN_NAME: &str = "Platform admin";
 
 /// The sealing context of a key check. The key's id is already part of every sealed value.
-const KEY_CHECK_PLACE: Place<'static> =
-    Place { table: "cf_sealing_keys", column: "key_check", row: Uuid::nil(), owner: Uuid::nil() };
+const KEY_CHECK_PLACE: SealedAt<'static> =
+    SealedAt { table: "cf_sealing_keys", column: "key_check", row: Uuid::nil(), owner: Uuid::nil() };
 
 /// Loads the key ring, and refuses one that cannot open what the database was sealed with.
 ///

@@ -75,9 +75,9 @@ async fn keys_too_large_for_one_answer_are_left_out_and_their_verdicts_are_not(t
     t.admin().api_keys().update_api_key(update).await.unwrap();
     let outcomes = outcomes(&t.admin(), vec![question(&good, ""); 1000]).await;
     assert!(outcomes.iter().all(|outcome| verdict(outcome) == Verdict::Valid));
-    let told = |outcome: &&Outcome| matches!(outcome, Outcome::Verification(found) if !found.api_key.is_empty());
-    let told = outcomes.iter().filter(told).count();
-    assert!((150..300).contains(&told), "{told}");
+    let reported = |outcome: &&Outcome| matches!(outcome, Outcome::Verification(found) if !found.api_key.is_empty());
+    let reported = outcomes.iter().filter(reported).count();
+    assert!((150..300).contains(&reported), "{reported}");
 }
 
 #[both]

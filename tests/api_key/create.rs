@@ -33,7 +33,7 @@ async fn a_role_that_may_write_keys_makes_none_that_may_do_more(t: Arc<Test>) {
     let carls = t.member(&carl, &acme, "viewer").await;
     let of_acme = |scopes: &[&str]| pb::CreateApiKeyRequest {
         owner: Some(Owner::OrganizationId(acme.id.clone())),
-        name: "made".to_owned(),
+        name: "created".to_owned(),
         scopes: scopes.iter().map(ToString::to_string).collect(),
         environment: 1,
         ..Default::default()
@@ -42,20 +42,20 @@ async fn a_role_that_may_write_keys_makes_none_that_may_do_more(t: Arc<Test>) {
     for more in ["*", "memberships:write", "roles:*", "organizations:write", "permissions:check"] {
         refused(bobs.create_api_key(of_acme(&[more])).await, ErrorReason::RoleInsufficient);
     }
-    let made = bobs.create_api_key(of_acme(&["invoices:read", "users:read"])).await.answered().api_key.unwrap();
+    let created = bobs.create_api_key(of_acme(&["invoices:read", "users:read"])).await.answered().api_key.unwrap();
     let widen = |id: &str, scopes: &[&str]| pb::UpdateApiKeyRequest {
         api_key_id: id.to_owned(),
         scopes: scopes.iter().map(ToString::to_string).collect(),
         update_mask: mask(&["scopes"]),
         ..Default::default()
     };
-    refused(bobs.update_api_key(widen(&made.id, &["memberships:write"])).await, ErrorReason::RoleInsufficient);
-    bobs.update_api_key(widen(&made.id, &["invoices:*"])).await.unwrap();
+    refused(bobs.update_api_key(widen(&created.id, &["memberships:write"])).await, ErrorReason::RoleInsufficient);
+    bobs.update_api_key(widen(&created.id, &["invoices:*"])).await.unwrap();
     // It gets no secret of another key either.
     let (strong, _) = t.key(Owner::OrganizationId(acme.id.clone()), &["*"]).await;
     let rotate = |id: &str| pb::RotateApiKeyRequest { api_key_id: id.to_owned(), ..Default::default() };
     refused(bobs.rotate_api_key(rotate(&strong.id)).await, ErrorReason::RoleInsufficient);
-    bobs.rotate_api_key(rotate(&made.id)).await.unwrap();
+    bobs.rotate_api_key(rotate(&created.id)).await.unwrap();
     // A key with only `memberships:write` cannot grant permissions that it does not hold.
     let (_, narrow) = t.key(Owner::OrganizationId(acme.id.clone()), &["memberships:write"]).await;
     let promote = |role: &str| pb::UpdateMembershipRequest {
@@ -118,8 +118,8 @@ async fn who_may_make_a_key_for_whom(t: Arc<Test>) {
     let mut eves = t.with_key(&t.user_key(&eve).await).api_keys();
     refused(eves.create_api_key(new(of_organization(&acme), &["*"])).await, ErrorReason::OrganizationNotFound);
     let mut acmes = t.with_key(&t.organization_key(&acme).await).api_keys();
-    let made = acmes.create_api_key(new(of_organization(&acme), &["users:read"])).await.answered();
-    assert_eq!(made.api_key.unwrap().created_by, "");
+    let created = acmes.create_api_key(new(of_organization(&acme), &["users:read"])).await.answered();
+    assert_eq!(created.api_key.unwrap().created_by, "");
     refused(acmes.create_api_key(new(of_user(&ada), &["*"])).await, ErrorReason::PlatformAdminRequired);
 }
 
@@ -137,7 +137,7 @@ async fn a_suspended_owner_gets_none(t: Arc<Test>) {
 }
 
 #[both]
-async fn every_violation_is_told_at_once(t: Arc<Test>) {
+async fn every_violation_is_reported_at_once(t: Arc<Test>) {
     let request = pb::CreateApiKeyRequest {
         owner: None,
         name: " ".to_owned(),
@@ -164,16 +164,16 @@ async fn an_owner_has_at_most_so_many_keys_also_when_many_are_made_at_once(t: Ar
                 tokio::spawn(async move { keys.create_api_key(request).await })
             })
             .collect();
-        let mut made = Vec::new();
+        let mut created = Vec::new();
         for call in making {
             match call.await.unwrap() {
-                Ok(answer) => made.push(answer.into_inner().api_key.unwrap()),
+                Ok(answer) => created.push(answer.into_inner().api_key.unwrap()),
                 Err(status) => drop(refused::<()>(Err(status), ErrorReason::LimitReached)),
             }
         }
-        assert_eq!(made.len(), 3);
+        assert_eq!(created.len(), 3);
         // A revoked key no longer counts.
-        let revoke = pb::RevokeApiKeyRequest { api_key_id: made[0].id.clone(), ..Default::default() };
+        let revoke = pb::RevokeApiKeyRequest { api_key_id: created[0].id.clone(), ..Default::default() };
         t.admin().api_keys().revoke_api_key(revoke).await.unwrap();
         t.admin().api_keys().create_api_key(new(owner, &["users:read"])).await.unwrap();
     }

@@ -28,8 +28,8 @@ async fn a_disabled_key_stops_with_the_next_call(t: Arc<Test>) {
     let disabled = t.admin().api_keys().disable_api_key(disable(&key)).await.answered();
     assert!(disabled.api_key.as_ref().unwrap().disabled_at.is_some());
     refused(users.get_user(get).await, ErrorReason::Unauthenticated);
-    let told = verification(&t.admin(), &text).await;
-    assert_eq!((told.verdict(), told.api_key.is_empty()), (Verdict::Disabled, false));
+    let reported = verification(&t.admin(), &text).await;
+    assert_eq!((reported.verdict(), reported.api_key.is_empty()), (Verdict::Disabled, false));
     assert_eq!(t.admin().api_keys().disable_api_key(disable(&key)).await.answered(), disabled);
     let list = pb::ListApiKeysRequest {
         owner: Some(pb::list_api_keys_request::Owner::UserId(ada.id.clone())),
@@ -84,11 +84,11 @@ async fn other_processes_know_within_a_second(t: Arc<Test>) {
         let latest = t.clock.now().after(Duration::from_secs(1));
         assert_eq!(verification(&t.admin(), &text).await.verdict(), Verdict::Disabled, "this process knows at once");
         loop {
-            let told = verification(&other, &text).await;
-            if told.verdict() == Verdict::Disabled {
+            let reported = verification(&other, &text).await;
+            if reported.verdict() == Verdict::Disabled {
                 break;
             }
-            let until = told.valid_until.unwrap();
+            let until = reported.valid_until.unwrap();
             let until = until.seconds * 1_000_000 + i64::from(until.nanos) / 1000;
             assert!(until <= latest.as_micros(), "a verdict lasts {} µs too long", until - latest.as_micros());
         }

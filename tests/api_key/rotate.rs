@@ -69,7 +69,7 @@ async fn the_former_secret_is_retired_at_once_and_one_from_before_it_by_another_
 }
 
 #[both]
-async fn nobody_is_told_a_secret_of_a_key_that_may_do_more_than_its_own(t: Arc<Test>) {
+async fn nobody_is_reported_a_secret_of_a_key_that_may_do_more_than_its_own(t: Arc<Test>) {
     let (ada, eve) = (t.user("ada").await, t.user("eve").await);
     let (strong, _) = t.key(Owner::UserId(ada.id.clone()), &["*"]).await;
     let weak = t.key(Owner::UserId(ada.id.clone()), &["api_keys:*", "users:read"]).await.1;

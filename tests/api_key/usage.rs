@@ -98,9 +98,9 @@ async fn a_key_is_good_from_its_addresses_only(t: Arc<Test>) {
     let ada = t.user("ada").await;
     let owner = || Owner::UserId(ada.id.clone());
     let mut keys = t.admin().api_keys();
-    let made =
+    let created =
         keys.create_api_key(ranged(owner(), &["203.0.113.7", "2001:db8::/32", "203.0.113.7/32"])).await.answered();
-    let (key, text) = (made.api_key.unwrap(), made.plaintext_key);
+    let (key, text) = (created.api_key.unwrap(), created.plaintext_key);
     assert_eq!(key.allowed_ip_ranges, ["203.0.113.7/32", "2001:db8::/32"]);
     for (address, verdict) in [
         ("203.0.113.7", ApiKeyVerdict::Valid),
@@ -148,7 +148,7 @@ async fn a_key_is_good_from_its_addresses_only(t: Arc<Test>) {
 
 #[both]
 async fn a_stream_answers_for_an_address_too(t: Arc<Test>) {
-    let made = t
+    let created = t
         .admin()
         .api_keys()
         .create_api_key(ranged(Owner::UserId(t.user("ada").await.id), &["203.0.113.0/24"]))
@@ -157,15 +157,15 @@ async fn a_stream_answers_for_an_address_too(t: Arc<Test>) {
     let ask = |question_id, address: &str| pb::VerifyStreamRequest {
         question_id,
         question: Some(pb::ApiKeyQuestion {
-            plaintext_key: made.plaintext_key.clone(),
+            plaintext_key: created.plaintext_key.clone(),
             ip_address: address.to_owned(),
             ..Default::default()
         }),
     };
     let questions = tokio_stream::iter([ask(1, "203.0.113.9"), ask(2, "203.0.112.9"), ask(3, "nowhere")]);
     let mut answers = t.admin().api_keys().verify_stream(questions).await.answered();
-    let mut told = std::collections::BTreeMap::new();
-    while told.len() < 3 {
+    let mut reported = std::collections::BTreeMap::new();
+    while reported.len() < 3 {
         let message = answers.message().await.unwrap().unwrap().kind.unwrap();
         if let pb::verify_stream_response::Kind::Answer(answer) = message {
             let outcome = match answer.outcome.unwrap() {
@@ -174,11 +174,11 @@ async fn a_stream_answers_for_an_address_too(t: Arc<Test>) {
                     ErrorReason::try_from(reason).unwrap().as_str_name()
                 }
             };
-            told.insert(answer.question_id, outcome);
+            reported.insert(answer.question_id, outcome);
         }
     }
     assert_eq!(
-        told.into_values().collect::<Vec<_>>(),
+        reported.into_values().collect::<Vec<_>>(),
         ["API_KEY_VERDICT_VALID", "API_KEY_VERDICT_IP_NOT_ALLOWED", "ERROR_REASON_INVALID_ARGUMENT"]
     );
 }

@@ -205,12 +205,12 @@ async fn no_verdict_outlasts_the_key(t: Arc<Test>) {
         expires_at: time_in(&t, 3600),
         ..Default::default()
     };
-    let made = t.admin().api_keys().create_api_key(request).await.answered();
-    let expires_at = made.api_key.unwrap().expires_at.unwrap();
+    let created = t.admin().api_keys().create_api_key(request).await.answered();
+    let expires_at = created.api_key.unwrap().expires_at.unwrap();
     let almost = Duration::from_millis(3_599_500);
     t.advance(almost);
     let answer =
-        t.admin().api_keys().verify_api_key(verify(&made.plaintext_key, "")).await.answered().verification.unwrap();
+        t.admin().api_keys().verify_api_key(verify(&created.plaintext_key, "")).await.answered().verification.unwrap();
     let until = answer.valid_until.unwrap();
     let outlasts = (until.seconds, until.nanos) > (expires_at.seconds, expires_at.nanos);
     assert!(answer.verdict() == Verdict::Expired || !outlasts);

@@ -160,7 +160,7 @@ async fn what_another_process_changes_is_withdrawn_too(t: Arc<Test>) {
 }
 
 #[both]
-async fn heartbeats_vouch_for_what_was_told(t: Arc<Test>) {
+async fn heartbeats_vouch_for_what_was_reported(t: Arc<Test>) {
     let mut stream = Stream::open(&t.admin()).await.unwrap();
     assert_eq!(stream.verdict(&t.admin_key).await, Verdict::Valid);
     let mut last = None;

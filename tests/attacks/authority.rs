@@ -23,7 +23,7 @@ const NEW_PASSWORD: &str = "seven wet dogs on a boat";
 fn new_key(owner: Owner, scopes: &[&str]) -> pb::CreateApiKeyRequest {
     pb::CreateApiKeyRequest {
         owner: Some(owner),
-        name: "made".to_owned(),
+        name: "created".to_owned(),
         scopes: scopes.iter().map(ToString::to_string).collect(),
         environment: pb::ApiKeyEnvironment::Live.into(),
         ..Default::default()
@@ -376,7 +376,7 @@ async fn v09_the_command_line_promotes_nobody_whom_a_stranger_may_be(t: Arc<Test
 }
 
 #[both]
-async fn v14_no_tenant_is_told_which_platform_admin_made_a_key_or_invited(t: Arc<Test>) {
+async fn v14_no_tenant_is_reported_which_platform_admin_made_a_key_or_invited(t: Arc<Test>) {
     let owner = t.user("owner").await;
     let acme = t.organization(&owner).await;
     let (key, _) = t.key(Owner::OrganizationId(acme.id.clone()), &["users:read"]).await;

@@ -304,8 +304,8 @@ async fn tricks(to: SocketAddr, admin: String, over: Arc<AtomicBool>) -> JoinSet
             owner_user_id: user.id.clone(),
             ..Default::default()
         };
-        let Ok(made) = api.organizations().create_organization(create).await else { continue };
-        let owner = Owner::OrganizationId(made.into_inner().organization.unwrap().id);
+        let Ok(created) = api.organizations().create_organization(create).await else { continue };
+        let owner = Owner::OrganizationId(created.into_inner().organization.unwrap().id);
         keys.extend(key_of(&admin, owner, &["*"]).await);
     }
     keys.extend(key_of(&admin, Owner::UserId(user.id.clone()), &["nothing:here"]).await);

@@ -8,5 +8,6 @@ mod load;
 mod sessions;
 mod shares;
 mod signin;
+mod sources;
 mod text;
 mod wire;

@@ -125,7 +125,7 @@ async fn v19_keys_made_with_a_key_of_a_rate_share_it(t: Arc<Test>) {
     let mut keys = Vec::new();
     while keys.len() < 15 {
         match t.with_key(&first).api_keys().create_api_key(new(0)).await {
-            Ok(made) => keys.push(made.into_inner().plaintext_key),
+            Ok(created) => keys.push(created.into_inner().plaintext_key),
             Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
         }
     }
@@ -167,7 +167,7 @@ async fn the_rate_that_the_server_sets_is_for_all_keys_of_a_tenant_and_not_for_p
 }
 
 #[both]
-async fn v29_refusals_of_many_kinds_are_told_apart_up_to_a_number_and_nobody_elses_are_lost(t: Arc<Test>) {
+async fn v29_refusals_of_many_kinds_are_distinguished_up_to_a_number_and_nobody_elses_are_lost(t: Arc<Test>) {
     let (ada, bob) = (t.user("ada").await, t.user("bob").await);
     let mut keys = Vec::new();
     for _ in 0..4 {
@@ -203,7 +203,7 @@ async fn v29_refusals_of_many_kinds_are_told_apart_up_to_a_number_and_nobody_els
             );
         }
     }
-    let told: i32 = denied(&ada).await.iter().map(|event| event.count).sum();
+    let reported: i32 = denied(&ada).await.iter().map(|event| event.count).sum();
     // All from the first round, and 101 kinds from the second.
-    assert_eq!(told, calls + 101);
+    assert_eq!(reported, calls + 101);
 }

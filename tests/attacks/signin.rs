@@ -332,10 +332,10 @@ async fn i7_no_header_of_a_browser_or_a_proxy_keeps_anybody_out(t: Arc<Test>) {
         ("[2001:db8::1]:443", "2001:db8::1"),
         ("fe80::1%eth0", "fe80::1"),
     ];
-    for (told, stored) in addresses {
-        let signed_in = from(&t, told, &user.email, PASSWORD).await.unwrap();
+    for (reported, stored) in addresses {
+        let signed_in = from(&t, reported, &user.email, PASSWORD).await.unwrap();
         assert_eq!(signed_in.session.unwrap().ip_address, stored);
-        verify(&t.admin(), &user, told, PASSWORD).await.unwrap();
+        verify(&t.admin(), &user, reported, PASSWORD).await.unwrap();
     }
     refused(from(&t, "unknown", &user.email, PASSWORD).await, ErrorReason::InvalidArgument);
     let question = pb::VerifyApiKeyRequest {
@@ -402,7 +402,7 @@ async fn v24_a_token_with_less_than_half_of_its_life_left_is_replaced_and_so_is_
 }
 
 #[both]
-async fn v24_a_token_that_can_be_told_again_is_stored_sealed_and_one_that_does_not_open_is_replaced(t: Arc<Test>) {
+async fn v24_a_token_that_can_be_returned_again_is_stored_sealed_and_one_that_does_not_open_is_replaced(t: Arc<Test>) {
     let user = with_password(&t, "ada").await;
     let mailed = start_reset(&t, &user).await;
     let bytes = t.database.bytes().await;

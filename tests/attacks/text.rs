@@ -61,8 +61,9 @@ async fn t5_an_address_and_a_name_with_invisible_characters_are_refused(t: Arc<T
     for (at, name) in
         ["علی\u{200C}رضا", "ක්\u{200D}රිෂ්ණ", "👩\u{200D}💻", "❤\u{FE0F} Ada", "葛\u{E0100}城"].into_iter().enumerate()
     {
-        let made = users.create_user(person(&format!("script{at}@example.com"), name)).await.answered().user.unwrap();
-        assert_eq!(made.name, name);
+        let created =
+            users.create_user(person(&format!("script{at}@example.com"), name)).await.answered().user.unwrap();
+        assert_eq!(created.name, name);
     }
 }
 
@@ -114,12 +115,12 @@ async fn t5b_every_case_of_an_address_is_one_user(t: Arc<Test>) {
         ("İstanbul@example.com", "istanbul@example.com"),
         ("ﬁn@example.com", "FIN@example.com"),
     ] {
-        let made = users.create_user(person(one, "N")).await.answered().user.unwrap();
+        let created = users.create_user(person(one, "N")).await.answered().user.unwrap();
         refused(users.create_user(person(other, "N")).await, ErrorReason::UserEmailTaken);
         let get = pb::GetUserByEmailRequest { email: other.to_owned() };
-        assert_eq!(users.get_user_by_email(get).await.answered().user.unwrap(), made);
+        assert_eq!(users.get_user_by_email(get).await.answered().user.unwrap(), created);
         let prefix = pb::ListUsersRequest { email_prefix: other.chars().take(3).collect(), ..Default::default() };
-        assert_eq!(users.list_users(prefix).await.answered().users, [made]);
+        assert_eq!(users.list_users(prefix).await.answered().users, [created]);
     }
 }
 
@@ -133,8 +134,8 @@ async fn t5b_a_search_ignores_accents_and_case_as_slugs_do(t: Arc<Test>) {
             owner_user_id: ada.id.clone(),
             ..Default::default()
         };
-        let made = organizations.create_organization(create).await.answered().organization.unwrap();
-        assert_eq!(made.slug, slug);
+        let created = organizations.create_organization(create).await.answered().organization.unwrap();
+        assert_eq!(created.slug, slug);
     }
     for (prefix, name) in [
         ("ist", "İstanbul"),
@@ -153,8 +154,8 @@ async fn t5b_a_search_ignores_accents_and_case_as_slugs_do(t: Arc<Test>) {
 #[both]
 async fn i14_dots_may_be_anywhere_in_a_local_part(t: Arc<Test>) {
     for email in ["abc.@docomo.ne.jp", "a..b@docomo.ne.jp", ".abc@docomo.ne.jp"] {
-        let made = t.admin().users().create_user(person(email, "A")).await.answered().user.unwrap();
-        assert_eq!(made.email, email);
+        let created = t.admin().users().create_user(person(email, "A")).await.answered().user.unwrap();
+        assert_eq!(created.email, email);
     }
 }
 
@@ -175,17 +176,17 @@ async fn i15_twins_that_nobody_can_tell_apart_are_not_made(t: Arc<Test>) {
 #[both]
 async fn a_domain_in_another_script_is_one_domain(t: Arc<Test>) {
     let mut users = t.admin().users();
-    let made = users.create_user(person("ada@xn--mnchen-3ya.de", "Ada")).await.answered().user.unwrap();
+    let created = users.create_user(person("ada@xn--mnchen-3ya.de", "Ada")).await.answered().user.unwrap();
     for email in ["ada@münchen.de", "Ada@MÜNCHEN.de", "ada@mu\u{308}nchen.de"] {
         let get = pb::GetUserByEmailRequest { email: email.to_owned() };
-        assert_eq!(users.get_user_by_email(get).await.answered().user.unwrap(), made);
+        assert_eq!(users.get_user_by_email(get).await.answered().user.unwrap(), created);
         refused(users.create_user(person(email, "Ada")).await, ErrorReason::UserEmailTaken);
     }
-    let made = users.create_user(person("Eve@Bücher.example", "Eve")).await.answered().user.unwrap();
-    assert_eq!(made.email, "Eve@xn--bcher-kva.example");
+    let created = users.create_user(person("Eve@Bücher.example", "Eve")).await.answered().user.unwrap();
+    assert_eq!(created.email, "Eve@xn--bcher-kva.example");
     for email in ["a@\u{fffd}.de", "a@b c.de", "a@ü..de", "a@ü"] {
-        let made = users.create_user(person(email, "A")).await;
-        assert_eq!(made.is_ok(), email == "a@ü", "{email}");
+        let created = users.create_user(person(email, "A")).await;
+        assert_eq!(created.is_ok(), email == "a@ü", "{email}");
     }
 }
 
@@ -220,9 +221,9 @@ async fn t8_numbers_that_a_double_cannot_hold_are_refused(t: Arc<Test>) {
     }
     for (at, number) in [9_007_199_254_740_991.0, -9_007_199_254_740_991.0, 0.1, 1e-300].into_iter().enumerate() {
         let user = pb::CreateUserRequest { metadata: Some(nested(number)), ..person(&format!("n{at}@e.com"), "D") };
-        let made = t.admin().users().create_user(user).await;
-        let made = made.unwrap_or_else(|status| panic!("{number}: {status:?}")).into_inner().user.unwrap();
-        assert_eq!(t.reload_user(&made.id).await.metadata, Some(nested(number)));
+        let created = t.admin().users().create_user(user).await;
+        let created = created.unwrap_or_else(|status| panic!("{number}: {status:?}")).into_inner().user.unwrap();
+        assert_eq!(t.reload_user(&created.id).await.metadata, Some(nested(number)));
     }
 }
 

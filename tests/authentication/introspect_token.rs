@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tenantry::{
     models::Sealed,
     pb::{self, ErrorReason},
-    security::sealing::{KeyRing, Place},
+    security::sealing::{KeyRing, SealedAt},
 };
 use uuid::Uuid;
 
@@ -43,7 +43,7 @@ async fn private_key(t: &Test, kid: &str) -> Vec<u8> {
     };
     let hex = t.database.texts(sql).await.remove(0);
     let sealed = (0..hex.len() / 2).map(|at| u8::from_str_radix(&hex[2 * at..2 * at + 2], 16).unwrap()).collect();
-    let place = Place {
+    let place = SealedAt {
         table: "cf_signing_keys",
         column: "private_key",
         row: Uuid::parse_str(kid).unwrap(),

@@ -28,8 +28,8 @@ fn new() -> pb::SignUpRequest {
 async fn who_signs_up_can_sign_in_and_owns_the_organization(t: Arc<Test>) {
     let request =
         pb::SignUpRequest { organization_name: "Harbour".to_owned(), organization_slug: unique("harbour-"), ..new() };
-    let made = t.admin().authentication().sign_up(request.clone()).await.answered();
-    let (user, organization) = (made.user.unwrap(), made.organization.unwrap());
+    let created = t.admin().authentication().sign_up(request.clone()).await.answered();
+    let (user, organization) = (created.user.unwrap(), created.organization.unwrap());
     assert!(user.email_verified_at.is_none() && organization.slug == request.organization_slug);
     assert_eq!(t.membership(&user.id, &organization.id).await.unwrap().role, "owner");
     assert_eq!(sign_in(&t, &user.email, PHRASE).await.unwrap().session.unwrap().user_id, user.id);
@@ -74,6 +74,6 @@ async fn the_organization_of_a_sign_up_has_no_reserved_slug_and_the_first_plan(t
     let status =
         refused(t.admin().authentication().sign_up(request("admin")).await, ErrorReason::OrganizationSlugReserved);
     assert_eq!(fields(&status), ["organization_slug"]);
-    let made = t.admin().authentication().sign_up(request(&unique("harbour-"))).await.answered();
-    assert_eq!(made.organization.unwrap().plan, "free");
+    let created = t.admin().authentication().sign_up(request(&unique("harbour-"))).await.answered();
+    assert_eq!(created.organization.unwrap().plan, "free");
 }

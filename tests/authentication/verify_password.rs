@@ -11,7 +11,7 @@ fn says(user: &pb::User, password: &str) -> pb::VerifyPasswordRequest {
 }
 
 #[both]
-async fn the_users_password_is_told_from_any_other(t: Arc<Test>) {
+async fn the_users_password_is_reported_from_any_other(t: Arc<Test>) {
     let (user, _, api) = t.signed_in_user("ada").await;
     for api in [t.admin(), api] {
         api.authentication().verify_password(says(&user, PASSWORD)).await.unwrap();

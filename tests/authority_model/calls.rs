@@ -1118,7 +1118,7 @@ impl<'a> Draw<'a> {
     /// Users.
     fn draw_users(&mut self, method: &str) -> Option<Call> {
         Some(match method {
-            "CreateUser" => Call::CreateUser { address: self.address("made"), verified: self.random.percent(50) },
+            "CreateUser" => Call::CreateUser { address: self.address("created"), verified: self.random.percent(50) },
             "GetUser" => Call::GetUser(self.any_user()),
             "ListUsers" => Call::ListUsers { deleted: self.random.percent(50) },
             "UpdateUser" => {

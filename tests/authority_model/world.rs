@@ -259,11 +259,11 @@ impl World {
             tokio::task::yield_now().await;
             result = self.call(credential, &call).await;
         }
-        let told = match &result {
+        let reported = match &result {
             Ok(_) => "done".to_owned(),
             Err(status) => format!("refused: {:?} {}", status.code(), status.message()),
         };
-        self.taken.push(format!("{credential:?} {call:?}: {told}"));
+        self.taken.push(format!("{credential:?} {call:?}: {reported}"));
         if let Err(status) = &result {
             let is_a_refusal = match status.code() {
                 Code::Unauthenticated
@@ -283,7 +283,7 @@ impl World {
             assert!(is_a_refusal, "{status:?}\n{}", self.story());
         }
         if let Some(expected) = expected {
-            assert_eq!(result.is_ok(), expected, "the model says {expected}: {told}\n{}", self.story());
+            assert_eq!(result.is_ok(), expected, "the model says {expected}: {reported}\n{}", self.story());
         }
         let count = counts.entry(call.method()).or_default();
         if let Ok(answer) = result {
@@ -301,8 +301,8 @@ impl World {
         let who = self.model.who(credential).unwrap();
         match call {
             Call::StartPasswordReset(user) => {
-                let is_told = self.model.may_reset(&who, *user);
-                assert_eq!(!answer.text.is_empty(), is_told, "a token for a reset\n{}", self.story());
+                let is_reported = self.model.may_reset(&who, *user);
+                assert_eq!(!answer.text.is_empty(), is_reported, "a token for a reset\n{}", self.story());
             }
             Call::ConfirmEmailChange { mail, .. } => {
                 let former = &self.model.users[self.model.mails[*mail].user].email;
@@ -316,7 +316,7 @@ impl World {
                 if is_asked_by_its_own || is_asked_by_its_organization {
                     self.check_introspected(*session, *access, answer);
                 } else {
-                    assert!(!answer.flag, "told of a token that is not its own\n{}", self.story());
+                    assert!(!answer.flag, "answered about a token that is not its own\n{}", self.story());
                 }
             }
             _ => {}
@@ -332,9 +332,9 @@ impl World {
         assert_eq!(answer.flag, is_good, "token {access} of session {session}\n{}", self.story());
         match (is_good, standing) {
             (true, Some(Some((role, held)))) => {
-                let told: Vec<&str> = answer.texts.iter().map(String::as_str).collect();
+                let reported: Vec<&str> = answer.texts.iter().map(String::as_str).collect();
                 assert_eq!(answer.name, role, "token {access} of session {session}\n{}", self.story());
-                assert!(held.covers(Set::of(&told)), "{told:?} of {held:?}\n{}", self.story());
+                assert!(held.covers(Set::of(&reported)), "{reported:?} of {held:?}\n{}", self.story());
             }
             _ => assert!(answer.name.is_empty() && answer.texts.is_empty(), "{answer:?}\n{}", self.story()),
         }
@@ -519,7 +519,7 @@ impl World {
                 let done = api.invitations().batch_create_invitations(request).await?.into_inner().results.remove(0);
                 answer.text = done.plaintext_token;
                 answer.id = match done.outcome.unwrap() {
-                    batch_invitation_result::Outcome::Invitation(made) => made.id,
+                    batch_invitation_result::Outcome::Invitation(created) => created.id,
                     batch_invitation_result::Outcome::InvitationId(id) => id,
                     batch_invitation_result::Outcome::Error(error) => return Err(refusal_of_item(&error)),
                 };
@@ -568,7 +568,7 @@ impl World {
                 };
                 let request = pb::CreateApiKeyRequest {
                     owner: Some(owner),
-                    name: "made".to_owned(),
+                    name: "created".to_owned(),
                     scopes: texts(&bounds.scopes),
                     environment: pb::ApiKeyEnvironment::Live.into(),
                     expires_at: self.ends(bounds.ends),
@@ -576,8 +576,8 @@ impl World {
                     rate_limit: bounds.rate,
                     ..Default::default()
                 };
-                let made = api.api_keys().create_api_key(request).await?.into_inner();
-                (answer.id, answer.text) = (made.api_key.unwrap().id, made.plaintext_key);
+                let created = api.api_keys().create_api_key(request).await?.into_inner();
+                (answer.id, answer.text) = (created.api_key.unwrap().id, created.plaintext_key);
             }
             Call::UpdateApiKey { key, change } => {
                 let mut request = pb::UpdateApiKeyRequest { api_key_id: self.key_id(*key), ..Default::default() };
@@ -769,9 +769,9 @@ impl World {
                     organization_slug: named(unique("signed-up-")),
                     ..Default::default()
                 };
-                let made = api.authentication().sign_up(request).await?.into_inner();
-                answer.other_id = made.user.unwrap().id;
-                if let Some(organization) = made.organization {
+                let created = api.authentication().sign_up(request).await?.into_inner();
+                answer.other_id = created.user.unwrap().id;
+                if let Some(organization) = created.organization {
                     let key = pb::UserAndOrganization {
                         user_id: answer.other_id.clone(),
                         organization_id: organization.id.clone(),
@@ -789,9 +789,9 @@ impl World {
                     organization_id: organization.as_ref().map_or_else(String::new, organization_id),
                     ..Default::default()
                 };
-                let made = api.authentication().sign_in(request).await?.into_inner().issued();
-                answer.id = sessions::id(&made.session.unwrap());
-                (answer.text, answer.access) = (made.plaintext_token, made.access_token);
+                let created = api.authentication().sign_in(request).await?.into_inner().issued();
+                answer.id = sessions::id(&created.session.unwrap());
+                (answer.text, answer.access) = (created.plaintext_token, created.access_token);
             }
             Call::Refresh { session, stale, organization } => {
                 let request = pb::RefreshRequest {
@@ -799,8 +799,8 @@ impl World {
                     organization_id: organization.map(|of| of.as_ref().map_or_else(String::new, organization_id)),
                     ..Default::default()
                 };
-                let made = api.authentication().refresh(request).await?.into_inner().issued();
-                (answer.text, answer.access) = (made.plaintext_token, made.access_token);
+                let created = api.authentication().refresh(request).await?.into_inner().issued();
+                (answer.text, answer.access) = (created.plaintext_token, created.access_token);
             }
             Call::SignOut { session, all } => {
                 let plaintext_token = session.map_or_else(String::new, |session| self.refresh_token(session, false));
@@ -822,13 +822,13 @@ impl World {
             Call::IntrospectToken(session, access) => {
                 let access_token = self.access(Some((*session, *access)));
                 let request = pb::IntrospectTokenRequest { access_token };
-                let told = api.authentication().introspect_token(request).await?.into_inner();
-                (answer.flag, answer.name, answer.texts) = (told.active, told.role, told.permissions);
+                let reported = api.authentication().introspect_token(request).await?.into_inner();
+                (answer.flag, answer.name, answer.texts) = (reported.active, reported.role, reported.permissions);
             }
             Call::CreateRefreshToken(user) => {
                 let request = pb::CreateRefreshTokenRequest { user_id: self.user_id(*user), ..Default::default() };
-                let made = api.refresh_tokens().create_refresh_token(request).await?.into_inner().issued();
-                (answer.id, answer.text) = (sessions::id(&made.session.unwrap()), made.plaintext_token);
+                let created = api.refresh_tokens().create_refresh_token(request).await?.into_inner().issued();
+                (answer.id, answer.text) = (sessions::id(&created.session.unwrap()), created.plaintext_token);
             }
             Call::ListSessions(user) => {
                 let request = pb::ListSessionsRequest { user_id: self.user_id(*user), ..Default::default() };
@@ -943,8 +943,8 @@ impl World {
                     access_token: self.access(*proof),
                     ..Default::default()
                 };
-                let made = api.invitations().accept_invitation(request).await?.into_inner();
-                answer.id = made.membership.unwrap().id;
+                let created = api.invitations().accept_invitation(request).await?.into_inner();
+                answer.id = created.membership.unwrap().id;
             }
             Call::DeclineInvitation { invitation, by_token, user } => {
                 let key = if *by_token {
@@ -981,8 +981,8 @@ impl World {
         match call {
             Call::CreateInvitation { organization, address, role } => {
                 let request = self.new_invitation(*organization, address, role);
-                let made = api.invitations().create_invitation(request).await?.into_inner();
-                (answer.id, answer.text) = (made.invitation.unwrap().id, made.plaintext_token);
+                let created = api.invitations().create_invitation(request).await?.into_inner();
+                (answer.id, answer.text) = (created.invitation.unwrap().id, created.plaintext_token);
             }
             Call::GetInvitation { invitation, by_token } => {
                 let key = if *by_token {
@@ -1144,8 +1144,8 @@ impl World {
                 let (organization_id, restore_api_keys) = (self.organization_id(*organization), *restore);
                 let request =
                     pb::UndeleteOrganizationRequest { organization_id, restore_api_keys, ..Default::default() };
-                let made = api.organizations().undelete_organization(request).await?.into_inner();
-                answer.flag = made.organization.unwrap().state() == pb::OrganizationState::Suspended;
+                let created = api.organizations().undelete_organization(request).await?.into_inner();
+                answer.flag = created.organization.unwrap().state() == pb::OrganizationState::Suspended;
             }
             Call::PurgeOrganization(organization) => {
                 let organization_id = self.organization_id(*organization);
@@ -1168,10 +1168,10 @@ impl World {
                     owner_user_id: self.user_id(*owner),
                     ..Default::default()
                 };
-                let made = api.organizations().create_organization(request).await?.into_inner();
-                let organization = made.organization.unwrap();
+                let created = api.organizations().create_organization(request).await?.into_inner();
+                let organization = created.organization.unwrap();
                 (answer.id, answer.name) = (organization.id, organization.slug);
-                answer.other_id = made.owner_membership_id;
+                answer.other_id = created.owner_membership_id;
             }
             Call::GetOrganization(organization) => {
                 let request = pb::GetOrganizationRequest { organization_id: self.organization_id(*organization) };
@@ -1189,8 +1189,8 @@ impl World {
                     update_mask: mask(&[if *plan { "plan" } else { "name" }]),
                     ..Default::default()
                 };
-                let made = api.organizations().update_organization(request).await?.into_inner();
-                answer.name = made.organization.unwrap().slug;
+                let created = api.organizations().update_organization(request).await?.into_inner();
+                answer.name = created.organization.unwrap().slug;
             }
             Call::GetOrganizationBySlug(organization) => {
                 let slug = self.model.organizations[*organization].slug.clone();
@@ -1268,8 +1268,8 @@ impl World {
             Call::UndeleteUser { user, restore } => {
                 let (user_id, restore_api_keys) = (self.user_id(*user), *restore);
                 let request = pb::UndeleteUserRequest { user_id, restore_api_keys, ..Default::default() };
-                let made = api.users().undelete_user(request).await?.into_inner();
-                answer.flag = made.user.unwrap().state() == pb::UserState::Suspended;
+                let created = api.users().undelete_user(request).await?.into_inner();
+                answer.flag = created.user.unwrap().state() == pb::UserState::Suspended;
             }
             Call::PurgeUser { user, sole } => {
                 let (user_id, purge_sole_organizations) = (self.user_id(*user), *sole);
@@ -1414,14 +1414,14 @@ impl World {
         let request = pb::BatchVerifyApiKeysRequest { questions: questions.collect() };
         let results = self.api(ROOT).api_keys().batch_verify_api_keys(request).await.answered().results;
         for (credential, result) in keys.into_iter().zip(results) {
-            let Some(batch_verify_api_keys_result::Outcome::Verification(told)) = result.outcome else {
+            let Some(batch_verify_api_keys_result::Outcome::Verification(reported)) = result.outcome else {
                 panic!("{result:?}")
             };
             let who = self.model.who(credential);
-            let is_valid = told.verdict() == pb::ApiKeyVerdict::Valid;
-            assert_eq!(is_valid, who.is_some(), "{credential:?}: {told:?}\n{}", self.story());
+            let is_valid = reported.verdict() == pb::ApiKeyVerdict::Valid;
+            assert_eq!(is_valid, who.is_some(), "{credential:?}: {reported:?}\n{}", self.story());
             if let Some(who) = who {
-                let key = pb::ApiKey::decode(told.api_key).unwrap();
+                let key = pb::ApiKey::decode(reported.api_key).unwrap();
                 let scopes: Vec<&str> = key.scopes.iter().map(String::as_str).collect();
                 assert_eq!(Set::of(&scopes), who.scopes, "{credential:?}\n{}", self.story());
             }
@@ -1454,11 +1454,11 @@ impl World {
             let results = self.api(ROOT).authorization().batch_check_permissions(request).await.unwrap();
             for (result, (may, what)) in results.into_inner().results.into_iter().zip(expected) {
                 // A missing subject has no permission.
-                let told = match result.outcome {
+                let reported = match result.outcome {
                     Some(batch_check_permissions_result::Outcome::Decision(decision)) => decision.allowed,
                     _ => false,
                 };
-                assert!(may.is_none_or(|may| may == told), "{what}: {told}\n{}", self.story());
+                assert!(may.is_none_or(|may| may == reported), "{what}: {reported}\n{}", self.story());
             }
         }
     }

@@ -22,7 +22,7 @@ async fn each_check_is_answered_for_itself_and_in_order(t: Arc<Test>) {
     ];
     let request = pb::BatchCheckPermissionsRequest { checks };
     let results = t.admin().authorization().batch_check_permissions(request).await.answered().results;
-    let told: Vec<_> = results
+    let reported: Vec<_> = results
         .into_iter()
         .map(|result| match result.outcome.unwrap() {
             Outcome::Decision(decision) => Ok(decision.basis()),
@@ -36,7 +36,7 @@ async fn each_check_is_answered_for_itself_and_in_order(t: Arc<Test>) {
         Err(ErrorReason::InvalidArgument),
         Ok(Basis::Role),
     ];
-    assert_eq!(told, expected);
+    assert_eq!(reported, expected);
 }
 
 #[both]

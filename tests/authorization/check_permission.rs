@@ -24,7 +24,7 @@ async fn a_decision_tells_which_role_and_which_membership_it_rests_on(t: Arc<Tes
     let acme = t.organization(&ada).await;
     let clerk = t.role(&acme, "clerk", &["invoices:*"]).await;
     let bobs = t.member(&bob, &acme, "clerk").await;
-    let told = decision(&t.admin(), of_user(&bob, &acme, "invoices:write")).await;
+    let reported = decision(&t.admin(), of_user(&bob, &acme, "invoices:write")).await;
     let expected = pb::PermissionDecision {
         allowed: true,
         basis: Basis::Role.into(),
@@ -34,7 +34,7 @@ async fn a_decision_tells_which_role_and_which_membership_it_rests_on(t: Arc<Tes
         role_id: clerk.id.clone(),
         role_etag: clerk.etag.clone(),
     };
-    assert_eq!(told, expected);
+    assert_eq!(reported, expected);
     let give = pb::UpdateMembershipRequest {
         membership_id: bobs.id.clone(),
         permissions: vec!["reports:read".to_owned()],
@@ -43,13 +43,13 @@ async fn a_decision_tells_which_role_and_which_membership_it_rests_on(t: Arc<Tes
     };
     assert_eq!(basis(&t.admin(), of_user(&bob, &acme, "reports:read")).await, Basis::NotGiven);
     t.admin().memberships().update_membership(give).await.unwrap();
-    let told = decision(&t.admin(), of_user(&bob, &acme, "reports:read")).await;
-    assert_eq!((told.basis(), told.membership_etag.as_str()), (Basis::Membership, "r2"));
+    let reported = decision(&t.admin(), of_user(&bob, &acme, "reports:read")).await;
+    assert_eq!((reported.basis(), reported.membership_etag.as_str()), (Basis::Membership, "r2"));
     let take =
         pb::UpdateRoleRequest { role_id: clerk.id.clone(), update_mask: mask(&["permissions"]), ..Default::default() };
     t.admin().roles().update_role(take).await.unwrap();
-    let told = decision(&t.admin(), of_user(&bob, &acme, "invoices:write")).await;
-    assert_eq!((told.basis(), told.role_etag.as_str()), (Basis::NotGiven, "r2"));
+    let reported = decision(&t.admin(), of_user(&bob, &acme, "invoices:write")).await;
+    assert_eq!((reported.basis(), reported.role_etag.as_str()), (Basis::NotGiven, "r2"));
 }
 
 #[both]

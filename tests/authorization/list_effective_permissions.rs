@@ -43,16 +43,16 @@ async fn a_member_may_what_its_role_and_its_membership_give(t: Arc<Test>) {
         ..Default::default()
     };
     let bobs = t.admin().memberships().create_membership(request).await.answered().membership.unwrap();
-    let told = effective(&t.with_key(&t.user_key(&bob).await), user(&bob), &acme).await;
+    let reported = effective(&t.with_key(&t.user_key(&bob).await), user(&bob), &acme).await;
     let every = ["memberships:read", "organizations:read", "roles:read"];
-    assert_eq!(told.permissions, ["invoices:*", every[0], every[1], "reports:*", every[2], "users:*"]);
-    assert_eq!(told.excluded_permissions, Vec::<String>::new());
-    assert_eq!(told.role_permissions, ["invoices:*", every[0], every[1], "reports:read", every[2], "users:read"]);
-    assert_eq!(told.membership_permissions, ["invoices:read", "reports:*", "users:*"]);
-    assert_eq!((told.basis(), told.role.as_str()), (Basis::Role, "clerk"));
-    assert_eq!((told.membership_id, told.membership_etag), (bobs.id, bobs.etag));
-    assert_eq!((told.role_id, told.role_etag), (role.id, role.etag));
-    assert!(told.scopes.is_empty() && told.api_key_etag.is_empty());
+    assert_eq!(reported.permissions, ["invoices:*", every[0], every[1], "reports:*", every[2], "users:*"]);
+    assert_eq!(reported.excluded_permissions, Vec::<String>::new());
+    assert_eq!(reported.role_permissions, ["invoices:*", every[0], every[1], "reports:read", every[2], "users:read"]);
+    assert_eq!(reported.membership_permissions, ["invoices:read", "reports:*", "users:*"]);
+    assert_eq!((reported.basis(), reported.role.as_str()), (Basis::Role, "clerk"));
+    assert_eq!((reported.membership_id, reported.membership_etag), (bobs.id, bobs.etag));
+    assert_eq!((reported.role_id, reported.role_etag), (role.id, role.etag));
+    assert!(reported.scopes.is_empty() && reported.api_key_etag.is_empty());
 }
 
 #[both]
@@ -61,12 +61,12 @@ async fn an_admin_may_everything_but_what_is_named(t: Arc<Test>) {
     let acme = t.organization(&ada).await;
     let bobs = t.member(&bob, &acme, "admin").await;
     let withheld = ["organizations:delete", "organizations:transfer"];
-    let told = effective(&t.admin(), user(&bob), &acme).await;
+    let reported = effective(&t.admin(), user(&bob), &acme).await;
     assert_eq!(
-        (told.permissions.as_slice(), told.excluded_permissions.as_slice()),
+        (reported.permissions.as_slice(), reported.excluded_permissions.as_slice()),
         (&["*".to_owned()][..], &withheld.map(str::to_owned)[..])
     );
-    assert_eq!(told.role_excluded_permissions, withheld);
+    assert_eq!(reported.role_excluded_permissions, withheld);
     let give = pb::UpdateMembershipRequest {
         membership_id: bobs.id,
         permissions: vec!["organizations:delete".to_owned()],
@@ -76,13 +76,13 @@ async fn an_admin_may_everything_but_what_is_named(t: Arc<Test>) {
     t.admin().memberships().update_membership(give).await.unwrap();
     assert_eq!(effective(&t.admin(), user(&bob), &acme).await.excluded_permissions, ["organizations:transfer"]);
     let (own, _) = t.key(Owner::OrganizationId(acme.id.clone()), &["*"]).await;
-    let told = effective(&t.admin(), key(&own), &acme).await;
+    let reported = effective(&t.admin(), key(&own), &acme).await;
     assert_eq!(
-        (told.basis(), told.excluded_permissions),
+        (reported.basis(), reported.excluded_permissions),
         (Basis::OrganizationKey, withheld.map(str::to_owned).to_vec())
     );
-    let told = effective(&t.admin(), user(&ada), &acme).await;
-    assert_eq!((told.permissions, told.excluded_permissions), (vec!["*".to_owned()], vec![]));
+    let reported = effective(&t.admin(), user(&ada), &acme).await;
+    assert_eq!((reported.permissions, reported.excluded_permissions), (vec!["*".to_owned()], vec![]));
 }
 
 #[both]
@@ -90,14 +90,14 @@ async fn a_key_is_limited_to_its_scopes(t: Arc<Test>) {
     let ada = t.user("ada").await;
     let acme = t.organization(&ada).await;
     let (narrow, _) = t.key(Owner::UserId(ada.id.clone()), &["invoices:read", "users:*"]).await;
-    let told = effective(&t.admin(), key(&narrow), &acme).await;
-    assert_eq!(told.permissions, ["invoices:read", "users:*"]);
-    assert_eq!((told.basis(), told.scopes, told.api_key_etag), (Basis::Role, narrow.scopes, narrow.etag));
+    let reported = effective(&t.admin(), key(&narrow), &acme).await;
+    assert_eq!(reported.permissions, ["invoices:read", "users:*"]);
+    assert_eq!((reported.basis(), reported.scopes, reported.api_key_etag), (Basis::Role, narrow.scopes, narrow.etag));
     let bob = t.user("bob").await;
     t.member(&bob, &acme, "viewer").await;
     let (bobs, _) = t.key(Owner::UserId(bob.id.clone()), &["invoices:read"]).await;
-    let told = effective(&t.admin(), key(&bobs), &acme).await;
-    assert_eq!((told.basis(), told.permissions), (Basis::ScopeMissing, vec![]));
+    let reported = effective(&t.admin(), key(&bobs), &acme).await;
+    assert_eq!((reported.basis(), reported.permissions), (Basis::ScopeMissing, vec![]));
 }
 
 #[both]
@@ -105,9 +105,9 @@ async fn who_may_nothing_learns_why(t: Arc<Test>) {
     let (ada, bob) = (t.user("ada").await, t.user("bob").await);
     let acme = t.organization(&ada).await;
     let why = async |subject: Subject| {
-        let told = effective(&t.admin(), subject, &acme).await;
-        assert!(told.permissions.is_empty() && told.excluded_permissions.is_empty());
-        told.basis()
+        let reported = effective(&t.admin(), subject, &acme).await;
+        assert!(reported.permissions.is_empty() && reported.excluded_permissions.is_empty());
+        reported.basis()
     };
     assert_eq!(why(user(&bob)).await, Basis::NotAMember);
     let bobs = t.member(&bob, &acme, "member").await;
@@ -124,8 +124,8 @@ async fn who_may_nothing_learns_why(t: Arc<Test>) {
     let suspend = pb::SuspendOrganizationRequest { organization_id: acme.id.clone(), ..Default::default() };
     t.admin().organizations().suspend_organization(suspend).await.unwrap();
     assert_eq!(why(user(&bob)).await, Basis::OrganizationSuspended);
-    let told = effective(&t.admin(), user(&t.first_admin().await), &acme).await;
-    assert_eq!((told.basis(), told.permissions), (Basis::PlatformAdmin, vec!["*".to_owned()]));
+    let reported = effective(&t.admin(), user(&t.first_admin().await), &acme).await;
+    assert_eq!((reported.basis(), reported.permissions), (Basis::PlatformAdmin, vec!["*".to_owned()]));
 }
 
 #[both]
@@ -224,14 +224,14 @@ async fn assert_agrees(t: &Test, subject: (Subject, Checked), acme: &pb::Organiz
     });
     let request = pb::BatchCheckPermissionsRequest { checks: checks.collect() };
     let results = t.admin().authorization().batch_check_permissions(request).await.answered().results;
-    let told = effective(&t.admin(), subject.0, acme).await;
+    let reported = effective(&t.admin(), subject.0, acme).await;
     for (permission, result) in concrete.zip(results) {
         let Some(Outcome::Decision(decision)) = result.outcome else { panic!("{result:?}") };
         let resource = permission.split_once(':').unwrap().0;
         let covers = |held: &String| held == "*" || held == permission || *held == format!("{resource}:*");
-        let is_excluded = told.excluded_permissions.iter().any(|excluded| excluded == permission);
-        let is_allowed = told.permissions.iter().any(covers) && !is_excluded;
-        assert_eq!(is_allowed, decision.allowed, "{permission}: {decision:?} {told:?}");
+        let is_excluded = reported.excluded_permissions.iter().any(|excluded| excluded == permission);
+        let is_allowed = reported.permissions.iter().any(covers) && !is_excluded;
+        assert_eq!(is_allowed, decision.allowed, "{permission}: {decision:?} {reported:?}");
     }
 }
 

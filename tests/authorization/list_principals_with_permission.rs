@@ -203,8 +203,8 @@ async fn it_lists_exactly_those_for_whom_a_check_allows_it(t: Arc<Test>) {
             }
         }
         let request = pb::ListPrincipalsWithPermissionRequest { page_size: 3, ..who(&acme, permission) };
-        let told = all(&t.admin(), &request).await;
-        let listed: BTreeSet<_> = told.iter().map(|one| (id(one).to_owned(), one.basis)).collect();
-        assert_eq!((listed.len(), &listed), (told.len(), &expected), "{permission}");
+        let reported = all(&t.admin(), &request).await;
+        let listed: BTreeSet<_> = reported.iter().map(|one| (id(one).to_owned(), one.basis)).collect();
+        assert_eq!((listed.len(), &listed), (reported.len(), &expected), "{permission}");
     }
 }

@@ -37,11 +37,11 @@ fn ids(users: &[pb::User]) -> Vec<String> {
 }
 
 #[both]
-async fn what_happens_from_now_on_is_told_in_order(t: Arc<Test>) {
+async fn what_happens_from_now_on_is_reported_in_order(t: Arc<Test>) {
     users(&t, 3).await;
     let mut watch = Watch::from_now(&t.admin()).await;
-    let made = users(&t, 20).await;
-    assert_eq!(read_to(&mut watch, made.last().unwrap()).await, ids(&made));
+    let created = users(&t, 20).await;
+    assert_eq!(read_to(&mut watch, created.last().unwrap()).await, ids(&created));
     let listed = list(&t.admin(), pb::ListEventsRequest::default()).await;
     assert!(listed.windows(2).all(|pair| pair[0].sequence > pair[1].sequence));
 }
@@ -49,16 +49,16 @@ async fn what_happens_from_now_on_is_told_in_order(t: Arc<Test>) {
 #[both]
 async fn a_resumed_watch_tells_the_rest_and_nothing_twice(t: Arc<Test>) {
     let mut watch = Watch::from_now(&t.admin()).await;
-    let made = users(&t, 30).await;
-    let mut told = Vec::new();
+    let created = users(&t, 30).await;
+    let mut reported = Vec::new();
     // As if the connection broke after every third event.
-    while told.len() < made.len() {
-        told.push(watch.event().await.user_id);
-        if told.len() % 3 == 0 {
+    while reported.len() < created.len() {
+        reported.push(watch.event().await.user_id);
+        if reported.len() % 3 == 0 {
             watch = Watch::resume(&t.admin(), &watch.cursor).await;
         }
     }
-    assert_eq!(told, ids(&made));
+    assert_eq!(reported, ids(&created));
 }
 
 #[both(options = ["--watch-heartbeat", "50ms"])]
@@ -67,12 +67,12 @@ async fn a_heartbeat_carries_a_good_cursor_though_nothing_matches(t: Arc<Test>) 
         || pb::WatchEventsRequest { resource_types: vec![pb::ResourceType::OauthAccount.into()], ..Default::default() };
     let mut watch = Watch::open(&t.admin(), request()).await.unwrap();
     let first = watch.cursor.clone();
-    let made = users(&t, 5).await;
+    let created = users(&t, 5).await;
     // Heartbeats advance the cursor past skipped events.
     while watch.cursor == first {
         assert_eq!(watch.message().await.unwrap(), None);
     }
-    let account = t.oauth_account(&made[0]).await;
+    let account = t.oauth_account(&created[0]).await;
     let event = watch.event().await;
     assert_eq!((event.action.as_str(), &event.resource_id), ("oauth_account.linked", &account.id));
     let resumed = pb::WatchEventsRequest { cursor: first, ..request() };
@@ -147,7 +147,7 @@ async fn a_watch_ends_with_the_right_to_see_it(t: Arc<Test>) {
 }
 
 #[both]
-async fn a_cursor_that_was_not_told_is_refused(t: Arc<Test>) {
+async fn a_cursor_that_was_not_reported_is_refused(t: Arc<Test>) {
     for cursor in ["x", "AAAA", &"A".repeat(5000), "AQAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"] {
         let request =
             pb::WatchEventsRequest { cursor: cursor.to_owned(), resource_types: vec![99], ..Default::default() };

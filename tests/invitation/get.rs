@@ -45,10 +45,10 @@ async fn it_is_seen_by_who_may_see_who_is_invited_and_by_the_invited(t: Arc<Test
 async fn whoever_has_the_token_sees_it(t: Arc<Test>) {
     let (ada, eve) = (t.user("ada").await, t.user("eve").await);
     let acme = t.organization(&ada).await;
-    let (made, token) = t.invitation(&acme, "bob@example.com", "member").await;
+    let (created, token) = t.invitation(&acme, "bob@example.com", "member").await;
     let mut invitations = t.with_key(&t.user_key(&eve).await).invitations();
     let got = invitations.get_invitation(get_by_token(&token)).await.answered();
-    assert_eq!(got.invitation.unwrap(), made);
+    assert_eq!(got.invitation.unwrap(), created);
     let (_, other) = t.invitation(&acme, "carl@example.com", "member").await;
     // The id of one and the secret of another, with a valid checksum.
     let mixed = format!("{}{}", &token[..29], &other[29..]);

@@ -24,15 +24,15 @@ async fn an_organization_lists_who_is_invited_also_the_expired(t: Arc<Test>) {
     let (ada, dora, eve) = (t.user("ada").await, t.user("dora").await, t.user("eve").await);
     let (acme, other) = (t.organization(&ada).await, t.organization(&eve).await);
     t.member(&dora, &acme, "viewer").await;
-    let mut made = Vec::new();
+    let mut created = Vec::new();
     for number in 0..5 {
-        made.push(t.invitation(&acme, &format!("bob{number}@example.com"), "member").await.0.id);
+        created.push(t.invitation(&acme, &format!("bob{number}@example.com"), "member").await.0.id);
         t.invitation(&other, &format!("bob{number}@example.com"), "member").await;
     }
     t.advance(8 * DAY);
     let of = |id: &str| Filter::OrganizationId(id.to_owned());
     for key in [t.user_key(&ada).await, t.organization_key(&acme).await, t.admin_key.clone()] {
-        assert_eq!(list(&t.with_key(&key), of(&acme.id)).await.unwrap(), made);
+        assert_eq!(list(&t.with_key(&key), of(&acme.id)).await.unwrap(), created);
     }
     let adas = t.with_key(&t.user_key(&ada).await);
     for id in [&other.id, MISSING_ID] {
@@ -46,16 +46,16 @@ async fn an_organization_lists_who_is_invited_also_the_expired(t: Arc<Test>) {
 #[both]
 async fn a_verified_address_lists_what_it_can_accept(t: Arc<Test>) {
     let (bob, twin) = (t.verified_user("bob").await, t.user("twin").await);
-    let mut made = Vec::new();
+    let mut created = Vec::new();
     for _ in 0..3 {
         let acme = t.organization(&t.user("ada").await).await;
-        made.push(t.invitation(&acme, &bob.email.to_uppercase(), "member").await.0.id);
+        created.push(t.invitation(&acme, &bob.email.to_uppercase(), "member").await.0.id);
         t.invitation(&acme, &twin.email, "member").await;
     }
     let of = |user: &pb::User| Filter::Email(user.email.clone());
     let bobs = t.with_key(&t.user_key(&bob).await);
-    assert_eq!(list(&bobs, of(&bob)).await.unwrap(), made);
-    assert_eq!(list(&t.admin(), of(&bob)).await.unwrap(), made);
+    assert_eq!(list(&bobs, of(&bob)).await.unwrap(), created);
+    assert_eq!(list(&t.admin(), of(&bob)).await.unwrap(), created);
     refused(list(&bobs, of(&twin)).await, ErrorReason::PlatformAdminRequired);
     refused(list(&t.with_key(&t.user_key(&twin).await), of(&twin)).await, ErrorReason::EmailNotVerified);
     let acme = t.organization(&bob).await;

@@ -15,22 +15,22 @@ fn resend(id: &str) -> pb::ResendInvitationRequest {
 async fn it_has_a_new_token_and_a_new_life_and_the_token_before_stops(t: Arc<Test>) {
     let (ada, bob) = (t.user("ada").await, t.user("bob").await);
     let acme = t.organization(&ada).await;
-    let (made, first) = t.invitation(&acme, &bob.email, "member").await;
+    let (created, first) = t.invitation(&acme, &bob.email, "member").await;
     t.advance(8 * DAY);
     refused(t.admin().invitations().accept_invitation(by_token(&first, &bob)).await, ErrorReason::InvitationExpired);
     let mut invitations = t.with_key(&t.user_key(&ada).await).invitations();
-    let stale = pb::ResendInvitationRequest { etag: "r9".to_owned(), ..resend(&made.id) };
+    let stale = pb::ResendInvitationRequest { etag: "r9".to_owned(), ..resend(&created.id) };
     refused(invitations.resend_invitation(stale).await, ErrorReason::EtagMismatch);
     let life = Some(prost_types::Duration { seconds: 721 * 3600, nanos: 0 });
     refused(
-        invitations.resend_invitation(pb::ResendInvitationRequest { life, ..resend(&made.id) }).await,
+        invitations.resend_invitation(pb::ResendInvitationRequest { life, ..resend(&created.id) }).await,
         ErrorReason::InvalidArgument,
     );
-    let sent = invitations.resend_invitation(resend(&made.id)).await.answered();
+    let sent = invitations.resend_invitation(resend(&created.id)).await.answered();
     let again = sent.invitation.unwrap();
-    assert_eq!((&again.id, &again.created_at), (&made.id, &made.created_at));
+    assert_eq!((&again.id, &again.created_at), (&created.id, &created.created_at));
     // A busy machine takes a moment between the two.
-    let longer = again.expires_at.unwrap().seconds - made.expires_at.unwrap().seconds - 8 * 86_400;
+    let longer = again.expires_at.unwrap().seconds - created.expires_at.unwrap().seconds - 8 * 86_400;
     assert!((0..300).contains(&longer), "{longer} s");
     refused(invitations.get_invitation(get_by_token(&first)).await, ErrorReason::InvitationNotFound);
     refused(t.admin().invitations().accept_invitation(by_token(&first, &bob)).await, ErrorReason::InvitationNotFound);

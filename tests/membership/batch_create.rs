@@ -104,14 +104,14 @@ async fn the_limit_of_members_is_held_exactly_also_between_two_batches(t: Arc<Te
     let others = items.split_off(6);
     let (admin, api) = (t.admin(), t.admin());
     let (one, other) = tokio::join!(create(&admin, items), create(&api, others));
-    let mut made = 0;
+    let mut created = 0;
     for reason in one.iter().chain(&other).map(reason) {
         match reason {
-            None => made += 1,
+            None => created += 1,
             Some(reason) => assert_eq!(reason, ErrorReason::LimitReached),
         }
     }
-    assert_eq!(made, 4, "with the owner there are five");
+    assert_eq!(created, 4, "with the owner there are five");
     for results in [one, other] {
         assert!(results.iter().map(reason).is_sorted_by_key(|reason| reason.is_some()), "the first ones come in");
     }

@@ -110,9 +110,9 @@ async fn an_external_id_that_is_taken_refuses_its_item_alone(t: Arc<Test>) {
         external_id: external_id.to_owned(),
         ..new(&user.id, &acme, "viewer")
     };
-    let made = create(&t.admin(), vec![hired(&bob, "hr-1"), hired(&carl, "hr-1"), hired(&carl, "hr-2")]).await;
-    assert_eq!(reasons(&made), [None, Some(ErrorReason::MembershipExternalIdTaken), None]);
-    let (bobs, carls) = (membership(&made[0]), membership(&made[2]));
+    let created = create(&t.admin(), vec![hired(&bob, "hr-1"), hired(&carl, "hr-1"), hired(&carl, "hr-2")]).await;
+    assert_eq!(reasons(&created), [None, Some(ErrorReason::MembershipExternalIdTaken), None]);
+    let (bobs, carls) = (membership(&created[0]), membership(&created[2]));
     let named = |of: &pb::Membership, external_id: &str| pb::UpdateMembershipRequest {
         external_id: external_id.to_owned(),
         update_mask: mask(&["external_id"]),
@@ -140,8 +140,8 @@ async fn private_metadata_is_shown_to_platform_admins_alone_and_set_by_them_alon
     let acme = t.organization(&ada).await;
     let private =
         pb::CreateMembershipRequest { private_metadata: object("risk", "high"), ..new(&bob.id, &acme, "viewer") };
-    let made = create(&t.admin(), vec![private]).await;
-    let bobs = membership(&made[0]);
+    let created = create(&t.admin(), vec![private]).await;
+    let bobs = membership(&created[0]);
     assert_eq!(bobs.private_metadata, object("risk", "high"));
     let private = pb::UpdateMembershipRequest {
         private_metadata: object("risk", "low"),
@@ -171,12 +171,12 @@ async fn of_two_owners_that_one_batch_lowers_the_second_stays(t: Arc<Test>) {
 async fn a_thousand_large_memberships_are_all_changed_and_those_without_room_have_their_id(t: Arc<Test>) {
     let ada = t.user("ada").await;
     let acme = t.organization(&ada).await;
-    let mut made = Vec::new();
+    let mut created = Vec::new();
     for _ in 0..100 {
-        made.push(new(&t.user("bob").await.id, &acme, "member"));
+        created.push(new(&t.user("bob").await.id, &acme, "member"));
     }
-    let made = create(&t.admin(), made).await;
-    let ids: Vec<&str> = made.iter().map(|result| membership(result).id.as_str()).collect();
+    let created = create(&t.admin(), created).await;
+    let ids: Vec<&str> = created.iter().map(|result| membership(result).id.as_str()).collect();
     let large: Vec<String> = (0..100).map(|number| format!("{}:r{number:062}", "x".repeat(63))).collect();
     for ids in ids.chunks(10) {
         let items = ids.iter().map(|id| pb::UpdateMembershipRequest {

@@ -23,12 +23,12 @@ async fn a_user_becomes_a_member_once(t: Arc<Test>) {
     let request = new(&bob.id, &acme.id, "billing");
     refused(t.admin().memberships().create_membership(request.clone()).await, ErrorReason::RoleNotFound);
     t.role(&acme, "billing", &["invoices:*"]).await;
-    let made = t.admin().memberships().create_membership(request.clone()).await.answered().membership.unwrap();
+    let created = t.admin().memberships().create_membership(request.clone()).await.answered().membership.unwrap();
     assert_eq!(
-        (made.role.as_str(), made.permissions.as_slice()),
+        (created.role.as_str(), created.permissions.as_slice()),
         ("billing", &["a:*".to_owned(), "b:x".to_owned()][..])
     );
-    assert_eq!(t.membership(&bob.id, &acme.id).await.unwrap(), made);
+    assert_eq!(t.membership(&bob.id, &acme.id).await.unwrap(), created);
     refused(t.admin().memberships().create_membership(request).await, ErrorReason::MembershipExists);
 }
 

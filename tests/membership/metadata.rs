@@ -147,7 +147,7 @@ async fn the_membership_of_a_deleted_user_gives_its_external_id_up(t: Arc<Test>)
     let delete = pb::DeleteUserRequest { user_id: bob.id.clone(), ..Default::default() };
     t.admin().users().delete_user(delete).await.unwrap();
     assert_eq!(updated(&t.admin(), named(&eves, "hr-1")).await.unwrap().external_id, "hr-1");
-    // A mirror of the organization is told.
+    // A mirror of the organization is notified.
     let list = pb::ListEventsRequest { resource_id: bobs.id.clone(), ..Default::default() };
     let event = t.admin().events().list_events(list).await.answered().events.remove(0);
     assert_eq!((event.action.as_str(), event.changes[0].field.as_str()), ("membership.updated", "external_id"));

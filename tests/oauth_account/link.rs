@@ -47,7 +47,7 @@ async fn nobody_claims_an_account_but_who_ran_the_sign_in(t: Arc<Test>) {
 }
 
 #[both]
-async fn every_violation_is_told_at_once(t: Arc<Test>) {
+async fn every_violation_is_reported_at_once(t: Arc<Test>) {
     let request = pb::LinkOauthAccountRequest {
         user_id: "x".to_owned(),
         provider: "Git Hub".to_owned(),

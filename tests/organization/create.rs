@@ -103,8 +103,8 @@ async fn a_reserved_slug_takes_a_platform_admin_who_says_so(t: Arc<Test>) {
     let allowed = pb::CreateOrganizationRequest { allow_reserved_slug: true, ..new(&ada, "admin") };
     let refusal = adas.organizations().create_organization(allowed.clone()).await;
     refused(refusal, ErrorReason::PlatformAdminRequired);
-    let made = t.admin().organizations().create_organization(allowed).await.answered().organization.unwrap();
-    assert_eq!(made.slug, "admin");
+    let created = t.admin().organizations().create_organization(allowed).await.answered().organization.unwrap();
+    assert_eq!(created.slug, "admin");
 }
 
 #[both(options = ["--reserved-slugs", "acme,globex"])]
@@ -130,8 +130,8 @@ async fn plans_are_the_deployments_and_the_first_is_the_default(t: Arc<Test>) {
     let paid = |plan: &str, slug: &str| pb::CreateOrganizationRequest { plan: plan.to_owned(), ..new(&ada, slug) };
     organizations.create_organization(paid("basic", "same")).await.unwrap();
     refused(organizations.create_organization(paid("team-2", "more")).await, ErrorReason::PlatformAdminRequired);
-    let made = t.admin().organizations().create_organization(paid("team-2", "more")).await.answered();
-    assert_eq!(made.organization.unwrap().plan, "team-2");
+    let created = t.admin().organizations().create_organization(paid("team-2", "more")).await.answered();
+    assert_eq!(created.organization.unwrap().plan, "team-2");
     for plan in ["free", "Basic", "-", &"x".repeat(64)] {
         let refusal = t.admin().organizations().create_organization(paid(plan, "third")).await;
         assert_eq!(fields(&refused(refusal, ErrorReason::InvalidArgument)), ["plan"]);
@@ -146,8 +146,8 @@ async fn plans_are_the_deployments_and_the_first_is_the_default(t: Arc<Test>) {
 async fn without_a_list_of_plans_every_plan_is_accepted(t: Arc<Test>) {
     let ada = t.user("ada").await;
     let any = pb::CreateOrganizationRequest { plan: "whatever-1".to_owned(), ..new(&ada, "acme") };
-    let made = t.admin().organizations().create_organization(any).await.answered().organization.unwrap();
-    assert_eq!(made.plan, "whatever-1");
-    let made = t.admin().organizations().create_organization(new(&ada, "other")).await.answered();
-    assert_eq!(made.organization.unwrap().plan, "free");
+    let created = t.admin().organizations().create_organization(any).await.answered().organization.unwrap();
+    assert_eq!(created.plan, "whatever-1");
+    let created = t.admin().organizations().create_organization(new(&ada, "other")).await.answered();
+    assert_eq!(created.organization.unwrap().plan, "free");
 }

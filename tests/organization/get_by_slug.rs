@@ -58,8 +58,8 @@ async fn a_former_slug_still_finds_it_until_another_organization_takes_it(t: Arc
     assert_eq!(found(&t, &acme.slug).await, (acme.id.clone(), true));
     assert_eq!(found(&t, "acme-new").await, (acme.id.clone(), false));
     let adas = t.with_key(&t.user_key(&ada).await);
-    let told = adas.organizations().get_organization_by_slug(by(&acme.slug)).await.answered();
-    assert_eq!((told.organization.unwrap().slug.as_str(), told.is_former_slug), ("acme-new", true));
+    let reported = adas.organizations().get_organization_by_slug(by(&acme.slug)).await.answered();
+    assert_eq!((reported.organization.unwrap().slug.as_str(), reported.is_former_slug), ("acme-new", true));
     let eves = t.with_key(&t.user_key(&eve).await);
     refused(eves.organizations().get_organization_by_slug(by(&acme.slug)).await, ErrorReason::OrganizationNotFound);
     // Taken by an update, given up again, and taken by a new organization.

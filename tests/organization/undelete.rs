@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tenantry::pb::{self, ErrorReason};
 
-use crate::support::{Answered as _, DAY, Test, both, refused, rounds};
+use crate::support::{Answered as _, DAY, Test, both, given::unique, refusal::fields, refused, rounds};
 
 fn undelete(organization: &pb::Organization) -> pb::UndeleteOrganizationRequest {
     pb::UndeleteOrganizationRequest {
@@ -68,7 +68,7 @@ async fn after_the_restore_window_it_is_not_found(t: Arc<Test>) {
 }
 
 #[both]
-async fn a_taken_slug_and_a_lost_owner_are_told(t: Arc<Test>) {
+async fn a_taken_slug_and_a_lost_owner_are_reported(t: Arc<Test>) {
     let ada = t.user("ada").await;
     let acme = t.organization(&ada).await;
     delete(&t, &acme).await;
@@ -83,4 +83,61 @@ async fn a_taken_slug_and_a_lost_owner_are_told(t: Arc<Test>) {
     delete(&t, &other).await;
     t.suspend(&ada).await;
     refused(t.admin().organizations().undelete_organization(undelete(&acme)).await, ErrorReason::LastOwner);
+}
+
+#[both]
+async fn a_reserved_slug_needs_to_be_allowed_unless_it_is_the_former_one(t: Arc<Test>) {
+    let ada = t.user("ada").await;
+    let acme = t.organization(&ada).await;
+    delete(&t, &acme).await;
+    let with_slug = |slug: &str| pb::UndeleteOrganizationRequest { slug: slug.to_owned(), ..undelete(&acme) };
+    let mut organizations = t.admin().organizations();
+    let reserved = organizations.undelete_organization(with_slug("login")).await;
+    assert_eq!(fields(&refused(reserved, ErrorReason::OrganizationSlugReserved)), ["slug"]);
+    let get = pb::GetOrganizationRequest { organization_id: acme.id.clone() };
+    refused(organizations.get_organization(get).await, ErrorReason::OrganizationNotFound);
+    let allowed = pb::UndeleteOrganizationRequest { allow_reserved_slug: true, ..with_slug("login") };
+    let restored = organizations.undelete_organization(allowed).await.answered().organization.unwrap();
+    assert_eq!((restored.id.as_str(), restored.slug.as_str()), (acme.id.as_str(), "login"));
+    // A slug that the organization already has may stay, named or not.
+    for slug in ["", "login"] {
+        delete(&t, &acme).await;
+        let restored = organizations.undelete_organization(with_slug(slug)).await.answered().organization.unwrap();
+        assert_eq!((restored.state(), restored.slug.as_str()), (pb::OrganizationState::Active, "login"));
+    }
+}
+
+#[both]
+async fn an_organization_that_lost_its_external_id_is_restored_with_another(t: Arc<Test>) {
+    let ada = t.user("ada").await;
+    let create = |external_id: &str| pb::CreateOrganizationRequest {
+        name: "Acme".to_owned(),
+        slug: unique("acme-"),
+        owner_user_id: ada.id.clone(),
+        external_id: external_id.to_owned(),
+        ..Default::default()
+    };
+    let mut organizations = t.admin().organizations();
+    let former = unique("external-");
+    let acme = organizations.create_organization(create(&former)).await.answered().organization.unwrap();
+    delete(&t, &acme).await;
+    organizations.create_organization(create(&former)).await.unwrap();
+    let with_external_id =
+        |external_id: &str| pb::UndeleteOrganizationRequest { external_id: external_id.to_owned(), ..undelete(&acme) };
+    for external_id in ["", former.as_str()] {
+        let restored = organizations.undelete_organization(with_external_id(external_id)).await;
+        refused(restored, ErrorReason::OrganizationExternalIdTaken);
+    }
+    let invalid = organizations.undelete_organization(with_external_id("x\n")).await;
+    assert_eq!(fields(&refused(invalid, ErrorReason::InvalidArgument)), ["external_id"]);
+    let other = unique("external-");
+    let restored = organizations.undelete_organization(with_external_id(&other)).await.answered().organization.unwrap();
+    assert_eq!((restored.id.as_str(), restored.external_id.as_str()), (acme.id.as_str(), other.as_str()));
+    let get = pb::GetOrganizationByExternalIdRequest { external_id: other };
+    let found = organizations.get_organization_by_external_id(get).await.answered().organization.unwrap();
+    assert_eq!(found, restored);
+    // It keeps its external id if none is given.
+    delete(&t, &acme).await;
+    let again = organizations.undelete_organization(undelete(&acme)).await.answered().organization.unwrap();
+    assert_eq!(again.external_id, restored.external_id);
 }

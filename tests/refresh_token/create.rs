@@ -58,7 +58,7 @@ async fn who_may_begin_a_session(t: Arc<Test>) {
 }
 
 #[both]
-async fn every_violation_is_told_at_once(t: Arc<Test>) {
+async fn every_violation_is_reported_at_once(t: Arc<Test>) {
     let request = pb::CreateRefreshTokenRequest {
         user_id: String::new(),
         user_agent: "\n".to_owned(),

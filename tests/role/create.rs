@@ -26,13 +26,13 @@ async fn an_organization_has_a_name_once_and_another_one_has_it_too(t: Arc<Test>
         display_name: " Billing & Co ".to_owned(),
         ..new(&acme.id, "billing", &["b:x", "a:*", "b:x"])
     };
-    let made = roles.create_role(request.clone()).await.answered().role.unwrap();
+    let created = roles.create_role(request.clone()).await.answered().role.unwrap();
     assert_eq!(
-        (made.name.as_str(), made.description.as_str(), made.permissions.as_slice()),
+        (created.name.as_str(), created.description.as_str(), created.permissions.as_slice()),
         ("billing", "Pays", &["a:*".to_owned(), "b:x".to_owned()][..])
     );
     refused(roles.create_role(request).await, ErrorReason::RoleExists);
-    assert_eq!((made.display_name.as_str(), made.is_built_in), ("Billing & Co", false));
+    assert_eq!((created.display_name.as_str(), created.is_built_in), ("Billing & Co", false));
     roles.create_role(new(&initech.id, "billing", &[])).await.unwrap();
     let long = pb::CreateRoleRequest { display_name: "x".repeat(201), ..new(&acme.id, "long", &[]) };
     let status = refused(roles.create_role(long).await, ErrorReason::InvalidArgument);
@@ -66,14 +66,14 @@ async fn nobody_makes_a_role_that_holds_more_than_oneself(t: Arc<Test>) {
 async fn an_organization_has_at_most_100_roles_also_when_many_are_made_at_once(t: Arc<Test>) {
     let ada = t.user("ada").await;
     let acme = t.organization(&ada).await;
-    let made: Vec<_> = (0..110)
+    let created: Vec<_> = (0..110)
         .map(|number| {
             let (mut roles, request) = (t.admin().roles(), new(&acme.id, &format!("role-{number}"), &[]));
             tokio::spawn(async move { roles.create_role(request).await })
         })
         .collect();
     let mut refusals = 0;
-    for call in made {
+    for call in created {
         if let Err(status) = call.await.unwrap() {
             let status = refused::<()>(Err(status), ErrorReason::LimitReached);
             let info = status.get_details_error_info().unwrap();

@@ -36,7 +36,7 @@ const PREFIXES: [(&str, usize); 7] = [
 pub fn secret_in(text: &str) -> Option<String> {
     let phrase = PHRASES.into_iter().find(|phrase| text.contains(phrase)).map(str::to_owned);
     let sealing = SEALING_KEYS.split_once(':').map(|(_, key)| key).filter(|key| text.contains(key)).map(str::to_owned);
-    let made = PREFIXES.into_iter().find_map(|(prefix, least)| {
+    let created = PREFIXES.into_iter().find_map(|(prefix, least)| {
         let found = text.match_indices(prefix).find(|(at, _)| {
             let rest = &text[at + prefix.len()..];
             rest.bytes().take_while(u8::is_ascii_alphanumeric).count() >= least
@@ -49,7 +49,7 @@ pub fn secret_in(text: &str) -> Option<String> {
             text[at..].chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '-' || *c == '_').collect();
         text[at + head.len()..].starts_with(".eyJ").then(|| "a signed token".to_owned())
     });
-    phrase.or(sealing).or(made).or(token)
+    phrase.or(sealing).or(created).or(token)
 }
 
 /// Aborts the test run if a line contains a secret.

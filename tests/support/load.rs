@@ -301,9 +301,9 @@ impl Client {
                 things.users.push(pb::CreateUserResponse::decode(answer).unwrap().user.unwrap().id);
             }
             "OrganizationService/CreateOrganization" => {
-                let made = pb::CreateOrganizationResponse::decode(answer).unwrap();
-                things.organizations.push(made.organization.unwrap().id);
-                things.memberships.push(made.owner_membership_id);
+                let created = pb::CreateOrganizationResponse::decode(answer).unwrap();
+                things.organizations.push(created.organization.unwrap().id);
+                things.memberships.push(created.owner_membership_id);
             }
             "MembershipService/CreateMembership" => {
                 things.memberships.push(pb::CreateMembershipResponse::decode(answer).unwrap().membership.unwrap().id);
@@ -312,17 +312,17 @@ impl Client {
                 things.accounts.push(pb::LinkOauthAccountResponse::decode(answer).unwrap().oauth_account.unwrap().id);
             }
             "RefreshTokenService/CreateRefreshToken" => {
-                let made = pb::CreateRefreshTokenResponse::decode(answer).unwrap().issued();
-                things.tokens.push(made.plaintext_token.clone());
-                things.sessions.insert(made.session.unwrap().id, made.plaintext_token);
+                let created = pb::CreateRefreshTokenResponse::decode(answer).unwrap().issued();
+                things.tokens.push(created.plaintext_token.clone());
+                things.sessions.insert(created.session.unwrap().id, created.plaintext_token);
             }
             "RefreshTokenService/RotateRefreshToken" => {
-                let made = pb::RotateRefreshTokenResponse::decode(answer).unwrap().issued();
-                let session = made.session.unwrap().id;
-                if let Some(old) = things.sessions.insert(session, made.plaintext_token.clone()) {
+                let created = pb::RotateRefreshTokenResponse::decode(answer).unwrap().issued();
+                let session = created.session.unwrap().id;
+                if let Some(old) = things.sessions.insert(session, created.plaintext_token.clone()) {
                     things.tokens.retain(|token| *token != old);
                 }
-                things.tokens.push(made.plaintext_token);
+                things.tokens.push(created.plaintext_token);
             }
             "ApiKeyService/CreateApiKey" => {
                 things.keys.push(pb::CreateApiKeyResponse::decode(answer).unwrap().api_key.unwrap().id);

@@ -257,14 +257,14 @@ impl World {
         let makes = ["Create", "Update", "Link", "SignUp"].iter().any(|verb| name.starts_with(verb));
         match field.name() {
             "new_email" => text(&format!("{}@example.com", unique("new"))),
-            "email" if makes => text(&format!("{}@example.com", unique("made"))),
+            "email" if makes => text(&format!("{}@example.com", unique("created"))),
             "email" => text(&self.email),
-            "slug" if makes => text(&unique("made-")),
+            "slug" if makes => text(&unique("created-")),
             "slug" => text(&self.slug),
-            "provider_user_id" if makes => text(&unique("made-")),
+            "provider_user_id" if makes => text(&unique("created-")),
             "provider_user_id" => text(&self.provider_user_id),
             "provider" => text("github"),
-            "name" if method.name() == "CreateRole" => text(&unique("made-")),
+            "name" if method.name() == "CreateRole" => text(&unique("created-")),
             "name" => text("Made"),
             "role" => text("member"),
             "scopes" => texts("users:read"),

@@ -50,7 +50,7 @@ impl Serving {
     }
 
     /// Like [`Self::start`], and sends every log line.
-    pub fn start_telling(url: &str, variables: &[(&str, &str)], told: std::sync::mpsc::Sender<String>) -> Self {
+    pub fn start_telling(url: &str, variables: &[(&str, &str)], reported: std::sync::mpsc::Sender<String>) -> Self {
         let mut command =
             tenantry(&["serve", "--listen", "127.0.0.1:0", "--database-url", url, "--log-format", "json"]);
         // Logs everything, so that the canary checks every line.
@@ -77,7 +77,7 @@ impl Serving {
             for line in log.lines().map_while(Result::ok) {
                 canary::check(&line);
                 // The receiver may have been dropped.
-                let _ = told.send(line);
+                let _ = reported.send(line);
             }
         });
         // The key is printed before the log line with the address.

@@ -66,9 +66,9 @@ async fn each_user_is_suspended_on_its_own_with_all_that_ends_with_it(t: Arc<Tes
     refused(t.rotate(&token).await, ErrorReason::RefreshTokenRejected);
     let mut events = since(&t.admin(), last).await;
     events.retain(|event| event.action != "api_key.rejected");
-    let mut told = actions(&events);
-    told.sort_unstable();
-    assert_eq!(told, ["session.revoked", "user.suspended", "user.suspended"]);
+    let mut reported = actions(&events);
+    reported.sort_unstable();
+    assert_eq!(reported, ["session.revoked", "user.suspended", "user.suspended"]);
     assert!(t.membership(&ada.id, &acme.id).await.is_some());
 }
 

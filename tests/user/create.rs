@@ -51,7 +51,7 @@ async fn of_many_that_want_one_email_one_gets_it(t: Arc<Test>) {
 }
 
 #[both]
-async fn every_violation_is_told_at_once(t: Arc<Test>) {
+async fn every_violation_is_reported_at_once(t: Arc<Test>) {
     let request = pb::CreateUserRequest {
         email: "nobody".to_owned(),
         name: "\0".to_owned(),

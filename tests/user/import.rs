@@ -92,9 +92,9 @@ async fn of_many_streams_that_bring_the_same_users_each_user_is_made_by_one(t: A
         }
         let outcomes = streams.join_all().await;
         for at in 0..batch.len() {
-            let made = outcomes.iter().filter(|of| matches!(of[at], Some(Outcome::CreatedUserId(_)))).count();
+            let created = outcomes.iter().filter(|of| matches!(of[at], Some(Outcome::CreatedUserId(_)))).count();
             let there = outcomes.iter().filter(|of| matches!(of[at], Some(Outcome::ExistingUserId(_)))).count();
-            assert_eq!((made, there), (1, 5), "{outcomes:?}");
+            assert_eq!((created, there), (1, 5), "{outcomes:?}");
         }
     }
 }

@@ -191,6 +191,58 @@ async fn a_user_is_found_by_its_present_name_alone(t: Arc<Test>) {
 }
 
 #[both]
+async fn every_user_is_found_whatever_changes_while_many_are_indexed(t: Arc<Test>) {
+    const MANY: usize = 9000;
+    let row = |number: usize| pb::ImportedUser {
+        external_id: number.to_string(),
+        email: format!("number.{number:05}@example.com"),
+        name: "Imported".to_owned(),
+        ..Default::default()
+    };
+    for numbers in (0..MANY).collect::<Vec<_>>().chunks(500) {
+        super::import::import(&t, numbers.iter().copied().map(row).collect()).await;
+    }
+    t.database.indexed().await;
+    // Everything is pending again: whole segments are encoded while some of their users change.
+    for statement in [
+        "DELETE FROM cf_search_postings WHERE kind = 1",
+        "DELETE FROM cf_search_members WHERE kind = 1",
+        "DELETE FROM cf_search_segments WHERE kind = 1 AND segment > 0",
+        "UPDATE cf_search_segments SET size = 0, last_id = first_id WHERE kind = 1",
+        "INSERT INTO cf_search_pending (kind, id, changes) SELECT 1, id, 0 FROM cf_users",
+    ] {
+        t.database.execute(statement).await;
+    }
+    let api = t.admin();
+    let by_email = async |number: usize| {
+        let request = pb::ListUsersRequest { page_size: 100, ..query(&row(number).email) };
+        found(&api, request).await
+    };
+    let mut changed = Vec::new();
+    for number in (0..MANY).step_by(180) {
+        let request = pb::GetUserByEmailRequest { email: row(number).email, ..Default::default() };
+        let user = api.users().get_user_by_email(request).await.answered().user.unwrap();
+        let update = pb::UpdateUserRequest {
+            user_id: user.id,
+            name: format!("Quixote {number}"),
+            update_mask: mask(&["name"]),
+            ..Default::default()
+        };
+        api.users().update_user(update).await.unwrap();
+        changed.push(format!("Quixote {number}"));
+    }
+    for _ in 0..2 {
+        assert_eq!(found(&api, query("quixote")).await, changed);
+        for number in (1..MANY).step_by(890) {
+            assert_eq!(by_email(number).await, ["Imported"], "{number}");
+        }
+        t.database.indexed().await;
+    }
+    let sizes = t.database.texts("SELECT size || '' AS value FROM cf_search_segments WHERE kind = 1").await;
+    assert_eq!(sizes.iter().map(|size| size.parse::<usize>().unwrap()).sum::<usize>(), MANY + 1, "{sizes:?}");
+}
+
+#[both]
 async fn a_search_shows_no_more_than_the_caller_reaches(t: Arc<Test>) {
     let (ada, bob) = (named(&t, "Ada Smith", "a@acme.test").await, named(&t, "Bob Smith", "b@acme.test").await);
     named(&t, "Eve Smith", "e@other.test").await;

@@ -323,7 +323,7 @@ async fn a_list_by_external_id_finds_the_one_within_reach(t: Arc<Test>) {
 
 #[both]
 async fn filters_by_value_combine_with_a_search_an_order_and_a_period(t: Arc<Test>) {
-    let mut made = Vec::new();
+    let mut created = Vec::new();
     for (name, tier) in [("Ada Smith", "gold"), ("Bob Smith", "free"), ("Eve Smith", "gold"), ("Zoe Jones", "gold")] {
         let request = pb::CreateUserRequest {
             email: format!("{}@example.com", unique("combined")),
@@ -332,16 +332,16 @@ async fn filters_by_value_combine_with_a_search_an_order_and_a_period(t: Arc<Tes
             external_id: name.to_owned(),
             ..Default::default()
         };
-        made.push(t.admin().users().create_user(request).await.answered().user.unwrap());
+        created.push(t.admin().users().create_user(request).await.answered().user.unwrap());
         t.advance(std::time::Duration::from_secs(1));
     }
     let api = t.admin();
     let gold = with("tier", "gold");
     let newest = pb::ListUsersRequest { order: pb::Order::NewestFirst.into(), ..gold.clone() };
     assert_eq!(found(&api, newest.clone()).await, ["Zoe Jones", "Eve Smith", "Ada Smith"]);
-    let early = pb::ListUsersRequest { created_before: made[3].created_at, ..newest };
+    let early = pb::ListUsersRequest { created_before: created[3].created_at, ..newest };
     assert_eq!(found(&api, early.clone()).await, ["Eve Smith", "Ada Smith"]);
-    let late = pb::ListUsersRequest { created_from: made[2].created_at, ..early };
+    let late = pb::ListUsersRequest { created_from: created[2].created_at, ..early };
     assert_eq!(found(&api, late).await, ["Eve Smith"]);
     let smiths = pb::ListUsersRequest { query: "smith".to_owned(), ..gold.clone() };
     assert_eq!(found(&api, smiths).await, ["Ada Smith", "Eve Smith"]);
@@ -349,8 +349,8 @@ async fn filters_by_value_combine_with_a_search_an_order_and_a_period(t: Arc<Tes
     for (query, expected) in [("smi", vec!["Eve Smith"]), ("jon", vec![])] {
         assert_eq!(found(&api, pb::ListUsersRequest { query: query.to_owned(), ..named.clone() }).await, expected);
     }
-    let acme = t.organization(&made[0]).await;
-    for user in &made[1..] {
+    let acme = t.organization(&created[0]).await;
+    for user in &created[1..] {
         t.member(user, &acme, "member").await;
     }
     let of_acme = pb::ListUsersRequest {

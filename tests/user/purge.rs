@@ -48,11 +48,11 @@ async fn a_key_made_for_an_organization_outlives_its_maker(t: Arc<Test>) {
         ..Default::default()
     };
     let bobs = t.with_key(&t.user_key(&bob).await);
-    let made = bobs.api_keys().create_api_key(request).await.answered();
-    assert_eq!(made.api_key.as_ref().unwrap().created_by, bob.id);
+    let created = bobs.api_keys().create_api_key(request).await.answered();
+    assert_eq!(created.api_key.as_ref().unwrap().created_by, bob.id);
     t.admin().users().purge_user(purge(&bob)).await.unwrap();
-    t.with_key(&made.plaintext_key).users().list_users(pb::ListUsersRequest::default()).await.unwrap();
-    let get = pb::GetApiKeyRequest { api_key_id: made.api_key.unwrap().id };
+    t.with_key(&created.plaintext_key).users().list_users(pb::ListUsersRequest::default()).await.unwrap();
+    let get = pb::GetApiKeyRequest { api_key_id: created.api_key.unwrap().id };
     let key = t.admin().api_keys().get_api_key(get).await.answered().api_key.unwrap();
     assert_eq!(key.created_by, "");
 }

@@ -38,7 +38,7 @@ async fn after_the_restore_window_it_is_not_found(t: Arc<Test>) {
 }
 
 #[both]
-async fn an_email_taken_meanwhile_is_told(t: Arc<Test>) {
+async fn an_email_taken_meanwhile_is_reported(t: Arc<Test>) {
     let ada = t.user("ada").await;
     t.admin().users().delete_user(delete(&ada)).await.unwrap();
     let other = pb::CreateUserRequest { email: ada.email.clone(), name: "Other".to_owned(), ..Default::default() };

@@ -2,7 +2,7 @@
 
 use super::one_time_token::{self, IssuedToken};
 use crate::{
-    app::{App, change::Answer, ending, guards, shown::PresentedCredentials},
+    app::{App, change::Answer, ending, guards, presented_credentials::PresentedCredentials},
     db::Conn,
     error::{Error, Result},
     models::{Action, Call, Email, Plaintext, Purpose, Timestamp, User, UserId},
@@ -39,13 +39,13 @@ pub async fn confirm_verification<A: Answer>(
     answer: fn(User) -> A,
 ) -> Result<A> {
     let (caller, purpose, now) = (&call.caller, Purpose::EmailVerification, app.now());
-    let shown = &PresentedCredentials::read(app, caller, access_token, now).await?;
+    let credentials = &PresentedCredentials::read(app, caller, access_token, now).await?;
     app.change(
         call,
         async |tx| {
             let presented = one_time_token::parse(app, purpose, token)?;
             let (_, mut user) = one_time_token::redeem(tx, caller, purpose, presented, now).await?;
-            if user.email_verified_at.is_none() && !shown.is_of(tx, &user, now).await? {
+            if user.email_verified_at.is_none() && !credentials.is_of(tx, &user, now).await? {
                 has_no_credentials(tx, &user, now).await?;
             }
             ending::mailed_tokens(tx, &user).await?;
@@ -88,13 +88,13 @@ pub async fn confirm_change<A: Answer>(
     answer: fn((User, String)) -> A,
 ) -> Result<A> {
     let (caller, purpose, now) = (&call.caller, Purpose::EmailChange, app.now());
-    let shown = &PresentedCredentials::read(app, caller, access_token, now).await?;
+    let credentials = &PresentedCredentials::read(app, caller, access_token, now).await?;
     app.change(
         call,
         async |tx| {
             let presented = one_time_token::parse(app, purpose, token)?;
             let (redeemed, mut user) = one_time_token::redeem(tx, caller, purpose, presented, now).await?;
-            if !shown.is_of(tx, &user, now).await? {
+            if !credentials.is_of(tx, &user, now).await? {
                 has_no_credentials(tx, &user, now).await?;
             }
             ending::mailed_tokens(tx, &user).await?;
@@ -109,7 +109,7 @@ pub async fn confirm_change<A: Answer>(
     .await
 }
 
-/// Refuses an account with credentials, which may be a stranger's, if the call has shown none of them.
+/// Refuses an account with credentials, which may be a stranger's, if the call has presented none of them.
 async fn has_no_credentials(tx: &mut Conn, user: &Locked<User>, now: Timestamp) -> Result<()> {
     if tx.users().has_credentials(user, now).await? { Err(guards::credential_required()) } else { Ok(()) }
 }

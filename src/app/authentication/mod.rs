@@ -123,21 +123,21 @@ pub async fn sign_up<A: Answer>(app: &App, call: &Call, new: SignUp, answer: fn(
 }
 
 /// Starts a session for the user who proves an e-mail and a password.
-pub async fn sign_in<A: Answer>(app: &App, call: &Call, asked: SignIn, answer: fn(SignedIn) -> A) -> Result<A> {
+pub async fn sign_in<A: Answer>(app: &App, call: &Call, request: SignIn, answer: fn(SignedIn) -> A) -> Result<A> {
     if let Some(answered) = app.answered(call).await? {
         return Ok(answered);
     }
-    let claimed = ClaimedAccount::by_email(app, asked.email.normalized()).await?;
-    let address = asked.ip_address.as_ref();
+    let claimed = ClaimedAccount::by_email(app, request.email.normalized()).await?;
+    let address = request.ip_address.as_ref();
     let proof =
-        Box::pin(proof::prove(app, call, claimed, asked.password, address, Precondition::SignInRejected)).await?;
+        Box::pin(proof::prove(app, call, claimed, request.password, address, Precondition::SignInRejected)).await?;
     let now = app.now();
     let new = NewSession {
         user_id: proof.user.id,
         by_password: true,
-        user_agent: asked.user_agent,
-        ip_address: asked.ip_address,
-        organization_id: asked.organization_id,
+        user_agent: request.user_agent,
+        ip_address: request.ip_address,
+        organization_id: request.organization_id,
     };
     let issued = session::create(app, call, &new, now);
     let sign_in = app.change(

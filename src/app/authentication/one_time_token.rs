@@ -9,7 +9,7 @@ use crate::{
     error::{Error, Precondition, Result},
     models::{Action, Caller, Email, OneTimeToken, OneTimeTokenId, Plaintext, Purpose, SecretHash, Timestamp, User},
     repositories::Locked,
-    security::sealing::Place,
+    security::sealing::SealedAt,
 };
 
 /// A token to be mailed.
@@ -76,8 +76,8 @@ fn open(app: &App, token: &OneTimeToken) -> Option<Plaintext> {
 }
 
 /// The row and column that the sealed text of a token belongs to.
-fn place(token: &OneTimeToken) -> Place<'static> {
-    Place { table: "cf_one_time_tokens", column: "plaintext_sealed", row: token.id.0, owner: token.user_id.0 }
+fn place(token: &OneTimeToken) -> SealedAt<'static> {
+    SealedAt { table: "cf_one_time_tokens", column: "plaintext_sealed", row: token.id.0, owner: token.user_id.0 }
 }
 
 /// Reads a presented token.

@@ -89,7 +89,7 @@ pub async fn confirm<A: Answer>(
             tx.passwords().replace(&user, &password, Action::UserPasswordReset).await?;
             // The mail has arrived. If this is the first proof of the mailbox, a stranger may have created the account.
             if user.email_verified_at.is_none() {
-                let (api_keys, sessions) = ending::with_first_proof(tx, &user, now).await?;
+                let (api_keys, sessions) = ending::with_first_password(tx, &user, now).await?;
                 user.email_verified_at = Some(now);
                 let user = ending::save_proven(tx, user, Action::UserEmailVerified, now).await?;
                 return Ok((user, Revocations { sessions, api_keys }));

@@ -116,7 +116,7 @@ async fn walk(conn: &mut Conn, listed: &Listed<'_>, parts: &[Part], page: &PageR
         rows.extend(examined.into_iter().filter_map(|(id, holder)| Some((part.cursor(id), holder?))));
         if rows.len() > page.size {
             rows.truncate(page.size);
-            return Ok(Page { rows, has_more: true, looked_to: None });
+            return Ok(Page { rows, has_more: true, searched_to: None });
         }
         match last {
             // Further steps are larger, since few rows of this part have the permission.
@@ -127,11 +127,11 @@ async fn walk(conn: &mut Conn, listed: &Listed<'_>, parts: &[Part], page: &PageR
         if left <= 0
             && let Some(next) = parts.get(at)
         {
-            return Ok(Page { rows, has_more: true, looked_to: Some(next.cursor(after)) });
+            return Ok(Page { rows, has_more: true, searched_to: Some(next.cursor(after)) });
         }
         step = step.min(left);
     }
-    Ok(Page { rows, has_more: false, looked_to: None })
+    Ok(Page { rows, has_more: false, searched_to: None })
 }
 
 /// Where a page begins. A role that no longer gives the permission is skipped: the list continues with the part after it.

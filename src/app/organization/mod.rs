@@ -176,10 +176,7 @@ pub async fn update<A: Answer>(
             if let Some(plan) = changes.plan.as_ref().filter(|plan| **plan != organization.plan) {
                 guards::offered_plan(&app.plans, plan)?;
             }
-            let slug = changes.slug.as_ref().filter(|slug| **slug != organization.slug);
-            if let Some(slug) = slug.filter(|_| !changes.allow_reserved_slug) {
-                guards::unreserved(&app.reserved_slugs, "slug", slug)?;
-            }
+            changed_slug_is_unreserved(app, &organization, changes)?;
             organization.apply(changes.clone())?;
             Ok(caller.sees(tx.organizations().save(organization, Action::OrganizationUpdated, now).await?))
         },
@@ -272,14 +269,14 @@ pub async fn delete<A: Answer>(
     .await
 }
 
-/// Restores a deleted organization, with another slug if one is given. Its API keys are revoked unless the call restores them. The limits
-/// of its members do not apply.
+/// Restores a deleted organization, with another slug and another external id if `changes` names them. Its API keys are revoked unless
+/// the call restores them. The limits of its members do not apply.
 pub async fn undelete<A: Answer>(
     app: &App,
     call: &Call,
     target: &Target<OrganizationId>,
     restore_api_keys: bool,
-    slug: Option<&Slug>,
+    changes: &OrganizationChanges,
     answer: fn(Organization) -> A,
 ) -> Result<A> {
     let now = app.now();
@@ -296,13 +293,14 @@ pub async fn undelete<A: Answer>(
             if organization.deleted_at.is_none() {
                 return Ok(organization.into_inner());
             }
+            changed_slug_is_unreserved(app, &organization, changes)?;
             guards::has_owner(tx, vec![organization.id], None).await?;
             authority::standing_of_organization(tx, &call.caller)?;
             if !restore_api_keys {
                 tx.api_keys().revoke_of_organization(&organization, RESTORED, now).await?;
             }
             organization.deleted_at = None;
-            organization.apply(OrganizationChanges { slug: slug.cloned(), ..OrganizationChanges::default() })?;
+            organization.apply(changes.clone())?;
             tx.organizations().save(organization, Action::OrganizationUndeleted, now).await
         },
         answer,
@@ -327,6 +325,16 @@ pub async fn purge<A: Answer>(
         answer,
     )
     .await
+}
+
+/// Refuses a reserved slug, unless the organization has it already or the changes allow it.
+fn changed_slug_is_unreserved(app: &App, organization: &Organization, changes: &OrganizationChanges) -> Result<()> {
+    match &changes.slug {
+        Some(slug) if *slug != organization.slug && !changes.allow_reserved_slug => {
+            guards::unreserved(&app.reserved_slugs, "slug", slug)
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Refuses an organization that would exceed a limit of its owner.

@@ -46,7 +46,8 @@ pub async fn transfer_ownership<A: Answer>(
             let key = MembershipKey::Ends(transfer.to, transfer.organization_id);
             let owns = tx.memberships().get(&caller.reach(), key).await?.is_some_and(|to| to.role.is_owner());
             let most = if owns { 0 } else { app.policy.max_organizations };
-            dry_run.rule(guards::lock_new_owner(tx, caller, transfer.to, most).await)?;
+            // The user is locked before the organization, but only a caller that may transfer it learns of a limit.
+            let may_own = guards::lock_new_owner(tx, caller, transfer.to, most).await?;
             let organization = guards::lock_organization(tx, caller, transfer.organization_id).await?;
             let held = guards::may(tx, caller, organization.id, permission::TRANSFER_ORGANIZATION).await?;
             dry_run.rule(guards::is_open_to(caller, &organization))?;
@@ -58,6 +59,7 @@ pub async fn transfer_ownership<A: Answer>(
             held.outranks(&guards::held_by(tx, &former).await?)?;
             let before = guards::held_by(tx, &new).await?;
             authority::permissions(tx, &held, Some(&before), &HeldPermissions::everything())?;
+            dry_run.rule(may_own)?;
             new.role = RoleName::owner();
             former.role = transfer.role.clone();
             let preview = dry_run.preview(async { Ok(Impact::of_memberships(2)) }).await?;

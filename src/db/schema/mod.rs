@@ -270,6 +270,7 @@ diesel::table! {
         created_at -> Instant,
         updated_at -> Instant,
         by_platform -> Bool,
+        session_id -> Nullable<Id>,
     }
 }
 

@@ -66,10 +66,10 @@ impl CallFilter {
         let mut rows: Vec<_> = page.rows.into_iter().filter(|(_, event)| self.is_match(event)).collect();
         if rows.len() > size {
             rows.truncate(size);
-            return Page { rows, has_more: true, looked_to: None };
+            return Page { rows, has_more: true, searched_to: None };
         }
-        let looked_to = page.looked_to.or(last).filter(|_| page.has_more);
-        Page { rows, has_more: page.has_more, looked_to }
+        let searched_to = page.searched_to.or(last).filter(|_| page.has_more);
+        Page { rows, has_more: page.has_more, searched_to }
     }
 
     fn is_match(&self, event: &pb::Event) -> bool {

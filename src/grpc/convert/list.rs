@@ -116,18 +116,18 @@ impl<F> Listing<F> {
     /// A page ends early if more messages would exceed what a client accepts by default, or if it has scanned the maximum number of rows.
     pub fn answer<T, M: Message + From<T>>(&self, lists: Lists<'_>, page: Page<T>) -> (Vec<M>, String) {
         let mut messages = Vec::with_capacity(page.rows.len());
-        let (mut bytes, mut end, mut has_more, mut looked_to) = (0, None, page.has_more, page.looked_to);
+        let (mut bytes, mut end, mut has_more, mut searched_to) = (0, None, page.has_more, page.searched_to);
         for (cursor, row) in page.rows {
             let message = M::from(row);
             bytes += message.encoded_len();
             if bytes > MAX_PAGE_BYTES {
-                (has_more, looked_to) = (true, None);
+                (has_more, searched_to) = (true, None);
                 break;
             }
             messages.push(message);
             end = Some(cursor);
         }
-        let end = looked_to.or(end);
+        let end = searched_to.or(end);
         let token = lists.tokens.write(&self.identity, end.as_ref().filter(|_| has_more));
         (messages, token)
     }

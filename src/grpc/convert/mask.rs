@@ -74,7 +74,7 @@ impl Mask<'_> {
     }
 }
 
-/// The key of a path. As in AIP-161, a key of other characters stands in backquotes, and a backquote in it is doubled.
+/// The key of a path. As in AIP-161, a key with other characters is written in backquotes, and a backquote in it is doubled.
 fn parse_key(text: &str) -> Result<String, &'static str> {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
     let quoted = text.strip_prefix('`').and_then(|rest| rest.strip_suffix('`'));
@@ -98,7 +98,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_key_stands_plain_or_in_backquotes() {
+    fn a_key_is_plain_or_in_backquotes() {
         for (text, key) in [("team", "team"), ("`a.b`", "a.b"), ("`a``b`", "a`b"), ("`team`", "team"), ("````", "`")] {
             assert_eq!(parse_key(text), Ok(key.to_owned()), "{text}");
         }

@@ -151,13 +151,23 @@ pub fn batch_results(batch: OrganizationBatch, found: &[Seen<Organization>]) -> 
     by_id.chain(by_external_id).collect()
 }
 
-/// Parses an UndeleteOrganization request: the organization, and its slug from now on, if set.
-pub fn undelete(request: pb::UndeleteOrganizationRequest) -> Result<(Target<OrganizationId>, bool, Option<Slug>)> {
+/// Parses an UndeleteOrganization request: the organization, whether its API keys work again, and its slug and external id from now on,
+/// if set.
+pub fn undelete(
+    request: pb::UndeleteOrganizationRequest,
+) -> Result<(Target<OrganizationId>, bool, OrganizationChanges)> {
     let mut check = Validation::default();
     let id = check.id("organization_id", &request.organization_id);
     let slug = check.optional("slug", &request.slug, Slug::parse);
-    let (Some(id), Some(slug)) = (id, slug) else { return Err(check.failed()) };
-    Ok((Target { id, etag: request.etag }, request.restore_api_keys, slug))
+    let external_id = check.optional("external_id", &request.external_id, ExternalId::parse);
+    let (Some(id), Some(slug), Some(external_id)) = (id, slug, external_id) else { return Err(check.failed()) };
+    let changes = OrganizationChanges {
+        slug,
+        external_id: external_id.map(Some),
+        allow_reserved_slug: request.allow_reserved_slug,
+        ..OrganizationChanges::default()
+    };
+    Ok((Target { id, etag: request.etag }, request.restore_api_keys, changes))
 }
 
 /// Parses a GetOrganizationBySlug request.

@@ -160,7 +160,7 @@ impl EventService for EventHandler {
         let view = listing.filter.view(caller.reach());
         let visible = |(cursor, event)| Ok((cursor, convert::event::visible(event, view)?));
         let rows = page.rows.into_iter().map(visible).collect::<Result<Vec<_>>>()?;
-        let page = Page { rows, has_more: page.has_more, looked_to: page.looked_to };
+        let page = Page { rows, has_more: page.has_more, searched_to: page.searched_to };
         let (events, next_page_token) = listing.answer(lists, of_call.matches(page, listing.page.size));
         Ok(Response::new(pb::ListEventsResponse { events, next_page_token }))
     }

@@ -145,10 +145,10 @@ impl OrganizationService for OrganizationHandler {
         &self,
         request: Request<pb::UndeleteOrganizationRequest>,
     ) -> Result<Response<pb::UndeleteOrganizationResponse>, Status> {
-        let (call, (target, restore_api_keys, slug)) = called_to_act(request, convert::organization::undelete)?;
+        let (call, (target, restore_api_keys, changes)) = called_to_act(request, convert::organization::undelete)?;
         let answer = |restored| pb::UndeleteOrganizationResponse { organization: Some(Seen::whole(restored).into()) };
-        let slug = slug.as_ref();
-        Ok(Response::new(app::organization::undelete(&self.app, &call, &target, restore_api_keys, slug, answer).await?))
+        let restored = app::organization::undelete(&self.app, &call, &target, restore_api_keys, &changes, answer);
+        Ok(Response::new(restored.await?))
     }
 
     async fn purge_organization(

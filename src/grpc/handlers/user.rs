@@ -169,12 +169,12 @@ impl UserService for UserHandler {
         &self,
         request: Request<pb::DeleteOwnUserRequest>,
     ) -> Result<Response<pb::DeleteOwnUserResponse>, Status> {
-        let (call, wish) = called_to_act(request, convert::user::delete_own)?;
+        let (call, deletion) = called_to_act(request, convert::user::delete_own)?;
         let answer = |deleted: app::own_user::Deleted| pb::DeleteOwnUserResponse {
             user: Some(pb::User::from(deleted.user)),
             deleted_organization_ids: deleted.organizations.iter().map(ToString::to_string).collect(),
         };
-        Ok(Response::new(app::own_user::delete(&self.app, &call, wish, answer).await?))
+        Ok(Response::new(app::own_user::delete(&self.app, &call, deletion, answer).await?))
     }
 
     async fn export_own_data(

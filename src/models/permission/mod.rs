@@ -89,7 +89,7 @@ pub struct HeldPermissions {
 
 /// The permission that is missing to do or to give something.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Lack {
+pub enum MissingAuthority {
     /// The standing does not cover this permission.
     Standing(String),
     /// The scopes of the credential do not cover it.
@@ -193,11 +193,11 @@ impl HeldPermissions {
     ///
     /// # Errors
     /// The permission, and whether the standing or the scopes lack it.
-    pub fn require(&self, permission: &str) -> Result<(), Lack> {
+    pub fn require(&self, permission: &str) -> Result<(), MissingAuthority> {
         if !self.standing_covers(permission) {
-            Err(Lack::Standing(permission.to_owned()))
+            Err(MissingAuthority::Standing(permission.to_owned()))
         } else if !self.within.cover(permission) {
-            Err(Lack::Scope(permission.to_owned()))
+            Err(MissingAuthority::Scope(permission.to_owned()))
         } else {
             Ok(())
         }
@@ -212,10 +212,10 @@ impl HeldPermissions {
     ///
     /// # Errors
     /// The first missing permission, and whether the standing or the scopes lack it; `*` for unnamed ones.
-    pub fn require_all(&self, other: &Self) -> Result<(), Lack> {
+    pub fn require_all(&self, other: &Self) -> Result<(), MissingAuthority> {
         self.outranks(other)?;
         match other.all().into_iter().find(|permission| !self.within.cover(permission)) {
-            Some(permission) => Err(Lack::Scope(permission.to_owned())),
+            Some(permission) => Err(MissingAuthority::Scope(permission.to_owned())),
             None => Ok(()),
         }
     }
@@ -225,18 +225,18 @@ impl HeldPermissions {
     ///
     /// # Errors
     /// The first missing permission, and whether the standing or the scopes lack it; `*` for unnamed ones.
-    pub fn outranks(&self, other: &Self) -> Result<(), Lack> {
+    pub fn outranks(&self, other: &Self) -> Result<(), MissingAuthority> {
         // Unnamed permissions of `other` are covered only by a base of at least its rank.
         let is_unnamed = |permission: &str| permission == UNNAMED && other.base >= Base::Admin;
         let covers =
             |permission: &&str| (is_unnamed(permission) && self.base >= other.base) || self.standing_covers(permission);
         for permission in other.all() {
             if !covers(&permission) {
-                return Err(Lack::Standing(permission.to_owned()));
+                return Err(MissingAuthority::Standing(permission.to_owned()));
             }
             let is_of_every_member = OF_EVERY_MEMBER.contains(&permission);
             if self.is_own_key && !is_of_every_member && !self.within.cover(permission) {
-                return Err(Lack::Scope(permission.to_owned()));
+                return Err(MissingAuthority::Scope(permission.to_owned()));
             }
         }
         Ok(())

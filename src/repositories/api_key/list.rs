@@ -37,11 +37,14 @@ macro_rules! filtered {
         }
         query = in_period!(query, api_keys::expires_at, $filter.expires);
         if let Some(from) = $filter.last_used.from {
-            query = query.filter(compared(api_keys::last_used_at.ge(from)));
+            let used = api_keys::last_used_at.ge(from).or(api_keys::former_last_used_at.ge(from));
+            query = query.filter(compared(used));
         }
         if let Some(before) = $filter.last_used.before {
+            // The former secret of a rotated key is used, too.
             let unused = api_keys::last_used_at.is_null().or(api_keys::last_used_at.lt(before));
-            query = query.filter(compared(unused));
+            let unused_before = api_keys::former_last_used_at.is_null().or(api_keys::former_last_used_at.lt(before));
+            query = query.filter(compared(unused)).filter(compared(unused_before));
         }
         query
     }};
@@ -67,22 +70,22 @@ impl ApiKeyRepository<'_> {
             return self.list_by_entry(reach, entry, filter, page).await;
         }
         let span = Span::of(page);
-        let mut looked_to: Option<ApiKeyId> = None;
+        let mut searched_to: Option<ApiKeyId> = None;
         if is_partial(filter) {
-            looked_to = query!(self.conn, c => {
+            searched_to = query!(self.conn, c => {
                 let query = owned!(api_keys::table.select(api_keys::id).into_boxed::<Backend>(), filter.owner);
                 let last = spanned!(query, api_keys::id, ApiKeyId, span, page.order).limit(1).offset(page.look() - 1);
                 async { last.get_result(c).await.optional() }
             })?;
         }
-        let span = looked_to.map_or(span, |last| span.until(last.0, page.order));
+        let span = searched_to.map_or(span, |last| span.until(last.0, page.order));
         let rows: Vec<ApiKeyRow> = query!(self.conn, c => {
             let query = api_keys::table.select(ApiKeyRow::as_select()).into_boxed::<Backend>();
             let query = filtered!(owned!(query, filter.owner), filter, page);
             let query = spanned!(query, api_keys::id, ApiKeyId, span, page.order);
             within!(api_keys, query, reach).limit(page.limit()).load(c)
         })?;
-        Ok(page.page_looked_at(rows, looked_to.map(Cursor::by_id), row_id))
+        Ok(page.page_looked_at(rows, searched_to.map(Cursor::by_id), row_id))
     }
 
     /// A page of the keys of an owner with a value in their metadata, in order of creation.
@@ -111,6 +114,6 @@ impl ApiKeyRepository<'_> {
             })?;
             rows.extend(in_order_of(&ids, more, |row| row.id));
         }
-        Ok(page.page_looked_at(rows, walk.looked_to(), row_id))
+        Ok(page.page_looked_at(rows, walk.searched_to(), row_id))
     }
 }

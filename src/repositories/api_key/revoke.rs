@@ -27,6 +27,27 @@ impl ApiKeyRepository<'_> {
         self.revoke_of(ApiKeyOwner::Organization(own.id), reason, now).await
     }
 
+    /// Revokes the keys that a locked user created for organizations and returns how many were not revoked yet.
+    pub async fn revoke_created_by(&mut self, user: &Locked<User>, reason: &str, now: Timestamp) -> Result<i64> {
+        let mut revoked = 0;
+        loop {
+            let ids: Vec<ApiKeyId> = query!(self.conn, c => {
+                api_keys::table
+                    .filter(api_keys::created_by.eq(user.id))
+                    .filter(api_keys::organization_id.is_not_null())
+                    .filter(api_keys::by_platform.eq(false))
+                    .filter(api_keys::revoked_at.is_null())
+                    .select(api_keys::id)
+                    .limit(MAX_BATCH)
+                    .load(c)
+            })?;
+            if ids.is_empty() {
+                return Ok(revoked);
+            }
+            revoked += self.revoke_all(&ids, reason, now).await?;
+        }
+    }
+
     /// Revokes all keys of an owner, in batches.
     async fn revoke_of(&mut self, owner: ApiKeyOwner, reason: &str, now: Timestamp) -> Result<i64> {
         let mut revoked = 0;

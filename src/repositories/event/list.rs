@@ -41,7 +41,16 @@ enum Index {
 }
 
 impl Driver {
-    fn of(filter: &EventFilter) -> Self {
+    /// A tenant's list is driven by what the tenant sees: the number of pages would otherwise tell how many events there are that it does
+    /// not see.
+    fn of(filter: &EventFilter, reach: &Reach) -> Self {
+        match (filter.organization_id, *reach) {
+            (_, Reach::Everything(_)) => {}
+            (Some(organization), _) | (None, Reach::Organization(organization)) => {
+                return Self::Organization(organization);
+            }
+            (None, Reach::User(own)) => return Self::Index(Index::User(own)),
+        }
         Self::Index(match (filter.resource_id, filter.user_id, filter.organization_id) {
             (Some(id), ..) => Index::Resource(id),
             (None, Some(id), _) => Index::User(id),
@@ -90,6 +99,9 @@ macro_rules! matching {
         if let Some(actions) = &$filter.actions {
             query = query.filter(compared(events::action.eq_any(actions)));
         }
+        if let Some(id) = $filter.resource_id {
+            query = query.filter(compared(events::resource_id.eq(id)));
+        }
         if let Some(id) = $filter.user_id {
             query = query.filter(compared(events::user_id.eq(id)));
         }
@@ -128,7 +140,7 @@ impl EventRepository<'_> {
             Reach::Everything(_) | Reach::User(_) => filter.organization_id,
         };
         let filter = EventFilter { organization_id, user_id, ..filter.clone() };
-        let index = match Driver::of(&filter) {
+        let index = match Driver::of(&filter, reach) {
             Driver::Index(index) => index,
             Driver::Organization(id) => return self.list_of_organization(id, reach, &filter, page).await,
             // The index on actions is ordered within each action; a page is merged from the first events of each.
@@ -139,19 +151,19 @@ impl EventRepository<'_> {
             }
         };
         let span = Span::of(page);
-        let mut looked_to: Option<EventId> = None;
+        let mut searched_to: Option<EventId> = None;
         if asks_for_several(&filter) {
-            looked_to = query!(self.conn, c => {
+            searched_to = query!(self.conn, c => {
                 let query = events::table.select(events::id).into_boxed::<Backend>();
                 let last = searched!(query, index, span, page).limit(1).offset(page.look() - 1);
                 async { last.get_result(c).await.optional() }
             })?;
         }
-        let span = looked_to.map_or(span, |last| span.until(last.0, page.order));
+        let span = searched_to.map_or(span, |last| span.until(last.0, page.order));
         let rows = self.looked_at(reach, &filter, index, span, page).await?;
-        let looked_to = looked_to.map(Cursor::by_id);
+        let searched_to = searched_to.map(Cursor::by_id);
         let rows = rows.into_iter().map(PlacedRow).collect();
-        Ok(page.page_looked_at(rows, looked_to, PlacedRow::cursor))
+        Ok(page.page_looked_at(rows, searched_to, PlacedRow::cursor))
     }
 
     /// The first events of a span that pass the filter.
@@ -203,7 +215,7 @@ impl EventRepository<'_> {
         sort(&mut ids, page.order, |id| *id);
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
         ids.truncate(limit);
-        let looked_to = ids.last().copied().filter(|_| is_filtered && ids.len() == limit);
+        let searched_to = ids.last().copied().filter(|_| is_filtered && ids.len() == limit);
         let mut rows: Vec<(Sequence, EventRow)> = query!(self.conn, c => {
             let query = events::table.select((events::sequence, EventRow::as_select())).into_boxed::<Backend>();
             let query = matching!(query.filter(events::id.eq_any(&ids)), reach, filter);
@@ -212,7 +224,7 @@ impl EventRepository<'_> {
         sort(&mut rows, page.order, |(_, row)| row.id);
         rows.truncate(usize::try_from(page.limit()).unwrap_or(usize::MAX));
         let rows = rows.into_iter().map(PlacedRow).collect();
-        Ok(page.page_looked_at(rows, looked_to.map(Cursor::by_id), PlacedRow::cursor))
+        Ok(page.page_looked_at(rows, searched_to.map(Cursor::by_id), PlacedRow::cursor))
     }
 
     /// The first events of the given actions, one page. Only a reach of everything lists by action alone.

@@ -67,7 +67,7 @@ impl MembershipRepository<'_> {
             })?;
             rows.extend(in_order_of(&ids, more, |row| row.id));
         }
-        Ok(page.page_looked_at(rows, walk.looked_to(), |row| Cursor::by_id(row.id)))
+        Ok(page.page_looked_at(rows, walk.searched_to(), |row| Cursor::by_id(row.id)))
     }
 
     /// Takes the external id that a membership is about to get from another one whose user is deleted: what nobody can see does not block.

@@ -65,7 +65,7 @@ macro_rules! joined {
 
 /// Restricts members to those after a position in order of name.
 macro_rules! named {
-    ($query:expr, $after:expr, $looked_to:expr) => {{
+    ($query:expr, $after:expr, $searched_to:expr) => {{
         let (text, id) = (memberships::user_search, memberships::id);
         let mut query = $query;
         if let Some((after, last)) = $after {
@@ -73,7 +73,7 @@ macro_rules! named {
                 .filter(text.ge(String::clone(after)))
                 .filter(compared(text.gt(String::clone(after)).or(id.gt(*last))));
         }
-        if let Some((end, last)) = $looked_to {
+        if let Some((end, last)) = $searched_to {
             query = query
                 .filter(text.le(String::clone(end)))
                 .filter(compared(text.lt(String::clone(end)).or(id.le(*last))));
@@ -174,13 +174,13 @@ impl MembershipRepository<'_> {
 
     /// A page of the members of an organization, with their profiles. Takes no reach: the caller sees the organization.
     pub async fn list_members(&mut self, filter: &MemberFilter, page: &PageRequest) -> Result<Page<Member>> {
-        let (found, looked_to) = match (&filter.users, filter.order) {
+        let (found, searched_to) = match (&filter.users, filter.order) {
             (Some(users), _) => (self.members_among(users, filter, page).await?, None),
             (None, MemberOrder::Joined) => self.members_joined(filter, page).await?,
             (None, MemberOrder::Name) => self.members_named(filter, page).await?,
         };
         let cursor: fn(&FoundRow) -> Cursor = if filter.order == MemberOrder::Name { by_name } else { by_id };
-        let found: Page<Found> = page.page_looked_at(found, looked_to, cursor);
+        let found: Page<Found> = page.page_looked_at(found, searched_to, cursor);
         let ids: Vec<UserId> = found.rows.iter().map(|(_, found)| found.0.user_id).collect();
         let mut profiles = self.profiles(&ids).await?;
         let member = |(cursor, Found(membership)): (Cursor, Found)| {
@@ -191,8 +191,8 @@ impl MembershipRepository<'_> {
         let last = found.rows.last().map(|(cursor, _)| cursor.clone());
         let rows = found.rows.into_iter().filter_map(member).collect();
         // The page continues after its last row, even if that row is gone.
-        let looked_to = found.looked_to.or(last.filter(|_| found.has_more));
-        Ok(Page { rows, has_more: found.has_more, looked_to })
+        let searched_to = found.searched_to.or(last.filter(|_| found.has_more));
+        Ok(Page { rows, has_more: found.has_more, searched_to })
     }
 
     /// Members in order of joining, and how far was looked.
@@ -203,22 +203,22 @@ impl MembershipRepository<'_> {
     ) -> Result<(Vec<FoundRow>, Option<Cursor>)> {
         let driver = Driver::of(filter);
         let span = Span::of(page);
-        let mut looked_to: Option<MembershipId> = None;
+        let mut searched_to: Option<MembershipId> = None;
         if driver.is_partial(filter) {
-            looked_to = query!(self.conn, c => {
+            searched_to = query!(self.conn, c => {
                 let query = memberships::table.select(memberships::id).into_boxed::<Backend>();
                 let query = query.filter(memberships::organization_id.eq(filter.organization_id));
                 let last = joined!(query, driver, span, page).limit(1).offset(page.look() - 1);
                 async { last.get_result(c).await.optional() }
             })?;
         }
-        let span = looked_to.map_or(span, |last| span.until(last.0, page.order));
+        let span = searched_to.map_or(span, |last| span.until(last.0, page.order));
         let rows = query!(self.conn, c => {
             let query = found_rows!().filter(memberships::organization_id.eq(filter.organization_id));
             let query = filtered!(query, filter, page);
             joined!(query, driver, span, page).limit(page.limit()).load(c)
         })?;
-        Ok((rows, looked_to.map(Cursor::by_id)))
+        Ok((rows, searched_to.map(Cursor::by_id)))
     }
 
     /// Members in order of name, and how far was looked.
@@ -233,9 +233,9 @@ impl MembershipRepository<'_> {
             || filter.state.is_some()
             || !filter.roles.is_empty()
             || !page.created.is_all();
-        let mut looked_to: Option<NamePlace> = None;
+        let mut searched_to: Option<NamePlace> = None;
         if is_partial {
-            looked_to = query!(self.conn, c => {
+            searched_to = query!(self.conn, c => {
                 let places = (memberships::user_search, memberships::id);
                 let query = memberships::table.select(places).into_boxed::<Backend>();
                 let query = query.filter(memberships::organization_id.eq(filter.organization_id));
@@ -246,9 +246,9 @@ impl MembershipRepository<'_> {
         let rows = query!(self.conn, c => {
             let query = found_rows!().filter(memberships::organization_id.eq(filter.organization_id));
             let query = filtered!(query, filter, page);
-            named!(query, &after, &looked_to).limit(page.limit()).load(c)
+            named!(query, &after, &searched_to).limit(page.limit()).load(c)
         })?;
-        Ok((rows, looked_to.map(Cursor::by_text)))
+        Ok((rows, searched_to.map(Cursor::by_text)))
     }
 
     /// Members among a few users, in the order of the filter.

@@ -235,7 +235,8 @@ impl MembershipRepository<'_> {
         execute!(self.conn, diesel::update(found).set(MembershipRow::from(&membership)))?;
         if action == Action::MembershipOwnershipTransferred {
             let found = organizations::table.filter(organizations::id.eq(membership.organization_id));
-            let accountable = organizations::accountable_user_id.eq(Some(membership.user_id));
+            // Not the new owner, who has not agreed to answer for the keys of others.
+            let accountable = organizations::accountable_user_id.eq(None::<UserId>);
             execute!(self.conn, diesel::update(found).set(accountable))?;
         } else if before.role.is_owner() && !(membership.role.is_owner() && membership.is_active()) {
             self.no_longer_accountable(membership.user_id, vec![membership.organization_id]).await?;

@@ -78,7 +78,7 @@ impl OrganizationRepository<'_> {
                 }
             }
         }
-        Ok(page.page_looked_at(rows, walk.looked_to(), row_id))
+        Ok(page.page_looked_at(rows, walk.searched_to(), row_id))
     }
 
     /// A page of the organizations with an external id, in order of creation: at most one of them is not deleted, which is looked up by

@@ -23,7 +23,7 @@ use crate::{
 pub(super) const IDS: usize = 1000;
 
 /// The grams of a bucket that members are added to, each with the place of the member.
-pub(super) type Added = Vec<(Gram, u16)>;
+pub(super) type NewPostings = Vec<(Gram, u16)>;
 
 /// Encoded rows of postings, by bucket.
 pub(super) type PostingRows = Vec<(i64, Vec<u8>)>;
@@ -32,24 +32,24 @@ pub(super) type MemberRows = BTreeMap<i64, Vec<u8>>;
 
 /// A segment that members are added to.
 #[derive(Clone)]
-pub(super) struct Open {
+pub(super) struct OpenSegment {
     pub(super) number: i64,
     first: Uuid,
     pub(super) last: Uuid,
     pub(super) size: usize,
-    /// Added resources, each with its searched text, in order of id.
+    /// NewPostings resources, each with its searched text, in order of id.
     added: Vec<(Uuid, String)>,
 }
 
 /// The members of a segment with added ones.
-pub(super) struct Grown {
+pub(super) struct ExtendedSegment {
     /// The rows that change.
     members: MemberRows,
     size: usize,
     pub(super) last: Uuid,
 }
 
-impl Open {
+impl OpenSegment {
     fn read((number, first, last, size): (i64, ResourceId, ResourceId, i64)) -> Result<Self> {
         let size = usize::try_from(size).map_err(|_| malformed())?;
         Ok(Self { number, first: first.0, last: last.0, size, added: Vec::new() })
@@ -70,11 +70,14 @@ impl Open {
     }
 
     /// Adds to the segment, which has `members` by chunk. Returns the added grams by bucket, too.
-    pub(super) fn grown(&self, mut members: BTreeMap<i64, Vec<Uuid>>) -> Result<(Grown, Vec<(i64, Added)>)> {
+    pub(super) fn extended(
+        &self,
+        mut members: BTreeMap<i64, Vec<Uuid>>,
+    ) -> Result<(ExtendedSegment, Vec<(i64, NewPostings)>)> {
         let mut places: HashMap<Uuid, usize> = members.values().flatten().copied().zip(0..).collect();
         let mut size = self.size;
         let mut changed: BTreeSet<i64> = BTreeSet::new();
-        let mut postings: Vec<Added> = Vec::new();
+        let mut postings: Vec<NewPostings> = Vec::new();
         postings.resize_with(BUCKETS, Vec::new);
         for (id, text) in &self.added {
             let place = *places.entry(*id).or_insert(size);
@@ -94,18 +97,18 @@ impl Open {
         }
         members.retain(|chunk, _| changed.contains(chunk));
         let bytes = |ids: Vec<Uuid>| ids.into_iter().flat_map(Uuid::into_bytes).collect();
-        let grown = Grown {
+        let extended = ExtendedSegment {
             members: members.into_iter().map(|(chunk, ids)| (chunk, bytes(ids))).collect(),
             size,
             last: self.added.iter().map(|(id, _)| *id).fold(self.last, Ord::max),
         };
-        Ok((grown, (0..).zip(postings).filter(|(_, added)| !added.is_empty()).collect()))
+        Ok((extended, (0..).zip(postings).filter(|(_, added)| !added.is_empty()).collect()))
     }
 }
 
 /// Adds to rows of postings, and returns the rows that change.
-pub(super) fn encoded(added: Vec<(i64, Added)>, stored: &HashMap<i64, Vec<u8>>) -> Result<PostingRows> {
-    let row = |(bucket, added): (i64, Added)| {
+pub(super) fn encoded(added: Vec<(i64, NewPostings)>, stored: &HashMap<i64, Vec<u8>>) -> Result<PostingRows> {
+    let row = |(bucket, added): (i64, NewPostings)| {
         let stored = stored.get(&bucket).map_or(&[][..], Vec::as_slice);
         let mut postings = Postings::decode(stored).ok_or_else(malformed)?;
         postings.extend(added);
@@ -114,8 +117,8 @@ pub(super) fn encoded(added: Vec<(i64, Added)>, stored: &HashMap<i64, Vec<u8>>) 
     added.into_iter().map(row).collect()
 }
 
-/// The columns of [`Open`].
-macro_rules! opened {
+/// The columns of [`OpenSegment`].
+macro_rules! open_segments {
     () => {
         search_segments::table.select((
             search_segments::segment,
@@ -211,16 +214,21 @@ impl SearchRepository<'_> {
     }
 
     /// The last segment.
-    pub(super) async fn newest(&mut self, kind: i64) -> Result<Open> {
+    pub(super) async fn newest(&mut self, kind: i64) -> Result<OpenSegment> {
         let last = query!(self.conn, c => {
-            opened!().filter(search_segments::kind.eq(kind)).order(search_segments::segment.desc()).limit(1).get_result(c)
+            open_segments!().filter(search_segments::kind.eq(kind)).order(search_segments::segment.desc()).limit(1).get_result(c)
         })?;
-        Open::read(last)
+        OpenSegment::read(last)
     }
 
     /// Finds the segment of each of some texts, in order of id. A new segment begins after the last id of all others.
-    async fn distribute(&mut self, kind: i64, mut newest: Open, texts: Vec<(Uuid, String)>) -> Result<Vec<Open>> {
-        let (mut older, mut full): (BTreeMap<i64, Open>, Vec<Open>) = (BTreeMap::new(), Vec::new());
+    async fn distribute(
+        &mut self,
+        kind: i64,
+        mut newest: OpenSegment,
+        texts: Vec<(Uuid, String)>,
+    ) -> Result<Vec<OpenSegment>> {
+        let (mut older, mut full): (BTreeMap<i64, OpenSegment>, Vec<OpenSegment>) = (BTreeMap::new(), Vec::new());
         for (id, text) in texts {
             if id < newest.first {
                 // Changed since it was absorbed, or committed late. Few are, except after a migration, when there is one segment.
@@ -239,27 +247,27 @@ impl SearchRepository<'_> {
         Ok(older.into_values().chain(full).filter(|open| !open.added.is_empty()).collect())
     }
 
-    pub(super) async fn segment_of(&mut self, kind: i64, id: Uuid) -> Result<Open> {
+    pub(super) async fn segment_of(&mut self, kind: i64, id: Uuid) -> Result<OpenSegment> {
         let found = query!(self.conn, c => {
-            opened!()
+            open_segments!()
                 .filter(search_segments::kind.eq(kind))
                 .filter(search_segments::first_id.le(ResourceId(id)))
                 .order(search_segments::first_id.desc())
                 .limit(1)
                 .get_result(c)
         })?;
-        Open::read(found)
+        OpenSegment::read(found)
     }
 
     /// Adds members to a segment, and grams of those that it has.
-    async fn fill(&mut self, kind: i64, open: &Open) -> Result<()> {
+    async fn fill(&mut self, kind: i64, open: &OpenSegment) -> Result<()> {
         let mut members = BTreeMap::new();
         if open.size > 0 {
             let chunks: Vec<i64> =
                 (0..open.size).step_by(CHUNK).map(|place| open.chunk(place)).collect::<Result<_>>()?;
             members = self.chunks(kind, &chunks).await?;
         }
-        let (grown, added) = open.grown(members)?;
+        let (extended, added) = open.extended(members)?;
         let mut stored: HashMap<i64, Vec<u8>> = HashMap::new();
         if open.size > 0 {
             let buckets: Vec<i64> = added.iter().map(|(bucket, _)| *bucket).collect();
@@ -273,19 +281,25 @@ impl SearchRepository<'_> {
             })?;
             stored.extend(rows);
         }
-        self.write(kind, open, &grown, &encoded(added, &stored)?).await
+        self.write(kind, open, &extended, &encoded(added, &stored)?).await
     }
 
     /// Writes a segment with its added members and the rows of postings that change.
-    pub(super) async fn write(&mut self, kind: i64, open: &Open, grown: &Grown, postings: &PostingRows) -> Result<()> {
+    pub(super) async fn write(
+        &mut self,
+        kind: i64,
+        open: &OpenSegment,
+        extended: &ExtendedSegment,
+        postings: &PostingRows,
+    ) -> Result<()> {
         self.write_postings(kind, open.number, postings).await?;
-        self.write_members(kind, &grown.members).await?;
-        let size = i64::try_from(grown.size).map_err(|_| malformed())?;
+        self.write_members(kind, &extended.members).await?;
+        let size = i64::try_from(extended.size).map_err(|_| malformed())?;
         let row = (
             search_segments::kind.eq(kind),
             search_segments::segment.eq(open.number),
             search_segments::first_id.eq(ResourceId(open.first)),
-            search_segments::last_id.eq(ResourceId(grown.last)),
+            search_segments::last_id.eq(ResourceId(extended.last)),
             search_segments::size.eq(size),
         );
         let upsert = diesel::insert_into(search_segments::table)

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::{
     SearchRepository,
-    absorb::{Grown, IDS, Open, PostingRows, encoded},
+    absorb::{ExtendedSegment, IDS, OpenSegment, PostingRows, encoded},
     malformed,
 };
 use crate::{
@@ -26,14 +26,14 @@ type Pending = (ResourceId, i64);
 
 /// Pending resources that fill a segment after the last one.
 pub struct Batch {
-    open: Open,
+    open: OpenSegment,
     pending: Vec<Pending>,
 }
 
 /// A new segment, encoded.
 pub struct NewSegment {
     batch: Batch,
-    grown: Grown,
+    extended: ExtendedSegment,
     postings: PostingRows,
 }
 
@@ -43,9 +43,9 @@ impl Batch {
     /// # Errors
     /// [`crate::error::Error::Internal`] if the number of the segment is out of range.
     pub fn encode(self) -> Result<NewSegment> {
-        let (grown, added) = self.open.grown(BTreeMap::new())?;
+        let (extended, added) = self.open.extended(BTreeMap::new())?;
         let postings = encoded(added, &HashMap::new())?;
-        Ok(NewSegment { batch: self, grown, postings })
+        Ok(NewSegment { batch: self, extended, postings })
     }
 }
 
@@ -79,7 +79,7 @@ impl SearchRepository<'_> {
     /// id if it was written. Takes no reach: only the service itself calls it.
     pub async fn append(&mut self, searched: Searched, segment: &NewSegment) -> Result<Option<Uuid>> {
         let kind = searched.stored();
-        let NewSegment { batch: Batch { open, pending }, grown, postings } = segment;
+        let NewSegment { batch: Batch { open, pending }, extended, postings } = segment;
         self.lock(kind).await?;
         let newest = self.newest(kind).await?;
         if newest.number + 1 != open.number || newest.room() > 0 {
@@ -102,8 +102,8 @@ impl SearchRepository<'_> {
         if current != *pending {
             return Ok(None);
         }
-        self.write(kind, open, grown, postings).await?;
+        self.write(kind, open, extended, postings).await?;
         self.no_longer_pending(kind, &ids).await?;
-        Ok(Some(grown.last))
+        Ok(Some(extended.last))
     }
 }

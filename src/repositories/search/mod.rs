@@ -32,7 +32,7 @@ const CHUNKS: i64 = 2048;
 /// Pending resources that one step of a search returns: all of them are compared.
 const PENDING: i64 = 250;
 /// Segments that the steps of a page read: few at first, since a frequent fragment fills the page from one.
-const STEPS: [i64; 3] = [1, 7, 24];
+const STEPS: [i64; 3] = [1, 7, 12];
 /// Rows that a page compares with the fragment.
 const COMPARED: usize = 250;
 
@@ -41,7 +41,7 @@ pub(super) struct Found {
     /// Ids of rows that may contain the fragment, in order.
     pub(super) ids: Vec<Uuid>,
     /// The last id up to which the step has looked; `None` if to the end.
-    pub(super) looked_to: Option<Uuid>,
+    pub(super) searched_to: Option<Uuid>,
 }
 
 /// How much of a page's search is done.
@@ -58,7 +58,7 @@ impl Progress {
     }
 
     /// True if the page must end here, and continue with its token.
-    pub(super) fn is_over(&self) -> bool {
+    pub(super) fn is_finished(&self) -> bool {
         self.steps >= STEPS.len() || self.compared >= COMPARED
     }
 
@@ -67,7 +67,7 @@ impl Progress {
         let left = COMPARED.saturating_sub(self.compared);
         match found.ids.split_at_checked(left) {
             Some((part, others)) if !others.is_empty() => (part, part.last().copied()),
-            _ => (&found.ids, found.looked_to),
+            _ => (&found.ids, found.searched_to),
         }
     }
 }
@@ -121,15 +121,15 @@ impl SearchRepository<'_> {
         progress.steps += 1;
         let segments = self.segments(kind, span, order, count).await?;
         let is_end = i64::try_from(segments.len()).is_ok_and(|found| found < count);
-        let looked_to = segments.last().filter(|_| !is_end).map(|(_, first, last)| match order {
+        let searched_to = segments.last().filter(|_| !is_end).map(|(_, first, last)| match order {
             Order::OldestFirst => last.0,
             Order::NewestFirst => first.0,
         });
-        let span = looked_to.map_or(span, |end| span.until(end, order));
+        let span = searched_to.map_or(span, |end| span.until(end, order));
         let pending = self.pending(kind, span, order).await?;
         let cut = usize::try_from(PENDING).is_ok_and(|most| pending.len() >= most);
-        let looked_to = pending.last().copied().filter(|_| cut).or(looked_to);
-        let span = looked_to.map_or(span, |end| span.until(end, order));
+        let searched_to = pending.last().copied().filter(|_| cut).or(searched_to);
+        let span = searched_to.map_or(span, |end| span.until(end, order));
         let mut ids = self.members(kind, fragment, &segments).await?;
         ids.extend(pending);
         ids.retain(|id| span.contains(*id));
@@ -138,7 +138,7 @@ impl SearchRepository<'_> {
         if order == Order::NewestFirst {
             ids.reverse();
         }
-        Ok(Found { ids, looked_to })
+        Ok(Found { ids, searched_to })
     }
 
     /// Segments that may have members within a span, in order.

@@ -56,12 +56,12 @@ pub struct SessionRepository<'c> {
 
 /// A session as read for a caller that presents one of its tokens, and whether its user was active.
 #[derive(Debug)]
-pub struct Presented {
+pub struct PresentedSession {
     session: Session,
     user_is_active: bool,
 }
 
-impl Presented {
+impl PresentedSession {
     /// The session as read.
     pub fn session(&self) -> &Session {
         &self.session
@@ -78,7 +78,7 @@ impl Presented {
     }
 }
 
-impl From<(SessionRow, Option<UserState>)> for Presented {
+impl From<(SessionRow, Option<UserState>)> for PresentedSession {
     fn from((row, state): (SessionRow, Option<UserState>)) -> Self {
         Self { session: row.into(), user_is_active: state == Some(UserState::Active) }
     }
@@ -133,7 +133,7 @@ impl SessionRepository<'_> {
     }
 
     /// The session that a presented token names.
-    pub async fn get_presented(&mut self, reach: &Reach, id: SessionId) -> Result<Option<Presented>> {
+    pub async fn get_presented(&mut self, reach: &Reach, id: SessionId) -> Result<Option<PresentedSession>> {
         let found: Option<(SessionRow, Option<UserState>)> = first_within!(
             self.conn,
             sessions,
@@ -143,14 +143,14 @@ impl SessionRepository<'_> {
             )),
             reach
         )?;
-        Ok(found.map(Presented::from))
+        Ok(found.map(PresentedSession::from))
     }
 
     /// Updates a session to `refreshed`, if it is unchanged since it was presented: its current token is spent and replaced by the next.
     ///
     /// # Errors
     /// [`crate::error::Error::Conflict`] if the session has changed since or no longer exists.
-    pub async fn rotate(&mut self, presented: Presented, refreshed: &Session) -> Result<()> {
+    pub async fn rotate(&mut self, presented: PresentedSession, refreshed: &Session) -> Result<()> {
         let before = presented.session;
         // The result of this statement is not awaited, so it must fail if the session is not as expected. If the revision differs, the new
         // one is NULL, which the column forbids. If the session is gone, the row would be inserted for a user that does not exist.

@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// Minimum bytes counted per answer: its buffer and its stream.
-const LEAST: usize = 8 * 1024;
+const MIN_BYTES: usize = 8 * 1024;
 /// From this size on, an answer is copied into memory of its exact size: the buffer it was encoded into has grown by doubling.
 const EXACT: usize = 64 * 1024;
 /// Maximum wait for permission to build a large answer.
@@ -31,7 +31,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// While more than half of the budget is in use, an owner's limit is divided by this.
 const UNDER_PRESSURE: usize = 8;
 /// Share of the budget, in eighths, that may be reserved for answers being built: rows take several times the bytes of an answer.
-const MAKING: usize = 4;
+const BUILDING_EIGHTHS: usize = 4;
 
 /// The budget for answer bytes. Clones share it.
 #[derive(Clone)]
@@ -147,7 +147,7 @@ impl Answers {
     /// # Errors
     /// [`Error::Overloaded`] if too many bytes are held.
     pub fn room(&self, holder: Holder<'_>, bytes: usize) -> Result<HeldBytes> {
-        let used = self.0.take(holder, bytes.max(LEAST)).map_err(|_| self.refuse())?;
+        let used = self.0.take(holder, bytes.max(MIN_BYTES)).map_err(|_| self.refuse())?;
         Ok(HeldBytes { budget: Arc::clone(&self.0), used, is_made: true })
     }
 
@@ -162,7 +162,7 @@ impl Answers {
         data: Bytes,
         may_be_refused: bool,
     ) -> Result<Bytes> {
-        let bytes = data.len().max(LEAST);
+        let bytes = data.len().max(MIN_BYTES);
         let held = match reserved {
             Some(mut held) if held.used.amount() >= bytes => {
                 held.finish(bytes);
@@ -194,7 +194,7 @@ impl Budget {
 
     /// Maximum bytes that may be reserved for answers being built.
     fn most_making(&self) -> usize {
-        self.max * MAKING / 8
+        self.max * BUILDING_EIGHTHS / 8
     }
 
     fn queue(&self) -> std::sync::MutexGuard<'_, VecDeque<Waiter>> {

@@ -118,9 +118,9 @@ impl OrganizationRepository<'_> {
     ) -> Result<Page<Organization>> {
         let span = Span::of(page);
         // No index returns the deleted organizations of one plan in order.
-        let mut looked_to: Option<OrganizationId> = None;
+        let mut searched_to: Option<OrganizationId> = None;
         if matches!(filter.state, StateFilter::Deleted) && filter.plan.is_some() {
-            looked_to = query!(self.conn, c => {
+            searched_to = query!(self.conn, c => {
                 let query = organizations::table.select(organizations::id).into_boxed::<Backend>();
                 let query = query.filter(organizations::deleted_at.is_not_null());
                 let query = spanned!(query, organizations::id, OrganizationId, span, page.order);
@@ -131,14 +131,14 @@ impl OrganizationRepository<'_> {
         let rows: Vec<OrganizationRow> = query!(self.conn, c => {
             let query = organizations::table.select(OrganizationRow::as_select()).into_boxed::<Backend>();
             let query = in_state!(query, filter, page);
-            let span = looked_to.map_or(span, |last| span.until(last.0, page.order));
+            let span = searched_to.map_or(span, |last| span.until(last.0, page.order));
             let query = spanned!(query, organizations::id, OrganizationId, span, page.order);
             // Only an organization's own key, which reaches a single row, gets here with such a filter.
             let entries = filter.metadata.of(MetadataKind::Organization, MetadataKind::OrganizationPrivate);
             let query = compared_with_entries!(query, entries, organizations::id);
             within!(also deleted organizations, query, reach).limit(page.limit()).load(c)
         })?;
-        Ok(page.page_looked_at(rows, looked_to.map(Cursor::by_id), row_id))
+        Ok(page.page_looked_at(rows, searched_to.map(Cursor::by_id), row_id))
     }
 
     /// A page of all organizations whose name has this prefix.
@@ -151,13 +151,13 @@ impl OrganizationRepository<'_> {
     ) -> Result<Page<Organization>> {
         let after: NamePlace = page.begin(prefix);
         macro_rules! searched {
-            ($query:expr, $looked_to:expr) => {{
+            ($query:expr, $searched_to:expr) => {{
                 let query = match filter.state {
                     StateFilter::Deleted => $query.filter(organizations::deleted_at.is_not_null()),
                     StateFilter::NotDeleted | StateFilter::Is(_) => $query.filter(organizations::deleted_at.is_null()),
                 };
                 let (text, id) = (organizations::name_normalized, organizations::id);
-                let query = between!(query, prefix, after, $looked_to, text, id);
+                let query = between!(query, prefix, after, $searched_to, text, id);
                 query.order((organizations::name_normalized, organizations::id))
             }};
         }
@@ -166,9 +166,9 @@ impl OrganizationRepository<'_> {
             || filter.plan.is_some()
             || filter.metadata.is_any()
             || !page.created.is_all();
-        let mut looked_to: Option<NamePlace> = None;
+        let mut searched_to: Option<NamePlace> = None;
         if is_filtered && reach.is_everything() {
-            looked_to = query!(self.conn, c => {
+            searched_to = query!(self.conn, c => {
                 let places = (organizations::name_normalized, organizations::id);
                 let query = organizations::table.select(places).into_boxed::<Backend>();
                 let last = searched!(query, &None::<NamePlace>).limit(1).offset(page.look() - 1);
@@ -177,11 +177,11 @@ impl OrganizationRepository<'_> {
         }
         let rows: Vec<OrganizationRow> = query!(self.conn, c => {
             let query = organizations::table.select(OrganizationRow::as_select()).into_boxed::<Backend>();
-            let query = searched!(query, &looked_to);
+            let query = searched!(query, &searched_to);
             let query = compared_with!(query, filter, page);
             within!(also deleted organizations, query, reach).limit(page.limit()).load(c)
         })?;
-        Ok(page.page_looked_at(rows, looked_to.map(Cursor::by_text), row_name))
+        Ok(page.page_looked_at(rows, searched_to.map(Cursor::by_text), row_name))
     }
 
     /// A page of a member's organizations, driven by its memberships: the cost depends on the page alone, not on how much is stored.

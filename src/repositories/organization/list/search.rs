@@ -40,7 +40,7 @@ impl OrganizationRepository<'_> {
         loop {
             let mut search = self.conn.search();
             let found = search.step(Searched::Organizations, fragment, span, page.order, &mut progress).await?;
-            let (asked, looked_to) = progress.part(&found);
+            let (asked, searched_to) = progress.part(&found);
             for ids in asked.chunks(page.size.saturating_add(1)) {
                 let ids: Vec<OrganizationId> = ids.iter().copied().map(OrganizationId).collect();
                 rows.extend(self.with_fragment(&everything, &ids, fragment, filter, page).await?);
@@ -49,8 +49,8 @@ impl OrganizationRepository<'_> {
                     break;
                 }
             }
-            match looked_to {
-                Some(end) if rows.len() <= page.size && !progress.is_over() => span = span.beyond(end, page.order),
+            match searched_to {
+                Some(end) if rows.len() <= page.size && !progress.is_finished() => span = span.beyond(end, page.order),
                 end => return Ok(page.page_looked_at(rows, end.map(Cursor::by_id), row_id)),
             }
         }

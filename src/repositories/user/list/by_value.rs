@@ -43,7 +43,7 @@ impl UserRepository<'_> {
             }
             self.add(&mut rows, &ids, filter, page).await?;
         }
-        Ok(page.page_looked_at(rows, walk.looked_to(), row_id))
+        Ok(page.page_looked_at(rows, walk.searched_to(), row_id))
     }
 
     /// A page of the users with an external id, in order of creation: at most one of them is not deleted. That one is looked up by itself,

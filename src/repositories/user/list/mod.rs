@@ -151,39 +151,39 @@ impl UserRepository<'_> {
     /// A page of all users.
     async fn list_all(&mut self, filter: &UserFilter, page: &PageRequest) -> Result<Page<User>> {
         let span = Span::of(page);
-        let mut looked_to: Option<UserId> = None;
+        let mut searched_to: Option<UserId> = None;
         if is_partial(filter) {
-            looked_to = query!(self.conn, c => {
+            searched_to = query!(self.conn, c => {
                 let query = in_state!(users::table.select(users::id).into_boxed::<Backend>(), filter);
                 let last = spanned!(query, users::id, UserId, span, page.order).limit(1).offset(page.look() - 1);
                 async { last.get_result(c).await.optional() }
             })?;
         }
-        let span = looked_to.map_or(span, |last| span.until(last.0, page.order));
+        let span = searched_to.map_or(span, |last| span.until(last.0, page.order));
         let rows: Vec<UserRow> = query!(self.conn, c => {
             let query = in_state!(users::table.select(UserRow::as_select()).into_boxed::<Backend>(), filter);
             let query = since!(in_period!(query, users::created_at, page.created), filter);
             spanned!(query, users::id, UserId, span, page.order).limit(page.limit()).load(c)
         })?;
-        Ok(page.page_looked_at(rows, looked_to.map(Cursor::by_id), row_id))
+        Ok(page.page_looked_at(rows, searched_to.map(Cursor::by_id), row_id))
     }
 
     /// A page of all users whose e-mail has this prefix.
     async fn list_all_by_email(&mut self, prefix: &str, filter: &UserFilter, page: &PageRequest) -> Result<Page<User>> {
         let after: EmailPlace = page.begin(prefix);
         macro_rules! searched {
-            ($query:expr, $looked_to:expr) => {{
+            ($query:expr, $searched_to:expr) => {{
                 let query = match filter.state {
                     StateFilter::Deleted => $query.filter(users::deleted_at.is_not_null()),
                     StateFilter::NotDeleted | StateFilter::Is(_) => $query.filter(users::deleted_at.is_null()),
                 };
-                let query = between!(query, prefix, after, $looked_to, users::email_normalized, users::id);
+                let query = between!(query, prefix, after, $searched_to, users::email_normalized, users::id);
                 query.order((users::email_normalized, users::id))
             }};
         }
-        let mut looked_to: Option<EmailPlace> = None;
+        let mut searched_to: Option<EmailPlace> = None;
         if matches!(filter.state, StateFilter::Is(_)) || !page.created.is_all() || is_partial(filter) {
-            looked_to = query!(self.conn, c => {
+            searched_to = query!(self.conn, c => {
                 let query = users::table.select((users::email_normalized, users::id)).into_boxed::<Backend>();
                 let last = searched!(query, &None::<EmailPlace>).limit(1).offset(page.look() - 1);
                 async { last.get_result(c).await.optional() }
@@ -191,10 +191,10 @@ impl UserRepository<'_> {
         }
         let rows: Vec<UserRow> = query!(self.conn, c => {
             let query = users::table.select(UserRow::as_select()).into_boxed::<Backend>();
-            let query = searched!(query, &looked_to);
+            let query = searched!(query, &searched_to);
             compared_with!(query, filter, page).limit(page.limit()).load(c)
         })?;
-        Ok(page.page_looked_at(rows, looked_to.map(Cursor::by_text), row_email))
+        Ok(page.page_looked_at(rows, searched_to.map(Cursor::by_text), row_email))
     }
 }
 

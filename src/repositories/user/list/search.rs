@@ -31,7 +31,7 @@ impl UserRepository<'_> {
         let (mut rows, mut progress): (Vec<UserRow>, _) = (Vec::new(), Progress::default());
         loop {
             let found = self.conn.search().step(Searched::Users, fragment, span, page.order, &mut progress).await?;
-            let (asked, looked_to) = progress.part(&found);
+            let (asked, searched_to) = progress.part(&found);
             for ids in asked.chunks(page.size.saturating_add(1)) {
                 let ids: Vec<UserId> = ids.iter().copied().map(UserId).collect();
                 rows.extend(self.with_fragment(&ids, fragment, filter, page).await?);
@@ -40,8 +40,8 @@ impl UserRepository<'_> {
                     break;
                 }
             }
-            match looked_to {
-                Some(end) if rows.len() <= page.size && !progress.is_over() => span = span.beyond(end, page.order),
+            match searched_to {
+                Some(end) if rows.len() <= page.size && !progress.is_finished() => span = span.beyond(end, page.order),
                 end => return Ok(page.page_looked_at(rows, end.map(Cursor::by_id), row_id)),
             }
         }

@@ -1,0 +1,1 @@
+ALTER TABLE cf_invitations DROP COLUMN session_id;
