@@ -1,18 +1,21 @@
 //! Which characters a text may have, from Unicode's tables.
 //!
 //! Three rules, each stricter than the one before it. [`is_forbidden`] holds everywhere. [`is_invisible`] holds in every text that people read,
-//! except where a script or an emoji needs the character: see [`shown`]. [`is_unstable`] and the direction of letters hold in e-mails.
+//! except where a script or an emoji needs the character: see [`shown`]. [`is_unstable`], [`is_format`] and the direction of letters hold in
+//! e-mails.
 
 use icu_properties::{
     CodePointMapData, CodePointSetData,
     props::{
         BidiClass, BidiControl, CanonicalCombiningClass, DefaultIgnorableCodePoint, Emoji, GeneralCategory,
-        GeneralCategoryGroup, IndicSyllabicCategory, JoiningType, NoncharacterCodePoint, VariationSelector,
+        GeneralCategoryGroup, IndicSyllabicCategory, JoiningType, NoncharacterCodePoint, PrependedConcatenationMark,
+        VariationSelector,
     },
 };
 
-/// The empty Braille pattern. It looks like a space but is not one.
-const BLANK_BRAILLE: char = '\u{2800}';
+/// Characters that no property calls invisible, and that show nothing: the empty Braille pattern, the object replacement character, the full
+/// and the half blank among hieroglyphs, the filler of the Khitan small script, and the empty notehead.
+const BLANKS: [char; 6] = ['\u{2800}', '\u{FFFC}', '\u{13441}', '\u{13442}', '\u{16FE4}', '\u{1D159}'];
 /// The zero width non-joiner, the zero width joiner, and the Mongolian vowel separator.
 const JOINERS: [char; 3] = ['\u{200C}', '\u{200D}', '\u{180E}'];
 const ZERO_WIDTH_JOINER: char = '\u{200D}';
@@ -32,9 +35,17 @@ pub fn is_forbidden(c: char) -> bool {
         || CodePointSetData::new::<NoncharacterCodePoint>().contains(c)
 }
 
-/// True for characters that show nothing and are no space: `Default_Ignorable_Code_Point` and the empty Braille pattern.
+/// True for characters that show nothing and are no space: `Default_Ignorable_Code_Point`, format characters except those that are drawn,
+/// such as the Arabic number sign, and a few blank ones.
 pub fn is_invisible(c: char) -> bool {
-    c == BLANK_BRAILLE || CodePointSetData::new::<DefaultIgnorableCodePoint>().contains(c)
+    BLANKS.contains(&c)
+        || CodePointSetData::new::<DefaultIgnorableCodePoint>().contains(c)
+        || is_format(c) && !CodePointSetData::new::<PrependedConcatenationMark>().contains(c)
+}
+
+/// True for format characters, drawn or not.
+pub fn is_format(c: char) -> bool {
+    category(c) == GeneralCategory::Format
 }
 
 /// True for characters whose folding may differ in a later version of Unicode, or means nothing outside one application: unassigned and
@@ -44,7 +55,7 @@ pub fn is_unstable(c: char) -> bool {
 }
 
 /// True for a character that shows something by itself.
-fn is_visible(c: char) -> bool {
+pub fn is_visible(c: char) -> bool {
     let shows_nothing_alone =
         GeneralCategoryGroup::Separator.union(GeneralCategoryGroup::Mark).union(GeneralCategoryGroup::Other);
     // Unassigned and private characters count: fonts show them, or a sign for a missing one.
@@ -179,6 +190,10 @@ mod tests {
             "\u{E000}",
             "\u{378}",
             "全角\u{3000}空白",
+            "\u{600}\u{661}\u{662}",
+            "سورة \u{6DD}",
+            "𓀀",
+            "𝄞 \u{1D158}",
         ] {
             assert_eq!(shown(name, &[]), Ok(()), "{name:?}");
         }
@@ -212,6 +227,17 @@ mod tests {
             "\u{2800}\u{2801}",
             "a\u{E0001}",
             "a\u{E0FFF}",
+            "\u{FFFC}",
+            "a\u{FFFC}b",
+            "a\u{FFF9}b\u{FFFA}c\u{FFFB}",
+            "\u{13430}",
+            "a\u{1343F}b",
+            "\u{13441}\u{13442}",
+            "\u{16FE4}",
+            "a\u{16FE4}b",
+            "\u{1D159}",
+            "a\u{1D159}b",
+            "\u{600}",
             "a\u{200E}",
             "a\u{61C}",
             "a\u{2067}b",
@@ -224,6 +250,15 @@ mod tests {
             assert!(shown(name, &[]).is_err(), "{name:?}");
         }
         assert!(shown("a\nb", &['\n']).is_ok() && shown("\n", &['\n']).is_err());
+    }
+
+    #[test]
+    fn format_characters_are_invisible_unless_they_are_drawn() {
+        let drawn: Vec<char> = (char::MIN..=char::MAX).filter(|c| is_format(*c) && !is_invisible(*c)).collect();
+        assert!(drawn.contains(&'\u{600}') && drawn.contains(&'\u{70F}') && drawn.len() < 30, "{drawn:?}");
+        for c in ('\u{FFF9}'..='\u{FFFC}').chain('\u{13430}'..='\u{1343F}') {
+            assert!(is_invisible(c) && exact(&format!("a{c}")).is_err(), "{c:?}");
+        }
     }
 
     #[test]

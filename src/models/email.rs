@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use idna::AsciiDenyList;
 
 use super::{
-    characters::{has_mixed_direction, is_forbidden, is_invisible, is_unstable},
+    characters::{has_mixed_direction, is_forbidden, is_format, is_invisible, is_unstable},
     fold::canonical,
     stored::stored_as_is,
 };
@@ -61,8 +61,8 @@ impl Email {
         if local.chars().any(|c| c.is_whitespace() || is_forbidden(c) || "\"(),:;<>@[\\]".contains(c)) {
             return Err("must not contain spaces, control characters or any of \"(),:;<>@[\\] before the @");
         }
-        if local.chars().any(|c| is_invisible(c) || is_unstable(c)) {
-            return Err("must not contain invisible, unassigned or private characters before the @");
+        if local.chars().any(|c| is_invisible(c) || is_format(c) || is_unstable(c)) {
+            return Err("must not contain invisible, format, unassigned or private characters before the @");
         }
         if has_mixed_direction(local) {
             return Err("must not mix letters of both directions before the @");
@@ -199,8 +199,25 @@ mod tests {
     #[test]
     fn addresses_that_look_like_another_are_refused() {
         for c in [
-            '\u{200B}', '\u{200C}', '\u{200D}', '\u{AD}', '\u{2060}', '\u{FEFF}', '\u{FE0F}', '\u{3164}', '\u{2800}',
+            '\u{200B}',
+            '\u{200C}',
+            '\u{200D}',
+            '\u{AD}',
+            '\u{2060}',
+            '\u{FEFF}',
+            '\u{FE0F}',
+            '\u{3164}',
+            '\u{2800}',
             '\u{200E}',
+            '\u{600}',
+            '\u{6DD}',
+            '\u{FFF9}',
+            '\u{FFFB}',
+            '\u{FFFC}',
+            '\u{13430}',
+            '\u{13441}',
+            '\u{16FE4}',
+            '\u{1D159}',
         ] {
             assert!(Email::parse(&format!("a{c}b@example.com")).is_err(), "{c:?}");
         }

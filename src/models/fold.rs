@@ -19,17 +19,40 @@ pub fn canonical(text: &str) -> String {
     until_stable(text, fold_once)
 }
 
-/// The form in which a text is searched, and from which slugs are derived: the canonical form without accents and other nonspacing marks, and
-/// `ı` as `i`, since both have the upper case `I`. Idempotent.
+/// The form in which a text is searched, and from which slugs are derived: the canonical form without accents and other nonspacing marks,
+/// with other Latin letters as people type them without a special keyboard (see `plain`). Idempotent.
 pub fn folded(text: &str) -> String {
     if text.is_ascii() {
         return text.to_ascii_lowercase();
     }
-    let marks = CodePointMapData::<GeneralCategory>::new();
+    let categories = CodePointMapData::<GeneralCategory>::new();
     until_stable(text, |text| {
-        let bare =
-            canonical(text).nfd().filter(|c| marks.get(*c) != GeneralCategory::NonspacingMark).collect::<String>();
-        bare.replace('ı', "i").nfkc().collect()
+        let mut bare = String::with_capacity(text.len());
+        for c in canonical(text).nfd().filter(|c| categories.get(*c) != GeneralCategory::NonspacingMark) {
+            match plain(c) {
+                Some(letters) => bare.push_str(letters),
+                None => bare.push(c),
+            }
+        }
+        bare.nfkc().collect()
+    })
+}
+
+/// The ASCII form of Latin letters that Unicode does not decompose, and of curly apostrophes, as in CLDR's transform Latin-ASCII. Without it,
+/// `Łódź` would lose its first letter in a slug. `ı` is `i`, since both have the upper case `I`.
+fn plain(c: char) -> Option<&'static str> {
+    Some(match c {
+        'ı' => "i",
+        'ł' => "l",
+        'ø' => "o",
+        'đ' | 'ð' => "d",
+        'ħ' => "h",
+        'ŧ' => "t",
+        'æ' => "ae",
+        'œ' => "oe",
+        'þ' => "th",
+        '\u{2018}' | '\u{2019}' => "'",
+        _ => return None,
     })
 }
 
@@ -121,11 +144,31 @@ mod tests {
             ("Ισίδωρος", "ισιδωροσ"),
             ("IŞIK", "isik"),
             ("Işık", "isik"),
-            ("Đặng Văn Ánh", "đang van anh"),
+            ("Đặng Văn Ánh", "dang van anh"),
+            ("Łódź", "lodz"),
+            ("łukasz", "lukasz"),
+            ("Ørsted", "orsted"),
+            ("\u{1FE}", "o"),
+            ("Æon", "aeon"),
+            ("\u{1E2}", "ae"),
+            ("Œuvre", "oeuvre"),
+            ("Þór Guðjónsson", "thor gudjonsson"),
+            ("Ħamrun", "hamrun"),
+            ("Ŧ", "t"),
+            ("O\u{2019}Brien", "o'brien"),
+            ("O\u{2018}BRIEN", "o'brien"),
             ("한국", "한국"),
             ("مُحَمَّد", "محمد"),
         ] {
             assert_eq!(folded(text), form, "{text}");
+        }
+    }
+
+    #[test]
+    fn letters_with_a_stroke_stay_themselves_where_a_text_is_unique() {
+        for text in ["ł", "ø", "đ", "ħ", "ŧ", "æ", "œ", "þ", "ð", "ı", "\u{2018}", "\u{2019}"] {
+            assert_eq!(canonical(text), text);
+            assert!(folded(text).is_ascii(), "{text}");
         }
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
-use super::stored::StoredJson;
+use super::{characters::exact, stored::StoredJson};
 
 /// A JSON object. Limits are checked when it is parsed from a request, and again when single keys of a stored one are set.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -67,13 +67,14 @@ fn written_out(value: &Value) -> usize {
     }
 }
 
-/// Checks a key at the top level.
+/// Checks a key at the top level. Updates and filters name such keys, so two of them must not look alike. Keys below it and values are data.
 pub fn check_key(key: &str) -> Result<(), &'static str> {
-    if (1..=JsonObject::MAX_KEY_BYTES).contains(&key.len()) {
-        Ok(())
-    } else {
-        Err("must have keys of 1 to 128 bytes at its top level")
+    if !(1..=JsonObject::MAX_KEY_BYTES).contains(&key.len()) {
+        return Err("must have keys of 1 to 128 bytes at its top level");
     }
+    exact(key).map_err(
+        |_| "must have keys without control, bidirectional formatting and invisible characters at its top level",
+    )
 }
 
 impl JsonChanges {
@@ -128,6 +129,18 @@ mod tests {
         let keys = [("b".to_owned(), None), ("c.d".to_owned(), Some(json!({"e": 4}))), ("missing".to_owned(), None)];
         assert_eq!(JsonChanges::Keys(keys.into()).apply("metadata", &mut stored), Ok(()));
         assert_eq!(stored, object(json!({"a": 1, "c.d": {"e": 4}})));
+    }
+
+    #[test]
+    fn a_key_at_the_top_level_has_no_invisible_characters_and_all_else_is_data() {
+        for key in ["ti\u{200B}er", "a\u{202E}b", "a\nb", "\u{2800}", "a\u{FFF9}", ""] {
+            assert!(check_key(key).is_err(), "{key:?}");
+            assert!(JsonObject::parse(object(json!({ key: 1 })).0).is_err(), "{key:?}");
+            assert!(JsonObject::parse(object(json!({"a": {key: key}, "b": key})).0).is_ok(), "{key:?}");
+        }
+        for key in ["tier", "crm.id", "två ord", "ключ", "☎"] {
+            assert_eq!(check_key(key), Ok(()), "{key}");
+        }
     }
 
     #[test]

@@ -56,7 +56,9 @@ impl MetadataMatch {
 
     /// Checks a key and a value; `Err` names the part of the filter that breaks a rule.
     pub fn parse(key: &str, value: &str) -> Result<Self, (&'static str, &'static str)> {
-        json::check_key(key).map_err(|_| ("key", "must have 1 to 128 bytes"))?;
+        json::check_key(key).map_err(|_| {
+            ("key", "must have 1 to 128 bytes and no control, bidirectional formatting or invisible characters")
+        })?;
         if value.len() > Self::MAX_VALUE_BYTES {
             return Err(("value", "must have at most 256 bytes, since longer values are not found by any filter"));
         }

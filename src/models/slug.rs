@@ -2,7 +2,8 @@
 
 use super::{fold::folded, stored::stored_as_is, text::Name};
 
-/// 1 to 63 of `a-z`, `0-9` and `-`, with a letter or digit at both ends: a DNS label, so that it can be a subdomain.
+/// 1 to 63 of `a-z`, `0-9` and `-`, with a letter or digit at both ends: a DNS label, so that it can be a subdomain. It has no `--` as its
+/// third and fourth characters.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Slug(String);
 
@@ -19,6 +20,11 @@ impl Slug {
         }
         if !edge(text.bytes().next()) || !edge(text.bytes().last()) {
             return Err("must begin and end with a letter or digit");
+        }
+        // Such labels are kept for encoded names (RFC 5890 section 2.3.1). A browser shows `xn--..` as letters of another script, which can
+        // look like the slug of another organization.
+        if text.get(2..4) == Some("--") {
+            return Err("must not have hyphens as its third and fourth characters, which mark an encoded name (xn--)");
         }
         Ok(Self(text.to_owned()))
     }
@@ -68,8 +74,10 @@ mod tests {
             if let Ok(name) = Name::parse(&name) {
                 let slug = Slug::of_name(&name);
                 prop_assert_eq!(Slug::parse(slug.as_str()), Ok(slug.clone()));
+                prop_assert!(!slug.as_str().contains("--"));
                 let slug = Slug::of_name_with_ending(&name, &ending);
                 prop_assert_eq!(Slug::parse(slug.as_str()), Ok(slug.clone()));
+                prop_assert!(!slug.as_str().contains("--"));
             }
         }
     }
@@ -79,7 +87,23 @@ mod tests {
         let slug = |name| Name::parse(name).map(|name| Slug::of_name(&name).0);
         assert_eq!(slug("Café & Söhne, Inc."), Ok("cafe-sohne-inc".to_owned()));
         assert_eq!(slug("İstanbul Straße"), Ok("istanbul-strasse".to_owned()));
+        assert_eq!(slug("Łódź Ltd"), Ok("lodz-ltd".to_owned()));
+        assert_eq!(slug("Ørsted"), Ok("orsted".to_owned()));
+        assert_eq!(slug("Æon"), Ok("aeon".to_owned()));
+        assert_eq!(slug("O\u{2019}Brien"), Ok("o-brien".to_owned()));
         assert_eq!(slug("日本"), Ok("organization".to_owned()));
+    }
+
+    #[test]
+    fn a_slug_is_no_encoded_name() {
+        for text in ["xn--pple-43d", "xn--", "ab--cd", "12--3"] {
+            assert!(Slug::parse(text).is_err(), "{text}");
+        }
+        for text in ["a--b", "abc--d", "xn-a", "ab-c", "ab", "abc"] {
+            assert!(Slug::parse(text).is_ok(), "{text}");
+        }
+        let slug = |name| Name::parse(name).map(|name| Slug::of_name(&name).0);
+        assert_eq!(slug("xn--pple-43d"), Ok("xn-pple-43d".to_owned()));
     }
 
     #[test]

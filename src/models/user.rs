@@ -1,9 +1,11 @@
 //! Users.
 
+use unicode_normalization::is_nfc;
+
 use super::{
     Email, EmailPrefix, Fragment, JsonChanges, JsonObject, MetadataFilters, Name, NormalizedEmail, OrganizationId,
     Period, Revision, Timestamp, UserId, WebUrl,
-    characters::exact,
+    characters::{exact, is_visible},
     email::GivenEmail,
     json::Overflow,
     organization::StateFilter,
@@ -61,8 +63,8 @@ words! {
     }
 }
 
-/// The id of a user, an organization or a membership in another system: 1 to 255 bytes without control characters and invisible
-/// ones.
+/// The id of a user, an organization or a membership in another system: 1 to 255 bytes in NFC without control characters and invisible
+/// ones, with something visible and without blanks at its ends.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ExternalId(String);
 
@@ -70,13 +72,23 @@ impl ExternalId {
     /// Maximum size in bytes.
     pub const MAX_BYTES: usize = 255;
 
-    /// Checks an id. It is stored as given.
+    /// Checks an id. It is stored as given: an id that is changed would not be found by what the other system has. So two ids that look
+    /// alike are refused, not made one.
     pub fn parse(text: &str) -> Result<Self, &'static str> {
-        if (1..=Self::MAX_BYTES).contains(&text.len()) {
-            exact(text).map(|()| Self(text.to_owned()))
-        } else {
-            Err("must have 1 to 255 bytes")
+        if !(1..=Self::MAX_BYTES).contains(&text.len()) {
+            return Err("must have 1 to 255 bytes");
         }
+        exact(text)?;
+        if !text.chars().any(is_visible) {
+            return Err("must have a visible character");
+        }
+        if text.trim() != text {
+            return Err("must not begin or end with a blank");
+        }
+        if !is_nfc(text) {
+            return Err("must be in the Unicode normalization form NFC");
+        }
+        Ok(Self(text.to_owned()))
     }
 
     /// The id as given.
@@ -246,6 +258,29 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
+
+    #[test]
+    fn external_ids_that_look_like_another_are_refused() {
+        for (text, word) in [
+            ("", "bytes"),
+            (" ", "visible"),
+            ("\u{3000}", "visible"),
+            ("\u{301}", "visible"),
+            (" crm-1", "blank"),
+            ("crm-1 ", "blank"),
+            ("crm-1\u{A0}", "blank"),
+            ("Rene\u{301}", "NFC"),
+            ("\u{212A}", "NFC"),
+            ("crm\u{200B}1", "invisible"),
+            ("crm-1\n", "control"),
+        ] {
+            let rule = ExternalId::parse(text).err().unwrap_or_default();
+            assert!(rule.contains(word), "{text:?}: {rule}");
+        }
+        for text in ["crm-1", "CRM 2 \u{fc}", "日本", "O'Brien", "cus_9s6XKzkNRiz8i3", "-"] {
+            assert_eq!(ExternalId::parse(text).as_ref().map(ExternalId::as_str), Ok(text));
+        }
+    }
 
     #[test]
     fn another_address_is_unverified_and_another_spelling_is_not() -> Result<(), &'static str> {

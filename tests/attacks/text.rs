@@ -45,6 +45,11 @@ async fn t5_an_address_and_a_name_with_invisible_characters_are_refused(t: Arc<T
         '\u{E0061}',
         '\u{202E}',
         '\u{61C}',
+        '\u{FFF9}',
+        '\u{FFFC}',
+        '\u{13430}',
+        '\u{16FE4}',
+        '\u{1D159}',
     ] {
         let status = refused(
             users.create_user(person(&format!("a{c}da@example.com"), "Ada")).await,
@@ -128,7 +133,15 @@ async fn t5b_every_case_of_an_address_is_one_user(t: Arc<Test>) {
 async fn t5b_a_search_ignores_accents_and_case_as_slugs_do(t: Arc<Test>) {
     let ada = t.user("ada").await;
     let mut organizations = t.admin().organizations();
-    for (name, slug) in [("İstanbul", "istanbul"), ("Ünïcode Ltd", "unicode-ltd"), ("Straße", "strasse")] {
+    for (name, slug) in [
+        ("İstanbul", "istanbul"),
+        ("Ünïcode Ltd", "unicode-ltd"),
+        ("Straße", "strasse"),
+        ("Łódź Ltd", "lodz-ltd"),
+        ("Ørsted", "orsted"),
+        ("Æon", "aeon"),
+        ("O\u{2019}Brien", "o-brien"),
+    ] {
         let create = pb::CreateOrganizationRequest {
             name: name.to_owned(),
             owner_user_id: ada.id.clone(),
@@ -144,11 +157,89 @@ async fn t5b_a_search_ignores_accents_and_case_as_slugs_do(t: Arc<Test>) {
         ("UNI", "Ünïcode Ltd"),
         ("ünicode", "Ünïcode Ltd"),
         ("STRASS", "Straße"),
+        ("lodz", "Łódź Ltd"),
+        ("ŁÓDŹ", "Łódź Ltd"),
+        ("orsted", "Ørsted"),
+        ("aeon", "Æon"),
+        ("o'brien", "O\u{2019}Brien"),
     ] {
         let list = pb::ListOrganizationsRequest { name_prefix: prefix.to_owned(), ..Default::default() };
         let found = organizations.list_organizations(list).await.answered().organizations;
         assert_eq!(found.iter().map(|found| found.name.as_str()).collect::<Vec<_>>(), [name], "{prefix}");
     }
+}
+
+#[both]
+async fn a_query_finds_letters_with_a_stroke_and_curly_apostrophes(t: Arc<Test>) {
+    let mut users = t.admin().users();
+    for (at, name) in ["Łukasz", "Sean O\u{2019}Brien", "Þór"].into_iter().enumerate() {
+        users.create_user(person(&format!("letters{at}@example.com"), name)).await.unwrap();
+    }
+    for (query, name) in
+        [("lukasz", "Łukasz"), ("ŁUKASZ", "Łukasz"), ("o'brien", "Sean O\u{2019}Brien"), ("thor", "Þór")]
+    {
+        let list = pb::ListUsersRequest { query: query.to_owned(), ..Default::default() };
+        let found = users.list_users(list).await.answered().users;
+        assert_eq!(found.iter().map(|found| found.name.as_str()).collect::<Vec<_>>(), [name], "{query}");
+    }
+}
+
+#[both]
+async fn a_slug_is_no_encoded_name(t: Arc<Test>) {
+    let ada = t.user("ada").await;
+    let mut organizations = t.admin().organizations();
+    let create = |slug: &str, name: &str| pb::CreateOrganizationRequest {
+        name: name.to_owned(),
+        slug: slug.to_owned(),
+        owner_user_id: ada.id.clone(),
+        ..Default::default()
+    };
+    // Browsers show this one as `apple`, with a Cyrillic letter.
+    for slug in ["xn--pple-43d", "ab--cd"] {
+        let status = refused(organizations.create_organization(create(slug, "A")).await, ErrorReason::InvalidArgument);
+        assert_eq!(fields(&status), ["slug"], "{slug}");
+    }
+    for slug in ["static", "new", "superuser", "log-in"] {
+        refused(organizations.create_organization(create(slug, "A")).await, ErrorReason::OrganizationSlugReserved);
+    }
+    let created = organizations.create_organization(create("", "xn--pple-43d")).await.answered().organization;
+    assert_eq!(created.unwrap().slug, "xn-pple-43d");
+}
+
+#[both]
+async fn external_ids_that_look_like_another_are_refused(t: Arc<Test>) {
+    let ada = t.user("ada").await;
+    let acme = t.organization(&ada).await;
+    let admin = t.admin();
+    for id in [" ", "\u{301}", " crm-1", "crm-1 ", "crm-1\u{A0}", "Rene\u{301}", "crm\u{200B}1"] {
+        let user = pb::CreateUserRequest { external_id: id.to_owned(), ..person("new@example.com", "New") };
+        let status = refused(admin.users().create_user(user).await, ErrorReason::InvalidArgument);
+        assert_eq!(fields(&status), ["external_id"], "{id:?}");
+        let update = pb::UpdateOrganizationRequest {
+            organization_id: acme.id.clone(),
+            external_id: id.to_owned(),
+            update_mask: mask(&["external_id"]),
+            ..Default::default()
+        };
+        let status = refused(admin.organizations().update_organization(update).await, ErrorReason::InvalidArgument);
+        assert_eq!(fields(&status), ["external_id"], "{id:?}");
+    }
+    let user = pb::CreateUserRequest { external_id: "Ren\u{e9} 1".to_owned(), ..person("new@example.com", "New") };
+    assert_eq!(admin.users().create_user(user).await.answered().user.unwrap().external_id, "Ren\u{e9} 1");
+}
+
+#[both]
+async fn keys_of_metadata_that_look_like_another_are_refused_and_values_are_data(t: Arc<Test>) {
+    let entry = |key: &str, kind| Struct { fields: [(key.to_owned(), WireValue { kind: Some(kind) })].into() };
+    let text = || Kind::StringValue("a\u{200B}\u{202E}b".to_owned());
+    for key in ["ti\u{200B}er", "ti\u{202E}er", "ti\ner", "\u{2800}", "tier\u{FFF9}"] {
+        let user = pb::CreateUserRequest { metadata: Some(entry(key, text())), ..person("keys@example.com", "Keys") };
+        let status = refused(t.admin().users().create_user(user).await, ErrorReason::InvalidArgument);
+        assert_eq!(fields(&status), ["metadata"], "{key:?}");
+    }
+    let metadata = Some(entry("tier", Kind::StructValue(entry("ti\u{200B}er", text()))));
+    let user = pb::CreateUserRequest { metadata: metadata.clone(), ..person("keys@example.com", "Keys") };
+    assert_eq!(t.admin().users().create_user(user).await.answered().user.unwrap().metadata, metadata);
 }
 
 #[both]

@@ -89,7 +89,9 @@ fn parse_key(text: &str) -> Result<String, &'static str> {
     if key.contains('\0') {
         return Err("must not contain NUL characters");
     }
-    check_key(&key).map_err(|_| "must name keys of 1 to 128 bytes")?;
+    check_key(&key).map_err(
+        |_| "must name keys of 1 to 128 bytes without control, bidirectional formatting and invisible characters",
+    )?;
     Ok(key)
 }
 
