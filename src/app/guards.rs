@@ -281,7 +281,6 @@ pub(super) async fn visible_key(conn: &mut Conn, caller: &Caller, id: ApiKeyId) 
         && let Some((key, held)) = conn.api_keys().get_as_member(user, id).await?
         && let Some(organization) = key.organization_id
         && held.covers(permission::READ_API_KEYS)
-        && caller.scopes.cover(permission::READ_API_KEYS)
     {
         return Ok((key, Reach::Organization(organization)));
     }

@@ -326,6 +326,8 @@ pub struct Key {
     pub disabled: bool,
     /// True if the owner was a platform admin when the key was created, and the creating credential was not a platform admin's.
     pub made_lowly: bool,
+    /// The user who created it, unless as a platform admin.
+    pub creator: Option<usize>,
 }
 
 #[derive(Clone, Debug)]
@@ -377,6 +379,8 @@ pub struct Invitation {
     pub sender: Option<usize>,
     /// True if the sender was a platform admin when the invitation was sent.
     pub by_platform: bool,
+    /// The session whose access token sent it.
+    pub session: Option<usize>,
     /// True if it expired because a role of the sender was narrowed. Whether it counts as expired before it is tried is unspecified.
     pub narrowed: bool,
     pub standing: Standing,
@@ -694,6 +698,16 @@ impl Model {
         }
     }
 
+    /// True if a key is the caller's own, or its credential may read keys of organizations.
+    fn reads_key(&self, who: &Who, key: usize) -> bool {
+        match self.keys[key].owner {
+            Owner::Organization(organization) => {
+                who.admin || who.organization == Some(organization) || who.scopes.has("api_keys:read")
+            }
+            Owner::User(_) | Owner::Root => true,
+        }
+    }
+
     /// True if the owner of a key is deleted. What can be done with the key then is unspecified.
     fn is_of_a_deleted_owner(&self, key: usize) -> bool {
         match self.keys[key].owner {
@@ -987,7 +1001,7 @@ impl Model {
                 let sees = match subject {
                     Subject::User(user) => self.sees_user(who, *user),
                     Subject::Key(key) if self.is_of_a_deleted_owner(*key) => return None,
-                    Subject::Key(key) => self.sees_key(who, *key),
+                    Subject::Key(key) => self.sees_key(who, *key) && self.reads_key(who, *key),
                 };
                 sees && self.sees_organization(who, *organization)
             }
@@ -1013,7 +1027,8 @@ impl Model {
                 let invitation = &self.invitations[*invitation];
                 let organization = invitation.organization;
                 let is_shown = who.user == Some(user) || self.shows(user, *proof);
-                let is_first_proof = *by_token && !self.users[user].verified;
+                // A tenant that sent the invitation has seen its token.
+                let is_first_proof = *by_token && invitation.by_platform && !self.users[user].verified;
                 let is_narrowed = invitation.standing == Standing::Expired && invitation.narrowed;
                 let may = (matches!(invitation.standing, Standing::Live | Standing::Unsure)
                     || (is_narrowed && self.is_grounded(invitation)))
@@ -1423,6 +1438,12 @@ impl Model {
                 session.live = false;
             }
         }
+        for invitation in self.invitations.iter_mut().filter(|invitation| invitation.sender == Some(user)) {
+            let is_ended = invitation.session.is_some_and(|session| Some(session) != except);
+            if is_ended && matches!(invitation.standing, Standing::Live | Standing::Unsure) {
+                invitation.standing = Standing::Expired;
+            }
+        }
     }
 
     fn end_mails(&mut self, user: usize) {
@@ -1472,6 +1493,14 @@ impl Model {
     /// Removes every credential that a stranger may have added.
     fn clear_account(&mut self, user: usize) {
         self.revoke_keys(Owner::User(user));
+        for key in self.keys.iter_mut().filter(|key| key.creator == Some(user)) {
+            key.revoked |= matches!(key.owner, Owner::Organization(_));
+        }
+        for invitation in self.invitations.iter_mut().filter(|invitation| invitation.sender == Some(user)) {
+            if matches!(invitation.standing, Standing::Live | Standing::Unsure) {
+                invitation.standing = Standing::Expired;
+            }
+        }
         self.users[user].links.clear();
         self.users[user].password = None;
         self.end_sessions(user, None);
@@ -1652,6 +1681,7 @@ impl Model {
                     revoked: false,
                     disabled: false,
                     made_lowly: owner_is_admin && !who.admin,
+                    creator: who.user.filter(|_| !who.admin),
                 });
             }
             Call::UpdateApiKey { key, change } => self.keys[*key].bounds = changed(&self.keys[*key].bounds, change),
@@ -1823,11 +1853,11 @@ impl Model {
         match call {
             Call::AcceptInvitation { invitation, by_token, user, proof } => {
                 let user = user.or(who.user).unwrap();
-                let Invitation { organization, role, .. } = self.invitations[*invitation].clone();
+                let Invitation { organization, role, by_platform, .. } = self.invitations[*invitation].clone();
                 self.invitations[*invitation].standing = Standing::Gone;
                 let member = Member::new(&answer.id, role, vec![]);
                 self.organizations[organization].members.insert(user, member);
-                if *by_token && !self.users[user].verified {
+                if *by_token && by_platform && !self.users[user].verified {
                     if who.user == Some(user) || self.shows(user, *proof) {
                         if ACCEPTING_ENDS_MAILED_TOKENS {
                             self.verified(user);
@@ -1873,6 +1903,7 @@ impl Model {
                     former: vec![],
                     sender: who.user,
                     by_platform: who.admin,
+                    session: who.session,
                     narrowed: false,
                     standing: Standing::Live,
                 });
@@ -1884,6 +1915,7 @@ impl Model {
                 // The caller becomes the sender.
                 invitation.sender = who.user;
                 invitation.by_platform = who.admin;
+                invitation.session = who.session;
                 invitation.narrowed = false;
                 invitation.standing = Standing::Live;
             }

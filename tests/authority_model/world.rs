@@ -96,6 +96,7 @@ impl World {
             revoked: false,
             disabled: false,
             made_lowly: false,
+            creator: None,
         });
         world.import(USERS).await;
         let mut unused = Counts::new();

@@ -126,7 +126,7 @@ impl World {
         let created = t.admin().organizations().create_organization(request).await.answered();
         let organization = created.organization.unwrap();
         let account = t.oauth_account(&user).await;
-        let role = t.role(&organization, "made", &["invoices:read"]).await;
+        let role = t.role(&organization, "created", &["invoices:read"]).await;
         let invited = t.verified_user("invited").await;
         let (invitation, invitation_token) = t.invitation(&organization, &invited.email, "member").await;
         let (session, plaintext_token) = t.session(&user).await;

@@ -6,10 +6,10 @@ pub use self::principals::principals;
 use super::{App, guards};
 use crate::{
     db::Conn,
-    error::Result,
+    error::{Entity, Error, Result},
     models::{
-        ApiKey, ApiKeyId, Caller, HeldPermissions, OrganizationId, OrganizationState, Timestamp, UserId,
-        permission::{Allowed, Basis, Decision, Question, Standing, Subject},
+        ApiKey, ApiKeyId, Caller, HeldPermissions, OrganizationId, OrganizationState, Reach, Timestamp, UserId,
+        permission::{self, Allowed, Basis, Decision, Question, Standing, Subject},
     },
 };
 
@@ -52,6 +52,16 @@ async fn of_outsider(conn: &mut Conn, caller: &Caller, id: UserId, organization_
     })
 }
 
+/// Finds a key that the caller may read: its own, or one of an organization whose keys its membership and its credential let it read.
+async fn readable_key(conn: &mut Conn, caller: &Caller, id: ApiKeyId) -> Result<ApiKey> {
+    let (key, reach) = guards::visible_key(conn, caller, id).await?;
+    let as_member = matches!((caller.reach(), reach), (Reach::User(_), Reach::Organization(_)));
+    if as_member && !caller.scopes.cover(permission::READ_API_KEYS) {
+        return Err(Error::NotFound(Entity::ApiKey));
+    }
+    Ok(key)
+}
+
 /// Decides for a key: its scopes must cover the permission, and its owner must have it.
 async fn of_key(
     conn: &mut Conn,
@@ -60,7 +70,7 @@ async fn of_key(
     question: &Question,
     now: Timestamp,
 ) -> Result<Decision> {
-    let (key, _) = guards::visible_key(conn, caller, id).await?;
+    let key = readable_key(conn, caller, id).await?;
     let organization = guards::visible_organization(conn, caller, question.organization_id).await?;
     if let Some(basis) = unusable(&key, now) {
         return Ok(Decision::of(basis));
@@ -124,7 +134,7 @@ async fn allowed_to_key(
     organization_id: OrganizationId,
     now: Timestamp,
 ) -> Result<Allowed> {
-    let (key, _) = guards::visible_key(conn, caller, id).await?;
+    let key = readable_key(conn, caller, id).await?;
     let organization = guards::visible_organization(conn, caller, organization_id).await?;
     let allowed = match (unusable(&key, now), key.user_id) {
         (Some(basis), _) => Allowed::of(basis),
