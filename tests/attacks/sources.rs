@@ -270,7 +270,7 @@ async fn a_verified_members_pending_invitation_ends_however_it_was_verified(t: A
     assert_eq!(invitations(&t, &acme).await, 0);
 }
 
-#[both]
+#[both(options = ["--usage-interval", "50ms"])]
 async fn a_key_in_use_by_its_former_secret_counts_as_used(t: Arc<Test>) {
     let ada = t.user("ada").await;
     let (key, former) = t.key(Owner::UserId(ada.id.clone()), &["*"]).await;
