@@ -122,7 +122,7 @@ async fn a_transfer_and_a_change_of_role_tell_what_they_would_make_and_what_bloc
     assert_eq!(answer.impact.unwrap(), pb::Impact { memberships: 2, ..Default::default() });
     t.suspend(&bob).await;
     let blocked = owners.organizations().transfer_ownership(transfer(&carl, &bob)).await.answered().impact.unwrap();
-    assert_eq!(reasons(&blocked), [ErrorReason::UserSuspended, ErrorReason::NotAnOwner]);
+    assert_eq!(reasons(&blocked), [ErrorReason::NotAnOwner, ErrorReason::UserSuspended]);
     let role = |membership: &pb::Membership, role: &str| pb::UpdateMembershipRequest {
         membership_id: membership.id.clone(),
         role: role.to_owned(),
