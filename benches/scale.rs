@@ -60,7 +60,9 @@ async fn large_organization(api: &Api, database: &TestDatabase, backend: Backend
     };
     let organization = api.organizations().create_organization(request).await.answered().organization.unwrap();
     database.execute(&search::large_organization(backend)).await;
-    database.execute("ANALYZE").await;
+    // PostgreSQL's autovacuum would soon do this, too. Without it no row is known to be visible, so counts read the table as well.
+    let tidy = if backend == Backend::Sqlite { "ANALYZE" } else { "VACUUM (ANALYZE)" };
+    database.execute(tidy).await;
     organization.id
 }
 

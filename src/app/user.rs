@@ -121,12 +121,17 @@ pub async fn update<A: Answer>(
             }
             target.check_etag(&*user)?;
             let was_verified = user.email_verified_at.is_some();
+            let former_email = user.email_normalized.clone();
             user.apply(changes.clone(), now)?;
             if !was_verified && user.email_verified_at.is_some() {
                 vouch(tx, caller, &user, presented, now).await?;
             }
-            // A verified address may be that of an invitation to an organization that the user is a member of.
-            Ok(caller.sees(ending::save_proven(tx, user, Action::UserUpdated, now).await?))
+            let user = if was_verified && user.email_normalized == former_email {
+                tx.users().save(user, Action::UserUpdated, now).await?
+            } else {
+                ending::save_proven(tx, user, Action::UserUpdated, now).await?
+            };
+            Ok(caller.sees(user))
         },
         answer,
     )

@@ -17,8 +17,8 @@ pub struct Caller {
     /// The owner of the credential.
     pub principal: Principal,
     /// The principal whose share of the server the call uses: the user or, for an organization's key, the user whom the organization was
-    /// created for, while that user owns it, and otherwise the organization. Limits per caller are counted
-    /// for this principal, so creating more keys or organizations does not raise them.
+    /// created for, while that user owns it, and otherwise the organization. Limits per caller are counted for this principal, so creating
+    /// more keys does not raise them.
     pub accountable: PrincipalId,
     /// The scopes of the credential.
     pub scopes: Arc<Scopes>,

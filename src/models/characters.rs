@@ -26,8 +26,8 @@ const BLACK_FLAG: char = '\u{1F3F4}';
 const TAGS: std::ops::RangeInclusive<char> = '\u{E0020}'..='\u{E007E}';
 const END_OF_TAGS: char = '\u{E007F}';
 
-/// True for characters that no text may contain: controls, line and paragraph separators, bidirectional formatting characters, which can disguise a text
-/// as another, and noncharacters.
+/// True for characters that no text may contain: controls, line and paragraph separators, bidirectional formatting characters, which can
+/// disguise a text as another, and noncharacters.
 pub fn is_forbidden(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{2028}' | '\u{2029}')

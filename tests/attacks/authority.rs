@@ -20,7 +20,7 @@ use crate::{
 
 const NEW_PASSWORD: &str = "seven wet dogs on a boat";
 
-fn new_key(owner: Owner, scopes: &[&str]) -> pb::CreateApiKeyRequest {
+pub(super) fn new_key(owner: Owner, scopes: &[&str]) -> pb::CreateApiKeyRequest {
     pb::CreateApiKeyRequest {
         owner: Some(owner),
         name: "created".to_owned(),
@@ -53,7 +53,7 @@ async fn start_reset(api: &Api, email: &str) -> Result<pb::StartPasswordResetRes
     api.authentication().start_password_reset(request).await.map(tonic::Response::into_inner)
 }
 
-async fn confirm_reset(api: &Api, token: &str) -> Result<pb::ConfirmPasswordResetResponse, Status> {
+pub(super) async fn confirm_reset(api: &Api, token: &str) -> Result<pb::ConfirmPasswordResetResponse, Status> {
     let request = pb::ConfirmPasswordResetRequest {
         plaintext_token: token.to_owned(),
         new_password: NEW_PASSWORD.to_owned(),
@@ -83,7 +83,7 @@ async fn change_password(t: &Test, user: &pb::User) {
     t.admin().authentication().change_password(request).await.unwrap();
 }
 
-async fn accept(api: &Api, token: &str, user: &pb::User) -> Result<pb::AcceptInvitationResponse, Status> {
+pub(super) async fn accept(api: &Api, token: &str, user: &pb::User) -> Result<pb::AcceptInvitationResponse, Status> {
     let request = pb::AcceptInvitationRequest {
         key: Some(pb::accept_invitation_request::Key::PlaintextToken(token.to_owned())),
         user_id: user.id.clone(),

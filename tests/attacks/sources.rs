@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use tenantry::pb::{self, ErrorReason, create_api_key_request::Owner, list_invitations_request::Filter};
-use tonic::Status;
 
+use super::authority::{accept, confirm_reset, new_key};
 use crate::support::{Answered as _, Api, MISSING_ID, Test, both, given::unique, mask, refused};
 
 fn invite(organization: &pb::Organization, email: &str, role: &str) -> pb::CreateInvitationRequest {
@@ -19,15 +19,6 @@ fn invite(organization: &pb::Organization, email: &str, role: &str) -> pb::Creat
 /// Sends an invitation, and returns its token.
 async fn sent(api: &Api, organization: &pb::Organization, email: &str, role: &str) -> String {
     api.invitations().create_invitation(invite(organization, email, role)).await.answered().plaintext_token
-}
-
-async fn accept(api: &Api, token: &str, user: &pb::User) -> Result<(), Status> {
-    let request = pb::AcceptInvitationRequest {
-        key: Some(pb::accept_invitation_request::Key::PlaintextToken(token.to_owned())),
-        user_id: user.id.clone(),
-        ..Default::default()
-    };
-    api.invitations().accept_invitation(request).await.map(drop)
 }
 
 async fn invitations(t: &Test, organization: &pb::Organization) -> usize {
@@ -107,23 +98,12 @@ async fn the_first_proof_also_ends_what_a_squatter_left_in_organizations(t: Arc<
     let eve = t.user("eve").await;
     let acme = t.organization(&squatter).await;
     let as_squatter = t.with_key(&t.user_key(&squatter).await);
-    let create = pb::CreateApiKeyRequest {
-        owner: Some(Owner::OrganizationId(acme.id.clone())),
-        name: "left behind".to_owned(),
-        scopes: vec!["*".to_owned()],
-        environment: pb::ApiKeyEnvironment::Live.into(),
-        ..Default::default()
-    };
+    let create = new_key(Owner::OrganizationId(acme.id.clone()), &["*"]);
     let left = as_squatter.api_keys().create_api_key(create).await.answered().plaintext_key;
     let (_, of_platform) = t.key(Owner::OrganizationId(acme.id.clone()), &["*"]).await;
     let token = sent(&as_squatter, &acme, &eve.email, "owner").await;
     let [_, reset, _] = t.mailed_tokens(&squatter).await;
-    let request = pb::ConfirmPasswordResetRequest {
-        plaintext_token: reset,
-        new_password: "seven wet dogs on a boat".to_owned(),
-        ..Default::default()
-    };
-    t.admin().authentication().confirm_password_reset(request).await.unwrap();
+    confirm_reset(&t.admin(), &reset).await.unwrap();
     let get = || pb::GetOrganizationRequest { organization_id: acme.id.clone() };
     refused(t.with_key(&left).organizations().get_organization(get()).await, ErrorReason::Unauthenticated);
     t.with_key(&of_platform).organizations().get_organization(get()).await.unwrap();

@@ -30,7 +30,7 @@ async fn a_user_is_found_by_the_external_id_that_it_has_now(t: Arc<Test>) {
         assert_eq!(t.admin().users().get_user_by_external_id(by(external_id)).await.answered().user.unwrap(), named);
     }
     // Compared byte by byte, and the former one is gone.
-    for other in ["crm-1", "crm 2 \u{fc}", "CRM 2 u\u{308}"] {
+    for other in ["crm-1", "crm 2 \u{fc}"] {
         refused(t.admin().users().get_user_by_external_id(by(other)).await, ErrorReason::UserNotFound);
     }
     name(&t, &ada, "").await;
@@ -73,7 +73,7 @@ async fn the_external_id_of_a_deleted_user_is_free_until_the_user_is_restored(t:
 
 #[both]
 async fn what_is_no_external_id_is_refused(t: Arc<Test>) {
-    for external_id in ["", "a\0b", "a\nb", &"x".repeat(256)] {
+    for external_id in ["", "a\0b", "a\nb", "CRM 2 u\u{308}", &"x".repeat(256)] {
         refused(t.admin().users().get_user_by_external_id(by(external_id)).await, ErrorReason::InvalidArgument);
     }
 }

@@ -220,7 +220,7 @@ async fn every_user_is_found_whatever_changes_while_many_are_indexed(t: Arc<Test
     };
     let mut changed = Vec::new();
     for number in (0..MANY).step_by(180) {
-        let request = pb::GetUserByEmailRequest { email: row(number).email, ..Default::default() };
+        let request = pb::GetUserByEmailRequest { email: row(number).email };
         let user = api.users().get_user_by_email(request).await.answered().user.unwrap();
         let update = pb::UpdateUserRequest {
             user_id: user.id,

@@ -7,14 +7,23 @@ use super::{ApiKeyRepository, ApiKeyRow, owned};
 use crate::{
     db::{query, schema::api_keys},
     error::Result,
-    models::{Action, ApiKey, ApiKeyId, ApiKeyOwner, Organization, Timestamp, User},
+    models::{Action, ApiKey, ApiKeyId, ApiKeyOwner, Organization, Timestamp, User, UserId},
     repositories::{Locked, MAX_BATCH, metadata},
 };
+
+/// Keys to revoke.
+#[derive(Clone, Copy)]
+enum Keys {
+    /// All of an owner.
+    Of(ApiKeyOwner),
+    /// Those that a user created for organizations, except as a platform admin.
+    CreatedBy(UserId),
+}
 
 impl ApiKeyRepository<'_> {
     /// Revokes all keys of a locked user and returns how many were not revoked yet.
     pub async fn revoke_of_user(&mut self, user: &Locked<User>, reason: &str, now: Timestamp) -> Result<i64> {
-        self.revoke_of(ApiKeyOwner::User(user.id), reason, now).await
+        self.revoke_some(Keys::Of(ApiKeyOwner::User(user.id)), reason, now).await
     }
 
     /// Revokes all keys of a locked organization and returns how many were not revoked yet.
@@ -24,37 +33,28 @@ impl ApiKeyRepository<'_> {
         reason: &str,
         now: Timestamp,
     ) -> Result<i64> {
-        self.revoke_of(ApiKeyOwner::Organization(own.id), reason, now).await
+        self.revoke_some(Keys::Of(ApiKeyOwner::Organization(own.id)), reason, now).await
     }
 
     /// Revokes the keys that a locked user created for organizations and returns how many were not revoked yet.
     pub async fn revoke_created_by(&mut self, user: &Locked<User>, reason: &str, now: Timestamp) -> Result<i64> {
-        let mut revoked = 0;
-        loop {
-            let ids: Vec<ApiKeyId> = query!(self.conn, c => {
-                api_keys::table
-                    .filter(api_keys::created_by.eq(user.id))
-                    .filter(api_keys::organization_id.is_not_null())
-                    .filter(api_keys::by_platform.eq(false))
-                    .filter(api_keys::revoked_at.is_null())
-                    .select(api_keys::id)
-                    .limit(MAX_BATCH)
-                    .load(c)
-            })?;
-            if ids.is_empty() {
-                return Ok(revoked);
-            }
-            revoked += self.revoke_all(&ids, reason, now).await?;
-        }
+        self.revoke_some(Keys::CreatedBy(user.id), reason, now).await
     }
 
-    /// Revokes all keys of an owner, in batches.
-    async fn revoke_of(&mut self, owner: ApiKeyOwner, reason: &str, now: Timestamp) -> Result<i64> {
+    /// Revokes keys in batches, and returns how many were not revoked yet.
+    async fn revoke_some(&mut self, keys: Keys, reason: &str, now: Timestamp) -> Result<i64> {
         let mut revoked = 0;
         loop {
             let ids: Vec<ApiKeyId> = query!(self.conn, c => {
-                let own = owned!(api_keys::table.select(api_keys::id).into_boxed::<Backend>(), owner);
-                own.filter(api_keys::revoked_at.is_null()).limit(MAX_BATCH).load(c)
+                let query = api_keys::table.select(api_keys::id).into_boxed::<Backend>();
+                let query = match keys {
+                    Keys::Of(owner) => owned!(query, owner),
+                    Keys::CreatedBy(user) => query
+                        .filter(api_keys::created_by.eq(user))
+                        .filter(api_keys::organization_id.is_not_null())
+                        .filter(api_keys::by_platform.eq(false)),
+                };
+                query.filter(api_keys::revoked_at.is_null()).limit(MAX_BATCH).load(c)
             })?;
             if ids.is_empty() {
                 return Ok(revoked);

@@ -220,7 +220,7 @@ impl MembershipRepository<'_> {
     /// # Errors
     /// [`Taken::MembershipExternalId`](crate::error::Taken::MembershipExternalId).
     pub async fn save(&mut self, membership: Locked<Membership>, action: Action, now: Timestamp) -> Result<Membership> {
-        // A transfer to a member who is an owner already changes only who is accountable.
+        // A transfer to a member who is an owner already changes who is accountable.
         let written = if action == Action::MembershipOwnershipTransferred {
             Ok(membership.written(now))
         } else {
@@ -246,8 +246,8 @@ impl MembershipRepository<'_> {
         Ok(membership)
     }
 
-    /// Ends a user's accountability for the API key usage of some organizations: a founder who has left or is shut out must not be able to use up their
-    /// share, nor they the founder's. From then on such an organization has its own share.
+    /// Ends a user's accountability for the API keys of some organizations: a founder who has left or is shut out must not be able to use up
+    /// their share, nor they the founder's. From then on such an organization has its own share.
     async fn no_longer_accountable(&mut self, user: UserId, organizations: Vec<OrganizationId>) -> Result<()> {
         query!(self.conn, c => {
             let own = organizations::table

@@ -6,7 +6,7 @@ use diesel::{prelude::*, upsert::excluded};
 use diesel_async::RunQueryDsl;
 use uuid::Uuid;
 
-use super::{CHUNKS, SearchRepository, malformed};
+use super::{SearchRepository, chunk_of, malformed};
 use crate::{
     db::{
         ForUpdate, execute, query,
@@ -15,7 +15,7 @@ use crate::{
     error::{Error, Result},
     models::{
         Name, NormalizedEmail, OrganizationId, ResourceId, Slug, UserId,
-        search::{BUCKETS, CHUNK, Gram, Postings, SEGMENT, Searched, bucket, grams, searchable},
+        search::{BUCKETS, Gram, Postings, SEGMENT, Searched, bucket, grams, searchable},
     },
 };
 
@@ -37,7 +37,7 @@ pub(super) struct OpenSegment {
     first: Uuid,
     pub(super) last: Uuid,
     pub(super) size: usize,
-    /// NewPostings resources, each with its searched text, in order of id.
+    /// Added resources, each with its searched text, in order of id.
     added: Vec<(Uuid, String)>,
 }
 
@@ -65,10 +65,6 @@ impl OpenSegment {
         SEGMENT.saturating_sub(self.size + self.added.len())
     }
 
-    fn chunk(&self, place: usize) -> Result<i64> {
-        i64::try_from(place / CHUNK).map(|chunk| self.number * CHUNKS + chunk).map_err(|_| malformed())
-    }
-
     /// Adds to the segment, which has `members` by chunk. Returns the added grams by bucket, too.
     pub(super) fn extended(
         &self,
@@ -82,7 +78,7 @@ impl OpenSegment {
         for (id, text) in &self.added {
             let place = *places.entry(*id).or_insert(size);
             if place == size {
-                let chunk = self.chunk(place)?;
+                let chunk = chunk_of(self.number, place)?;
                 members.entry(chunk).or_default().push(*id);
                 changed.insert(chunk);
                 size += 1;
@@ -261,12 +257,7 @@ impl SearchRepository<'_> {
 
     /// Adds members to a segment, and grams of those that it has.
     async fn fill(&mut self, kind: i64, open: &OpenSegment) -> Result<()> {
-        let mut members = BTreeMap::new();
-        if open.size > 0 {
-            let chunks: Vec<i64> =
-                (0..open.size).step_by(CHUNK).map(|place| open.chunk(place)).collect::<Result<_>>()?;
-            members = self.chunks(kind, &chunks).await?;
-        }
+        let members = self.members_of(kind, open.number, open.size).await?;
         let (extended, added) = open.extended(members)?;
         let mut stored: HashMap<i64, Vec<u8>> = HashMap::new();
         if open.size > 0 {

@@ -4,13 +4,13 @@ use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 use uuid::Uuid;
 
-use super::{CHUNKS, SearchRepository, malformed};
+use super::{SearchRepository, malformed};
 use crate::{
     db::{execute, query, schema::search_postings},
     error::Result,
     models::{
         ResourceId,
-        search::{BUCKETS, CHUNK, Postings, Searched},
+        search::{BUCKETS, Postings, Searched},
     },
 };
 
@@ -52,10 +52,7 @@ impl SearchRepository<'_> {
     /// The segment of a member and its place there; `None` if the job has not added it.
     async fn place_of(&mut self, kind: i64, id: Uuid) -> Result<Option<(i64, u16)>> {
         let segment = self.segment_of(kind, id).await?;
-        let chunks: Vec<i64> = (0..segment.size.div_ceil(CHUNK))
-            .map(|chunk| i64::try_from(chunk).map(|chunk| segment.number * CHUNKS + chunk).map_err(|_| malformed()))
-            .collect::<Result<_>>()?;
-        let members = self.chunks(kind, &chunks).await?;
+        let members = self.members_of(kind, segment.number, segment.size).await?;
         let place = members.values().flatten().position(|member| *member == id);
         let place = place.map(|place| u16::try_from(place).map_err(|_| malformed())).transpose()?;
         Ok(place.map(|place| (segment.number, place)))

@@ -206,8 +206,7 @@ impl SearchRepository<'_> {
             if lists.len() == grams.len() {
                 for place in search::common(&lists) {
                     let place = usize::from(place);
-                    let chunk = segment * CHUNKS + i64::try_from(place / CHUNK).map_err(|_| malformed())?;
-                    wanted.entry(chunk).or_default().push(place % CHUNK);
+                    wanted.entry(chunk_of(segment, place)?).or_default().push(place % CHUNK);
                 }
             }
         }
@@ -229,6 +228,12 @@ impl SearchRepository<'_> {
         Ok(())
     }
 
+    /// The ids of all members of a segment, by chunk.
+    async fn members_of(&mut self, kind: i64, segment: i64, size: usize) -> Result<BTreeMap<i64, Vec<Uuid>>> {
+        let chunks: Vec<i64> = (0..size).step_by(CHUNK).map(|place| chunk_of(segment, place)).collect::<Result<_>>()?;
+        self.chunks(kind, &chunks).await
+    }
+
     /// Ids of members by chunk.
     async fn chunks(&mut self, kind: i64, chunks: &[i64]) -> Result<BTreeMap<i64, Vec<Uuid>>> {
         let mut found = BTreeMap::new();
@@ -248,6 +253,11 @@ impl SearchRepository<'_> {
         }
         Ok(found)
     }
+}
+
+/// The key of the row that has the id of the member at a place of a segment.
+fn chunk_of(segment: i64, place: usize) -> Result<i64> {
+    i64::try_from(place / CHUNK).map(|chunk| segment * CHUNKS + chunk).map_err(|_| malformed())
 }
 
 fn stored_bucket(gram: Gram) -> i64 {
