@@ -203,7 +203,7 @@ async fn r39_foreign_and_missing_ids_are_answered_alike_and_reach_nothing(t: Arc
 }
 
 #[both]
-async fn r40_paths_that_look_like_a_method_are_none(t: Arc<Test>) {
+async fn r40_paths_that_resemble_a_method_are_unknown(t: Arc<Test>) {
     for path in [
         "/tenantry.v1.UserService/GetUserX",
         "/tenantry.v1.userservice/GetUser",

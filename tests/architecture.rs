@@ -212,7 +212,7 @@ fn imports_between_rooms_have_no_circle() {
 }
 
 #[test]
-fn use_cases_and_what_is_below_them_know_nothing_of_the_wire() {
+fn use_cases_and_lower_layers_know_nothing_of_the_wire() {
     nowhere(&["tonic", "prost", "crate::pb"], &["app/", "repositories/", "db/", "models/", "security/", "jobs/"], &[]);
     nowhere(&["async fn", "tokio"], &["models/", "security/"], &[]);
 }

@@ -56,7 +56,7 @@ async fn users(t: &Test, count: usize) -> Vec<pb::User> {
 }
 
 #[test]
-fn what_is_audited_as_a_denial_is_what_has_the_code_of_one() {
+fn items_are_audited_as_denials_by_their_code() {
     for reason in (1..100).filter_map(|number| ErrorReason::try_from(number).ok()) {
         let is_denial = tenantry::grpc::status::is_denial(reason);
         assert_eq!(is_denial, code(reason) == tonic::Code::PermissionDenied, "{reason:?}");

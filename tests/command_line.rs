@@ -105,7 +105,7 @@ fn migrate_brings_the_schema_and_serves_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_signal_ends_the_server_well_and_what_was_answered_is_there() {
+async fn a_signal_stops_the_server_cleanly_and_acknowledged_changes_are_stored() {
     let database = TestDatabase::empty(Backend::Sqlite).await;
     let url = database.url();
     let mut key = None;

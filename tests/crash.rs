@@ -111,7 +111,7 @@ fn assert_one_effect(sent: &Sent, outcome: &Outcome, events: &BTreeMap<String, V
     assert!(!done || may_be_nothing || !of.is_empty(), "round {round}: no event of {sent:?}");
 }
 
-async fn what_was_answered_survives_kill_9(backend: Backend, rounds: u32) {
+async fn acknowledged_changes_survive_kill_9(backend: Backend, rounds: u32) {
     let mut random = Random::seeded();
     let database = TestDatabase::empty(backend).await;
     let mut server = start(&database.url()).await;
@@ -168,7 +168,7 @@ async fn open_every_sealed_token(api: &Api, mirror: &Mirror) {
 
 #[both]
 async fn three_rounds_of_kill_9(backend: Backend) {
-    what_was_answered_survives_kill_9(backend, 3).await;
+    acknowledged_changes_survive_kill_9(backend, 3).await;
 }
 
 /// A server that dies after a commit, before the answer.
@@ -226,5 +226,5 @@ async fn an_answer_lost_between_commit_and_response_is_reported_again(backend: B
 
 #[both(long)]
 async fn faults_thirty_rounds_of_kill_9(backend: Backend) {
-    what_was_answered_survives_kill_9(backend, 30).await;
+    acknowledged_changes_survive_kill_9(backend, 30).await;
 }

@@ -447,7 +447,7 @@ async fn many_events(t: &Test, user: &pb::User, count: u32) {
 }
 
 #[both]
-async fn what_is_much_is_erased_in_the_background(t: Arc<Test>) {
+async fn much_data_is_erased_in_the_background(t: Arc<Test>) {
     let beginning = cursor(&t).await;
     let person = person(&t).await;
     many_events(&t, &person.user, 3000).await;
@@ -461,7 +461,7 @@ async fn what_is_much_is_erased_in_the_background(t: Arc<Test>) {
 }
 
 #[both]
-async fn what_a_process_left_is_erased_by_the_next(t: Arc<Test>) {
+async fn an_interrupted_erasure_is_continued_by_the_next_process(t: Arc<Test>) {
     let beginning = cursor(&t).await;
     let person = person(&t).await;
     many_events(&t, &person.user, 3000).await;

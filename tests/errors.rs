@@ -715,7 +715,7 @@ async fn a_database_that_somebody_holds_is_unavailable_and_then_is_not(t: Arc<Te
 }
 
 #[both(options = ["--max-calls", "3", "--database-timeout", "30s"])]
-async fn calls_beyond_what_the_server_takes_are_refused_at_once(t: Arc<Test>) {
+async fn calls_beyond_the_servers_capacity_are_refused_at_once(t: Arc<Test>) {
     let held = Held::by_another_process(&t).await;
     let create = |name: &str| pb::CreateUserRequest {
         email: format!("{name}@example.com"),

@@ -231,7 +231,7 @@ async fn a_change_whose_event_cannot_be_written_is_not_made(t: Arc<Test>) {
 }
 
 #[both]
-async fn what_an_erased_user_takes_along_is_reported(t: Arc<Test>) {
+async fn dependents_of_an_erased_user_have_events(t: Arc<Test>) {
     let (world, other) = (World::make(&t).await, t.user("other").await);
     let organization = pb::Organization { id: world.organization_id.clone(), ..Default::default() };
     t.member(&other, &organization, "owner").await;
@@ -333,7 +333,7 @@ async fn reuse_of_a_token_and_the_opening_of_tokens_are_reported(t: Arc<Test>) {
 }
 
 #[both]
-async fn what_is_sent_for_events_is_bounded(t: Arc<Test>) {
+async fn statements_of_events_are_bounded_in_size(t: Arc<Test>) {
     let too_many: Vec<(String, String)> = (0..17).map(|n| (format!("x-event-{n}"), "x".to_owned())).collect();
     let long = vec![("x-event-long".to_owned(), "x".repeat(257))];
     let nameless = vec![("x-event-".to_owned(), "x".to_owned())];

@@ -394,7 +394,7 @@ async fn load(api: &[Api], callers: usize, what: &What, time: Duration) -> (f64,
 }
 
 #[both(long)]
-async fn faults_f21_ten_times_too_many_callers_do_not_lower_what_is_answered(backend: Backend) {
+async fn faults_f21_ten_times_too_many_callers_do_not_lower_the_throughput(backend: Backend) {
     let database = TestDatabase::empty(backend).await;
     let serving = start(database.url(), &[]).await;
     let key = serving.first_admin_key.clone().unwrap();

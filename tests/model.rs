@@ -748,7 +748,8 @@ async fn random_sequences_do_what_a_model_says(t: Arc<Test>) {
     follow_the_model(t, 400).await;
 }
 
+/// Ten thousand, half of them on each database.
 #[both(long)]
 async fn slow_ten_thousand_random_sequences_do_what_a_model_says(backend: Backend) {
-    run(backend, &[], |t| follow_the_model(t, 10_000)).await;
+    run(backend, &[], |t| follow_the_model(t, 5_000)).await;
 }

@@ -194,7 +194,7 @@ const COMMON: [&str; 51] = [
 ];
 
 #[both(options = ["--product-names", "Moonlight Ledger, Acme", "--password-min-length", "8"])]
-async fn r5_what_is_tried_first_and_what_is_personal_is_refused(t: Arc<Test>) {
+async fn r5_common_and_personal_passwords_are_refused(t: Arc<Test>) {
     let user = t.user("margaret.hamilton").await;
     let request = pb::CreateOrganizationRequest {
         name: "Instrumentation Laboratory".to_owned(),
@@ -271,7 +271,7 @@ async fn r7_an_old_hash_is_renewed_and_an_absurd_one_is_not_run(t: Arc<Test>) {
 
 // A hash takes long enough for 100 calls to arrive within few of them, however slow the machine, and more work than an imported one may.
 #[both(options = ["--hash-threads", "1", "--hash-passes", "60"])]
-async fn r8_who_gets_no_turn_to_hash_is_reported_soon_and_nobody_else_waits(t: Arc<Test>) {
+async fn r8_a_call_without_a_turn_to_hash_is_refused_soon_and_other_calls_do_not_wait(t: Arc<Test>) {
     let user = with(&t, PHRASE).await;
     let mut calls = tokio::task::JoinSet::new();
     for _ in 0..100 {
@@ -468,7 +468,7 @@ async fn r12_nobody_guesses_more_than_a_hundred_times_in_a_row_and_nobody_is_loc
 }
 
 #[both]
-async fn r12_of_many_tries_at_once_none_is_forgotten(t: Arc<Test>) {
+async fn r12_concurrent_tries_are_all_counted(t: Arc<Test>) {
     for _ in 0..3 {
         let user = with(&t, PHRASE).await;
         let mut calls = tokio::task::JoinSet::new();

@@ -135,7 +135,7 @@ async fn r37_every_method_has_a_rule_that_asks_for_a_key(t: Arc<Test>) {
 }
 
 #[both]
-async fn r41_more_than_one_credential_is_none(t: Arc<Test>) {
+async fn r41_more_than_one_credential_is_unauthenticated(t: Arc<Test>) {
     let user_id = t.first_admin().await.id;
     let request = || prost::Message::encode_to_vec(&pb::GetUserRequest { user_id: user_id.clone() });
     let key = t.admin_key.clone();
@@ -444,7 +444,7 @@ impl Clerk {
 }
 
 #[both]
-async fn u16_what_is_given_is_what_is_asked_for(t: Arc<Test>) {
+async fn u16_stored_fields_equal_the_requested_ones(t: Arc<Test>) {
     // One vocabulary for both: a permission of a role opens the methods that require it and is what CheckPermission answers.
     let (ada, bob) = (t.user("ada").await, t.user("bob").await);
     let acme = t.organization(&ada).await;

@@ -90,7 +90,7 @@ async fn r17_a_retired_token_ends_its_session_and_its_access_tokens_and_is_repor
 }
 
 #[both]
-async fn r18_of_many_who_use_one_token_at_once_one_wins(t: Arc<Test>) {
+async fn r18_of_concurrent_uses_of_one_token_one_wins(t: Arc<Test>) {
     for round in 0..10 {
         let (user, first) = session(&t).await;
         let wins = race(&t, &first.plaintext_token, 16).await;
@@ -332,7 +332,7 @@ async fn r31_a_token_of_the_other_algorithm_is_as_good(t: Arc<Test>) {
 }
 
 #[both(options = ["--max-failures-per-caller", "30"])]
-async fn r32_introspection_tells_nothing_of_what_is_not_active(t: Arc<Test>) {
+async fn r32_introspection_shows_nothing_of_inactive_tokens(t: Arc<Test>) {
     let (user, ended) = session(&t).await;
     let request = pb::SignOutRequest { plaintext_token: ended.plaintext_token.clone(), ..Default::default() };
     t.admin().authentication().sign_out(request).await.unwrap();
@@ -364,7 +364,7 @@ async fn r32_introspection_tells_nothing_of_what_is_not_active(t: Arc<Test>) {
 }
 
 #[both]
-async fn r36_nobody_gives_itself_what_is_not_its_to_give(t: Arc<Test>) {
+async fn r36_users_cannot_give_themselves_protected_fields(t: Arc<Test>) {
     let (user, _, own) = t.signed_in_user("ada").await;
     let before = t.reload_user(&user.id).await;
     for field in
@@ -481,7 +481,7 @@ async fn an_access_token_never_acts_as_a_platform_admin_and_makes_nothing_that_o
 }
 
 #[both]
-async fn what_stops_a_user_stops_its_access_tokens_with_the_next_call(t: Arc<Test>) {
+async fn ending_a_user_ends_its_access_tokens_with_the_next_call(t: Arc<Test>) {
     let (user, _, own) = t.signed_in_user("ada").await;
     get(&own, &user).await.unwrap();
     t.suspend(&user).await;
@@ -621,7 +621,7 @@ async fn within_the_grace_a_suspended_organization_ends_no_session(t: Arc<Test>)
 }
 
 #[both]
-async fn of_what_is_not_live_the_newest_hundred_sessions_of_a_user_are_kept(t: Arc<Test>) {
+async fn the_newest_hundred_ended_sessions_of_a_user_are_kept(t: Arc<Test>) {
     let (ada, bob) = (t.user("ada").await, t.user("bob").await);
     t.session(&bob).await;
     let ended = async |sessions: usize| {

@@ -54,7 +54,7 @@ async fn only_the_first_start_makes_an_admin(backend: Backend) {
 }
 
 #[both]
-async fn what_was_written_is_there_after_a_restart(backend: Backend) {
+async fn written_data_is_there_after_a_restart(backend: Backend) {
     let database = TestDatabase::empty(backend).await;
     let server = start(&database.url(), &[]).await.unwrap();
     let key = server.first_admin_key.as_ref().map(|key| key.expose().to_owned());

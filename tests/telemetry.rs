@@ -178,7 +178,7 @@ async fn ask(address: SocketAddr, path: &str) -> (String, String) {
 }
 
 #[both(options = ["--metrics-listen", "127.0.0.1:0"])]
-async fn the_metrics_count_what_happened_and_name_nobody(t: Arc<Test>) {
+async fn the_metrics_count_calls_and_name_nobody(t: Arc<Test>) {
     let world = crate::support::request::World::make(&t).await;
     let admin = t.admin();
     admin.users().get_user(pb::GetUserRequest { user_id: world.user.id.clone() }).await.unwrap();

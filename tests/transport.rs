@@ -35,7 +35,7 @@ async fn a_client_that_waits_no_time_is_reported_that_it_is_over_and_nothing_is_
 }
 
 #[both]
-async fn a_timeout_that_is_none_leaves_the_servers_own(t: Arc<Test>) {
+async fn a_malformed_timeout_leaves_the_servers_own(t: Arc<Test>) {
     let connection = Connection::open(&t).await;
     for timeout in ["-1S", "123456789n", "1", "soon"] {
         connection.call(LIST_USERS, &[("grpc-timeout", timeout)], &pb::ListUsersRequest::default()).await.unwrap();

@@ -163,7 +163,7 @@ async fn u6_an_organization_is_never_without_an_owner(t: Arc<Test>) {
 }
 
 #[both]
-async fn u7_no_ownership_goes_to_oneself_to_a_stranger_or_to_who_is_suspended(t: Arc<Test>) {
+async fn u7_ownership_is_not_transferred_to_oneself_a_stranger_or_a_suspended_user(t: Arc<Test>) {
     let (ada, bob, eve) = (t.user("ada").await, t.user("bob").await, t.user("eve").await);
     let acme = t.organization(&ada).await;
     t.member(&bob, &acme, "admin").await;

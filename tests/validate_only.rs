@@ -40,7 +40,7 @@ async fn with_validate_only_every_method_that_has_it_changes_nothing_and_can_be_
 }
 
 #[both]
-async fn what_hangs_on_a_user_is_counted_and_every_blocker_reported(t: Arc<Test>) {
+async fn dependents_of_a_user_are_counted_and_every_blocker_reported(t: Arc<Test>) {
     let admin = t.first_admin().await;
     let acme = t.organization(&admin).await;
     let other = t.organization(&t.user("ada").await).await;
@@ -70,7 +70,7 @@ async fn what_hangs_on_a_user_is_counted_and_every_blocker_reported(t: Arc<Test>
 }
 
 #[both]
-async fn what_hangs_on_an_organization_is_counted(t: Arc<Test>) {
+async fn dependents_of_an_organization_are_counted(t: Arc<Test>) {
     let (ada, bob) = (t.user("ada").await, t.user("bob").await);
     let acme = t.organization(&ada).await;
     t.member(&bob, &acme, "member").await;
@@ -101,7 +101,7 @@ async fn what_hangs_on_an_organization_is_counted(t: Arc<Test>) {
 }
 
 #[both]
-async fn a_transfer_and_a_change_of_role_tell_what_they_would_make_and_what_blocks_them(t: Arc<Test>) {
+async fn a_transfer_and_a_change_of_role_return_their_result_and_their_blockers(t: Arc<Test>) {
     let (ada, bob, carl) = (t.user("ada").await, t.user("bob").await, t.user("carl").await);
     let acme = t.organization(&ada).await;
     let bobs = t.member(&bob, &acme, "admin").await;

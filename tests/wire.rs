@@ -45,7 +45,7 @@ async fn sent(connection: &Connection, path: &str, body: &[u8]) -> String {
 }
 
 #[both]
-async fn a_path_that_is_no_method_of_ours_is_none_whatever_it_looks_like(t: Arc<Test>) {
+async fn a_path_of_no_method_is_unknown(t: Arc<Test>) {
     let connection = Connection::open(&t).await;
     assert_eq!(sent(&connection, LIST_USERS, &list()).await, "OK");
     for path in [
@@ -64,7 +64,7 @@ async fn a_path_that_is_no_method_of_ours_is_none_whatever_it_looks_like(t: Arc<
 }
 
 #[both]
-async fn what_is_no_call_of_grpc_is_refused_as_http(t: Arc<Test>) {
+async fn requests_other_than_grpc_are_refused_as_http(t: Arc<Test>) {
     let connection = Connection::open(&t).await;
     let with = |method: &str, types: &[&str]| {
         let mut request = http::Request::builder().method(method).uri(format!("http://test{LIST_USERS}"));
@@ -136,7 +136,7 @@ async fn a_compression_that_is_not_offered_is_unimplemented(t: Arc<Test>) {
 }
 
 #[both]
-async fn r41_two_credentials_are_none(t: Arc<Test>) {
+async fn r41_two_credentials_are_unauthenticated(t: Arc<Test>) {
     let connection = Connection::open(&t).await;
     let both =
         connection.request(LIST_USERS).header("authorization", format!("Bearer {}", t.admin_key)).body(()).unwrap();
@@ -159,7 +159,7 @@ async fn r42_an_address_that_metadata_claims_changes_nothing(t: Arc<Test>) {
 }
 
 #[both]
-async fn binary_metadata_that_is_none_is_nobodys(t: Arc<Test>) {
+async fn malformed_binary_metadata_is_ignored(t: Arc<Test>) {
     let connection = Connection::open(&t).await;
     let request = connection.request(LIST_USERS).header("x-some-bin", "!!!").body(()).unwrap();
     assert_eq!(reason(connection.send(request, &list()).await), "OK");
@@ -185,7 +185,7 @@ async fn headers_beyond_the_limit_are_refused_and_far_beyond_it_the_connection_e
 }
 
 #[both]
-async fn what_breaks_the_protocol_is_reset_or_ends_the_connection(t: Arc<Test>) {
+async fn protocol_violations_reset_the_stream_or_end_the_connection(t: Arc<Test>) {
     // A path without a slash.
     let mut raw = Raw::open(t.address, &[]).await;
     raw.call(1, "tenantry.v1.UserService/ListUsers", &[], END_STREAM).await.unwrap();
@@ -222,7 +222,7 @@ async fn r71_the_limits_of_a_connection_are_reported(t: Arc<Test>) {
 }
 
 #[both(options = ["--handshake-timeout", "200ms"])]
-async fn whoever_connects_and_says_nothing_or_too_little_is_sent_away(t: Arc<Test>) {
+async fn silent_and_slow_connections_are_closed(t: Arc<Test>) {
     for said in [&b""[..], b"P", b"PRI * HTTP/2.0\r\n", b"GET /"] {
         let mut stream = TcpStream::connect(t.address).await.unwrap();
         stream.write_all(said).await.unwrap();
@@ -258,7 +258,7 @@ async fn a_stream_without_a_body_ends_at_the_timeout(t: Arc<Test>) {
 }
 
 #[both(options = ["--connection-age", "300ms"])]
-async fn a_connection_that_is_old_is_reported_to_go_and_what_is_in_flight_is_answered(t: Arc<Test>) {
+async fn an_old_connection_is_closed_after_its_calls_are_answered(t: Arc<Test>) {
     let held = Held::by_another_process(&t).await;
     let connection = Connection::open(&t).await;
     let new = pb::CreateUserRequest {
@@ -280,7 +280,7 @@ async fn a_connection_that_is_old_is_reported_to_go_and_what_is_in_flight_is_ans
 }
 
 #[both(options = ["--connection-age", "100ms", "--connection-grace", "300ms", "--send-timeout", "1h"])]
-async fn whoever_does_not_go_is_cut_off(t: Arc<Test>) {
+async fn connections_that_stay_open_are_closed_by_force(t: Arc<Test>) {
     let mut raw = Raw::open(t.address, &[]).await;
     let bearer = format!("Bearer {}", t.admin_key);
     raw.call(1, "/tenantry.v1.EventService/WatchEvents", &[("authorization", &bearer)], 0).await.unwrap();
@@ -332,7 +332,7 @@ async fn a_peer_has_so_many_connections_and_no_more(t: Arc<Test>) {
 }
 
 #[both(options = ["--max-local-resets", "10", "--max-pending-resets", "10"])]
-async fn a_client_that_resets_what_it_asks_is_sent_away(t: Arc<Test>) {
+async fn a_client_that_resets_its_calls_is_disconnected(t: Arc<Test>) {
     let mut raw = Raw::open(t.address, &[]).await;
     let mut stream = 1;
     // Sent at once, so that no call has started before its reset.

@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_slug_is_refused() {
+    fn malformed_slugs_are_refused() {
         for text in ["", "-a", "a-", "A", "a_b", "a b", "ä", &"a".repeat(64)] {
             assert!(Slug::parse(text).is_err(), "{text:?}");
         }

@@ -25,7 +25,7 @@ fn of_organization(organization: &pb::Organization) -> Owner {
 }
 
 #[both]
-async fn a_role_that_may_write_keys_makes_none_that_may_do_more(t: Arc<Test>) {
+async fn a_role_that_may_write_keys_creates_no_stronger_key(t: Arc<Test>) {
     let (ada, bob, carl) = (t.user("ada").await, t.user("bob").await, t.user("carl").await);
     let acme = t.organization(&ada).await;
     t.role(&acme, "clerk", &["api_keys:*", "invoices:*"]).await;
@@ -105,7 +105,7 @@ async fn a_key_gets_no_scope_that_its_maker_lacks(t: Arc<Test>) {
 }
 
 #[both]
-async fn who_may_make_a_key_for_whom(t: Arc<Test>) {
+async fn a_key_is_created_only_for_an_owner_whom_the_caller_may_act_for(t: Arc<Test>) {
     let (ada, bob, eve) = (t.user("ada").await, t.user("bob").await, t.user("eve").await);
     let acme = t.organization(&ada).await;
     t.member(&bob, &acme, "member").await;
@@ -124,7 +124,7 @@ async fn who_may_make_a_key_for_whom(t: Arc<Test>) {
 }
 
 #[both]
-async fn a_suspended_owner_gets_none(t: Arc<Test>) {
+async fn a_suspended_owner_gets_no_key(t: Arc<Test>) {
     let (ada, bob) = (t.user("ada").await, t.user("bob").await);
     let acme = t.organization(&ada).await;
     t.suspend(&bob).await;

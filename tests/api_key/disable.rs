@@ -58,7 +58,7 @@ async fn a_key_can_disable_itself_and_no_foreign_or_revoked_one(t: Arc<Test>) {
 }
 
 #[both]
-async fn the_former_secret_of_a_rotated_key_is_disabled_too_and_disables_none(t: Arc<Test>) {
+async fn the_former_secret_of_a_rotated_key_is_disabled_too_and_cannot_disable(t: Arc<Test>) {
     let ada = t.user("ada").await;
     let (key, former) = t.key(Owner::UserId(ada.id.clone()), &["*"]).await;
     let rotate = pb::RotateApiKeyRequest { api_key_id: key.id.clone(), ..Default::default() };

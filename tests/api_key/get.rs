@@ -11,7 +11,7 @@ fn get(id: &str) -> pb::GetApiKeyRequest {
 }
 
 #[both]
-async fn who_sees_a_key(t: Arc<Test>) {
+async fn a_key_is_visible_to_its_owner_and_to_admins(t: Arc<Test>) {
     let (ada, bob, carl, eve) = (t.user("ada").await, t.user("bob").await, t.user("carl").await, t.user("eve").await);
     let acme = t.organization(&ada).await;
     t.member(&bob, &acme, "admin").await;

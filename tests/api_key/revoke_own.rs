@@ -7,7 +7,7 @@ use tenantry::pb::{self, ErrorReason, create_api_key_request::Owner};
 use crate::support::{Answered as _, Test, both, refused};
 
 #[both]
-async fn whoever_holds_a_key_ends_it_whatever_it_was_made_for(t: Arc<Test>) {
+async fn any_key_can_revoke_itself(t: Arc<Test>) {
     let ada = t.user("ada").await;
     let acme = t.organization(&ada).await;
     for owner in [Owner::UserId(ada.id.clone()), Owner::OrganizationId(acme.id.clone())] {

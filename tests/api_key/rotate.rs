@@ -100,7 +100,7 @@ async fn nobody_is_reported_a_secret_of_a_key_that_may_do_more_than_its_own(t: A
 }
 
 #[both]
-async fn an_organizations_key_is_rotated_by_who_may_write_its_keys(t: Arc<Test>) {
+async fn an_organizations_key_is_rotated_with_the_permission_to_write_keys(t: Arc<Test>) {
     let (ada, bob) = (t.user("ada").await, t.user("bob").await);
     let acme = t.organization(&ada).await;
     t.member(&bob, &acme, "member").await;

@@ -83,7 +83,7 @@ async fn each_secret_tells_when_it_was_last_used(t: Arc<Test>) {
 }
 
 #[both]
-async fn what_is_refused_is_no_use_and_verifying_writes_nothing(t: Arc<Test>) {
+async fn a_refused_call_does_not_count_as_a_use_and_verifying_writes_nothing(t: Arc<Test>) {
     let (key, text) = t.key(Owner::UserId(t.user("ada").await.id), &["users:read"]).await;
     let before = t.database.rows().await;
     for _ in 0..100 {

@@ -66,7 +66,7 @@ async fn a_verdict_is_an_answer_for_every_kind_of_key(t: Arc<Test>) {
 }
 
 #[both]
-async fn many_who_ask_for_one_key_at_once_share_one_look_at_the_database(t: Arc<Test>) {
+async fn concurrent_questions_about_one_key_share_one_query(t: Arc<Test>) {
     statements::record();
     let own = Test::start_like(&t).await;
     let ada = own.user("ada").await;

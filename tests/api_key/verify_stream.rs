@@ -126,7 +126,7 @@ async fn many_questions_are_answered_each_with_its_id(t: Arc<Test>) {
 }
 
 #[both]
-async fn a_changed_key_is_withdrawn_and_asked_again_it_is_what_it_is(t: Arc<Test>) {
+async fn a_changed_key_is_withdrawn_and_the_next_answer_is_current(t: Arc<Test>) {
     let ada = t.user("ada").await;
     let (key, good) = t.key(Owner::UserId(ada.id.clone()), &["*"]).await;
     let (_, other) = t.key(Owner::UserId(t.first_admin().await.id), &["*"]).await;
@@ -147,7 +147,7 @@ async fn a_changed_key_is_withdrawn_and_asked_again_it_is_what_it_is(t: Arc<Test
 }
 
 #[both(options = ["--sealing-keys", SEALING_KEYS])]
-async fn what_another_process_changes_is_withdrawn_too(t: Arc<Test>) {
+async fn changes_by_another_process_are_withdrawn_too(t: Arc<Test>) {
     let other = Serving::start_patient(&t.database.url(), &[]);
     let ada = t.user("ada").await;
     let (key, good) = t.key(Owner::UserId(ada.id.clone()), &["*"]).await;
@@ -160,7 +160,7 @@ async fn what_another_process_changes_is_withdrawn_too(t: Arc<Test>) {
 }
 
 #[both]
-async fn heartbeats_vouch_for_what_was_reported(t: Arc<Test>) {
+async fn heartbeats_confirm_earlier_answers(t: Arc<Test>) {
     let mut stream = Stream::open(&t.admin()).await.unwrap();
     assert_eq!(stream.verdict(&t.admin_key).await, Verdict::Valid);
     let mut last = None;
@@ -187,7 +187,7 @@ async fn it_ends_with_the_key_that_opened_it(t: Arc<Test>) {
 }
 
 #[both]
-async fn what_a_user_sees_ends_with_its_role(t: Arc<Test>) {
+async fn answers_to_a_user_end_with_the_users_role(t: Arc<Test>) {
     let (ada, bob) = (t.user("ada").await, t.user("bob").await);
     let acme = t.organization(&ada).await;
     let (key, good) = t.key(Owner::OrganizationId(acme.id.clone()), &["*"]).await;

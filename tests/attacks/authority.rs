@@ -158,7 +158,7 @@ async fn v02_nothing_that_opens_the_service_is_made_with_an_access_token(t: Arc<
 }
 
 #[both]
-async fn v03_i1_a_pending_email_change_ends_with_what_throws_a_thief_out(t: Arc<Test>) {
+async fn v03_i1_a_pending_email_change_ends_when_the_owner_regains_the_account(t: Arc<Test>) {
     for how in ["reset", "change", "sign out", "revoke all", "suspend"] {
         let user = t.verified_user("ada").await;
         t.give_password(&user).await;
@@ -202,7 +202,7 @@ async fn v04_i3_a_reset_token_ends_with_a_changed_password(t: Arc<Test>) {
 }
 
 #[both]
-async fn v05_a_reset_of_a_squatted_address_ends_what_the_squatter_made(t: Arc<Test>) {
+async fn v05_a_reset_of_a_squatted_address_ends_the_squatters_credentials(t: Arc<Test>) {
     let squatter = t.user("victim").await;
     t.give_password(&squatter).await;
     let session = t.signed_in(&squatter).await;
@@ -228,7 +228,7 @@ async fn v05_a_reset_of_a_proven_address_keeps_the_keys(t: Arc<Test>) {
 }
 
 #[both]
-async fn v05_an_invitation_that_proves_a_squatted_address_ends_what_the_squatter_made(t: Arc<Test>) {
+async fn v05_an_invitation_that_proves_a_squatted_address_ends_the_squatters_credentials(t: Arc<Test>) {
     let squatter = t.user("victim").await;
     let key = t.with_key(&t.user_key(&squatter).await);
     let acme = t.organization(&t.user("owner").await).await;
@@ -352,7 +352,7 @@ async fn v08_a_suspended_platform_admin_does_not_come_back_by_users_write(t: Arc
 }
 
 #[both]
-async fn v09_the_command_line_promotes_nobody_whom_a_stranger_may_be(t: Arc<Test>) {
+async fn v09_the_command_line_promotes_no_account_that_a_stranger_may_have_created(t: Arc<Test>) {
     let squatter = t.user("ops").await;
     let key = t.with_key(&t.user_key(&squatter).await);
     let create = |more: &[&str]| {

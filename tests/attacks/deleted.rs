@@ -140,7 +140,7 @@ async fn t3_a_deleted_users_account_at_a_provider_can_be_linked_to_another(t: Ar
 }
 
 #[both]
-async fn t3_a_restored_user_gets_back_what_nobody_has_taken(t: Arc<Test>) {
+async fn t3_a_restored_user_gets_back_accounts_that_are_still_free(t: Arc<Test>) {
     let ada = t.user("ada").await;
     let (taken, kept, shared) = (unique("sub"), unique("sub"), unique("sub"));
     let lost = link(&t, &ada, &taken).await.unwrap();
@@ -272,7 +272,7 @@ async fn t6_a_member_who_is_deleted_does_not_keep_an_organization(t: Arc<Test>) 
 }
 
 #[both(options = ["--max-members", "2"])]
-async fn t6_what_exists_is_said_to_exist_at_a_limit_too(t: Arc<Test>) {
+async fn t6_a_duplicate_is_reported_as_one_at_a_limit_too(t: Arc<Test>) {
     let acme = t.organization(&t.user("owner").await).await;
     let member = t.verified_user("member").await;
     let (invitation, _) = t.invitation(&acme, &member.email, "member").await;
@@ -321,7 +321,7 @@ async fn watched(t: &Test) -> (pb::Organization, pb::User, Api, Watch) {
 }
 
 #[both]
-async fn t4_an_organization_hears_what_happens_to_its_members(t: Arc<Test>) {
+async fn t4_an_organization_sees_the_events_of_its_members(t: Arc<Test>) {
     let (acme, member, key, mut watch) = watched(&t).await;
     let admin = t.admin();
     let id = || member.id.clone();
@@ -379,7 +379,7 @@ async fn t4_an_organization_hears_what_happens_to_its_members(t: Arc<Test>) {
 }
 
 #[both]
-async fn t4_an_organization_hears_only_what_it_may_see_of_its_members(t: Arc<Test>) {
+async fn t4_an_organization_sees_only_the_visible_fields_of_its_members(t: Arc<Test>) {
     let (acme, member, key, mut watch) = watched(&t).await;
     t.give_password(&member).await;
     // Nothing of these is a change of the profile.
@@ -504,7 +504,7 @@ async fn t4_a_mirror_of_a_tenant_has_its_members_profiles_and_states(t: Arc<Test
 }
 
 #[both(options = ["--sweep-interval", "20ms", "--event-retention", "1h"])]
-async fn t4_what_organizations_see_of_members_goes_with_the_events(t: Arc<Test>) {
+async fn t4_the_visibility_of_members_events_is_deleted_with_the_events(t: Arc<Test>) {
     let (_, member, key, _) = watched(&t).await;
     t.suspend(&member).await;
     assert_eq!(t.database.texts("SELECT 'x' AS value FROM cf_member_events").await.len(), 1);
@@ -612,7 +612,7 @@ async fn t10_an_address_lists_only_what_it_can_accept(t: Arc<Test>) {
 }
 
 #[both]
-async fn t14_who_lost_its_email_or_external_id_is_restored_with_another(t: Arc<Test>) {
+async fn t14_a_user_whose_email_or_external_id_was_taken_is_restored_with_another(t: Arc<Test>) {
     let import = async |external_id: &str, email: &str| {
         let request = pb::ImportUsersRequest {
             users: vec![pb::ImportedUser {

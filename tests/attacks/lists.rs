@@ -69,7 +69,7 @@ async fn cost_a_page(t: &Test, small: &Small, asked: impl Fn(&Question) -> bool)
     assert!(slow.is_empty(), "a page takes {page:?}, but of {count} lists\n{}", slow.join("\n"));
 }
 
-async fn small_beside_a_crowd(t: &Test) -> Small {
+async fn small_organization_in_a_large_database(t: &Test) -> Small {
     crowd::fill(&t.database, CROWD).await;
     Small::make(t).await
 }
@@ -95,20 +95,20 @@ async fn walked(api: &Api, request: pb::ListUsersRequest) -> Vec<String> {
 
 #[both]
 async fn t1_a_list_of_users_costs_a_page_for_every_caller(t: Arc<Test>) {
-    let small = small_beside_a_crowd(&t).await;
+    let small = small_organization_in_a_large_database(&t).await;
     cost_a_page(&t, &small, |question| question.name == "ListUsers").await;
 }
 
 #[both]
 async fn t1b_a_list_of_members_by_email_costs_a_page(t: Arc<Test>) {
-    let small = small_beside_a_crowd(&t).await;
+    let small = small_organization_in_a_large_database(&t).await;
     let is_asked = |question: &Question| question.name == "ListUsers organization_id=own email_prefix=shared";
     cost_a_page(&t, &small, is_asked).await;
 }
 
 #[both]
 async fn t1c_a_list_of_events_by_two_filters_costs_a_page(t: Arc<Test>) {
-    let small = small_beside_a_crowd(&t).await;
+    let small = small_organization_in_a_large_database(&t).await;
     let is_asked = |question: &Question| {
         question.name == "ListEvents organization_id=own actor_user_id=crowd"
             || question.name == "ListEvents actor_user_id=crowd actions=user.suspended"
@@ -118,13 +118,13 @@ async fn t1c_a_list_of_events_by_two_filters_costs_a_page(t: Arc<Test>) {
 
 #[both]
 async fn t1_every_list_costs_a_page_for_every_caller_with_each_filter(t: Arc<Test>) {
-    let small = small_beside_a_crowd(&t).await;
+    let small = small_organization_in_a_large_database(&t).await;
     cost_a_page(&t, &small, |question| question.name.matches('=').count() <= 1).await;
 }
 
 #[both(long)]
 async fn slow_t1_every_list_costs_a_page_for_every_caller_with_every_pair_of_filters(t: Arc<Test>) {
-    let small = small_beside_a_crowd(&t).await;
+    let small = small_organization_in_a_large_database(&t).await;
     crowd::index(&t.database).await;
     cost_a_page(&t, &small, |_| true).await;
     analyze(&t).await;
@@ -205,7 +205,7 @@ async fn t1b_members_are_found_by_the_email_that_they_have_now(t: Arc<Test>) {
 }
 
 #[both]
-async fn t1_a_page_that_finds_few_among_many_goes_on_and_misses_none(t: Arc<Test>) {
+async fn t1_a_page_that_finds_few_among_many_continues_and_misses_none(t: Arc<Test>) {
     crowd::fill(&t.database, 5000).await;
     let of_crowd = t.admin().organizations().list_organizations(pb::ListOrganizationsRequest::default()).await.unwrap();
     let organization_id = of_crowd.into_inner().organizations[0].id.clone();

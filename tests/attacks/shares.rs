@@ -69,7 +69,7 @@ async fn an_organization_is_counted_for_its_owner_and_by_itself_when_that_one_ha
 }
 
 #[both]
-async fn a_founder_who_is_removed_accounts_for_nothing_any_more(t: Arc<Test>) {
+async fn a_removed_founder_is_no_longer_accountable(t: Arc<Test>) {
     let (ada, bob) = (t.user("ada").await, t.user("bob").await);
     let organization = t.organization(&ada).await;
     t.member(&bob, &organization, "owner").await;

@@ -161,7 +161,7 @@ async fn v11_from_any_number_of_addresses_where_the_user_signed_in_at_most_a_hun
 }
 
 #[both(options = ["--max-failures-per-address", "0", "--max-failures-per-caller", "0"])]
-async fn v11_of_many_tries_at_once_from_familiar_addresses_none_escapes_the_sum(t: Arc<Test>) {
+async fn v11_concurrent_tries_from_familiar_addresses_are_all_counted(t: Arc<Test>) {
     let user = with_password(&t, "ada").await;
     let addresses: Vec<String> = (0..8).map(|at| format!("198.51.100.{at}")).collect();
     for address in &addresses {
@@ -202,7 +202,7 @@ async fn v11_guesses_from_elsewhere_or_from_one_familiar_address_do_not_keep_the
 }
 
 #[both(options = ["--max-failures-per-caller", "5"])]
-async fn v23_tokens_that_are_none_keep_nobody_from_asking_about_good_ones(t: Arc<Test>) {
+async fn v23_malformed_tokens_do_not_block_questions_about_valid_ones(t: Arc<Test>) {
     let (_, signed_in, _) = t.signed_in_user("ada").await;
     let ask = async |token: &str| {
         let request = pb::IntrospectTokenRequest { access_token: token.to_owned() };
@@ -227,7 +227,7 @@ async fn v23_wrong_passwords_from_one_address_keep_nobody_out_at_another(t: Arc<
 }
 
 #[both(options = ["--max-failures-per-address", "1"])]
-async fn i10_a_bad_neighbour_keeps_nobody_out_who_has_a_session_from_the_address(t: Arc<Test>) {
+async fn i10_wrong_passwords_from_an_address_do_not_block_users_with_a_session_from_there(t: Arc<Test>) {
     let (here, elsewhere) = (with_password(&t, "ada").await, with_password(&t, "bob").await);
     let office = "198.51.100.1";
     from(&t, office, &here.email, PASSWORD).await.unwrap();
@@ -246,7 +246,7 @@ async fn i10_a_bad_neighbour_keeps_nobody_out_who_has_a_session_from_the_address
 }
 
 #[both(options = ["--max-failures-per-address", "5"])]
-async fn i10_who_is_no_platform_admin_has_no_address_refused_by_naming_it(t: Arc<Test>) {
+async fn i10_only_platform_admins_can_name_an_address_that_is_then_limited(t: Arc<Test>) {
     let (user, stranger) = (with_password(&t, "ada").await, with_password(&t, "eve").await);
     let api = t.with_key(&t.user_key(&stranger).await);
     let office = "198.51.100.1";

@@ -93,7 +93,7 @@ async fn invitations_sent_with_access_tokens_end_with_all_sessions(t: Arc<Test>)
 }
 
 #[both]
-async fn the_first_proof_also_ends_what_a_squatter_left_in_organizations(t: Arc<Test>) {
+async fn the_first_proof_also_ends_a_squatters_keys_and_invitations_in_organizations(t: Arc<Test>) {
     let squatter = t.user("victim").await;
     let eve = t.user("eve").await;
     let acme = t.organization(&squatter).await;
@@ -150,7 +150,7 @@ async fn keys_are_shown_to_nobody_without_the_scope_to_read_them(t: Arc<Test>) {
 }
 
 #[both(options = ["--max-organizations", "1"])]
-async fn only_who_may_change_a_membership_learns_that_its_user_owns_enough(t: Arc<Test>) {
+async fn only_callers_with_permission_learn_that_a_user_is_at_the_limit(t: Arc<Test>) {
     let (ada, bob, eve) = (t.user("ada").await, t.user("bob").await, t.user("eve").await);
     let acme = t.organization(&ada).await;
     t.organization(&bob).await;

@@ -387,7 +387,7 @@ fn the_same(
 }
 
 #[both]
-async fn t15_an_update_to_what_is_there_changes_nothing(t: Arc<Test>) {
+async fn t15_an_update_to_the_current_values_changes_nothing(t: Arc<Test>) {
     let updates = raw::methods().into_iter().filter(|method| method.name().starts_with("Update"));
     let mut tried = 0;
     for method in updates {
@@ -464,7 +464,7 @@ async fn t15_a_stale_etag_and_a_missing_right_are_refused_all_the_same(t: Arc<Te
 }
 
 #[both]
-async fn a_bad_permission_is_refused_with_what_is_right(t: Arc<Test>) {
+async fn a_malformed_permission_is_refused_with_the_correct_form(t: Arc<Test>) {
     let ada = t.user("ada").await;
     let acme = t.organization(&ada).await;
     for permission in ["A:B", "*", "invoices:*", "invoices", ""] {

@@ -51,7 +51,7 @@ async fn an_email_that_somebody_has_meanwhile_stays_whose_it_is(t: Arc<Test>) {
 }
 
 #[both]
-async fn what_was_mailed_to_the_old_email_stops_with_it(t: Arc<Test>) {
+async fn tokens_mailed_to_the_old_email_end_with_it(t: Arc<Test>) {
     let user = t.user("ada").await;
     let [verify, reset, _] = t.mailed_tokens(&user).await;
     let token = start(&t, &user, &format!("{}@example.com", unique("new"))).await;

@@ -59,7 +59,7 @@ async fn a_token_of_another_kind_or_of_a_suspended_user_is_rejected(t: Arc<Test>
 }
 
 #[both]
-async fn of_many_who_present_one_token_at_once_one_is_heard(t: Arc<Test>) {
+async fn of_concurrent_uses_of_one_token_one_succeeds(t: Arc<Test>) {
     for _ in 0..10 {
         let user = t.user("ada").await;
         let token = start(&t, &user).await;

@@ -63,7 +63,7 @@ async fn stored(t: &Test) -> String {
 }
 
 #[both]
-async fn what_other_systems_hashed_is_verified_with_its_own_algorithm_and_replaced_when_it_is_seen(t: Arc<Test>) {
+async fn imported_hashes_are_verified_with_their_algorithm_and_replaced_at_sign_in(t: Arc<Test>) {
     for (what, hash) in MADE_ELSEWHERE {
         let user = t.user("moved").await;
         import(&t, &user, hash).await.unwrap_or_else(|status| panic!("{what}: {status:?}"));
@@ -81,7 +81,7 @@ async fn what_other_systems_hashed_is_verified_with_its_own_algorithm_and_replac
 }
 
 #[both]
-async fn what_bcrypt_cut_stays_as_it_was(t: Arc<Test>) {
+async fn a_password_that_bcrypt_truncated_keeps_its_hash(t: Arc<Test>) {
     let user = t.user("moved").await;
     import(&t, &user, OF_100_X).await.unwrap();
     for length in [100, 99, 72, 101, 100] {
@@ -92,7 +92,7 @@ async fn what_bcrypt_cut_stays_as_it_was(t: Arc<Test>) {
 }
 
 #[both]
-async fn what_is_no_hash_or_takes_too_much_is_refused(t: Arc<Test>) {
+async fn malformed_and_too_costly_hashes_are_refused(t: Arc<Test>) {
     let user = t.user("moved").await;
     let digest = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY";
     let bad = [

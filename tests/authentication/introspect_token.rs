@@ -166,7 +166,7 @@ fn with_forged_text(good: &str) -> Vec<(&'static str, String)> {
 }
 
 #[both]
-async fn a_good_token_says_what_it_says(t: Arc<Test>) {
+async fn a_valid_token_is_answered_with_its_claims(t: Arc<Test>) {
     let user = t.user("ada").await;
     t.give_password(&user).await;
     let organization = t.organization(&user).await;

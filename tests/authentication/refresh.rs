@@ -47,7 +47,7 @@ async fn a_session_can_be_for_another_organization_and_for_none(t: Arc<Test>) {
 }
 
 #[both]
-async fn what_is_no_token_is_rejected(t: Arc<Test>) {
+async fn malformed_tokens_are_rejected(t: Arc<Test>) {
     for text in ["x", "cf_rt_x"] {
         refused(refresh(&t, text).await, ErrorReason::RefreshTokenRejected);
     }

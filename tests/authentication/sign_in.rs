@@ -14,7 +14,7 @@ use crate::support::{
 };
 
 #[both]
-async fn who_knows_the_password_gets_a_session_and_an_access_token(t: Arc<Test>) {
+async fn the_password_gives_a_session_and_an_access_token(t: Arc<Test>) {
     let user = t.user("ada").await;
     t.give_password(&user).await;
     let request = pb::SignInRequest {
@@ -47,7 +47,7 @@ async fn who_knows_the_password_gets_a_session_and_an_access_token(t: Arc<Test>)
 }
 
 #[both]
-async fn an_access_token_for_an_organization_says_what_its_user_is_there(t: Arc<Test>) {
+async fn an_access_token_for_an_organization_has_its_users_role_there(t: Arc<Test>) {
     let (owner, clerk) = (t.user("owner").await, t.user("clerk").await);
     let organization = t.organization(&owner).await;
     t.role(&organization, "clerk", &["invoices:read", "invoices:write"]).await;
@@ -91,7 +91,7 @@ async fn an_access_token_for_an_organization_says_what_its_user_is_there(t: Arc<
 }
 
 #[both]
-async fn many_who_sign_in_at_once_with_an_imported_password_are_all_let_in(t: Arc<Test>) {
+async fn concurrent_sign_ins_with_an_imported_password_all_succeed(t: Arc<Test>) {
     for _ in 0..5 {
         let user = t.user("ada").await;
         t.give_password(&user).await;
@@ -132,7 +132,7 @@ async fn only_platform_admins_sign_users_in(t: Arc<Test>) {
 }
 
 #[both]
-async fn a_password_of_too_many_bytes_or_none_is_refused_before_anything_is_looked_at(t: Arc<Test>) {
+async fn an_empty_or_too_long_password_is_refused_before_the_user_is_read(t: Arc<Test>) {
     for password in [String::new(), "x".repeat(1025)] {
         refused(sign_in(&t, "nobody@example.com", &password).await, ErrorReason::InvalidArgument);
     }

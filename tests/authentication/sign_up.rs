@@ -25,7 +25,7 @@ fn new() -> pb::SignUpRequest {
 }
 
 #[both]
-async fn who_signs_up_can_sign_in_and_owns_the_organization(t: Arc<Test>) {
+async fn a_new_user_can_sign_in_and_owns_the_organization(t: Arc<Test>) {
     let request =
         pb::SignUpRequest { organization_name: "Harbour".to_owned(), organization_slug: unique("harbour-"), ..new() };
     let created = t.admin().authentication().sign_up(request.clone()).await.answered();

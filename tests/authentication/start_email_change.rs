@@ -7,7 +7,7 @@ use tenantry::pb::{self, ErrorReason};
 use crate::support::{Answered as _, MISSING_ID, Test, both, refused};
 
 #[both]
-async fn it_tells_what_to_mail_to_the_new_address_whoever_has_it(t: Arc<Test>) {
+async fn it_returns_the_mail_to_the_new_address_even_if_another_user_has_it(t: Arc<Test>) {
     let (user, other) = (t.user("ada").await, t.user("bob").await);
     for new_email in ["New@example.com".to_owned(), other.email] {
         let request = pb::StartEmailChangeRequest {

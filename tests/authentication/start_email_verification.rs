@@ -7,7 +7,7 @@ use tenantry::pb::{self, ErrorReason};
 use crate::support::{Answered as _, MISSING_ID, Test, both, refused, time_in};
 
 #[both]
-async fn it_tells_what_to_mail_and_where(t: Arc<Test>) {
+async fn it_returns_the_mail_and_its_address(t: Arc<Test>) {
     let user = t.user("ada").await;
     let request = pb::StartEmailVerificationRequest { user_id: user.id.clone(), ..Default::default() };
     let started = t.admin().authentication().start_email_verification(request.clone()).await.answered();
@@ -20,7 +20,7 @@ async fn it_tells_what_to_mail_and_where(t: Arc<Test>) {
 }
 
 #[both]
-async fn who_is_not_there_or_suspended_gets_none(t: Arc<Test>) {
+async fn missing_and_suspended_users_get_no_token(t: Arc<Test>) {
     let user = t.user("ada").await;
     t.suspend(&user).await;
     for (user_id, reason) in [(user.id, ErrorReason::UserSuspended), (MISSING_ID.to_owned(), ErrorReason::UserNotFound)]

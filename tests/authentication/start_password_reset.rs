@@ -7,7 +7,7 @@ use tenantry::pb::{self, ErrorReason};
 use crate::support::{Answered as _, Test, both, refused, time_in};
 
 #[both]
-async fn it_tells_what_to_mail_to_whom_and_for_how_long(t: Arc<Test>) {
+async fn it_returns_the_mail_its_address_and_its_expiry(t: Arc<Test>) {
     let user = t.user("ada").await;
     let request = pb::StartPasswordResetRequest { email: user.email.to_uppercase(), ..Default::default() };
     let started = t.admin().authentication().start_password_reset(request).await.answered();

@@ -108,9 +108,10 @@ mod random_calls_are_done_exactly_when_the_model_of_authority_says_so {
     }
 }
 
+/// Ten thousand, half of them on each database.
 #[both(long)]
 async fn slow_ten_thousand_random_sequences_are_done_exactly_when_the_model_of_authority_says_so(backend: Backend) {
-    for _ in 0..10_000 / SEQUENCES_OF_A_SERVER {
+    for _ in 0..5_000 / SEQUENCES_OF_A_SERVER {
         run(backend, OPTIONS, |t| follow_the_model(t, SEQUENCES_OF_A_SERVER)).await;
     }
 }

@@ -53,7 +53,7 @@ async fn a_decision_tells_which_role_and_which_membership_it_rests_on(t: Arc<Tes
 }
 
 #[both]
-async fn built_in_roles_hold_what_the_table_says(t: Arc<Test>) {
+async fn built_in_roles_hold_the_permissions_of_the_table(t: Arc<Test>) {
     let ada = t.user("ada").await;
     let acme = t.organization(&ada).await;
     let (every, member, admin, owner) = (
@@ -84,7 +84,7 @@ async fn built_in_roles_hold_what_the_table_says(t: Arc<Test>) {
 }
 
 #[both]
-async fn who_is_no_member_or_suspended_may_nothing(t: Arc<Test>) {
+async fn strangers_and_suspended_users_may_do_nothing(t: Arc<Test>) {
     let (ada, bob) = (t.user("ada").await, t.user("bob").await);
     let acme = t.organization(&ada).await;
     assert_eq!(basis(&t.admin(), of_user(&bob, &acme, "invoices:read")).await, Basis::NotAMember);
@@ -104,7 +104,7 @@ async fn who_is_no_member_or_suspended_may_nothing(t: Arc<Test>) {
 }
 
 #[both]
-async fn a_key_may_what_its_scopes_cover_and_its_owner_may(t: Arc<Test>) {
+async fn a_key_may_do_what_both_its_scopes_and_its_owner_allow(t: Arc<Test>) {
     let (ada, bob) = (t.user("ada").await, t.user("bob").await);
     let (acme, other) = (t.organization(&ada).await, t.organization(&ada).await);
     t.member(&bob, &acme, "viewer").await;

@@ -31,7 +31,7 @@ fn key(key: &pb::ApiKey) -> Subject {
 }
 
 #[both]
-async fn a_member_may_what_its_role_and_its_membership_give(t: Arc<Test>) {
+async fn a_member_has_the_permissions_of_its_role_and_its_membership(t: Arc<Test>) {
     let (ada, bob) = (t.user("ada").await, t.user("bob").await);
     let acme = t.organization(&ada).await;
     let role = t.role(&acme, "clerk", &["invoices:*", "reports:read"]).await;
@@ -56,7 +56,7 @@ async fn a_member_may_what_its_role_and_its_membership_give(t: Arc<Test>) {
 }
 
 #[both]
-async fn an_admin_may_everything_but_what_is_named(t: Arc<Test>) {
+async fn an_admin_may_do_everything_except_the_named_permissions(t: Arc<Test>) {
     let (ada, bob) = (t.user("ada").await, t.user("bob").await);
     let acme = t.organization(&ada).await;
     let bobs = t.member(&bob, &acme, "admin").await;
@@ -101,7 +101,7 @@ async fn a_key_is_limited_to_its_scopes(t: Arc<Test>) {
 }
 
 #[both]
-async fn who_may_nothing_learns_why(t: Arc<Test>) {
+async fn a_subject_without_permissions_learns_why(t: Arc<Test>) {
     let (ada, bob) = (t.user("ada").await, t.user("bob").await);
     let acme = t.organization(&ada).await;
     let why = async |subject: Subject| {
@@ -129,7 +129,7 @@ async fn who_may_nothing_learns_why(t: Arc<Test>) {
 }
 
 #[both]
-async fn what_the_caller_does_not_see_is_not_found(t: Arc<Test>) {
+async fn invisible_subjects_are_not_found(t: Arc<Test>) {
     let (ada, eve) = (t.user("ada").await, t.user("eve").await);
     let (acme, evil) = (t.organization(&ada).await, t.organization(&eve).await);
     let missing = pb::User { id: MISSING_ID.to_owned(), ..Default::default() };

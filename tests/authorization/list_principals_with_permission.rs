@@ -93,7 +93,7 @@ async fn it_lists_members_by_role_by_permission_and_as_platform_admins_and_then_
 }
 
 #[both]
-async fn who_is_switched_off_is_not_listed(t: Arc<Test>) {
+async fn disabled_principals_are_not_listed(t: Arc<Test>) {
     let (ada, bob, carl) = (t.user("ada").await, t.user("bob").await, t.user("carl").await);
     let acme = t.organization(&ada).await;
     let bobs = t.member(&bob, &acme, "admin").await;

@@ -274,7 +274,7 @@ async fn events_are_found_by_address_method_and_metadata_as_far_as_they_are_show
 }
 
 #[both]
-async fn who_administers_an_organization_sees_what_happens_to_its_members(t: Arc<Test>) {
+async fn admins_of_an_organization_see_the_events_of_its_members(t: Arc<Test>) {
     let (ada, bob) = (t.user("ada").await, t.user("bob").await);
     let acme = t.organization(&ada).await;
     t.member(&bob, &acme, "member").await;

@@ -37,7 +37,7 @@ fn ids(users: &[pb::User]) -> Vec<String> {
 }
 
 #[both]
-async fn what_happens_from_now_on_is_reported_in_order(t: Arc<Test>) {
+async fn new_events_are_streamed_in_order(t: Arc<Test>) {
     users(&t, 3).await;
     let mut watch = Watch::from_now(&t.admin()).await;
     let created = users(&t, 20).await;

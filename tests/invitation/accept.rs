@@ -34,7 +34,7 @@ async fn the_invited_becomes_a_member_with_the_role_of_the_invitation_and_the_to
 }
 
 #[both]
-async fn it_is_bound_to_the_address_whoever_has_the_token(t: Arc<Test>) {
+async fn it_is_bound_to_the_address_even_with_the_token(t: Arc<Test>) {
     let (ada, bob, eve) = (t.user("ada").await, t.user("bob").await, t.user("eve").await);
     let acme = t.organization(&ada).await;
     let (created, token) = t.invitation(&acme, &bob.email.to_uppercase(), "member").await;
@@ -71,7 +71,7 @@ async fn it_is_bound_to_the_address_whoever_has_the_token(t: Arc<Test>) {
 }
 
 #[both(options = ["--max-members", "2"])]
-async fn what_stands_in_the_way_leaves_the_invitation_as_it_is(t: Arc<Test>) {
+async fn a_refused_acceptance_leaves_the_invitation_as_it_is(t: Arc<Test>) {
     let (ada, bob, carl) = (t.user("ada").await, t.user("bob").await, t.user("carl").await);
     let acme = t.organization(&ada).await;
     let (created, token) = t.invitation(&acme, &bob.email, "member").await;

@@ -51,7 +51,7 @@ async fn an_address_is_invited_once_at_a_time_in_any_spelling(t: Arc<Test>) {
 }
 
 #[both]
-async fn what_breaks_a_rule_is_reported_at_once(t: Arc<Test>) {
+async fn all_violations_are_reported_together(t: Arc<Test>) {
     let ada = t.user("ada").await;
     let acme = t.organization(&ada).await;
     let mut invitations = t.with_key(&t.user_key(&ada).await).invitations();

@@ -8,7 +8,7 @@ use super::{get, get_by_token};
 use crate::support::{Answered as _, MISSING_ID, Test, both, follow::list, mask, refused};
 
 #[both]
-async fn it_is_seen_by_who_may_see_who_is_invited_and_by_the_invited(t: Arc<Test>) {
+async fn it_is_visible_to_readers_of_invitations_and_to_the_invited_user(t: Arc<Test>) {
     let (ada, carl, dora, eve) = (t.user("ada").await, t.user("carl").await, t.user("dora").await, t.user("eve").await);
     let (bob, twin) = (t.verified_user("bob").await, t.user("twin").await);
     let (acme, _other) = (t.organization(&ada).await, t.organization(&eve).await);
@@ -42,7 +42,7 @@ async fn it_is_seen_by_who_may_see_who_is_invited_and_by_the_invited(t: Arc<Test
 }
 
 #[both]
-async fn whoever_has_the_token_sees_it(t: Arc<Test>) {
+async fn the_token_shows_it(t: Arc<Test>) {
     let (ada, eve) = (t.user("ada").await, t.user("eve").await);
     let acme = t.organization(&ada).await;
     let (created, token) = t.invitation(&acme, "bob@example.com", "member").await;

@@ -20,7 +20,7 @@ async fn list(api: &Api, filter: Filter) -> Result<Vec<String>, tonic::Status> {
 }
 
 #[both]
-async fn an_organization_lists_who_is_invited_also_the_expired(t: Arc<Test>) {
+async fn an_organization_lists_its_invitations_including_expired_ones(t: Arc<Test>) {
     let (ada, dora, eve) = (t.user("ada").await, t.user("dora").await, t.user("eve").await);
     let (acme, other) = (t.organization(&ada).await, t.organization(&eve).await);
     t.member(&dora, &acme, "viewer").await;

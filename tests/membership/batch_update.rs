@@ -68,7 +68,7 @@ async fn each_item_has_its_own_mask_its_own_etag_and_its_own_answer(t: Arc<Test>
 }
 
 #[both]
-async fn who_may_change_what_is_decided_for_each_item_and_a_denied_one_has_an_event(t: Arc<Test>) {
+async fn permission_is_decided_for_each_item_and_a_denied_one_has_an_event(t: Arc<Test>) {
     let (ada, bob, carl, dora) = (t.user("ada").await, t.user("bob").await, t.user("carl").await, t.user("dora").await);
     let (acme, initech) = (t.organization(&ada).await, t.organization(&dora).await);
     let (bobs, carls) = (t.member(&bob, &acme, "admin").await, t.member(&carl, &acme, "member").await);

@@ -132,7 +132,7 @@ async fn the_last_active_owner_stays(t: Arc<Test>) {
 }
 
 #[both]
-async fn it_takes_the_permission_and_what_the_membership_holds(t: Arc<Test>) {
+async fn it_requires_the_permission_and_everything_that_the_membership_holds(t: Arc<Test>) {
     let (ada, bob, carl, eve) = (t.user("ada").await, t.user("bob").await, t.user("carl").await, t.user("eve").await);
     let acme = t.organization(&ada).await;
     let adas = t.membership(&ada.id, &acme.id).await.unwrap();

@@ -11,7 +11,7 @@ fn enable(membership: &pb::Membership) -> pb::EnableMembershipRequest {
 }
 
 #[both]
-async fn an_enabled_membership_gives_what_it_gave_before(t: Arc<Test>) {
+async fn an_enabled_membership_has_its_former_permissions(t: Arc<Test>) {
     let (ada, bob) = (t.user("ada").await, t.user("bob").await);
     let acme = t.organization(&ada).await;
     let bobs = t.member(&bob, &acme, "admin").await;
@@ -45,7 +45,7 @@ async fn enabling_gives_so_standing_and_scopes_must_cover_it(t: Arc<Test>) {
 }
 
 #[both]
-async fn what_was_given_meanwhile_counts(t: Arc<Test>) {
+async fn permissions_given_meanwhile_count(t: Arc<Test>) {
     let (ada, bob, carl) = (t.user("ada").await, t.user("bob").await, t.user("carl").await);
     let acme = t.organization(&ada).await;
     t.member(&bob, &acme, "admin").await;

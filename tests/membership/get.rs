@@ -16,7 +16,7 @@ fn by_ends(user: &str, organization: &str) -> pb::GetMembershipRequest {
 }
 
 #[both]
-async fn both_keys_find_it_for_whom_it_concerns(t: Arc<Test>) {
+async fn both_keys_find_it_for_its_user_and_its_organization(t: Arc<Test>) {
     let (ada, bob, eve) = (t.user("ada").await, t.user("bob").await, t.user("eve").await);
     let acme = t.organization(&ada).await;
     let membership = t.member(&bob, &acme, "member").await;

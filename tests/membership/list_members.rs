@@ -146,7 +146,7 @@ async fn a_member_is_found_by_its_present_name_until_its_user_is_deleted(t: Arc<
 }
 
 #[both]
-async fn who_sees_the_organization_and_may_read_users_lists_members(t: Arc<Test>) {
+async fn members_are_listed_with_access_to_the_organization_and_permission_to_read_users(t: Arc<Test>) {
     let (acme, users) = team(&t).await;
     let viewer = t.with_key(&t.user_key(&users[2]).await);
     assert_eq!(names(&viewer, of(&acme)).await.len(), 4);

@@ -11,7 +11,7 @@ fn get(account: &pb::OauthAccount) -> pb::GetOauthAccountTokensRequest {
 }
 
 #[both]
-async fn it_opens_what_was_sealed(t: Arc<Test>) {
+async fn sealed_tokens_are_opened(t: Arc<Test>) {
     let ada = t.user("ada").await;
     let account = t.oauth_account(&ada).await;
     let tokens = t.admin().oauth_accounts().get_oauth_account_tokens(get(&account)).await.answered();

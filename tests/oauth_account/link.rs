@@ -35,7 +35,7 @@ async fn an_account_is_linked_once(t: Arc<Test>) {
 }
 
 #[both]
-async fn nobody_claims_an_account_but_who_ran_the_sign_in(t: Arc<Test>) {
+async fn only_the_credential_of_the_sign_in_links_an_account(t: Arc<Test>) {
     let ada = t.user("ada").await;
     let acme = t.organization(&ada).await;
     for key in [t.user_key(&ada).await, t.organization_key(&acme).await] {

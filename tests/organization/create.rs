@@ -88,7 +88,7 @@ async fn a_slug_is_made_of_the_name_and_never_taken(t: Arc<Test>) {
 }
 
 #[both]
-async fn a_reserved_slug_takes_a_platform_admin_who_says_so(t: Arc<Test>) {
+async fn a_platform_admin_can_take_a_reserved_slug_explicitly(t: Arc<Test>) {
     let ada = t.user("ada").await;
     let adas = t.with_key(&t.user_key(&ada).await);
     for slug in ["admin", "api", "www", "login"] {

@@ -50,7 +50,7 @@ async fn it_takes_an_owner(t: Arc<Test>) {
 }
 
 #[both]
-async fn a_stale_etag_is_refused_but_only_to_who_may(t: Arc<Test>) {
+async fn a_stale_etag_is_reported_only_to_callers_with_permission(t: Arc<Test>) {
     let (ada, bob) = (t.user("ada").await, t.user("bob").await);
     let acme = t.organization(&ada).await;
     t.member(&bob, &acme, "viewer").await;

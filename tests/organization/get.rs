@@ -42,6 +42,6 @@ async fn a_former_member_sees_it_no_more(t: Arc<Test>) {
 }
 
 #[both]
-async fn what_is_no_uuid_is_refused(t: Arc<Test>) {
+async fn malformed_uuids_are_refused(t: Arc<Test>) {
     refused(t.admin().organizations().get_organization(get("acme")).await, ErrorReason::InvalidArgument);
 }

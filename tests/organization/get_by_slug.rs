@@ -23,7 +23,7 @@ async fn a_slug_finds_the_organization(t: Arc<Test>) {
 }
 
 #[both]
-async fn what_is_no_slug_is_refused(t: Arc<Test>) {
+async fn malformed_slugs_are_refused(t: Arc<Test>) {
     for slug in ["", "-", "Acme", "a\0"] {
         refused(t.admin().organizations().get_organization_by_slug(by(slug)).await, ErrorReason::InvalidArgument);
     }

@@ -45,7 +45,7 @@ async fn no_token_is_stored(t: Arc<Test>) {
 }
 
 #[both]
-async fn who_may_begin_a_session(t: Arc<Test>) {
+async fn a_session_is_started_by_platform_admins_only(t: Arc<Test>) {
     let (ada, bob, eve) = (t.user("ada").await, t.user("bob").await, t.user("eve").await);
     let acme = t.organization(&ada).await;
     t.member(&bob, &acme, "member").await;

@@ -59,7 +59,7 @@ async fn a_role_of_a_deleted_organization_is_not_found_until_it_is_restored(t: A
 }
 
 #[both]
-async fn a_built_in_role_is_found_by_its_name_and_says_what_it_gives(t: Arc<Test>) {
+async fn a_built_in_role_is_found_by_its_name_with_its_permissions(t: Arc<Test>) {
     let (ada, bob) = (t.user("ada").await, t.user("bob").await);
     let acme = t.organization(&ada).await;
     t.member(&bob, &acme, "viewer").await;

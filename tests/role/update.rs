@@ -21,7 +21,7 @@ fn list(organization: &pb::Organization) -> pb::ListApiKeysRequest {
 }
 
 #[both]
-async fn what_is_named_changes_and_nothing_else(t: Arc<Test>) {
+async fn only_the_fields_of_the_mask_change(t: Arc<Test>) {
     let ada = t.user("ada").await;
     let acme = t.organization(&ada).await;
     let role = t.role(&acme, "billing", &["invoices:read"]).await;
@@ -112,7 +112,7 @@ async fn nobody_changes_a_role_to_or_from_more_than_oneself(t: Arc<Test>) {
 }
 
 #[both]
-async fn who_may_change_memberships_gives_no_role_and_no_permission_beyond_its_own(t: Arc<Test>) {
+async fn a_caller_gives_no_role_and_no_permission_beyond_its_own(t: Arc<Test>) {
     let (ada, bob, carl) = (t.user("ada").await, t.user("bob").await, t.user("carl").await);
     let acme = t.organization(&ada).await;
     t.role(&acme, "recruiter", &["memberships:write", "invoices:read"]).await;

@@ -93,7 +93,7 @@ impl MakeWriter<'_> for Canary {
 }
 
 #[test]
-fn a_secret_of_each_kind_is_found_and_what_is_public_is_none() {
+fn a_secret_of_each_kind_is_found_and_public_parts_are_not() {
     let long = "a".repeat(61);
     for secret in [
         format!("key cf_live_{long}."),

@@ -107,7 +107,7 @@ async fn a_user_gets_everything_that_is_stored_about_it_and_no_secret(t: Arc<Tes
 }
 
 #[both]
-async fn neither_what_is_private_nor_other_persons_are_shown_to_the_user(t: Arc<Test>) {
+async fn private_fields_and_other_persons_are_not_exported(t: Arc<Test>) {
     let private = || object("rating", "canary-private");
     let create = pb::CreateUserRequest {
         email: "ada@example.com".to_owned(),

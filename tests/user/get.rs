@@ -40,7 +40,7 @@ async fn a_foreign_and_a_missing_user_answer_alike(t: Arc<Test>) {
 }
 
 #[both]
-async fn what_is_no_uuid_is_refused(t: Arc<Test>) {
+async fn malformed_uuids_are_refused(t: Arc<Test>) {
     for id in ["", "x", "01900000000070008000000000000000", "\0"] {
         refused(t.admin().users().get_user(get(id)).await, ErrorReason::InvalidArgument);
     }

@@ -28,7 +28,7 @@ async fn a_user_out_of_reach_is_not_found(t: Arc<Test>) {
 }
 
 #[both]
-async fn what_is_no_email_is_refused(t: Arc<Test>) {
+async fn malformed_emails_are_refused(t: Arc<Test>) {
     for email in ["", "ada", "a\0@example.com"] {
         refused(t.admin().users().get_user_by_email(by(email)).await, ErrorReason::InvalidArgument);
     }

@@ -72,7 +72,7 @@ async fn the_external_id_of_a_deleted_user_is_free_until_the_user_is_restored(t:
 }
 
 #[both]
-async fn what_is_no_external_id_is_refused(t: Arc<Test>) {
+async fn malformed_external_ids_are_refused(t: Arc<Test>) {
     for external_id in ["", "a\0b", "a\nb", "CRM 2 u\u{308}", &"x".repeat(256)] {
         refused(t.admin().users().get_user_by_external_id(by(external_id)).await, ErrorReason::InvalidArgument);
     }

@@ -30,7 +30,7 @@ async fn nobody_makes_itself_a_platform_admin(t: Arc<Test>) {
 }
 
 #[both]
-async fn a_suspended_user_becomes_none(t: Arc<Test>) {
+async fn a_suspended_user_becomes_no_platform_admin(t: Arc<Test>) {
     let ada = t.user("ada").await;
     t.suspend(&ada).await;
     refused(t.admin().users().grant_platform_admin(grant(&ada)).await, ErrorReason::UserSuspended);

@@ -152,7 +152,7 @@ async fn only_a_platform_admin_vouches_for_an_email(t: Arc<Test>) {
 }
 
 #[both]
-async fn the_first_proof_by_a_platform_admin_ends_what_a_stranger_may_have_created(t: Arc<Test>) {
+async fn the_first_proof_by_a_platform_admin_ends_earlier_credentials(t: Arc<Test>) {
     let (ada, signed_in, adas) = t.signed_in_user("ada").await;
     let key = t.user_key(&ada).await;
     t.oauth_account(&ada).await;
@@ -172,7 +172,7 @@ async fn the_first_proof_by_a_platform_admin_ends_what_a_stranger_may_have_creat
 }
 
 #[both]
-async fn a_credential_of_the_account_keeps_what_the_account_has(t: Arc<Test>) {
+async fn a_credential_of_the_account_keeps_the_accounts_credentials(t: Arc<Test>) {
     let (ada, signed_in, adas) = t.signed_in_user("ada").await;
     let key = t.user_key(&ada).await;
     let (_, stranger, _) = t.signed_in_user("eve").await;
