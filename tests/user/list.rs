@@ -192,6 +192,16 @@ async fn a_user_is_found_by_its_present_name_alone(t: Arc<Test>) {
 
 #[both]
 async fn every_user_is_found_whatever_changes_while_many_are_indexed(t: Arc<Test>) {
+    every_user_is_found_while_many_are_indexed(&t, "first_id").await;
+}
+
+#[both]
+async fn every_user_is_found_if_many_have_older_ids_than_the_last_indexed_one(t: Arc<Test>) {
+    every_user_is_found_while_many_are_indexed(&t, "(SELECT id FROM cf_users ORDER BY id DESC LIMIT 1)").await;
+}
+
+/// Indexes users while some of them change, and then finds each. `last_id` is the last id that counts as indexed at the start.
+async fn every_user_is_found_while_many_are_indexed(t: &Test, last_id: &str) {
     const MANY: usize = 9000;
     let row = |number: usize| pb::ImportedUser {
         external_id: number.to_string(),
@@ -200,15 +210,16 @@ async fn every_user_is_found_whatever_changes_while_many_are_indexed(t: Arc<Test
         ..Default::default()
     };
     for numbers in (0..MANY).collect::<Vec<_>>().chunks(500) {
-        super::import::import(&t, numbers.iter().copied().map(row).collect()).await;
+        super::import::import(t, numbers.iter().copied().map(row).collect()).await;
     }
     t.database.indexed().await;
+    let reset = format!("UPDATE cf_search_segments SET size = 0, last_id = {last_id} WHERE kind = 1");
     // Everything is pending again: whole segments are encoded while some of their users change.
     for statement in [
         "DELETE FROM cf_search_postings WHERE kind = 1",
         "DELETE FROM cf_search_members WHERE kind = 1",
         "DELETE FROM cf_search_segments WHERE kind = 1 AND segment > 0",
-        "UPDATE cf_search_segments SET size = 0, last_id = first_id WHERE kind = 1",
+        &reset,
         "INSERT INTO cf_search_pending (kind, id, changes) SELECT 1, id, 0 FROM cf_users",
     ] {
         t.database.execute(statement).await;
@@ -243,7 +254,9 @@ async fn every_user_is_found_whatever_changes_while_many_are_indexed(t: Arc<Test
         t.database.indexed().await;
     }
     let sizes = t.database.texts("SELECT size || '' AS value FROM cf_search_segments WHERE kind = 1").await;
-    assert_eq!(sizes.iter().map(|size| size.parse::<usize>().unwrap()).sum::<usize>(), MANY + 1, "{sizes:?}");
+    let sizes: Vec<usize> = sizes.iter().map(|size| size.parse().unwrap()).collect();
+    assert_eq!(sizes.iter().sum::<usize>(), MANY + 1, "{sizes:?}");
+    assert_eq!(sizes.len(), 3, "{sizes:?}");
 }
 
 #[both]

@@ -34,7 +34,7 @@ pub(super) type MemberRows = BTreeMap<i64, Vec<u8>>;
 #[derive(Clone)]
 pub(super) struct OpenSegment {
     pub(super) number: i64,
-    first: Uuid,
+    pub(super) first: Uuid,
     pub(super) last: Uuid,
     pub(super) size: usize,
     /// Added resources, each with its searched text, in order of id.
@@ -55,9 +55,9 @@ impl OpenSegment {
         Ok(Self { number, first: first.0, last: last.0, size, added: Vec::new() })
     }
 
-    /// An empty segment after this one, with its first members.
-    pub(super) fn next(&self, first: Uuid, added: Vec<(Uuid, String)>) -> Self {
-        Self { number: self.number + 1, first, last: first, size: 0, added }
+    /// An empty segment with its first members.
+    pub(super) fn new(number: i64, first: Uuid, added: Vec<(Uuid, String)>) -> Self {
+        Self { number, first, last: first, size: 0, added }
     }
 
     /// The number of members that it has room for.
@@ -157,10 +157,14 @@ impl SearchRepository<'_> {
             ForUpdate(query).load(c)
         })?;
         let texts = self.texts(searched, &ids).await?;
+        let mut sizes = Vec::new();
         for open in self.distribute(kind, newest, texts).await? {
-            self.fill(kind, &open).await?;
+            sizes.push((open.number, self.fill(kind, &open).await?));
         }
         self.no_longer_pending(kind, &ids).await?;
+        for (segment, size) in sizes {
+            self.split(kind, segment, size).await?;
+        }
         Ok(ids.len() >= limit)
     }
 
@@ -209,10 +213,10 @@ impl SearchRepository<'_> {
         }
     }
 
-    /// The last segment.
+    /// The segment with the last ids.
     pub(super) async fn newest(&mut self, kind: i64) -> Result<OpenSegment> {
         let last = query!(self.conn, c => {
-            open_segments!().filter(search_segments::kind.eq(kind)).order(search_segments::segment.desc()).limit(1).get_result(c)
+            open_segments!().filter(search_segments::kind.eq(kind)).order(search_segments::first_id.desc()).limit(1).get_result(c)
         })?;
         OpenSegment::read(last)
     }
@@ -225,6 +229,7 @@ impl SearchRepository<'_> {
         texts: Vec<(Uuid, String)>,
     ) -> Result<Vec<OpenSegment>> {
         let (mut older, mut full): (BTreeMap<i64, OpenSegment>, Vec<OpenSegment>) = (BTreeMap::new(), Vec::new());
+        let mut highest = self.highest(kind).await?;
         for (id, text) in texts {
             if id < newest.first {
                 // Changed since it was absorbed, or committed late. Few are, except after a migration, when there is one segment.
@@ -233,7 +238,8 @@ impl SearchRepository<'_> {
                 continue;
             }
             if newest.room() == 0 && id > newest.last {
-                let next = newest.next(id, Vec::new());
+                highest += 1;
+                let next = OpenSegment::new(highest, id, Vec::new());
                 full.push(std::mem::replace(&mut newest, next));
             }
             newest.last = newest.last.max(id);
@@ -255,8 +261,8 @@ impl SearchRepository<'_> {
         OpenSegment::read(found)
     }
 
-    /// Adds members to a segment, and grams of those that it has.
-    async fn fill(&mut self, kind: i64, open: &OpenSegment) -> Result<()> {
+    /// Adds members to a segment, and grams of those that it has. Returns how many members it then has.
+    async fn fill(&mut self, kind: i64, open: &OpenSegment) -> Result<usize> {
         let members = self.members_of(kind, open.number, open.size).await?;
         let (extended, added) = open.extended(members)?;
         let mut stored: HashMap<i64, Vec<u8>> = HashMap::new();
@@ -272,7 +278,8 @@ impl SearchRepository<'_> {
             })?;
             stored.extend(rows);
         }
-        self.write(kind, open, &extended, &encoded(added, &stored)?).await
+        self.write(kind, open, &extended, &encoded(added, &stored)?).await?;
+        Ok(extended.size)
     }
 
     /// Writes a segment with its added members and the rows of postings that change.

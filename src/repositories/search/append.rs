@@ -72,7 +72,8 @@ impl SearchRepository<'_> {
         let Some(first) = ids.get(..SEGMENT).and_then(<[_]>::first) else { return Ok(None) };
         // Read after the numbers of changes: a change in between is one more.
         let texts = self.texts(searched, &ids).await?;
-        Ok(Some(Batch { open: newest.next(first.0, texts), pending }))
+        let number = self.highest(kind).await? + 1;
+        Ok(Some(Batch { open: OpenSegment::new(number, first.0, texts), pending }))
     }
 
     /// Writes a new segment, unless another process wrote one, or one of its resources has changed since they were read. Returns its last
@@ -82,7 +83,7 @@ impl SearchRepository<'_> {
         let NewSegment { batch: Batch { open, pending }, extended, postings } = segment;
         self.lock(kind).await?;
         let newest = self.newest(kind).await?;
-        if newest.number + 1 != open.number || newest.room() > 0 {
+        if self.highest(kind).await? + 1 != open.number || newest.room() > 0 || newest.last >= open.first {
             return Ok(None);
         }
         let ids: Vec<ResourceId> = pending.iter().map(|(id, _)| *id).collect();

@@ -1,12 +1,12 @@
 //! The index of search: what may contain a fragment, in order of id. The caller compares the texts of what it finds.
 //!
 //! A change notes the resource as pending in its own transaction, and a job moves pending ones into the segments (`absorb.rs`,
-//! `append.rs`). A search
-//! reads both, so that its result never depends on how far the job is.
+//! `append.rs`). A search reads both, so that its result never depends on how far the job is.
 
 mod absorb;
 mod append;
 mod erase;
+mod split;
 
 use std::collections::BTreeMap;
 
