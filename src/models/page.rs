@@ -6,6 +6,8 @@ use super::Timestamp;
 
 /// Maximum number of rows scanned for a page of default size. A page of 50 without a match then costs about as much as a full one.
 const LOOK: i64 = 1000;
+/// Minimum number of rows read at once by their ids.
+const BATCH: usize = 50;
 
 /// Where a page ends: the sort key of its last row.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -95,6 +97,12 @@ impl PageRequest {
     /// Number of rows to query: one more than the page holds, to detect a next page.
     pub fn limit(&self) -> i64 {
         i64::try_from(self.size.saturating_add(1)).unwrap_or(i64::MAX)
+    }
+
+    /// Number of rows to read at once by their ids where a filter may drop them: enough for the page. A small page does not take a
+    /// statement for every few rows.
+    pub fn batch(&self) -> usize {
+        self.size.saturating_add(1).max(BATCH)
     }
 
     /// Where the page begins in a list of texts with a prefix, ordered by text and id. No row has the nil id.

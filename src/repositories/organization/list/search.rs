@@ -41,7 +41,7 @@ impl OrganizationRepository<'_> {
             let mut search = self.conn.search();
             let found = search.step(Searched::Organizations, fragment, span, page.order, &mut progress).await?;
             let (asked, searched_to) = progress.part(&found);
-            for ids in asked.chunks(page.size.saturating_add(1)) {
+            for ids in asked.chunks(page.batch()) {
                 let ids: Vec<OrganizationId> = ids.iter().copied().map(OrganizationId).collect();
                 rows.extend(self.with_fragment(&everything, &ids, fragment, filter, page).await?);
                 progress.compared(ids.len());

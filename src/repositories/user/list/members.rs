@@ -238,7 +238,7 @@ impl UserRepository<'_> {
         filter: &UserFilter,
         page: &PageRequest,
     ) -> Result<()> {
-        for ids in ids.chunks(page.size.saturating_add(1)) {
+        for ids in ids.chunks(page.batch()) {
             let more: Vec<UserRow> = query!(self.conn, c => {
                 let query = users::table.filter(users::id.eq_any(ids)).select(UserRow::as_select());
                 compared_with!(query.into_boxed::<Backend>(), filter, page).load(c)

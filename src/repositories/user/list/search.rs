@@ -32,7 +32,7 @@ impl UserRepository<'_> {
         loop {
             let found = self.conn.search().step(Searched::Users, fragment, span, page.order, &mut progress).await?;
             let (asked, searched_to) = progress.part(&found);
-            for ids in asked.chunks(page.size.saturating_add(1)) {
+            for ids in asked.chunks(page.batch()) {
                 let ids: Vec<UserId> = ids.iter().copied().map(UserId).collect();
                 rows.extend(self.with_fragment(&ids, fragment, filter, page).await?);
                 progress.compared(ids.len());
