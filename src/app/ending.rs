@@ -65,10 +65,12 @@ pub(super) async fn invitation_of_member(
     }
 }
 
-/// Stores a user whose e-mail is proven by now, or who is restored. Invitations of its verified address to organizations that it is a
-/// member of end.
+/// Stores a user whose e-mail may be proven by now, or who is restored. If so, invitations of its verified address to organizations that it
+/// is a member of end.
 pub(super) async fn save_proven(tx: &mut Conn, user: Locked<User>, action: Action, now: Timestamp) -> Result<User> {
-    if user.email_verified_at.is_some() {
+    let before = user.before();
+    let was_proven = before.email_verified_at.is_some() && before.email_normalized == user.email_normalized;
+    if user.email_verified_at.is_some() && (!was_proven || before.deleted_at.is_some()) {
         let mut done = Vec::new();
         loop {
             let organizations = tx.invitations().to_member(&user).await?;

@@ -120,18 +120,11 @@ pub async fn update<A: Answer>(
                 guards::platform_admin(caller)?;
             }
             target.check_etag(&*user)?;
-            let was_verified = user.email_verified_at.is_some();
-            let former_email = user.email_normalized.clone();
             user.apply(changes.clone(), now)?;
-            if !was_verified && user.email_verified_at.is_some() {
+            if user.before().email_verified_at.is_none() && user.email_verified_at.is_some() {
                 vouch(tx, caller, &user, presented, now).await?;
             }
-            let user = if was_verified && user.email_normalized == former_email {
-                tx.users().save(user, Action::UserUpdated, now).await?
-            } else {
-                ending::save_proven(tx, user, Action::UserUpdated, now).await?
-            };
-            Ok(caller.sees(user))
+            Ok(caller.sees(ending::save_proven(tx, user, Action::UserUpdated, now).await?))
         },
         answer,
     )

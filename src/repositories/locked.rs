@@ -20,6 +20,11 @@ impl<T: Clone> Locked<T> {
 }
 
 impl<T> Locked<T> {
+    /// The row as it was when locked.
+    pub fn before(&self) -> &T {
+        &self.before
+    }
+
     /// The row, no longer to be written.
     pub fn into_inner(self) -> T {
         self.row

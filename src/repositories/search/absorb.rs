@@ -163,7 +163,7 @@ impl SearchRepository<'_> {
         }
         self.no_longer_pending(kind, &ids).await?;
         for (segment, size) in sizes {
-            self.split(kind, segment, size).await?;
+            self.split(searched, segment, size).await?;
         }
         Ok(ids.len() >= limit)
     }
@@ -292,12 +292,23 @@ impl SearchRepository<'_> {
     ) -> Result<()> {
         self.write_postings(kind, open.number, postings).await?;
         self.write_members(kind, &extended.members).await?;
-        let size = i64::try_from(extended.size).map_err(|_| malformed())?;
+        self.write_segment(kind, open.number, (open.first, extended.last), extended.size).await
+    }
+
+    /// Stores a new segment, or the last id and the size of an existing one.
+    pub(super) async fn write_segment(
+        &mut self,
+        kind: i64,
+        number: i64,
+        (first, last): (Uuid, Uuid),
+        size: usize,
+    ) -> Result<()> {
+        let size = i64::try_from(size).map_err(|_| malformed())?;
         let row = (
             search_segments::kind.eq(kind),
-            search_segments::segment.eq(open.number),
-            search_segments::first_id.eq(ResourceId(open.first)),
-            search_segments::last_id.eq(ResourceId(extended.last)),
+            search_segments::segment.eq(number),
+            search_segments::first_id.eq(ResourceId(first)),
+            search_segments::last_id.eq(ResourceId(last)),
             search_segments::size.eq(size),
         );
         let upsert = diesel::insert_into(search_segments::table)

@@ -9,10 +9,10 @@ use super::{CHUNKS, SearchRepository, malformed};
 use crate::{
     db::{
         execute, query,
-        schema::{search_members, search_pending, search_postings, search_segments},
+        schema::{search_members, search_postings, search_segments},
     },
     error::Result,
-    models::{ResourceId, search::SEGMENT},
+    models::search::{SEGMENT, Searched},
 };
 
 /// Members from which a segment is split.
@@ -21,37 +21,23 @@ const TOO_MANY: usize = 2 * SEGMENT;
 impl SearchRepository<'_> {
     /// Replaces a segment by empty ones if it has too many members, and makes these pending again, so that the job adds them to those.
     /// Meanwhile searches find them as they find all that is pending.
-    pub(super) async fn split(&mut self, kind: i64, segment: i64, size: usize) -> Result<()> {
+    pub(super) async fn split(&mut self, searched: Searched, segment: i64, size: usize) -> Result<()> {
         if size < TOO_MANY {
             return Ok(());
         }
+        let kind = searched.stored();
         let members = self.members_of(kind, segment, size).await?;
         let mut ids: Vec<Uuid> = members.into_values().flatten().collect();
         ids.sort_unstable();
         self.delete_content(kind, segment).await?;
         for id in &ids {
-            let row =
-                (search_pending::kind.eq(kind), search_pending::id.eq(ResourceId(*id)), search_pending::changes.eq(0));
-            execute!(self.conn, diesel::insert_into(search_pending::table).values(row).on_conflict_do_nothing())?;
+            self.changed(searched, *id).await?;
         }
-        let mut highest = self.highest(kind).await?;
-        for (at, part) in ids.chunks(SEGMENT).enumerate() {
-            let (Some(first), Some(last)) = (part.first(), part.last()) else { continue };
-            if at == 0 {
-                let split = search_segments::table.find((kind, segment));
-                let emptied = (search_segments::last_id.eq(ResourceId(*last)), search_segments::size.eq(0));
-                execute!(self.conn, diesel::update(split).set(emptied))?;
-                continue;
+        let others = self.highest(kind).await? + 1..;
+        for (number, part) in std::iter::once(segment).chain(others).zip(ids.chunks(SEGMENT)) {
+            if let (Some(first), Some(last)) = (part.first(), part.last()) {
+                self.write_segment(kind, number, (*first, *last), 0).await?;
             }
-            highest += 1;
-            let row = (
-                search_segments::kind.eq(kind),
-                search_segments::segment.eq(highest),
-                search_segments::first_id.eq(ResourceId(*first)),
-                search_segments::last_id.eq(ResourceId(*last)),
-                search_segments::size.eq(0),
-            );
-            execute!(self.conn, diesel::insert_into(search_segments::table).values(row))?;
         }
         Ok(())
     }
