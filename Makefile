@@ -11,6 +11,9 @@ BUF_VERSION := 1.75.0
 # Benchmarks and attacks drive the binary that is shipped.
 RELEASED = TENANTRY_TEST_BINARY="$$(realpath "$${CARGO_TARGET_DIR:-target}/release/tenantry")"
 
+# A failed test says what it expected; frames of the runtime would hide that.
+test: export RUST_BACKTRACE = 0
+
 # Tests wait for timers and disks four times as long as they compute.
 export RUST_TEST_THREADS ?= $(shell echo $$((4 * $$(nproc))))
 

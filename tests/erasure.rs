@@ -280,6 +280,23 @@ async fn after_an_own_deletion_and_the_restore_window_nothing_leads_to_the_perso
 }
 
 #[both]
+async fn an_invitation_sent_right_after_a_purge_keeps_its_address_in_its_events(t: Arc<Test>) {
+    let person = t.user("person").await;
+    let host = t.organization(&t.user("host").await).await;
+    let mut watch = Watch::from_now(&t.admin()).await;
+    purge(&t, &person).await;
+    let (invitation, _) = t.invitation(&host, &person.email, "member").await;
+    t.advance(SETTLED);
+    while watch.event().await.action != "user.erased" {}
+    let request = pb::ListEventsRequest { resource_id: invitation.id.clone(), ..Default::default() };
+    let events = t.admin().events().list_events(request).await.answered().events;
+    let [pb::Event { resource: Some(pb::event::Resource::Invitation(sent)), .. }] = &*events else {
+        panic!("{events:?}")
+    };
+    assert_eq!((&sent.email, &sent.message), (&invitation.email, &invitation.message));
+}
+
+#[both]
 async fn a_repeated_request_about_an_erased_user_is_neither_answered_nor_done_again(t: Arc<Test>) {
     let person = person(&t).await;
     // Its answer shows a user that it has not changed.

@@ -10,7 +10,8 @@ use crate::{
     db::Conn,
     error::Result,
     models::{
-        Erasure, EventId, NormalizedEmail, Person, PersonId, Reach, Timestamp, Trace, User, UserId, search::Searched,
+        Erasure, Event, EventId, InvitationId, NormalizedEmail, Person, PersonId, Reach, Sequence, Timestamp, Trace,
+        User, UserId, search::Searched,
     },
     repositories::{Locked, SentInvitations},
     security::random::first_uuid_at,
@@ -18,7 +19,8 @@ use crate::{
 
 /// Maximum number of rows that the purge itself rewrites.
 const AT_ONCE: i64 = 300;
-/// How far the clocks of two processes may be apart: an event of an address up to this long after the purge is one of before it.
+/// How far the clocks of two processes may be apart: an event of an address may be from before the purge although it is dated up to this
+/// long after it.
 const SKEW: Duration = Duration::from_secs(1);
 
 /// Erases a locked user: the user with everything that depends on it, the organizations without another member that are deleted (with
@@ -175,9 +177,13 @@ async fn events(app: &App, tx: &mut Conn, part: &mut Erasure, limit: i64, now: T
     let trace = (part.trace, part.subject);
     let events = tx.events().lock_of_person(trace, part.reached, before, limit).await?;
     let examined = events.len();
+    let sent_since = if part.trace == Trace::Address { invitations_of(tx, &events).await? } else { Vec::new() };
     let mut former = HashSet::new();
     for (sequence, event) in events {
         part.reached = Some(event.id);
+        if event.resource_id.is_some_and(|id| sent_since.contains(&InvitationId(id.0))) {
+            continue;
+        }
         let erased = (app.encoders.erase)(&event, &person);
         if erased.details != event.details {
             let address = event.address.filter(|_| !person.is_subject_of(&event));
@@ -191,6 +197,13 @@ async fn events(app: &App, tx: &mut Conn, part: &mut Erasure, limit: i64, now: T
         }
     }
     Ok(examined)
+}
+
+/// The invitations of some events that exist. They were sent after the purge, which deleted all others to the address.
+async fn invitations_of(tx: &mut Conn, events: &[(Sequence, Event)]) -> Result<Vec<InvitationId>> {
+    let ids: Vec<InvitationId> =
+        events.iter().filter_map(|(_, event)| event.resource_id).map(|id| InvitationId(id.0)).collect();
+    tx.invitations().existing(&ids).await
 }
 
 /// Also erases what leads to an address that the person had, and that no user has now.

@@ -82,7 +82,8 @@ pub async fn get_many(
 pub async fn list(app: &App, caller: &Caller, filter: &UserFilter, page: &PageRequest) -> Result<Page<Seen<User>>> {
     guards::may_list(caller, &filter.state)?;
     guards::may_filter(caller, &filter.metadata)?;
-    let list = app.db.scan(async |conn| {
+    // The job of the index moves what a search has not read yet.
+    let list = app.db.scan_consistently(filter.fragment.is_some(), async |conn| {
         if let Some(id) = filter.organization_id {
             guards::visible_organization(conn, caller, id).await?;
         }

@@ -254,6 +254,24 @@ impl Database {
         boxed(work(&mut conn)).await
     }
 
+    /// As [`Db::scan`]; with `is_consistent` all reads see the same snapshot. It takes one more round trip on PostgreSQL, and reading must not be
+    /// cancelled often: the connection is then discarded.
+    ///
+    /// # Errors
+    /// As [`Db::scan`].
+    pub async fn scan_consistently<T, F>(&self, is_consistent: bool, work: F) -> Result<T>
+    where
+        for<'c> F: Work<&'c mut Conn, Result<T>, Running: Send> + Copy,
+    {
+        if !is_consistent {
+            return self.scan(work).await;
+        }
+        let mut conn = self.snapshot().await?;
+        let done = boxed(work(&mut conn)).await;
+        conn.end().await?;
+        done
+    }
+
     async fn point(&self) -> Result<Conn> {
         Ok(Conn::new(match &self.pools {
             Pools::Sqlite(pools) => Handle::Sqlite(pools.point().await?),

@@ -318,6 +318,13 @@ impl InvitationRepository<'_> {
         Ok(found)
     }
 
+    /// Those of some invitations that exist. Takes no reach: only the service itself calls it.
+    pub async fn existing(&mut self, ids: &[InvitationId]) -> Result<Vec<InvitationId>> {
+        query!(self.conn, c => {
+            invitations::table.filter(invitations::id.eq_any(ids)).select(invitations::id).load(c)
+        })
+    }
+
     /// Up to `limit` invitations after one, in order of id: those to a user's address, or those that the user sent. Takes no reach: the
     /// user is the caller's own.
     pub async fn of_person(

@@ -82,6 +82,24 @@ async fn each_secret_tells_when_it_was_last_used(t: Arc<Test>) {
     );
 }
 
+#[both(options = ["--usage-interval", "50ms"])]
+async fn no_secret_was_used_before_it_was_created(t: Arc<Test>) {
+    let ada = t.user("ada").await;
+    // Times of use are rounded down, mostly to before the moment of creation.
+    for _ in 0..10 {
+        let (key, first) = t.key(Owner::UserId(ada.id.clone()), &["users:*"]).await;
+        assert_eq!(verify(&t, &first, "").await, ApiKeyVerdict::Valid);
+        until(&t, &key, |secrets| secrets[0].last_used_at.is_some()).await;
+        let rotate = pb::RotateApiKeyRequest { api_key_id: key.id.clone(), ..Default::default() };
+        let second = t.admin().api_keys().rotate_api_key(rotate).await.answered().plaintext_key;
+        assert_eq!(verify(&t, &second, "").await, ApiKeyVerdict::Valid);
+        for secret in until(&t, &key, |secrets| secrets[0].last_used_at.is_some()).await {
+            let at = |time: Option<prost_types::Timestamp>| time.map(|at| (at.seconds, at.nanos));
+            assert!(at(secret.last_used_at) >= at(secret.created_at), "{secret:?}");
+        }
+    }
+}
+
 #[both]
 async fn a_refused_call_does_not_count_as_a_use_and_verifying_writes_nothing(t: Arc<Test>) {
     let (key, text) = t.key(Owner::UserId(t.user("ada").await.id), &["users:read"]).await;

@@ -145,7 +145,8 @@ pub async fn list(
 ) -> Result<Page<Seen<Organization>>> {
     guards::may_list(caller, &filter.state)?;
     guards::may_filter(caller, &filter.metadata)?;
-    let list = app.db.scan(async |conn| {
+    // The job of the index moves what a search has not read yet.
+    let list = app.db.scan_consistently(filter.fragment.is_some(), async |conn| {
         if let Some(id) = filter.member_user_id {
             guards::visible_user(conn, caller, id).await?;
         }

@@ -3,7 +3,10 @@
 mod list;
 mod revoke;
 
-use diesel::{dsl::exists, prelude::*};
+use diesel::{
+    dsl::{case_when, exists},
+    prelude::*,
+};
 use diesel_async::RunQueryDsl;
 
 use super::{delete_up_to, forget_user, metadata, reach::within, row};
@@ -252,16 +255,21 @@ impl ApiKeyRepository<'_> {
         Ok(found.unwrap_or_default())
     }
 
-    /// Stores when secrets were last used. Takes no reach: the secrets were presented.
+    /// Stores when secrets were last used. The time is rounded down, so it may be before a secret was created, which then is its first use.
+    /// Takes no reach: the secrets were presented.
     pub async fn used(&mut self, prefixes: &[KeyPrefix], at: Timestamp) -> Result<()> {
         query!(self.conn, c => {
             let older = api_keys::last_used_at.is_null().or(api_keys::last_used_at.lt(at));
             let found = api_keys::table.filter(api_keys::prefix.eq_any(prefixes)).filter(older);
+            let at = case_when(api_keys::rotated_at.gt(at), api_keys::rotated_at)
+                .when(api_keys::created_at.gt(at), api_keys::created_at.nullable())
+                .otherwise(Some(at));
             diesel::update(found).set(api_keys::last_used_at.eq(at)).execute(c)
         })?;
         query!(self.conn, c => {
             let older = api_keys::former_last_used_at.is_null().or(api_keys::former_last_used_at.lt(at));
             let found = api_keys::table.filter(api_keys::former_prefix.eq_any(prefixes)).filter(older);
+            let at = case_when(api_keys::former_created_at.gt(at), api_keys::former_created_at).otherwise(Some(at));
             diesel::update(found).set(api_keys::former_last_used_at.eq(at)).execute(c)
         })?;
         Ok(())
