@@ -45,9 +45,9 @@ test: $(TOOLS)/grpcurl $(TOOLS)/jwt-python $(TOOLS)/jwt-node ## Run every test o
 
 .PHONY: test-slow
 test-slow: ## Run the long tests: 10,000 random sequences against a model, mirrors under load, a sweep of a million rows, timing of sign-ins, 500 races
-	cargo build --locked --workspace --profile quick
-	tests/support/with-postgres.sh cargo test --locked --workspace --profile quick --test integration -- --ignored --nocapture --test-threads 1 slow_
-	TENANTRY_TEST_ROUNDS=20 tests/support/with-postgres.sh cargo test --locked --workspace --profile quick --test integration -- --test-threads 2 races:: _at_once_ _while_ concurrent_ a_revocation_ends_a_session
+	cargo build --locked --workspace --profile long
+	tests/support/with-postgres.sh cargo test --locked --workspace --profile long --test integration -- --ignored --nocapture --test-threads 1 slow_
+	TENANTRY_TEST_ROUNDS=20 tests/support/with-postgres.sh cargo test --locked --workspace --profile long --test integration -- --test-threads 2 races:: _at_once_ _while_ concurrent_ a_revocation_ends_a_session
 
 .PHONY: test-faults
 test-faults: ## Run the fault tests, about 10 minutes: kill -9, wire floods, overload, shutdowns, a killed or paused database
