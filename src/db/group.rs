@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use diesel::{ConnectionResult, QueryResult, RunQueryDsl as _, connection::SimpleConnection as _};
+use diesel::{ConnectionResult, QueryResult, RunQueryDsl as _};
 use diesel_async::sync_connection_wrapper::SyncConnectionWrapper;
 use tokio::{
     sync::{Mutex, Notify, OwnedMutexGuard, oneshot},
@@ -21,6 +21,7 @@ use tokio::{
 
 use super::{
     error::is_busy,
+    prepared::Command,
     sqlite::{Access, InPlace, SqliteConn, connect},
     to_error,
 };
@@ -158,7 +159,7 @@ impl Member {
 
     /// Rolls the transaction back, then waits until the other members' writes that it may have read are durable.
     pub(super) async fn rollback(mut self) -> Result<()> {
-        let rolled_back = self.state.run("ROLLBACK TO member; RELEASE member");
+        let rolled_back = self.state.roll_back();
         self.leave(rolled_back).await
     }
 
@@ -183,14 +184,19 @@ impl Member {
 
 impl State {
     fn run(&mut self, sql: &'static str) -> QueryResult<()> {
-        run(&mut self.connection, move |connection| connection.batch_execute(sql))
+        run(&mut self.connection, move |connection| Command(sql).execute(connection).map(drop))
+    }
+
+    fn roll_back(&mut self) -> QueryResult<()> {
+        self.run("ROLLBACK TO member")?;
+        self.run("RELEASE member")
     }
 
     /// Rolls back a member that was dropped without commit or rollback.
     fn end_dropped_member(&mut self) {
         let Some(group) = self.group.as_mut().filter(|group| group.has_open_member) else { return };
         group.has_open_member = false;
-        if let Err(error) = self.run("ROLLBACK TO member; RELEASE member") {
+        if let Err(error) = self.roll_back() {
             tracing::warn!(error = chain(&error), "a group of transactions was lost");
             self.fail();
         }
@@ -202,7 +208,7 @@ impl State {
         let Some(group) = self.group.take() else { return };
         // The commit waits for the disk.
         let commit = |connection: &mut diesel::SqliteConnection| {
-            tokio::task::block_in_place(|| connection.batch_execute("COMMIT"))
+            tokio::task::block_in_place(|| Command("COMMIT").execute(connection).map(drop))
         };
         let committed = run(&mut self.connection, commit);
         let is_done = committed.is_ok();
@@ -266,7 +272,7 @@ mod tests {
 
     use std::{future::poll_fn, pin::Pin, task::Poll};
 
-    use diesel::{QueryableByName, sql_query, sql_types::BigInt};
+    use diesel::{QueryableByName, connection::SimpleConnection as _, sql_query, sql_types::BigInt};
 
     use super::*;
 

@@ -7,6 +7,7 @@
 
 mod changes;
 mod counted;
+mod dispatch;
 mod entries;
 mod erasing;
 mod error;
@@ -31,6 +32,7 @@ use std::{
 };
 
 pub(crate) use counted::Counted;
+pub(crate) use dispatch::{execute, first, on_postgres, query};
 pub(crate) use entries::StoreEntries;
 pub(crate) use error::to_error;
 pub(crate) use locking::{ForUpdate, KeepingSelected};
@@ -39,6 +41,7 @@ use prometheus_client::{
     metrics::{counter::Counter, family::Family, histogram::Histogram},
     registry::Registry,
 };
+pub(crate) use statements::{boxed, in_span};
 use tokio::sync::Notify;
 
 use crate::{
@@ -88,86 +91,6 @@ pub(crate) enum Handle {
     Sqlite(sqlite::Handle),
     Postgres(postgres::Handle),
 }
-
-/// Reads on a PostgreSQL connection. Deferred statements are sent first; if one of them failed, that is the error reported.
-macro_rules! on_postgres {
-    ($handle:ident, $c:ident => $read:expr) => {
-        match $handle.before_read().await {
-            Err(error) => Err(error),
-            Ok(()) => {
-                let $c = &mut $handle.connection();
-                match $read {
-                    Ok(done) => Ok(done),
-                    Err(error) => Err($handle.failed(error).await),
-                }
-            }
-        }
-    };
-}
-
-/// Runs a diesel query on either database: `query!(conn, c => users::table.load::<UserRow>(c))`. The expression is expanded once per
-/// database, so its types differ; within it, `Backend` is diesel's type of the database.
-macro_rules! query {
-    ($conn:expr, $c:ident => $query:expr) => {
-        match &mut $conn.handle {
-            $crate::db::Handle::Sqlite(handle) => {
-                #[allow(dead_code, reason = "used only by boxed queries")]
-                type Backend = diesel::sqlite::Sqlite;
-                let $c = &mut **handle;
-                $crate::db::in_span!("sqlite", $query).map_err($crate::db::to_error)
-            }
-            $crate::db::Handle::Postgres(handle) => {
-                #[allow(dead_code, reason = "used only by boxed queries")]
-                type Backend = diesel::pg::Pg;
-                $crate::db::on_postgres!(handle, $c => $crate::db::in_span!("postgresql", $query))
-            }
-        }
-    };
-}
-
-/// Finds at most one row, by a query whose type determines its text: `first!(conn, users::table.filter(..).select(..))`. On SQLite the
-/// statement is prepared once, looked up by its type, and read without an intermediate copy.
-macro_rules! first {
-    ($conn:expr, $query:expr) => {
-        match &mut $conn.handle {
-            $crate::db::Handle::Sqlite(handle) => {
-                let query = $query;
-                let find = move |connection: &mut diesel::SqliteConnection| {
-                    diesel::OptionalExtension::optional(diesel::RunQueryDsl::get_result(query, connection))
-                };
-                $crate::db::in_span!("sqlite", handle.spawn_blocking(find)).map_err($crate::db::to_error)
-            }
-            $crate::db::Handle::Postgres(handle) => $crate::db::on_postgres!(handle, c => {
-                let found = $crate::db::in_span!("postgresql", diesel_async::RunQueryDsl::get_result($query, c));
-                diesel::OptionalExtension::optional(found)
-            }),
-        }
-    };
-}
-
-/// Runs a statement with constant text whose result affects no decision: `execute!(conn, diesel::insert_into(..).values(row))`. On
-/// PostgreSQL it is deferred until the next read or the commit, and its errors surface only there. `or` maps an error to another.
-macro_rules! execute {
-    ($conn:expr, $query:expr) => {
-        $crate::db::execute!($conn, $query, or | error | error)
-    };
-    ($conn:expr, $query:expr, or $on_error:expr) => {
-        match &mut $conn.handle {
-            $crate::db::Handle::Sqlite(handle) => {
-                let query = $crate::db::Prepared($query);
-                let execute = move |connection: &mut diesel::SqliteConnection| {
-                    diesel::RunQueryDsl::execute(query, connection).map(drop)
-                };
-                let executed = $crate::db::in_span!("sqlite", handle.spawn_blocking(execute));
-                executed.map_err($crate::db::to_error).map_err($on_error)
-            }
-            $crate::db::Handle::Postgres(handle) => handle.defer($crate::db::Prepared($query), $on_error).await,
-        }
-    };
-}
-
-pub(crate) use statements::{boxed, in_span};
-pub(crate) use {execute, first, on_postgres, query};
 
 /// The body of a transaction: an async closure that takes a [`Conn`]. It is `Copy`, because it may run again; a closure that only borrows
 /// is. The trait names the closure's future so that callers can require it to be `Send`.
