@@ -1,14 +1,14 @@
 //! API keys.
 
-use std::time::Duration;
+use std::{collections::HashMap, time::Duration};
 
 use super::{App, authority, change::Answer, guards, target::Target};
 use crate::{
     db::Conn,
     error::{Entity, Error, Limit, Precondition, Result},
     models::{
-        Action, ApiKey, ApiKeyChanges, ApiKeyFilter, ApiKeyId, ApiKeyOwner, Call, Caller, NewApiKey, Page, PageRequest,
-        Plaintext, Reach, Timestamp, permission,
+        Action, ApiKey, ApiKeyChanges, ApiKeyFilter, ApiKeyId, ApiKeyOwner, Call, Caller, LastUses, NewApiKey, Page,
+        PageRequest, Plaintext, Reach, Timestamp, permission,
     },
     repositories::Locked,
 };
@@ -31,8 +31,14 @@ pub struct IssuedKey {
 pub struct KeyWithUses {
     /// The key.
     pub api_key: ApiKey,
-    /// The last use of its current secret and of its former one, as of the last flush to the database.
-    pub last_uses: (Option<Timestamp>, Option<Timestamp>),
+    /// The last uses, as of the last flush to the database.
+    pub last_uses: LastUses,
+}
+
+impl KeyWithUses {
+    fn new(api_key: ApiKey, uses: &HashMap<ApiKeyId, LastUses>) -> Self {
+        Self { last_uses: uses.get(&api_key.id).copied().unwrap_or_default(), api_key }
+    }
 }
 
 /// Creates a key at `now`. A key without a rate limit gets that of the caller.
@@ -74,14 +80,14 @@ pub async fn create<A: Answer>(
 pub async fn get(app: &App, caller: &Caller, id: ApiKeyId) -> Result<KeyWithUses> {
     let get = app.db.read(async |conn| {
         let (api_key, reach) = guards::visible_key(conn, caller, id).await?;
-        let last_uses = conn.api_keys().last_uses(&reach, id).await?;
-        Ok(KeyWithUses { api_key, last_uses })
+        let uses = conn.api_keys().last_uses(&reach, &[id]).await?;
+        Ok(KeyWithUses::new(api_key, &uses))
     });
     get.await
 }
 
 /// Lists a page of the keys of an owner.
-pub async fn list(app: &App, caller: &Caller, filter: &ApiKeyFilter, page: &PageRequest) -> Result<Page<ApiKey>> {
+pub async fn list(app: &App, caller: &Caller, filter: &ApiKeyFilter, page: &PageRequest) -> Result<Page<KeyWithUses>> {
     let list = app.db.scan(async |conn| {
         let reach = match filter.owner {
             ApiKeyOwner::User(id) => guards::own_user(conn, caller, id).await.map(|_| caller.reach())?,
@@ -90,7 +96,10 @@ pub async fn list(app: &App, caller: &Caller, filter: &ApiKeyFilter, page: &Page
                 Reach::Organization(id)
             }
         };
-        conn.api_keys().list(&reach, filter, page).await
+        let page = conn.api_keys().list(&reach, filter, page).await?;
+        let ids: Vec<ApiKeyId> = page.rows.iter().map(|(_, key)| key.id).collect();
+        let uses = conn.api_keys().last_uses(&reach, &ids).await?;
+        Ok(page.map(|key| KeyWithUses::new(key, &uses)))
     });
     list.await
 }

@@ -20,7 +20,7 @@ use crate::{
     db::Database,
     error::Result,
     models::{
-        Action, Caller, Change, CredentialId, Origin, PrincipalId, State, User, UserId, event::Refusal,
+        Action, Caller, Change, CredentialId, Origin, PrincipalId, Reach, State, User, UserId, event::Refusal,
         ip_range::network,
     },
 };
@@ -182,6 +182,15 @@ pub async fn write(app: App) -> Result<()> {
     let mut written = Ok(());
     for noted in failed.into_values() {
         let Some(user) = noted.user else { continue };
+        match app.users.get(Reach::by_system(), user.id).await {
+            Ok(Some(_)) => {}
+            // Purged since: nothing is recorded about someone who is being erased.
+            Ok(None) => continue,
+            Err(error) => {
+                written = Err(error);
+                continue;
+            }
+        }
         let mut change = Change::nothing(Action::UserSignInFailed, State::from(user).subject());
         change.refusal = Some(Refusal { reason: noted.reason.to_owned(), count: noted.count });
         if let Err(error) = app.note(&noted.origin, change).await {
@@ -216,7 +225,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn who_has_many_addresses_is_bounded_and_so_is_what_is_remembered() {
+    async fn attempts_from_many_addresses_of_one_network_are_bounded_and_so_is_memory() {
         let attempts = Attempts::new(Limits { per_address: 1, per_caller: 0 });
         let of = |network: u32, host: u32| {
             let (high, low) = (u16::try_from(network >> 16).unwrap(), u16::try_from(network & 0xFFFF).unwrap());

@@ -320,6 +320,9 @@ impl InvitationRepository<'_> {
 
     /// Those of some invitations that exist. Takes no reach: only the service itself calls it.
     pub async fn existing(&mut self, ids: &[InvitationId]) -> Result<Vec<InvitationId>> {
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
         query!(self.conn, c => {
             invitations::table.filter(invitations::id.eq_any(ids)).select(invitations::id).load(c)
         })

@@ -58,10 +58,11 @@ async fn keys_are_found_by_name_creator_expiry_and_last_use(t: Arc<Test>) {
     };
     let (adas, bobs) = (t.with_key(&t.user_key(&ada).await), t.with_key(&t.user_key(&bob).await));
     let used = make(&adas, "Déploiement", Some(3600)).await;
+    let (key, used) = (used.plaintext_key, used.api_key.unwrap());
     make(&bobs, "Backup 100%", Some(2 * 24 * 3600)).await;
     make(&bobs, "deploy again", None).await;
     make(&t.admin(), "by the platform", None).await;
-    t.with_key(&used.plaintext_key).users().list_users(pb::ListUsersRequest::default()).await.unwrap();
+    t.with_key(&key).users().list_users(pb::ListUsersRequest::default()).await.unwrap();
     let last_use = "SELECT CAST(count(*) AS text) AS value FROM cf_api_keys WHERE name LIKE 'D%ploiement' AND last_used_at IS NOT NULL";
     while t.database.texts(last_use).await != ["1"] {
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
@@ -84,10 +85,18 @@ async fn keys_are_found_by_name_creator_expiry_and_last_use(t: Arc<Test>) {
     assert_eq!(found(soon).await, ["Déploiement"]);
     let later = pb::ListApiKeysRequest { expires_from: day, ..Default::default() };
     assert_eq!(found(later).await, ["Backup 100%"]);
-    let unused = pb::ListApiKeysRequest { last_used_before: used.api_key.unwrap().created_at, ..Default::default() };
+    let unused = pb::ListApiKeysRequest { last_used_before: used.created_at, ..Default::default() };
     assert_eq!(found(unused).await, ["Backup 100%", "deploy again", "by the platform"]);
     let active = pb::ListApiKeysRequest { last_used_from: ada.created_at, ..Default::default() };
-    assert_eq!(found(active).await, ["Déploiement"]);
+    assert_eq!(found(active.clone()).await, ["Déploiement"]);
+    // The list shows the last use, and an event never does.
+    let request = pb::ListApiKeysRequest { owner: of_organization(&acme).owner, ..active };
+    let listed = adas.api_keys().list_api_keys(request).await.answered().api_keys.remove(0);
+    let get = pb::GetApiKeyRequest { api_key_id: listed.id.clone() };
+    let got = adas.api_keys().get_api_key(get).await.answered();
+    assert_eq!(got.secrets[0].last_used_at, listed.last_used_at);
+    assert_eq!(got.api_key, Some(listed.clone()));
+    assert!(listed.last_used_at.is_some() && used.last_used_at.is_none());
     refused(
         adas.api_keys()
             .list_api_keys(pb::ListApiKeysRequest { owner: of_organization(&acme).owner, ..query(" ") })

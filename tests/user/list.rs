@@ -192,12 +192,13 @@ async fn a_user_is_found_by_its_present_name_alone(t: Arc<Test>) {
 
 #[both]
 async fn every_user_is_found_whatever_changes_while_many_are_indexed(t: Arc<Test>) {
-    every_user_is_found_while_many_are_indexed(&t, "first_id").await;
+    Box::pin(every_user_is_found_while_many_are_indexed(&t, "first_id")).await;
 }
 
 #[both]
 async fn every_user_is_found_if_many_have_older_ids_than_the_last_indexed_one(t: Arc<Test>) {
-    every_user_is_found_while_many_are_indexed(&t, "(SELECT id FROM cf_users ORDER BY id DESC LIMIT 1)").await;
+    let last = "(SELECT id FROM cf_users ORDER BY id DESC LIMIT 1)";
+    Box::pin(every_user_is_found_while_many_are_indexed(&t, last)).await;
 }
 
 /// Indexes users while some of them change, and then finds each. `last_id` is the last id that counts as indexed at the start.

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use super::{Listing, Lists, Validation, json, texts, time};
 use crate::{
     app::{
+        api_key::KeyWithUses,
         target::Target,
         verification::{Verification, VerificationRequest},
     },
@@ -284,23 +285,30 @@ impl From<ApiKey> for pb::ApiKey {
             created_at: Some(time(key.created_at)),
             updated_at: Some(time(key.updated_at)),
             disabled_at: key.disabled_at.map(time),
+            last_used_at: None,
         }
     }
 }
 
+impl From<KeyWithUses> for pb::ApiKey {
+    fn from(KeyWithUses { api_key, last_uses }: KeyWithUses) -> Self {
+        Self { last_used_at: last_uses.current.max(last_uses.former).map(time), ..api_key.into() }
+    }
+}
+
 /// The secrets of a key, the current one first, each with its last use.
-pub fn secrets(key: &ApiKey, (last, former): (Option<Timestamp>, Option<Timestamp>)) -> Vec<pb::ApiKeySecret> {
+pub fn secrets(KeyWithUses { api_key: key, last_uses }: &KeyWithUses) -> Vec<pb::ApiKeySecret> {
     let current = pb::ApiKeySecret {
         prefix: key.prefix.as_stored().to_owned(),
         created_at: Some(time(key.secret_created_at())),
         expires_at: None,
-        last_used_at: last.map(time),
+        last_used_at: last_uses.current.map(time),
     };
     let former = key.former_prefix.map(|prefix| pb::ApiKeySecret {
         prefix: prefix.as_stored().to_owned(),
         created_at: key.former_created_at.map(time),
         expires_at: key.former_expires_at.map(time),
-        last_used_at: former.map(time),
+        last_used_at: last_uses.former.map(time),
     });
     [current].into_iter().chain(former).collect()
 }

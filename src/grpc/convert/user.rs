@@ -29,13 +29,18 @@ pub fn create(request: pb::CreateUserRequest) -> Result<NewUser> {
     let metadata = check.object("metadata", request.metadata);
     let external_id = check.optional("external_id", &request.external_id, ExternalId::parse);
     let private_metadata = check.object("private_metadata", request.private_metadata);
-    let (Some(email), Some(name), Some(avatar_url), Some(metadata), Some(external_id), Some(private_metadata)) =
-        (email, name, avatar_url, metadata, external_id, private_metadata)
-    else {
-        return Err(check.failed());
-    };
-    let email_verified = request.email_verified;
-    Ok(NewUser { email, name, avatar_url, metadata, email_verified, external_id, private_metadata })
+    let new = (|| {
+        Some(NewUser {
+            email: email?,
+            name: name?,
+            avatar_url: avatar_url?,
+            metadata: metadata?,
+            email_verified: request.email_verified,
+            external_id: external_id?,
+            private_metadata: private_metadata?,
+        })
+    })();
+    new.ok_or_else(|| check.failed())
 }
 
 /// Parses a DeleteOwnUser request.

@@ -4,11 +4,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::{called_by, called_to_act, lists, scope_of, verify_stream::VerifyStream};
 use crate::{
-    app::{
-        self, App,
-        api_key::{IssuedKey, KeyWithUses},
-        verification::Verifier,
-    },
+    app::{self, App, api_key::IssuedKey, verification::Verifier},
     grpc::convert,
     models::ApiKeyId,
     pb::{self, api_key_service_server::ApiKeyService},
@@ -51,9 +47,9 @@ impl ApiKeyService for ApiKeyHandler {
     ) -> Result<Response<pb::GetApiKeyResponse>, Status> {
         let (caller, request) = called_by(request)?;
         let id = convert::id_of("api_key_id", &request.api_key_id)?;
-        let KeyWithUses { api_key, last_uses } = app::api_key::get(&self.app, &caller, id).await?;
-        let secrets = convert::api_key::secrets(&api_key, last_uses);
-        Ok(Response::new(pb::GetApiKeyResponse { api_key: Some(api_key.into()), secrets }))
+        let found = app::api_key::get(&self.app, &caller, id).await?;
+        let secrets = convert::api_key::secrets(&found);
+        Ok(Response::new(pb::GetApiKeyResponse { api_key: Some(found.into()), secrets }))
     }
 
     async fn list_api_keys(

@@ -292,6 +292,15 @@ pub fn covers_rate(held: i64, given: i64) -> bool {
     held == 0 || (given != 0 && given <= held)
 }
 
+/// When the secrets of a key were last used.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct LastUses {
+    /// The current one.
+    pub current: Option<Timestamp>,
+    /// The one before it.
+    pub former: Option<Timestamp>,
+}
+
 /// A filter of keys.
 #[derive(Clone, Debug)]
 pub struct ApiKeyFilter {

@@ -3,6 +3,8 @@
 mod list;
 mod revoke;
 
+use std::collections::HashMap;
+
 use diesel::{
     dsl::{case_when, exists},
     prelude::*,
@@ -17,10 +19,10 @@ use crate::{
     },
     error::{Error, Result},
     models::{
-        Action, ApiKey, ApiKeyId, Credential, Environment, HeldPermissions, IpRanges, JsonObject, MembershipState,
-        Name, Organization, OrganizationId, OrganizationState, OwnerState, Permissions, Principal, PrincipalId, Reach,
-        Revision, RoleName, Scopes, SecretHash, Timestamp, User, UserId, UserState, api_key::KeyPrefix,
-        search::searchable,
+        Action, ApiKey, ApiKeyId, Credential, Environment, HeldPermissions, IpRanges, JsonObject, LastUses,
+        MembershipState, Name, Organization, OrganizationId, OrganizationState, OwnerState, Permissions, Principal,
+        PrincipalId, Reach, Revision, RoleName, Scopes, SecretHash, Timestamp, User, UserId, UserState,
+        api_key::KeyPrefix, search::searchable,
     },
     repositories::Locked,
 };
@@ -245,14 +247,17 @@ impl ApiKeyRepository<'_> {
         Ok(key)
     }
 
-    /// Last use of the current and of the former secret, as of the last flush.
-    pub async fn last_uses(&mut self, reach: &Reach, id: ApiKeyId) -> Result<(Option<Timestamp>, Option<Timestamp>)> {
-        let found: Option<_> = query!(self.conn, c => {
-            let query = api_keys::table.filter(api_keys::id.eq(id));
-            let query = query.select((api_keys::last_used_at, api_keys::former_last_used_at)).into_boxed::<Backend>();
-            async { within!(api_keys, query, reach).get_result(c).await.optional() }
+    /// Last uses of the current and of the former secrets of keys, as of the last flush.
+    pub async fn last_uses(&mut self, reach: &Reach, ids: &[ApiKeyId]) -> Result<HashMap<ApiKeyId, LastUses>> {
+        if ids.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let rows: Vec<(ApiKeyId, Option<Timestamp>, Option<Timestamp>)> = query!(self.conn, c => {
+            let query = api_keys::table.filter(api_keys::id.eq_any(ids));
+            let columns = (api_keys::id, api_keys::last_used_at, api_keys::former_last_used_at);
+            within!(api_keys, query.select(columns).into_boxed::<Backend>(), reach).load(c)
         })?;
-        Ok(found.unwrap_or_default())
+        Ok(rows.into_iter().map(|(id, current, former)| (id, LastUses { current, former })).collect())
     }
 
     /// Stores when secrets were last used. The time is rounded down, so it may be before a secret was created, which then is its first use.
