@@ -46,13 +46,13 @@ pub fn sweep(runtime: &tokio::runtime::Runtime) -> (String, bool) {
     );
     let mut is_well = true;
     for backend in [Backend::Sqlite, Backend::Postgres] {
-        let told = Arc::new(std::sync::Mutex::new(String::new()));
-        let filled = told.clone();
+        let lines = Arc::new(std::sync::Mutex::new(String::new()));
+        let filled = lines.clone();
         runtime.block_on(run(backend, &[], move |t| async move {
             let lines = measure(&t, backend).await;
             filled.lock().unwrap().push_str(&lines);
         }));
-        let lines = told.lock().unwrap().clone();
+        let lines = lines.lock().unwrap().clone();
         is_well &= !lines.contains("**");
         text.push_str(&lines);
     }

@@ -60,7 +60,7 @@ pub async fn pages(api: &Api, backend: Backend, report: &mut Report, organizatio
     };
     let page = timed(async || drop(api.memberships().list_memberships(list.clone()).await.answered())).await;
     report.line(format!("{name}: a page of {PAGE} of ListMemberships of {MEMBERS} members takes {page:.1?}"));
-    let mut told = |what: &str, time: Duration| {
+    let mut compared = |what: &str, time: Duration| {
         let ratio = time.as_secs_f64() / page.as_secs_f64();
         let verdict = if ratio > MOST { " **too slow**" } else { "" };
         report.line(format!("{name}: {what}: {time:.1?}, {ratio:.2} of that page{verdict}"));
@@ -83,13 +83,13 @@ pub async fn pages(api: &Api, backend: Backend, report: &mut Report, organizatio
     ] {
         let request = members(query, order);
         let time = timed(async || drop(api.memberships().list_members(request.clone()).await.answered())).await;
-        told(what, time);
+        compared(what, time);
     }
     let count = pb::CountMembersRequest { organization_id: organization_id.to_owned(), ..Default::default() };
     let counted = timed(async || {
         api.memberships().count_members(count.clone()).await.answered();
     });
-    told("CountMembers", counted.await);
+    compared("CountMembers", counted.await);
     for (what, query, organization) in [
         ("ListUsers over all, the fragment an address ends with", "@example.org", ""),
         ("ListUsers over all, two frequent characters", "us", ""),
@@ -105,7 +105,7 @@ pub async fn pages(api: &Api, backend: Backend, report: &mut Report, organizatio
             page_size: PAGE,
             ..Default::default()
         };
-        told(what, timed(async || drop(api.users().list_users(request.clone()).await.answered())).await);
+        compared(what, timed(async || drop(api.users().list_users(request.clone()).await.answered())).await);
     }
     walk(api, name, report, organization_id).await;
 }
