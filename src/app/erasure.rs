@@ -1,4 +1,4 @@
-//! Erases what is stored about a person once the user is purged: up to [`AT_ONCE`] rows in the same transaction, the rest by the job
+//! Erases what is stored about a person once the user is purged: up to `AT_ONCE` rows in the same transaction, the rest by the job
 //! `erasure`.
 //!
 //! What is left to do is stored with the purge, one row for each index that leads to the person, so that it survives a crash.

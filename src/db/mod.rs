@@ -177,11 +177,11 @@ impl Database {
         boxed(work(&mut conn)).await
     }
 
-    /// As [`Db::scan`]; with `is_consistent` all reads see the same snapshot. It takes one more round trip on PostgreSQL, and reading must not be
+    /// As [`Database::scan`]; with `is_consistent` all reads see the same snapshot. It takes one more round trip on PostgreSQL, and reading must not be
     /// cancelled often: the connection is then discarded.
     ///
     /// # Errors
-    /// As [`Db::scan`].
+    /// As [`Database::scan`].
     pub async fn scan_consistently<T, F>(&self, is_consistent: bool, work: F) -> Result<T>
     where
         for<'c> F: Work<&'c mut Conn, Result<T>, Running: Send> + Copy,

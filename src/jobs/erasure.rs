@@ -1,6 +1,6 @@
 //! Completes the erasure of purged users, in batches small enough that no writer waits long for one.
 //!
-//! Each part is examined once more after [`SETTLE`], for calls that had begun before the purge and ended after it. When the last part of a
+//! Each part is examined once more after `SETTLE`, for calls that had begun before the purge and ended after it. When the last part of a
 //! user is done, the event `user.erased` says that nothing is left.
 
 use std::time::{Duration, Instant};
