@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use tenantry::pb::{self, MemberOrder};
+use tenantry::pb::{self, MemberOrder, list_effective_permissions_request::Subject};
 
 use crate::{
     load::{self, CONNECTIONS, IN_FLIGHT},
@@ -90,6 +90,26 @@ pub async fn pages(api: &Api, backend: Backend, report: &mut Report, organizatio
         api.memberships().count_members(count.clone()).await.answered();
     });
     compared("CountMembers", counted.await);
+    let listed = api.memberships().list_memberships(list).await.answered();
+    let user_id = listed.memberships.last().expect("the organization has members").user_id.clone();
+    let effective = pb::ListEffectivePermissionsRequest {
+        subject: Some(Subject::UserId(user_id)),
+        organization_id: organization_id.to_owned(),
+    };
+    let listed = timed(async || {
+        api.authorization().list_effective_permissions(effective.clone()).await.answered();
+    });
+    compared("ListEffectivePermissions", listed.await);
+    let principals = pb::ListPrincipalsWithPermissionRequest {
+        organization_id: organization_id.to_owned(),
+        permission: "members:read".to_owned(),
+        page_size: PAGE,
+        ..Default::default()
+    };
+    let listed = timed(async || {
+        api.authorization().list_principals_with_permission(principals.clone()).await.answered();
+    });
+    compared("ListPrincipalsWithPermission", listed.await);
     for (what, query, organization) in [
         ("ListUsers over all, the fragment an address ends with", "@example.org", ""),
         ("ListUsers over all, two frequent characters", "us", ""),
