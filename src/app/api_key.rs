@@ -1,13 +1,13 @@
 //! API keys.
 
-use std::{collections::HashMap, time::Duration};
+use std::time::Duration;
 
 use super::{App, authority, change::Answer, guards, target::Target};
 use crate::{
     db::Conn,
     error::{Entity, Error, Limit, Precondition, Result},
     models::{
-        Action, ApiKey, ApiKeyChanges, ApiKeyFilter, ApiKeyId, ApiKeyOwner, Call, Caller, LastUses, NewApiKey, Page,
+        Action, ApiKey, ApiKeyChanges, ApiKeyFilter, ApiKeyId, ApiKeyOwner, Call, Caller, KeyWithUses, NewApiKey, Page,
         PageRequest, Plaintext, Reach, Timestamp, permission,
     },
     repositories::Locked,
@@ -25,20 +25,6 @@ pub struct IssuedKey {
     pub api_key: ApiKey,
     /// The whole key in clear, with its new secret.
     pub plaintext: Plaintext,
-}
-
-/// A key and when its secrets were last used.
-pub struct KeyWithUses {
-    /// The key.
-    pub api_key: ApiKey,
-    /// The last uses, as of the last flush to the database.
-    pub last_uses: LastUses,
-}
-
-impl KeyWithUses {
-    fn new(api_key: ApiKey, uses: &HashMap<ApiKeyId, LastUses>) -> Self {
-        Self { last_uses: uses.get(&api_key.id).copied().unwrap_or_default(), api_key }
-    }
 }
 
 /// Creates a key at `now`. A key without a rate limit gets that of the caller.
@@ -80,8 +66,8 @@ pub async fn create<A: Answer>(
 pub async fn get(app: &App, caller: &Caller, id: ApiKeyId) -> Result<KeyWithUses> {
     let get = app.db.read(async |conn| {
         let (api_key, reach) = guards::visible_key(conn, caller, id).await?;
-        let uses = conn.api_keys().last_uses(&reach, &[id]).await?;
-        Ok(KeyWithUses::new(api_key, &uses))
+        let last_uses = conn.api_keys().last_uses(&reach, id).await?;
+        Ok(KeyWithUses { api_key, last_uses })
     });
     get.await
 }
@@ -96,10 +82,7 @@ pub async fn list(app: &App, caller: &Caller, filter: &ApiKeyFilter, page: &Page
                 Reach::Organization(id)
             }
         };
-        let page = conn.api_keys().list(&reach, filter, page).await?;
-        let ids: Vec<ApiKeyId> = page.rows.iter().map(|(_, key)| key.id).collect();
-        let uses = conn.api_keys().last_uses(&reach, &ids).await?;
-        Ok(page.map(|key| KeyWithUses::new(key, &uses)))
+        conn.api_keys().list(&reach, filter, page).await
     });
     list.await
 }

@@ -181,23 +181,22 @@ pub async fn write(app: App) -> Result<()> {
     let failed = std::mem::take(&mut *app.attempts.failed.lock().unwrap_or_else(PoisonError::into_inner));
     let mut written = Ok(());
     for noted in failed.into_values() {
-        let Some(user) = noted.user else { continue };
-        match app.users.get(Reach::by_system(), user.id).await {
-            Ok(Some(_)) => {}
-            // Purged since: nothing is recorded about someone who is being erased.
-            Ok(None) => continue,
-            Err(error) => {
-                written = Err(error);
-                continue;
-            }
-        }
-        let mut change = Change::nothing(Action::UserSignInFailed, State::from(user).subject());
-        change.refusal = Some(Refusal { reason: noted.reason.to_owned(), count: noted.count });
-        if let Err(error) = app.note(&noted.origin, change).await {
+        if let Err(error) = write_one(&app, noted).await {
             written = Err(error);
         }
     }
     written
+}
+
+async fn write_one(app: &App, noted: Failed) -> Result<()> {
+    let Some(user) = noted.user else { return Ok(()) };
+    // Nothing is recorded about someone who was purged since.
+    if app.users.get(Reach::by_system(), user.id).await?.is_none() {
+        return Ok(());
+    }
+    let mut change = Change::nothing(Action::UserSignInFailed, State::from(user).subject());
+    change.refusal = Some(Refusal { reason: noted.reason.to_owned(), count: noted.count });
+    app.note(&noted.origin, change).await
 }
 
 #[cfg(test)]

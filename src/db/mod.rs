@@ -177,8 +177,8 @@ impl Database {
         boxed(work(&mut conn)).await
     }
 
-    /// As [`Database::scan`]; with `is_consistent` all reads see the same snapshot. It takes one more round trip on PostgreSQL, and reading must not be
-    /// cancelled often: the connection is then discarded.
+    /// As [`Database::scan`]; with `is_consistent` all reads see the same snapshot. On PostgreSQL this takes one more round trip, and a
+    /// cancelled read discards its connection.
     ///
     /// # Errors
     /// As [`Database::scan`].

@@ -44,8 +44,8 @@ pub mod user;
 
 pub use action::Action;
 pub use api_key::{
-    ApiKey, ApiKeyChanges, ApiKeyFilter, ApiKeyOwner, Credential, Environment, LastUses, NewApiKey, OwnerState, Use,
-    Verdict,
+    ApiKey, ApiKeyChanges, ApiKeyFilter, ApiKeyOwner, Credential, Environment, KeyWithUses, LastUses, NewApiKey,
+    OwnerState, Use, Verdict,
 };
 pub use authority::Grant;
 pub use call::{Actor, Call, DeniedItems, Once, Origin};

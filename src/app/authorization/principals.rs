@@ -10,8 +10,9 @@ use crate::{
     db::Conn,
     error::Result,
     models::{
-        ApiKeyFilter, ApiKeyOwner, BuiltInRole, Caller, Cursor, HeldPermissions, MembershipId, Organization,
-        OrganizationId, OrganizationState, Page, PageRequest, Permissions, Reach, RoleName, Scope, Timestamp, UserId,
+        ApiKeyFilter, ApiKeyOwner, BuiltInRole, Caller, Cursor, HeldPermissions, KeyWithUses, MembershipId,
+        Organization, OrganizationId, OrganizationState, Page, PageRequest, Permissions, Reach, RoleName, Scope,
+        Timestamp, UserId,
         permission::{Basis, Holder, Subject},
     },
     repositories::Member,
@@ -214,7 +215,7 @@ async fn keys(conn: &mut Conn, listed: &Listed<'_>, after: Uuid, limit: i64) -> 
     let size = usize::try_from(limit).unwrap_or(PageRequest::MAX_SIZE);
     let request = PageRequest { after: Some(Cursor::by_id(after)), ..PageRequest::first(size) };
     let page = conn.api_keys().list(&Reach::Organization(id), &filter, &request).await?;
-    let examined = page.rows.into_iter().map(|(cursor, key)| {
+    let examined = page.rows.into_iter().map(|(cursor, KeyWithUses { api_key: key, .. })| {
         let has = unusable(&key, listed.now).is_none()
             && key.scopes.hold(listed.permission)
             && HeldPermissions::by_own_key(&key.scopes).covers(listed.permission.as_str());

@@ -7,14 +7,13 @@ use bytes::Bytes;
 use super::{Listing, Lists, Validation, json, texts, time};
 use crate::{
     app::{
-        api_key::KeyWithUses,
         target::Target,
         verification::{Verification, VerificationRequest},
     },
     error::{Error, Result, Violation},
     models::{
-        ApiKey, ApiKeyChanges, ApiKeyFilter, ApiKeyId, ApiKeyOwner, Environment, IpRange, IpRanges, Name, NewApiKey,
-        Plaintext, Resource as _, Scope, Timestamp, Verdict, api_key::MAX_RATE_LIMIT, characters::shown,
+        ApiKey, ApiKeyChanges, ApiKeyFilter, ApiKeyId, ApiKeyOwner, Environment, IpRange, IpRanges, KeyWithUses, Name,
+        NewApiKey, Plaintext, Resource as _, Scope, Timestamp, Verdict, api_key::MAX_RATE_LIMIT, characters::shown,
         ip_range::parse_address, stored::StoredText as _,
     },
     pb::{self, api_key::Owner as WireOwner, create_api_key_request, list_api_keys_request},

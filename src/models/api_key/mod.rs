@@ -301,6 +301,15 @@ pub struct LastUses {
     pub former: Option<Timestamp>,
 }
 
+/// A key and when its secrets were last used.
+#[derive(Clone, Debug)]
+pub struct KeyWithUses {
+    /// The key.
+    pub api_key: ApiKey,
+    /// The last uses, as of the last flush to the database.
+    pub last_uses: LastUses,
+}
+
 /// A filter of keys.
 #[derive(Clone, Debug)]
 pub struct ApiKeyFilter {

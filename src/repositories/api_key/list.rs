@@ -14,8 +14,8 @@ use crate::{
     },
     error::Result,
     models::{
-        ApiKey, ApiKeyFilter, ApiKeyId, ApiKeyOwner, Cursor, MetadataKind, MetadataMatch, Page, PageRequest, Reach,
-        ResourceId,
+        ApiKeyFilter, ApiKeyId, ApiKeyOwner, Cursor, KeyWithUses, LastUses, MetadataKind, MetadataMatch, Page,
+        PageRequest, Reach, ResourceId, Timestamp,
     },
     repositories::metadata::Walk,
 };
@@ -59,13 +59,34 @@ fn is_partial(filter: &ApiKeyFilter) -> bool {
         || !filter.last_used.is_all()
 }
 
-fn row_id(row: &ApiKeyRow) -> Cursor {
+/// A key and the last uses of its current and of its former secret.
+type Listed = (ApiKeyRow, Option<Timestamp>, Option<Timestamp>);
+
+/// The columns of [`Listed`].
+macro_rules! listed {
+    () => {
+        (ApiKeyRow::as_select(), api_keys::last_used_at, api_keys::former_last_used_at)
+    };
+}
+
+impl From<Listed> for KeyWithUses {
+    fn from((row, current, former): Listed) -> Self {
+        Self { api_key: row.into(), last_uses: LastUses { current, former } }
+    }
+}
+
+fn row_id((row, ..): &Listed) -> Cursor {
     Cursor::by_id(row.id)
 }
 
 impl ApiKeyRepository<'_> {
     /// A page of API keys, in order of creation.
-    pub async fn list(&mut self, reach: &Reach, filter: &ApiKeyFilter, page: &PageRequest) -> Result<Page<ApiKey>> {
+    pub async fn list(
+        &mut self,
+        reach: &Reach,
+        filter: &ApiKeyFilter,
+        page: &PageRequest,
+    ) -> Result<Page<KeyWithUses>> {
         if let Some(entry) = &filter.metadata {
             return self.list_by_entry(reach, entry, filter, page).await;
         }
@@ -79,8 +100,8 @@ impl ApiKeyRepository<'_> {
             })?;
         }
         let span = searched_to.map_or(span, |last| span.until(last.0, page.order));
-        let rows: Vec<ApiKeyRow> = query!(self.conn, c => {
-            let query = api_keys::table.select(ApiKeyRow::as_select()).into_boxed::<Backend>();
+        let rows: Vec<Listed> = query!(self.conn, c => {
+            let query = api_keys::table.select(listed!()).into_boxed::<Backend>();
             let query = filtered!(owned!(query, filter.owner), filter, page);
             let query = spanned!(query, api_keys::id, ApiKeyId, span, page.order);
             within!(api_keys, query, reach).limit(page.limit()).load(c)
@@ -95,24 +116,24 @@ impl ApiKeyRepository<'_> {
         entry: &MetadataMatch,
         filter: &ApiKeyFilter,
         page: &PageRequest,
-    ) -> Result<Page<ApiKey>> {
+    ) -> Result<Page<KeyWithUses>> {
         let owner = match filter.owner {
             ApiKeyOwner::Organization(id) => ResourceId(id.0),
             ApiKeyOwner::User(id) => ResourceId(id.0),
         };
         let mut walk = Walk::new((MetadataKind::ApiKey, entry), owner, page);
-        let mut rows: Vec<ApiKeyRow> = Vec::new();
+        let mut rows: Vec<Listed> = Vec::new();
         while rows.len() <= page.size {
             let ids: Vec<ApiKeyId> = walk.next(self.conn).await?.into_iter().map(|id| ApiKeyId(id.0)).collect();
             if ids.is_empty() {
                 break;
             }
-            let more: Vec<ApiKeyRow> = query!(self.conn, c => {
+            let more: Vec<Listed> = query!(self.conn, c => {
                 let query = api_keys::table.filter(api_keys::id.eq_any(&ids));
-                let query = filtered!(query.select(ApiKeyRow::as_select()).into_boxed::<Backend>(), filter, page);
+                let query = filtered!(query.select(listed!()).into_boxed::<Backend>(), filter, page);
                 within!(api_keys, query, reach).load(c)
             })?;
-            rows.extend(in_order_of(&ids, more, |row| row.id));
+            rows.extend(in_order_of(&ids, more, |(row, ..)| row.id));
         }
         Ok(page.page_looked_at(rows, walk.searched_to(), row_id))
     }

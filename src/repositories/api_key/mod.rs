@@ -3,8 +3,6 @@
 mod list;
 mod revoke;
 
-use std::collections::HashMap;
-
 use diesel::{
     dsl::{case_when, exists},
     prelude::*,
@@ -247,17 +245,14 @@ impl ApiKeyRepository<'_> {
         Ok(key)
     }
 
-    /// Last uses of the current and of the former secrets of keys, as of the last flush.
-    pub async fn last_uses(&mut self, reach: &Reach, ids: &[ApiKeyId]) -> Result<HashMap<ApiKeyId, LastUses>> {
-        if ids.is_empty() {
-            return Ok(HashMap::new());
-        }
-        let rows: Vec<(ApiKeyId, Option<Timestamp>, Option<Timestamp>)> = query!(self.conn, c => {
-            let query = api_keys::table.filter(api_keys::id.eq_any(ids));
-            let columns = (api_keys::id, api_keys::last_used_at, api_keys::former_last_used_at);
-            within!(api_keys, query.select(columns).into_boxed::<Backend>(), reach).load(c)
+    /// Last use of the current and of the former secret, as of the last flush.
+    pub async fn last_uses(&mut self, reach: &Reach, id: ApiKeyId) -> Result<LastUses> {
+        let found: Option<_> = query!(self.conn, c => {
+            let query = api_keys::table.filter(api_keys::id.eq(id));
+            let query = query.select((api_keys::last_used_at, api_keys::former_last_used_at)).into_boxed::<Backend>();
+            async { within!(api_keys, query, reach).get_result(c).await.optional() }
         })?;
-        Ok(rows.into_iter().map(|(id, current, former)| (id, LastUses { current, former })).collect())
+        Ok(found.map(|(current, former)| LastUses { current, former }).unwrap_or_default())
     }
 
     /// Stores when secrets were last used. The time is rounded down, so it may be before a secret was created, which then is its first use.
