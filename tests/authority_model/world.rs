@@ -183,7 +183,7 @@ impl World {
     fn story(&self) -> String {
         let users: Vec<_> = self.model.users.iter().enumerate().collect();
         format!(
-            "seed of the sequence {}, {} were begun, after\n{}\n{users:#?}",
+            "{users:#?}\nseed of the sequence {}, {} were begun, after\n{}",
             self.seed,
             BEGUN.load(Ordering::SeqCst),
             self.taken.join("\n")
@@ -281,10 +281,11 @@ impl World {
                 ),
                 _ => false,
             };
-            assert!(is_a_refusal, "{status:?}\n{}", self.story());
+            assert!(is_a_refusal, "{}\n{status:?}", self.story());
         }
         if let Some(expected) = expected {
-            assert_eq!(result.is_ok(), expected, "the model says {expected}: {reported}\n{}", self.story());
+            let claim = format!("the model says {expected} of {credential:?} {call:?}: {reported}");
+            assert_eq!(result.is_ok(), expected, "{}\n{claim}", self.story());
         }
         let count = counts.entry(call.method()).or_default();
         if let Ok(answer) = result {

@@ -57,6 +57,33 @@ async fn nobody_gives_or_changes_a_role_above_its_own(t: Arc<Test>) {
 }
 
 #[both]
+async fn nobody_gives_a_permission_beyond_its_own(t: Arc<Test>) {
+    let (ada, bob, carl) = (t.user("ada").await, t.user("bob").await, t.user("carl").await);
+    let acme = t.organization(&ada).await;
+    let (bobs, carls) = (t.member(&bob, &acme, "admin").await, t.member(&carl, &acme, "admin").await);
+    let giving = |membership: &pb::Membership, permission: &str| pb::UpdateMembershipRequest {
+        permissions: vec![permission.to_owned()],
+        update_mask: mask(&["permissions"]),
+        ..role(membership, "")
+    };
+    for key in [t.user_key(&bob).await, t.organization_key(&acme).await] {
+        let api = t.with_key(&key);
+        for permission in ["*", "organizations:*", "organizations:delete", "organizations:transfer"] {
+            for membership in [&bobs, &carls] {
+                let given = api.memberships().update_membership(giving(membership, permission)).await;
+                refused(given, ErrorReason::RoleInsufficient);
+            }
+        }
+        api.memberships().update_membership(giving(&carls, "invoices:*")).await.unwrap();
+    }
+    let by_owner = t.with_key(&t.user_key(&ada).await);
+    by_owner.memberships().update_membership(giving(&carls, "*")).await.unwrap();
+    // A deputy of the owner is not lowered by an admin.
+    let lowered = t.with_key(&t.user_key(&bob).await).memberships().update_membership(role(&carls, "viewer")).await;
+    refused(lowered, ErrorReason::RoleInsufficient);
+}
+
+#[both]
 async fn a_narrow_key_of_an_organization_lowers_nobody_who_holds_more_than_its_scopes(t: Arc<Test>) {
     let (ada, bob, carl) = (t.user("ada").await, t.user("bob").await, t.user("carl").await);
     let acme = t.organization(&ada).await;

@@ -96,7 +96,7 @@ pub enum MissingAuthority {
     Scope(String),
 }
 
-/// The permissions of a role, in ascending order.
+/// The permissions of a role, in ascending order: each includes those before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Base {
     Nothing,
@@ -126,6 +126,18 @@ impl Base {
             Self::Admin => !NOT_OF_ADMINS.iter().any(|withheld| scope::covers(permission, withheld)),
             Self::Everything => true,
         }
+    }
+
+    /// The names of its permissions.
+    fn names<'n>(self) -> impl Iterator<Item = &'n str> {
+        let names: &[&[&str]] = match self {
+            Self::Nothing => &[],
+            Self::EveryMember => &[&OF_EVERY_MEMBER],
+            Self::Member => &[&OF_EVERY_MEMBER, &OF_MEMBERS],
+            // They include permissions that have no name yet.
+            Self::Admin | Self::Everything => &[&[UNNAMED]],
+        };
+        names.iter().flat_map(|names| names.iter().copied())
     }
 }
 
@@ -226,12 +238,10 @@ impl HeldPermissions {
     /// # Errors
     /// The first missing permission, and whether the standing or the scopes lack it; `*` for unnamed ones.
     pub fn outranks(&self, other: &Self) -> Result<(), MissingAuthority> {
-        // Unnamed permissions of `other` are covered only by a base of at least its rank.
-        let is_unnamed = |permission: &str| permission == UNNAMED && other.base >= Base::Admin;
-        let covers =
-            |permission: &&str| (is_unnamed(permission) && self.base >= other.base) || self.standing_covers(permission);
-        for permission in other.all() {
-            if !covers(&permission) {
+        let base = other.base.names().map(|permission| (permission, self.base >= other.base));
+        let given = other.given.iter().map(|permission| (permission.as_str(), false));
+        for (permission, is_of_base) in base.chain(given) {
+            if !is_of_base && !self.standing_covers(permission) {
                 return Err(MissingAuthority::Standing(permission.to_owned()));
             }
             let is_of_every_member = OF_EVERY_MEMBER.contains(&permission);
@@ -253,15 +263,7 @@ impl HeldPermissions {
 
     /// The names of all permissions held.
     fn all(&self) -> Vec<&str> {
-        let base: &[&[&str]] = match self.base {
-            Base::Nothing => &[],
-            Base::EveryMember => &[&OF_EVERY_MEMBER],
-            Base::Member => &[&OF_EVERY_MEMBER, &OF_MEMBERS],
-            // They include permissions that have no name yet.
-            Base::Admin | Base::Everything => &[&[UNNAMED]],
-        };
-        let base = base.iter().flat_map(|permissions| permissions.iter().copied());
-        base.chain(self.given.iter().map(Scope::as_str)).collect()
+        self.base.names().chain(self.given.iter().map(Scope::as_str)).collect()
     }
 }
 

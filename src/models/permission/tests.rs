@@ -36,6 +36,23 @@ fn what_a_membership_gives_counts_beside_its_role() {
 }
 
 #[test]
+fn no_permissions_cover_others_that_hold_more() {
+    let names = OWN.into_iter().chain(["invoices:read", "invoices:write", "unnamed:read"]);
+    let names: Vec<&str> = names.collect();
+    let given = ["*", "organizations:*", "organizations:delete", "invitations:*", "invoices:read", "invoices:*"];
+    let all: Vec<HeldPermissions> = ["owner", "admin", "member", "viewer", "clerk"]
+        .into_iter()
+        .flat_map(|role| [&[][..]].into_iter().chain(given.chunks(1)).map(move |given| held(role, given)))
+        .collect();
+    for holder in &all {
+        for other in all.iter().filter(|other| holder.covers_all(other)) {
+            let excess = names.iter().find(|name| other.covers(name) && !holder.covers(name));
+            assert!(excess.is_none() && (holder.covers("*") || !other.covers("*")), "{holder:?} {other:?} {excess:?}");
+        }
+    }
+}
+
+#[test]
 fn an_organizations_key_holds_what_its_scopes_say_and_never_more_than_an_admin() {
     let key =
         |scopes: &[&str]| HeldPermissions::by_own_key(&scopes.iter().map(|text| Scope::parse(text).unwrap()).collect());
