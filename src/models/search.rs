@@ -21,6 +21,8 @@ const MAX_TEXT_BYTES: usize = 1024;
 const LOOKED_UP: usize = 4;
 /// The longest gram, in characters.
 const LONGEST: usize = 3;
+/// The hash of no characters.
+const EMPTY_GRAM: Gram = 0x811c_9dc5;
 /// Separates texts. No text that is searched contains it.
 const SEPARATOR: char = '\n';
 
@@ -61,29 +63,27 @@ fn shortened(mut text: String) -> String {
     text
 }
 
-/// The grams of a searched text, in order and without duplicates.
-pub fn grams(searchable: &str) -> Vec<Gram> {
-    let mut grams = Vec::new();
+/// Calls `found` with each gram of a searched text, as often as it occurs.
+pub fn each_gram(searchable: &str, mut found: impl FnMut(Gram)) {
     for text in searchable.split(SEPARATOR) {
         let chars: Vec<char> = text.chars().collect();
-        for length in 1..=LONGEST {
-            grams.extend(chars.windows(length).map(gram));
+        for start in 0..chars.len() {
+            let mut hash = EMPTY_GRAM;
+            for c in chars.iter().skip(start).take(LONGEST) {
+                hash = longer(hash, *c);
+                found(hash);
+            }
         }
     }
-    grams.sort_unstable();
-    grams.dedup();
-    grams
 }
 
-/// FNV-1a.
 fn gram(chars: &[char]) -> Gram {
-    let mut hash: u32 = 0x811c_9dc5;
-    for c in chars {
-        for byte in u32::from(*c).to_le_bytes() {
-            hash = (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193);
-        }
-    }
-    hash
+    chars.iter().fold(EMPTY_GRAM, |hash, c| longer(hash, *c))
+}
+
+/// The gram with one more character, by FNV-1a.
+fn longer(gram: Gram, c: char) -> Gram {
+    u32::from(c).to_le_bytes().iter().fold(gram, |hash, byte| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193))
 }
 
 /// The row of a segment that lists a gram, less than [`BUCKETS`].
@@ -161,6 +161,7 @@ impl Postings {
     /// Adds places of grams.
     pub fn extend(&mut self, mut added: Vec<(Gram, u16)>) {
         added.sort_unstable();
+        added.dedup();
         for of_gram in added.chunk_by(|one, next| one.0 == next.0) {
             let Some((gram, _)) = of_gram.first() else { continue };
             let places = self.0.entry(*gram).or_default();
@@ -294,7 +295,8 @@ mod tests {
             if let Ok(fragment) = Fragment::parse(&part)
                 && fragment.is_in(&searched)
             {
-                let all = grams(&searched);
+                let mut all = Vec::new();
+                each_gram(&searched, |gram| all.push(gram));
                 prop_assert!(fragment.grams().iter().all(|gram| all.contains(gram)));
             }
         }

@@ -15,7 +15,7 @@ use crate::{
     error::{Error, Result},
     models::{
         Name, NormalizedEmail, OrganizationId, ResourceId, Slug, UserId,
-        search::{BUCKETS, Gram, Postings, SEGMENT, Searched, bucket, grams, searchable},
+        search::{BUCKETS, Gram, Postings, SEGMENT, Searched, bucket, each_gram, searchable},
     },
 };
 
@@ -85,11 +85,11 @@ impl OpenSegment {
             }
             let place =
                 u16::try_from(place).map_err(|_| Error::internal("a segment of the search index is too large"))?;
-            for gram in grams(text) {
+            each_gram(text, |gram| {
                 if let Some(added) = postings.get_mut(bucket(gram)) {
                     added.push((gram, place));
                 }
-            }
+            });
         }
         members.retain(|chunk, _| changed.contains(chunk));
         let bytes = |ids: Vec<Uuid>| ids.into_iter().flat_map(Uuid::into_bytes).collect();
