@@ -15,11 +15,23 @@ use crate::{
         OrganizationId, Page, PageRequest, Reach, ResourceId,
     },
     repositories::{
-        in_order_of,
+        Span, in_order_of,
         metadata::{Walk, compared_with_entries},
         reach::within,
     },
 };
+
+/// Compares memberships with the conditions of a filter that are not found by an index.
+macro_rules! compared_with_others {
+    ($query:expr, $filter:expr, $page:expr) => {{
+        let mut query = in_period!($query, memberships::created_at, $page.created);
+        if let Some(role) = &$filter.role {
+            query = query.filter(compared(memberships::role.eq(role)));
+        }
+        let entries = $filter.metadata.of(MetadataKind::Membership, MetadataKind::MembershipPrivate);
+        compared_with_entries!(query, entries, memberships::id)
+    }};
+}
 
 impl MembershipRepository<'_> {
     /// The membership with an external id.
@@ -35,6 +47,29 @@ impl MembershipRepository<'_> {
             let query = query.select(MembershipRow::as_select()).into_boxed::<Backend>();
             async { within!(memberships, query, reach).get_result(c).await.optional() }
         })
+    }
+
+    /// The membership of an organization with an external id, as a page. At most one has it, so the page has no order: PostgreSQL would
+    /// read all members in that order.
+    pub(super) async fn list_by_external_id(
+        &mut self,
+        reach: &Reach,
+        organization: OrganizationId,
+        external_id: &ExternalId,
+        filter: &MembershipFilter,
+        page: &PageRequest,
+    ) -> Result<Page<Membership>> {
+        let span = Span::of(page);
+        let rows: Vec<MembershipRow> = query!(self.conn, c => {
+            let query = memberships::table.filter(memberships::organization_id.eq(organization));
+            let query = query.filter(memberships::external_id.eq(external_id));
+            let query = query.filter(compared(memberships::id.gt(MembershipId(span.after))));
+            let query = query.filter(compared(memberships::id.le(MembershipId(span.up_to))));
+            let query = query.select(MembershipRow::as_select()).into_boxed::<Backend>();
+            let query = compared_with_others!(query, filter, page);
+            within!(memberships, query, reach).load(c)
+        })?;
+        Ok(page.page(rows, |row| Cursor::by_id(row.id)))
     }
 
     /// A page of the memberships of an organization with a value in their metadata, in order of creation.
@@ -57,12 +92,7 @@ impl MembershipRepository<'_> {
                 let query = memberships::table.filter(memberships::id.eq_any(&ids));
                 let query = query.filter(compared(memberships::organization_id.eq(organization)));
                 let query = query.select(MembershipRow::as_select()).into_boxed::<Backend>();
-                let mut query = in_period!(query, memberships::created_at, page.created);
-                if let Some(role) = &filter.role {
-                    query = query.filter(compared(memberships::role.eq(role)));
-                }
-                let entries = filter.metadata.of(MetadataKind::Membership, MetadataKind::MembershipPrivate);
-                query = compared_with_entries!(query, entries, memberships::id);
+                let query = compared_with_others!(query, filter, page);
                 within!(memberships, query, reach).load(c)
             })?;
             rows.extend(in_order_of(&ids, more, |row| row.id));

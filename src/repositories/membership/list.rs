@@ -133,11 +133,14 @@ impl MembershipRepository<'_> {
         filter: &MembershipFilter,
         page: &PageRequest,
     ) -> Result<Page<Membership>> {
-        let driving = filter.metadata.driving(MetadataKind::Membership, MetadataKind::MembershipPrivate);
-        if let (Some(organization), None, None, Some(entry)) =
-            (filter.organization_id, filter.user_id, &filter.external_id, driving)
-        {
-            return self.list_by_entry(reach, organization, entry, filter, page).await;
+        if let (Some(organization), None) = (filter.organization_id, filter.user_id) {
+            if let Some(external_id) = &filter.external_id {
+                return self.list_by_external_id(reach, organization, external_id, filter, page).await;
+            }
+            let driving = filter.metadata.driving(MetadataKind::Membership, MetadataKind::MembershipPrivate);
+            if let Some(entry) = driving {
+                return self.list_by_entry(reach, organization, entry, filter, page).await;
+            }
         }
         // A user reaches all of its own memberships; repeating that condition would hide the index from the planner.
         let is_own = matches!(*reach, Reach::User(own) if filter.user_id == Some(own));
@@ -152,17 +155,13 @@ impl MembershipRepository<'_> {
             }
             query = match &filter.role {
                 // A user has few memberships, so the role is only compared; those of an organization are found by an index.
-                Some(role) if filter.user_id.is_some() || filter.external_id.is_some() => {
-                    query.filter(compared(memberships::role.eq(role)))
-                }
+                Some(role) if filter.user_id.is_some() => query.filter(compared(memberships::role.eq(role))),
                 Some(role) => query.filter(memberships::role.eq(role)),
                 None => query,
             };
-            query = match &filter.external_id {
-                Some(id) if filter.user_id.is_some() => query.filter(compared(memberships::external_id.eq(id))),
-                Some(id) => query.filter(memberships::external_id.eq(id)),
-                None => query,
-            };
+            if let Some(id) = &filter.external_id {
+                query = query.filter(compared(memberships::external_id.eq(id)));
+            }
             let entries = filter.metadata.of(MetadataKind::Membership, MetadataKind::MembershipPrivate);
             query = metadata::compared_with_entries!(query, entries, memberships::id);
             let query = in_period!(query, memberships::created_at, page.created);
