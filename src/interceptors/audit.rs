@@ -12,7 +12,7 @@ use http::{Response, Uri, request::Parts};
 use tonic::{Code, Status, body::Body, transport::server::TcpConnectInfo};
 use tonic_types::StatusExt as _;
 
-use super::{Layer, Next};
+use super::{Layer, Next, Received};
 use crate::{
     app::App,
     error::chain,
@@ -22,7 +22,6 @@ use crate::{
         event::{Refusal, Subject},
     },
     telemetry,
-    transport::Request,
 };
 
 /// After an event, further refusals of the same kind are only counted for this long. The next one after that records their number.
@@ -161,13 +160,12 @@ impl LastRecorded {
 }
 
 impl Layer for Audit {
-    async fn wrap<N: Next>(&self, request: Request, next: N) -> Response<Body> {
-        let (parts, body) = request.into_parts();
+    async fn wrap<N: Next>(&self, request: Received, next: N) -> Response<Body> {
         // Read on every call but rarely used, so nothing is copied here.
-        let caller = parts.extensions.get::<Caller>();
+        let caller = request.head.extensions.get::<Caller>();
         let caller = caller.map(|caller| (caller.principal, caller.accountable, caller.presented));
-        let seen = CallInfo::of(&parts);
-        let mut response = next.call(Request::from_parts(parts, body)).await;
+        let seen = CallInfo::of(&request.head);
+        let mut response = next.call(request).await;
         let Some((owner, accountable, presented)) = caller else { return response };
         let denied = denials(&mut response);
         if !denied.is_empty() {

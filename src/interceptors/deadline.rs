@@ -5,8 +5,8 @@ use std::time::Duration;
 use http::{HeaderMap, Response};
 use tonic::{Status, body::Body};
 
-use super::{Layer, Next};
-use crate::{error::Error, transport::Request};
+use super::{Layer, Next, Received};
+use crate::error::Error;
 
 /// The metadata key of the client's timeout.
 const HEADER: &str = "grpc-timeout";
@@ -18,8 +18,8 @@ const MAX_DIGITS: usize = 8;
 pub struct Deadline(pub Duration);
 
 impl Layer for Deadline {
-    async fn wrap<N: Next>(&self, request: Request, next: N) -> Response<Body> {
-        let limit = client_timeout(request.headers()).map_or(self.0, |timeout| timeout.min(self.0));
+    async fn wrap<N: Next>(&self, request: Received, next: N) -> Response<Body> {
+        let limit = client_timeout(&request.head.headers).map_or(self.0, |timeout| timeout.min(self.0));
         let expired = || Status::from(Error::DeadlineExceeded).into_http();
         // A zero timeout would still let a call that finishes without waiting be answered, although its client is gone.
         if limit.is_zero() {

@@ -11,8 +11,8 @@ use http::Response;
 use prometheus_client::{metrics::counter::Counter, registry::Registry};
 use tonic::{Status, body::Body};
 
-use super::{Layer, Next};
-use crate::{error::Error, transport::Request};
+use super::{Layer, Next, Received};
+use crate::error::Error;
 
 /// Catches panics.
 #[derive(Clone, Debug, Default)]
@@ -28,7 +28,7 @@ impl Faults {
 }
 
 impl Layer for Faults {
-    async fn wrap<N: Next>(&self, request: Request, next: N) -> Response<Body> {
+    async fn wrap<N: Next>(&self, request: Received, next: N) -> Response<Body> {
         let mut answer = pin!(next.call(request));
         // Dropping the future releases what the work held. Our locks ignore poisoning, so they stay usable after a panic.
         let caught = poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| answer.as_mut().poll(cx))) {

@@ -20,7 +20,7 @@ use tonic::{Status, body::Body};
 use tonic_health::pb::HealthCheckRequest;
 
 use super::{
-    Authenticate, Intercept as _, Layer, Next, RateLimit,
+    Authenticate, Intercept as _, Layer, Next, RateLimit, Received,
     access::{self, Access, Method},
     answer::{AgeLimited, WithGuard, counted},
     audit::remote_address,
@@ -35,7 +35,7 @@ use crate::{
     grpc::handlers::LIVENESS,
     models::{Caller, Priority},
     transport::{
-        Request, RequestBody,
+        RequestBody,
         answers::{Answers, HeldBytes, Holder},
     },
 };
@@ -79,23 +79,23 @@ pub struct Limits {
 }
 
 impl Layer for Gate {
-    async fn wrap<N: Next>(&self, request: Request, next: N) -> Response<Body> {
+    async fn wrap<N: Next>(&self, request: Received, next: N) -> Response<Body> {
         self.pass(request, next).await.unwrap_or_else(|error| Status::from(error).into_http())
     }
 }
 
 impl Gate {
-    async fn pass<N: Next>(&self, request: Request, next: N) -> Result<Response<Body>> {
-        let (mut parts, body) = request.into_parts();
-        let method = Arc::clone(access::method(&parts)?);
+    async fn pass<N: Next>(&self, request: Received, next: N) -> Result<Response<Body>> {
+        let Received { mut head, body } = request;
+        let method = Arc::clone(access::method(&head)?);
         if method.access == Access::Public {
-            return Box::pin(self.pass_public(&method, parts, body, next)).await;
+            return Box::pin(self.pass_public(&method, Received { head, body }, next)).await;
         }
         let (mut body, is_there) = RequestInput::begin(&method, body, self.limits.max_request_size).await?;
         self.overload.has_place(method.priority)?;
-        let share = self.identify(&method, &mut parts).await?;
-        self.rates.before(&mut parts).await?;
-        let is_exempt = parts.extensions.get::<Caller>().is_some_and(Caller::is_platform_admin);
+        let share = self.identify(&method, &mut head).await?;
+        self.rates.before(&mut head).await?;
+        let is_exempt = head.extensions.get::<Caller>().is_some_and(Caller::is_platform_admin);
         let holder = Holder { share: &share, is_exempt };
         self.answers.has_room(holder)?;
         let mut reserved = if is_there { self.turn_now(&method, holder, &body) } else { None };
@@ -104,7 +104,7 @@ impl Gate {
         }
         let _part = self.part(&method, holder)?;
         let _place = self.overload.place(method.priority)?;
-        let response = next.call(Request::from_parts(parts, body.into_body())).await;
+        let response = next.call(Received { head, body: body.into_body() }).await;
         if method.is_stream {
             return Ok(response);
         }
@@ -173,11 +173,10 @@ impl Gate {
     async fn pass_public<N: Next>(
         &self,
         method: &Method,
-        parts: Parts,
-        body: RequestBody,
+        Received { head, body }: Received,
         next: N,
     ) -> Result<Response<Body>> {
-        let peer = self.shares.of_peer(peer_address(&parts));
+        let peer = self.shares.of_peer(peer_address(&head));
         let (mut body, is_there) = RequestInput::begin(method, body, self.limits.max_request_size).await?;
         if let (RequestInput::Message(message), false) = (&mut body, is_there) {
             let _waits =
@@ -187,7 +186,7 @@ impl Gate {
         }
         if method.is_stream {
             let place = self.overload.public_stream(&peer, method.path == WATCH)?;
-            let response = next.call(Request::from_parts(parts, body.into_body())).await;
+            let response = next.call(Received { head, body: body.into_body() }).await;
             let age = self.limits.public_stream_age;
             return Ok(response.map(|body| Body::new(AgeLimited::new(body, age, place))));
         }
@@ -195,7 +194,7 @@ impl Gate {
         if keeps.is_none() && !body.asks_for_liveness(method) {
             return Err(self.overload.refuse(method.priority));
         }
-        let response = next.call(Request::from_parts(parts, body.into_body())).await;
+        let response = next.call(Received { head, body: body.into_body() }).await;
         Ok(response.map(|body| Body::new(WithGuard { body, _keeps: keeps })))
     }
 }

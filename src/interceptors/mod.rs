@@ -35,19 +35,40 @@ pub use wire::Wire;
 
 use crate::{
     error::Result,
-    transport::{Answer, Outgoing, Request},
+    transport::{Answer, Outgoing, Request, RequestBody},
 };
+
+/// A request on its way to the services. Its head is boxed, since each interceptor is a future that holds the request and moves it.
+pub struct Received {
+    /// Everything but the body.
+    pub head: Box<Parts>,
+    /// The body.
+    pub body: RequestBody,
+}
+
+impl From<Request> for Received {
+    fn from(request: Request) -> Self {
+        let (head, body) = request.into_parts();
+        Self { head: Box::new(head), body }
+    }
+}
+
+impl From<Received> for Request {
+    fn from(received: Received) -> Self {
+        Self::from_parts(*received.head, received.body)
+    }
+}
 
 /// The next interceptor, or the services. It never fails: every error becomes a status.
 pub trait Next: Send {
     /// Answers a call.
-    fn call(self, request: Request) -> impl Future<Output = Response<Body>> + Send;
+    fn call(self, request: Received) -> impl Future<Output = Response<Body>> + Send;
 }
 
 /// Wraps the rest of a call.
 pub trait Layer: Send + Sync {
     /// Answers a call, usually by calling `next`.
-    fn wrap<N: Next>(&self, request: Request, next: N) -> impl Future<Output = Response<Body>> + Send;
+    fn wrap<N: Next>(&self, request: Received, next: N) -> impl Future<Output = Response<Body>> + Send;
 }
 
 /// Checks a request before it is passed on. May add extensions to it, or refuse it.
@@ -61,10 +82,9 @@ pub trait Intercept: Send + Sync {
 pub struct Before<I>(pub I);
 
 impl<I: Intercept> Layer for Before<I> {
-    async fn wrap<N: Next>(&self, request: Request, next: N) -> Response<Body> {
-        let (mut parts, body) = request.into_parts();
-        match self.0.before(&mut parts).await {
-            Ok(()) => next.call(Request::from_parts(parts, body)).await,
+    async fn wrap<N: Next>(&self, mut request: Received, next: N) -> Response<Body> {
+        match self.0.before(&mut request.head).await {
+            Ok(()) => next.call(request).await,
             Err(error) => Status::from(error).into_http(),
         }
     }
@@ -72,7 +92,7 @@ impl<I: Intercept> Layer for Before<I> {
 
 /// Two interceptors, the first one outermost. Longer chains are nested pairs.
 impl<A: Layer, B: Layer> Layer for (A, B) {
-    fn wrap<N: Next>(&self, request: Request, next: N) -> impl Future<Output = Response<Body>> + Send {
+    fn wrap<N: Next>(&self, request: Received, next: N) -> impl Future<Output = Response<Body>> + Send {
         self.0.wrap(request, Layered { layer: &self.1, next })
     }
 }
@@ -84,7 +104,7 @@ struct Layered<'a, L, N> {
 }
 
 impl<L: Layer, N: Next> Next for Layered<'_, L, N> {
-    fn call(self, request: Request) -> impl Future<Output = Response<Body>> + Send {
+    fn call(self, request: Received) -> impl Future<Output = Response<Body>> + Send {
         self.layer.wrap(request, self.next)
     }
 }
@@ -109,6 +129,6 @@ where
     for<'s> &'s S: Next,
 {
     fn answer(self: Arc<Self>, request: Request) -> BoxFuture<Response<Outgoing>, Infallible> {
-        Box::pin(async move { Ok(self.layers.wrap(request, &self.services).await.map(Outgoing::new)) })
+        Box::pin(async move { Ok(self.layers.wrap(request.into(), &self.services).await.map(Outgoing::new)) })
     }
 }

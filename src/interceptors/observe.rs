@@ -16,11 +16,10 @@ use prometheus_client::{
 use tonic::{Code, Status, body::Body};
 use tracing::Instrument as _;
 
-use super::{AccessTable, Layer, Next};
+use super::{AccessTable, Layer, Next, Received};
 use crate::{
     security::random,
     telemetry::{REQUEST_ID, metrics::seconds, trace},
-    transport::Request,
 };
 
 /// The metadata key of the id, in requests and answers.
@@ -117,13 +116,13 @@ impl Drop for Pending<'_> {
 }
 
 impl Layer for Observe {
-    async fn wrap<N: Next>(&self, request: Request, next: N) -> Response<Body> {
-        let id = request.headers().get(HEADER).and_then(read).unwrap_or_else(random::call_id);
-        let span = trace::call(request.headers(), request.uri().path(), &id);
-        let meter = self.methods.get(request.uri().path()).unwrap_or(&self.unknown);
+    async fn wrap<N: Next>(&self, request: Received, next: N) -> Response<Body> {
+        let id = request.head.headers.get(HEADER).and_then(read).unwrap_or_else(random::call_id);
+        let span = trace::call(&request.head.headers, request.head.uri.path(), &id);
+        let meter = self.methods.get(request.head.uri.path()).unwrap_or(&self.unknown);
         let header = HeaderValue::from_str(&id);
         let (ends, path) =
-            (span.clone(), tracing::enabled!(tracing::Level::DEBUG).then(|| request.uri().path().to_owned()));
+            (span.clone(), tracing::enabled!(tracing::Level::DEBUG).then(|| request.head.uri.path().to_owned()));
         let answer = async move {
             let mut pending = Pending(meter, Instant::now(), None);
             let response = next.call(request).await;

@@ -3,20 +3,20 @@
 use http::{HeaderMap, Response, StatusCode, Version, header};
 use tonic::{Code, Status, body::Body};
 
-use super::{Layer, Next};
-use crate::{error::Error, http::plain, transport::Request};
+use super::{Layer, Next, Received};
+use crate::{error::Error, http::plain};
 
 /// Refuses requests that are not gRPC calls, and translates the library's own failures.
 #[derive(Clone, Copy, Debug)]
 pub struct Wire;
 
 impl Layer for Wire {
-    async fn wrap<N: Next>(&self, request: Request, next: N) -> Response<Body> {
+    async fn wrap<N: Next>(&self, request: Received, next: N) -> Response<Body> {
         // An HTTP status: such a client would not read a gRPC status.
-        if request.version() != Version::HTTP_2 {
+        if request.head.version != Version::HTTP_2 {
             return plain(StatusCode::HTTP_VERSION_NOT_SUPPORTED);
         }
-        if !is_grpc(request.headers()) {
+        if !is_grpc(&request.head.headers) {
             return plain(StatusCode::UNSUPPORTED_MEDIA_TYPE);
         }
         let response = next.call(request).await;

@@ -18,7 +18,7 @@ use crate::{
         MembershipHandler, OauthAccountHandler, OrganizationHandler, RefreshTokenHandler, RoleHandler, SessionHandler,
         UserHandler,
     },
-    interceptors::Next,
+    interceptors::{Next, Received},
     pb,
     transport::Request,
 };
@@ -100,8 +100,8 @@ impl Services {
 }
 
 impl Next for &Services {
-    async fn call(self, request: Request) -> Response<Body> {
-        match self.route(request).await {
+    async fn call(self, request: Received) -> Response<Body> {
+        match self.route(request.into()).await {
             Ok(response) => response,
             Err(never) => match never {},
         }
