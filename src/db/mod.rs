@@ -12,6 +12,7 @@ mod entries;
 mod erasing;
 mod error;
 pub mod fault;
+mod first_events;
 mod group;
 mod locking;
 pub mod migrations;
@@ -35,6 +36,7 @@ pub(crate) use counted::Counted;
 pub(crate) use dispatch::{execute, first, on_postgres, query};
 pub(crate) use entries::StoreEntries;
 pub(crate) use error::to_error;
+pub(crate) use first_events::FirstEvents;
 pub(crate) use locking::{ForUpdate, KeepingSelected};
 pub(crate) use prepared::Prepared;
 use prometheus_client::{

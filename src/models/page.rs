@@ -4,10 +4,15 @@ use uuid::Uuid;
 
 use super::Timestamp;
 
-/// Maximum number of rows scanned for a page of default size. A page of 50 without a match then costs about as much as a full one.
+/// Maximum number of rows that one statement scans for a page of default size. A page of 50 without a match then costs about as much as a
+/// full one.
 const LOOK: i64 = 1000;
+/// The same for rows that are read by their ids, which costs a few times as much.
+const LOOK_UP: i64 = 250;
 /// Minimum number of rows read at once by their ids.
 const BATCH: usize = 50;
+/// Size of each further part of rows read by their ids, as a multiple of the part before.
+const GROWTH: usize = 4;
 
 /// Where a page ends: the sort key of its last row.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -99,10 +104,15 @@ impl PageRequest {
         i64::try_from(self.size.saturating_add(1)).unwrap_or(i64::MAX)
     }
 
-    /// Number of rows to read at once by their ids where a filter may drop them: enough for the page. A small page does not take a
-    /// statement for every few rows.
-    pub fn batch(&self) -> usize {
-        self.size.saturating_add(1).max(BATCH)
+    /// Splits the ids of rows that a filter may drop into the parts that are read at once: first enough for the page, then more each time,
+    /// since few pass the filter.
+    pub fn parts<'i, I>(&self, mut ids: &'i [I]) -> impl Iterator<Item = &'i [I]> + use<'i, I> {
+        let mut size = self.size.saturating_add(1).max(BATCH);
+        std::iter::from_fn(move || {
+            let (part, others) = ids.split_at(ids.len().min(size));
+            (ids, size) = (others, size.saturating_mul(GROWTH));
+            (!part.is_empty()).then_some(part)
+        })
     }
 
     /// Where the page begins in a list of texts with a prefix, ordered by text and id. No row has the nil id.
@@ -122,6 +132,11 @@ impl PageRequest {
     /// the next one continues there.
     pub fn look(&self) -> i64 {
         self.limit().max(LOOK)
+    }
+
+    /// As [`PageRequest::look`], for rows that are read by their ids.
+    pub fn look_up(&self) -> i64 {
+        self.limit().max(LOOK_UP)
     }
 
     /// Builds the page from the rows of a query with [`PageRequest::limit`]. `cursor` returns the position of a row.
@@ -173,4 +188,23 @@ pub struct Page<T> {
     pub has_more: bool,
     /// Where the next page begins, if that is not after the last row: the scan ended there.
     pub searched_to: Option<Cursor>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_read_in_parts_that_grow_and_the_first_is_enough_for_the_page() {
+        let ids: Vec<usize> = (0..1000).collect();
+        let sizes = |size: usize, count: usize| -> Vec<usize> {
+            PageRequest::first(size).parts(&ids[..count]).map(<[usize]>::len).collect()
+        };
+        assert_eq!(sizes(50, 1000), [51, 204, 745]);
+        assert_eq!(sizes(50, 51), [51]);
+        assert_eq!(sizes(1, 100), [50, 50]);
+        assert_eq!(sizes(999, 1000), [1000]);
+        assert!(sizes(50, 0).is_empty());
+        assert_eq!(PageRequest::first(50).parts(&ids).flatten().count(), ids.len());
+    }
 }

@@ -85,6 +85,7 @@ pub(super) struct Walk<'f> {
     order: Order,
     /// The last resource that was read.
     last: Option<ResourceId>,
+    /// Entries to read next: first enough for the page, then all that may still be read, since few pass the other filters.
     step: i64,
     /// Entries that may still be read for this page.
     left: i64,
@@ -107,12 +108,12 @@ impl<'f> Walk<'f> {
             order: page.order,
             last: None,
             step: page.limit(),
-            left: page.look(),
+            left: page.look_up(),
             has_more: true,
         }
     }
 
-    /// The ids of the next resources, more each time. None at the end, and once a page has read as many as it may.
+    /// The ids of the next resources. None at the end, and once a page has read as many as it may.
     pub(super) async fn next(&mut self, conn: &mut Conn) -> Result<Vec<ResourceId>> {
         let limit = self.step.min(self.left);
         if limit <= 0 || !self.has_more {
@@ -131,7 +132,7 @@ impl<'f> Walk<'f> {
         let read = i64::try_from(found.len()).unwrap_or(i64::MAX);
         self.has_more = read >= limit;
         self.left = self.left.saturating_sub(read);
-        self.step = self.step.saturating_mul(2);
+        self.step = self.left;
         if let Some(last) = found.last() {
             self.span = self.span.beyond(last.0, self.order);
             self.last = Some(*last);

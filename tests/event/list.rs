@@ -82,6 +82,9 @@ async fn filters_combine_and_the_newest_comes_first(t: Arc<Test>) {
     let kinds =
         pb::ListEventsRequest { resource_type: pb::ResourceType::Membership.into(), user_id: bob.id.clone(), ..base() };
     assert_eq!(of(kinds).await, ["membership.created"]);
+    let actions = vec!["user.*".to_owned()];
+    let disjoint = pb::ListEventsRequest { resource_type: pb::ResourceType::Membership.into(), actions, ..base() };
+    assert_eq!(of(disjoint).await, Vec::<String>::new());
     let named =
         pb::ListEventsRequest { actions: vec!["user.*".to_owned(), "organization.created".to_owned()], ..base() };
     assert_eq!(

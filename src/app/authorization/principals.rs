@@ -119,18 +119,17 @@ async fn walk(conn: &mut Conn, listed: &Listed<'_>, parts: &[Part], page: &PageR
             rows.truncate(page.size);
             return Ok(Page { rows, has_more: true, searched_to: None });
         }
-        match last {
-            // Further steps are larger, since few rows of this part have the permission.
-            Some(last) if count >= step => (after, step) = (last, step.saturating_mul(2)),
-            Some(_) | None => (at, after) = (at.saturating_add(1), Uuid::nil()),
-        }
-        let left = page.look().saturating_sub(looked);
+        let left = page.look_up().saturating_sub(looked);
+        (at, after, step) = match last {
+            // All that may still be examined, since few rows of this part have the permission.
+            Some(last) if count >= step => (at, last, left),
+            Some(_) | None => (at.saturating_add(1), Uuid::nil(), page.limit().min(left)),
+        };
         if left <= 0
             && let Some(next) = parts.get(at)
         {
             return Ok(Page { rows, has_more: true, searched_to: Some(next.cursor(after)) });
         }
-        step = step.min(left);
     }
     Ok(Page { rows, has_more: false, searched_to: None })
 }

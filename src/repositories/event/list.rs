@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     db::{
-        query,
+        FirstEvents, query,
         schema::{events, member_events},
     },
     error::Result,
@@ -143,7 +143,6 @@ impl EventRepository<'_> {
         let index = match Driver::of(&filter, reach) {
             Driver::Index(index) => index,
             Driver::Organization(id) => return self.list_of_organization(id, reach, &filter, page).await,
-            // The index on actions is ordered within each action; a page is merged from the first events of each.
             Driver::Actions => {
                 let actions = filter.actions.as_deref().unwrap_or_default();
                 let rows = self.heads(reach, actions, page).await?;
@@ -200,7 +199,7 @@ impl EventRepository<'_> {
     ) -> Result<Page<Placed>> {
         let span = Span::of(page);
         let is_filtered = asks_for_several(filter);
-        let limit = if is_filtered { page.look() } else { page.limit() };
+        let limit = if is_filtered { page.look_up() } else { page.limit() };
         let mut ids: Vec<EventId> = query!(self.conn, c => {
             let own = events::table.filter(events::organization_id.eq(organization));
             let own = own.select(events::id).into_boxed::<Backend>();
@@ -216,14 +215,18 @@ impl EventRepository<'_> {
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
         ids.truncate(limit);
         let searched_to = ids.last().copied().filter(|_| is_filtered && ids.len() == limit);
-        let mut rows: Vec<(Sequence, EventRow)> = query!(self.conn, c => {
-            let query = events::table.select((events::sequence, EventRow::as_select())).into_boxed::<Backend>();
-            let query = matching!(query.filter(events::id.eq_any(&ids)), reach, filter);
-            query.load(c)
-        })?;
-        sort(&mut rows, page.order, |(_, row)| row.id);
-        rows.truncate(usize::try_from(page.limit()).unwrap_or(usize::MAX));
-        let rows = rows.into_iter().map(PlacedRow).collect();
+        let mut rows: Vec<PlacedRow> = Vec::new();
+        for ids in page.parts(&ids) {
+            let mut more: Vec<(Sequence, EventRow)> = query!(self.conn, c => {
+                let query = events::table.select((events::sequence, EventRow::as_select())).into_boxed::<Backend>();
+                matching!(query.filter(events::id.eq_any(ids)), reach, filter).load(c)
+            })?;
+            sort(&mut more, page.order, |(_, row)| row.id);
+            rows.extend(more.into_iter().map(PlacedRow));
+            if rows.len() > page.size {
+                break;
+            }
+        }
         Ok(page.page_looked_at(rows, searched_to.map(Cursor::by_id), PlacedRow::cursor))
     }
 
@@ -234,17 +237,13 @@ impl EventRepository<'_> {
         actions: &[Action],
         page: &PageRequest,
     ) -> Result<Vec<(Sequence, EventRow)>> {
-        let mut ids: Vec<EventId> = Vec::new();
-        for action in actions {
-            let more: Vec<EventId> = query!(self.conn, c => {
-                let query = events::table.select(events::id).into_boxed::<Backend>();
-                let query = query.filter(events::action.eq(*action));
-                spanned!(query, events::id, EventId, Span::of(page), page.order).limit(page.limit()).load(c)
-            })?;
-            ids.extend(more);
+        // No action is of every kind that the filter names.
+        if actions.is_empty() {
+            return Ok(Vec::new());
         }
-        sort(&mut ids, page.order, |id| *id);
-        ids.truncate(usize::try_from(page.limit()).unwrap_or(usize::MAX));
+        let Span { after, up_to } = Span::of(page);
+        let (after, up_to, order, limit) = (EventId(after), EventId(up_to), page.order, page.limit());
+        let ids: Vec<EventId> = query!(self.conn, c => FirstEvents { actions, after, up_to, order, limit }.load(c))?;
         let mut rows: Vec<(Sequence, EventRow)> = query!(self.conn, c => {
             let query = events::table.select((events::sequence, EventRow::as_select())).into_boxed::<Backend>();
             within!(events, query.filter(events::id.eq_any(&ids)), reach).load(c)

@@ -66,7 +66,7 @@ impl OrganizationRepository<'_> {
             if ids.is_empty() {
                 break;
             }
-            for ids in ids.chunks(page.batch()) {
+            for ids in page.parts(&ids) {
                 let more: Vec<OrganizationRow> = query!(self.conn, c => {
                     let query = organizations::table.filter(organizations::id.eq_any(ids));
                     let query = query.select(OrganizationRow::as_select()).into_boxed::<Backend>();

@@ -8,7 +8,7 @@ mod append;
 mod erase;
 mod split;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
@@ -31,8 +31,8 @@ use crate::{
 const CHUNKS: i64 = 2048;
 /// Pending resources that one step of a search returns: all of them are compared.
 const PENDING: i64 = 250;
-/// Segments that the steps of a page read: few at first, since a frequent fragment fills the page from one.
-const STEPS: [i64; 3] = [1, 7, 12];
+/// Segments that the steps of a page read: one at first, since a frequent fragment fills the page from it.
+const STEPS: [usize; 2] = [1, 19];
 /// Rows that a page compares with the fragment.
 const COMPARED: usize = 250;
 
@@ -44,10 +44,17 @@ pub(super) struct Found {
     pub(super) searched_to: Option<Uuid>,
 }
 
-/// How much of a page's search is done.
-#[derive(Default)]
+/// The search for a page: what it may still read, and how much it has compared.
 pub(super) struct Progress {
+    kind: i64,
+    order: Order,
     steps: usize,
+    /// Segments that have not been read, in order.
+    segments: VecDeque<Segment>,
+    /// True if further segments follow.
+    has_more_segments: bool,
+    /// The first pending ids.
+    pending: Vec<Uuid>,
     compared: usize,
 }
 
@@ -107,31 +114,35 @@ impl SearchRepository<'_> {
         execute!(self.conn, upsert)
     }
 
-    /// The next step of a search within a span. Takes no reach: the caller adds its own to the rows that it reads.
-    pub(super) async fn step(
-        &mut self,
-        searched: Searched,
-        fragment: &Fragment,
-        span: Span,
-        order: Order,
-        progress: &mut Progress,
-    ) -> Result<Found> {
+    /// Begins the search for a page. Takes no reach: the index has only ids.
+    pub(super) async fn begin(&mut self, searched: Searched, span: Span, order: Order) -> Result<Progress> {
         let kind = searched.stored();
-        let count = STEPS.get(progress.steps).copied().unwrap_or(1);
+        let most = STEPS.iter().sum();
+        let segments = self.segments(kind, span, order, i64::try_from(most).unwrap_or(i64::MAX)).await?;
+        let pending = self.pending(kind, span, order).await?;
+        let has_more_segments = segments.len() >= most;
+        Ok(Progress { kind, order, steps: 0, segments: segments.into(), has_more_segments, pending, compared: 0 })
+    }
+
+    /// The next step of a search within a span. Takes no reach: the caller adds its own to the rows that it reads.
+    pub(super) async fn step(&mut self, fragment: &Fragment, span: Span, progress: &mut Progress) -> Result<Found> {
+        let order = progress.order;
+        let count = STEPS.get(progress.steps).copied().unwrap_or(1).min(progress.segments.len());
         progress.steps += 1;
-        let segments = self.segments(kind, span, order, count).await?;
-        let is_end = i64::try_from(segments.len()).is_ok_and(|found| found < count);
-        let searched_to = segments.last().filter(|_| !is_end).map(|(_, first, last)| match order {
+        let segments: Vec<Segment> = progress.segments.drain(..count).collect();
+        let is_end = progress.segments.is_empty() && !progress.has_more_segments;
+        let mut searched_to = segments.last().filter(|_| !is_end).map(|(_, first, last)| match order {
             Order::OldestFirst => last.0,
             Order::NewestFirst => first.0,
         });
-        let span = searched_to.map_or(span, |end| span.until(end, order));
-        let pending = self.pending(kind, span, order).await?;
-        let cut = usize::try_from(PENDING).is_ok_and(|most| pending.len() >= most);
-        let searched_to = pending.last().copied().filter(|_| cut).or(searched_to);
-        let span = searched_to.map_or(span, |end| span.until(end, order));
-        let mut ids = self.members(kind, fragment, &segments).await?;
-        ids.extend(pending);
+        let mut span = searched_to.map_or(span, |end| span.until(end, order));
+        // Only the first pending ids are known.
+        let is_cut = usize::try_from(PENDING).is_ok_and(|most| progress.pending.len() >= most);
+        if let Some(last) = progress.pending.last().filter(|last| is_cut && span.contains(**last)) {
+            (searched_to, span) = (Some(*last), span.until(*last, order));
+        }
+        let mut ids = self.members(progress.kind, fragment, &segments).await?;
+        ids.extend(&progress.pending);
         ids.retain(|id| span.contains(*id));
         ids.sort_unstable();
         ids.dedup();

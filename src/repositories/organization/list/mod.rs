@@ -7,7 +7,7 @@ use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 
 use super::{
-    super::{Span, between, compared, in_period, metadata::compared_with_entries, reach::within, spanned},
+    super::{Span, between, compared, in_period, reach::within, spanned},
     OrganizationRepository, OrganizationRow,
 };
 use crate::{
@@ -88,34 +88,48 @@ impl OrganizationRepository<'_> {
         if let Some(external_id) = &filter.external_id {
             return self.list_by_external_id(reach, external_id, filter, page).await;
         }
-        if let Some(fragment) = &filter.fragment {
-            return match (member_user_id, *reach) {
-                (Some(id), _) => self.search_of_member(reach, id, fragment, filter, page).await,
-                (None, Reach::Organization(id)) => self.search_one(id, fragment, filter, page).await,
-                (None, _) => self.search_all(fragment, filter, page).await,
+        if let Some(id) = member_user_id {
+            return match (&filter.fragment, &filter.name_prefix) {
+                (Some(fragment), _) => self.search_of_member(reach, id, fragment, filter, page).await,
+                (None, Some(prefix)) => self.list_of_member_by_name(reach, id, prefix.as_str(), filter, page).await,
+                (None, None) => self.list_of_member(reach, id, filter, page).await,
             };
         }
-        let driving = filter.metadata.driving(MetadataKind::Organization, MetadataKind::OrganizationPrivate);
-        if let (None, None, Some(entry)) = (member_user_id, &filter.name_prefix, driving)
-            && reach.is_everything()
-        {
-            return self.list_by_entry(entry, filter, page).await;
+        if let Reach::Organization(id) = *reach {
+            return self.list_own(id, filter, page).await;
         }
-        match (member_user_id, &filter.name_prefix) {
-            (Some(id), None) => self.list_of_member(reach, id, filter, page).await,
-            (Some(id), Some(prefix)) => self.list_of_member_by_name(reach, id, prefix.as_str(), filter, page).await,
-            (None, None) => self.list_all(reach, filter, page).await,
-            (None, Some(prefix)) => self.list_all_by_name(reach, prefix.as_str(), filter, page).await,
+        let driving = filter.metadata.driving(MetadataKind::Organization, MetadataKind::OrganizationPrivate);
+        match (&filter.fragment, &filter.name_prefix, driving) {
+            (Some(fragment), ..) => self.search_all(fragment, filter, page).await,
+            (None, Some(prefix), _) => self.list_all_by_name(prefix.as_str(), filter, page).await,
+            (None, None, Some(entry)) => self.list_by_entry(entry, filter, page).await,
+            (None, None, None) => self.list_all(filter, page).await,
         }
     }
 
-    /// A page of all organizations.
-    async fn list_all(
+    /// The organization of an organization's own key, if it passes the filter.
+    async fn list_own(
         &mut self,
-        reach: &Reach,
+        id: OrganizationId,
         filter: &OrganizationFilter,
         page: &PageRequest,
     ) -> Result<Page<Organization>> {
+        let mut rows: Vec<OrganizationRow> = query!(self.conn, c => {
+            let query = organizations::table.select(OrganizationRow::as_select()).into_boxed::<Backend>();
+            let query = compared_with!(query, filter, page);
+            within!(also deleted organizations, query, &Reach::Organization(id)).load(c)
+        })?;
+        let is_prefixed = |row: &OrganizationRow, prefix| row.name_normalized.as_str().starts_with(prefix);
+        rows.retain(|row| {
+            Span::of(page).contains(row.id.0)
+                && filter.name_prefix.as_ref().is_none_or(|prefix| is_prefixed(row, prefix.as_str()))
+                && filter.fragment.as_ref().is_none_or(|fragment| has_fragment(row, fragment))
+        });
+        Ok(page.page(rows, row_id))
+    }
+
+    /// A page of all organizations. Takes no reach: the caller reaches all organizations.
+    async fn list_all(&mut self, filter: &OrganizationFilter, page: &PageRequest) -> Result<Page<Organization>> {
         let span = Span::of(page);
         // No index returns the deleted organizations of one plan in order.
         let mut searched_to: Option<OrganizationId> = None;
@@ -132,19 +146,14 @@ impl OrganizationRepository<'_> {
             let query = organizations::table.select(OrganizationRow::as_select()).into_boxed::<Backend>();
             let query = in_state!(query, filter, page);
             let span = searched_to.map_or(span, |last| span.until(last.0, page.order));
-            let query = spanned!(query, organizations::id, OrganizationId, span, page.order);
-            // Only an organization's own key, which reaches a single row, gets here with such a filter.
-            let entries = filter.metadata.of(MetadataKind::Organization, MetadataKind::OrganizationPrivate);
-            let query = compared_with_entries!(query, entries, organizations::id);
-            within!(also deleted organizations, query, reach).limit(page.limit()).load(c)
+            spanned!(query, organizations::id, OrganizationId, span, page.order).limit(page.limit()).load(c)
         })?;
         Ok(page.page_looked_at(rows, searched_to.map(Cursor::by_id), row_id))
     }
 
-    /// A page of all organizations whose name has this prefix.
+    /// A page of all organizations whose name has this prefix. Takes no reach: the caller reaches all organizations.
     async fn list_all_by_name(
         &mut self,
-        reach: &Reach,
         prefix: &str,
         filter: &OrganizationFilter,
         page: &PageRequest,
@@ -161,25 +170,25 @@ impl OrganizationRepository<'_> {
                 query.order((organizations::name_normalized, organizations::id))
             }};
         }
-        // An organization's own key reaches a single row, which is found by id.
         let is_filtered = matches!(filter.state, StateFilter::Is(_))
             || filter.plan.is_some()
             || filter.metadata.is_any()
             || !page.created.is_all();
         let mut searched_to: Option<NamePlace> = None;
-        if is_filtered && reach.is_everything() {
+        if is_filtered {
+            // Each entry of metadata is looked up.
+            let most = if filter.metadata.is_any() { page.look_up() } else { page.look() };
             searched_to = query!(self.conn, c => {
                 let places = (organizations::name_normalized, organizations::id);
                 let query = organizations::table.select(places).into_boxed::<Backend>();
-                let last = searched!(query, &None::<NamePlace>).limit(1).offset(page.look() - 1);
+                let last = searched!(query, &None::<NamePlace>).limit(1).offset(most - 1);
                 async { last.get_result(c).await.optional() }
             })?;
         }
         let rows: Vec<OrganizationRow> = query!(self.conn, c => {
             let query = organizations::table.select(OrganizationRow::as_select()).into_boxed::<Backend>();
             let query = searched!(query, &searched_to);
-            let query = compared_with!(query, filter, page);
-            within!(also deleted organizations, query, reach).limit(page.limit()).load(c)
+            compared_with!(query, filter, page).limit(page.limit()).load(c)
         })?;
         Ok(page.page_looked_at(rows, searched_to.map(Cursor::by_text), row_name))
     }

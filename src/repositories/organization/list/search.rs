@@ -15,7 +15,7 @@ use crate::{
         Reach, StateFilter, UserId,
         search::{Searched, searchable},
     },
-    repositories::{in_order_of, search::Progress},
+    repositories::in_order_of,
 };
 
 /// Ids read by one statement.
@@ -36,12 +36,12 @@ impl OrganizationRepository<'_> {
     ) -> Result<Page<Organization>> {
         let everything = Reach::by_system();
         let mut span = Span::of(page);
-        let (mut rows, mut progress): (Vec<OrganizationRow>, _) = (Vec::new(), Progress::default());
+        let mut rows: Vec<OrganizationRow> = Vec::new();
+        let mut progress = self.conn.search().begin(Searched::Organizations, span, page.order).await?;
         loop {
-            let mut search = self.conn.search();
-            let found = search.step(Searched::Organizations, fragment, span, page.order, &mut progress).await?;
+            let found = self.conn.search().step(fragment, span, &mut progress).await?;
             let (asked, searched_to) = progress.part(&found);
-            for ids in asked.chunks(page.batch()) {
+            for ids in page.parts(asked) {
                 let ids: Vec<OrganizationId> = ids.iter().copied().map(OrganizationId).collect();
                 rows.extend(self.with_fragment(&everything, &ids, fragment, filter, page).await?);
                 progress.compared(ids.len());
@@ -82,21 +82,6 @@ impl OrganizationRepository<'_> {
             if rows.len() > page.size {
                 break;
             }
-        }
-        Ok(page.page(rows, row_id))
-    }
-
-    /// The organization of an organization's own key, if it has the fragment.
-    pub(super) async fn search_one(
-        &mut self,
-        id: OrganizationId,
-        fragment: &Fragment,
-        filter: &OrganizationFilter,
-        page: &PageRequest,
-    ) -> Result<Page<Organization>> {
-        let mut rows = Vec::new();
-        if Span::of(page).contains(id.0) {
-            rows = self.with_fragment(&Reach::Organization(id), &[id], fragment, filter, page).await?;
         }
         Ok(page.page(rows, row_id))
     }

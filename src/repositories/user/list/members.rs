@@ -33,6 +33,11 @@ fn first_step(organizations: &[OrganizationId], page: &PageRequest) -> i64 {
     STEP + page.limit() / i64::try_from(organizations.len().max(1)).unwrap_or(i64::MAX)
 }
 
+/// Members of each organization read in a further step: of a single one all that may still be read, since few pass the filter.
+fn further_step(organizations: &[OrganizationId], step: i64, left: i64) -> i64 {
+    if organizations.len() == 1 { left } else { step.saturating_mul(2) }
+}
+
 /// Restricts members to those with a fragment in their name or e-mail.
 macro_rules! with_fragment {
     ($query:expr, $filter:expr) => {
@@ -69,11 +74,10 @@ impl UserRepository<'_> {
             // Few of those that are read may be found.
             step = page.look() / i64::try_from(organizations.len().max(1)).unwrap_or(i64::MAX) + 1;
         }
-        let (mut rows, mut looked): (Vec<UserRow>, i64) = (Vec::new(), 0);
+        let mut rows: Vec<UserRow> = Vec::new();
+        let (mut left, mut left_of_users) = (page.look(), page.look_up());
         loop {
-            let Members { mut ids, end, looked: more } =
-                self.members(organizations, filter, span, page.order, step).await?;
-            looked += more;
+            let Members { mut ids, end, looked } = self.members(organizations, filter, span, page, step).await?;
             let covered = end.map_or(span, |end| span.until(end.0, page.order));
             ids.extend(including.filter(|user| covered.contains(user.0)));
             ids.sort_unstable();
@@ -82,11 +86,15 @@ impl UserRepository<'_> {
                 ids.reverse();
             }
             self.add(&mut rows, &ids, filter, page).await?;
+            left = left.saturating_sub(looked);
+            left_of_users = left_of_users.saturating_sub(i64::try_from(ids.len()).unwrap_or(i64::MAX));
             match end {
-                Some(end) if rows.len() <= page.size && looked < page.look() => span = span.beyond(end.0, page.order),
+                Some(end) if rows.len() <= page.size && left > 0 && left_of_users > 0 => {
+                    span = span.beyond(end.0, page.order);
+                }
                 end => return Ok(page.page_looked_at(rows, end.map(Cursor::by_id), row_id)),
             }
-            step = step.saturating_mul(2);
+            step = further_step(organizations, step, left_of_users);
         }
     }
 
@@ -107,17 +115,12 @@ impl UserRepository<'_> {
         organizations: &[OrganizationId],
         filter: &UserFilter,
         span: Span,
-        order: Order,
+        page: &PageRequest,
         step: i64,
     ) -> Result<Members> {
-        if let ([organization], None) = (organizations, &filter.fragment) {
-            let ids: Vec<UserId> = query!(self.conn, c => {
-                let query = memberships::table.select(memberships::user_id).into_boxed::<Backend>();
-                let query = query.filter(memberships::organization_id.eq(organization));
-                spanned!(query, memberships::user_id, UserId, span, order).limit(step).load(c)
-            })?;
-            let (end, looked) = (end_of(&ids, step), i64::try_from(ids.len()).unwrap_or(i64::MAX));
-            return Ok(Members { ids, end, looked });
+        let order = page.order;
+        if let [organization] = organizations {
+            return self.members_of(*organization, filter, span, page, step).await;
         }
         let ends: Vec<Option<UserId>> = query!(self.conn, c => {
             let id = VISIBLE.field(memberships::user_id);
@@ -150,6 +153,37 @@ impl UserRepository<'_> {
         Ok(Members { ids, end, looked: each.saturating_mul(step) })
     }
 
+    /// As [`Self::members`], of a single organization.
+    async fn members_of(
+        &mut self,
+        organization: OrganizationId,
+        filter: &UserFilter,
+        span: Span,
+        page: &PageRequest,
+        step: i64,
+    ) -> Result<Members> {
+        macro_rules! own {
+            ($span:expr) => {{
+                let query = memberships::table.select(memberships::user_id).into_boxed::<Backend>();
+                let query = query.filter(memberships::organization_id.eq(organization));
+                spanned!(query, memberships::user_id, UserId, $span, page.order)
+            }};
+        }
+        if filter.fragment.is_none() {
+            let ids: Vec<UserId> = query!(self.conn, c => own!(span).limit(step).load(c))?;
+            let (end, looked) = (end_of(&ids, step), i64::try_from(ids.len()).unwrap_or(i64::MAX));
+            return Ok(Members { ids, end, looked });
+        }
+        let searched_to: Option<UserId> = query!(self.conn, c => {
+            let last = own!(span).limit(1).offset(step - 1);
+            async { last.get_result(c).await.optional() }
+        })?;
+        let span = searched_to.map_or(span, |end| span.until(end.0, page.order));
+        let most = page.look_up();
+        let ids: Vec<UserId> = query!(self.conn, c => with_fragment!(own!(span), filter).limit(most).load(c))?;
+        Ok(Members { end: end_of(&ids, most).or(searched_to), ids, looked: step })
+    }
+
     /// Like [`Self::list_members`], for members whose e-mail has this prefix, in order of e-mail and id.
     /// Takes no reach: the organizations come from it.
     pub(super) async fn list_members_by_email(
@@ -170,10 +204,10 @@ impl UserRepository<'_> {
         let itself = itself.filter(|(email, _)| email.starts_with(prefix));
         let mut after: EmailPlace = page.begin(prefix);
         let mut step = first_step(organizations, page);
-        let (mut rows, mut looked): (Vec<UserRow>, i64) = (Vec::new(), 0);
+        let (mut rows, mut left): (Vec<UserRow>, i64) = (Vec::new(), page.look_up());
         loop {
             let (mut found, end) = self.members_by_email(organizations, prefix, &after, step).await?;
-            looked += i64::try_from(found.len()).unwrap_or(i64::MAX);
+            left = left.saturating_sub(i64::try_from(found.len()).unwrap_or(i64::MAX));
             let is_within = |place: &EmailPlace| *place > after && end.as_ref().is_none_or(|end| place <= end);
             found.extend(itself.clone().filter(is_within));
             found.sort_unstable();
@@ -181,10 +215,10 @@ impl UserRepository<'_> {
             let ids: Vec<UserId> = found.into_iter().map(|(_, id)| id).collect();
             self.add(&mut rows, &ids, filter, page).await?;
             match end {
-                Some(end) if rows.len() <= page.size && looked < page.look() => after = end,
+                Some(end) if rows.len() <= page.size && left > 0 => after = end,
                 end => return Ok(page.page_looked_at(rows, end.map(Cursor::by_text), row_email)),
             }
-            step = step.saturating_mul(2);
+            step = further_step(organizations, step, left);
         }
     }
 
@@ -238,7 +272,7 @@ impl UserRepository<'_> {
         filter: &UserFilter,
         page: &PageRequest,
     ) -> Result<()> {
-        for ids in ids.chunks(page.batch()) {
+        for ids in page.parts(ids) {
             let more: Vec<UserRow> = query!(self.conn, c => {
                 let query = users::table.filter(users::id.eq_any(ids)).select(UserRow::as_select());
                 compared_with!(query.into_boxed::<Backend>(), filter, page).load(c)

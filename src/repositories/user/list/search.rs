@@ -11,7 +11,7 @@ use crate::{
         Cursor, Fragment, MetadataKind, Page, PageRequest, StateFilter, User, UserFilter, UserId,
         search::{Searched, searchable},
     },
-    repositories::{compared, in_order_of, in_period, search::Progress},
+    repositories::{compared, in_order_of, in_period},
 };
 
 /// True if the name or the e-mail of a user contains a fragment.
@@ -28,11 +28,12 @@ impl UserRepository<'_> {
         page: &PageRequest,
     ) -> Result<Page<User>> {
         let mut span = Span::of(page);
-        let (mut rows, mut progress): (Vec<UserRow>, _) = (Vec::new(), Progress::default());
+        let mut rows: Vec<UserRow> = Vec::new();
+        let mut progress = self.conn.search().begin(Searched::Users, span, page.order).await?;
         loop {
-            let found = self.conn.search().step(Searched::Users, fragment, span, page.order, &mut progress).await?;
+            let found = self.conn.search().step(fragment, span, &mut progress).await?;
             let (asked, searched_to) = progress.part(&found);
-            for ids in asked.chunks(page.batch()) {
+            for ids in page.parts(asked) {
                 let ids: Vec<UserId> = ids.iter().copied().map(UserId).collect();
                 rows.extend(self.with_fragment(&ids, fragment, filter, page).await?);
                 progress.compared(ids.len());
