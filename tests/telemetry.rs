@@ -217,14 +217,14 @@ async fn the_metrics_count_calls_and_name_nobody(t: Arc<Test>) {
         assert!(metrics.contains(wanted), "{wanted} is not in\n{metrics}");
     }
     assert_eq!(canary::secret_in(&metrics), None);
-    // Labels have few values: names of services, methods, codes, classes, actions, limits.
+    // Labels have few values: names of services, methods, codes, classes, actions, limits, jobs.
     let labels: BTreeSet<&str> = metrics
         .lines()
         .filter_map(|line| Some(line.split_once('{')?.1.split_once('}')?.0))
         .flat_map(|labels| labels.split("\",").filter_map(|label| Some(label.split_once('=')?.0)))
         .collect();
     let known: BTreeSet<&str> =
-        ["service", "method", "code", "le", "class", "action", "limit", "priority", "version"].into();
+        ["service", "method", "code", "le", "class", "action", "limit", "priority", "version", "job", "outcome"].into();
     assert!(labels.is_subset(&known), "{labels:?}");
     assert!(!metrics.contains(&world.user.id) && !metrics.contains("@example.com"));
     for (path, expected) in [("/livez", "200"), ("/readyz", "200"), ("/other", "404")] {

@@ -154,7 +154,7 @@ async fn a_page_ends_short_rather_than_examine_everyone(t: Arc<Test>) {
         }
     }
     // The owners of the crowd are suspended.
-    assert!(found == 0 && (8..=12).contains(&pages), "{found} on {pages} pages");
+    assert!(found == 0 && (12..=16).contains(&pages), "{found} on {pages} pages");
 }
 
 #[both]
