@@ -71,7 +71,7 @@ pub use one_time_token::{OneTimeToken, Purpose};
 pub use organization::{
     NewOrganization, Organization, OrganizationChanges, OrganizationFilter, OrganizationState, StateFilter,
 };
-pub use page::{Count, Cursor, Order, Page, PageRequest, Period};
+pub use page::{Count, Cursor, Order, Page, PageRequest, Parts, Period};
 pub use password::Password;
 pub use permission::HeldPermissions;
 pub use plan::{Plan, Plans};

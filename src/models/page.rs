@@ -10,8 +10,8 @@ const LOOK: i64 = 1000;
 /// The same for rows that are read by their ids, which costs a few times as much.
 const LOOK_UP: i64 = 250;
 /// Minimum number of rows read at once by their ids.
-const BATCH: usize = 50;
-/// Size of each further part of rows read by their ids, as a multiple of the part before.
+const BATCH: usize = 16;
+/// Maximum number of rows read at once by their ids, as a multiple of all that were read before.
 const GROWTH: usize = 4;
 
 /// Where a page ends: the sort key of its last row.
@@ -104,15 +104,9 @@ impl PageRequest {
         i64::try_from(self.size.saturating_add(1)).unwrap_or(i64::MAX)
     }
 
-    /// Splits the ids of rows that a filter may drop into the parts that are read at once: first enough for the page, then more each time,
-    /// since few pass the filter.
-    pub fn parts<'i, I>(&self, mut ids: &'i [I]) -> impl Iterator<Item = &'i [I]> + use<'i, I> {
-        let mut size = self.size.saturating_add(1).max(BATCH);
-        std::iter::from_fn(move || {
-            let (part, others) = ids.split_at(ids.len().min(size));
-            (ids, size) = (others, size.saturating_mul(GROWTH));
-            (!part.is_empty()).then_some(part)
-        })
+    /// Begins to read rows by their ids.
+    pub fn parts(&self) -> Parts {
+        Parts { limit: self.size.saturating_add(1), read: 0 }
     }
 
     /// Where the page begins in a list of texts with a prefix, ordered by text and id. No row has the nil id.
@@ -171,6 +165,30 @@ impl PageRequest {
     }
 }
 
+/// Splits the ids of rows that a filter may drop into the parts that are read at once.
+#[derive(Debug)]
+pub struct Parts {
+    limit: usize,
+    read: usize,
+}
+
+impl Parts {
+    /// Takes the next part from `ids`: at first enough for the page, then twice as many as the page would need if as many of them passed the
+    /// filter as of those before. `None` if the page is full or no ids are left. `passed` is the number of rows on the page.
+    pub fn next<'i, I>(&mut self, ids: &mut &'i [I], passed: usize) -> Option<&'i [I]> {
+        let missing = self.limit.checked_sub(passed).filter(|missing| *missing > 0 && !ids.is_empty())?;
+        let most = self.read.saturating_mul(GROWTH);
+        let size = match self.read {
+            0 => self.limit,
+            read => (2 * missing).saturating_mul(read).checked_div(passed).unwrap_or(most).min(most),
+        };
+        let (part, others) = ids.split_at(ids.len().min(size.max(BATCH)));
+        *ids = others;
+        self.read = self.read.saturating_add(part.len());
+        Some(part)
+    }
+}
+
 impl<T> Page<T> {
     /// The same page of other rows.
     pub fn map<U>(self, row: impl Fn(T) -> U) -> Page<U> {
@@ -195,16 +213,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ids_are_read_in_parts_that_grow_and_the_first_is_enough_for_the_page() {
+    fn ids_are_read_in_parts_by_how_many_passed_the_filter() {
         let ids: Vec<usize> = (0..1000).collect();
-        let sizes = |size: usize, count: usize| -> Vec<usize> {
-            PageRequest::first(size).parts(&ids[..count]).map(<[usize]>::len).collect()
+        // The sizes of the parts of a page of 50, given how many rows are on the page before each.
+        let sizes = |passed: &[usize]| -> Vec<usize> {
+            let (mut parts, mut rest) = (PageRequest::first(50).parts(), ids.as_slice());
+            passed.iter().filter_map(|passed| parts.next(&mut rest, *passed)).map(<[usize]>::len).collect()
         };
-        assert_eq!(sizes(50, 1000), [51, 204, 745]);
-        assert_eq!(sizes(50, 51), [51]);
-        assert_eq!(sizes(1, 100), [50, 50]);
-        assert_eq!(sizes(999, 1000), [1000]);
-        assert!(sizes(50, 0).is_empty());
-        assert_eq!(PageRequest::first(50).parts(&ids).flatten().count(), ids.len());
+        assert_eq!(sizes(&[0, 0, 0, 0]), [51, 204, 745], "none pass");
+        assert_eq!(sizes(&[0, 50, 51]), [51, 16], "nearly all pass");
+        assert_eq!(sizes(&[0, 25, 50]), [51, 106, 16], "half of them pass");
+        assert_eq!(sizes(&[51]), Vec::<usize>::new(), "the page is full");
+        assert_eq!(PageRequest::first(1).parts().next(&mut ids.as_slice(), 0).map(<[usize]>::len), Some(16));
     }
 }

@@ -15,6 +15,8 @@ use crate::{
     repositories::{Span, spanned},
 };
 
+/// Entries that a page reads at first in addition to its rows, since a few of those may be deleted.
+const SPARE: i64 = 8;
 /// Maximum number of entries per statement.
 const MAX_ROWS: usize = 200;
 
@@ -107,7 +109,7 @@ impl<'f> Walk<'f> {
             span: Span::of(page),
             order: page.order,
             last: None,
-            step: page.limit(),
+            step: page.limit().saturating_add(SPARE),
             left: page.look_up(),
             has_more: true,
         }

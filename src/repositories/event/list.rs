@@ -215,17 +215,14 @@ impl EventRepository<'_> {
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
         ids.truncate(limit);
         let searched_to = ids.last().copied().filter(|_| is_filtered && ids.len() == limit);
-        let mut rows: Vec<PlacedRow> = Vec::new();
-        for ids in page.parts(&ids) {
+        let (mut rows, mut parts, mut rest): (Vec<PlacedRow>, _, _) = (Vec::new(), page.parts(), ids.as_slice());
+        while let Some(ids) = parts.next(&mut rest, rows.len()) {
             let mut more: Vec<(Sequence, EventRow)> = query!(self.conn, c => {
                 let query = events::table.select((events::sequence, EventRow::as_select())).into_boxed::<Backend>();
                 matching!(query.filter(events::id.eq_any(ids)), reach, filter).load(c)
             })?;
             sort(&mut more, page.order, |(_, row)| row.id);
             rows.extend(more.into_iter().map(PlacedRow));
-            if rows.len() > page.size {
-                break;
-            }
         }
         Ok(page.page_looked_at(rows, searched_to.map(Cursor::by_id), PlacedRow::cursor))
     }

@@ -36,18 +36,16 @@ impl OrganizationRepository<'_> {
     ) -> Result<Page<Organization>> {
         let everything = Reach::by_system();
         let mut span = Span::of(page);
-        let mut rows: Vec<OrganizationRow> = Vec::new();
+        let (mut rows, mut parts): (Vec<OrganizationRow>, _) = (Vec::new(), page.parts());
         let mut progress = self.conn.search().begin(Searched::Organizations, span, page.order).await?;
         loop {
             let found = self.conn.search().step(fragment, span, &mut progress).await?;
             let (asked, searched_to) = progress.part(&found);
-            for ids in page.parts(asked) {
+            let mut rest = asked;
+            while let Some(ids) = parts.next(&mut rest, rows.len()) {
                 let ids: Vec<OrganizationId> = ids.iter().copied().map(OrganizationId).collect();
                 rows.extend(self.with_fragment(&everything, &ids, fragment, filter, page).await?);
                 progress.compared(ids.len());
-                if rows.len() > page.size {
-                    break;
-                }
             }
             match searched_to {
                 Some(end) if rows.len() <= page.size && !progress.is_finished() => span = span.beyond(end, page.order),

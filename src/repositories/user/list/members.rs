@@ -13,7 +13,7 @@ use crate::{
     },
     error::Result,
     models::{
-        Cursor, MetadataKind, Order, OrganizationId, Page, PageRequest, StateFilter, User, UserFilter, UserId,
+        Cursor, MetadataKind, Order, OrganizationId, Page, PageRequest, Parts, StateFilter, User, UserFilter, UserId,
         text::prefix_end,
     },
     repositories::{in_order_of, in_period, reach::VISIBLE, spanned},
@@ -75,7 +75,7 @@ impl UserRepository<'_> {
             step = page.look() / i64::try_from(organizations.len().max(1)).unwrap_or(i64::MAX) + 1;
         }
         let mut rows: Vec<UserRow> = Vec::new();
-        let (mut left, mut left_of_users) = (page.look(), page.look_up());
+        let (mut left, mut left_of_users, mut parts) = (page.look(), page.look_up(), page.parts());
         loop {
             let Members { mut ids, end, looked } = self.members(organizations, filter, span, page, step).await?;
             let covered = end.map_or(span, |end| span.until(end.0, page.order));
@@ -85,7 +85,7 @@ impl UserRepository<'_> {
             if page.order == Order::NewestFirst {
                 ids.reverse();
             }
-            self.add(&mut rows, &ids, filter, page).await?;
+            self.add(&mut rows, &ids, filter, page, &mut parts).await?;
             left = left.saturating_sub(looked);
             left_of_users = left_of_users.saturating_sub(i64::try_from(ids.len()).unwrap_or(i64::MAX));
             match end {
@@ -204,7 +204,7 @@ impl UserRepository<'_> {
         let itself = itself.filter(|(email, _)| email.starts_with(prefix));
         let mut after: EmailPlace = page.begin(prefix);
         let mut step = first_step(organizations, page);
-        let (mut rows, mut left): (Vec<UserRow>, i64) = (Vec::new(), page.look_up());
+        let (mut rows, mut left, mut parts): (Vec<UserRow>, i64, _) = (Vec::new(), page.look_up(), page.parts());
         loop {
             let (mut found, end) = self.members_by_email(organizations, prefix, &after, step).await?;
             left = left.saturating_sub(i64::try_from(found.len()).unwrap_or(i64::MAX));
@@ -213,7 +213,7 @@ impl UserRepository<'_> {
             found.sort_unstable();
             found.dedup();
             let ids: Vec<UserId> = found.into_iter().map(|(_, id)| id).collect();
-            self.add(&mut rows, &ids, filter, page).await?;
+            self.add(&mut rows, &ids, filter, page, &mut parts).await?;
             match end {
                 Some(end) if rows.len() <= page.size && left > 0 => after = end,
                 end => return Ok(page.page_looked_at(rows, end.map(Cursor::by_text), row_email)),
@@ -271,16 +271,15 @@ impl UserRepository<'_> {
         ids: &[UserId],
         filter: &UserFilter,
         page: &PageRequest,
+        parts: &mut Parts,
     ) -> Result<()> {
-        for ids in page.parts(ids) {
+        let mut rest = ids;
+        while let Some(ids) = parts.next(&mut rest, rows.len()) {
             let more: Vec<UserRow> = query!(self.conn, c => {
                 let query = users::table.filter(users::id.eq_any(ids)).select(UserRow::as_select());
                 compared_with!(query.into_boxed::<Backend>(), filter, page).load(c)
             })?;
             rows.extend(in_order_of(ids, more, |row| row.id));
-            if rows.len() > page.size {
-                break;
-            }
         }
         Ok(())
     }
