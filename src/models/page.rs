@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-use super::Timestamp;
+use super::{MetadataFilters, Timestamp};
 
 /// Maximum number of rows that one statement scans for a page of default size. A page of 50 without a match then costs about as much as a
 /// full one.
@@ -102,6 +102,11 @@ impl PageRequest {
     /// Number of rows to query: one more than the page holds, to detect a next page.
     pub fn limit(&self) -> i64 {
         i64::try_from(self.size.saturating_add(1)).unwrap_or(i64::MAX)
+    }
+
+    /// Maximum number of rows that one statement compares with these filters, each of which is a lookup per row.
+    pub fn look_with(&self, metadata: &MetadataFilters) -> i64 {
+        if metadata.is_any() { self.look_up() } else { self.look() }
     }
 
     /// Begins to read rows by their ids.

@@ -9,7 +9,7 @@ use crate::{
     db::{Conn, StoreEntries, execute, query, schema::metadata_entries},
     error::Result,
     models::{
-        Cursor, MetadataKind, MetadataMatch, Order, PageRequest, ResourceId,
+        Cursor, MetadataKind, MetadataMatch, Order, PageRequest, Parts, ResourceId,
         metadata::{Described, MetadataEntry},
     },
     repositories::{Span, spanned},
@@ -93,6 +93,9 @@ pub(super) struct Walk<'f> {
     left: i64,
     /// Whether there may be more entries than were read.
     has_more: bool,
+    /// Resources whose rows have not been read.
+    found: Vec<ResourceId>,
+    parts: Parts,
 }
 
 impl<'f> Walk<'f> {
@@ -112,11 +115,24 @@ impl<'f> Walk<'f> {
             step: page.limit().saturating_add(SPARE),
             left: page.look_up(),
             has_more: true,
+            found: Vec::new(),
+            parts: page.parts(),
         }
     }
 
-    /// The ids of the next resources. None at the end, and once a page has read as many as it may.
-    pub(super) async fn next(&mut self, conn: &mut Conn) -> Result<Vec<ResourceId>> {
+    /// The ids of the resources to read next, given the number of rows on the page, which is not full. None at the end, and once a page has
+    /// read as many as it may.
+    pub(super) async fn next(&mut self, conn: &mut Conn, passed: usize) -> Result<Vec<ResourceId>> {
+        if self.found.is_empty() {
+            self.found = self.entries(conn).await?;
+        }
+        let mut rest = self.found.as_slice();
+        let part = self.parts.next(&mut rest, passed).unwrap_or_default().to_vec();
+        self.found = rest.to_vec();
+        Ok(part)
+    }
+
+    async fn entries(&mut self, conn: &mut Conn) -> Result<Vec<ResourceId>> {
         let limit = self.step.min(self.left);
         if limit <= 0 || !self.has_more {
             return Ok(Vec::new());

@@ -122,21 +122,19 @@ impl ApiKeyRepository<'_> {
             ApiKeyOwner::User(id) => ResourceId(id.0),
         };
         let mut walk = Walk::new((MetadataKind::ApiKey, entry), owner, page);
-        let (mut rows, mut parts): (Vec<Listed>, _) = (Vec::new(), page.parts());
+        let mut rows: Vec<Listed> = Vec::new();
         while rows.len() <= page.size {
-            let ids: Vec<ApiKeyId> = walk.next(self.conn).await?.into_iter().map(|id| ApiKeyId(id.0)).collect();
+            let ids: Vec<ApiKeyId> =
+                walk.next(self.conn, rows.len()).await?.into_iter().map(|id| ApiKeyId(id.0)).collect();
             if ids.is_empty() {
                 break;
             }
-            let mut rest = ids.as_slice();
-            while let Some(ids) = parts.next(&mut rest, rows.len()) {
-                let more: Vec<Listed> = query!(self.conn, c => {
-                    let query = api_keys::table.filter(api_keys::id.eq_any(ids));
-                    let query = filtered!(query.select(listed!()).into_boxed::<Backend>(), filter, page);
-                    within!(api_keys, query, reach).load(c)
-                })?;
-                rows.extend(in_order_of(ids, more, |(row, ..)| row.id));
-            }
+            let more: Vec<Listed> = query!(self.conn, c => {
+                let query = api_keys::table.filter(api_keys::id.eq_any(&ids));
+                let query = filtered!(query.select(listed!()).into_boxed::<Backend>(), filter, page);
+                within!(api_keys, query, reach).load(c)
+            })?;
+            rows.extend(in_order_of(&ids, more, |(row, ..)| row.id));
         }
         Ok(page.page_looked_at(rows, walk.searched_to(), row_id))
     }

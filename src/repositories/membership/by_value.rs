@@ -82,23 +82,21 @@ impl MembershipRepository<'_> {
         page: &PageRequest,
     ) -> Result<Page<Membership>> {
         let mut walk = Walk::new(entry, ResourceId(organization.0), page);
-        let (mut rows, mut parts): (Vec<MembershipRow>, _) = (Vec::new(), page.parts());
+        let mut rows: Vec<MembershipRow> = Vec::new();
         while rows.len() <= page.size {
-            let ids: Vec<MembershipId> = walk.next(self.conn).await?.into_iter().map(|id| MembershipId(id.0)).collect();
+            let ids: Vec<MembershipId> =
+                walk.next(self.conn, rows.len()).await?.into_iter().map(|id| MembershipId(id.0)).collect();
             if ids.is_empty() {
                 break;
             }
-            let mut rest = ids.as_slice();
-            while let Some(ids) = parts.next(&mut rest, rows.len()) {
-                let more: Vec<MembershipRow> = query!(self.conn, c => {
-                    let query = memberships::table.filter(memberships::id.eq_any(ids));
-                    let query = query.filter(compared(memberships::organization_id.eq(organization)));
-                    let query = query.select(MembershipRow::as_select()).into_boxed::<Backend>();
-                    let query = compared_with_others!(query, filter, page);
-                    within!(memberships, query, reach).load(c)
-                })?;
-                rows.extend(in_order_of(ids, more, |row| row.id));
-            }
+            let more: Vec<MembershipRow> = query!(self.conn, c => {
+                let query = memberships::table.filter(memberships::id.eq_any(&ids));
+                let query = query.filter(compared(memberships::organization_id.eq(organization)));
+                let query = query.select(MembershipRow::as_select()).into_boxed::<Backend>();
+                let query = compared_with_others!(query, filter, page);
+                within!(memberships, query, reach).load(c)
+            })?;
+            rows.extend(in_order_of(&ids, more, |row| row.id));
         }
         Ok(page.page_looked_at(rows, walk.searched_to(), |row| Cursor::by_id(row.id)))
     }

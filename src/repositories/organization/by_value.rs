@@ -59,22 +59,19 @@ impl OrganizationRepository<'_> {
         page: &PageRequest,
     ) -> Result<Page<Organization>> {
         let mut walk = Walk::new(entry, DEPLOYMENT, page);
-        let (mut rows, mut parts): (Vec<OrganizationRow>, _) = (Vec::new(), page.parts());
+        let mut rows: Vec<OrganizationRow> = Vec::new();
         while rows.len() <= page.size {
             let ids: Vec<OrganizationId> =
-                walk.next(self.conn).await?.into_iter().map(|id| OrganizationId(id.0)).collect();
+                walk.next(self.conn, rows.len()).await?.into_iter().map(|id| OrganizationId(id.0)).collect();
             if ids.is_empty() {
                 break;
             }
-            let mut rest = ids.as_slice();
-            while let Some(ids) = parts.next(&mut rest, rows.len()) {
-                let more: Vec<OrganizationRow> = query!(self.conn, c => {
-                    let query = organizations::table.filter(organizations::id.eq_any(ids));
-                    let query = query.select(OrganizationRow::as_select()).into_boxed::<Backend>();
-                    compared_with!(query, filter, page).load(c)
-                })?;
-                rows.extend(in_order_of(ids, more, |row| row.id));
-            }
+            let more: Vec<OrganizationRow> = query!(self.conn, c => {
+                let query = organizations::table.filter(organizations::id.eq_any(&ids));
+                let query = query.select(OrganizationRow::as_select()).into_boxed::<Backend>();
+                compared_with!(query, filter, page).load(c)
+            })?;
+            rows.extend(in_order_of(&ids, more, |row| row.id));
         }
         Ok(page.page_looked_at(rows, walk.searched_to(), row_id))
     }

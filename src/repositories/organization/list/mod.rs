@@ -176,12 +176,10 @@ impl OrganizationRepository<'_> {
             || !page.created.is_all();
         let mut searched_to: Option<NamePlace> = None;
         if is_filtered {
-            // Each entry of metadata is looked up.
-            let most = if filter.metadata.is_any() { page.look_up() } else { page.look() };
             searched_to = query!(self.conn, c => {
                 let places = (organizations::name_normalized, organizations::id);
                 let query = organizations::table.select(places).into_boxed::<Backend>();
-                let last = searched!(query, &None::<NamePlace>).limit(1).offset(most - 1);
+                let last = searched!(query, &None::<NamePlace>).limit(1).offset(page.look_with(&filter.metadata) - 1);
                 async { last.get_result(c).await.optional() }
             })?;
         }

@@ -35,13 +35,13 @@ impl UserRepository<'_> {
         page: &PageRequest,
     ) -> Result<Page<User>> {
         let mut walk = Walk::new(entry, DEPLOYMENT, page);
-        let (mut rows, mut parts): (Vec<UserRow>, _) = (Vec::new(), page.parts());
+        let mut rows: Vec<UserRow> = Vec::new();
         while rows.len() <= page.size {
-            let ids: Vec<UserId> = walk.next(self.conn).await?.into_iter().map(|id| UserId(id.0)).collect();
+            let ids: Vec<UserId> = walk.next(self.conn, rows.len()).await?.into_iter().map(|id| UserId(id.0)).collect();
             if ids.is_empty() {
                 break;
             }
-            self.add(&mut rows, &ids, filter, page, &mut parts).await?;
+            rows.extend(self.passing(&ids, filter, page).await?);
         }
         Ok(page.page_looked_at(rows, walk.searched_to(), row_id))
     }

@@ -265,7 +265,7 @@ impl UserRepository<'_> {
     }
 
     /// Appends those of the given users that pass the filter, in order, until the page is full.
-    pub(super) async fn add(
+    async fn add(
         &mut self,
         rows: &mut Vec<UserRow>,
         ids: &[UserId],
@@ -275,12 +275,22 @@ impl UserRepository<'_> {
     ) -> Result<()> {
         let mut rest = ids;
         while let Some(ids) = parts.next(&mut rest, rows.len()) {
-            let more: Vec<UserRow> = query!(self.conn, c => {
-                let query = users::table.filter(users::id.eq_any(ids)).select(UserRow::as_select());
-                compared_with!(query.into_boxed::<Backend>(), filter, page).load(c)
-            })?;
-            rows.extend(in_order_of(ids, more, |row| row.id));
+            rows.extend(self.passing(ids, filter, page).await?);
         }
         Ok(())
+    }
+
+    /// Those of the given users that pass the filter, in order. Takes no reach: the caller has found them within one.
+    pub(super) async fn passing(
+        &mut self,
+        ids: &[UserId],
+        filter: &UserFilter,
+        page: &PageRequest,
+    ) -> Result<Vec<UserRow>> {
+        let rows: Vec<UserRow> = query!(self.conn, c => {
+            let query = users::table.filter(users::id.eq_any(ids)).select(UserRow::as_select());
+            compared_with!(query.into_boxed::<Backend>(), filter, page).load(c)
+        })?;
+        Ok(in_order_of(ids, rows, |row| row.id))
     }
 }

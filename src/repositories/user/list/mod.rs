@@ -78,11 +78,6 @@ fn is_partial(filter: &UserFilter) -> bool {
     filter.updated_from.is_some() || !filter.last_sign_in.is_all() || filter.metadata.is_any()
 }
 
-/// Maximum number of rows compared with a filter. Each entry of metadata is looked up.
-fn most_compared(filter: &UserFilter, page: &PageRequest) -> i64 {
-    if filter.metadata.is_any() { page.look_up() } else { page.look() }
-}
-
 /// After every id.
 const LAST_ID: UserId = UserId(Uuid::max());
 
@@ -160,7 +155,7 @@ impl UserRepository<'_> {
         if is_partial(filter) {
             searched_to = query!(self.conn, c => {
                 let query = in_state!(users::table.select(users::id).into_boxed::<Backend>(), filter);
-                let last = spanned!(query, users::id, UserId, span, page.order).limit(1).offset(most_compared(filter, page) - 1);
+                let last = spanned!(query, users::id, UserId, span, page.order).limit(1).offset(page.look_with(&filter.metadata) - 1);
                 async { last.get_result(c).await.optional() }
             })?;
         }
@@ -190,7 +185,7 @@ impl UserRepository<'_> {
         if matches!(filter.state, StateFilter::Is(_)) || !page.created.is_all() || is_partial(filter) {
             searched_to = query!(self.conn, c => {
                 let query = users::table.select((users::email_normalized, users::id)).into_boxed::<Backend>();
-                let last = searched!(query, &None::<EmailPlace>).limit(1).offset(most_compared(filter, page) - 1);
+                let last = searched!(query, &None::<EmailPlace>).limit(1).offset(page.look_with(&filter.metadata) - 1);
                 async { last.get_result(c).await.optional() }
             })?;
         }

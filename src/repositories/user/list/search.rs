@@ -1,17 +1,12 @@
 //! Search of all users by a part of the name or the e-mail.
 
-use diesel::prelude::*;
-use diesel_async::RunQueryDsl;
-
-use super::{Span, UserRepository, UserRow, compared_with, row_id, since};
+use super::{Span, UserRepository, UserRow, row_id};
 use crate::{
-    db::{query, schema::users},
     error::Result,
     models::{
-        Cursor, Fragment, MetadataKind, Page, PageRequest, StateFilter, User, UserFilter, UserId,
+        Cursor, Fragment, Page, PageRequest, User, UserFilter, UserId,
         search::{Searched, searchable},
     },
-    repositories::{compared, in_order_of, in_period},
 };
 
 /// True if the name or the e-mail of a user contains a fragment.
@@ -36,7 +31,8 @@ impl UserRepository<'_> {
             let mut rest = asked;
             while let Some(ids) = parts.next(&mut rest, rows.len()) {
                 let ids: Vec<UserId> = ids.iter().copied().map(UserId).collect();
-                rows.extend(self.with_fragment(&ids, fragment, filter, page).await?);
+                let passing = self.passing(&ids, filter, page).await?;
+                rows.extend(passing.into_iter().filter(|row| has_fragment(row, fragment)));
                 progress.compared(ids.len());
             }
             match searched_to {
@@ -44,20 +40,5 @@ impl UserRepository<'_> {
                 end => return Ok(page.page_looked_at(rows, end.map(Cursor::by_id), row_id)),
             }
         }
-    }
-
-    /// Those of the given users that pass the filter and have the fragment, in the given order.
-    async fn with_fragment(
-        &mut self,
-        ids: &[UserId],
-        fragment: &Fragment,
-        filter: &UserFilter,
-        page: &PageRequest,
-    ) -> Result<Vec<UserRow>> {
-        let rows: Vec<UserRow> = query!(self.conn, c => {
-            let query = users::table.filter(users::id.eq_any(ids)).select(UserRow::as_select());
-            compared_with!(query.into_boxed::<Backend>(), filter, page).load(c)
-        })?;
-        Ok(in_order_of(ids, rows.into_iter().filter(|row| has_fragment(row, fragment)), |row| row.id))
     }
 }
