@@ -36,6 +36,38 @@ macro_rules! query {
     };
 }
 
+/// Runs independent reads: `queries!(conn, c => rows = first, others = second)`. On PostgreSQL they are sent together, so that they take
+/// one round trip.
+macro_rules! queries {
+    ($conn:expr, $c:ident => $($name:ident = $query:expr),+ $(,)?) => {
+        match &mut $conn.handle {
+            $crate::db::Handle::Sqlite(handle) => {
+                type Backend = diesel::sqlite::Sqlite;
+                $(
+                    let $name = {
+                        let $c = &mut **handle;
+                        $crate::db::in_span!("sqlite", $query).map_err($crate::db::to_error)?
+                    };
+                )+
+                ($($name),+)
+            }
+            $crate::db::Handle::Postgres(handle) => {
+                type Backend = diesel::pg::Pg;
+                handle.before_read().await?;
+                let connection = handle.connection();
+                let sent = tokio::try_join!($(async {
+                    let $c = &mut { connection };
+                    $crate::db::in_span!("postgresql", $query)
+                }),+);
+                match sent {
+                    Ok(done) => done,
+                    Err(error) => return Err(handle.failed(error).await),
+                }
+            }
+        }
+    };
+}
+
 /// Finds at most one row, by a query whose type determines its text: `first!(conn, users::table.filter(..).select(..))`. On SQLite the
 /// statement is prepared once, looked up by its type, and read without an intermediate copy.
 macro_rules! first {
@@ -74,4 +106,4 @@ macro_rules! execute {
     };
 }
 
-pub(crate) use {execute, first, on_postgres, query};
+pub(crate) use {execute, first, on_postgres, queries, query};

@@ -33,7 +33,7 @@ use std::{
 };
 
 pub(crate) use counted::Counted;
-pub(crate) use dispatch::{execute, first, on_postgres, query};
+pub(crate) use dispatch::{execute, first, on_postgres, queries, query};
 pub(crate) use entries::StoreEntries;
 pub(crate) use error::to_error;
 pub(crate) use first_events::FirstEvents;
@@ -176,11 +176,10 @@ impl Database {
             Pools::Sqlite(pools) => Handle::Sqlite(pools.scan().await?),
             Pools::Postgres(pools) => Handle::Postgres(pools.scan().await?),
         });
-        boxed(work(&mut conn)).await
+        self.scan_on(&mut conn, work).await
     }
 
-    /// As [`Database::scan`]; with `is_consistent` all reads see the same snapshot. On PostgreSQL this takes one more round trip, and a
-    /// cancelled read discards its connection.
+    /// As [`Database::scan`]; with `is_consistent` all reads see the same snapshot. On PostgreSQL a cancelled read discards its connection.
     ///
     /// # Errors
     /// As [`Database::scan`].
@@ -192,9 +191,21 @@ impl Database {
             return self.scan(work).await;
         }
         let mut conn = self.snapshot().await?;
-        let done = boxed(work(&mut conn)).await;
-        conn.end().await?;
+        let done = self.scan_on(&mut conn, work).await;
+        match conn.handle {
+            Handle::Sqlite(handle) => handle.rollback().await?,
+            // Nothing depends on its end, which takes a round trip.
+            Handle::Postgres(handle) => drop(tokio::spawn(handle.rollback())),
+        }
         done
+    }
+
+    async fn scan_on<'c, T, F>(&self, conn: &'c mut Conn, work: F) -> Result<T>
+    where
+        F: Work<&'c mut Conn, Result<T>, Running: Send>,
+    {
+        let reads = boxed(work(conn));
+        if self.is_networked() { reads.await } else { sqlite::in_place(reads).await }
     }
 
     async fn point(&self) -> Result<Conn> {

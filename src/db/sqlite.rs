@@ -2,7 +2,9 @@
 
 use std::{
     error::Error as StdError,
-    fs, io,
+    fs,
+    future::poll_fn,
+    io,
     ops::{Deref, DerefMut},
     path::Path,
     pin::Pin,
@@ -92,6 +94,11 @@ impl SpawnBlocking for InPlace {
     fn get_runtime() -> Self {
         Self::Long
     }
+}
+
+/// Runs several statements. The runtime moves other tasks off the thread once, instead of once per statement.
+pub(super) async fn in_place<T>(mut statements: Pin<Box<dyn Future<Output = T> + Send + '_>>) -> T {
+    poll_fn(|context| tokio::task::block_in_place(|| statements.as_mut().poll(context))).await
 }
 
 #[derive(Clone)]

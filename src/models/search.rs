@@ -13,7 +13,7 @@ pub const SEGMENT: usize = 4096;
 /// Rows that the grams of a segment are distributed over.
 pub const BUCKETS: usize = 256;
 /// Ids in a row of a segment's members.
-pub const CHUNK: usize = 32;
+pub const CHUNK: usize = 128;
 /// Maximum bytes of one searched text. Normal texts are shorter: some characters become up to eighteen when they are folded, and the
 /// database limits the size of what it indexes.
 const MAX_TEXT_BYTES: usize = 1024;
@@ -272,11 +272,16 @@ fn entry(bytes: &[u8]) -> Option<(Gram, Stored<'_>, &[u8])> {
 }
 
 /// The places that all of the given lists have, each in order.
-pub fn common(lists: &[Places]) -> Places {
-    let Some((first, others)) = lists.split_first() else { return Places::new() };
-    let mut common = first.clone();
-    for other in others {
-        common.retain(|place| other.binary_search(place).is_ok());
+pub fn common(mut lists: Vec<Places>) -> Places {
+    lists.sort_unstable_by_key(Vec::len);
+    let mut lists = lists.into_iter();
+    let mut common = lists.next().unwrap_or_default();
+    for other in lists {
+        let mut others = other.into_iter().peekable();
+        common.retain(|place| {
+            while others.next_if(|other| other < place).is_some() {}
+            others.peek() == Some(place)
+        });
     }
     common
 }
@@ -332,6 +337,7 @@ mod tests {
             assert!(Fragment::parse(text).is_ok(), "{text:?}");
         }
         assert_eq!(Fragment::parse(" 100%_\\ ").map(|fragment| fragment.pattern()), Ok("%100\\%\\_\\\\%".to_owned()));
-        assert_eq!(common(&[vec![1, 2, 3], vec![2, 3, 4], vec![0, 3]]), [3]);
+        assert_eq!(common(vec![vec![1, 2, 3], vec![2, 3, 4], vec![0, 3]]), [3]);
+        assert_eq!(common(vec![vec![1, 5, 9], vec![], vec![0, 3]]), [0_u16; 0]);
     }
 }

@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 use crate::{
     db::{
-        Conn, ForUpdate, execute, query,
+        Conn, ForUpdate, execute, queries, query,
         schema::{search_members, search_pending, search_postings, search_segments},
     },
     error::{Error, Result},
@@ -28,11 +28,12 @@ use crate::{
 };
 
 /// Rows of ids of a segment that the key has room for.
-const CHUNKS: i64 = 2048;
+const CHUNKS: i64 = 512;
 /// Pending resources that one step of a search returns: all of them are compared.
 const PENDING: i64 = 250;
-/// Segments that the steps of a page read: one at first, since a frequent fragment fills the page from it.
-const STEPS: [usize; 2] = [1, 19];
+/// Segments that the steps of a page read: one at first, since a frequent fragment fills the page from it. [`SearchRepository::begin`]
+/// has read its postings.
+const STEPS: [usize; 2] = [1, 9];
 /// Rows that a page compares with the fragment.
 const COMPARED: usize = 250;
 
@@ -53,6 +54,8 @@ pub(super) struct Progress {
     segments: VecDeque<Segment>,
     /// True if further segments follow.
     has_more_segments: bool,
+    /// The postings of the first segment, until its step.
+    postings: Option<Vec<PostingsRow>>,
     /// The first pending ids.
     pending: Vec<Uuid>,
     compared: usize,
@@ -81,6 +84,50 @@ impl Progress {
 
 /// The id and the number of a segment that may have members within a span, and its first and last id.
 type Segment = (i64, ResourceId, ResourceId);
+
+/// A segment, a bucket of grams and their postings in the segment.
+type PostingsRow = (i64, i64, Vec<u8>);
+
+/// Segments that may have members within a span, in order.
+macro_rules! segments {
+    ($kind:expr, $span:expr, $order:expr) => {{
+        let query = search_segments::table.filter(search_segments::kind.eq($kind)).into_boxed::<Backend>();
+        match $order {
+            Order::OldestFirst => {
+                query.filter(search_segments::last_id.gt(ResourceId($span.after))).order(search_segments::last_id)
+            }
+            Order::NewestFirst => query
+                .filter(search_segments::first_id.le(ResourceId($span.up_to)))
+                .order(search_segments::first_id.desc()),
+        }
+    }};
+}
+
+/// The pending ids within a span, in order.
+macro_rules! pending {
+    ($kind:expr, $span:expr, $order:expr) => {{
+        let query = search_pending::table
+            .filter(search_pending::kind.eq($kind))
+            .filter(search_pending::id.gt(ResourceId($span.after)))
+            .filter(search_pending::id.le(ResourceId($span.up_to)))
+            .select(search_pending::id)
+            .into_boxed::<Backend>();
+        match $order {
+            Order::OldestFirst => query.order(search_pending::id),
+            Order::NewestFirst => query.order(search_pending::id.desc()),
+        }
+    }};
+}
+
+/// The postings of buckets of grams.
+macro_rules! postings {
+    ($kind:expr, $buckets:expr) => {
+        search_postings::table
+            .filter(search_postings::kind.eq($kind))
+            .filter(search_postings::bucket.eq_any($buckets))
+            .select((search_postings::segment, search_postings::bucket, search_postings::postings))
+    };
+}
 
 /// Repository of the index.
 pub struct SearchRepository<'c> {
@@ -115,13 +162,39 @@ impl SearchRepository<'_> {
     }
 
     /// Begins the search for a page. Takes no reach: the index has only ids.
-    pub(super) async fn begin(&mut self, searched: Searched, span: Span, order: Order) -> Result<Progress> {
+    pub(super) async fn begin(
+        &mut self,
+        searched: Searched,
+        fragment: &Fragment,
+        span: Span,
+        order: Order,
+    ) -> Result<Progress> {
         let kind = searched.stored();
-        let most = STEPS.iter().sum();
-        let segments = self.segments(kind, span, order, i64::try_from(most).unwrap_or(i64::MAX)).await?;
-        let pending = self.pending(kind, span, order).await?;
+        let buckets = buckets_of(fragment);
+        let most: usize = STEPS.iter().sum();
+        let limit = i64::try_from(most).unwrap_or(i64::MAX);
+        let (segments, pending, postings): (Vec<Segment>, Vec<ResourceId>, Vec<PostingsRow>) = queries!(self.conn, c =>
+            segments = segments!(kind, span, order)
+                .select((search_segments::segment, search_segments::first_id, search_segments::last_id))
+                .limit(limit)
+                .load(c),
+            pending = pending!(kind, span, order).limit(PENDING).load(c),
+            postings = {
+                let first = segments!(kind, span, order).select(search_segments::segment).single_value();
+                postings!(kind, &buckets).filter(search_postings::segment.nullable().eq(first)).load(c)
+            },
+        );
         let has_more_segments = segments.len() >= most;
-        Ok(Progress { kind, order, steps: 0, segments: segments.into(), has_more_segments, pending, compared: 0 })
+        Ok(Progress {
+            kind,
+            order,
+            steps: 0,
+            segments: segments.into(),
+            has_more_segments,
+            postings: Some(postings),
+            pending: pending.into_iter().map(|id| id.0).collect(),
+            compared: 0,
+        })
     }
 
     /// The next step of a search within a span. Takes no reach: the caller adds its own to the rows that it reads.
@@ -141,7 +214,11 @@ impl SearchRepository<'_> {
         if let Some(last) = progress.pending.last().filter(|last| is_cut && span.contains(**last)) {
             (searched_to, span) = (Some(*last), span.until(*last, order));
         }
-        let mut ids = self.members(progress.kind, fragment, &segments).await?;
+        let postings = match progress.postings.take() {
+            Some(first) => first,
+            None => self.postings(progress.kind, fragment, &segments).await?,
+        };
+        let mut ids = self.members(progress.kind, fragment, postings).await?;
         ids.extend(&progress.pending);
         ids.retain(|id| span.contains(*id));
         ids.sort_unstable();
@@ -152,76 +229,38 @@ impl SearchRepository<'_> {
         Ok(Found { ids, searched_to })
     }
 
-    /// Segments that may have members within a span, in order.
-    async fn segments(&mut self, kind: i64, span: Span, order: Order, limit: i64) -> Result<Vec<Segment>> {
-        query!(self.conn, c => {
-            let columns = (search_segments::segment, search_segments::first_id, search_segments::last_id);
-            let query = search_segments::table.select(columns).into_boxed::<Backend>();
-            let query = query.filter(search_segments::kind.eq(kind));
-            match order {
-                Order::OldestFirst => query
-                    .filter(search_segments::last_id.gt(ResourceId(span.after)))
-                    .order(search_segments::last_id),
-                Order::NewestFirst => query
-                    .filter(search_segments::first_id.le(ResourceId(span.up_to)))
-                    .order(search_segments::first_id.desc()),
-            }
-            .limit(limit)
-            .load(c)
-        })
-    }
-
-    /// The first pending ids within a span.
-    async fn pending(&mut self, kind: i64, span: Span, order: Order) -> Result<Vec<Uuid>> {
-        let ids: Vec<ResourceId> = query!(self.conn, c => {
-            let query = search_pending::table.select(search_pending::id).into_boxed::<Backend>();
-            let query = query
-                .filter(search_pending::kind.eq(kind))
-                .filter(search_pending::id.gt(ResourceId(span.after)))
-                .filter(search_pending::id.le(ResourceId(span.up_to)));
-            match order {
-                Order::OldestFirst => query.order(search_pending::id),
-                Order::NewestFirst => query.order(search_pending::id.desc()),
-            }
-            .limit(PENDING)
-            .load(c)
-        })?;
-        Ok(ids.into_iter().map(|id| id.0).collect())
-    }
-
-    /// The members of segments that have all grams of a fragment.
-    async fn members(&mut self, kind: i64, fragment: &Fragment, segments: &[Segment]) -> Result<Vec<Uuid>> {
-        let grams = fragment.grams();
-        let buckets: Vec<i64> = grams.iter().map(|gram| stored_bucket(*gram)).collect();
+    /// The postings of a fragment's grams in segments.
+    async fn postings(&mut self, kind: i64, fragment: &Fragment, segments: &[Segment]) -> Result<Vec<PostingsRow>> {
         let numbers: Vec<i64> = segments.iter().map(|(segment, ..)| *segment).collect();
         if numbers.is_empty() {
             return Ok(Vec::new());
         }
-        let rows: Vec<(i64, i64, Vec<u8>)> = query!(self.conn, c => {
-            search_postings::table
-                .filter(search_postings::kind.eq(kind))
-                .filter(search_postings::segment.eq_any(&numbers))
-                .filter(search_postings::bucket.eq_any(&buckets))
-                .select((search_postings::segment, search_postings::bucket, search_postings::postings))
-                .load(c)
-        })?;
+        let buckets = buckets_of(fragment);
+        query!(self.conn, c => postings!(kind, &buckets).filter(search_postings::segment.eq_any(&numbers)).load(c))
+    }
+
+    /// The members of segments that have all grams of a fragment.
+    async fn members(&mut self, kind: i64, fragment: &Fragment, rows: Vec<PostingsRow>) -> Result<Vec<Uuid>> {
+        let grams = fragment.grams();
         let mut of_segment: BTreeMap<i64, Vec<Places>> = BTreeMap::new();
         for (segment, bucket, row) in rows {
             for gram in grams.iter().filter(|gram| stored_bucket(**gram) == bucket) {
                 of_segment.entry(segment).or_default().push(Postings::find(&row, *gram).ok_or_else(malformed)?);
             }
         }
-        let mut wanted: BTreeMap<i64, Vec<usize>> = BTreeMap::new();
+        let mut wanted: Vec<(i64, Vec<usize>)> = Vec::new();
         for (segment, lists) in of_segment {
             // A gram without a row occurs nowhere in the segment.
-            if lists.len() == grams.len() {
-                for place in search::common(&lists) {
-                    let place = usize::from(place);
-                    wanted.entry(chunk_of(segment, place)?).or_default().push(place % CHUNK);
-                }
+            if lists.len() < grams.len() {
+                continue;
+            }
+            let places: Vec<usize> = search::common(lists).into_iter().map(usize::from).collect();
+            for of_chunk in places.chunk_by(|one, next| one / CHUNK == next / CHUNK) {
+                let Some(first) = of_chunk.first() else { continue };
+                wanted.push((chunk_of(segment, *first)?, of_chunk.iter().map(|place| place % CHUNK).collect()));
             }
         }
-        let chunks: Vec<i64> = wanted.keys().copied().collect();
+        let chunks: Vec<i64> = wanted.iter().map(|(chunk, _)| *chunk).collect();
         let ids = self.chunks(kind, &chunks).await?;
         let found = wanted.iter().flat_map(|(chunk, places)| {
             let of_chunk = ids.get(chunk);
@@ -269,6 +308,11 @@ impl SearchRepository<'_> {
 /// The key of the row that has the id of the member at a place of a segment.
 fn chunk_of(segment: i64, place: usize) -> Result<i64> {
     i64::try_from(place / CHUNK).map(|chunk| segment * CHUNKS + chunk).map_err(|_| malformed())
+}
+
+/// The buckets of a fragment's grams.
+fn buckets_of(fragment: &Fragment) -> Vec<i64> {
+    fragment.grams().into_iter().map(stored_bucket).collect()
 }
 
 fn stored_bucket(gram: Gram) -> i64 {

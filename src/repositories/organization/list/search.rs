@@ -37,7 +37,7 @@ impl OrganizationRepository<'_> {
         let everything = Reach::by_system();
         let mut span = Span::of(page);
         let (mut rows, mut parts): (Vec<OrganizationRow>, _) = (Vec::new(), page.parts());
-        let mut progress = self.conn.search().begin(Searched::Organizations, span, page.order).await?;
+        let mut progress = self.conn.search().begin(Searched::Organizations, fragment, span, page.order).await?;
         loop {
             let found = self.conn.search().step(fragment, span, &mut progress).await?;
             let (asked, searched_to) = progress.part(&found);

@@ -24,7 +24,7 @@ impl UserRepository<'_> {
     ) -> Result<Page<User>> {
         let mut span = Span::of(page);
         let (mut rows, mut parts): (Vec<UserRow>, _) = (Vec::new(), page.parts());
-        let mut progress = self.conn.search().begin(Searched::Users, span, page.order).await?;
+        let mut progress = self.conn.search().begin(Searched::Users, fragment, span, page.order).await?;
         loop {
             let found = self.conn.search().step(fragment, span, &mut progress).await?;
             let (asked, searched_to) = progress.part(&found);
