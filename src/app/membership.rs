@@ -148,13 +148,16 @@ pub(super) async fn update_in(
     if changes.role.as_ref().is_some_and(|role| !role.is_owner()) {
         dry_run.rule(guards::keeps_an_owner(tx, &membership).await)?;
     }
+    let was_owner = membership.role.is_owner();
     membership.apply(changes.clone())?;
     let given = tx.roles().given(membership.organization_id, &membership.role).await?;
     if changes.role.is_some() && given.is_none() {
         return Err(Error::NotFound(Entity::Role));
     }
     let after = HeldPermissions::by(&membership.role, &membership.permissions).and(&given.unwrap_or_default());
-    authority::permissions(tx, &held, Some(&before), &after)?;
+    // Ownership is more than its permissions: it is given even to a member who holds all of them.
+    let kept = (was_owner || !membership.role.is_owner()).then_some(&before);
+    authority::permissions(tx, &held, kept, &after)?;
     dry_run.rule(new_owner)?;
     if changes.external_id.is_some() {
         external_id_is_free(tx, caller, &membership).await?;

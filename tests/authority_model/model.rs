@@ -1172,7 +1172,7 @@ impl Model {
                 self.user_exists(*user)
                     && self.may_change(who, *organization, "memberships:write")
                     && self.standing(who, *organization).covers(held.and(after))
-                    && (held.covers(after) || who.scopes.covers(after))
+                    && (held.covers(after) && (role != "owner" || before.role == "owner") || who.scopes.covers(after))
                     && (before.role != "owner" || role == "owner" || self.has_owner_without(*organization, Some(*user)))
                     && (role != "owner" || before.role == "owner" || self.is_active(*user))
             }

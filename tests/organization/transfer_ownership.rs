@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use tenantry::pb::{self, ErrorReason};
+use tenantry::pb::{self, ErrorReason, create_api_key_request::Owner};
 
-use crate::support::{Answered as _, Test, both, refused, rounds};
+use crate::support::{Answered as _, Test, both, mask, refused, rounds};
 
 fn transfer(organization: &pb::Organization, to: &pb::User) -> pb::TransferOwnershipRequest {
     pb::TransferOwnershipRequest {
@@ -60,6 +60,27 @@ async fn it_takes_all_that_an_owner_holds(t: Arc<Test>) {
     let request = pb::TransferOwnershipRequest { former_owner_role: "nobody".to_owned(), ..of_ada(&carl) };
     refused(t.admin().organizations().transfer_ownership(request).await, ErrorReason::RoleNotFound);
     t.admin().organizations().transfer_ownership(of_ada(&carl)).await.unwrap();
+}
+
+#[both]
+async fn a_narrow_key_makes_no_owner_even_of_a_member_who_holds_everything(t: Arc<Test>) {
+    let (ada, bob) = (t.user("ada").await, t.user("bob").await);
+    let acme = t.organization(&ada).await;
+    t.role(&acme, "deputy", &["*"]).await;
+    let bobs = t.member(&bob, &acme, "deputy").await;
+    for owner in [Owner::UserId(ada.id.clone()), Owner::UserId(t.first_admin().await.id)] {
+        let scopes = ["organizations:*", "memberships:*", "users:read"];
+        let narrow = t.with_key(&t.key(owner, &scopes).await.1);
+        let request = pb::TransferOwnershipRequest { former_owner_user_id: ada.id.clone(), ..transfer(&acme, &bob) };
+        refused(narrow.organizations().transfer_ownership(request).await, ErrorReason::ScopeNotHeld);
+        let promote = pb::UpdateMembershipRequest {
+            membership_id: bobs.id.clone(),
+            role: "owner".to_owned(),
+            update_mask: mask(&["role"]),
+            ..Default::default()
+        };
+        refused(narrow.memberships().update_membership(promote).await, ErrorReason::ScopeNotHeld);
+    }
 }
 
 #[both]
