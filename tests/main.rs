@@ -31,6 +31,7 @@ mod errors;
 mod event;
 mod events;
 mod faults;
+mod hashes;
 mod idempotency;
 mod input;
 mod invitation;

@@ -17,12 +17,14 @@ use crate::{
     app::shares::{Shares, Use},
     error::{Error, Result},
     models::{Password, PasswordHash, Plaintext, PrincipalId},
-    security::password::{Cost, Hash, Limits, Memory, Peppers, make, normal},
+    security::password::{Cost, Hash, Limits, Memory, Peppers, Recipes, Refusal, forms, make, normal, with_recipe},
     telemetry::metrics::seconds,
 };
 
 /// The longest that a call waits for its turn.
 const PATIENCE: Duration = Duration::from_millis(500);
+/// The same for an imported hash: after a move, many users with hashes that take a second each sign in at once, each for the first time.
+const PATIENCE_IF_IMPORTED: Duration = Duration::from_secs(5);
 /// Queue length per thread: calls further back would not get a turn in time.
 const QUEUE: usize = 16;
 /// The fraction of the queue that one owner of credentials may hold, unless it is a platform admin: a quarter.
@@ -39,6 +41,26 @@ pub struct Settings {
     pub threads: usize,
     /// Secrets mixed into hashes and stored in no database.
     pub peppers: Peppers,
+    /// How other systems computed imported hashes.
+    pub recipes: Recipes,
+}
+
+/// A password hash of another system, as it is stored.
+#[derive(Clone, Debug)]
+pub struct ImportedHash {
+    /// The hash.
+    pub hash: PasswordHash,
+    /// The name of its format.
+    pub format: &'static str,
+    /// The hash if it must not be stored as it is.
+    weak: Option<Box<Hash>>,
+}
+
+impl ImportedHash {
+    /// True if it must be hashed again before it is stored.
+    pub fn is_weak(&self) -> bool {
+        self.weak.is_some()
+    }
 }
 
 /// The hashing queue.
@@ -110,17 +132,63 @@ impl Hashing {
         self.0.queued.set(i64::try_from(waiting).unwrap_or(i64::MAX));
     }
 
-    /// The limits that an imported hash must respect.
-    pub fn limits(&self) -> Limits {
-        Limits { memory_kib: self.0.settings.memory_kib, cost: self.0.settings.cost }
+    /// Reads a hash of another system. With `recipe`, its text is what that recipe of the settings says.
+    ///
+    /// # Errors
+    /// What the text looks like, and the rule that it breaks.
+    pub fn read(&self, text: &str, recipe: &str) -> std::result::Result<ImportedHash, Refusal> {
+        let text = if recipe.is_empty() { text.to_owned() } else { with_recipe(recipe, text) };
+        let (hash, format) = self.parse(&text)?;
+        let weak = hash.is_weak().then(|| Box::new(hash));
+        Ok(ImportedHash { hash: PasswordHash::new(text), format, weak })
+    }
+
+    fn parse(&self, text: &str) -> std::result::Result<(Hash, &'static str), Refusal> {
+        let limits = Limits { memory_kib: self.0.settings.memory_kib, cost: self.0.settings.cost };
+        Hash::parse(text, limits, &self.0.settings.recipes)
+    }
+
+    /// The form of an imported hash that is stored: a weak one is hashed again. Waits for a thread as long as it takes.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] if the thread fails.
+    pub async fn storable(&self, imported: ImportedHash) -> Result<PasswordHash> {
+        let Some(weak) = imported.weak else { return Ok(imported.hash) };
+        let permit = self.threads(self.0.settings.cost.memory_kib).await;
+        let permit = permit.ok_or_else(|| Error::internal("the hashing threads have ended"))?;
+        let wrapped = permit.run(move |inner, memory| weak.wrap(inner.settings.cost, &inner.settings.peppers, memory));
+        wrapped.await?.ok_or_else(|| Error::internal("a password cannot be hashed with these settings"))
+    }
+
+    /// True if a password matches an imported hash.
+    ///
+    /// # Errors
+    /// [`Error::Overloaded`] if no thread is free in time.
+    pub async fn matches(&self, imported: &ImportedHash, password: Plaintext) -> Result<bool> {
+        let hash = match &imported.weak {
+            Some(weak) => (**weak).clone(),
+            None => self.parse(imported.hash.expose()).map_err(|refused| Error::internal(refused.to_string()))?.0,
+        };
+        let with = VerifiableHash { hash, as_typed: true, is_real: true };
+        let permit = self.permit_to_verify(&with, None).await?;
+        Ok(matches!(permit.compare(password, with).await?, Comparison::Matches(_)))
+    }
+
+    async fn threads(&self, kib: u32) -> Option<HashingPermit> {
+        let inner = &self.0;
+        let thread = Arc::clone(&inner.threads).acquire_owned().await.ok()?;
+        let memory = Arc::clone(&inner.memory).acquire_many_owned(kib.min(inner.settings.memory_kib)).await.ok()?;
+        Some(HashingPermit { inner: Arc::clone(inner), _thread: thread, _memory: memory })
     }
 
     /// The hash to compare a presented password with. If no hash is stored, or it exceeds the limits of this process, a decoy that takes as
     /// long and never matches.
     pub fn comparable(&self, password: Option<&Password>) -> VerifiableHash {
-        let hash = password.map(|password| Hash::parse(password.hash.expose(), self.limits()));
+        let hash = password.map(|password| self.parse(password.hash.expose()));
         match (password, hash) {
-            (Some(password), Some(Ok(hash))) => VerifiableHash { hash, as_typed: password.is_imported, is_real: true },
+            (Some(password), Some(Ok((hash, _)))) => {
+                VerifiableHash { hash, as_typed: password.is_imported, is_real: true }
+            }
             (stored, _) => {
                 if let Some(stored) = stored {
                     tracing::error!(user_id = %stored.user_id, "a stored password hash is malformed or exceeds the limits");
@@ -136,7 +204,8 @@ impl Hashing {
     /// [`Error::Overloaded`] if no thread is free in time, or if the owner already holds its share of the queue.
     pub async fn permit_to_verify(&self, with: &VerifiableHash, owner: Option<PrincipalId>) -> Result<HashingPermit> {
         // At least the memory of a new hash: a matching imported password is hashed again.
-        self.turn(with.hash.memory_kib().max(self.0.settings.cost.memory_kib), owner).await
+        let patience = if with.as_typed { PATIENCE_IF_IMPORTED } else { PATIENCE };
+        self.turn(with.hash.memory_kib().max(self.0.settings.cost.memory_kib), owner, patience).await
     }
 
     /// Waits for a turn to create a hash. `owner` as in [`Self::permit_to_verify`].
@@ -144,25 +213,19 @@ impl Hashing {
     /// # Errors
     /// [`Error::Overloaded`] if no thread is free in time, or if the owner already holds its share of the queue.
     pub async fn permit_to_hash(&self, owner: Option<PrincipalId>) -> Result<HashingPermit> {
-        self.turn(self.0.settings.cost.memory_kib, owner).await
+        self.turn(self.0.settings.cost.memory_kib, owner, PATIENCE).await
     }
 
-    async fn turn(&self, kib: u32, owner: Option<PrincipalId>) -> Result<HashingPermit> {
+    async fn turn(&self, kib: u32, owner: Option<PrincipalId>, patience: Duration) -> Result<HashingPermit> {
         let inner = &self.0;
         let most = inner.most_queued / SHARE;
         let part = |owner| inner.shares.of(owner).take(Use::Hashing, most).ok_or(Error::Overloaded);
         let _part = owner.map(part).transpose()?;
         let _place = inner.queue.try_acquire().map_err(|_| Error::Overloaded)?;
-        let both = async {
-            let thread = Arc::clone(&inner.threads).acquire_owned().await;
-            let memory = Arc::clone(&inner.memory).acquire_many_owned(kib.min(inner.settings.memory_kib)).await;
-            Some((thread.ok()?, memory.ok()?))
-        };
         let begun = Instant::now();
-        let turn = tokio::time::timeout(PATIENCE, both).await.ok().flatten();
+        let turn = tokio::time::timeout(patience, self.threads(kib)).await.ok().flatten();
         inner.waits.observe(begun.elapsed().as_secs_f64());
-        let (thread, memory) = turn.ok_or(Error::Overloaded)?;
-        Ok(HashingPermit { inner: Arc::clone(inner), _thread: thread, _memory: memory })
+        turn.ok_or(Error::Overloaded)
     }
 }
 
@@ -174,16 +237,15 @@ impl HashingPermit {
     /// [`Error::Internal`] if the thread fails.
     pub async fn compare(self, presented: Plaintext, with: VerifiableHash) -> Result<Comparison> {
         self.run(move |inner, memory| {
-            let (typed, normal) = (presented.expose(), normal(presented.expose()));
             let settings = &inner.settings;
-            let bytes = if with.as_typed { typed.as_bytes() } else { normal.as_bytes() };
-            let matches = with.hash.verify(bytes, &settings.peppers, memory) && with.is_real;
+            let normal = normal(presented.expose());
+            // Other systems hashed what a keyboard sent, or one of its normal forms.
+            let forms = if with.as_typed { forms(presented.expose()) } else { vec![normal.clone()] };
+            let matching = forms.iter().find(|form| with.hash.verify(form.as_bytes(), &settings.peppers, memory));
+            let (Some(form), true) = (matching, with.is_real) else { return Comparison::Differs };
             let is_current = !with.as_typed && with.hash.is_current(settings.cost, &settings.peppers);
-            if !matches {
-                return Comparison::Differs;
-            }
             // A hash of only part of the password also matches a mistyped one; hashing that as a whole would make it the only valid one.
-            let stays = is_current || !with.hash.identifies(bytes);
+            let stays = is_current || !with.hash.identifies(form.as_bytes());
             let rehashed = (!stays).then(|| make(normal.as_bytes(), settings.cost, &settings.peppers, memory));
             Comparison::Matches(rehashed.flatten())
         })
@@ -242,7 +304,10 @@ mod tests {
 
     fn hashing() -> Hashing {
         let cost = Cost { memory_kib: 8, passes: 1, lanes: 1 };
-        Hashing::new(Settings { cost, memory_kib: 1024, threads: 1, peppers: Peppers::default() }, Shares::default())
+        Hashing::new(
+            Settings { cost, memory_kib: 1024, threads: 1, peppers: Peppers::default(), recipes: Recipes::default() },
+            Shares::default(),
+        )
     }
 
     type Waiting<'a> = Pin<Box<dyn Future<Output = Result<HashingPermit>> + 'a>>;

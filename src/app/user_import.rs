@@ -5,7 +5,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{App, admission::Place, authority, change::Answer, guards};
+use super::{
+    App,
+    admission::Place,
+    authentication::password::{self, ImportedPassword},
+    authority,
+    change::Answer,
+    guards,
+};
 use crate::{
     db::Conn,
     error::{Error, Result, Taken},
@@ -26,7 +33,14 @@ pub struct ImportedUser {
     /// The id in the system that the user comes from, as it was sent.
     pub external_id: String,
     /// The user to create and, optionally, the hash of its password; or every rule that the request breaks.
-    pub user: std::result::Result<(NewUser, Option<PasswordHash>), Vec<String>>,
+    pub user: std::result::Result<(NewUser, Option<ImportedPassword>), Vec<String>>,
+}
+
+/// A user to import whose password hash has the form that is stored, and the name of the hash's format.
+struct StorableUser {
+    external_id: String,
+    user: std::result::Result<(NewUser, Option<PasswordHash>), Vec<String>>,
+    format: &'static str,
 }
 
 /// The result for one user of an import.
@@ -35,6 +49,8 @@ pub struct ImportResult {
     pub external_id: String,
     /// The outcome.
     pub outcome: ImportOutcome,
+    /// The name of the format of its password hash; empty without a hash.
+    pub password_format: &'static str,
 }
 
 /// The outcomes of the import of one user.
@@ -58,10 +74,11 @@ pub async fn import_batch<A: Answer>(
     app: &App,
     call: &Call,
     scope: &Scope,
-    users: &[ImportedUser],
+    users: Vec<ImportedUser>,
     answer: fn(Vec<ImportResult>) -> A,
 ) -> Result<A> {
     let _place = place(app).await?;
+    let users = &storable(app, users).await?;
     let mut attempt = 1;
     loop {
         let imported = app.change(call, async |tx| store(app, tx, call, scope, users).await, answer).await;
@@ -84,12 +101,47 @@ async fn place(app: &App) -> Result<Place<'_>> {
     }
 }
 
+/// Checks known passwords, and hashes weak hashes again, outside of the transaction. Those of users that already exist are left out: a
+/// second run of an import is quick.
+async fn storable(app: &App, users: Vec<ImportedUser>) -> Result<Vec<StorableUser>> {
+    let ids = users.iter().filter_map(|imported| match &imported.user {
+        Ok((user, Some(password))) if password.hash.is_weak() => user.external_id.clone(),
+        _ => None,
+    });
+    let ids: &Vec<ExternalId> = &ids.collect();
+    let existing: HashMap<ExternalId, UserId> = match ids.as_slice() {
+        [] => HashMap::new(),
+        _ => app.db.read(async |conn| conn.users().by_external_ids(ids).await).await?.into_iter().collect(),
+    };
+    let mut storable = Vec::with_capacity(users.len());
+    for ImportedUser { external_id, user } in users {
+        let mut format = "";
+        let user = match user {
+            Err(violations) => Err(violations),
+            Ok((user, None)) => Ok((user, None)),
+            Ok((user, Some(password))) => {
+                format = password.hash.format;
+                let is_stored = user.external_id.as_ref().is_some_and(|id| existing.contains_key(id));
+                if !password::matches_known(app, &password).await? {
+                    Err(vec![format!("known_password {}", password::NO_MATCH)])
+                } else if is_stored {
+                    Ok((user, None))
+                } else {
+                    Ok((user, Some(app.hashing.storable(password.hash).await?)))
+                }
+            }
+        };
+        storable.push(StorableUser { external_id, user, format });
+    }
+    Ok(storable)
+}
+
 async fn store(
     app: &App,
     tx: &mut Conn,
     call: &Call,
     scope: &Scope,
-    users: &[ImportedUser],
+    users: &[StorableUser],
 ) -> Result<Vec<ImportResult>> {
     let now = app.now();
     // The check of the first message does not cover the rest of the stream.
@@ -121,7 +173,8 @@ async fn store(
                 }
             }
         };
-        results.push(ImportResult { external_id: imported.external_id.clone(), outcome });
+        let (external_id, password_format) = (imported.external_id.clone(), imported.format);
+        results.push(ImportResult { external_id, outcome, password_format });
     }
     // In one order, so that two imports of the same users wait for each other once and not in a circle.
     created.sort_unstable_by(|(one, _), (other, _)| in_order(one).cmp(&in_order(other)));

@@ -77,6 +77,11 @@ pub struct AuthenticationArgs {
     #[arg(long, env = "TENANTRY_PASSWORD_PEPPERS", value_name = "KEYS", hide_env_values = true)]
     pub password_peppers: Option<SecretText>,
 
+    /// How other systems computed imported password hashes, one `NAME = RECIPE` a line; see docs/importing.md. A password cannot be verified
+    /// without the recipe of its hash
+    #[arg(long, env = "TENANTRY_PASSWORD_RECIPES", value_name = "TEXT", hide_env_values = true)]
+    pub password_recipes: Option<SecretText>,
+
     /// Memory of a password hash (Argon2id). `tenantry hash calibrate` proposes a value
     #[arg(long, env = "TENANTRY_HASH_MEMORY", value_name = "SIZE", default_value = "19MiB", hide_env_values = true)]
     pub hash_memory: ByteSize,

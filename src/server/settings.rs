@@ -6,7 +6,7 @@ use crate::{
         AuthenticationArgs, ByteSize,
         authentication::{LEAST_COSTS, threads},
     },
-    security::password::{Cost, Peppers},
+    security::password::{Cost, Peppers, Recipes},
 };
 
 impl AuthenticationArgs {
@@ -36,7 +36,11 @@ impl AuthenticationArgs {
             None => Peppers::default(),
             Some(text) => Peppers::parse(&text.0).map_err(|error| format!("--password-peppers: {error}"))?,
         };
-        Ok(hashing::Settings { cost, memory_kib, threads, peppers })
+        let recipes = match &self.password_recipes {
+            None => Recipes::default(),
+            Some(text) => Recipes::parse(&text.0).map_err(|error| format!("--password-recipes: {error}"))?,
+        };
+        Ok(hashing::Settings { cost, memory_kib, threads, peppers, recipes })
     }
 
     /// The limits on wrong passwords.

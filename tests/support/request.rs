@@ -241,6 +241,7 @@ impl World {
             "password" | "current_password" if method.name() != "SetPassword" => text(PASSWORD),
             "password" | "new_password" => text("another phrase of some length"),
             "password_hash" => text(CHEAP_HASH),
+            "password_recipe" | "known_password" => None,
             "access_token" if method.name() != "IntrospectToken" => None,
             "access_token" => text("eyJ.none.none"),
             "plaintext_key" => text(&self.plaintext_key),

@@ -5,13 +5,13 @@ use crate::{
         App, authority,
         change::Answer,
         ending, guards,
+        hashing::ImportedHash,
         proof::{self, ClaimedAccount, Proof},
         session,
     },
     db::Conn,
     error::{Error, Precondition, Result, Taken},
-    models::{Action, Call, Password, PasswordHash, Plaintext, SessionId, User, UserId, session::IpText},
-    security::password::Hash,
+    models::{Action, Call, Password, Plaintext, SessionId, User, UserId, session::IpText},
 };
 
 /// The reason stored with API keys that are revoked together with a password change.
@@ -135,27 +135,51 @@ pub async fn change<A: Answer>(
     .await
 }
 
-/// Sets the first password of a user from a hash computed by another system.
+/// A password hash of another system.
+pub struct ImportedPassword {
+    /// The hash.
+    pub hash: ImportedHash,
+    /// A password that it must match.
+    pub known: Option<Plaintext>,
+}
+
+/// Sets the first password of a user from a hash computed by another system. Returns the name of the hash's format.
 pub async fn import_hash<A: Answer>(
     app: &App,
     call: &Call,
     user_id: UserId,
-    hash: String,
-    answer: fn(()) -> A,
+    imported: ImportedPassword,
+    answer: fn(&'static str) -> A,
 ) -> Result<A> {
-    Hash::parse(&hash, app.hashing.limits()).map_err(|rule| Error::invalid("password_hash", rule))?;
-    let changed_at = app.now();
-    let password = Password { user_id, hash: PasswordHash::new(hash), is_imported: true, changed_at };
+    if let Some(answered) = app.answered(call).await? {
+        return Ok(answered);
+    }
+    let format = imported.hash.format;
+    if !matches_known(app, &imported).await? {
+        return Err(Error::invalid("known_password", NO_MATCH));
+    }
+    let hash = app.hashing.storable(imported.hash).await?;
+    let password = Password { user_id, hash, is_imported: true, changed_at: app.now() };
     app.change(
         call,
         async |tx| {
             let user = guards::lock_user(tx, &call.caller, user_id).await?;
             authority::account(tx, &call.caller, &user)?;
-            insert_first(tx, &user, &password, Action::UserPasswordImported).await
+            insert_first(tx, &user, &password, Action::UserPasswordImported).await?;
+            Ok(format)
         },
         answer,
     )
     .await
+}
+
+/// The rule that a hash breaks which does not match the known password.
+pub(in crate::app) const NO_MATCH: &str = "must be the password of the hash";
+
+/// True if an imported hash matches the password that it must match, if any.
+pub(in crate::app) async fn matches_known(app: &App, imported: &ImportedPassword) -> Result<bool> {
+    let Some(known) = &imported.known else { return Ok(true) };
+    app.hashing.matches(&imported.hash, known.clone()).await
 }
 
 /// Removes the password of a user, if any, and ends all sessions.

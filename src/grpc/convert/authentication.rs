@@ -2,10 +2,13 @@
 
 use super::{Validation, refresh_token::required, time};
 use crate::{
-    app::authentication::{
-        SignIn, SignUp,
-        password::{PasswordChange, PresentedPassword},
-        password_reset::PasswordReset,
+    app::{
+        authentication::{
+            SignIn, SignUp,
+            password::{ImportedPassword, PasswordChange, PresentedPassword},
+            password_reset::PasswordReset,
+        },
+        hashing::Hashing,
     },
     error::{Error, Result},
     models::{
@@ -134,9 +137,22 @@ pub fn change_password(request: pb::ChangePasswordRequest) -> Result<PasswordCha
     })
 }
 
-/// Parses an ImportPasswordHash request. The hash is parsed later.
-pub fn import_password_hash(request: pb::ImportPasswordHashRequest) -> Result<(UserId, String)> {
-    Ok((super::id_of("user_id", &request.user_id)?, request.password_hash))
+/// Parses an ImportPasswordHash request.
+pub fn import_password_hash(
+    request: pb::ImportPasswordHashRequest,
+    hashing: &Hashing,
+) -> Result<(UserId, ImportedPassword)> {
+    let mut check = Validation::default();
+    let user_id = check.id("user_id", &request.user_id);
+    let hash = check.field("password_hash", hashing.read(&request.password_hash, &request.password_recipe));
+    let known = known_password(&mut check, request.known_password);
+    let (Some(user_id), Some(hash), Some(known)) = (user_id, hash, known) else { return Err(check.failed()) };
+    Ok((user_id, ImportedPassword { hash, known }))
+}
+
+/// The password that an imported hash must match, if any.
+pub(super) fn known_password(check: &mut Validation, text: String) -> Option<Option<Plaintext>> {
+    if text.is_empty() { Some(None) } else { password(check, "known_password", text).map(Some) }
 }
 
 /// Parses a mailed token.

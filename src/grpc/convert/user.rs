@@ -3,6 +3,8 @@
 use super::{Batch, Listing, Lists, Validation, authentication, batch, batch_size, json, time, uuid};
 use crate::{
     app::{
+        authentication::password::ImportedPassword,
+        hashing::Hashing,
         own_user::OwnDeletion,
         target::Target,
         user_import::{ImportOutcome, ImportResult, ImportedUser},
@@ -10,11 +12,10 @@ use crate::{
     error::{Entity, Result},
     grpc::status::not_found,
     models::{
-        Email, EmailPrefix, ExternalId, MetadataFilters, Name, NewUser, PasswordHash, Resource as _, Seen, StateFilter,
-        User, UserChanges, UserFilter, UserId, UserRestoration, UserState, WebUrl, session::IpText,
+        Email, EmailPrefix, ExternalId, MetadataFilters, Name, NewUser, Resource as _, Seen, StateFilter, User,
+        UserChanges, UserFilter, UserId, UserRestoration, UserState, WebUrl, session::IpText,
     },
     pb::{self, imported_user_result::Outcome},
-    security::password::{Hash, Limits},
 };
 
 /// Maximum number of users in an import batch.
@@ -64,12 +65,12 @@ pub fn delete_own(request: pb::DeleteOwnUserRequest) -> Result<OwnDeletion> {
 /// # Errors
 /// [`Error::Invalid`](crate::error::Error::Invalid) for an empty batch or too many users. Violations of a single user are returned with
 /// that user.
-pub fn import(request: pb::ImportUsersRequest, limits: Limits) -> Result<Vec<ImportedUser>> {
+pub fn import(request: pb::ImportUsersRequest, hashing: &Hashing) -> Result<Vec<ImportedUser>> {
     batch_size("users", request.users.len(), MAX_IMPORTED)?;
-    Ok(request.users.into_iter().map(|user| imported_user(user, limits)).collect())
+    Ok(request.users.into_iter().map(|user| imported_user(user, hashing)).collect())
 }
 
-fn imported_user(user: pb::ImportedUser, limits: Limits) -> ImportedUser {
+fn imported_user(user: pb::ImportedUser, hashing: &Hashing) -> ImportedUser {
     let mut check = Validation::default();
     let external_id = check.field("external_id", ExternalId::parse(&user.external_id));
     let email = check.field("email", Email::parse(&user.email));
@@ -77,9 +78,10 @@ fn imported_user(user: pb::ImportedUser, limits: Limits) -> ImportedUser {
     let avatar_url = check.optional("avatar_url", &user.avatar_url, WebUrl::parse);
     let metadata = check.object("metadata", user.metadata);
     let private_metadata = check.object("private_metadata", user.private_metadata);
-    let hash = check.optional("password_hash", &user.password_hash, |text| {
-        Hash::parse(text, limits).map(|_| PasswordHash::new(text.to_owned()))
-    });
+    // Django's mark of a password that cannot be used.
+    let hash = if user.password_hash.starts_with('!') { "" } else { &user.password_hash };
+    let hash = check.optional("password_hash", hash, |text| hashing.read(text, &user.password_recipe));
+    let known = super::authentication::known_password(&mut check, user.known_password);
     let new = (|| {
         let new = NewUser {
             email: email?,
@@ -90,7 +92,8 @@ fn imported_user(user: pb::ImportedUser, limits: Limits) -> ImportedUser {
             external_id: Some(external_id?),
             private_metadata: private_metadata?,
         };
-        Some((new, hash?))
+        let known = known?;
+        Some((new, hash?.map(|hash| ImportedPassword { hash, known })))
     })();
     ImportedUser { external_id: user.external_id, user: new.ok_or_else(|| check.rules()) }
 }
@@ -100,6 +103,7 @@ pub fn imported(results: Vec<ImportResult>) -> pb::ImportUsersResponse {
     let results = results.into_iter().map(|result| pb::ImportedUserResult {
         external_id: result.external_id,
         outcome: Some(import_outcome(result.outcome)),
+        password_format: result.password_format.to_owned(),
     });
     pb::ImportUsersResponse { results: results.collect() }
 }

@@ -100,9 +100,10 @@ impl AuthenticationService for AuthenticationHandler {
         &self,
         request: Request<pb::ImportPasswordHashRequest>,
     ) -> Result<Response<pb::ImportPasswordHashResponse>, Status> {
-        let (call, (user_id, hash)) = called_to_act(request, convert::authentication::import_password_hash)?;
-        let answer = |()| pb::ImportPasswordHashResponse {};
-        Ok(Response::new(password::import_hash(&self.app, &call, user_id, hash, answer).await?))
+        let parse = |request| convert::authentication::import_password_hash(request, &self.app.hashing);
+        let (call, (user_id, imported)) = called_to_act(request, parse)?;
+        let answer = |format: &'static str| pb::ImportPasswordHashResponse { format: format.to_owned() };
+        Ok(Response::new(password::import_hash(&self.app, &call, user_id, imported, answer).await?))
     }
 
     async fn remove_password(

@@ -35,9 +35,9 @@ impl Import {
                 Some(Err(status)) => return Err(broken(&status)),
                 None => return Ok(()),
             };
-            let users = convert::user::import(batch, self.app.hashing.limits())?;
+            let users = convert::user::import(batch, &self.app.hashing)?;
             let answer = convert::user::imported;
-            let answer = app::user_import::import_batch(&self.app, &self.call, &self.scope, &users, answer).await?;
+            let answer = app::user_import::import_batch(&self.app, &self.call, &self.scope, users, answer).await?;
             if !sender.send(answer).await? {
                 return Ok(());
             }

@@ -1,12 +1,18 @@
 //! Password hashes: ours, Argon2id as a PHC string, and imported ones. The cost of a stored hash is bounded before it is computed.
 
-use argon2::{Algorithm, Argon2, Block, KeyId, ParamsBuilder, Version};
+use argon2::{Algorithm, Version};
 use base64::Engine as _;
-use sha2::{Sha256, Sha512};
 use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
 
-use super::format::{self, BASE64};
+use super::{
+    cost::{Cost, Limits, Memory},
+    expression::{Expression, Function, hex},
+    format::{self, BASE64, Recognized, Refusal},
+    pepper::Peppers,
+    recipe::Recipes,
+    scheme::{BCRYPT_BYTES, Scheme},
+};
 use crate::{models::PasswordHash, security::random};
 
 /// Sizes, in bytes, of new salts and digests (RFC 9106 section 3.1).
@@ -14,313 +20,331 @@ const SALT_BYTES: usize = 16;
 const DIGEST_BYTES: usize = 32;
 
 /// Accepted sizes, in bytes, of imported salts and digests.
-const MAX_SALT: usize = 128;
-const DIGEST: std::ops::RangeInclusive<usize> = 16..=128;
+const MAX_SALT: usize = 512;
+const DIGEST: std::ops::RangeInclusive<usize> = 12..=128;
 /// Maximum length of a hash.
-const MAX_TEXT: usize = 512;
-/// Maximum work of a hash: about half a second on a slow core. For Argon2 in KiB times passes, or that of a new hash if it is more; for
-/// scrypt in blocks times lanes, for bcrypt its cost, for PBKDF2 its rounds.
-const MAX_ARGON2: u64 = 1 << 20;
-const MAX_SCRYPT: u64 = 1 << 21;
-/// bcrypt ignores the password after this many bytes.
-const BCRYPT_BYTES: usize = 72;
-const BCRYPT_COSTS: std::ops::RangeInclusive<u32> = 4..=14;
-const MAX_ROUNDS: u32 = 2_000_000;
+const MAX_TEXT: usize = 2048;
+/// Maximum CPU time of an imported hash, in milliseconds: that of bcrypt with cost 14.
+const MAX_MILLIS: u64 = 1200;
 
-/// The cost of a new hash.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Cost {
-    /// Memory in KiB.
-    pub memory_kib: u32,
-    /// Number of passes over the memory.
-    pub passes: u32,
-    /// Number of lanes.
-    pub lanes: u32,
-}
-
-impl Cost {
-    /// Its work in KiB times passes.
-    fn work(self) -> u64 {
-        u64::from(self.memory_kib) * u64::from(self.passes)
-    }
-}
-
-/// Limits on the cost of a hash.
-#[derive(Clone, Copy, Debug)]
-pub struct Limits {
-    /// Memory in KiB.
-    pub memory_kib: u32,
-    /// The cost of a new hash, which is within the limits whatever its work.
-    pub cost: Cost,
-}
-
-/// Working memory for one hash at a time. It grows as needed and is kept.
-#[derive(Default)]
-pub struct Memory(Vec<Block>);
-
-impl Memory {
-    /// Its size in KiB.
-    pub fn kib(&self) -> u32 {
-        u32::try_from(self.0.len()).unwrap_or(u32::MAX)
-    }
-
-    fn of(&mut self, kib: usize) -> &mut [Block] {
-        if self.0.len() < kib {
-            // Not grown in place, which would copy the old blocks.
-            self.0 = Vec::new();
-            self.0.resize(kib, Block::default());
-        }
-        &mut self.0[..kib]
-    }
-}
-
-/// Secret keys mixed into hashes, stored in no database. New hashes use the first one; each hash names its own.
-#[derive(Clone, Default)]
-pub struct Peppers(Vec<(String, Zeroizing<Vec<u8>>)>);
-
-impl std::fmt::Debug for Peppers {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_list().entries(self.0.iter().map(|(id, _)| id)).finish()
-    }
-}
-
-impl Peppers {
-    /// Parses `id:key[,id:key..]`: each id 1 to 8 of `a-z`, `0-9`, each key 32 bytes in base64. The error describes the problem without any
-    /// part of a key.
-    pub fn parse(text: &str) -> Result<Self, String> {
-        let mut peppers: Vec<(String, Zeroizing<Vec<u8>>)> = Vec::new();
-        for (at, entry) in (1..).zip(text.trim().split(',')) {
-            let (id, key) = entry.trim().split_once(':').ok_or(format!("entry {at} is not id:key"))?;
-            let is_word = id.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
-            if !(1..=8).contains(&id.len()) || !is_word {
-                return Err(format!("the id of entry {at} must have 1 to 8 characters of a-z and 0-9"));
-            }
-            if peppers.iter().any(|(other, _)| other == id) {
-                return Err(format!("the id of entry {at} occurs twice"));
-            }
-            let key = BASE64.decode(key).map_err(|_| format!("the key of entry {at} is not base64"))?;
-            if key.len() != 32 {
-                return Err(format!("the key of entry {at} does not have 32 bytes"));
-            }
-            peppers.push((id.to_owned(), Zeroizing::new(key)));
-        }
-        Ok(Self(peppers))
-    }
-
-    fn first_id(&self) -> Option<&str> {
-        self.0.first().map(|(id, _)| id.as_str())
-    }
-
-    fn key(&self, id: &str) -> Option<&[u8]> {
-        self.0.iter().find(|(other, _)| other == id).map(|(_, key)| key.as_slice())
-    }
-}
+/// The prefix of a stored hash of a weak digest, before the description of the digest.
+const WRAPPED: &str = "$of$";
 
 /// A parsed hash whose cost is within limits.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Hash {
+    /// What the password becomes before it is hashed.
+    pub(super) steps: Vec<Step>,
+    /// The recipe that belongs to it.
+    pub(super) recipe: Option<String>,
     pub(super) scheme: Scheme,
     pub(super) salt: Vec<u8>,
     pub(super) digest: Vec<u8>,
 }
 
-/// The algorithm of a hash and its parameters.
-#[derive(Clone)]
-pub(super) enum Scheme {
-    Argon2 { algorithm: Algorithm, version: Version, cost: Cost, pepper: Option<String>, data: Vec<u8> },
-    Bcrypt { cost: u32 },
-    Scrypt { log_n: u8, r: u32, p: u32 },
-    Pbkdf2 { prf: Prf, rounds: u32 },
-}
-
-/// The hash function that PBKDF2 iterates.
-#[derive(Clone, Copy)]
-pub(super) enum Prf {
-    Sha1,
-    Sha256,
-    Sha512,
+/// A computation before a hash.
+#[derive(Clone, Debug)]
+pub(super) enum Step {
+    Expression(Expression),
+    /// A weak digest.
+    Digest {
+        scheme: Scheme,
+        salt: Vec<u8>,
+        length: usize,
+    },
 }
 
 impl Hash {
-    /// Parses a hash: Argon2, scrypt and PBKDF2 as PHC strings, PBKDF2 also in the formats of passlib and Django, and bcrypt. The error is
-    /// the rule that it breaks.
-    pub fn parse(text: &str, limits: Limits) -> Result<Self, &'static str> {
+    pub(super) fn new(scheme: Scheme, salt: Vec<u8>, digest: Vec<u8>) -> Self {
+        Self { steps: Vec::new(), recipe: None, scheme, salt, digest }
+    }
+
+    /// Parses a stored hash, or one of another system in any of the formats of `format`, with its name.
+    ///
+    /// # Errors
+    /// What it looks like, and the rule that it breaks.
+    pub fn parse(text: &str, limits: Limits, recipes: &Recipes) -> Result<(Self, &'static str), Refusal> {
         if text.len() > MAX_TEXT {
-            return Err("must have at most 512 bytes");
+            return Err(Refusal { looks_like: None, rule: "must have at most 2048 bytes".into() });
         }
-        let hash = format::read(text).ok_or(
-            "must be a PHC string of Argon2, scrypt or PBKDF2, a PBKDF2 hash of passlib or Django, or a bcrypt hash 2a, 2b or 2y",
-        )?;
-        hash.is_bounded(limits)?;
-        Ok(hash)
-    }
-
-    /// A random hash that no known password matches, with the cost of a new one.
-    pub fn decoy(cost: Cost) -> Self {
-        let (algorithm, version) = (Algorithm::Argon2id, Version::V0x13);
-        Self {
-            scheme: Scheme::Argon2 { algorithm, version, cost, pepper: None, data: Vec::new() },
-            salt: random::bytes::<SALT_BYTES>().to_vec(),
-            digest: random::bytes::<DIGEST_BYTES>().to_vec(),
+        let recognized = match text.strip_prefix(WRAPPED) {
+            Some(rest) => wrapped(rest, recipes)?,
+            None => recipes.read(text)?,
+        };
+        let (hash, format) = (recognized.hash, recognized.format);
+        match hash.broken_rule(limits) {
+            Some(rule) => Err(Refusal { looks_like: Some(format), rule: rule.into() }),
+            None => Ok((hash, format)),
         }
     }
 
-    fn is_bounded(&self, limits: Limits) -> Result<(), &'static str> {
+    /// The rule that its sizes or its cost break.
+    fn broken_rule(&self, limits: Limits) -> Option<String> {
         if self.salt.len() > MAX_SALT || !DIGEST.contains(&self.digest.len()) {
-            return Err("must have a salt of at most 128 bytes and a hash of 16 to 128 bytes");
+            return Some("must have a salt of at most 512 bytes and a digest of 12 to 128 bytes".to_owned());
         }
-        let is_light = match self.scheme {
-            Scheme::Argon2 { cost, .. } => cost.work() <= MAX_ARGON2.max(limits.cost.work()),
-            Scheme::Bcrypt { cost } => BCRYPT_COSTS.contains(&cost),
-            Scheme::Scrypt { log_n, r, p } => {
-                let blocks = 1_u64.checked_shl(log_n.into()).filter(|_| log_n < 32).unwrap_or(u64::MAX);
-                blocks.saturating_mul(r.into()).saturating_mul(p.into()) <= MAX_SCRYPT
-            }
-            Scheme::Pbkdf2 { rounds, .. } => (1..=MAX_ROUNDS).contains(&rounds),
-        };
-        if !is_light || self.memory_kib() > limits.memory_kib {
-            return Err("must take no more memory and work than this server allows for a hash");
+        if !self.scheme.is_possible(&self.salt, self.digest.len()) {
+            return Some("must have parameters that its algorithm supports".to_owned());
         }
-        // Parameters that the algorithm does not support.
-        let is_possible = match &self.scheme {
-            Scheme::Argon2 { cost, data, .. } => {
-                self.salt.len() >= argon2::MIN_SALT_LEN && params(*cost, self.digest.len(), None, data).is_some()
-            }
-            Scheme::Scrypt { log_n, r, p } => *log_n > 0 && scrypt::Params::new(*log_n, *r, *p).is_ok(),
-            Scheme::Bcrypt { .. } | Scheme::Pbkdf2 { .. } => true,
-        };
-        if is_possible { Ok(()) } else { Err("must have parameters that its algorithm supports") }
+        let kib = self.memory_kib();
+        if kib > limits.memory_kib {
+            return Some(format!("must need at most {} KiB of memory, and needs {kib}", limits.memory_kib));
+        }
+        let is_new = matches!(&self.scheme, Scheme::Argon2 { cost, .. } if cost.work() <= limits.cost.work());
+        let millis = self.scheme.millis() + self.steps.iter().map(Step::millis).sum::<u64>();
+        (millis > MAX_MILLIS && !is_new)
+            .then(|| format!("must take at most {MAX_MILLIS} ms of CPU, and takes about {millis}"))
     }
 
     /// The memory needed to verify it, in KiB.
     pub fn memory_kib(&self) -> u32 {
-        match self.scheme {
-            Scheme::Argon2 { cost, .. } => cost.memory_kib,
-            Scheme::Scrypt { log_n, r, .. } => {
-                let bytes = 1_u64.checked_shl(log_n.into()).unwrap_or(u64::MAX).saturating_mul(128 * u64::from(r));
-                u32::try_from(bytes / 1024).unwrap_or(u32::MAX)
-            }
-            Scheme::Bcrypt { .. } | Scheme::Pbkdf2 { .. } => 1,
-        }
+        self.scheme.memory_kib()
+    }
+
+    /// A random hash that no known password matches, with the cost of a new one.
+    pub fn decoy(cost: Cost) -> Self {
+        let scheme = argon2id(cost, None);
+        Self::new(scheme, random::bytes::<SALT_BYTES>().to_vec(), random::bytes::<DIGEST_BYTES>().to_vec())
     }
 
     /// True if [`make`] would create it with the same settings.
     pub fn is_current(&self, now: Cost, peppers: &Peppers) -> bool {
         match &self.scheme {
             Scheme::Argon2 { algorithm: Algorithm::Argon2id, version: Version::V0x13, cost, pepper, .. } => {
-                *cost == now && pepper.as_deref() == peppers.first_id() && self.salt.len() >= SALT_BYTES
+                let is_direct = self.steps.is_empty() && self.recipe.is_none();
+                is_direct && *cost == now && pepper.as_deref() == peppers.first_id() && self.salt.len() >= SALT_BYTES
             }
             _ => false,
         }
     }
 
+    /// True if it must not be stored as it is: see [`Hash::wrap`].
+    pub fn is_weak(&self) -> bool {
+        self.scheme.is_weak()
+    }
+
     /// True if no other password can match this hash. bcrypt ignores everything after the first 72 bytes, so a matching password of that
     /// length or more may differ from the one that was hashed.
     pub fn identifies(&self, password: &[u8]) -> bool {
-        !matches!(self.scheme, Scheme::Bcrypt { .. }) || password.len() < BCRYPT_BYTES
+        !matches!(self.scheme, Scheme::Bcrypt { .. })
+            || self
+                .prepared(password, &Peppers::default(), &mut Memory::default())
+                .is_some_and(|bytes| bytes.len() < BCRYPT_BYTES)
     }
 
     /// True if a password matches. False if the pepper is unknown.
     pub fn verify(&self, password: &[u8], peppers: &Peppers, memory: &mut Memory) -> bool {
-        let mut digest = Zeroizing::new(vec![0; self.digest.len()]);
-        let is_made = match &self.scheme {
-            Scheme::Argon2 { algorithm, version, cost, pepper, data } => {
-                let secret = pepper.as_deref().map(|id| peppers.key(id));
-                params(*cost, digest.len(), pepper.as_deref(), data).is_some_and(|params| {
-                    let argon2 = match secret {
-                        None => Some(Argon2::new(*algorithm, *version, params)),
-                        Some(None) => None,
-                        Some(Some(key)) => Argon2::new_with_secret(key, *algorithm, *version, params).ok(),
-                    };
-                    argon2.is_some_and(|argon2| {
-                        let blocks = memory.of(argon2.params().block_count());
-                        argon2.hash_password_into_with_memory(password, &self.salt, &mut digest, blocks).is_ok()
-                    })
-                })
-            }
-            Scheme::Bcrypt { cost } => match <[u8; 16]>::try_from(self.salt.as_slice()) {
-                Ok(salt) => match bcrypt_of(password, *cost, salt) {
-                    Some(computed) => {
-                        digest.copy_from_slice(&computed);
-                        true
-                    }
-                    None => false,
-                },
-                Err(_) => false,
-            },
-            Scheme::Scrypt { log_n, r, p } => scrypt::Params::new(*log_n, *r, *p)
-                .is_ok_and(|params| scrypt::scrypt(password, &self.salt, &params, &mut digest).is_ok()),
-            Scheme::Pbkdf2 { prf, rounds } => {
-                match prf {
-                    Prf::Sha1 => pbkdf2::pbkdf2_hmac::<sha1::Sha1>(password, &self.salt, *rounds, &mut digest),
-                    Prf::Sha256 => pbkdf2::pbkdf2_hmac::<Sha256>(password, &self.salt, *rounds, &mut digest),
-                    Prf::Sha512 => pbkdf2::pbkdf2_hmac::<Sha512>(password, &self.salt, *rounds, &mut digest),
-                }
-                true
-            }
+        let digest = self
+            .prepared(password, peppers, memory)
+            .and_then(|bytes| self.scheme.digest(&bytes, &self.salt, self.digest.len(), peppers, memory));
+        digest.is_some_and(|digest| digest.ct_eq(&self.digest).into())
+    }
+
+    fn prepared(&self, password: &[u8], peppers: &Peppers, memory: &mut Memory) -> Option<Zeroizing<Vec<u8>>> {
+        let mut bytes = Zeroizing::new(password.to_vec());
+        for step in &self.steps {
+            bytes = match step {
+                Step::Expression(expression) => expression.of(&bytes, b"")?,
+                Step::Digest { scheme, salt, length } => scheme.digest(&bytes, salt, *length, peppers, memory)?,
+            };
+        }
+        Some(bytes)
+    }
+
+    /// Argon2id of a weak digest, with a new salt. Whoever reads it has to guess as slowly as with a new hash.
+    pub fn wrap(&self, cost: Cost, peppers: &Peppers, memory: &mut Memory) -> Option<PasswordHash> {
+        let description = self.describe()?;
+        let outer = make(&self.digest, cost, peppers, memory)?;
+        Some(PasswordHash::new(format!("{WRAPPED}{}{}", BASE64.encode(description), outer.expose())))
+    }
+
+    /// Its weak scheme and salt, without the digest.
+    fn describe(&self) -> Option<String> {
+        let (recipe, salt, length) = (self.recipe.as_deref().unwrap_or_default(), hex(&self.salt), self.digest.len());
+        let scheme = match &self.scheme {
+            Scheme::Digest(_) if self.recipe.is_some() && self.steps.is_empty() => "recipe".to_owned(),
+            Scheme::Digest(expression) => format!("digest {}", expression.text()),
+            Scheme::Md5Crypt { magic } => format!("md5crypt {magic}"),
+            Scheme::Phpass { log_rounds, .. } => format!("phpass {log_rounds}"),
+            Scheme::Pbkdf2 { function, rounds } => format!("pbkdf2 {} {rounds}", function.name()),
+            _ => return None,
         };
-        is_made && digest.ct_eq(&self.digest).into()
+        Some(format!("{recipe}:{length}:{salt}:{scheme}"))
     }
 }
 
-impl Prf {
-    pub(super) fn named(name: &str) -> Option<Self> {
-        match name {
-            "sha1" => Some(Self::Sha1),
-            "sha256" => Some(Self::Sha256),
-            "sha512" => Some(Self::Sha512),
-            _ => None,
+impl Step {
+    fn millis(&self) -> u64 {
+        match self {
+            Self::Expression(expression) => (expression.digests() * 600).div_ceil(1_000_000),
+            Self::Digest { scheme, .. } => scheme.millis(),
         }
     }
 }
 
-/// Hashes a password with a new salt.
+/// Reads the stored form of a weak digest: its description, and Argon2id of it.
+fn wrapped(rest: &str, recipes: &Recipes) -> Result<Recognized, Refusal> {
+    let read = || {
+        let (description, outer) = rest.split_once('$')?;
+        let description = String::from_utf8(BASE64.decode(description).ok()?).ok()?;
+        let [recipe, length, salt, scheme] = description.splitn(4, ':').collect::<Vec<_>>().try_into().ok()?;
+        let mut recognized = format::read(&format!("${outer}")).ok()?;
+        let scheme = match scheme.split(' ').collect::<Vec<_>>().as_slice() {
+            ["recipe"] => Scheme::Digest(recipes.digest(recipe)?.clone()),
+            ["digest", ..] => Scheme::Digest(Expression::parse(scheme.strip_prefix("digest ")?).ok()?),
+            ["md5crypt", magic] => {
+                Scheme::Md5Crypt { magic: ["$1$", "$apr1$"].into_iter().find(|known| known == magic)? }
+            }
+            ["phpass", log_rounds] => Scheme::Phpass { function: Function::Md5, log_rounds: log_rounds.parse().ok()? },
+            ["pbkdf2", function, rounds] => {
+                Scheme::Pbkdf2 { function: Function::named(function)?, rounds: rounds.parse().ok()? }
+            }
+            _ => return None,
+        };
+        let step = Step::Digest { scheme, salt: format::unhex(salt)?, length: length.parse().ok()? };
+        let before = recipes.before(recipe).map(|expression| Step::Expression(expression.clone()));
+        recognized.hash.steps = before.into_iter().chain([step]).collect();
+        Some(recognized)
+    };
+    read().ok_or(Refusal { looks_like: None, rule: "must be a stored hash whose recipe the settings name".into() })
+}
+
+fn argon2id(cost: Cost, pepper: Option<String>) -> Scheme {
+    Scheme::Argon2 { algorithm: Algorithm::Argon2id, version: Version::V0x13, cost, pepper, data: Vec::new() }
+}
+
+/// Hashes a password with a new salt. `None` if the algorithm does not support the cost.
 pub fn make(password: &[u8], cost: Cost, peppers: &Peppers, memory: &mut Memory) -> Option<PasswordHash> {
     let salt = random::bytes::<SALT_BYTES>();
-    let mut digest = [0; DIGEST_BYTES];
-    let pepper = peppers.0.first();
-    let params = params(cost, DIGEST_BYTES, pepper.map(|(id, _)| id.as_str()), &[])?;
-    let (algorithm, version) = (Algorithm::Argon2id, Version::V0x13);
-    let argon2 = match pepper {
-        None => Argon2::new(algorithm, version, params),
-        Some((_, key)) => Argon2::new_with_secret(key, algorithm, version, params).ok()?,
-    };
-    let blocks = memory.of(argon2.params().block_count());
-    argon2.hash_password_into_with_memory(password, &salt, &mut digest, blocks).ok()?;
-    let keyid = pepper.map(|(id, _)| format!(",keyid={}", BASE64.encode(id))).unwrap_or_default();
+    let pepper = peppers.first_id();
+    let digest = argon2id(cost, pepper.map(str::to_owned)).digest(password, &salt, DIGEST_BYTES, peppers, memory)?;
+    let keyid = pepper.map(|id| format!(",keyid={}", BASE64.encode(id))).unwrap_or_default();
     Some(PasswordHash::new(format!(
         "$argon2id$v=19$m={},t={},p={}{keyid}${}${}",
         cost.memory_kib,
         cost.passes,
         cost.lanes,
         BASE64.encode(salt),
-        BASE64.encode(digest),
+        BASE64.encode(&*digest),
     )))
 }
 
-fn params(cost: Cost, output: usize, pepper: Option<&str>, data: &[u8]) -> Option<argon2::Params> {
-    let mut builder = ParamsBuilder::new();
-    builder.m_cost(cost.memory_kib).t_cost(cost.passes).p_cost(cost.lanes).output_len(output);
-    if let Some(id) = pepper {
-        builder.keyid(KeyId::new(id.as_bytes()).ok()?);
-    }
-    if !data.is_empty() {
-        builder.data(argon2::AssociatedData::new(data).ok()?);
-    }
-    builder.build().ok()
-}
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-/// The 23 bytes of a bcrypt digest. As bcrypt always did, it uses at most 72 bytes. A password with a NUL is refused, because it would
-/// match the hash of the part before it.
-fn bcrypt_of(password: &[u8], cost: u32, salt: [u8; 16]) -> Option<[u8; 23]> {
-    if !BCRYPT_COSTS.contains(&cost) || password.contains(&0) {
-        return None;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const LIMITS: Limits = Limits { memory_kib: 262_144, cost: Cost { memory_kib: 19_456, passes: 2, lanes: 1 } };
+    const CORPUS: &str = include_str!("../../../tests/hashes/corpus.tsv");
+
+    fn read(text: &str) -> Result<(Hash, &'static str), Refusal> {
+        Hash::parse(text, LIMITS, &Recipes::default())
     }
-    let mut key = Zeroizing::new(password.to_vec());
-    key.push(0);
-    key.truncate(BCRYPT_BYTES);
-    let digest = bcrypt::bcrypt(cost, salt, &key);
-    let mut computed = [0; 23];
-    computed.copy_from_slice(&digest[..23]);
-    Some(computed)
+
+    /// Hashes of the corpus.
+    fn hashes() -> Vec<&'static str> {
+        let lines = CORPUS.lines().filter(|line| !line.starts_with('#'));
+        lines.filter_map(|line| line.rsplit('\t').next()).collect()
+    }
+
+    proptest! {
+        #[test]
+        fn a_text_that_differs_from_a_hash_by_a_few_characters_never_panics(
+            at in any::<prop::sample::Index>(),
+            places in prop::collection::vec(any::<prop::sample::Index>(), 1..4),
+            with in "[ -~]{1,3}",
+            inserts: bool,
+        ) {
+            let hashes = hashes();
+            let mut text: Vec<char> = at.get(&hashes).chars().collect();
+            for (place, c) in places.iter().zip(with.chars().cycle()) {
+                let place = place.index(text.len());
+                if inserts { text.insert(place, c) } else { text[place] = c }
+            }
+            let text: String = text.into_iter().collect();
+            if let Ok((hash, _)) = read(&text) {
+                prop_assert!(hash.scheme.millis() <= MAX_MILLIS && hash.memory_kib() <= LIMITS.memory_kib);
+            }
+        }
+
+        #[test]
+        fn a_part_of_a_hash_never_panics(at in any::<prop::sample::Index>(), end in any::<prop::sample::Index>()) {
+            let hashes = hashes();
+            let text = at.get(&hashes);
+            let _ = read(&text[..end.index(text.len())]);
+        }
+
+        #[test]
+        fn reading_any_text_never_panics(text in "[$:{}|*.]?[!-~]{0,12}[$:{}|.]?[!-~]{0,40}") {
+            let _ = read(&text);
+            let _ = Expression::parse(&text);
+            let _ = Recipes::parse(&text);
+        }
+    }
+
+    #[test]
+    fn every_parameter_counts_towards_the_cost() {
+        let digest = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY";
+        for text in [
+            "$2b$15$B7mi079kkiJiPswH8BeI8.DQL794CKuxRfnjLwwdX5d6LCSo.SXoO".to_owned(),
+            format!("$pbkdf2-sha512$i=3000000$c2FsdHNhbHQ${digest}"),
+            format!("$scrypt$ln=16,r=8,p=16$c2FsdHNhbHQ${digest}"),
+            format!("$argon2id$v=19$m=65536,t=20,p=1$c2FsdHNhbHQ${digest}"),
+            format!("$6$rounds=2000000$c2FsdHNhbHQ${}", "a".repeat(86)),
+            "$P$QDAvSAjhJ73VqGKwgSAb6Gg53SBUt0/".to_owned(),
+        ] {
+            let refused = read(&text).unwrap_err();
+            assert!(refused.rule.contains("ms of CPU"), "{text}: {refused}");
+        }
+    }
+
+    #[test]
+    fn expressions_are_bounded_and_compute_what_they_say() {
+        let of = |text: &str| hex(&Expression::parse(text).unwrap().of(b"ab", b"xy").unwrap());
+        // Of `printf .. | md5sum` and its like.
+        assert_eq!(of("md5(password)"), "187ef4436122d1cc2f40dc2b92f0eba0");
+        assert_eq!(of("md5(password+salt)"), of("md5('ab'+'xy')"));
+        assert_eq!(of("repeat(md5, 2, password)"), of("md5(md5(password))"));
+        assert_eq!(of("mix(sha1, 2, password)"), of("sha1(sha1(password) + password)"));
+        assert_eq!(of("unbase64(base64(password))"), hex(b"ab"));
+        assert_eq!(of("utf16le(password)"), "61006200");
+        assert_eq!(of("trim(' '+password+' ')"), hex(b"ab"));
+        assert_eq!(of("hex(password)"), hex(b"6162"));
+        for text in [
+            "",
+            "passwd",
+            "md5(password",
+            "md5()",
+            "md5(password))",
+            "'open",
+            "repeat(md5, 0, password)",
+            "repeat(md5, 1000001, password)",
+            "repeat(rot13, 2, password)",
+            "hmac_sha1(password)",
+            &format!("{}password{}", "hex(".repeat(9), ")".repeat(9)),
+            &"password+".repeat(200),
+        ] {
+            assert!(Expression::parse(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn recipes_are_refused_by_line_and_without_their_text() {
+        assert!(Recipes::parse("# a comment\n\nmd5 = digest md5(password)\n").is_ok());
+        for (text, rule) in [
+            ("nonsense", "line 1 must be `name = recipe`"),
+            ("a = digest md5(password)\nA = digest md5(password)", "line 2 must have a name"),
+            ("a = digest md5(password)\na = digest md5(password)", "line 2 has the name of another recipe"),
+            ("a = digest hex(md5(password))", "must be a digest"),
+            ("a = before password+salt", "must not use `salt`"),
+            ("a = firebase signer_key=AAAA", "must have signer_key"),
+            ("a = secret sauce", "must begin with before, digest or firebase"),
+        ] {
+            let refused = Recipes::parse(text).unwrap_err();
+            assert!(refused.contains(rule) && !refused.contains("sauce"), "{text}: {refused}");
+        }
+    }
 }
