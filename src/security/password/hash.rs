@@ -286,6 +286,13 @@ mod tests {
     }
 
     #[test]
+    fn formats_within_formats_do_not_exhaust_the_stack() {
+        for part in ["1|", "3|", "{LDAP}", "{CRYPT}", "{LDAP}{CRYPT}", "bcrypt$", "argon2$argon2id", "$wp"] {
+            assert!(read(&part.repeat(MAX_TEXT / part.len())).is_err(), "{part}");
+        }
+    }
+
+    #[test]
     fn every_parameter_counts_towards_the_cost() {
         let digest = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY";
         for text in [

@@ -4,7 +4,8 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::Value;
 
 use super::{
-    BASE64, Reading, crypt, expression, is_hex, malformed, pbkdf2, prepared, recognized, refusal, unhex, within,
+    BASE64, Reading, crypt, expression, is_hex, malformed, pbkdf2, prepared, recognized, refusal, unhex, with_id,
+    within,
 };
 use crate::security::password::{cost::Cost, expression::Function, scheme::Scheme};
 use argon2::{Algorithm, Version};
@@ -17,9 +18,9 @@ pub(super) fn read(text: &str) -> Option<Reading> {
         // Django.
         ["argon2", ""] => return None,
         ["argon2", "argon2id" | "argon2i" | "argon2d", ..] => {
-            return Some(within("Django's Argon2", super::read(text.strip_prefix("argon2")?)));
+            return Some(within("Django's Argon2", with_id(text.strip_prefix("argon2")?)));
         }
-        ["bcrypt", "", ..] => return Some(within("Django's bcrypt", super::read(text.strip_prefix("bcrypt$")?))),
+        ["bcrypt", "", ..] => return Some(within("Django's bcrypt", with_id(text.strip_prefix("bcrypt$")?))),
         ["bcrypt_sha256", "", "2a" | "2b" | "2y", cost, rest] => {
             const FORMAT: &str = "Django's bcrypt_sha256";
             let inner = crypt::bcrypt(cost, rest).unwrap_or_else(|| Err(malformed(FORMAT)));
@@ -60,7 +61,7 @@ pub(super) fn read(text: &str) -> Option<Reading> {
     if let Some((version, rest)) = text.split_once('|')
         && matches!(version, "1" | "2" | "3")
     {
-        return Some(within("Nextcloud", super::read(rest)));
+        return Some(within("Nextcloud", with_id(rest)));
     }
     if let Some(rest) = text.strip_prefix("grub.pbkdf2.sha512.") {
         return Some(grub(rest).unwrap_or_else(|| Err(malformed("GRUB's PBKDF2"))));

@@ -2,7 +2,7 @@
 
 use base64::Engine as _;
 
-use super::{BASE64, BASE64_DOT, Reading, expression, is_hex, malformed, pbkdf2, recognized, refusal, unhex, within};
+use super::{BASE64, BASE64_DOT, Reading, expression, is_hex, malformed, pbkdf2, recognized, refusal, unhex, with_id};
 use crate::security::password::{expression::Function, scheme::Scheme};
 
 /// Reads a text. `None` if it is none of these formats.
@@ -20,8 +20,8 @@ pub(super) fn read(text: &str) -> Option<Reading> {
         | "ARGON2I"
         | "ARGON2ID"
         | "ARGON2@SPRINGSECURITY_V5_8"
-        | "LDAP"
-        | "PHPASS" => within("a hash with its scheme in braces", super::read(rest)),
+        | "PHPASS" => with_id(rest),
+        "LDAP" if !rest.to_ascii_uppercase().starts_with("{LDAP}") => return read(rest),
         "SHA" | "SHA1" => digest("LDAP's {SHA}", "sha1(password)", 20, rest),
         "MD5" if rest.starts_with('{') => spring_digest("md5(password+'{'+salt+'}')", rest)?,
         "SHA-1" if rest.starts_with('{') => spring_digest("sha1(password+'{'+salt+'}')", rest)?,

@@ -72,12 +72,17 @@ pub(super) fn read(text: &str) -> Reading {
     }
     let first = text.chars().next();
     let reading = match first {
-        Some('$') => phc::read(text).or_else(|| crypt::read(text)),
+        Some('$') => return with_id(text),
         Some('{') if text.starts_with("{\"") => framework::keycloak(text),
         Some('{') => ldap::read(text),
         _ => framework::read(text),
     };
     reading.unwrap_or_else(|| Err(unsupported(text)))
+}
+
+/// Reads a text with an identifier after `$`. Other formats contain such a text; none contains itself, so that the depth is bounded.
+fn with_id(text: &str) -> Reading {
+    phc::read(text).or_else(|| crypt::read(text)).unwrap_or_else(|| Err(unsupported(text)))
 }
 
 /// Names a format that is known and not accepted.
