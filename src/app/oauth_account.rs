@@ -82,7 +82,7 @@ pub async fn list(
     list.await
 }
 
-/// Replaces the provider's tokens of an account.
+/// Replaces those of the provider's tokens of an account that are given.
 pub async fn set_tokens<A: Answer>(
     app: &App,
     call: &Call,
@@ -137,7 +137,8 @@ pub async fn unlink<A: Answer>(
 /// again changes nothing, unless the sealing key has changed.
 fn seal(keys: &KeyRing, account: &mut OauthAccount, tokens: &ProviderTokens) {
     let seal = |token: &Option<Plaintext>, stored: &Option<Sealed>, place: SealedAt<'static>| {
-        let token = token.as_ref()?.expose().as_bytes();
+        let Some(token) = token else { return stored.clone() };
+        let token = Some(token.expose().as_bytes()).filter(|token| !token.is_empty())?;
         let is_stored = |stored: &&Sealed| {
             keys.is_by_primary(stored) && keys.open(stored, place).is_ok_and(|opened| opened.ct_eq(token).into())
         };
@@ -146,7 +147,9 @@ fn seal(keys: &KeyRing, account: &mut OauthAccount, tokens: &ProviderTokens) {
     let [access_token, refresh_token] = places(account);
     account.access_token = seal(&tokens.access_token, &account.access_token, access_token);
     account.refresh_token = seal(&tokens.refresh_token, &account.refresh_token, refresh_token);
-    account.token_expires_at = tokens.token_expires_at;
+    if tokens.access_token.is_some() || tokens.token_expires_at.is_some() {
+        account.token_expires_at = tokens.token_expires_at;
+    }
 }
 
 /// Opens the tokens of an account.

@@ -52,7 +52,7 @@ pub struct ProviderAccount {
     pub provider_user_id: ProviderUserId,
 }
 
-/// A provider's tokens, in clear.
+/// A provider's tokens, in clear. When they are stored, one that is `None` keeps the stored one, and an empty one removes it.
 #[derive(Clone, Debug, Default)]
 pub struct ProviderTokens {
     /// The access token.

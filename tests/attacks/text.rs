@@ -426,8 +426,8 @@ async fn t15_setting_a_state_twice_changes_nothing(t: Arc<Test>) {
         let mut request = DynamicMessage::decode(method.input(), request.as_slice()).unwrap();
         if method.name() == "SetOauthAccountTokens" {
             let tokens = pb::OauthTokens {
-                access_token: "an access token".to_owned(),
-                refresh_token: "a refresh token".to_owned(),
+                access_token: Some("an access token".to_owned()),
+                refresh_token: Some("a refresh token".to_owned()),
                 ..Default::default()
             };
             let field = method.input().get_field_by_name("tokens").unwrap();

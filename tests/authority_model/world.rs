@@ -1080,7 +1080,10 @@ impl World {
                     provider: "github".to_owned(),
                     provider_user_id: unique("subject-"),
                     email: self.model.users[*user].email.clone(),
-                    tokens: Some(pb::OauthTokens { access_token: "of the provider".to_owned(), ..Default::default() }),
+                    tokens: Some(pb::OauthTokens {
+                        access_token: Some("of the provider".to_owned()),
+                        ..Default::default()
+                    }),
                     email_verified_by_provider: *vouched,
                     ..Default::default()
                 };
@@ -1104,7 +1107,10 @@ impl World {
             Call::SetOauthAccountTokens(user) => {
                 let request = pb::SetOauthAccountTokensRequest {
                     oauth_account_id: self.link(*user).0,
-                    tokens: Some(pb::OauthTokens { access_token: "another one".to_owned(), ..Default::default() }),
+                    tokens: Some(pb::OauthTokens {
+                        access_token: Some("another one".to_owned()),
+                        ..Default::default()
+                    }),
                     ..Default::default()
                 };
                 api.oauth_accounts().set_oauth_account_tokens(request).await?;

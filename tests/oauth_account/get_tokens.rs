@@ -16,7 +16,7 @@ async fn sealed_tokens_are_opened(t: Arc<Test>) {
     let account = t.oauth_account(&ada).await;
     let tokens = t.admin().oauth_accounts().get_oauth_account_tokens(get(&account)).await.answered();
     let tokens = tokens.tokens.unwrap();
-    assert_eq!((tokens.access_token.as_str(), tokens.refresh_token.as_str()), ("canary-access", "canary-refresh"));
+    assert_eq!((tokens.access_token(), tokens.refresh_token()), ("canary-access", "canary-refresh"));
 }
 
 #[both]

@@ -12,7 +12,7 @@ fn link(user: &pb::User, subject: &str) -> pb::LinkOauthAccountRequest {
         provider: "github".to_owned(),
         provider_user_id: subject.to_owned(),
         scopes: vec!["repo".to_owned(), "read:user".to_owned()],
-        tokens: Some(pb::OauthTokens { access_token: "canary-access".to_owned(), ..Default::default() }),
+        tokens: Some(pb::OauthTokens { access_token: Some("canary-access".to_owned()), ..Default::default() }),
         ..Default::default()
     }
 }
@@ -55,8 +55,8 @@ async fn every_violation_is_reported_at_once(t: Arc<Test>) {
         email: "x".to_owned(),
         scopes: vec!["a b".to_owned()],
         tokens: Some(pb::OauthTokens {
-            access_token: "\n".to_owned(),
-            refresh_token: "x".repeat(17_000),
+            access_token: Some("\n".to_owned()),
+            refresh_token: Some("x".repeat(17_000)),
             ..Default::default()
         }),
         ..Default::default()

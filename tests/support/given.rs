@@ -233,8 +233,8 @@ impl Test {
             provider: "github".to_owned(),
             provider_user_id: unique("subject-"),
             tokens: Some(pb::OauthTokens {
-                access_token: "canary-access".to_owned(),
-                refresh_token: "canary-refresh".to_owned(),
+                access_token: Some("canary-access".to_owned()),
+                refresh_token: Some("canary-refresh".to_owned()),
                 token_expires_at: None,
             }),
             ..Default::default()

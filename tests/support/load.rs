@@ -182,7 +182,7 @@ impl Picked {
                     user_id: self.user,
                     provider: "github".to_owned(),
                     provider_user_id: self.word.clone(),
-                    tokens: Some(pb::OauthTokens { access_token: self.word, ..Default::default() }),
+                    tokens: Some(pb::OauthTokens { access_token: Some(self.word), ..Default::default() }),
                 }
             ),
             18 => sent!(
@@ -190,7 +190,7 @@ impl Picked {
                 self.id,
                 SetOauthAccountTokensRequest {
                     oauth_account_id: self.account,
-                    tokens: Some(pb::OauthTokens { refresh_token: self.word, ..Default::default() }),
+                    tokens: Some(pb::OauthTokens { refresh_token: Some(self.word), ..Default::default() }),
                 }
             ),
             _ => sent!(

@@ -96,7 +96,7 @@ impl World {
             user_id: user.id.clone(),
             provider: "selftest".to_owned(),
             provider_user_id: mark.clone(),
-            tokens: Some(pb::OauthTokens { access_token: mark.clone(), ..Default::default() }),
+            tokens: Some(pb::OauthTokens { access_token: Some(mark.clone()), ..Default::default() }),
             ..Default::default()
         };
         let account: pb::LinkOauthAccountResponse =

@@ -95,15 +95,16 @@ fn tokens(check: &mut Validation, tokens: pb::OauthTokens) -> Option<ProviderTok
     })
 }
 
-fn token(check: &mut Validation, field: &str, text: String) -> Option<Option<Plaintext>> {
-    let is_token = text.len() <= MAX_TOKEN_BYTES && text.bytes().all(|b| (b' '..=b'~').contains(&b));
-    let token = (!text.is_empty()).then(|| Plaintext::new(text));
-    check.field(field, is_token.then_some(token).ok_or("must have at most 16 KiB of printable ASCII"))
+fn token(check: &mut Validation, field: &str, text: Option<String>) -> Option<Option<Plaintext>> {
+    let is_token = |text: &String| text.len() <= MAX_TOKEN_BYTES && text.bytes().all(|b| (b' '..=b'~').contains(&b));
+    let is_valid = text.as_ref().is_none_or(is_token);
+    let token = text.map(Plaintext::new);
+    check.field(field, is_valid.then_some(token).ok_or("must have at most 16 KiB of printable ASCII"))
 }
 
 /// A provider's tokens on the wire.
 pub fn wire_tokens(tokens: &ProviderTokens) -> pb::OauthTokens {
-    let text = |token: &Option<Plaintext>| token.as_ref().map(|token| token.expose().to_owned()).unwrap_or_default();
+    let text = |token: &Option<Plaintext>| token.as_ref().map(|token| token.expose().to_owned());
     pb::OauthTokens {
         access_token: text(&tokens.access_token),
         refresh_token: text(&tokens.refresh_token),
