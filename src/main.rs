@@ -117,7 +117,8 @@ async fn signing_keys(args: &SigningKeysArgs, rotate: Option<&RotateArgs>) -> Re
         let keys = change::by_system(&db, ENCODERS.event, &SystemClock, async |tx| {
             if let Some(rotate) = rotate {
                 let former = if rotate.revoke_former { Former::Stop } else { Former::Outlive };
-                signing_keys::rotate(tx, ring, rotate.signing_algorithm.into(), rotate.lead, former, now).await?;
+                let algorithm = rotate.signing_algorithm.map(Into::into);
+                signing_keys::rotate(tx, ring, algorithm, rotate.lead, former, now).await?;
             }
             tx.signing_keys().all().await
         });

@@ -119,6 +119,15 @@ async fn the_command_line_lists_and_replaces_keys_and_ends_those_that_others_may
     assert!(t.database.texts(column).await.iter().all(|hex| !hex.contains("2b6570") && !hex.contains("2a8648ce3d")));
 }
 
+#[both(options = ["--signing-algorithm", "EdDSA"])]
+async fn an_emergency_rotation_keeps_the_algorithm(t: Arc<Test>) {
+    let ring = matches!(t.database, TestDatabase::Postgres(_)).then_some(SEALING_KEYS);
+    let table = command(&t.database.url(), &["rotate", "--revoke-former"], ring).await;
+    assert!(table.lines().count() == 3 && table.contains("| EdDSA |"), "{table}");
+    let table = command(&t.database.url(), &["rotate", "--signing-algorithm", "ES256"], ring).await;
+    assert!(table.lines().count() == 4 && table.contains("| ES256 |"), "{table}");
+}
+
 /// Two processes, one for sign-ins and refreshes and the other for calls with the tokens, during replacements of keys. Some new keys
 /// sign at once, before the other process knows them.
 #[both]

@@ -320,7 +320,6 @@ fn access_token(app: &App, issued: &IssuedSession, now: Timestamp) -> Result<Acc
         sub: session.user_id.0,
         aud: parties.audience.clone(),
         exp: ends,
-        nbf: seconds(now),
         iat: seconds(now),
         jti: random::uuid(now),
         sid: session.id.0,

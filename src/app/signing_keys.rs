@@ -188,19 +188,20 @@ pub async fn keep(tx: &mut Conn, sealing: &KeyRing, schedule: Schedule, now: Tim
         key.algorithm != schedule.algorithm || is_old
     });
     if is_due {
-        rotate(tx, sealing, schedule.algorithm, LEAD, Former::Outlive, now).await?;
+        rotate(tx, sealing, Some(schedule.algorithm), LEAD, Former::Outlive, now).await?;
     }
     Ok(())
 }
 
-/// Creates another key. It signs after `lead`, or at once if no key signs now or the former ones stop.
+/// Creates another key, by default of the algorithm of the newest one. It signs after `lead`, or at once if no key signs now or the former
+/// ones stop.
 ///
 /// # Errors
 /// [`Error::Unavailable`] if the database cannot be reached.
 pub async fn rotate(
     tx: &mut Conn,
     sealing: &KeyRing,
-    algorithm: SigningAlgorithm,
+    algorithm: Option<SigningAlgorithm>,
     lead: Duration,
     former: Former,
     now: Timestamp,
@@ -213,6 +214,8 @@ pub async fn rotate(
         let until = if former == Former::Stop { now } else { SigningKey::outlived_by(signs_from) };
         tx.signing_keys().end(key.id, until).await?;
     }
+    let newest = keys.iter().max_by_key(|key| key.signs_from).map(|key| key.algorithm);
+    let algorithm = algorithm.or(newest).unwrap_or(SigningAlgorithm::Es256);
     let pair = access_token::generate(algorithm).ok_or_else(|| Error::internal("cannot generate a signing key"))?;
     let id = random::uuid(now).into();
     let key = SigningKey {

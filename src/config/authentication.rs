@@ -44,12 +44,12 @@ pub struct AuthenticationArgs {
           value_parser = duration::<60_000, 3_600_000>)]
     pub access_token_life: Duration,
 
-    /// Algorithm that signs access tokens, `EdDSA` or `ES256`. A change takes effect through a key rotation
+    /// Algorithm that signs access tokens, `ES256` or `EdDSA`. More libraries verify ES256. A change takes effect through a key rotation
     #[arg(
         long,
         env = "TENANTRY_SIGNING_ALGORITHM",
         value_name = "NAME",
-        default_value = "EdDSA",
+        default_value = "ES256",
         hide_env_values = true
     )]
     pub signing_algorithm: AlgorithmName,
@@ -177,15 +177,10 @@ pub struct RotateArgs {
     #[arg(long)]
     pub revoke_former: bool,
 
-    /// Algorithm of the new key, `EdDSA` or `ES256`. Use the server's setting: the server would replace any other key
-    #[arg(
-        long,
-        env = "TENANTRY_SIGNING_ALGORITHM",
-        value_name = "NAME",
-        default_value = "EdDSA",
-        hide_env_values = true
-    )]
-    pub signing_algorithm: AlgorithmName,
+    /// Algorithm of the new key, `ES256` or `EdDSA`; by default that of the newest key. The server replaces a key of another algorithm
+    /// than its setting
+    #[arg(long, env = "TENANTRY_SIGNING_ALGORITHM", value_name = "NAME", hide_env_values = true)]
+    pub signing_algorithm: Option<AlgorithmName>,
 
     /// Location of the keys.
     #[command(flatten)]

@@ -31,12 +31,12 @@ async fn the_key_of_every_token_is_there_for_every_caller(t: Arc<Test>) {
         let keys = api.authentication().get_signing_keys(pb::GetSigningKeysRequest {}).await.answered();
         assert_eq!((keys.signing_keys.len(), keys.signing_keys[0].id.as_str()), (1, kid.as_str()));
         assert!(keys.signing_keys[0].verifies_until.is_none());
-        assert_eq!(keys.signing_keys[0].algorithm(), pb::SigningAlgorithm::Eddsa);
+        assert_eq!(keys.signing_keys[0].algorithm(), pb::SigningAlgorithm::Es256);
         let jwks: serde_json::Value = serde_json::from_str(&keys.jwks).unwrap();
         let key = &jwks["keys"][0];
         assert_eq!(
             (key["kty"].as_str(), key["crv"].as_str(), key["alg"].as_str()),
-            (Some("OKP"), Some("Ed25519"), Some("EdDSA"))
+            (Some("EC"), Some("P-256"), Some("ES256"))
         );
         assert_eq!((key["kid"].as_str(), key["use"].as_str()), (Some(kid.as_str()), Some("sig")));
         // No part of the private key.

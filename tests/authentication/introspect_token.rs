@@ -133,8 +133,6 @@ fn with_forged_claims(good: &str, own: &Ed25519KeyPair, other: &Ed25519KeyPair) 
         ("expired", signed(&header, &with(&claims, "exp", json!(now - 1)), own)),
         ("no exp", signed(&header, &without(&claims, "exp"), own)),
         ("an exp that is not a number", signed(&header, &with(&claims, "exp", json!("never")), own)),
-        ("not yet", signed(&header, &with(&claims, "nbf", json!(now + 3600)), own)),
-        ("no nbf", signed(&header, &without(&claims, "nbf"), own)),
         ("issued in the future", signed(&header, &with(&claims, "iat", json!(now + 3600)), own)),
         ("no jti", signed(&header, &without(&claims, "jti"), own)),
         ("no sub", signed(&header, &without(&claims, "sub"), own)),
@@ -189,7 +187,7 @@ async fn a_valid_token_is_answered_with_its_claims(t: Arc<Test>) {
     assert_eq!((said.issuer.as_str(), said.audience.as_str(), said.client_id.len()), ("tenantry", "tenantry", 36));
 }
 
-#[both]
+#[both(options = ["--signing-algorithm", "EdDSA"])]
 async fn a_forged_token_is_not_active_and_opens_nothing(t: Arc<Test>) {
     let (user, signed_in, api) = t.signed_in_user("ada").await;
     let get = pb::GetUserRequest { user_id: user.id.clone() };

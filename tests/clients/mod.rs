@@ -34,7 +34,7 @@ async fn said(t: &Test, script: &str, algorithm: &str, tokens: Vec<String>) -> V
 const SCRIPTS: [&str; 2] = ["verify.py", "verify.mjs"];
 
 /// Tokens that a library refuses without knowing sessions, and perhaps without checking `typ`.
-const REFUSED_ANYWHERE: [&str; 14] = [
+const REFUSED_ANYWHERE: [&str; 13] = [
     "no signature, alg none",
     "alg none with the signature",
     "alg ES256 for the key",
@@ -43,7 +43,6 @@ const REFUSED_ANYWHERE: [&str; 14] = [
     "another audience",
     "another issuer",
     "expired",
-    "not yet",
     "signed with another key",
     "another payload",
     "a changed signature",
@@ -51,7 +50,7 @@ const REFUSED_ANYWHERE: [&str; 14] = [
     "a key of its own",
 ];
 
-#[both]
+#[both(options = ["--signing-algorithm", "EdDSA"])]
 async fn pyjwt_and_jose_verify_our_tokens_and_refuse_forged_ones(t: Arc<Test>) {
     let (user, signed_in, _) = t.signed_in_user("ada").await;
     let forged = forged(&t, &signed_in.access_token).await;
@@ -69,8 +68,8 @@ async fn pyjwt_and_jose_verify_our_tokens_and_refuse_forged_ones(t: Arc<Test>) {
     }
 }
 
-#[both(options = ["--signing-algorithm", "ES256"])]
-async fn pyjwt_and_jose_verify_our_tokens_of_the_other_algorithm(t: Arc<Test>) {
+#[both]
+async fn pyjwt_and_jose_verify_our_tokens_of_the_default_algorithm(t: Arc<Test>) {
     let (user, signed_in, _) = t.signed_in_user("ada").await;
     for script in SCRIPTS {
         let said = said(&t, script, "ES256", vec![signed_in.access_token.clone()]).await;

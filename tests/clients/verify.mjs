@@ -17,7 +17,7 @@ for (const token of readFileSync(0, "utf8").split("\n").filter(Boolean)) {
       typ: "at+jwt",
       issuer,
       audience,
-      requiredClaims: ["exp", "nbf", "iat", "jti", "sub", "sid", "client_id"],
+      requiredClaims: ["exp", "iat", "jti", "sub", "sid", "client_id"],
     });
     console.log("good", payload.sub);
   } catch (error) {
