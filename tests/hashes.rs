@@ -7,7 +7,7 @@ use tonic::Status;
 
 use crate::{
     authentication::sign_in,
-    support::{Answered as _, Test, both, given::unique, refusal::fields, refused},
+    support::{Answered as _, Backend, Test, both, given::unique, refusal::fields, refused, run},
 };
 
 const CORPUS: &str = include_str!("hashes/corpus.tsv");
@@ -82,10 +82,10 @@ async fn quick_hashes_of_other_systems_sign_in_as_exported(t: Arc<Test>) {
     all_sign_in(&t, corpus().into_iter().filter(|made| made.millis <= QUICK)).await;
 }
 
-#[both(options = ["--password-recipes", RECIPES])]
-#[ignore = "long: make test-slow"]
-async fn slow_all_hashes_of_other_systems_sign_in_as_exported(t: Arc<Test>) {
-    all_sign_in(&t, corpus().into_iter()).await;
+#[both(long)]
+async fn slow_all_hashes_of_other_systems_sign_in_as_exported(backend: Backend) {
+    let all = async |t: Arc<Test>| all_sign_in(&t, corpus().into_iter()).await;
+    run(backend, &["--password-recipes", RECIPES], all).await;
 }
 
 #[both(options = ["--password-recipes", RECIPES])]

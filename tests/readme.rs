@@ -77,7 +77,7 @@ async fn the_tour_runs_as_it_is_printed() {
         "REFRESH_TOKEN_REJECTED",
         "SIGN_IN_REJECTED",
         "emailVerifiedAt",
-        "Ed25519",
+        "P-256",
         "\"active\": true",
         "endedSessions",
         "gho_example",

@@ -316,7 +316,12 @@ impl World {
                 Some(Value::List(vec![Value::Message(user)]))
             }
             "tokens" => match field.kind() {
-                Kind::Message(message) => Some(Value::Message(DynamicMessage::new(message))),
+                Kind::Message(message) => {
+                    let tokens =
+                        pb::OauthTokens { access_token: Some("another token".to_owned()), ..Default::default() };
+                    let tokens = DynamicMessage::decode(message, tokens.encode_to_vec().as_slice()).unwrap();
+                    Some(Value::Message(tokens))
+                }
                 _ => None,
             },
             "update_mask" => {
