@@ -7,7 +7,7 @@ use crate::security::password::{expression::Function, scheme::Scheme};
 
 /// Rounds of `$5$` and `$6$` if none are given.
 const ROUNDS: u32 = 5000;
-/// Rounds that crypt(3) replaces fewer and more with.
+/// Minimum rounds: crypt(3) raises fewer to this number.
 const LEAST_ROUNDS: u32 = 1000;
 /// Places of the digest's bytes in the encoded text, in reverse (Drepper, "Unix crypt using SHA-256 and SHA-512").
 const SHA256_ORDER: [usize; 32] = [
@@ -21,7 +21,7 @@ const SHA512_ORDER: [usize; 64] = [
 ];
 const MD5_ORDER: [usize; 16] = [12, 6, 0, 13, 7, 1, 14, 8, 2, 15, 9, 3, 5, 10, 4, 11];
 
-/// Reads a text. `None` if it is none of these formats.
+/// Reads a text. `None` if its format is unknown.
 pub(super) fn read(text: &str) -> Option<Reading> {
     let parts: Vec<&str> = text.split('$').collect();
     match parts.as_slice() {

@@ -10,7 +10,7 @@ use super::{
 use crate::security::password::{cost::Cost, expression::Function, scheme::Scheme};
 use argon2::{Algorithm, Version};
 
-/// Reads a text. `None` if it is none of these formats.
+/// Reads a text. `None` if its format is unknown.
 pub(super) fn read(text: &str) -> Option<Reading> {
     let dollars: Vec<&str> = text.split('$').collect();
     let colons: Vec<&str> = text.split(':').collect();

@@ -5,7 +5,7 @@ use base64::Engine as _;
 use super::{BASE64, BASE64_DOT, Reading, expression, is_hex, malformed, pbkdf2, recognized, refusal, unhex, with_id};
 use crate::security::password::{expression::Function, scheme::Scheme};
 
-/// Reads a text. `None` if it is none of these formats.
+/// Reads a text. `None` if its format is unknown.
 pub(super) fn read(text: &str) -> Option<Reading> {
     let (scheme, rest) = text.strip_prefix('{')?.split_once('}')?;
     Some(match scheme.to_ascii_uppercase().as_str() {

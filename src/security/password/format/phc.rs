@@ -10,7 +10,7 @@ use crate::security::password::{
     scheme::Scheme,
 };
 
-/// Reads a text. `None` if it is none of these formats.
+/// Reads a text. `None` if its format is unknown.
 pub(super) fn read(text: &str) -> Option<Reading> {
     let parts: Vec<&str> = text.split('$').collect();
     match parts.as_slice() {
