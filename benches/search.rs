@@ -102,7 +102,7 @@ pub async fn pages(api: &Api, backend: Backend, report: &mut Report, organizatio
     compared("ListEffectivePermissions", listed.await);
     let principals = pb::ListPrincipalsWithPermissionRequest {
         organization_id: organization_id.to_owned(),
-        permission: "members:read".to_owned(),
+        permission: "memberships:read".to_owned(),
         page_size: PAGE,
         ..Default::default()
     };
