@@ -703,7 +703,7 @@ async fn a_fault_of_ours_tells_nothing_but_the_request_id(t: Arc<Test>) {
     );
 }
 
-#[both(options = ["--database-timeout", "100ms"])]
+#[both(options = ["--database-timeout", "10s"])]
 async fn a_database_that_somebody_holds_is_unavailable_and_then_is_not(t: Arc<Test>) {
     let held = Held::by_another_process(&t).await;
     let create =
