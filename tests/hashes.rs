@@ -170,6 +170,19 @@ async fn a_refusal_names_what_a_text_looks_like(t: Arc<Test>) {
     assert!(status.message().contains("a recipe that the server's settings name"), "{}", status.message());
 }
 
+#[both(options = ["--password-recipes", "trimming = digest sha256(trim(password))"])]
+async fn a_hash_that_ignores_blanks_is_not_replaced_by_one_that_does_not(t: Arc<Test>) {
+    let wordpress = "$wp$2y$10$hBx474JKVLYrQJlWamBDpOawFZDn57lbEty.S4gj4GAi.vK2ljnrG";
+    let digest = "6c138dd87987c75596082f65b87213e8f061f2541669fe39649625f86c00860b";
+    for (hash, recipe) in [(wordpress, ""), (digest, "trimming")] {
+        let (user, _) = import(&t, hash, recipe, "").await.unwrap();
+        sign_in(&t, &user.email, &format!("{PASSWORD} ")).await.unwrap();
+        sign_in(&t, &user.email, PASSWORD).await.unwrap();
+        assert!(stored(&t).await.starts_with("$argon2id$"));
+        sign_in(&t, &user.email, PASSWORD).await.unwrap();
+    }
+}
+
 #[both]
 async fn an_imported_hash_matches_every_unicode_form_of_the_password(t: Arc<Test>) {
     for hash in [NFC, NFD, NFKC] {

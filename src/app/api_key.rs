@@ -8,7 +8,7 @@ use crate::{
     error::{Entity, Error, Limit, Precondition, Result},
     models::{
         Action, ApiKey, ApiKeyChanges, ApiKeyFilter, ApiKeyId, ApiKeyOwner, Call, Caller, KeyWithUses, NewApiKey, Page,
-        PageRequest, Plaintext, Reach, Timestamp, permission,
+        PageRequest, Plaintext, Principal, Reach, Timestamp, permission,
     },
     repositories::Locked,
 };
@@ -54,8 +54,15 @@ pub async fn create<A: Answer>(
             }
             may_create_for(tx, caller, new.owner, app.policy.max_api_keys).await?;
             authority::key(tx, caller, None, &key).await?;
+            let mut key = key.clone();
+            if let Principal::Organization(_) = caller.principal
+                && let Some(id) = caller.api_key_id()
+            {
+                let source = tx.api_keys().get(&caller.reach(), id).await?;
+                key.source_user_id = source.and_then(|source| source.source_user_id);
+            }
             tx.api_keys().insert(&key).await?;
-            Ok(IssuedKey { api_key: key.clone(), plaintext: plaintext.clone() })
+            Ok(IssuedKey { api_key: key, plaintext: plaintext.clone() })
         },
         answer,
     )

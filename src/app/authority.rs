@@ -71,7 +71,7 @@ fn holds(caller: &Caller, key: &ApiKey) -> Result<()> {
     Err(Error::Denied(lacking))
 }
 
-/// Refuses the former secret of a rotated key. It may have leaked, so it cannot write keys.
+/// Refuses the former secret of a rotated key. It may have leaked, so it writes no keys and gives no permissions.
 pub(super) fn current_secret(caller: &Caller) -> Result<()> {
     if caller.is_former_secret { Err(Error::Denied(Denial::FormerSecret)) } else { Ok(()) }
 }
@@ -80,6 +80,7 @@ pub(super) fn current_secret(caller: &Caller) -> Result<()> {
 /// only takes away requires that `held` outranks `before`, and no scope beyond the method's.
 pub(super) fn permissions(
     tx: &mut Conn,
+    caller: &Caller,
     held: &HeldPermissions,
     before: Option<&HeldPermissions>,
     after: &HeldPermissions,
@@ -88,6 +89,7 @@ pub(super) fn permissions(
         held.outranks(before)?;
     }
     if before.is_none_or(|before| !before.covers_all(after)) {
+        current_secret(caller)?;
         held.require_all(after)?;
     }
     tx.grant(Grant::Permissions);
@@ -148,6 +150,7 @@ pub(super) fn standing_of_organization(tx: &mut Conn, caller: &Caller) -> Result
 pub(super) fn platform_admin(tx: &mut Conn, caller: &Caller) -> Result<()> {
     guards::platform_admin(caller)?;
     guards::api_key(caller)?;
+    current_secret(caller)?;
     scope(caller, WRITE_PLATFORM_ADMINS)?;
     tx.grant(Grant::PlatformAdmin);
     Ok(())

@@ -90,7 +90,7 @@ pub(super) async fn save_proven(tx: &mut Conn, user: Locked<User>, action: Actio
 }
 
 /// Ends what a stranger may have created in an account whose e-mail is proven for the first time without a credential of the account:
-/// API keys, also those it created for organizations, sessions, links to providers, mailed tokens, sent invitations and the password.
+/// API keys, also those of organizations that descend from it, sessions, links to providers, mailed tokens, sent invitations and the password.
 pub(super) async fn with_first_proof(tx: &mut Conn, user: &Locked<User>, now: Timestamp) -> Result<()> {
     with_first_password(tx, user, now).await?;
     tx.passwords().remove(user).await.map(drop)
@@ -100,7 +100,7 @@ pub(super) async fn with_first_proof(tx: &mut Conn, user: &Locked<User>, now: Ti
 pub(super) async fn with_first_password(tx: &mut Conn, user: &Locked<User>, now: Timestamp) -> Result<(i64, i64)> {
     let reason = "the e-mail was proven for the first time";
     let mut keys = tx.api_keys().revoke_of_user(user, reason, now).await?;
-    keys += tx.api_keys().revoke_created_by(user, reason, now).await?;
+    keys += tx.api_keys().revoke_from(user, reason, now).await?;
     tx.invitations().expire_sent_by(user.id, SentInvitations::All, now).await?;
     let sessions = session::end_all(tx, user.id, None, now).await?;
     while tx.oauth_accounts().delete_of_user(user, i64::MAX).await? > 0 {}

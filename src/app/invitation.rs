@@ -12,9 +12,9 @@ use crate::{
     db::Conn,
     error::{Entity, Error, Limit, Precondition, Result, Taken},
     models::{
-        Action, Call, Caller, HeldPermissions, Invitation, InvitationFilter, InvitationId, InvitationKey, Membership,
-        MembershipKey, NewInvitation, NewMembership, NormalizedEmail, Organization, Page, PageRequest, Plaintext,
-        Reach, SecretHash, ShownInvitation, Timestamp, User, UserId, permission,
+        Action, ApiKey, Call, Caller, HeldPermissions, Invitation, InvitationFilter, InvitationId, InvitationKey,
+        Membership, MembershipKey, NewInvitation, NewMembership, NormalizedEmail, Organization, Page, PageRequest,
+        Plaintext, Reach, SecretHash, ShownInvitation, Timestamp, User, UserId, permission,
     },
     repositories::Locked,
 };
@@ -46,7 +46,7 @@ pub(super) async fn create_in(app: &App, tx: &mut Conn, call: &Call, new: &NewIn
     let organization = guards::lock_organization(tx, caller, new.organization_id).await?;
     let held = guards::may_change(tx, caller, &organization, permission::WRITE_INVITATIONS).await?;
     let given = guards::has_role(tx, organization.id, &new.role).await?;
-    authority::permissions(tx, &held, None, &given)?;
+    authority::permissions(tx, caller, &held, None, &given)?;
     let members = Reach::Organization(organization.id);
     if tx.users().get_by_email(&members, new.email.normalized()).await?.is_some() {
         return Err(Error::Taken(Taken::Member));
@@ -126,7 +126,7 @@ pub async fn resend<A: Answer>(
         async |tx| {
             let (organization, mut invitation, held, given) = lock_to_manage(tx, caller, target.id).await?;
             // The new token gives what the invitation gives.
-            authority::permissions(tx, &held, None, &given)?;
+            authority::permissions(tx, caller, &held, None, &given)?;
             target.check_etag(&*invitation)?;
             invitation.sent_by(caller);
             invitation.token_hash = hash.clone();
@@ -194,6 +194,13 @@ pub async fn accept<A: Answer>(
                 return Err(Error::Precondition(Precondition::InvitationExpired));
             }
             inviter_still_covers(tx, &invitation).await?;
+            // A tenant that sent the invitation has seen its token, so the token proves nothing about the mailbox.
+            let is_proof = presented.token_hash.is_some() && invitation.by_platform;
+            let is_unproven = user.email_verified_at.is_none();
+            if is_unproven && !is_proof {
+                // Otherwise a stranger who signed up with the invited address would become the member.
+                credentials.open(tx, &user, now).await?;
+            }
             guards::has_room_for_member(tx, &organization, app.policy.max_members).await?;
             if invitation.role.is_owner() {
                 guards::may_own_another(tx, caller, &user, app.policy.max_organizations).await?;
@@ -203,10 +210,8 @@ pub async fn accept<A: Answer>(
             let membership = new.to_membership(membership_id, now);
             authority::by_invitation(tx);
             tx.memberships().insert(&membership, &user).await?;
-            // A tenant that sent the invitation has seen its token, so the token proves nothing about the mailbox.
-            let is_proof = presented.token_hash.is_some() && invitation.by_platform;
             tx.invitations().delete(invitation, Action::InvitationAccepted).await?;
-            if is_proof && user.email_verified_at.is_none() {
+            if is_proof && is_unproven {
                 verify_by_invitation(tx, caller, user, credentials, now).await?;
             }
             Ok(Ok(membership))
@@ -297,20 +302,27 @@ async fn lock_to_manage(
     Ok((organization, invitation, held, given))
 }
 
-/// Refuses an invitation whose sender no longer holds what it gives.
+/// Refuses an invitation whose sender no longer holds what it gives, or whose key was revoked, disabled or narrowed.
 async fn inviter_still_covers(tx: &mut Conn, invitation: &Invitation) -> Result<()> {
-    let Some(inviter) = invitation.invited_by else { return Ok(()) };
-    let user = tx.users().get(&Reach::by_secret(), inviter).await?.filter(User::is_active);
-    let is_covered = match user {
-        None => false,
-        Some(user) if invitation.by_platform => user.is_platform_admin,
-        Some(user) if user.is_platform_admin => true,
-        Some(_) => {
-            let held = tx.memberships().held(inviter, invitation.organization_id).await?;
-            guards::covers_role(tx, &held, invitation.organization_id, &invitation.role).await?
-        }
+    let expired = || Error::Precondition(Precondition::InvitationExpired);
+    let works = |key: &ApiKey| key.revoked_at.is_none() && key.disabled_at.is_none();
+    let key = match invitation.api_key_id {
+        None => None,
+        Some(id) => Some(tx.api_keys().get(&Reach::by_secret(), id).await?.filter(works).ok_or_else(expired)?),
     };
-    if is_covered { Ok(()) } else { Err(Error::Precondition(Precondition::InvitationExpired)) }
+    let standing = match (invitation.invited_by, &key) {
+        // From before the keys that sent invitations were recorded.
+        (None, None) => return Ok(()),
+        (None, Some(key)) => HeldPermissions::of_own_key(&key.scopes),
+        (Some(inviter), _) => match tx.users().get(&Reach::by_secret(), inviter).await?.filter(User::is_active) {
+            Some(user) if user.is_platform_admin => HeldPermissions::everything(),
+            Some(_) if !invitation.by_platform => tx.memberships().held(inviter, invitation.organization_id).await?,
+            _ => HeldPermissions::nothing(),
+        },
+    };
+    let held = if let Some(key) = &key { standing.within(&key.scopes) } else { standing };
+    let is_covered = guards::covers_role(tx, &held, invitation.organization_id, &invitation.role).await?;
+    if is_covered { Ok(()) } else { Err(expired()) }
 }
 
 /// Refuses a user who has not proven to own the invited address, by the token that was mailed to it or by a verified e-mail.

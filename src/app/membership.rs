@@ -40,7 +40,7 @@ pub(super) async fn create_in(app: &App, tx: &mut Conn, call: &Call, new: &NewMe
     has_room(tx, caller, &user, &organization, app.policy.max_members).await?;
     let given = guards::has_role(tx, new.organization_id, &new.role).await?.and(&new.permissions);
     let held = guards::held(tx, caller, organization.id).await?;
-    authority::permissions(tx, &held, None, &given)?;
+    authority::permissions(tx, caller, &held, None, &given)?;
     // Decided by reads and not by the unique indexes: a statement that fails ends the transaction, and with it the other items of a batch.
     if exists(tx, caller, &user, &organization).await? {
         return Err(Error::Taken(Taken::Membership));
@@ -157,7 +157,7 @@ pub(super) async fn update_in(
     let after = HeldPermissions::by(&membership.role, &membership.permissions).and(&given.unwrap_or_default());
     // Ownership is more than its permissions: it is given even to a member who holds all of them.
     let kept = (was_owner || !membership.role.is_owner()).then_some(&before);
-    authority::permissions(tx, &held, kept, &after)?;
+    authority::permissions(tx, caller, &held, kept, &after)?;
     dry_run.rule(new_owner)?;
     if changes.external_id.is_some() {
         external_id_is_free(tx, caller, &membership).await?;
@@ -281,7 +281,7 @@ pub async fn enable<A: Answer>(
                 return Ok(membership.into_inner());
             }
             let given = guards::held_by(tx, &membership).await?;
-            authority::permissions(tx, &held, None, &given)?;
+            authority::permissions(tx, caller, &held, None, &given)?;
             membership.state = MembershipState::Active;
             tx.memberships().save(membership, Action::MembershipEnabled, now).await
         },

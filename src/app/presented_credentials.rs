@@ -1,10 +1,11 @@
 //! A second credential in a request, next to the caller's own: an access token of a live session.
 
 use crate::{
-    app::App,
+    app::{App, guards},
     db::Conn,
     error::Result,
     models::{Caller, SessionId, Timestamp, User, UserId},
+    repositories::Locked,
 };
 
 /// The users for whose accounts a request has shown a credential.
@@ -24,6 +25,15 @@ impl PresentedCredentials {
         // A platform admin acts for others, so its own credential does not count.
         let caller = caller.user_id().filter(|_| !caller.is_platform_admin());
         Ok(Self { session, caller })
+    }
+
+    /// Refuses an account with credentials, which may be a stranger's, if the request has shown none of them.
+    pub(super) async fn open(&self, tx: &mut Conn, user: &Locked<User>, now: Timestamp) -> Result<()> {
+        if self.is_of(tx, user, now).await? || !tx.users().has_credentials(user, now).await? {
+            Ok(())
+        } else {
+            Err(guards::credential_required())
+        }
     }
 
     /// True if one of the credentials is this user's, and its session is still live.

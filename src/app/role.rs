@@ -28,7 +28,7 @@ pub async fn create<A: Answer>(app: &App, call: &Call, new: &NewRole, answer: fn
         async |tx| {
             let organization = guards::lock_organization(tx, caller, new.organization_id).await?;
             let held = guards::may_change(tx, caller, &organization, permission::WRITE_ROLES).await?;
-            authority::permissions(tx, &held, None, &role.gives())?;
+            authority::permissions(tx, caller, &held, None, &role.gives())?;
             let room = guards::has_room(Limit::Roles, MAX_ROLES, tx.roles().count(&organization)).await;
             let key = RoleKey::Named(organization.id, role.name.clone());
             let exists = async { Ok(tx.roles().get(&caller.reach(), &key).await?.is_some()) };
@@ -109,7 +109,7 @@ pub async fn update<A: Answer>(
             target.check_etag(&*role)?;
             let before = role.gives();
             role.apply(changes.clone());
-            authority::permissions(tx, &held, Some(&before), &role.gives())?;
+            authority::permissions(tx, &call.caller, &held, Some(&before), &role.gives())?;
             tx.roles().save(role, Action::RoleUpdated, now).await
         },
         answer,

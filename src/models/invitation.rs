@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{
-    Caller, InvitationId, Name, NormalizedEmail, Organization, OrganizationId, Plaintext, Revision, RoleName,
+    ApiKeyId, Caller, InvitationId, Name, NormalizedEmail, Organization, OrganizationId, Plaintext, Revision, RoleName,
     SecretHash, SessionId, Timestamp, User, UserId, WebUrl,
     email::{Email, GivenEmail},
     resource::resource,
@@ -35,6 +35,8 @@ pub struct Invitation {
     pub by_platform: bool,
     /// The session whose access token sent it last.
     pub session_id: Option<SessionId>,
+    /// The API key that sent it last.
+    pub api_key_id: Option<ApiKeyId>,
     /// When it expires.
     pub expires_at: Timestamp,
     /// When it was created.
@@ -54,7 +56,7 @@ impl Invitation {
     /// Notes who sent it.
     pub fn sent_by(&mut self, sender: &Caller) {
         (self.invited_by, self.by_platform) = sender.maker(None);
-        self.session_id = sender.session();
+        (self.session_id, self.api_key_id) = (sender.session(), sender.api_key_id());
     }
 
     /// True if the user has the invited address.
@@ -118,6 +120,7 @@ impl NewInvitation {
             invited_by: None,
             by_platform: false,
             session_id: None,
+            api_key_id: None,
             expires_at: now.after(self.life),
             created_at: now,
             updated_at: now,

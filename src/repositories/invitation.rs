@@ -17,7 +17,7 @@ use crate::{
     },
     error::Result,
     models::{
-        Action, Cursor, Invitation, InvitationFilter, InvitationId, Name, NormalizedEmail, Organization,
+        Action, ApiKeyId, Cursor, Invitation, InvitationFilter, InvitationId, Name, NormalizedEmail, Organization,
         OrganizationId, OrganizationState, Page, PageRequest, Reach, Revision, RoleName, SecretHash, SessionId,
         ShownInvitation, Timestamp, User, UserId, WebUrl, email::GivenEmail, text::Lines,
     },
@@ -36,6 +36,7 @@ row!(invitations: InvitationRow of Invitation {
     invited_by: Option<UserId>,
     by_platform: bool,
     session_id: Option<SessionId>,
+    api_key_id: Option<ApiKeyId>,
     expires_at: Timestamp,
     created_at: Timestamp,
     updated_at: Timestamp,

@@ -487,6 +487,42 @@ async fn v28_the_former_secret_of_a_rotated_key_writes_no_keys(t: Arc<Test>) {
 }
 
 #[both]
+async fn v28_the_former_secret_of_a_rotated_key_gives_no_permissions_and_no_platform_administration(t: Arc<Test>) {
+    let (owner, member) = (t.user("owner").await, t.user("member").await);
+    let acme = t.organization(&owner).await;
+    let membership = t.member(&member, &acme, "viewer").await;
+    let rotated = async |of: Owner| {
+        let (key, former) = t.key(of, &["*"]).await;
+        let rotate = pb::RotateApiKeyRequest { api_key_id: key.id, ..Default::default() };
+        t.with_key(&former).api_keys().rotate_api_key(rotate).await.unwrap();
+        t.with_key(&former)
+    };
+    for of in [Owner::UserId(owner.id.clone()), Owner::OrganizationId(acme.id.clone())] {
+        let thief = rotated(of).await;
+        let invite = pb::CreateInvitationRequest {
+            organization_id: acme.id.clone(),
+            email: format!("{}@example.com", unique("thief")),
+            role: "admin".to_owned(),
+            ..Default::default()
+        };
+        refused(thief.invitations().create_invitation(invite).await, ErrorReason::FormerSecret);
+        let raise = pb::UpdateMembershipRequest {
+            membership_id: membership.id.clone(),
+            role: "admin".to_owned(),
+            update_mask: mask(&["role"]),
+            ..Default::default()
+        };
+        refused(thief.memberships().update_membership(raise).await, ErrorReason::FormerSecret);
+    }
+    let thief = rotated(Owner::UserId(t.first_admin().await.id)).await;
+    let grant = pb::GrantPlatformAdminRequest { user_id: member.id.clone(), ..Default::default() };
+    refused(thief.users().grant_platform_admin(grant).await, ErrorReason::FormerSecret);
+    // What an application does all day goes on until it has the new secret.
+    let create = pb::CreateRefreshTokenRequest { user_id: member.id.clone(), ..Default::default() };
+    thief.refresh_tokens().create_refresh_token(create).await.unwrap();
+}
+
+#[both]
 async fn v31_a_restored_user_has_no_session_and_no_key(t: Arc<Test>) {
     let (user, signed_in, _) = t.signed_in_user("ada").await;
     let key = t.with_key(&t.user_key(&user).await);

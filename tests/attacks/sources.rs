@@ -67,6 +67,88 @@ async fn the_invitations_of_a_purged_user_are_not_accepted(t: Arc<Test>) {
 }
 
 #[both]
+async fn the_first_proof_also_ends_keys_that_a_squatters_key_made_and_their_invitations(t: Arc<Test>) {
+    let squatter = t.user("victim").await;
+    let eve = t.user("eve").await;
+    let acme = t.organization(&squatter).await;
+    let mut api = t.with_key(&t.user_key(&squatter).await);
+    let mut left = Vec::new();
+    for _ in 0..3 {
+        let create = new_key(Owner::OrganizationId(acme.id.clone()), &["*"]);
+        api = t.with_key(&api.api_keys().create_api_key(create).await.answered().plaintext_key);
+        left.push(api.clone());
+    }
+    let token = sent(&api, &acme, &eve.email, "admin").await;
+    let [_, reset, _] = t.mailed_tokens(&squatter).await;
+    confirm_reset(&t.admin(), &reset).await.unwrap();
+    for api in left {
+        let get = pb::GetOrganizationRequest { organization_id: acme.id.clone() };
+        refused(api.organizations().get_organization(get).await, ErrorReason::Unauthenticated);
+    }
+    refused(accept(&t.admin(), &token, &eve).await, ErrorReason::InvitationExpired);
+}
+
+#[both]
+async fn an_invitation_is_accepted_only_while_the_key_that_sent_it_holds_what_it_gives(t: Arc<Test>) {
+    let owner = t.user("owner").await;
+    let acme = t.organization(&owner).await;
+    for (of, role) in [(Owner::UserId(owner.id.clone()), "owner"), (Owner::OrganizationId(acme.id.clone()), "admin")] {
+        for ended in ["revoked", "disabled", "narrowed", "rotated"] {
+            let eve = t.user("eve").await;
+            let (key, secret) = t.key(of.clone(), &["*"]).await;
+            let token = sent(&t.with_key(&secret), &acme, &eve.email, role).await;
+            let (api, api_key_id) = (t.admin(), key.id.clone());
+            match ended {
+                "revoked" => {
+                    let request = pb::RevokeApiKeyRequest { api_key_id, ..Default::default() };
+                    api.api_keys().revoke_api_key(request).await.map(drop).unwrap();
+                }
+                "disabled" => {
+                    let request = pb::DisableApiKeyRequest { api_key_id, ..Default::default() };
+                    api.api_keys().disable_api_key(request).await.map(drop).unwrap();
+                }
+                "narrowed" => {
+                    let request = pb::UpdateApiKeyRequest {
+                        api_key_id,
+                        scopes: vec!["invitations:write".to_owned()],
+                        update_mask: mask(&["scopes"]),
+                        ..Default::default()
+                    };
+                    api.api_keys().update_api_key(request).await.map(drop).unwrap();
+                }
+                _ => {
+                    let request = pb::RotateApiKeyRequest { api_key_id, ..Default::default() };
+                    api.api_keys().rotate_api_key(request).await.map(drop).unwrap();
+                }
+            }
+            let accepted = accept(&t.with_key(&t.user_key(&eve).await), &token, &eve).await;
+            if ended == "rotated" {
+                accepted.unwrap();
+            } else {
+                refused(accepted, ErrorReason::InvitationExpired);
+            }
+        }
+    }
+}
+
+#[both]
+async fn an_invitation_of_a_tenant_lets_no_stranger_in_who_took_the_address(t: Arc<Test>) {
+    let owner = t.user("owner").await;
+    let acme = t.organization(&owner).await;
+    let squatted = t.user("victim").await;
+    let squatter = t.with_key(&t.user_key(&squatted).await);
+    let token = sent(&t.with_key(&t.user_key(&owner).await), &acme, &squatted.email, "admin").await;
+    // The application does not know who holds the account.
+    refused(accept(&t.admin(), &token, &squatted).await, ErrorReason::CredentialRequired);
+    assert!(t.membership(&squatted.id, &acme.id).await.is_none());
+    // Without a credential there is nobody else to hold it, and who holds one shows it.
+    let bare = t.user("bare").await;
+    let token_of_bare = sent(&t.with_key(&t.user_key(&owner).await), &acme, &bare.email, "admin").await;
+    accept(&t.admin(), &token_of_bare, &bare).await.unwrap();
+    accept(&squatter, &token, &squatted).await.unwrap();
+}
+
+#[both]
 async fn invitations_sent_with_access_tokens_end_with_all_sessions(t: Arc<Test>) {
     for keeps_this in [false, true] {
         let (ada, _, thief) = t.signed_in_user("ada").await;

@@ -326,8 +326,8 @@ pub struct Key {
     pub disabled: bool,
     /// True if the owner was a platform admin when the key was created, and the creating credential was not a platform admin's.
     pub made_lowly: bool,
-    /// The user who created it, unless as a platform admin.
-    pub creator: Option<usize>,
+    /// The user who created it, unless as a platform admin, or from whom the key that created it descends.
+    pub source: Option<usize>,
 }
 
 #[derive(Clone, Debug)]
@@ -381,6 +381,8 @@ pub struct Invitation {
     pub by_platform: bool,
     /// The session whose access token sent it.
     pub session: Option<usize>,
+    /// The API key that sent it.
+    pub key: Option<usize>,
     /// True if it expired because a role of the sender was narrowed. Whether it counts as expired before it is tried is unspecified.
     pub narrowed: bool,
     pub standing: Standing,
@@ -620,9 +622,9 @@ impl Model {
         self.may(who, organization, permission) && (who.admin || self.organization_is_active(organization))
     }
 
-    /// `GRANT_PERMISSIONS`: both the standing and the scopes cover them.
+    /// `GRANT_PERMISSIONS`: both the standing and the scopes cover them, and the secret of the key is its current one.
     fn may_give(&self, who: &Who, organization: usize, given: Set) -> bool {
-        self.standing(who, organization).covers(given) && who.scopes.covers(given)
+        !who.former && self.standing(who, organization).covers(given) && who.scopes.covers(given)
     }
 
     /// `GRANT_API_KEY`: requires an API key, presented with its current secret, that holds everything the new key holds.
@@ -732,6 +734,15 @@ impl Model {
         let held = if self.users[user].admin { Set::ALL } else { self.of_user(user, invitation.organization) };
         let given = self.gives(invitation.organization, invitation.role).unwrap_or_default();
         self.is_active(user) && held.covers(given)
+    }
+
+    /// True if the key that sent an invitation still works and its scopes cover what the invitation gives.
+    fn key_stands(&self, invitation: &Invitation) -> bool {
+        let given = self.gives(invitation.organization, invitation.role).unwrap_or_default();
+        invitation
+            .key
+            .map(|key| &self.keys[key])
+            .is_none_or(|key| !key.revoked && !key.disabled && Set::of(&key.bounds.scopes).covers(given))
     }
 
     fn is_invited(&self, user: usize, invitation: &Invitation, by_token: bool) -> bool {
@@ -1033,6 +1044,8 @@ impl Model {
                 let may = (matches!(invitation.standing, Standing::Live | Standing::Unsure)
                     || (is_narrowed && self.is_grounded(invitation)))
                     && (!is_first_proof || is_shown || self.may_authenticate(who, user))
+                    && (self.users[user].verified || is_first_proof || is_shown || self.is_bare(user))
+                    && self.key_stands(invitation)
                     && self.organization_exists(organization)
                     && self.is_own(who, user)
                     && self.is_active(user)
@@ -1172,7 +1185,8 @@ impl Model {
                 self.user_exists(*user)
                     && self.may_change(who, *organization, "memberships:write")
                     && self.standing(who, *organization).covers(held.and(after))
-                    && (held.covers(after) && (role != "owner" || before.role == "owner") || who.scopes.covers(after))
+                    && (held.covers(after) && (role != "owner" || before.role == "owner")
+                        || (!who.former && who.scopes.covers(after)))
                     && (before.role != "owner" || role == "owner" || self.has_owner_without(*organization, Some(*user)))
                     && (role != "owner" || before.role == "owner" || self.is_active(*user))
             }
@@ -1280,7 +1294,7 @@ impl Model {
                 let after = of_role(permissions);
                 self.may_change(who, *organization, "roles:write")
                     && self.standing(who, *organization).covers(before.and(after))
-                    && (before.covers(after) || who.scopes.covers(after))
+                    && (before.covers(after) || (!who.former && who.scopes.covers(after)))
             }
             Call::DeleteRole { organization, name } => {
                 let Some((_, before)) = self.organizations[*organization].roles.get(name) else { return Some(false) };
@@ -1342,7 +1356,7 @@ impl Model {
                 if self.users[*user].state == State::Suspended && self.users[*user].admin {
                     return None;
                 }
-                who.key.is_some() && self.is_active(*user)
+                who.key.is_some() && !who.former && self.is_active(*user)
             }
             Call::RevokePlatformAdmin(user) => self.user_exists(*user),
             _ => return self.allows_users(who, call),
@@ -1493,7 +1507,7 @@ impl Model {
     /// Removes every credential that a stranger may have added.
     fn clear_account(&mut self, user: usize) {
         self.revoke_keys(Owner::User(user));
-        for key in self.keys.iter_mut().filter(|key| key.creator == Some(user)) {
+        for key in self.keys.iter_mut().filter(|key| key.source == Some(user)) {
             key.revoked |= matches!(key.owner, Owner::Organization(_));
         }
         for invitation in self.invitations.iter_mut().filter(|invitation| invitation.sender == Some(user)) {
@@ -1671,6 +1685,7 @@ impl Model {
                     bounds.rate = who.bounds.rate;
                 }
                 let owner_is_admin = matches!(owner, Owner::User(user) if self.users[*user].admin);
+                let by_key = who.key.filter(|_| who.user.is_none()).and_then(|key| self.keys[key].source);
                 self.keys.push(Key {
                     id: answer.id.clone(),
                     owner: *owner,
@@ -1681,7 +1696,7 @@ impl Model {
                     revoked: false,
                     disabled: false,
                     made_lowly: owner_is_admin && !who.admin,
-                    creator: who.user.filter(|_| !who.admin),
+                    source: who.user.filter(|_| !who.admin).or(by_key),
                 });
             }
             Call::UpdateApiKey { key, change } => self.keys[*key].bounds = changed(&self.keys[*key].bounds, change),
@@ -1904,6 +1919,7 @@ impl Model {
                     sender: who.user,
                     by_platform: who.admin,
                     session: who.session,
+                    key: who.key,
                     narrowed: false,
                     standing: Standing::Live,
                 });
@@ -1915,7 +1931,7 @@ impl Model {
                 // The caller becomes the sender.
                 invitation.sender = who.user;
                 invitation.by_platform = who.admin;
-                invitation.session = who.session;
+                (invitation.session, invitation.key) = (who.session, who.key);
                 invitation.narrowed = false;
                 invitation.standing = Standing::Live;
             }

@@ -96,7 +96,7 @@ impl World {
             revoked: false,
             disabled: false,
             made_lowly: false,
-            creator: None,
+            source: None,
         });
         world.import(USERS).await;
         let mut unused = Counts::new();

@@ -3,10 +3,8 @@
 use super::one_time_token::{self, IssuedToken};
 use crate::{
     app::{App, change::Answer, ending, guards, presented_credentials::PresentedCredentials},
-    db::Conn,
     error::{Error, Result},
-    models::{Action, Call, Email, Plaintext, Purpose, Timestamp, User, UserId},
-    repositories::Locked,
+    models::{Action, Call, Email, Plaintext, Purpose, User, UserId},
 };
 
 /// Issues a token that verifies the e-mail of a user.
@@ -45,8 +43,8 @@ pub async fn confirm_verification<A: Answer>(
         async |tx| {
             let presented = one_time_token::parse(app, purpose, token)?;
             let (_, mut user) = one_time_token::redeem(tx, caller, purpose, presented, now).await?;
-            if user.email_verified_at.is_none() && !credentials.is_of(tx, &user, now).await? {
-                has_no_credentials(tx, &user, now).await?;
+            if user.email_verified_at.is_none() {
+                credentials.open(tx, &user, now).await?;
             }
             ending::mailed_tokens(tx, &user).await?;
             user.email_verified_at = Some(now);
@@ -94,9 +92,7 @@ pub async fn confirm_change<A: Answer>(
         async |tx| {
             let presented = one_time_token::parse(app, purpose, token)?;
             let (redeemed, mut user) = one_time_token::redeem(tx, caller, purpose, presented, now).await?;
-            if !credentials.is_of(tx, &user, now).await? {
-                has_no_credentials(tx, &user, now).await?;
-            }
+            credentials.open(tx, &user, now).await?;
             ending::mailed_tokens(tx, &user).await?;
             let former_email = user.email.as_str().to_owned();
             let email = Email::parse(redeemed.email.as_str()).map_err(Error::internal)?;
@@ -107,9 +103,4 @@ pub async fn confirm_change<A: Answer>(
         answer,
     )
     .await
-}
-
-/// Refuses an account with credentials, which may be a stranger's, if the call has presented none of them.
-async fn has_no_credentials(tx: &mut Conn, user: &Locked<User>, now: Timestamp) -> Result<()> {
-    if tx.users().has_credentials(user, now).await? { Err(guards::credential_required()) } else { Ok(()) }
 }

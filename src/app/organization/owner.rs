@@ -58,7 +58,7 @@ pub async fn transfer_ownership<A: Answer>(
             dry_run.rule(guards::active_membership(&new))?;
             held.outranks(&guards::held_by(tx, &former).await?)?;
             // Ownership is more than its permissions: it is given even to a member who holds all of them.
-            authority::permissions(tx, &held, None, &HeldPermissions::everything())?;
+            authority::permissions(tx, caller, &held, None, &HeldPermissions::everything())?;
             dry_run.rule(may_own)?;
             new.role = RoleName::owner();
             former.role = transfer.role.clone();

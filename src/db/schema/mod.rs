@@ -162,6 +162,7 @@ diesel::table! {
         by_platform -> Bool,
         disabled_at -> Nullable<Instant>,
         name_search -> Text,
+        source_user_id -> Nullable<Id>,
     }
 }
 
@@ -271,6 +272,7 @@ diesel::table! {
         updated_at -> Instant,
         by_platform -> Bool,
         session_id -> Nullable<Id>,
+        api_key_id -> Nullable<Id>,
     }
 }
 

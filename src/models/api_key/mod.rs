@@ -29,6 +29,9 @@ pub struct ApiKey {
     pub created_by: Option<UserId>,
     /// True if that user acted as a platform admin, whose name is hidden from tenants.
     pub by_platform: bool,
+    /// The user from whose account it descends: who created it, or created the key that created it, and so on. Never a platform admin who
+    /// acted as one.
+    pub source_user_id: Option<UserId>,
     /// The display name.
     pub name: Name,
     /// The public prefix of the key.
@@ -171,6 +174,7 @@ impl NewApiKey {
             user_id,
             created_by,
             by_platform,
+            source_user_id: created_by.filter(|_| !by_platform),
             name: self.name.clone(),
             prefix,
             secret_hash,

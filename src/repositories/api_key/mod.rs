@@ -32,6 +32,7 @@ row!(api_keys: ApiKeyRow of ApiKey {
     user_id: Option<UserId>,
     created_by: Option<UserId>,
     by_platform: bool,
+    source_user_id: Option<UserId>,
     name: Name,
     prefix: KeyPrefix,
     secret_hash: SecretHash,

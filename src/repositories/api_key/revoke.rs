@@ -16,8 +16,8 @@ use crate::{
 enum Keys {
     /// All of an owner.
     Of(ApiKeyOwner),
-    /// Those that a user created for organizations, except as a platform admin.
-    CreatedBy(UserId),
+    /// Those of organizations that descend from a user's account.
+    From(UserId),
 }
 
 impl ApiKeyRepository<'_> {
@@ -36,9 +36,9 @@ impl ApiKeyRepository<'_> {
         self.revoke_some(Keys::Of(ApiKeyOwner::Organization(own.id)), reason, now).await
     }
 
-    /// Revokes the keys that a locked user created for organizations and returns how many were not revoked yet.
-    pub async fn revoke_created_by(&mut self, user: &Locked<User>, reason: &str, now: Timestamp) -> Result<i64> {
-        self.revoke_some(Keys::CreatedBy(user.id), reason, now).await
+    /// Revokes the keys of organizations that descend from the account of a locked user, and returns how many were not revoked yet.
+    pub async fn revoke_from(&mut self, user: &Locked<User>, reason: &str, now: Timestamp) -> Result<i64> {
+        self.revoke_some(Keys::From(user.id), reason, now).await
     }
 
     /// Revokes keys in batches, and returns how many were not revoked yet.
@@ -49,10 +49,9 @@ impl ApiKeyRepository<'_> {
                 let query = api_keys::table.select(api_keys::id).into_boxed::<Backend>();
                 let query = match keys {
                     Keys::Of(owner) => owned!(query, owner),
-                    Keys::CreatedBy(user) => query
-                        .filter(api_keys::created_by.eq(user))
-                        .filter(api_keys::organization_id.is_not_null())
-                        .filter(api_keys::by_platform.eq(false)),
+                    Keys::From(user) => query
+                        .filter(api_keys::source_user_id.eq(user))
+                        .filter(api_keys::organization_id.is_not_null()),
                 };
                 query.filter(api_keys::revoked_at.is_null()).limit(MAX_BATCH).load(c)
             })?;

@@ -163,6 +163,11 @@ impl Expression {
         self.node.is_salted()
     }
 
+    /// True if it ignores blanks around the password, and the password has some.
+    pub(super) fn ignores_part_of(&self, password: &[u8]) -> bool {
+        trimmed(password).len() < password.len() && self.node.contains(|node| matches!(node, Node::Trimmed(_)))
+    }
+
     /// Bytes of the digest. `None` if the expression does not end with a digest.
     pub(super) fn bytes(&self) -> Option<usize> {
         match &self.node {
@@ -173,6 +178,14 @@ impl Expression {
             _ => None,
         }
     }
+}
+
+/// A text without the blanks around it that PHP's `trim` removes.
+fn trimmed(text: &[u8]) -> &[u8] {
+    let is_blank = |byte: &u8| matches!(byte, b' ' | b'\t' | b'\n' | b'\r' | 0 | 0x0b);
+    let start = text.iter().position(|byte| !is_blank(byte)).unwrap_or(text.len());
+    let end = text.iter().rposition(|byte| !is_blank(byte)).map_or(start, |last| last + 1);
+    text.get(start..end).unwrap_or_default()
 }
 
 impl Node {
@@ -194,13 +207,7 @@ impl Node {
             Self::Hex(inner) => Zeroizing::new(hex(&of(inner)?).into_bytes()),
             Self::Base64(inner) => Zeroizing::new(STANDARD.encode(&*of(inner)?).into_bytes()),
             Self::Unbase64(inner) => Zeroizing::new(STANDARD.decode(&*of(inner)?).ok()?),
-            Self::Trimmed(inner) => {
-                let inner = of(inner)?;
-                let is_blank = |byte: &u8| matches!(byte, b' ' | b'\t' | b'\n' | b'\r' | 0 | 0x0b);
-                let start = inner.iter().position(|byte| !is_blank(byte)).unwrap_or(inner.len());
-                let end = inner.iter().rposition(|byte| !is_blank(byte)).map_or(start, |last| last + 1);
-                Zeroizing::new(inner.get(start..end)?.to_vec())
-            }
+            Self::Trimmed(inner) => Zeroizing::new(trimmed(&of(inner)?).to_vec()),
             Self::Utf16(inner) => {
                 let text = Zeroizing::new(String::from_utf8_lossy(&of(inner)?).into_owned());
                 Zeroizing::new(text.encode_utf16().flat_map(u16::to_le_bytes).collect())
@@ -241,20 +248,25 @@ impl Node {
     }
 
     fn is_salted(&self) -> bool {
-        match self {
-            Self::Salt => true,
-            Self::Password | Self::Text(_) => false,
-            Self::Joined(parts) => parts.iter().any(Self::is_salted),
-            Self::Hmac(_, key, message) => key.is_salted() || message.is_salted(),
-            Self::Digest(_, inner)
-            | Self::Hex(inner)
-            | Self::Base64(inner)
-            | Self::Unbase64(inner)
-            | Self::Utf16(inner)
-            | Self::Trimmed(inner)
-            | Self::Repeated(_, _, inner)
-            | Self::Mixed(_, _, inner) => inner.is_salted(),
-        }
+        self.contains(|node| matches!(node, Self::Salt))
+    }
+
+    /// True if it or a part of it is such a node.
+    fn contains(&self, such: fn(&Self) -> bool) -> bool {
+        such(self)
+            || match self {
+                Self::Password | Self::Salt | Self::Text(_) => false,
+                Self::Joined(parts) => parts.iter().any(|part| part.contains(such)),
+                Self::Hmac(_, key, message) => key.contains(such) || message.contains(such),
+                Self::Digest(_, inner)
+                | Self::Hex(inner)
+                | Self::Base64(inner)
+                | Self::Unbase64(inner)
+                | Self::Utf16(inner)
+                | Self::Trimmed(inner)
+                | Self::Repeated(_, _, inner)
+                | Self::Mixed(_, _, inner) => inner.contains(such),
+            }
     }
 }
 

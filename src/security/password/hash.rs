@@ -124,8 +124,11 @@ impl Hash {
     }
 
     /// True if no other password can match this hash. bcrypt ignores everything after the first 72 bytes, so a matching password of that
-    /// length or more may differ from the one that was hashed.
+    /// length or more may differ from the one that was hashed; some systems ignore blanks around a password.
     pub fn identifies(&self, password: &[u8]) -> bool {
+        if self.scheme.ignores_part_of(password) || self.steps.iter().any(|step| step.ignores_part_of(password)) {
+            return false;
+        }
         !matches!(self.scheme, Scheme::Bcrypt { .. })
             || self
                 .prepared(password, &Peppers::default(), &mut Memory::default())
@@ -174,6 +177,13 @@ impl Hash {
 }
 
 impl Step {
+    fn ignores_part_of(&self, password: &[u8]) -> bool {
+        match self {
+            Self::Expression(expression) => expression.ignores_part_of(password),
+            Self::Digest { scheme, .. } => scheme.ignores_part_of(password),
+        }
+    }
+
     fn millis(&self) -> u64 {
         match self {
             Self::Expression(expression) => (expression.digests() * 600).div_ceil(1_000_000),

@@ -119,6 +119,11 @@ impl Scheme {
         }
     }
 
+    /// True if it ignores a part of this password, as a digest of a trimmed text does.
+    pub(super) fn ignores_part_of(&self, password: &[u8]) -> bool {
+        matches!(self, Self::Digest(expression) if expression.ignores_part_of(password))
+    }
+
     /// True if the algorithm supports these parameters.
     pub(super) fn is_possible(&self, salt: &[u8], digest: usize) -> bool {
         match self {
