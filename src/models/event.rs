@@ -46,6 +46,7 @@ words! {
 
 /// A resource as it was at one moment.
 #[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant, reason = "few of them exist at once, and none for longer than a transaction")]
 pub enum State {
     /// A user.
     User(User),

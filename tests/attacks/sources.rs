@@ -136,7 +136,7 @@ async fn an_invitation_of_a_tenant_lets_no_stranger_in_who_took_the_address(t: A
     let owner = t.user("owner").await;
     let acme = t.organization(&owner).await;
     let squatted = t.user("victim").await;
-    let squatter = t.with_key(&t.user_key(&squatted).await);
+    let as_squatted = t.with_key(&t.user_key(&squatted).await);
     let token = sent(&t.with_key(&t.user_key(&owner).await), &acme, &squatted.email, "admin").await;
     // The application does not know who holds the account.
     refused(accept(&t.admin(), &token, &squatted).await, ErrorReason::CredentialRequired);
@@ -145,7 +145,7 @@ async fn an_invitation_of_a_tenant_lets_no_stranger_in_who_took_the_address(t: A
     let bare = t.user("bare").await;
     let token_of_bare = sent(&t.with_key(&t.user_key(&owner).await), &acme, &bare.email, "admin").await;
     accept(&t.admin(), &token_of_bare, &bare).await.unwrap();
-    accept(&squatter, &token, &squatted).await.unwrap();
+    accept(&as_squatted, &token, &squatted).await.unwrap();
 }
 
 #[both]
