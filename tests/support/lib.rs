@@ -86,8 +86,8 @@ where
     F: Future<Output = ()> + Send + 'static,
 {
     let test = Arc::new(Test::start(backend, options).await);
-    // Longer than any test takes on any machine.
-    let limited = tokio::time::timeout(Duration::from_mins(15), body(Arc::clone(&test)));
+    // Longer than any test takes on any machine, also a thousand sequences of a model beside twenty busy processes.
+    let limited = tokio::time::timeout(Duration::from_mins(45), body(Arc::clone(&test)));
     let result = tokio::spawn(async { limited.await.expect("the test ends in time") }).await;
     test.stop().await;
     if let Err(error) = result {
