@@ -382,11 +382,28 @@ async fn follow_tenant(api: Api, tenant: String, other: String) -> Mirror {
 
 /// Asserts that a mirror holds what the organization's own key lists.
 async fn assert_lists(mirror: &Mirror, api: &Api, tenant: &str) {
-    let list = pb::ListUsersRequest { organization_id: tenant.to_owned(), page_size: 1000, ..Default::default() };
-    let users = api.users().list_users(list).await.unwrap().into_inner().users;
+    let mut list = pb::ListUsersRequest { organization_id: tenant.to_owned(), page_size: 1000, ..Default::default() };
+    let mut users = Vec::new();
+    loop {
+        let page = api.users().list_users(list.clone()).await.unwrap().into_inner();
+        users.extend(page.users);
+        list.page_token = page.next_page_token;
+        if list.page_token.is_empty() {
+            break;
+        }
+    }
     assert_eq!(mirror.users().cloned().collect::<Vec<_>>(), users);
-    let list = pb::ListMembershipsRequest { organization_id: tenant.to_owned(), page_size: 1000, ..Default::default() };
-    let memberships = api.memberships().list_memberships(list).await.unwrap().into_inner().memberships;
+    let organization_id = tenant.to_owned();
+    let mut list = pb::ListMembershipsRequest { organization_id, page_size: 1000, ..Default::default() };
+    let mut memberships = Vec::new();
+    loop {
+        let page = api.memberships().list_memberships(list.clone()).await.unwrap().into_inner();
+        memberships.extend(page.memberships);
+        list.page_token = page.next_page_token;
+        if list.page_token.is_empty() {
+            break;
+        }
+    }
     assert_eq!(mirror.members().cloned().collect::<Vec<_>>(), memberships);
 }
 
