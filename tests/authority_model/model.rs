@@ -1356,7 +1356,8 @@ impl Model {
                 if self.users[*user].state == State::Suspended && self.users[*user].admin {
                     return None;
                 }
-                who.key.is_some() && !who.former && self.is_active(*user)
+                // A platform admin is left unchanged, so nothing is given.
+                who.key.is_some() && (!who.former || self.users[*user].admin) && self.is_active(*user)
             }
             Call::RevokePlatformAdmin(user) => self.user_exists(*user),
             _ => return self.allows_users(who, call),
